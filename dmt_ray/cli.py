@@ -1,0 +1,253 @@
+"""The `dmt` command: run a method, explain its plan, look after the store, check data, publish and browse results."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dmt_ray.commandline import add_experiment, add_machine, add_storage, add_tracking, guarded, help_with
+from dmt_ray.config import nearest
+from dmt_ray.errors import ConfigError
+
+# torch and mlflow take seconds to import: each command imports what it needs.
+
+Command = Callable[[argparse.Namespace], int | None]
+
+
+def main() -> int:
+    """Entry point of `dmt`."""
+    options = parser().parse_args()
+    command: Command = options.command
+    return guarded(lambda: command(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="dmt",
+        **help_with(
+            "Dynamic Mutual Training: run methods and look after their results.", "dmt run --method dmt --seed 0"
+        ),
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _add(commands, "run", run_method, "Run a method; what is in the store is not computed again.", _METHOD_EXAMPLE)
+    _method_options(run)
+    run.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores)")
+    run.add_argument("--dry-run", action="store_true", help="the same as `dmt plan`")
+    add_tracking(run)
+
+    plan = _add(commands, "plan", plan_method, "Explain a plan, what of it is missing, and its cost.", _METHOD_EXAMPLE)
+    _method_options(plan)
+
+    _add(commands, "methods", list_methods, "List the methods and the recipes.", "dmt methods")
+
+    data = _add(commands, "data", None, "Look at data sets.", "dmt data check --recipe camvid --data camvid/")
+    check = _add(
+        data.add_subparsers(required=True, metavar="COMMAND"),
+        "check",
+        check_data,
+        "Check every image and mask of a data set, and say what it holds.",
+        "dmt data check --recipe camvid --data camvid/",
+    )
+    add_experiment(check)
+    add_machine(check)
+
+    store = _add(commands, "store", None, "Look after the store.", "dmt store ls")
+    store_commands = store.add_subparsers(required=True, metavar="COMMAND")
+    add_storage(_add(store_commands, "ls", list_store, "List the stages in the store.", "dmt store ls --storage runs"))
+    verify = "Read every byte of the store and set damaged stages aside."
+    add_storage(_add(store_commands, "verify", verify_store, verify, "dmt store verify"))
+    gc = _add(
+        store_commands,
+        "gc",
+        collect_garbage,
+        "Free disk space: pseudo-label maps and middle weights go, metrics and histories never.",
+        "dmt store gc --budget 10GB",
+    )
+    gc.add_argument("--budget", required=True, metavar="SIZE", help="largest size of the store, as 500MB or 10GB")
+    add_storage(gc)
+
+    publish = _add(commands, "publish", publish_sweeps, "Bring sweeps into MLflow, again or for the first time.", "dmt publish")
+    add_storage(publish)
+    add_tracking(publish)
+
+    ui = _add(commands, "ui", browse, "Serve the MLflow UI on this machine.", "dmt ui --port 5000")
+    add_storage(ui)
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    ui.add_argument("--port", type=int, default=5000, help="port to listen on (default: 5000)")
+    return top
+
+
+_METHOD_EXAMPLE = "dmt run --recipe shapes --method dmt --seed 0 --set weight.gamma1=3"
+
+
+def _add(commands: Any, name: str, command: Command | None, what: str, example: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, allow_abbrev=False, **help_with(what, example)
+    )
+    if command is not None:
+        made.set_defaults(command=command)
+    return made
+
+
+def _method_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--method", default="dmt", metavar="NAME", help="see `dmt methods` (default: dmt)")
+    options.add_argument("--seed", type=int, default=0, help="seed, from 0 on (default: 0)")
+    add_experiment(options)
+    add_machine(options)
+
+
+# ---- run, plan -------------------------------------------------------------------------------------------------
+
+
+def run_method(options: argparse.Namespace) -> int | None:
+    """Perform a plan in this process and say what came out."""
+    if options.dry_run:
+        return plan_method(options)
+    from dmt_ray import tracking
+    from dmt_ray.progress import StageProgress
+    from dmt_ray.records import miou
+    from dmt_ray.runner import Machine, Runner
+
+    with StageProgress() as progress:
+        machine = Machine(options.storage, options.data, options.device, options.threads)
+        runner = Runner(machine, progress.update)
+        config, plan = _bound_plan(runner, options)
+        tracker = tracking.connect(options.tracking_uri, options.storage)
+        missing = runner.store.missing(plan.stages()[-1:] + [s for rung in plan.rungs for s in rung.values()])
+        progress.expect({stage: runner.work_of(stage) for stage in missing})
+        executed = runner.perform([stage for rung in plan.rungs for stage in rung.values()])
+    print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
+    print(f"{'rung':>4}  {'model':5}  {'selection mIoU':>14}  {'reported mIoU':>13}")
+    for number, rung in enumerate(plan.rungs):
+        for side, evaluation in rung.items():
+            scores = [100 * miou(runner.store, evaluation, which) for which in ("selection", "reported")]
+            print(f"{number:>4}  {side:5}  {scores[0]:>12.2f} %  {scores[1]:>11.2f} %")
+    tracker.publish_run(options.method, config, options.seed, plan, runner.store)
+    tracker.close()
+    return None
+
+
+def plan_method(options: argparse.Namespace) -> None:
+    """Print a plan and what it would cost."""
+    from dmt_ray.estimate import estimate
+    from dmt_ray.runner import Machine, Runner
+
+    runner = Runner(Machine(options.storage, options.data, options.device))
+    _, plan = _bound_plan(runner, options)
+    missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
+    print(plan.explain(mark={stage: "to do" for stage in missing}))
+    print(f"\nin all:  {estimate(plan.stages(), runner.store, runner.work_of)}")
+    print(f"missing: {estimate(missing, runner.store, runner.work_of)}")
+
+
+def _bound_plan(runner: Any, options: argparse.Namespace) -> tuple[Any, Any]:
+    from dmt_ray.methods import METHODS
+    from dmt_ray.recipes import load
+
+    if options.method not in METHODS:
+        raise ConfigError(f"there is no method {options.method!r}; {nearest(options.method, METHODS)}")
+    if options.seed < 0:
+        raise ConfigError(f"--seed must be 0 or more, but got {options.seed}")
+    config = runner.bind(load(options.recipe, options.changes), [options.seed])
+    return config, METHODS[options.method](config, options.seed)
+
+
+def list_methods(options: argparse.Namespace) -> None:
+    """Print methods and recipes, a line each."""
+    from dmt_ray.methods import METHODS
+    from dmt_ray.recipes import RECIPES
+
+    for title, table in (("methods", METHODS), ("recipes", RECIPES)):
+        print(title)
+        for name, function in table.items():
+            print(f"  {name:16}{(function.__doc__ or '').splitlines()[0]}")
+
+
+def check_data(options: argparse.Namespace) -> None:
+    """Open a data set, which checks it, and describe it."""
+    from dmt_ray.data import open_dataset
+    from dmt_ray.data.report import report
+    from dmt_ray.recipes import load
+
+    config = load(options.recipe, options.changes)
+    print(report(open_dataset(config.data, options.data, options.storage / "data")))
+
+
+# ---- store -----------------------------------------------------------------------------------------------------
+
+
+def list_store(options: argparse.Namespace) -> None:
+    """Print the stages of a store, a line each."""
+    from dmt_ray.estimate import size
+
+    store = _existing_store(options.storage)
+    rows = store.ls()
+    for row in rows:
+        evicted = f"  (evicted: {', '.join(row.evicted)})" if row.evicted else ""
+        print(f"{row.operation + '-' + row.key[:8]:18}  seed {row.seed}  {size(row.bytes):>9}  {row.made}  {row.summary}{evicted}")
+    print(f"{len(rows)} stages, {size(store.size())}")
+
+
+def verify_store(options: argparse.Namespace) -> int:
+    """Check every byte; status 1 if anything was damaged."""
+    store = _existing_store(options.storage)
+    damaged = store.verify()
+    for name in damaged:
+        print(f"damaged, set aside: {name}")
+    print(f"{len(store.ls())} stages are intact, {len(damaged)} were damaged")
+    return 1 if damaged else 0
+
+
+def collect_garbage(options: argparse.Namespace) -> None:
+    """Evict files until the budget is met."""
+    from dmt_ray.estimate import size
+
+    freed = _existing_store(options.storage).gc(_bytes(options.budget))
+    print(f"{len(freed.evicted)} files evicted, {len(freed.removed)} leftovers removed: {size(freed.bytes)} freed, {size(freed.left)} left")
+
+
+def _existing_store(folder: Path) -> Any:
+    from dmt_ray.store import Store
+
+    if not (folder / "store.json").exists():
+        raise ConfigError(f"there is no store in {folder}. Pass its folder as --storage.")
+    return Store(folder)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", text)
+    if not match:
+        raise ConfigError(f"a size reads 500MB or 10GB, but got {text!r}")
+    return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
+
+
+# ---- MLflow ----------------------------------------------------------------------------------------------------
+
+
+def publish_sweeps(options: argparse.Namespace) -> None:
+    """Publish every sweep of a storage folder."""
+    from dmt_ray.search.publishing import publish_all
+
+    _existing_store(options.storage)
+    publish_all(options.storage, options.tracking_uri)
+
+
+def browse(options: argparse.Namespace) -> None:
+    """Become the MLflow server; Ctrl-C ends it."""
+    database = options.storage.absolute() / "mlflow.db"
+    if not database.exists():
+        raise ConfigError(f"there is nothing to browse yet: no {database}. Run `make sweep` or `dmt run` first.")
+    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    print(f"MLflow on http://{options.host}:{options.port} - Ctrl-C ends it", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
+    command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Decoded images on disk: written aside, renamed when whole, so that a folder with its final name is complete.
+
+Two processes may decode the same data at once; the one that is later uses what the other wrote.
+"""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedWriter
+from pathlib import Path
+
+import numpy as np
+
+from dmt_ray.data.decode import Decoded
+from dmt_ray.data.images import Images
+from dmt_ray.errors import DataError
+
+RECORD = "dataset.json"
+ABANDONED_S = 24 * 3600  # an unfinished folder this old was left by a process that is gone
+
+
+def folder_for(cache: Path, name: str, fingerprint: str) -> Path:
+    """Where the decoded images of a data set lie."""
+    return cache / f"{name}-{fingerprint[:16]}"
+
+
+def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
+    """The subsets in a folder, memory-mapped; None if they are not there or not whole."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        whole = all((folder / name).stat().st_size == size for name, size in record["bytes"].items())
+        if record["fingerprint"] != fingerprint or not whole:
+            return None
+        return {subset: _open_subset(folder, subset, tuple(ids)) for subset, ids in record["subsets"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _open_subset(folder: Path, subset: str, ids: tuple[str, ...]) -> Images:
+    sizes = np.load(folder / f"{subset}.sizes.npy", allow_pickle=False)
+    offsets = np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1))])
+    known = np.load(folder / f"{subset}.known.npy", allow_pickle=False)
+    pixels = np.load(folder / f"{subset}.pixels.npy", mmap_mode="c", allow_pickle=False)
+    masks = np.load(folder / f"{subset}.masks.npy", mmap_mode="c", allow_pickle=False)
+    return Images(ids, sizes, offsets, pixels, masks, known)
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turns an error of the file system into one that names the folder.
+
+    Raises:
+        DataError: If the body raises an OSError.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(
+            f"cannot write the decoded images to {folder}: {error.strerror or error}. "
+            "Choose a folder that can be written and has room"
+        ) from None
+
+
+class Writer:
+    """A folder of decoded images in the making: `finish` gives it its name, leaving the block removes the rest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._clear_abandoned()
+        self._aside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+        self._aside.mkdir()
+        self._ids: dict[str, list[str]] = {}
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)
+        for path in self._folder.parent.glob(f".{self._folder.name}.*.damaged"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _clear_abandoned(self) -> None:
+        for path in self._folder.parent.glob(f".{self._folder.name}.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def add(self, subset: str, images: Iterable[Decoded]) -> None:
+        """Writes one subset as the images come, holding only one of them in memory."""
+        ids: list[str] = []
+        sizes: list[tuple[int, int]] = []
+        known: list[bool] = []
+        with (
+            _growing(self._aside / f"{subset}.pixels.npy", (3,)) as pixels,
+            _growing(self._aside / f"{subset}.masks.npy", ()) as masks,
+        ):
+            for image in images:
+                height, width = image.mask.shape
+                ids.append(image.id)
+                sizes.append((height, width))
+                known.append(image.known)
+                pixels.write(np.ascontiguousarray(image.image).data)
+                masks.write(np.ascontiguousarray(image.mask).data)
+        np.save(self._aside / f"{subset}.sizes.npy", np.array(sizes, np.int32).reshape(-1, 2), allow_pickle=False)
+        np.save(self._aside / f"{subset}.known.npy", np.array(known, np.bool_), allow_pickle=False)
+        self._ids[subset] = ids
+
+    def finish(self, fingerprint: str) -> dict[str, Images]:
+        """Writes the record, gives the folder its name unless another process was faster, and opens it.
+
+        Raises:
+            OSError: If the folder cannot be written.
+            DataError: If another process took the folder away again.
+        """
+        sizes = {path.name: path.stat().st_size for path in sorted(self._aside.iterdir())}
+        record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes}
+        with (self._aside / RECORD).open("w", encoding="utf-8") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            self._aside.rename(self._folder)
+        except OSError:
+            if (subsets := open_decoded(self._folder, fingerprint)) is not None:
+                return subsets
+            # What is there is damaged. Whoever still reads it keeps the files open until done.
+            with suppress(FileNotFoundError):
+                self._folder.rename(self._folder.parent / f".{self._folder.name}.{uuid.uuid4().hex}.damaged")
+            self._aside.rename(self._folder)
+        subsets = open_decoded(self._folder, fingerprint)
+        if subsets is None:
+            raise DataError(f"{self._folder} was taken away while it was written; start again")
+        return subsets
+
+@contextmanager
+def _growing(path: Path, tail: tuple[int, ...]) -> Iterator[BufferedWriter]:
+    """A uint8 .npy file that is written from front to back; its header is completed at the end."""
+    with path.open("wb") as file:
+        _header(file, (0, *tail))
+        start = file.tell()
+        yield file
+        items = (file.tell() - start) // int(np.prod(tail, dtype=np.int64))
+        file.seek(0)
+        _header(file, (items, *tail))
+        # NumPy leaves room for a first dimension of any length.
+        assert file.tell() == start
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _header(file: BufferedWriter, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

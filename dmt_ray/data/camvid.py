@@ -1,0 +1,26 @@
+"""CamVid in the layout of SegNet: train/ and trainannot/, val/ and valannot/, test/ and testannot/."""
+
+from pathlib import Path
+
+from dmt_ray.config import CamvidData
+from dmt_ray.data.check import Problems
+from dmt_ray.data.files import Listing, MaskValues, as_palette, paired
+
+CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+)  # fmt: skip
+PALETTE = as_palette([
+    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0), (192, 128, 128),
+    (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+])  # fmt: skip
+VALUES = MaskValues.numbers(len(CLASSES), ignore=11)
+
+
+def find_files(data: CamvidData, root: Path, problems: Problems) -> Listing:
+    """The images and masks of the subsets that are there; train and the reported one must be."""
+    subsets = {}
+    for name in ("train", "val", "test"):
+        images, masks = root / name, root / f"{name}annot"
+        if name in ("train", data.reported) or images.exists() or masks.exists():
+            subsets[name] = list(paired(images, masks, root, VALUES, problems).values())
+    return Listing(CLASSES, PALETTE, subsets)

@@ -1,0 +1,41 @@
+"""The images of one subset as flat arrays on disk, so that all processes of a machine share one copy in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Images:
+    """One subset, decoded. Images may differ in size, so their pixels lie one after the other.
+
+    The arrays are memory-mapped copy-on-write: what a caller writes into a view stays in its own memory.
+    """
+
+    ids: tuple[str, ...]
+    sizes: NDArray[np.int32]
+    """(height, width) of each image, ``[N, 2]``."""
+    offsets: NDArray[np.int64]
+    """Image i holds the pixels ``offsets[i]:offsets[i + 1]`` of the flat arrays, ``[N + 1]``."""
+    pixels: NDArray[np.uint8]
+    """RGB, ``[sum of height * width, 3]``."""
+    masks: NDArray[np.uint8]
+    """Class 0..K-1 or `IGNORE`, ``[sum of height * width]``."""
+    known: NDArray[np.bool_]
+    """Whether an image has a true mask, ``[N]``; the mask of one that has none is all `IGNORE`."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """A view of image i, RGB ``[height, width, 3]``."""
+        height, width = self.sizes[i]
+        return self.pixels[self.offsets[i] : self.offsets[i + 1]].reshape(height, width, 3)
+
+    def mask(self, i: int) -> NDArray[np.uint8]:
+        """A view of mask i, ``[height, width]``."""
+        height, width = self.sizes[i]
+        return self.masks[self.offsets[i] : self.offsets[i + 1]].reshape(height, width)

@@ -1,0 +1,87 @@
+"""Remembers the digests of files, so that a data set that has not changed is not read again."""
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from dmt_ray.data.check import Problems
+from dmt_ray.data.decode import digest
+from dmt_ray.data.files import below
+from dmt_ray.data.steps import Steps
+
+# A file that was written this short before it was read could be written again within one tick of the file system's
+# clock, with the same size: its digest is not remembered.
+SETTLED_NS = 2_000_000_000
+Entry = tuple[int, int, str]  # size, modification time in ns, digest
+
+
+def digest_files(
+    paths: Iterable[Path], root: Path, cache: Path, pool: Executor, problems: Problems, steps: Steps
+) -> dict[Path, str]:
+    """The digest of each file; files of the same size and modification time as last time are not read.
+
+    Args:
+        paths: Files below `root`.
+        root: The data set's folder.
+        cache: Folder of the manifest.
+        pool: Reads files.
+        problems: Takes files that cannot be read; they are left out of the result.
+        steps: Told how many files have to be read, and of each that was.
+
+    Raises:
+        OSError: If the manifest cannot be written.
+    """
+    name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
+    manifest = cache / f"files-{name}.json"
+    known, now = _load(manifest), time.time_ns()
+    digests: dict[Path, str] = {}
+    unread: list[tuple[Path, os.stat_result]] = []
+    for path in paths:
+        try:
+            state = path.stat()
+        except OSError as error:
+            problems.add("files that cannot be read", f"{below(path, root)} ({error.strerror})")
+            continue
+        entry = known.get(below(path, root))
+        if entry is not None and entry[:2] == (state.st_size, state.st_mtime_ns):
+            digests[path] = entry[2]
+        else:
+            unread.append((path, state))
+    steps.expect(len(unread))
+    changed = False
+    for (path, state), found in zip(unread, pool.map(_digest, (path for path, _ in unread)), strict=True):
+        steps.one_more()
+        if isinstance(found, OSError):
+            problems.add("files that cannot be read", f"{below(path, root)} ({found.strerror})")
+            continue
+        digests[path] = found
+        if now - state.st_mtime_ns > SETTLED_NS:
+            known[below(path, root)] = (state.st_size, state.st_mtime_ns, found)
+            changed = True
+    if changed:
+        cache.mkdir(parents=True, exist_ok=True)
+        aside = manifest.with_name(f".{manifest.name}.{uuid.uuid4().hex}")
+        aside.write_text(json.dumps(known), encoding="utf-8")
+        aside.replace(manifest)
+    return digests
+
+
+def _digest(path: Path) -> str | OSError:
+    try:
+        return digest(path.read_bytes())
+    except OSError as error:
+        return error
+
+
+def _load(manifest: Path) -> dict[str, Entry]:
+    """What was remembered; nothing where the manifest is missing or damaged, since it can always be made again."""
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        return {str(name): (int(size), int(changed), str(digest)) for name, (size, changed, digest) in entries.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

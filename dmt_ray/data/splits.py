@@ -1,0 +1,240 @@
+"""Which train images are labelled, which select models and which are reported; and the halves of DMS."""
+
+import hashlib
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from dmt_ray.config import Data, Side, Split
+from dmt_ray.data.check import Problems
+from dmt_ray.data.dataset import Dataset
+from dmt_ray.data.files import inside, read_ordered_list
+from dmt_ray.data.images import Images
+from dmt_ray.errors import DataError
+from dmt_ray.key import canonical
+
+AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (FACTS, 1)
+HELD_OUT_SEED = 2  # of the images that are held out to select models, the same for all splits
+VALTINY = {"voc": "voc_valtiny.txt", "cityscapes": "cityscapes_valtiny.txt"}
+"""The validation images on which the authors of DMT tuned: lists of their code, github.com/voldemortX/DST-CBC."""
+SLACK = 1e-6  # of an image: what a share such as 1 / 105.82 may be off by rounding
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One split of a data set. Numbers are positions in a subset."""
+
+    name: str
+    """For people, tags and tables: "authors-1/20-0", "random-60-3", "list-mine"."""
+    digest: str
+    """12 hex digits over the ids of the labelled and the selection images."""
+    labelled: tuple[int, ...]
+    """Positions in "train", in the order in which they were drawn: the halves of DMS are its two ends."""
+    unlabelled: tuple[int, ...]
+    """Positions in "train", ascending."""
+    selection: tuple[str, tuple[int, ...]]
+    """The subset and the positions of the images that select models."""
+    reported: tuple[str, tuple[int, ...]]
+    """The subset and the positions of the images that are reported."""
+
+
+def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
+    """Divides the images of a data set.
+
+    Rule "authors" is how the authors of DMT drew: the sorted ids, shuffled in place once more for each further split
+    number, all from one seed; a share 1/s of N images gives int(N / s), and one more where that is 1 modulo 8 (a
+    last batch of one image would break batch normalisation). Rule "random" permutes by the split number. Under both,
+    fewer labelled images are the first of more. Rule "list" takes the ids of a file.
+
+    Args:
+        split: How to divide; `split.number` says which of the splits of its kind.
+        data: The data set's settings: which subset is reported.
+        dataset: The data set.
+
+    Raises:
+        DataError: If the data set does not have the images that the split asks for.
+    """
+    train = dataset.subsets["train"]
+    selection = _selection(split, dataset)
+    held_out = set(selection[1]) if selection[0] == "train" else set()
+    known = [int(i) for i in np.flatnonzero(train.known) if int(i) not in held_out]
+    order = _order(split, known, dataset)
+    labelled = order[: _count(split, len(order), len(known))]
+    unlabelled = sorted(set(range(len(train))) - set(labelled) - held_out)
+    if not unlabelled:
+        raise DataError(
+            f"split.labelled is {_amount(split)}, so all {len(labelled)} train images are labelled and none is left to "
+            "learn from without labels: set a smaller one"
+        )
+    reported = dataset.subsets[data.reported]
+    ids = {
+        "labelled": [train.ids[i] for i in labelled],
+        "selection": [selection[0], *(dataset.subsets[selection[0]].ids[i] for i in selection[1])],
+    }
+    return Parts(
+        name=_name(split),
+        digest=hashlib.sha256(canonical(ids)).hexdigest()[:12],
+        labelled=tuple(labelled),
+        unlabelled=tuple(unlabelled),
+        selection=selection,
+        reported=(data.reported, tuple(range(len(reported)))),
+    )
+
+
+def dms_half(labelled: Sequence[int], alpha: float, side: Side) -> tuple[int, ...]:
+    """The labelled images that one model sees under Difference Maximized Sampling (DMT, Sec. 4.1.2, Fig. 6).
+
+    A takes the first, B the last of the drawn order; what only one of them sees is ceil((1 - alpha) * L) of L images.
+
+    Args:
+        labelled: Labelled images in the order in which they were drawn.
+        alpha: Share that each side sees, above 0.5 and at most 1 (both see all).
+        side: Which model.
+
+    Raises:
+        ValueError: If alpha is outside its range.
+        DataError: If a side would see no image.
+    """
+    if not 0.5 < alpha <= 1:
+        raise ValueError(f"dms_alpha must be above 0.5 and at most 1, but got {alpha}")
+    count = len(labelled) - math.ceil((1 - alpha) * len(labelled) - SLACK)
+    if count < 1:
+        raise DataError(f"with dms_alpha {alpha} and {len(labelled)} labelled images a model sees none: label more")
+    return tuple(labelled[:count] if side == "A" else labelled[-count:])
+
+
+def list_digest(split: Split, dataset: Dataset) -> str:
+    """12 hex digits over the ids, in their order, of the file that `split.list` names; "" where there is none.
+
+    Raises:
+        DataError: If the file cannot be used.
+    """
+    return "" if split.list is None else hashlib.sha256(canonical(_listed(split.list, dataset))).hexdigest()[:12]
+
+
+def _selection(split: Split, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+    train, val = dataset.subsets["train"], dataset.subsets.get("val")
+    if split.selection == "val" and val is not None:
+        return "val", tuple(range(len(val)))
+    if split.selection == "valtiny" and val is not None and dataset.name in VALTINY:
+        return "val", _valtiny(dataset.name, val)
+    if isinstance(split.selection, str):
+        choices = (["val"] if val is not None else []) + (["valtiny"] if dataset.name in VALTINY else [])
+        raise DataError(
+            f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: "
+            f"{''.join(f'{choice}, ' for choice in choices)}a share of the train images to hold out, such as 0.1"
+        )
+    known = np.flatnonzero(train.known)
+    count = max(1, round(split.selection * len(known)))
+    if count >= len(known):
+        raise DataError(
+            f"split.selection {split.selection} would hold out {count} of the {len(known)} train images that have a "
+            "mask, and leave none to be labelled: set a smaller share"
+        )
+    order = np.random.default_rng(HELD_OUT_SEED).permutation(known)
+    return "train", tuple(sorted(int(i) for i in order[:count]))
+
+
+def _valtiny(name: str, val: Images) -> tuple[int, ...]:
+    ids = (resources.files("dmt_ray.data") / "lists" / VALTINY[name]).read_text(encoding="utf-8").split()
+    places = {id: i for i, id in enumerate(val.ids)}
+    missing = [id for id in ids if id not in places]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {len(ids)} images of split.selection 'valtiny' are not in val, the first is "
+            f"{missing[0]}: it needs the whole data set. Set split.selection to val or to a share of the train images"
+        )
+    return tuple(places[id] for id in ids)
+
+
+def _order(split: Split, known: list[int], dataset: Dataset) -> list[int]:
+    """The train images that can be labelled, in the order in which the split draws them."""
+    ids = dataset.subsets["train"].ids
+    if split.rule == "list":
+        return _from_list(split, known, dataset)
+    if split.rule == "random":
+        return [known[i] for i in np.random.default_rng(split.number).permutation(len(known))]
+    order = sorted(known, key=lambda i: ids[i])
+    generator = random.Random(AUTHORS_SEED)
+    for _ in range(split.number + 1):
+        generator.shuffle(order)
+    return order
+
+
+def _from_list(split: Split, known: list[int], dataset: Dataset) -> list[int]:
+    assert split.list is not None
+    listed = _listed(split.list, dataset)
+    if split.list_digest and split.list_digest != list_digest(split, dataset):
+        raise DataError(f"the ids in {split.list} are not the ones these settings were made for: bring them back")
+    train = dataset.subsets["train"]
+    free = {train.ids[i]: i for i in known}
+    problems = Problems()
+    for id in listed:
+        if id not in train.ids:
+            problems.add("listed ids that are no train images", id)
+        elif id not in free:
+            place = train.ids.index(id)
+            reason = "are held out by split.selection" if train.known[place] else "have no mask"
+            problems.add(f"listed ids that {reason} and cannot be labelled", id)
+    if problems:
+        raise problems.error(dataset.name, f"{dataset.root}, list {split.list},")
+    return [free[id] for id in listed]
+
+
+def _listed(name: str, dataset: Dataset) -> list[str]:
+    if dataset.root is None:
+        raise DataError(f"{dataset.name!r} has no folder and so no list {name}: set split.rule to random or authors")
+    problems = Problems()
+    path = inside(dataset.root, name, "split.list")
+    listed = read_ordered_list(path, dataset.root, problems, depth=_depth(dataset.subsets["train"].ids))
+    if problems:
+        raise problems.error(dataset.name, dataset.root)
+    if not listed:
+        raise DataError(f"{path} holds no ids: write one labelled id a line")
+    return listed
+
+
+def _depth(ids: Iterable[str]) -> int:
+    """How many names the longest of some ids is made of."""
+    return max(id.count("/") + 1 for id in ids)
+
+
+def _count(split: Split, listed: int, known: int) -> int:
+    """How many of the images in drawn order are labelled."""
+    labelled = split.labelled
+    if split.rule == "list":
+        if labelled != listed or isinstance(labelled, float):
+            asked = f"split.labelled is {_amount(split)}"
+            raise DataError(f"{split.list} holds {listed} ids, but {asked}: set split.labelled to {listed}")
+        return listed
+    if isinstance(labelled, int):
+        if labelled > known:
+            raise DataError(
+                f"split.labelled is {labelled}, but only {known} train images have a mask and are not held out"
+            )
+        return labelled
+    if split.rule == "random":
+        return max(1, round(labelled * known))
+    count = math.floor(known * labelled + SLACK)
+    if count == 0:
+        raise DataError(f"split.labelled {_amount(split)} of {known} train images is no image at all: set a larger one")
+    return min(count + (count % 8 == 1), known)
+
+
+def _name(split: Split) -> str:
+    if split.list is not None:
+        return f"list-{Path(split.list).stem}"
+    return f"{split.rule}-{_amount(split)}-{split.number}"
+
+
+def _amount(split: Split) -> str:
+    """A number of images, or a share as the papers write it where that is exact: 1/20, 1/105.82, 0.3."""
+    if isinstance(split.labelled, int):
+        return str(split.labelled)
+    s = f"{1 / split.labelled:.6g}"
+    return f"1/{s}" if math.isclose(1 / float(s), split.labelled, rel_tol=1e-9) else f"{split.labelled:.6g}"

@@ -1,0 +1,1 @@
+"""What the operations do: training, labelling, scoring; folders in, a folder out."""

@@ -1,0 +1,77 @@
+"""Scratch checkpoints inside a stage: what a killed training goes on from, to the same bytes in the end."""
+
+import json
+import time
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from dmt_ray.engine.history import History
+
+FILE = "checkpoint.safetensors"
+
+
+class Best(Protocol):
+    """The part of a training's state that remembers its best snapshot."""
+
+    rows: list[dict[str, float]]
+    weights: dict[str, torch.Tensor]
+
+
+class Checkpoint:
+    """Weights, momentum, history and step in one file that is replaced in one go.
+
+    There is no generator state in it: all random numbers follow from (seed, epoch, sample) or the step.
+
+    Args:
+        folder: The stage's scratch folder.
+        seconds: Least time between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._file = folder / FILE
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def save_if_due(
+        self, step: int, network: nn.Module, optimizer: torch.optim.Optimizer, history: History, best: Best
+    ) -> None:
+        """Write a checkpoint if the last one is old enough; to be called where a row of the history ends."""
+        if time.monotonic() - self._last < self._seconds:
+            return
+        tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
+        for place, parameter in enumerate(optimizer.param_groups[0]["params"]):
+            momentum = optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{place}"] = momentum
+        tensors |= {f"best.{name}": value for name, value in best.weights.items()}
+        aside = self._file.with_suffix(".aside")
+        metadata = {"step": str(step), "history": json.dumps(history.rows), "best": json.dumps(best.rows)}
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, aside, metadata=metadata)
+        aside.replace(self._file)
+        self._last = time.monotonic()
+
+    def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer, history: History, best: Best) -> int:
+        """Load the checkpoint, if there is one, and return the number of steps it stands for (else 0)."""
+        if not self._file.exists():
+            return 0
+        with safe_open(self._file, framework="pt") as stored:
+            metadata = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+        network.load_state_dict(_part(tensors, "model."))
+        parameters = optimizer.param_groups[0]["params"]
+        for place, value in _part(tensors, "momentum.").items():
+            parameter = parameters[int(place)]
+            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(value)
+        best.weights = _part(tensors, "best.")
+        best.rows = json.loads(metadata["best"])
+        history.rows = json.loads(metadata["history"])
+        return int(metadata["step"])
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,69 @@
+"""Evaluate: one confusion matrix over the images that select, one over the images that are reported."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dmt_ray import models
+from dmt_ray.data.splits import divide
+from dmt_ray.engine import metrics
+from dmt_ray.engine.inference import by_size, logits_of
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.slices import Evaluate
+
+METRICS = "metrics.json"
+
+
+def evaluate(
+    config: Evaluate, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
+) -> dict[str, Any]:
+    """Score the model in ``inputs["model"]``; writes metrics.json.
+
+    Returns:
+        {"steps": number of images}.
+    """
+    network, _ = models.load(inputs["model"])
+    network = network.to(work.device, memory_format=torch.channels_last)
+    parts = divide(config.split, config.data, work.dataset)
+    images = len(parts.selection[1]) + len(parts.reported[1])
+    scores, before = {}, 0
+    for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
+        scores[name] = score(network, work, subset, positions, done=before, total=images)
+        before += len(positions)
+    (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    return {"steps": images}
+
+
+def score(
+    network: nn.Module, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
+) -> dict[str, Any]:
+    """Scores of a network on some images, pooled over the set; leaves the network in eval mode.
+
+    Returns:
+        subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth).
+    """
+    network.eval()
+    images = work.dataset.subsets[subset]
+    classes = len(work.dataset.classes)
+    matrix = torch.zeros(classes, classes, dtype=torch.int64, device=work.device)
+    for places in by_size(images, positions, work.eval_batch):
+        chosen = [positions[place] for place in places]
+        predicted = logits_of(network, work, images, chosen).argmax(dim=1)
+        truth = torch.stack([torch.from_numpy(images.mask(i)) for i in chosen]).to(work.device)
+        matrix += metrics.confusion_matrix(predicted, truth, classes)
+        done += len(chosen)
+        if total:
+            work.progress(done, total)
+    matrix = matrix.cpu()
+    return {
+        "subset": subset,
+        "images": len(positions),
+        "miou": metrics.mean_iou(matrix),
+        "pixel_accuracy": metrics.pixel_accuracy(matrix),
+        "iou": [None if value != value else value for value in metrics.iou(matrix).tolist()],
+        "confusion": matrix.tolist(),
+    }

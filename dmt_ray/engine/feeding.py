@@ -1,0 +1,145 @@
+"""From memory-mapped images to augmented batches. The random numbers come from (seed, epoch, sample) alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dmt_ray.config import SIDES, Side, Training
+from dmt_ray.data.images import Images
+from dmt_ray.engine.augment import Batch, augment, draw, order
+from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.schedule import steps_per_epoch
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.losses import IGNORE
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Names the random numbers of one list of one stage.
+
+    Attributes:
+        seed: The seed of the experiment.
+        side: A and B never draw the same numbers.
+        generation: How many stages the model's weights have been trained through, so that every iteration sees the
+            images in another order and with other augmentations.
+    """
+
+    seed: int
+    side: Side
+    generation: int
+
+    def number(self, pseudo: bool) -> int:
+        """The number of the labelled or of the pseudo-labelled list."""
+        return (self.generation * len(SIDES) + SIDES.index(self.side)) * 2 + int(pseudo)
+
+
+class Step(NamedTuple):
+    """What one optimizer step sees."""
+
+    batch: Batch
+    truth: Tensor | None  # of the pseudo-labelled images, uint8 [M, h, w], IGNORE where unknown; for statistics only
+    labelled: int
+
+
+class Feed:
+    """The batches of one training stage, by their number.
+
+    Args:
+        work: Data and device.
+        training: Batch sizes and augmentation.
+        labelled: Positions of the labelled images in the train subset.
+        pseudo: Pseudo labels of the unlabelled images; None in pretraining.
+        stream: Which random numbers.
+    """
+
+    def __init__(
+        self,
+        work: Workspace,
+        training: Training,
+        labelled: Sequence[int],
+        pseudo: PseudoLabels | None,
+        stream: Stream,
+    ) -> None:
+        self._images: Images = work.dataset.subsets["train"]
+        self._work, self._training, self._pseudo, self._stream = work, training, pseudo, stream
+        self._labelled = np.asarray(labelled)
+        self._mean, self._std = work.statistics()
+        self._orders: dict[tuple[bool, int], NDArray[np.int64]] = {}
+        n_pseudo = 0 if pseudo is None else len(pseudo)
+        self.steps_per_epoch = steps_per_epoch(training, labelled=len(labelled), pseudo=n_pseudo)
+        self.steps = training.epochs * self.steps_per_epoch
+
+    def step(self, number: int) -> Step:
+        """The batch of optimizer step ``number`` (0 ... steps-1)."""
+        epoch, place = divmod(number, self.steps_per_epoch)
+        n_labelled, n_pseudo = self._training.batch
+        if self._pseudo is None:
+            first = place * n_labelled
+            chosen = [(epoch, i) for i in range(first, min(first + n_labelled, len(self._labelled)))]
+            return self._load(chosen, [])
+        # The labelled list is cycled at its own pace: FACTS, 1.
+        cycled = [divmod(number * n_labelled + i, len(self._labelled)) for i in range(n_labelled)]
+        first = place * n_pseudo
+        pseudo = [(epoch, i) for i in range(first, min(first + n_pseudo, len(self._pseudo)))]
+        return self._load(cycled, pseudo)
+
+    def _load(self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> Step:
+        chosen = [int(self._labelled[self._order(False, epoch)[place]]) for epoch, place in labelled]
+        positions = [int(self._order(True, epoch)[place]) for epoch, place in pseudo]
+        if self._pseudo is not None:
+            chosen += [self._pseudo.positions[i] for i in positions]
+        sizes = self._images.sizes[chosen].astype(np.int64)
+        height, width = (int(side) for side in sizes.max(axis=0))
+        count = len(chosen)
+        pixels = np.zeros((count, height, width, 3), np.uint8)
+        # Label in the low byte, truth in the high one: both take the same way through the augmentation, at once.
+        labels = np.full((count, height, width), IGNORE, np.int32)
+        confidence = np.full((count, height, width), 255, np.uint8)
+        for row, image in enumerate(chosen):
+            h, w = sizes[row]
+            pixels[row, :h, :w] = self._images.image(image)
+            truth = self._images.mask(image)
+            if row < len(labelled):
+                labels[row, :h, :w] = truth
+            elif self._pseudo is not None:
+                label, confidence[row, :h, :w] = self._pseudo.of(positions[row - len(labelled)])
+                labels[row, :h, :w] = label + (truth.astype(np.int32) << 8)
+        augmentation = self._training.augment
+        batch = augment(
+            torch.from_numpy(pixels).to(self._work.device).permute(0, 3, 1, 2),
+            torch.from_numpy(labels).to(self._work.device),
+            torch.from_numpy(confidence).to(self._work.device) if pseudo else None,
+            sizes=sizes,
+            draws=self._draws(labelled, pseudo),
+            scale=augmentation.scale,
+            crop=augmentation.crop,
+            flip=augmentation.flip,
+            mean=self._mean,
+            std=self._std,
+        )
+        if not pseudo:
+            return Step(batch, None, len(labelled))
+        truth = batch.labels[len(labelled) :] >> 8
+        return Step(batch._replace(labels=batch.labels & 255), truth, len(labelled))
+
+    def _order(self, pseudo: bool, epoch: int) -> NDArray[np.int64]:
+        if (pseudo, epoch) not in self._orders:
+            for old in [known for known in self._orders if known[0] == pseudo and known[1] < epoch - 1]:
+                del self._orders[old]
+            n = len(self._pseudo) if pseudo and self._pseudo is not None else len(self._labelled)
+            self._orders[pseudo, epoch] = order(self._stream.seed, self._stream.number(pseudo), epoch, n)
+        return self._orders[pseudo, epoch]
+
+    def _draws(self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> NDArray[np.float64]:
+        seed = self._stream.seed
+        drawn = [
+            draw(seed, self._stream.number(is_pseudo), epoch, [place])
+            for is_pseudo, places in ((False, labelled), (True, pseudo))
+            for epoch, place in places
+        ]
+        return np.concatenate(drawn)

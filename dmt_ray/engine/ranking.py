@@ -1,0 +1,202 @@
+"""Selection of pseudo labels by direct ranking: one forward pass, and memory that does not grow with the images.
+
+Ranking needs the order of confidences, above all the order of the very sure ones: late in training most pixels lie
+within 1e-3 of 1, where a float32 confidence has few values left. So what is ranked is the *doubt* ``1 - c``, the sum of
+the other classes' probabilities, which a float resolves equally well at every magnitude. A 16-bit code of it, 9 bits of
+them mantissa, is fine enough to count instead of sort: histograms of codes, one per class, hold all that a threshold
+needs, and they are added up over batches and workers.
+"""
+
+from typing import Literal, NamedTuple, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dmt_ray.losses import IGNORE
+
+CODES = 65536
+_DROPPED_BITS = 14  # of a float32's 23 bits of mantissa; then a doubt of 1.0 still fits into 16 bits
+_HIGHEST = 0x3F800000 >> _DROPPED_BITS  # the code of certainty; 0x3F800000 are the bits of 1.0
+
+Codes = NDArray[np.uint16]
+
+
+class Prediction(NamedTuple):
+    """A teacher's classes, uint8, and the codes of its confidences, uint16; both ``[N, H, W]`` (or ``[N]``)."""
+
+    labels: Tensor
+    codes: Tensor
+
+
+def predict(logits: Tensor) -> Prediction:
+    """Class and coded confidence of every pixel.
+
+    Args:
+        logits: ``[N, K, H, W]`` or ``[N, K]``, any floating type, K at most 255.
+    """
+    # 1 - max would have an error of 6e-8 whatever its size; the sum of the others has a relative one.
+    highest, labels = logits.float().max(dim=1, keepdim=True)
+    ratios = (logits.float() - highest).exp().scatter(1, labels, 0.0)  # p[k] / max p, the predicted class left out
+    others = ratios.sum(dim=1)
+    return Prediction(labels.squeeze(1).to(torch.uint8), encode(others / (1 + others)))
+
+
+@overload
+def encode(doubt: Tensor) -> Tensor: ...
+@overload
+def encode(doubt: NDArray[np.float32]) -> Codes: ...
+def encode(doubt: Tensor | NDArray[np.float32]) -> Tensor | Codes:
+    """Code of a confidence, given its doubt ``1 - c``: the surer, the higher; equal doubts have equal codes.
+
+    Doubts that differ by more than 1 part in 512 have different codes, from 1 down to the smallest normal float.
+
+    Args:
+        doubt: float in ``[0, 1]``, any shape, a tensor or an array.
+
+    Returns:
+        uint16, of the shape and kind of ``doubt``.
+    """
+    # The bits of a positive float, read as an integer, rise with the float.
+    if isinstance(doubt, np.ndarray):
+        return (_HIGHEST - (doubt.astype(np.float32).clip(0, 1).view(np.int32) >> _DROPPED_BITS)).astype(np.uint16)
+    bits = doubt.to(torch.float32).clamp(0, 1).view(torch.int32)
+    return (_HIGHEST - (bits >> _DROPPED_BITS)).to(torch.uint16)
+
+
+@overload
+def decode(codes: Tensor) -> Tensor: ...
+@overload
+def decode(codes: Codes) -> NDArray[np.float32]: ...
+def decode(codes: Tensor | Codes) -> Tensor | NDArray[np.float32]:
+    """Confidence in the middle of what a code stands for, float32 in ``[0, 1]``; its doubt is right to 1 part in 1000.
+
+    Args:
+        codes: uint16 from `encode`, any shape, a tensor or an array.
+    """
+    half = 1 << (_DROPPED_BITS - 1)
+    if isinstance(codes, np.ndarray):
+        return 1 - (((_HIGHEST - codes.astype(np.int32)) << _DROPPED_BITS) + half).view(np.float32).clip(0, 1)
+    return 1 - (((_HIGHEST - codes.to(torch.int32)) << _DROPPED_BITS) + half).view(torch.float32).clamp(0, 1)
+
+
+class Ranking:
+    """Per-class histograms of confidence codes, from which thresholds are read.
+
+    ``counts`` is int64 ``[K, 65536]``: the histograms of several workers are added up by adding these.
+
+    Args:
+        classes: Number of classes K.
+        device: Where the batches are, so that nothing is copied to count it.
+    """
+
+    def __init__(self, classes: int, device: torch.device | str = "cpu") -> None:
+        self.counts = torch.zeros(classes, CODES, dtype=torch.int64, device=device)
+
+    def update(self, labels: Tensor, codes: Tensor) -> None:
+        """Count one batch.
+
+        Args:
+            labels: Predicted classes ``0..K-1``, uint8 or int64, any shape; `IGNORE` (padding) is not counted.
+            codes: uint16, of the shape of ``labels``.
+
+        Raises:
+            ValueError: If the shapes differ or a label is neither a class nor `IGNORE`.
+        """
+        if labels.shape != codes.shape:
+            raise ValueError(
+                f"labels and codes must cover the same pixels, but got {tuple(labels.shape)} and {tuple(codes.shape)}"
+            )
+        labels = labels.flatten().long()
+        valid = labels != IGNORE
+        rows = torch.where(valid, labels, 0)
+        if labels.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < len(self.counts):
+            raise ValueError(
+                f"labels must be {IGNORE} or between 0 and {len(self.counts) - 1}, "
+                f"but got values from {int(rows.min())} to {int(rows.max())}"
+            )
+        self.counts.view(-1).scatter_add_(0, rows * CODES + codes.flatten().long(), valid.long())
+
+    def thresholds(self, share: float, rule: Literal["class_balanced", "global"]) -> Codes:
+        """Lowest code of each class that is kept, so that about ``share`` of the pixels are.
+
+        Of n confidences those are kept that reach the value at place ``-(int(n * share) + 1)`` in rising order, all if
+        there is no such place or ``n * share < 1`` (the DMT authors' rule). Ties at the threshold are all kept.
+
+        Args:
+            share: In ``(0, 1]``.
+            rule: ``"class_balanced"`` ranks the pixels predicted as each class among themselves (DMT, Sec. 4.2.2);
+                ``"global"`` ranks all pixels together (DMT, Sec. 4.2.1), the same threshold for every class.
+
+        Returns:
+            uint16 ``[K]``. A class that was never predicted has the code of certainty.
+
+        Raises:
+            ValueError: If ``share`` is out of range or the rule is unknown.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, but got {share}")
+        counts = self.counts.cpu().numpy()
+        if rule == "class_balanced":
+            return np.array([_threshold(row, share) for row in counts], np.uint16)
+        if rule == "global":
+            return np.full(len(counts), _threshold(counts.sum(axis=0), share), np.uint16)
+        raise ValueError(f"rule must be 'class_balanced' or 'global', but got {rule!r}")
+
+
+def _threshold(histogram: NDArray[np.int64], share: float) -> int:
+    occupied = np.flatnonzero(histogram)
+    if not len(occupied):
+        return _HIGHEST
+    at_least = histogram[occupied][::-1].cumsum()  # pixels that reach each occupied code, from the surest down
+    total = int(at_least[-1])
+    place = int(total * share) + 1
+    if place > total or total * share < 1:
+        place = total
+    return int(occupied[::-1][np.searchsorted(at_least, place)])
+
+
+def select(labels: NDArray[np.uint8], codes: Codes, thresholds: Codes) -> NDArray[np.uint8]:
+    """The labels whose codes reach the threshold of their class; `IGNORE` elsewhere.
+
+    Args:
+        labels: Predicted classes or `IGNORE`, uint8, any shape.
+        codes: uint16, of the shape of ``labels``.
+        thresholds: uint16 ``[K]`` from `Ranking.thresholds`.
+    """
+    of_label = np.zeros(IGNORE + 1, np.uint16)
+    of_label[: len(thresholds)] = thresholds
+    return np.where(codes >= of_label[labels], labels, np.uint8(IGNORE))
+
+
+def renormalise(probs: Tensor, thresholds: Tensor) -> Tensor:
+    """CBST's own selection: divide by the class thresholds, take the argmax, keep it above 1 (DMT, Sec. 4.2.2).
+
+    Unlike direct ranking this can change the class: ``[0.6, 0.4]`` with thresholds ``[0.61, 0.39]`` becomes class 1.
+
+    Args:
+        probs: Softmax, float32 ``[N, K, H, W]`` or ``[N, K]``.
+        thresholds: Confidences, float32 ``[K]``, each above 0 (`decode` of `Ranking.thresholds`).
+
+    Returns:
+        int64 ``[N, H, W]`` or ``[N]``, `IGNORE` where nothing is kept.
+
+    Raises:
+        ValueError: If there is not one threshold per class.
+    """
+    if thresholds.shape != probs.shape[1:2]:
+        raise ValueError(f"{probs.shape[1]} classes need as many thresholds, but got shape {tuple(thresholds.shape)}")
+    scaled = probs / thresholds.view(-1, *[1] * (probs.dim() - 2))
+    highest, labels = scaled.max(dim=1)
+    return torch.where(highest > 1, labels, IGNORE)
+
+
+def to_byte(confidence: Tensor) -> Tensor:
+    """Confidence in ``[0, 1]`` as one byte, rounded to the nearest 1/255: the form in which it is stored."""
+    return (confidence * 255).round().to(torch.uint8)
+
+
+def from_byte(stored: Tensor) -> Tensor:
+    """Confidence, float32, from `to_byte`; off by at most 1/510."""
+    return stored.to(torch.float32) / 255

@@ -1,0 +1,183 @@
+"""Pretrain and fine-tune: the one training loop, on labelled images alone or beside pseudo-labelled ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dmt_ray import models
+from dmt_ray.config import SIDES, Side, Training, Weight
+from dmt_ray.data.splits import Parts, divide, dms_half
+from dmt_ray.engine.checkpoint import Checkpoint
+from dmt_ray.engine.evaluation import score
+from dmt_ray.engine.examples import write_examples
+from dmt_ray.engine.feeding import Feed, Stream
+from dmt_ray.engine.history import History, StepSums
+from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.schedule import poly
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.errors import DataError, TrainingFailed
+from dmt_ray.losses import RULES, Parameters, step_loss
+from dmt_ray.slices import Finetune, Pretrain
+
+ROWS = 50  # of a stage's history
+SCORES = "scores.csv"
+
+
+def pretrain(
+    config: Pretrain, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
+) -> dict[str, Any]:
+    """Train a model on labelled images alone; writes the model and history.csv.
+
+    Returns:
+        {"steps": optimizer steps}.
+    """
+    parts = divide(config.split, config.data, work.dataset)
+    known = work.dataset.subsets["train"].known
+    labelled = {
+        "labelled": parts.labelled,
+        "dms": dms_half(parts.labelled, config.dms_alpha, config.side) if config.images == "dms" else (),
+        "all": (*parts.labelled, *(i for i in parts.unlabelled if known[i])),
+    }[config.images]
+    # The two sides must differ; neighbouring seeds must not share a generator with the other side.
+    torch.manual_seed(int(np.random.SeedSequence([seed, SIDES.index(config.side)]).generate_state(1)[0]))
+    network = models.build(config.model, len(work.dataset.classes))
+    description = {
+        "model": config.model.model_dump(mode="json") | {"weights_file": None},
+        "classes": len(work.dataset.classes),
+        "side": config.side,
+        "generation": 0,
+    }
+    feed = Feed(work, config.training, labelled, None, Stream(seed, config.side, 0))
+    _train(network, feed, config.training, None, parts, out, scratch, work)
+    models.save(network, out, description)
+    return {"steps": feed.steps}
+
+
+def finetune(
+    config: Finetune, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
+) -> dict[str, Any]:
+    """Train ``inputs["start"]`` further with the pseudo labels in ``inputs["labels"]`` (or, online, its own).
+
+    Writes the model, history.csv and examples.npz (DMT, Fig. 7).
+
+    Returns:
+        {"steps": optimizer steps}.
+    """
+    parts = divide(config.split, config.data, work.dataset)
+    network, description = models.load(inputs["start"])
+    description["generation"] += 1
+    pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, inputs.get("labels"))
+    side: Side = description["side"]
+    stream = Stream(seed, side, description["generation"])
+    feed = Feed(work, config.training, parts.labelled, pseudo, stream)
+    _train(network, feed, config.training, config.weight, parts, out, scratch, work)
+    models.save(network, out, description)
+    write_examples(network, pseudo, config.weight, out, work)
+    return {"steps": feed.steps}
+
+
+def _train(
+    network: nn.Module,
+    feed: Feed,
+    training: Training,
+    weight: Weight | None,
+    parts: Parts,
+    out: Path,
+    scratch: Path,
+    work: Workspace,
+) -> None:
+    """Run the stage's steps; the network ends with the weights of the snapshot that is kept, in eval mode."""
+    network.to(work.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=training.learning_rate,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        foreach=True,
+    )
+    # In pretraining there is nothing to weigh; the rule is never asked.
+    rule = RULES[weight.rule] if weight else RULES["uniform"]
+    parameters = Parameters(weight.gamma1, weight.gamma2, weight.threshold) if weight else Parameters(0, 0)
+    history = History(pseudo=weight is not None, online=weight is not None and weight.rule == "online")
+    sums = StepSums(work.dataset.classes, work.device)
+    checkpoint = Checkpoint(scratch, work.checkpoint_seconds)
+    best = _Best(training, parts, work)
+    done = checkpoint.restore(network, optimizer, history, best)
+    every = max(1, feed.steps // ROWS)
+    for number in range(done, feed.steps):
+        network.train()
+        # Dropout and the like: by step, so that a stage that was interrupted goes on with the same numbers.
+        torch.manual_seed(number)
+        step = feed.step(number)
+        rate = poly(training, number, feed.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(work.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            logits = network(step.batch.images.contiguous(memory_format=torch.channels_last))
+        loss = step_loss(
+            logits,
+            step.batch.labels,
+            step.batch.confidence,
+            labelled=step.labelled,
+            rule=rule,
+            parameters=parameters,
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.mean.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        sums.add(loss, step)
+        last = number + 1 == feed.steps
+        if (number + 1) % every == 0 or last:
+            row = sums.row(step=number + 1, epoch=number // feed.steps_per_epoch + 1, learning_rate=rate)
+            if not np.isfinite(row["loss"]):
+                raise TrainingFailed(
+                    f"the loss became {row['loss']} before step {number + 1} of {feed.steps} "
+                    f"(learning rate {rate:.3g}). Try a smaller learning rate."
+                )
+            history.append(row)
+        if training.score_every and ((number + 1) % training.score_every == 0 or last):
+            best.offer(network, number + 1)
+        if (number + 1) % every == 0:
+            checkpoint.save_if_due(number + 1, network, optimizer, history, best)
+        work.progress(number + 1, feed.steps)
+    best.restore_into(network)
+    history.write(out)
+    best.write(out)
+    network.eval()
+
+
+class _Best:
+    """The snapshot that goes on, where that is not the last (see `config.Training.keep`)."""
+
+    def __init__(self, training: Training, parts: Parts, work: Workspace) -> None:
+        self._keep, self._parts, self._work = training.keep, parts, work
+        self.rows: list[dict[str, float]] = []
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def offer(self, network: nn.Module, step: int) -> None:
+        """Score the network as it is, and remember its weights if it is the best so far."""
+        found = {
+            "selection_miou": score(network, self._work, *self._parts.selection)["miou"],
+            "reported_miou": score(network, self._work, *self._parts.reported)["miou"],
+        }
+        judge = "selection_miou" if self._keep == "val" else "reported_miou"
+        if not self.rows or found[judge] > max(row[judge] for row in self.rows):
+            self.weights = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        self.rows.append({"step": step, **found})
+
+    def restore_into(self, network: nn.Module) -> None:
+        """Put the best weights into the network."""
+        if self.weights:
+            network.load_state_dict(self.weights)
+
+    def write(self, out: Path) -> None:
+        """Write scores.csv, if anything was scored."""
+        if self.rows:
+            lines = ["step,selection_miou,reported_miou"]
+            lines += [f"{row['step']:.0f},{row['selection_miou']!r},{row['reported_miou']!r}" for row in self.rows]
+            (out / SCORES).write_text("\n".join(lines) + "\n", encoding="utf-8")
+

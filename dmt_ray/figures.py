@@ -1,0 +1,308 @@
+"""The figures: score over the searched exponents, scores and losses over time, and what the models saw and said.
+
+Every function takes plain values and returns a new `Figure`; nothing here touches pyplot, so figures can be drawn on
+any thread. Scores come in as fractions and are shown in percent.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Polygon
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import ConvexHull, QhullError
+
+IGNORE = 255
+SURFACE_POINTS = 6  # fewest finished trials between which a surface is drawn
+GRID = 120  # points of the surface per axis
+
+# Okabe and Ito's colours, which readers with any colour vision can tell apart.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
+MODEL_STYLES = {"A": (BLUE, "-"), "B": (ORANGE, (0, (4, 1.5)))}
+# Cividis without its darkest end, so that black marks can be seen everywhere.
+SCORES = LinearSegmentedColormap.from_list("scores", ["#35507F", "#7C7B78", "#BCAF6F", "#FEE838"])
+
+CURVES = {  # column of a history -> title of its chart and label of its axis
+    "loss": ("Loss", "weighted cross-entropy (nats)"),
+    "agreement": ("Student and pseudo label agree", "share of pseudo-labelled pixels (%)"),
+    "mean_weight": ("Mean weight of a pseudo label", "weight (0 to 1)"),
+    "pseudo_accuracy": ("Accuracy of the pseudo labels", "share that is right (%)"),
+}
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG; a reader never sees half a file. Returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
+    return aside.replace(path)
+
+
+def landscape(
+    points: Sequence[tuple[float, float, float | None, str]], paper: tuple[float, float] | None = (5.0, 5.0)
+) -> Figure:
+    """Score over the two exponents: every trial, and a surface between the finished ones.
+
+    Args:
+        points: A trial each: gamma1, gamma2, its mIoU in ``[0, 1]`` (None where it has none) and its state, one of
+            "running", "complete", "pruned", "failed". The surface and the colours know the complete ones alone: a
+            pruned trial's score is that of an earlier iteration.
+        paper: The exponents that the paper chose; None where it says nothing about this data.
+    """
+    figure = Figure(figsize=(6.6, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    done = np.array([(g1, g2, 100 * s) for g1, g2, s, state in points if state == "complete" and s is not None])
+    handles: list[Any] = []
+    if len(done):
+        handles += _scored(figure, axes, done)
+    handles += _unscored(axes, points)
+    if paper is not None:
+        handles.append(
+            axes.scatter(*paper, marker="s", s=190, facecolor="none", edgecolor="black", linewidth=1.6, zorder=7,
+                         label=f"paper: γ₁ = {paper[0]:g}, γ₂ = {paper[1]:g}")
+        )
+    _limits(axes, [(g1, g2) for g1, g2, _, _ in points] + ([paper] if paper else []))
+    axes.set_xlabel("γ₁, exponent where student and teacher agree", fontsize=11)
+    axes.set_ylabel("γ₂, exponent where the teacher is surer", fontsize=11)
+    axes.set_title(f"{len(points)} trials", fontsize=11, loc="left")
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+    return figure
+
+
+def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64]) -> list[Any]:
+    scores = done[:, 2]
+    # A collapsed trial must not wash out the differences between all others.
+    low, high = float(np.quantile(scores, 0.1)) if len(scores) >= 10 else float(scores.min()), float(scores.max())
+    norm = Normalize(low, high if high > low else low + 1e-6)
+    surface = _surface(done)
+    if surface is not None:
+        x, y, z, corners = surface
+        levels = np.linspace(norm.vmin or 0.0, norm.vmax or 1.0, 13)
+        filled = axes.contourf(x, y, z, levels=levels, cmap=SCORES, norm=norm, alpha=0.75, extend="min")
+        filled.set_clip_path(Polygon(corners, transform=axes.transData))
+    axes.scatter(done[:, 0], done[:, 1], c=scores, cmap=SCORES, norm=norm, s=58, edgecolor="white", linewidth=1.0,
+                 zorder=3)
+    best = done[int(scores.argmax())]
+    star = axes.scatter(best[0], best[1], marker="*", s=270, color="black", edgecolor="white", linewidth=0.9, zorder=6,
+                        label=f"best: γ₁ = {best[0]:.3g}, γ₂ = {best[1]:.3g}, mIoU {best[2]:.2f} %")
+    bar = figure.colorbar(ScalarMappable(norm, SCORES), ax=axes, pad=0.02, extend="min" if low > scores.min() else "neither")
+    bar.set_label("mIoU on the selection images (%)", fontsize=11)
+    finished = Line2D([], [], marker="o", linestyle="", markersize=7.5, color=GREY, markeredgecolor="white",
+                      label=f"finished trial ({len(done)})")
+    return [star, finished]
+
+
+def _unscored(axes: Axes, points: Sequence[tuple[float, float, float | None, str]]) -> list[Any]:
+    handles: list[Any] = []
+    styles: dict[str, dict[str, Any]] = {
+        "pruned": {"marker": "o", "s": 46, "facecolor": "none", "edgecolor": "black", "linewidth": 1.0},
+        "failed": {"marker": "x", "s": 40, "color": "black", "linewidth": 1.4},
+        "running": {"marker": "o", "s": 12, "color": "black"},
+    }
+    for state, style in styles.items():
+        places = np.array([(g1, g2) for g1, g2, _, found in points if found == state])
+        if len(places):
+            label = f"{state} trial ({len(places)})"
+            handles.append(axes.scatter(places[:, 0], places[:, 1], zorder=4, label=label, **style))
+    return handles
+
+
+def _surface(done: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+    """A surface over the points' box and the corners of their hull; None where there is no hull."""
+    places, which = np.unique(done[:, :2], axis=0, return_inverse=True)
+    low, span = places.min(axis=0), np.ptp(places, axis=0)
+    if len(places) < SURFACE_POINTS or not span.all():
+        return None
+    which = which.reshape(-1)
+    scores = np.bincount(which, done[:, 2]) / np.bincount(which)
+    unit = (places - low) / span
+    try:
+        hull = ConvexHull(unit)
+    except QhullError:  # all on one line
+        return None
+    x, y = np.meshgrid(np.linspace(0, 1, GRID), np.linspace(0, 1, GRID))
+    grid = np.stack([x.ravel(), y.ravel()], axis=1)
+    # The linear kernel promises no heights where nobody measured; and as two runs of one point differ by some
+    # tenths, the surface need not pass through every point.
+    surface = RBFInterpolator(unit, scores, kernel="linear", smoothing=0.05)
+    z = surface(grid).clip(scores.min(), scores.max()).reshape(x.shape)
+    return low[0] + span[0] * x, low[1] + span[1] * y, z, low + span * unit[hull.vertices]
+
+
+def _limits(axes: Axes, places: Sequence[tuple[float, float]]) -> None:
+    if places:
+        low, high = np.min(places, axis=0), np.max(places, axis=0)
+        margin = np.maximum(0.06 * (high - low), 0.1)
+        axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+        axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+
+
+def curves(trials: Sequence[tuple[str, Mapping[int, float], str]]) -> Figure:
+    """Score of every trial after each iteration, the best one marked.
+
+    Args:
+        trials: A trial each: its name, rung -> mIoU in ``[0, 1]``, and its state as in `landscape`. The best is the
+            complete one with the highest score on its last rung.
+    """
+    figure = Figure(figsize=(6.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    finished = [trial for trial in trials if trial[2] == "complete" and trial[1]]
+    best = max(finished, key=lambda trial: trial[1][max(trial[1])], default=None)
+    pruned = 0
+    for trial in trials:
+        name, scores, state = trial
+        rungs = sorted(scores)
+        values = [100 * scores[rung] for rung in rungs]
+        if not rungs:
+            continue
+        if trial is best:
+            axes.plot(rungs, values, color=BLUE, linewidth=2.4, marker="o", markersize=5, zorder=4,
+                      label=f"best: {name}, mIoU {values[-1]:.2f} %")
+        else:
+            axes.plot(rungs, values, color=GREY, linewidth=1.0, alpha=0.65, zorder=2)
+        if state == "pruned":
+            pruned += 1
+            axes.plot(rungs[-1], values[-1], marker="o", markersize=6, markerfacecolor="white", markeredgecolor="black",
+                      zorder=3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlabel("iteration (0: before any pseudo label)", fontsize=11)
+    axes.set_ylabel("mIoU on the selection images (%)", fontsize=11)
+    axes.set_title(f"{len(trials)} trials", fontsize=11, loc="left")
+    _calm(axes)
+    handles = [handle for handle in axes.lines if not str(handle.get_label()).startswith("_")]
+    handles += [Line2D([], [], color=GREY, label="other trials")] if len(trials) > 1 else []
+    if pruned:
+        handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor="black",
+                              label=f"pruned here ({pruned})"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+    return figure
+
+
+def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss, agreement, weight and pseudo-label accuracy of each model over all its optimizer steps.
+
+    Args:
+        histories: Model ("A", "B", or such a name with its seed) -> rows in the order of training with the columns
+            ``step`` (counts on over the stages), ``rung``, ``loss`` and those of `CURVES` that the method has. A
+            missing value is a gap.
+    """
+    columns = [c for c in CURVES if any(c in h and h[c].notna().any() for h in histories.values())]
+    rows = max(1, (len(columns) + 1) // 2)
+    figure = Figure(figsize=(10.0 if len(columns) > 1 else 6.6, 0.7 + 2.9 * rows), layout="constrained")
+    for number, column in enumerate(columns):
+        axes = figure.add_subplot(rows, 2 if len(columns) > 1 else 1, number + 1)
+        title, unit = CURVES[column]
+        for model, history in histories.items():
+            if column in history:
+                color, dashes = MODEL_STYLES.get(model[:1], (GREY, "-"))
+                values = history[column] * (100 if "%" in unit else 1)
+                axes.plot(history["step"], values, color=color, linestyle=dashes, linewidth=1.5, label=f"model {model}")
+        for step, rung in _boundaries(histories):
+            axes.axvline(step, color=GREY, linewidth=0.8, alpha=0.6, zorder=1)
+            axes.annotate(str(rung), (step, 1), (3, -10), xycoords=("data", "axes fraction"),
+                          textcoords="offset points", fontsize=8, color="#555555")
+        axes.set_title(title, fontsize=11, loc="left")
+        axes.set_xlabel("optimizer steps (thin lines: iterations)", fontsize=10)
+        axes.set_ylabel(unit, fontsize=10)
+        axes.set_xlim(left=0)
+        axes.margins(y=0.12)
+        _calm(axes)
+    if columns:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9.5)
+    return figure
+
+
+def _boundaries(histories: Mapping[str, pd.DataFrame]) -> list[tuple[float, int]]:
+    """Steps at which the iterations 1, 2, ... begin, of the model with the most of them."""
+    found: list[tuple[float, int]] = []
+    for history in histories.values():
+        ends = history.groupby("rung")["step"].max()
+        found = max(found, [(float(ends.iloc[i]), int(ends.index[i + 1])) for i in range(len(ends) - 1)], key=len)
+    return found
+
+
+def _calm(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#DDDDDD", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def panel(
+    iterations: Sequence[Mapping[str, NDArray[Any]]], palette: NDArray[np.uint8], classes: Sequence[str]
+) -> Figure:
+    """What a model was taught and what it then said, iteration by iteration (as DMT, Fig. 7).
+
+    Each image has three rows: the pseudo labels, their weights, and the student's prediction afterwards. Its first
+    column shows the image and its true mask.
+
+    Args:
+        iterations: The content of ``examples.npz`` of each fine-tuning, iteration 1 first, all of the same images.
+        palette: Colours of the classes, uint8 ``[K, 3]``.
+        classes: Their K names.
+
+    Raises:
+        ValueError: If there is no iteration, or no image in it.
+    """
+    ids = [str(name) for name in iterations[0]["ids"]] if iterations else []
+    if not ids:
+        raise ValueError(f"a panel needs an iteration with at least one image, but got {len(iterations)} iterations")
+    columns, height = len(iterations) + 1, iterations[0]["truth_0"].shape[0] / iterations[0]["truth_0"].shape[1]
+    width = max(6.0, 1.35 * columns + 1.2)
+    cell = (width - 1.2) / columns
+    figure = Figure(figsize=(width, 3 * len(ids) * (0.93 * cell * height + 0.03) + 0.8), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.015, wspace=0.0, hspace=0.0)  # type: ignore[union-attr, call-arg]
+    grid = figure.subplots(3 * len(ids), columns, squeeze=False)
+    seen: set[int] = set()
+    weights = None
+    for e in range(len(ids)):
+        top, middle, bottom = grid[3 * e : 3 * e + 3]
+        truth = iterations[0][f"truth_{e}"]
+        top[0].imshow(iterations[0][f"image_{e}"], interpolation="nearest")
+        middle[0].imshow(_paint(truth, palette), interpolation="nearest")
+        seen.update(np.unique(truth).tolist())
+        for place, text in ((top[0], "image"), (middle[0], "truth")):
+            place.set_ylabel(text, fontsize=8)
+        bottom[0].text(0.5, 0.5, ids[e], fontsize=7.5, ha="center", va="center", wrap=True, transform=bottom[0].transAxes)
+        for number, examples in enumerate(iterations, start=1):
+            label, prediction = examples[f"label_{e}"], examples[f"prediction_{e}"]
+            seen.update(np.unique(label).tolist(), np.unique(prediction).tolist())
+            top[number].imshow(_paint(label, palette), interpolation="nearest")
+            weight = np.ma.masked_where(label == IGNORE, examples[f"weight_{e}"] / 255)
+            weights = middle[number].imshow(weight, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+            bottom[number].imshow(_paint(prediction, palette), interpolation="nearest")
+    for place in grid.flat:
+        place.set(xticks=[], yticks=[])
+        place.spines[:].set(color="#666666", linewidth=0.5)
+    for e in range(len(ids)):
+        grid[3 * e + 2, 0].axis("off")
+        for row, text in enumerate(("label", "weight", "prediction")):
+            grid[3 * e + row, -1].yaxis.set_label_position("right")
+            grid[3 * e + row, -1].set_ylabel(text, fontsize=8)
+    for number in range(1, columns):
+        grid[0, number].set_title(f"iteration {number}", fontsize=9)
+    handles = [Patch(facecolor=palette[k] / 255, edgecolor="#666666", label=classes[k]) for k in sorted(seen - {IGNORE})]
+    handles += [Patch(facecolor="white", edgecolor="#666666", label="no label")] if IGNORE in seen else []
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, int(width / 1.25)), frameon=False, fontsize=8.5)
+    if weights is not None:
+        bar = figure.colorbar(weights, ax=grid, fraction=0.03, pad=0.02, aspect=40, shrink=0.6)
+        bar.set_label("weight of a pseudo label", fontsize=9)
+    return figure
+
+
+def _paint(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask in its classes' colours, uint8 ``[H, W, 3]``; what has no class is white."""
+    colours = np.full((256, 3), 255, np.uint8)
+    colours[: len(palette)] = palette
+    return colours[mask]

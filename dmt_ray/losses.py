@@ -1,0 +1,319 @@
+"""The weight rules and the weighted cross-entropy: the papers' mathematics and nothing else.
+
+A training step computes one log-softmax. The loss reads it, and so does a `Comparison` of the student with its pseudo
+labels, which the rule and the statistics share. Nothing here makes the host wait for the device: masks are combined
+with `where` and `gather`, never by boolean indexing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+IGNORE = 255  # the label of a pixel that teaches nothing: unlabelled, padding, or a dropped pseudo label
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The numbers that the rules read; those that a rule does not read have no effect on it.
+
+    Args:
+        gamma1: Exponent where teacher and student agree, >= 0.
+        gamma2: Exponent where the teacher overrules the student, >= 0.
+        threshold: Confidence in ``[0, 1]`` above which ``"online"`` believes the student.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    gamma1: float
+    gamma2: float
+    threshold: float = 0.9  # DMT, Sec. 5.4, Online ST
+
+    def __post_init__(self) -> None:
+        for name in ("gamma1", "gamma2"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, but got {getattr(self, name)}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be between 0 and 1 inclusive, but got {self.threshold}")
+
+
+class Comparison(NamedTuple):
+    """What the student says to its pseudo labels; the three cases of DMT (Sec. 4.1.1) are disjoint masks.
+
+    All are ``[N, H, W]`` (``[N]`` for classification) except ``probs``; nothing carries a gradient.
+    """
+
+    probs: Tensor  # the student's softmax, float32 [N, K, H, W]
+    labels: Tensor  # pseudo labels as given, int64
+    confidence: Tensor  # the teacher's highest softmax value (c_A), float32
+    likelihood: Tensor  # the student's probability of the pseudo label (p_B), float32; meaningless at IGNORE
+    student_confidence: Tensor  # the student's highest softmax value (c_B), float32
+    valid: Tensor  # the label is not IGNORE, bool
+    agreement: Tensor  # bool
+    negative: Tensor  # bool
+    positive: Tensor  # bool
+
+    def student_labels(self) -> Tensor:
+        """The student's own argmax, int64 ``[N, H, W]``. Only rules that relabel pay for it."""
+        return self.probs.max(dim=1).indices  # on a CPU several times faster than argmax over the same axis
+
+
+class Target(NamedTuple):
+    """What a rule makes of the pseudo labels: labels, int64, and weights, float32, both ``[N, H, W]``."""
+
+    labels: Tensor
+    weights: Tensor
+
+
+Rule = Callable[[Comparison, Parameters], Target]
+
+
+def compare(probs: Tensor, labels: Tensor, confidence: Tensor) -> Comparison:
+    """Sort every pseudo label into agreement, negative disagreement or positive disagreement (DMT, Sec. 4.1.1).
+
+    Where several classes share the student's highest probability and the pseudo label is among them, they agree.
+    Equal confidence of teacher and student counts as "the teacher is surer".
+
+    Args:
+        probs: Student softmax, float32 ``[N, K, H, W]`` or ``[N, K]``. Detached here.
+        labels: Pseudo labels, int64 ``[N, H, W]`` or ``[N]``, classes ``0..K-1`` or `IGNORE`.
+        confidence: Teacher's highest softmax value, float32 in ``[0, 1]``, of the shape of ``labels``.
+
+    Raises:
+        ValueError: If labels, confidence and probs do not cover the same pixels.
+    """
+    if labels.shape != confidence.shape:
+        raise ValueError(
+            f"labels and confidence must cover the same pixels, "
+            f"but got {tuple(labels.shape)} and {tuple(confidence.shape)}"
+        )
+    _check_pixels(probs, labels)
+    probs = probs.detach()
+    valid = labels != IGNORE
+    likelihood = _of_label(probs, labels, valid)
+    highest = probs.amax(dim=1)
+    agrees = likelihood == highest
+    teacher_surer = confidence >= highest
+    differs = valid & ~agrees
+    return Comparison(
+        probs=probs,
+        labels=labels,
+        confidence=confidence,
+        likelihood=likelihood,
+        student_confidence=highest,
+        valid=valid,
+        agreement=valid & agrees,
+        negative=differs & teacher_surer,
+        positive=differs & ~teacher_surer,
+    )
+
+
+def dynamic_weight(probs: Tensor, labels: Tensor, confidence: Tensor, *, gamma1: float, gamma2: float) -> Tensor:
+    r"""How much each pseudo label may teach, by how far the student agrees with it (DMT, Eq. 3).
+
+    With y the pseudo label, c its teacher's confidence, p the student's softmax and y' = argmax p::
+
+        w = p[y] ** gamma1    y' == y                    agreement
+            p[y] ** gamma2    y' != y and c >= max p     negative disagreement: the teacher is surer
+            0                 y' != y and c <  max p     positive disagreement: the student is surer
+
+    An exponent of 0 gives weight 1 in its case and leaves the third case at 0, so the rule has no jump at 0.
+
+    Args:
+        probs: Student softmax, float32 ``[N, K, H, W]``. Detached: no gradient flows through w.
+        labels: Pseudo labels, int64 ``[N, H, W]``, classes ``0..K-1`` or `IGNORE` (255).
+        confidence: Teacher's highest softmax value, float32 ``[N, H, W]`` in ``[0, 1]``.
+        gamma1: Exponent where they agree, >= 0. Larger: learn only from what the student already finds likely.
+        gamma2: Exponent where the teacher overrules the student, >= 0.
+
+    Returns:
+        Weights, float32 ``[N, H, W]`` in ``[0, 1]``; 0 where ``labels`` is `IGNORE`.
+
+    Raises:
+        ValueError: If an exponent is negative, or labels and confidence differ in shape.
+    """
+    return disagreement(compare(probs, labels, confidence), Parameters(gamma1, gamma2)).weights
+
+
+def disagreement(seen: Comparison, parameters: Parameters) -> Target:
+    """Weigh by the three cases of `dynamic_weight` (DMT, Eq. 3)."""
+    weights = torch.where(seen.agreement, seen.likelihood**parameters.gamma1, seen.likelihood**parameters.gamma2)
+    return Target(seen.labels, torch.where(seen.agreement | seen.negative, weights, 0.0))
+
+
+def naive(seen: Comparison, parameters: Parameters) -> Target:
+    """Weigh by ``p[y] ** gamma1`` whoever is surer (DMT-Naive, DMT, Sec. 5.4)."""
+    return Target(seen.labels, torch.where(seen.valid, seen.likelihood**parameters.gamma1, 0.0))
+
+
+def flip(seen: Comparison, parameters: Parameters) -> Target:
+    """As `disagreement`, but where the student is surer it learns its own class (DMT-Flip, DMT, Sec. 5.4).
+
+    Such a pixel weighs ``(1 - c) ** gamma2``, c the teacher's confidence; the paper prints the exponent 2.
+    """
+    weights = disagreement(seen, parameters).weights
+    return Target(
+        torch.where(seen.positive, seen.student_labels(), seen.labels),
+        torch.where(seen.positive, (1 - seen.confidence) ** parameters.gamma2, weights),
+    )
+
+
+def uniform(seen: Comparison, parameters: Parameters) -> Target:
+    """Every pseudo label weighs 1 (CBST, DMT, Sec. 5.4)."""
+    return Target(seen.labels, seen.valid.to(torch.float32))
+
+
+def online(seen: Comparison, parameters: Parameters) -> Target:
+    """The student's own argmax where its confidence is above the threshold (Online ST, DMT, Sec. 5.4).
+
+    Of the labels as given only `IGNORE` is read: it marks the padding around an image, which nobody labels.
+    """
+    sure = seen.valid & (seen.student_confidence > parameters.threshold)
+    return Target(torch.where(sure, seen.student_labels(), IGNORE), sure.to(torch.float32))
+
+
+RULES: Mapping[str, Rule] = {
+    "disagreement": disagreement,
+    "confidence": naive,
+    "flip": flip,
+    "uniform": uniform,
+    "online": online,
+}
+
+
+def cross_entropy_sum(log_probs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weight times cross-entropy, the numerator of Eq. 3-6; its gradient flows through ``log_probs`` only.
+
+    A step on several workers divides it by the number of labels of *all* workers, hence a function of its own.
+
+    Args:
+        log_probs: Log-softmax, float32 ``[N, K, H, W]`` or ``[N, K]``.
+        labels: Classes ``0..K-1`` or `IGNORE`, int64 ``[N, H, W]`` or ``[N]``. `IGNORE` adds nothing.
+        weights: float32, of the shape of ``labels``. Detached here.
+
+    Returns:
+        float32 scalar.
+    """
+    valid = labels != IGNORE
+    return -(_of_label(log_probs, labels, valid) * torch.where(valid, weights.detach(), 0.0)).sum()
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross-entropy over labelled and pseudo-labelled pixels together (DMT, Eq. 4-6).
+
+    ``sum(w * CE) / number of labels that are not IGNORE``: a label of weight 0 adds nothing to the sum but stays in the
+    denominator, so a rule that trusts little also takes small steps. Computed in float32, under autocast too.
+
+    Args:
+        logits: ``[N, K, H, W]`` or ``[N, K]``, any floating type.
+        labels: Classes ``0..K-1`` or `IGNORE`, int64 ``[N, H, W]`` or ``[N]``.
+        weights: float32, of the shape of ``labels``.
+
+    Returns:
+        float32 scalar; 0 with a zero gradient if every label is `IGNORE`.
+
+    Raises:
+        ValueError: If logits, labels and weights do not cover the same pixels.
+    """
+    _check_pixels(logits, labels)
+    if labels.shape != weights.shape:
+        raise ValueError(
+            f"labels and weights must cover the same pixels, but got {tuple(labels.shape)} and {tuple(weights.shape)}"
+        )
+    total = cross_entropy_sum(torch.log_softmax(logits.float(), dim=1), labels, weights)
+    return total / (labels != IGNORE).sum().clamp(min=1)
+
+
+def disagreement_counts(probs: Tensor, labels: Tensor, confidence: Tensor) -> Tensor:
+    """How often student and pseudo labels fall into each case; arguments as for `compare`.
+
+    Returns:
+        int64 ``[4]`` on the device: valid, agreement, negative disagreement, positive disagreement.
+    """
+    return _counts(compare(probs, labels, confidence))
+
+
+# The entries of `StepLoss.statistics`: sums, so that steps and workers can be added up before anybody looks.
+STATISTICS = ("counted", "loss", "selected", "weight", "valid", "agreement", "negative", "positive")
+
+
+class StepLoss(NamedTuple):
+    """One step's loss as numerator and denominator, and its statistics, all on the device.
+
+    ``statistics`` is float64 ``[8]`` in the order of `STATISTICS`: labels in the denominator, sum of weighted
+    cross-entropy, pseudo labels that the rule let train, sum of their weights, pseudo labels given, and how many of
+    these were agreement, negative and positive disagreement. float64, because float32 stops counting at 2**24.
+    """
+
+    total: Tensor  # float32 scalar with gradient
+    counted: Tensor  # int64 scalar
+    statistics: Tensor
+    target: Target  # what the rule made of the pseudo labels, [M, ...]
+
+    @property
+    def mean(self) -> Tensor:
+        """The loss of `weighted_cross_entropy` for this batch alone."""
+        return self.total / self.counted.clamp(min=1)
+
+
+def step_loss(
+    logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
+) -> StepLoss:
+    """Weights, loss and statistics of one training step from one log-softmax (DMT, Eq. 3-6).
+
+    Args:
+        logits: Student output, ``[N, K, H, W]`` or ``[N, K]``, any floating type.
+        labels: int64 ``[N, H, W]`` or ``[N]``; those of the labelled images come first.
+        confidence: float32, of the shape of ``labels``; not read for labelled images.
+        labelled: How many of the N images are labelled by people: these weigh 1, the rest goes through the rule.
+        rule: One of the values of `RULES`.
+        parameters: What the rule reads.
+
+    Raises:
+        ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
+    """
+    if not 0 <= labelled <= len(labels):
+        raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
+    _check_pixels(logits, labels)
+    log_probs = torch.log_softmax(logits.float(), dim=1)
+    seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
+    target = rule(seen, parameters)
+    all_labels = torch.cat([labels[:labelled], target.labels])
+    all_weights = torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights])
+    total = cross_entropy_sum(log_probs, all_labels, all_weights)
+    counted = (all_labels != IGNORE).sum()
+    sums = (counted, total.detach(), (target.labels != IGNORE).sum(), target.weights.sum())
+    statistics = torch.cat([torch.stack([value.double() for value in sums]), _counts(seen).double()])
+    return StepLoss(total, counted, statistics, target)
+
+
+def summarise(statistics: Tensor) -> dict[str, float]:
+    """Means and shares from a sum of `StepLoss.statistics`. Waits for the device: call it per epoch, not per step.
+
+    Returns:
+        ``loss`` (mean over counted labels), ``weight`` (mean over selected pseudo labels), and ``agreement``,
+        ``negative``, ``positive`` (shares of the pseudo labels given). What nothing was counted for is left out.
+    """
+    sums = dict(zip(STATISTICS, statistics.tolist(), strict=True))
+    parts = {"loss": "counted", "weight": "selected", **dict.fromkeys(("agreement", "negative", "positive"), "valid")}
+    return {part: sums[part] / sums[whole] for part, whole in parts.items() if sums[whole] > 0}
+
+
+def _check_pixels(scores: Tensor, labels: Tensor) -> None:
+    if scores.shape[:1] + scores.shape[2:] != labels.shape:
+        raise ValueError(
+            f"scores [N, K, ...] and labels [N, ...] must cover the same pixels, "
+            f"but got {tuple(scores.shape)} and {tuple(labels.shape)}"
+        )
+
+
+def _of_label(scores: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """Each pixel's score of its own label; the score of class 0 where the label is not valid."""
+    return scores.gather(1, torch.where(valid, labels, 0).unsqueeze(1)).squeeze(1)
+
+
+def _counts(seen: Comparison) -> Tensor:
+    return torch.stack([mask.sum() for mask in (seen.valid, seen.agreement, seen.negative, seen.positive)])

@@ -1,0 +1,23 @@
+"""Methods without pseudo labels from an earlier model: baseline, oracle, Online ST."""
+
+from dmt_ray.config import Config
+from dmt_ray.operations import evaluate, finetune, pretrain, pretrain_oracle
+from dmt_ray.plan import Plan
+
+
+def baseline(cfg: Config, seed: int) -> Plan:
+    """Supervised only: one model on the labelled images (DMT, Sec. 5.2.2)."""
+    return Plan([{"A": evaluate(cfg, model=pretrain(cfg, seed=seed))}])
+
+
+def oracle(cfg: Config, seed: int) -> Plan:
+    """The upper bound: one model on all train images with their true labels (DMT, Sec. 5.2)."""
+    return Plan([{"A": evaluate(cfg, model=pretrain_oracle(cfg, seed=seed))}])
+
+
+def online_st(cfg: Config, seed: int) -> Plan:
+    """Online self-training: the model's own sure decisions are its labels, step by step (DMT, Sec. 5.4)."""
+    cfg = cfg.with_weight(rule="online")
+    model = pretrain(cfg, seed=seed)
+    taught = finetune(cfg, start=model, labels=None, seed=seed)
+    return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught)}])

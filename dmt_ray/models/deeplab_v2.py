@@ -1,0 +1,48 @@
+"""DeepLab-v2 on a dilated ResNet, the network of DMT's segmentation experiments."""
+
+from typing import Literal
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmt_ray.errors import ModelError
+
+ENCODERS = ("resnet50", "resnet101")
+DILATIONS = (6, 12, 18, 24)
+
+
+class DeepLabV2(nn.Module):
+    """DeepLab-v2 (Chen et al. 2017) at output stride 8.
+
+    Args:
+        encoder: "resnet50" or "resnet101" of torchvision (the stride sits in the 3 x 3 convolution, "v1.5").
+        classes: Number of classes K.
+        aspp: "full" sums the four branches of dilation 6, 12, 18, 24; "paper" sums the first two only, as the
+            authors' code does, and with it all published DMT numbers (FACTS, 1).
+    """
+
+    def __init__(self, encoder: str = "resnet101", *, classes: int, aspp: Literal["paper", "full"] = "paper") -> None:
+        super().__init__()
+        if encoder not in ENCODERS:
+            raise ModelError(f"DeepLabV2 needs an encoder of {', '.join(ENCODERS)}, but got {encoder!r}")
+        if aspp not in ("paper", "full"):
+            raise ModelError(f"aspp must be 'paper' or 'full', but got {aspp!r}")
+        resnet = getattr(torchvision.models, encoder)(
+            weights=None, replace_stride_with_dilation=[False, True, True]
+        )
+        del resnet.avgpool, resnet.fc
+        self.encoder = resnet
+        dilations = DILATIONS[:2] if aspp == "paper" else DILATIONS
+        self.branches = nn.ModuleList(nn.Conv2d(2048, classes, 3, padding=d, dilation=d) for d in dilations)
+        for branch in self.branches:
+            nn.init.normal_(branch.get_parameter("weight"), std=0.01)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``, bilinearly enlarged to the images' size."""
+        e = self.encoder
+        x = e.maxpool(e.relu(e.bn1(e.conv1(images))))
+        x = e.layer4(e.layer3(e.layer2(e.layer1(x))))
+        logits = torch.stack([branch(x) for branch in self.branches]).sum(0)
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=True)

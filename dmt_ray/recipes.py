@@ -1,0 +1,199 @@
+"""Named settings of the papers and of our data. A user's YAML file starts from one of them and overrides it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dmt_ray.config import (
+    Augment,
+    CamvidData,
+    CityscapesData,
+    Config,
+    FolderData,
+    Model,
+    ShapesData,
+    Split,
+    Training,
+    VocData,
+    Weight,
+    nearest,
+    override,
+)
+from dmt_ray.errors import ConfigError
+
+
+def shapes() -> Config:
+    """The embedded data, made to show the phenomenon of DMT's Fig. 11 in minutes on a laptop (docs/shapes.md)."""
+    augment = Augment(crop=(64, 64))
+    return Config(
+        recipe="shapes",
+        data=ShapesData(),
+        split=Split(labelled=60, selection="val"),
+        model=Model(
+            encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]}
+        ),
+        pretrain=Training(epochs=30, learning_rate=0.05, batch=(8, 0), augment=augment),
+        finetune=Training(epochs=1, learning_rate=0.02, batch=(2, 6), augment=augment),
+        online=Training(epochs=5, learning_rate=0.02, batch=(2, 6), augment=augment),
+        oracle=Training(epochs=12, learning_rate=0.05, batch=(8, 0), augment=augment),
+        weight=Weight(gamma1=5, gamma2=5),
+        dms_alpha=0.8,
+    )
+
+
+def camvid() -> Config:
+    """CamVid at half size with a small network: what two CPU cores can do."""
+    return _camvid("camvid", Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]}), (180, 240), (160, 208))
+
+
+def camvid_full() -> Config:
+    """CamVid at full size with a ResNet-50 encoder: for a GPU."""
+    return _camvid("camvid-full", Model(encoder="resnet50"), (360, 480), (320, 416))
+
+
+def _camvid(name: str, model: Model, size: tuple[int, int], crop: tuple[int, int]) -> Config:
+    augment = Augment(crop=crop)
+    return Config(
+        recipe=name,
+        data=CamvidData(size=size),
+        split=Split(labelled="1/8", selection="val"),
+        model=model,
+        # sqrt(1 / labelled share) x N epochs (DMT, Sec. 5.2.2), with N = 40
+        pretrain=Training(epochs=113, learning_rate=0.05, batch=(8, 0), augment=augment),
+        finetune=Training(epochs=2, learning_rate=0.02, batch=(2, 6), augment=augment),
+        online=Training(epochs=10, learning_rate=0.02, batch=(2, 6), augment=augment),
+        oracle=Training(epochs=40, learning_rate=0.05, batch=(8, 0), augment=augment),
+        weight=Weight(gamma1=3, gamma2=3),
+        dms_alpha=0.8,
+    )
+
+
+# The authors' network. They start from COCO or ImageNet weights: give yours as model.weights_file.
+_DEEPLAB = Model(architecture="DeepLabV2", encoder="resnet101", arguments={"aspp": "paper"})
+
+
+def _voc(name: str, *, s: float, pretrain_epochs: int, epochs: int, dms_alpha: float) -> Callable[[], Config]:
+    def recipe() -> Config:
+        augment = Augment(crop=(321, 321))
+        paper: dict[str, Any] = {"augment": augment, "keep": "paper", "score_every": 500}
+        return Config(
+            recipe=name,
+            data=VocData(),
+            split=Split(labelled=1 / s, rule="authors", selection="valtiny"),
+            model=_DEEPLAB,
+            pretrain=Training(epochs=pretrain_epochs, learning_rate=2e-3, batch=(8, 0), **paper),
+            finetune=Training(epochs=epochs, learning_rate=1e-3, batch=(1, 7), **paper),
+            online=Training(epochs=20, learning_rate=1e-3, batch=(1, 7), **paper),
+            oracle=Training(epochs=30, learning_rate=2e-3, batch=(8, 0), **paper),
+            weight=Weight(gamma1=5, gamma2=5),
+            dms_alpha=dms_alpha,
+        )
+
+    recipe.__doc__ = f"PASCAL VOC 2012, labelled ratio {name.removeprefix('voc-')}, as in DMT, Table 1."
+    return recipe
+
+
+def _cityscapes(
+    name: str, *, s: float, pretrain_epochs: int, epochs: int, batch: tuple[int, int], dms_alpha: float
+) -> Callable[[], Config]:
+    def recipe() -> Config:
+        augment = Augment(crop=(256, 512))
+        paper: dict[str, Any] = {"augment": augment, "keep": "paper", "score_every": 500, "learning_rate": 4e-3}
+        return Config(
+            recipe=name,
+            data=CityscapesData(size=(512, 1024)),
+            split=Split(labelled=1 / s, rule="authors", selection="valtiny"),
+            model=_DEEPLAB,
+            pretrain=Training(epochs=pretrain_epochs, batch=(8, 0), **paper),
+            finetune=Training(epochs=epochs, batch=batch, **paper),
+            online=Training(epochs=20, batch=batch, **paper),
+            oracle=Training(epochs=60, batch=(8, 0), **paper),
+            weight=Weight(gamma1=3, gamma2=3),
+            dms_alpha=dms_alpha,
+        )
+
+    recipe.__doc__ = f"Cityscapes at half size, labelled ratio {name.removeprefix('cityscapes-')}, as in DMT, Table 1."
+    return recipe
+
+
+def folder() -> Config:
+    """Your own images and masks: set at least data.classes (docs/data.md)."""
+    augment = Augment(crop=(256, 256))
+    return Config(
+        recipe="folder",
+        data=FolderData(classes=("background", "object")),
+        split=Split(labelled="1/8", selection=0.1),
+        model=Model(encoder="resnet18"),
+        pretrain=Training(epochs=85, learning_rate=0.01, batch=(8, 0), augment=augment),
+        finetune=Training(epochs=5, learning_rate=0.005, batch=(2, 6), augment=augment),
+        online=Training(epochs=20, learning_rate=0.005, batch=(2, 6), augment=augment),
+        oracle=Training(epochs=30, learning_rate=0.01, batch=(8, 0), augment=augment),
+        dms_alpha=0.8,
+    )
+
+
+# Pretraining epochs, s and alpha as the authors ran them (FACTS, 1); where two off-the-shelf weights differ, alpha is 1.
+RECIPES: dict[str, Callable[[], Config]] = {
+    "shapes": shapes,
+    "camvid": camvid,
+    "camvid-full": camvid_full,
+    "folder": folder,
+    "voc-1/106": _voc("voc-1/106", s=105.82, pretrain_epochs=300, epochs=4, dms_alpha=0.8),
+    "voc-1/50": _voc("voc-1/50", s=50, pretrain_epochs=134, epochs=4, dms_alpha=0.8),
+    "voc-1/20": _voc("voc-1/20", s=20, pretrain_epochs=134, epochs=4, dms_alpha=1.0),
+    "voc-1/8": _voc("voc-1/8", s=8, pretrain_epochs=85, epochs=5, dms_alpha=1.0),
+    "cityscapes-1/30": _cityscapes(
+        "cityscapes-1/30", s=29.75, pretrain_epochs=327, epochs=8, batch=(1, 7), dms_alpha=0.8
+    ),
+    "cityscapes-1/8": _cityscapes(
+        "cityscapes-1/8", s=8, pretrain_epochs=170, epochs=10, batch=(2, 6), dms_alpha=1.0
+    ),
+}
+
+
+def load(recipe: str, changes: Sequence[str] = ()) -> Config:
+    """The settings behind a recipe's name or a YAML file, with overrides.
+
+    Args:
+        recipe: A name in `RECIPES`, or the path of a YAML file whose key `recipe` names one and whose other keys
+            override it.
+        changes: Overrides such as "finetune.epochs=3"; values are read as YAML.
+
+    Raises:
+        ConfigError: If there is no such recipe or setting, or a value does not fit.
+    """
+    config = _load_file(Path(recipe)) if recipe.endswith((".yaml", ".yml")) else named(recipe)
+    return override(config, dict(_parse(change) for change in changes))
+
+
+def named(recipe: str) -> Config:
+    """The settings of a recipe by its name."""
+    if recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {recipe!r}; {nearest(recipe, RECIPES)} A file must end in .yaml.")
+    return RECIPES[recipe]()
+
+
+def _load_file(path: Path) -> Config:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, Mapping) or not isinstance(values.get("recipe"), str):
+        raise ConfigError(f"{path} must hold settings and name the recipe it starts from, as in `recipe: camvid`")
+    start = named(values["recipe"])
+    changed = override(start, {name: value for name, value in values.items() if name != "recipe"})
+    return changed.evolve(recipe=path.stem)
+
+
+def _parse(change: str) -> tuple[str, Any]:
+    name, separator, text = change.partition("=")
+    if not separator or not name:
+        raise ConfigError(f"an override reads setting=value, as in finetune.epochs=3, but got {change!r}")
+    try:
+        return name.strip(), yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of {change!r} is not valid YAML") from None

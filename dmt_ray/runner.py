@@ -1,0 +1,243 @@
+"""Performs stages: subtracts the store from what is wanted, and calls the engine for the rest, in this process."""
+
+import contextlib
+import functools
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dmt_ray import models
+from dmt_ray.config import Config, Data, Model, Training
+from dmt_ray.data import Dataset, open_dataset
+from dmt_ray.data.splits import divide, dms_half
+from dmt_ray.engine.evaluation import evaluate
+from dmt_ray.engine.labelling import label
+from dmt_ray.engine.schedule import steps
+from dmt_ray.engine.training import finetune, pretrain
+from dmt_ray.engine.workspace import Workspace, device_of
+from dmt_ray.errors import ConfigError, MissingStages, ModelError
+from dmt_ray.key import key_of
+from dmt_ray.plan import Stage
+from dmt_ray.provenance import git, versions
+from dmt_ray.slices import Evaluate, Finetune, Label, Pretrain
+from dmt_ray.store import DamagedStage, Store
+
+PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "pretrain": pretrain,
+    "label": label,
+    "finetune": finetune,
+    "evaluate": evaluate,
+}
+
+Progress = Callable[[Stage, int, int], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and on what stages are performed. Nothing here changes a result beyond floating-point sums.
+
+    Attributes:
+        store: Folder of the store.
+        data: Folder of the data set; None: below the environment variable DMT_DATA.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        threads: CPU threads of one process.
+    """
+
+    store: Path
+    data: Path | None = None
+    device: str = "auto"
+    threads: int = 1
+
+
+class Runner:
+    """Performs stages one after the other in this process.
+
+    Args:
+        machine: Where and on what.
+        on_progress: Called with a stage, its steps done and its steps in all.
+    """
+
+    def __init__(self, machine: Machine, on_progress: Progress | None = None) -> None:
+        self.machine = machine
+        self.store = Store(machine.store)
+        self._on_progress = on_progress
+
+    def dataset(self, data: Data) -> Dataset:
+        """The opened data set; decoded on first use, then shared by all runners of this process.
+
+        Raises:
+            DataError: If files are missing or broken (see `data.open_dataset`).
+        """
+        return _opened(data.evolve(fingerprint=""), self.machine.data, self.machine.store / "data")
+
+    def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
+        """Check everything that can be checked before work starts, and fill in what identifies data and weights.
+
+        Raises:
+            DataError: If the data are not as their layout promises, or cannot be divided as the split says.
+            ModelError: If a network cannot be built, or cannot take crops of the size that training uses.
+        """
+        device_check(self.machine.device)
+        dataset = self.dataset(config.data)
+        model_b = None if config.model_b is None else bind_model(config.model_b)
+        bound = config.evolve(
+            data=config.data.evolve(fingerprint=dataset.fingerprint), model=bind_model(config.model), model_b=model_b
+        )
+        for seed in seeds:
+            parts = divide(bound.split.for_seed(seed), bound.data, dataset)
+            dms_half(parts.labelled, bound.dms_alpha, "A")
+        for model in (bound.model, bound.model_b):
+            if model is not None:
+                check_model(model, len(dataset.classes), (bound.pretrain, bound.finetune, bound.online, bound.oracle))
+        return bound
+
+    def work_of(self, stage: Stage) -> int:
+        """How much work a stage is: optimizer steps of a training, images of labelling or evaluation."""
+        return work_of(stage, self.dataset(stage.config.data))  # type: ignore[attr-defined]
+
+    def perform(self, targets: Iterable[Stage]) -> list[Stage]:
+        """Compute what is missing of the targets and of all they need.
+
+        Returns:
+            The stages that this call computed itself; the others were in the store, or another process was quicker.
+
+        Raises:
+            UserError: If a stage cannot be computed. What was finished before stays in the store.
+        """
+        wanted = list(targets)
+        executed: list[Stage] = []
+        while missing := self.store.missing(wanted):
+            # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again what is missing.
+            with contextlib.suppress(DamagedStage, MissingStages):
+                for stage in missing:
+                    if self._perform_one(stage):
+                        executed.append(stage)
+        return executed
+
+    def _perform_one(self, stage: Stage) -> bool:
+        with self.store.claim(stage) as claim:
+            if not claim.held:
+                return False
+            inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+
+            def progress(step: int, total: int) -> None:
+                claim.beat(step, total)
+                if self._on_progress is not None:
+                    self._on_progress(stage, step, total)
+
+            work = self._workspace(stage, progress)
+            made: dict[str, Any] = {
+                "host": platform.node(),
+                "device": _device_name(work.device),
+                "threads": torch.get_num_threads(),
+                "versions": versions(),
+                "git": git(),
+            }
+            began = time.perf_counter()
+            with self.store.write(stage, made) as out:
+                made |= PERFORM[stage.operation.name](
+                    stage.config,
+                    seed=stage.seed,
+                    inputs=inputs,
+                    out=out,
+                    scratch=self.store.scratch(stage),
+                    work=work,
+                )
+                made["seconds"] = round(time.perf_counter() - began, 3)
+        return True
+
+    def _workspace(self, stage: Stage, progress: Callable[[int, int], None]) -> Workspace:
+        torch.set_num_threads(self.machine.threads)
+        device = device_of(self.machine.device)
+        data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
+        dataset = self.dataset(data)
+        if data.fingerprint and dataset.fingerprint != data.fingerprint:
+            raise ConfigError(
+                f"the data set {dataset.name!r} has changed: this work was planned for {data.fingerprint[:12]}, "
+                f"but the files now give {dataset.fingerprint[:12]}. Start the command again to plan anew."
+            )
+        return Workspace(dataset, device, progress)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_cached(data_key: str, root: Path | None, cache: Path) -> Dataset:
+    return open_dataset(_DATA[data_key], root, cache)
+
+
+_DATA: dict[str, Data] = {}
+
+
+def _opened(data: Data, root: Path | None, cache: Path) -> Dataset:
+    key = key_of(data.identity())
+    _DATA[key] = data
+    return _open_cached(key, root, cache)
+
+
+def device_check(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ConfigError: With what there is.
+    """
+    try:
+        torch.empty(0, device=device_of(device))
+    except (RuntimeError, AssertionError):
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(there)}") from None
+
+
+def bind_model(model: Model) -> Model:
+    """Fill in the digest of the weights file."""
+    if model.weights_file is None:
+        return model
+    return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+
+
+def check_model(model: Model, classes: int, trainings: Iterable[Training]) -> None:
+    """Build the network without memory, and push one crop of each training through it.
+
+    Raises:
+        ModelError: If it cannot be built, the weights do not fit, or it cannot take such crops.
+    """
+    if model.weights_file:
+        models.build(model.evolve(encoder_weights=None), classes)
+    with torch.device("meta"):
+        network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
+        for crop in sorted({training.augment.crop for training in trainings}):
+            try:
+                network(torch.empty(2, 3, *crop))
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}") from None
+
+
+def work_of(stage: Stage, dataset: Dataset) -> int:
+    """How much work a stage is: optimizer steps of a training, images of labelling or evaluation."""
+    config = stage.config
+    if isinstance(config, Evaluate):
+        parts = divide(config.split, config.data, dataset)
+        return len(parts.selection[1]) + len(parts.reported[1])
+    if isinstance(config, Label):
+        return len(divide(config.split, config.data, dataset).unlabelled)
+    if isinstance(config, Finetune):
+        parts = divide(config.split, config.data, dataset)
+        return steps(config.training, labelled=len(parts.labelled), pseudo=len(parts.unlabelled))
+    if isinstance(config, Pretrain):
+        parts = divide(config.split, config.data, dataset)
+        labelled = len(parts.labelled)
+        if config.images == "dms":
+            labelled = len(dms_half(parts.labelled, config.dms_alpha, config.side))
+        elif config.images == "all":
+            labelled += int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
+        return steps(config.training, labelled=labelled, pseudo=0)
+    raise TypeError(f"{stage} has no measure of work")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({os.cpu_count()} cores)"

@@ -1,0 +1,145 @@
+"""Runs a sweep from the first check to the summary."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from dmt_ray.config import Config
+from dmt_ray.errors import ConfigError
+from dmt_ray.runner import Machine, Runner
+from dmt_ray.search import cluster, dry_run, summary, sweep_file
+from dmt_ray.search.effort import Effort
+from dmt_ray.search.progress import Progress
+from dmt_ray.search.publishing import Publisher
+from dmt_ray.search.study import Study, only_one, set_aside
+from dmt_ray.search.sweep import State, Sweep
+from dmt_ray.search.trial import Work
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; None means: decide yourself.
+
+    Attributes:
+        recipe: Recipe as it was given.
+        changes: Overrides as they were given.
+        seeds: Seeds of every trial.
+        trials: Trials in all; None: all points of the grid.
+        storage: Folder of the results, absolute.
+        data: Folder of the data set, absolute; None: below the variable DMT_DATA.
+        address: Ray cluster; None: a local Ray.
+        concurrent: Trials at a time; None: as many as there is room for.
+        gpus: GPUs of a trial; None: 1 where there are GPUs.
+        tracking_uri: MLflow; None: in the storage folder.
+        dry_run: Only say what would be done.
+        fresh: Set the old study aside.
+        command: The command line.
+    """
+
+    recipe: str
+    changes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: int | None
+    storage: Path
+    data: Path | None
+    address: str | None
+    concurrent: int | None
+    gpus: float | None
+    tracking_uri: str | None
+    dry_run: bool
+    fresh: bool
+    command: tuple[str, ...]
+
+
+class _Progress(Progress):
+    """Progress that also has trials published when they end."""
+
+    publisher: Publisher
+
+    def ended(self, number: int, state: State) -> None:
+        super().ended(number, state)
+        self.publisher.soon()
+
+
+def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -> int:
+    """Run a sweep, or go on with it.
+
+    Args:
+        sweep_of: Makes the sweep of settings that are bound to their data.
+        config: Settings, not bound yet.
+        request: What the command line asks for.
+
+    Returns:
+        0, or 1 if a trial failed.
+
+    Raises:
+        UserError: If something outside has to change first.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    console = Console()
+    runner = Runner(Machine(request.storage, request.data, device="cpu"))
+    sweep = sweep_of(runner.bind(config, request.seeds))
+    total = request.trials or len(sweep.points())
+    if request.dry_run:
+        dry_run.describe(console, sweep, runner.store, runner.work_of, total)
+        return 0
+    folder = request.storage / "sweeps" / sweep.name
+    with only_one(folder):
+        if request.fresh and (kept := set_aside(folder)) is not None:
+            console.print(f"the old study is kept in {kept}", soft_wrap=True)
+        study = Study(folder, sweep, total)
+        sweep_file.write(folder, sweep, command=request.command, trials=total)
+        with Publisher(request.tracking_uri, request.storage, sweep, folder) as publisher:
+            if study.remaining:
+                _perform(console, study, runner, request, publisher)
+            else:
+                console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
+            publisher.soon()
+            replay = summary.Replay(request.recipe, request.changes, request.storage, request.data)
+            summary.show(console, sweep, runner.store, folder, study.trials(), replay)
+    return 1 if any(trial.state == "failed" for trial in study.trials()) else 0
+
+
+def _perform(console: Console, study: Study, runner: Runner, request: Request, publisher: Publisher) -> None:
+    sweep, store = study.sweep, runner.store
+    found = sum(trial.state in ("complete", "pruned") for trial in study.trials())
+    past = f", {found} of them done before" if found else ""
+    console.print(
+        f"{sweep.name}: {study.total} trials{past}; results in {request.storage}", highlight=False, soft_wrap=True
+    )
+    resources = cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
+    from dmt_ray.search import tuning  # needs the environment that connecting has prepared
+
+    try:
+        gpus, concurrent = _places(resources, request, study.remaining)
+        machine = Machine(
+            request.storage,
+            request.data,
+            device="cuda" if gpus else "cpu",
+            gpu_share=gpus if 0 < gpus < 1 else 1.0,
+        )
+        work = Work(sweep, machine, study.folder, gpus)
+        progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
+        progress.publisher = publisher
+        with progress:
+            tuning.run_shared(store.missing(sweep.common()), work, progress)
+            tuning.run_trials(study, work, progress, concurrent=concurrent)
+    finally:
+        cluster.disconnect()
+    if study.remaining or any(trial.state == "running" for trial in study.trials()):
+        raise KeyboardInterrupt
+
+
+def _places(resources: dict[str, float], request: Request, trials: int) -> tuple[float, int]:
+    """GPUs of a trial, and trials at a time."""
+    there = resources.get("GPU", 0.0)
+    gpus = request.gpus if request.gpus is not None else min(1.0, there)
+    if gpus > there:
+        raise ConfigError(f"--gpus-per-trial is {gpus:g}, but Ray finds {there:g} GPUs; leave it out to use the CPU")
+    room = resources.get("CPU", 1.0)
+    if gpus:
+        room = min(room, there // gpus)
+    return gpus, min(request.concurrent or max(1, int(room)), trials)

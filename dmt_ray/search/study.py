@@ -1,0 +1,251 @@
+"""A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
+
+import fcntl
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dmt_ray.errors import StoreError, UserError
+from dmt_ray.search.sweep import State, Sweep, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+# With fewer trials than this there is nothing to compare with: TPE draws at random, the pruner keeps everything.
+STARTUP_TRIALS = 4
+# Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the surest ones only.
+WARMUP_RUNGS = 2
+RETRY = "retry_of"
+STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+class AlreadyRunning(UserError):
+    """Another process goes on with the same sweep."""
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Keep other processes from going on with the sweep in this folder; the lock ends with the process.
+
+    Raises:
+        AlreadyRunning: If another process holds it.
+        StoreError: If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror}; choose another folder with --storage") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise AlreadyRunning(f"{holder} is running this sweep ({folder}); wait for it, or stop it first") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Keep an old study under a numbered name, so that a new one can start; the new name, or None without a study."""
+    if not (folder / "study.db").exists():
+        return None
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}-old-{number}")).exists():
+        number += 1
+    kept.mkdir()
+    for item in folder.iterdir():
+        if item.name != "lock":
+            item.rename(kept / item.name)
+    return kept
+
+
+class Study:
+    """The trials of a sweep, begun and finished, in `<folder>/study.db`.
+
+    A trial that was interrupted is taken up in place. A trial that failed is tried again under its own number when the
+    study is opened the next time; Optuna keeps the failed attempt.
+
+    Args:
+        folder: The sweep's folder; hold `only_one` of it.
+        sweep: What the trials are about.
+        total: Trials in all, counting those of earlier starts.
+    """
+
+    def __init__(self, folder: Path, sweep: Sweep, total: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
+        self.folder = folder
+        self.sweep = sweep
+        self.total = total
+        self.last_rung = sweep.rungs() - 1
+        self._optuna = self._open()
+        trials = self._optuna.get_trials(deepcopy=False)
+        if not trials:
+            for point in sweep.points():
+                self._optuna.enqueue_trial(point)
+        self._enqueue_failed(trials)
+        running = optuna.trial.TrialState.RUNNING
+        self._interrupted = [trial._trial_id for trial in trials if trial.state == running]
+        self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
+        self._taken: dict[str, optuna.trial.Trial] = {}
+        self._pruned: set[str] = set()
+
+    def _open(self) -> "optuna.Study":
+        import optuna
+
+        storage = _storage(self.folder)
+        # A constant seed would propose the same points again after every start.
+        done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
+        sampler = optuna.samplers.TPESampler(
+            seed=done, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
+        )
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_RUNGS)
+        return optuna.create_study(
+            study_name=self.sweep.name,
+            storage=storage,
+            sampler=sampler,
+            pruner=optuna.pruners.NopPruner() if self.sweep.grid else pruner,
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> None:
+        attempts: dict[int, optuna.trial.FrozenTrial] = {}
+        for trial in trials:
+            attempts[_number(trial)] = trial
+        for number, last in attempts.items():
+            if last.state.name == "FAIL":
+                self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
+
+    @property
+    def remaining(self) -> int:
+        """Trials that are still to be begun or taken up again."""
+        return max(0, self.total - len(self._begun))
+
+    def take(self, token: str) -> tuple[int, dict[str, float]] | None:
+        """The next trial to perform: number and params, or None when all trials have begun.
+
+        Args:
+            token: Any name by which the caller speaks of this trial from now on.
+        """
+        import optuna
+
+        if not self.remaining:
+            return None
+        if self._interrupted:
+            trial = optuna.trial.Trial(self._optuna, self._interrupted.pop(0))
+        else:
+            trial = self._optuna.ask()
+        self._taken[token] = trial
+        number = int(trial.user_attrs.get(RETRY, trial.number))
+        self._begun.add(number)
+        params = {
+            setting: float(
+                trial.suggest_float(
+                    setting, values.low, values.high, step=None if self.sweep.grid else values.step or None
+                )
+            )
+            for setting, values in self.sweep.space.items()
+        }
+        return number, params
+
+    def report(self, token: str, rung: int, score: float) -> bool:
+        """Write down a rung's score, once; whether the trial should be pruned there."""
+        trial = self._taken[token]
+        known = self._frozen(token).intermediate_values
+        if rung not in known:
+            trial.report(score, rung)
+        # A trial that is taken up again reports its old rungs once more: they were decided on before.
+        if rung == self.last_rung or rung < max(known, default=0):
+            return False
+        if trial.should_prune():
+            self._pruned.add(token)
+            return True
+        return False
+
+    def finish(self, token: str, error: str | None = None) -> State:
+        """Close a trial; one that neither failed, nor was pruned, nor reached its last rung stays to be taken up."""
+        from optuna.trial import TrialState
+
+        trial, scores = self._taken[token], self._frozen(token).intermediate_values
+        if self._frozen(token).state != TrialState.RUNNING:
+            raise ValueError(f"trial {trial.number} of {self.sweep.name} is finished already")
+        if error is not None:
+            trial.set_user_attr("error", error)
+            self._optuna.tell(trial, state=TrialState.FAIL)
+            return "failed"
+        if token in self._pruned:
+            self._optuna.tell(trial, state=TrialState.PRUNED)
+            return "pruned"
+        if self.last_rung in scores:
+            self._optuna.tell(trial, scores[self.last_rung])
+            return "complete"
+        return "running"
+
+    def _frozen(self, token: str) -> "optuna.trial.FrozenTrial":
+        storage: Any = self._optuna._storage
+        return storage.get_trial(self._taken[token]._trial_id)  # type: ignore[no-any-return]
+
+    def trials(self) -> list[Trial]:
+        """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
+        return _trials(self._optuna, self.folder)
+
+
+def read_trials(folder: Path, name: str) -> list[Trial]:
+    """The trials of the sweep of this name, as they are now; its study is only read."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return _trials(optuna.load_study(study_name=name, storage=_storage(folder)), folder)
+
+
+def _storage(folder: Path) -> "optuna.storages.RDBStorage":
+    import optuna
+
+    return optuna.storages.RDBStorage(
+        f"sqlite:///{(folder / 'study.db').resolve()}", engine_kwargs={"connect_args": {"timeout": 30}}
+    )
+
+
+def _trials(study: "optuna.Study", folder: Path) -> list[Trial]:
+    found: dict[int, Trial] = {}
+    for frozen in study.get_trials(deepcopy=False):
+        if frozen.state.name in STATES:
+            number = _number(frozen)
+            found[number] = Trial(
+                number=number,
+                params=dict(frozen.params),
+                state=STATES[frozen.state.name],
+                scores={int(rung): float(score) for rung, score in sorted(frozen.intermediate_values.items())},
+                error=frozen.user_attrs.get("error"),
+                executed=executed(folder, number),
+            )
+    return [found[number] for number in sorted(found)]
+
+
+def _number(trial: "optuna.trial.FrozenTrial") -> int:
+    return int(trial.user_attrs.get(RETRY, trial.number))
+
+
+def note_executed(folder: Path, who: int | str, keys: list[str]) -> None:
+    """Write down who computed these stages: a trial's number, or "shared"; lasts even if it is killed right after."""
+    (folder / "executed").mkdir(exist_ok=True)
+    with (folder / "executed" / f"{who}.txt").open("a", encoding="utf-8") as file:
+        file.writelines(f"{key}\n" for key in keys)
+
+
+def executed(folder: Path, who: int | str) -> tuple[str, ...]:
+    """Keys of the stages that a trial computed itself over all its attempts, or that were computed for all: "shared"."""
+    file = folder / "executed" / f"{who}.txt"
+    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()

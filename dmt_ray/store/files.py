@@ -1,0 +1,168 @@
+"""Files that survive a crash: synced writes, digests, and file system errors that a person can act on."""
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dmt_ray.errors import StoreError, UserError
+
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())  # without dots: they separate the parts of a name aside
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reason is a full disk
+
+
+def aside_name(name: str) -> str:
+    """A name that nobody else uses, and that tells which process uses it: <name>.<host>.<pid>.<random>."""
+    return f"{name}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
+
+
+def owner(aside: str) -> tuple[str, int] | None:
+    """Host and process that a name of `aside_name` tells, or None if it is no such name."""
+    parts = aside.split(".")
+    return (parts[-3], int(parts[-2])) if len(parts) >= 4 and parts[-2].isdecimal() else None
+
+
+def is_dead(host: str, pid: int) -> bool:
+    """Whether this process is known to have ended: only processes of this host can be asked."""
+    if host != HOST:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(path: Path, text: str) -> None:
+    """Write a new file.
+
+    Raises:
+        FileExistsError: If it is already there: of several processes, one succeeds.
+    """
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def replace(path: Path, text: str, aside: Path, *, synced: bool = True) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part.
+
+    Args:
+        path: The file.
+        text: Its new content.
+        aside: Folder on the same file system in which the text is written first.
+        synced: Whether the text must survive a power cut.
+    """
+    aside.mkdir(parents=True, exist_ok=True)
+    draft = aside / aside_name(path.name)
+    try:
+        create(draft, text)
+        if synced:
+            sync(draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; 0 if there is nothing. Links are not followed."""
+    try:
+        with os.scandir(path) as entries:
+            return sum(
+                size_of(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else _size(entry) for entry in entries
+            )
+    except NotADirectoryError:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:  # another process has just moved or removed it
+        return 0
+
+
+def remove(path: Path) -> int:
+    """Remove a file or a folder with all it holds, and say how many bytes that were."""
+    freed = size_of(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    return freed
+
+
+@contextmanager
+def explained(folder: Path, inside: Path | None = None) -> Iterator[None]:
+    """Turn what the file system refuses into a StoreError that says what to do.
+
+    Args:
+        folder: The store.
+        inside: If given, the block runs other people's code that writes into this folder; errors that are not
+            about writing there pass unchanged.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = _reason(error, inside)
+        if reason is None:
+            raise
+        raise StoreError(f"cannot use the store {folder}: {reason}") from error
+
+
+def _reason(error: Exception, inside: Path | None) -> str | None:
+    number = _errno(error)
+    short_write = isinstance(error, OSError) and number is None and inside is not None and _no_room(inside)
+    if number in _FULL or short_write:
+        return "the disk is full, or a limit on file sizes is met. Free space, or pass another folder as --storage."
+    if not isinstance(error, OSError):
+        return None
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    if inside is not None and named is not None and not Path(named).is_relative_to(inside):
+        return None
+    if number in _READ_ONLY:
+        return f"{error.strerror} ({named or inside}). Allow writing there, or pass another folder as --storage."
+    if inside is not None and number is not None:
+        return None
+    return f"{error}. Pass another folder as --storage."
+
+
+def _errno(error: Exception) -> int | None:
+    """The system's number of an error; safetensors tells it only in its text. numpy's short writes have none."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    number = getattr(error, "errno", None)
+    return number if isinstance(number, int) else int(told[1]) if told else None
+
+
+def _no_room(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < _NO_ROOM
+    return False

@@ -1,0 +1,97 @@
+"""What the store says about a stage: its identity, its inputs, and the digest of every file."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from dmt_ray.key import canonical, key_of
+
+RECORD = "record.json"
+
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+FileNames = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+FileName = Annotated[str, Field(pattern=f"^{FileNames.pattern}$")]
+Size = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of one stage, written last: a stage without it does not exist.
+
+    Attributes:
+        key: Key of the stage; `operation`, `revision`, `config`, `seed` and `inputs` give it again.
+        config: What the key sees of the stage's settings.
+        summary: The settings in a few words, for people.
+        inputs: Name of each input, and its key.
+        input_digests: `Record.digest` of each input that was in the store when the stage was begun.
+        files: Name of each file, and the BLAKE2b-128 of its bytes in hex.
+        sizes: Name of each file, and its size in bytes.
+        evicted: Files that were taken away to free space; what they were is still known.
+        made: When (UTC), and what the caller tells of how: not part of the identity.
+    """
+
+    key: Key
+    operation: str
+    revision: int
+    config: dict[str, Any]
+    summary: str
+    seed: int
+    inputs: dict[str, Key]
+    input_digests: dict[str, Digest]
+    files: dict[FileName, Digest]
+    sizes: dict[FileName, Size]
+    evicted: tuple[FileName, ...]
+    made: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of all files of the stage, evicted ones too, 32 hex digits."""
+        return hashlib.blake2b(canonical(self.files), digest_size=16).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files that are not evicted."""
+        return sum(size for name, size in self.sizes.items() if name not in self.evicted)
+
+    def to_json(self) -> str:
+        """The text of record.json. What JSON does not know in `made` becomes text: it must not cost the stage."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Record":
+        """Read a record.
+
+        Raises:
+            ValueError: If the text is not a record, or does not agree with itself; the message is half a sentence.
+        """
+        try:
+            record = _RECORDS.validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"{RECORD} is broken ({f'{place}: ' if place else ''}{first['msg']})") from None
+        if record.files.keys() != record.sizes.keys() or not set(record.evicted) <= record.files.keys():
+            raise ValueError(f"{RECORD} is broken (its files, sizes and evicted do not name the same files)")
+        if not record.input_digests.keys() <= record.inputs.keys():
+            raise ValueError(f"{RECORD} is broken (it has digests of inputs that it does not name)")
+        return record
+
+    def check_identity(self, operation: str, key: str) -> None:
+        """Check that this is the record of a stage, and that key and settings belong together.
+
+        Raises:
+            ValueError: If not; the message is half a sentence.
+        """
+        if (self.operation, self.key) != (operation, key):
+            raise ValueError(f"{RECORD} belongs to {self.operation}-{self.key}")
+        identity = {name: getattr(self, name) for name in ("operation", "revision", "config", "seed", "inputs")}
+        if key_of(identity) != key:
+            raise ValueError(f"{RECORD} is altered (its settings do not give its key)")
+
+
+_RECORDS = TypeAdapter(Record)

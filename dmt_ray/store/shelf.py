@@ -1,0 +1,196 @@
+"""The stages of a store as they lie on the disk: where they are, whether they are intact, and what is set aside."""
+
+import logging
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.key import KEY_LENGTH
+from dmt_ray.store import files
+from dmt_ray.store.record import RECORD, Record
+
+log = logging.getLogger(__name__)
+
+# A file changed twice within one tick of the file system's clock keeps its time; younger files are not remembered.
+_TICK_NS = 100_000_000
+_digests: dict[tuple[str, int, int], str] = {}  # (path, size, mtime in ns) of the files that this process has read
+
+
+class DamagedStage(StoreError):
+    """A stage is not what its record says. It has been set aside and counts as missing."""
+
+
+class Place(NamedTuple):
+    """Where a stage is, or would be."""
+
+    operation: str
+    key: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Operation and key, as in `Stage.name`."""
+        return f"{self.operation}-{self.key}"
+
+
+class Shelf:
+    """The folders stages/ and damaged/ of a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stages = folder / "stages"
+        self.damaged = folder / "damaged"
+
+    def place(self, operation: str, key: str) -> Place:
+        """The place of a stage.
+
+        Raises:
+            StoreError: If operation or key cannot be names in a store, or the folder is a symbolic link.
+        """
+        if not re.fullmatch(r"[a-z][a-z_]{0,31}", operation) or not re.fullmatch(rf"[0-9a-f]{{{KEY_LENGTH}}}", key):
+            raise StoreError(
+                f"a stage is named by an operation of lower-case letters and {KEY_LENGTH} hex digits, "
+                f"but got {operation!r} and {key!r}"
+            )
+        path = self.stages / operation / key
+        if path.is_symlink():
+            raise StoreError(f"{path} is a symbolic link: a stage is a folder. Remove the link.")
+        return Place(operation, key, path)
+
+    def places(self) -> Iterator[Place]:
+        """All stages, whatever their state; other things that lie around are passed over."""
+        for operation in self._names(self.stages):
+            for key in self._names(self.stages / operation):
+                with suppress(StoreError):
+                    yield self.place(operation, key)
+
+    def find(self, key: str) -> Place | None:
+        """The place of the stage with this key, if it has a record."""
+        for operation in self._names(self.stages):
+            with suppress(StoreError):
+                place = self.place(operation, key)
+                if (place.path / RECORD).is_file():
+                    return place
+        return None
+
+    @staticmethod
+    def _names(folder: Path) -> list[str]:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+        return []
+
+    def peek(self, place: Place) -> Record | None:
+        """The record of a stage, or None if there is none that can be read."""
+        try:
+            return Record.from_json((place.path / RECORD).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+    def record(self, place: Place) -> Record:
+        """The record of a stage, checked to be its own.
+
+        Raises:
+            MissingStages: If the stage is not there.
+            DamagedStage: If the record is missing, broken or another's.
+        """
+        return self._settled(place, lambda record: None)
+
+    def intact(self, place: Place, *, afresh: bool = False) -> Record:
+        """The record of a stage whose files and inputs are what it says.
+
+        Args:
+            place: The stage.
+            afresh: Whether every byte is read again, instead of trusting digests of files that look unchanged.
+
+        Raises:
+            MissingStages: If the stage is not there.
+            DamagedStage: If anything disagrees.
+        """
+
+        def check(record: Record) -> None:
+            for name in sorted(record.files.keys() - set(record.evicted)):
+                _check_file(place.path / name, record.sizes[name], record.files[name], afresh)
+            for name, digest in record.input_digests.items():
+                found = self.find(record.inputs[name])
+                there = self.peek(found) if found else None
+                if found and there and there.digest != digest:
+                    raise ValueError(f"its input {name}, {found.name}, was computed again and came out different")
+
+        return self._settled(place, check)
+
+    def _settled(self, place: Place, check: Callable[[Record], None]) -> Record:
+        # A fault counts only if the stage did not change meanwhile: another process may have evicted or replaced it.
+        while True:
+            before = self._state(place)
+            try:
+                if before[1] is None:
+                    raise ValueError(f"{RECORD} is missing")
+                record = Record.from_json(before[1])
+                record.check_identity(place.operation, place.key)
+                check(record)
+                return record
+            except ValueError as fault:
+                if self._state(place) == before:
+                    raise self._set_aside(place, str(fault)) from None
+
+    def _state(self, place: Place) -> tuple[int, bytes | None]:
+        try:
+            inode = place.path.stat().st_ino
+        except FileNotFoundError:
+            raise MissingStages(f"{place.name} is not in the store {self.folder}") from None
+        try:
+            return inode, (place.path / RECORD).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return inode, None
+
+    def _set_aside(self, place: Place, fault: str) -> DamagedStage:
+        self.damaged.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            target = self.damaged / f"{place.name}-{number}"
+            if target.exists():
+                continue
+            try:
+                os.rename(place.path, target)
+            except FileNotFoundError:  # another process has seen the damage too
+                where = "set aside"
+            except OSError:
+                if target.exists():
+                    continue
+                raise
+            else:
+                where = f"moved to {target}"
+            break
+        message = f"{place.name} was damaged: {fault}. It was {where} and counts as missing."
+        log.warning(message)
+        return DamagedStage(message)
+
+
+def remember(path: Path, digest: str) -> None:
+    """Take a file's digest as known, so that this process need not read the file again."""
+    status = path.stat()
+    if time.time_ns() - status.st_mtime_ns > _TICK_NS:
+        _digests[str(path), status.st_size, status.st_mtime_ns] = digest
+
+
+def _check_file(path: Path, size: int, digest: str, afresh: bool) -> None:
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path.name} is not a plain file")
+        if status.st_size != size:
+            raise ValueError(f"{path.name} has {status.st_size} bytes instead of {size}")
+        known = None if afresh else _digests.get((str(path), status.st_size, status.st_mtime_ns))
+        found = known or files.digest(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path.name} is missing") from None
+    if found != digest:
+        raise ValueError(f"{path.name} is altered (its digest does not agree)")
+    if known is None and time.time_ns() - status.st_mtime_ns > _TICK_NS:
+        _digests[str(path), status.st_size, status.st_mtime_ns] = digest
