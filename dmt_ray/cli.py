@@ -199,6 +199,8 @@ def verify_store(options: argparse.Namespace) -> int:
     damaged = store.verify()
     for name in damaged:
         print(f"damaged, set aside: {name}")
+    for sentence in store.remade():
+        print(f"note: {sentence}")
     print(f"{len(store.ls())} stages are intact, {len(damaged)} were damaged")
     return 1 if damaged else 0
 

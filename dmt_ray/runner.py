@@ -211,10 +211,12 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training]) -> No
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         for crop in sorted({training.augment.crop for training in trainings}):
             try:
-                network(torch.empty(2, 3, *crop))
+                found = tuple(network(torch.empty(2, 3, *crop)).shape)
+                reason = "" if found == (2, classes, *crop) else f"its output has the shape {found}"
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
-                raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}") from None
+            if reason:
+                raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
 
 
 def work_of(stage: Stage, dataset: Dataset) -> int:

@@ -45,7 +45,8 @@ def store(tmp_path: Path) -> Store:
 def performer(store: Store, seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PERFORMER, str(store.folder), str(seconds)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
     return child
 
 
@@ -80,7 +81,8 @@ def test_of_two_processes_one_executes_and_the_other_finds(store: Store) -> None
 def test_the_stage_of_a_killed_process_is_taken_over_at_once(store: Store) -> None:
     first, second = performer(store, 60), performer(store, 0)
     go(first)
-    assert first.stdout is not None and first.stdout.readline() == "executes\n"
+    assert first.stdout is not None
+    assert first.stdout.readline() == "executes\n"
     go(second)
     time.sleep(0.2)
     assert second.poll() is None
@@ -108,7 +110,8 @@ def test_of_many_heirs_of_a_stale_claim_one_takes_over(store: Store) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sum(held) <= 1 and len(held) == 4
+        assert sum(held) == 1
+        assert len(held) == 4
         with store.claim(A, wait=False) as claim:
             assert claim.held
 

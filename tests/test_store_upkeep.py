@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,7 +53,8 @@ def test_a_listing_tells_what_people_ask(store: Store) -> None:
     assert [row.operation for row in rows] == ["evaluate", "finetune", "label", "pretrain", "pretrain"]
     label = rows[2]
     assert (label.key, label.seed, label.summary, label.bytes) == (LABELS.key, 0, str(LABELS.config), 2010)
-    assert label.made.endswith("+00:00") and label.evicted == ()
+    assert label.made.endswith("+00:00")
+    assert label.evicted == ()
 
 
 def test_a_stage_without_a_readable_record_is_said_and_not_listed(
@@ -115,7 +118,8 @@ def test_no_more_goes_than_the_budget_asks(store: Store) -> None:
     freed = store.gc(size - 2500)
     assert freed.evicted[:2] == (f"{LABELS.name}/labels.npy", f"{LABELS.name}/confidence.npy")
     assert freed.evicted[2:] == (f"{OTHER.name}/model.safetensors",)
-    assert freed.left <= size - 2500 and freed.bytes == size - freed.left
+    assert freed.left <= size - 2500
+    assert freed.bytes == size - freed.left
 
 
 def test_reading_a_stage_keeps_it_longer(store: Store) -> None:
@@ -133,14 +137,14 @@ def test_keys_can_be_kept_too(store: Store) -> None:
 
 def test_an_evicted_stage_is_whole_again_when_it_is_written_again(store: Store) -> None:
     put(store, A, LABELS)
-    when = store.record(A).made["when"]
     store.gc(0)
-    assert store.open(A) and not store.has(A, files=True)
-    with pytest.raises(MissingStages, match="lacks model.safetensors"):
+    assert store.open(A)
+    assert not store.has(A, files=True)
+    with pytest.raises(MissingStages, match=r"lacks model\.safetensors"):
         store.open(A, files=True)
     put(store, A)
-    assert store.has(A, files=True) and store.open(A, files=True)
-    assert store.record(A).made["when"] == when
+    assert store.has(A, files=True)
+    assert store.open(A, files=True)
     store.open(LABELS)
 
 
@@ -153,8 +157,8 @@ def test_an_evicted_stage_that_comes_out_different_replaces_the_old_one(
         (folder / "model.safetensors").write_bytes(b"another")
     assert "came out different" in caplog.text
     assert (store.open(A, files=True) / "model.safetensors").read_bytes() == b"another"
-    with pytest.raises(DamagedStage, match="its input teacher"):
-        store.open(LABELS)
+    assert store.open(LABELS)
+    assert len(store.remade()) == 1
 
 
 def test_what_ended_processes_left_behind_goes(store: Store) -> None:
@@ -171,7 +175,8 @@ def test_what_ended_processes_left_behind_goes(store: Store) -> None:
     kept.mkdir()
     freed = store.gc(10**9)
     assert freed.removed == (f"claims/{claim.name}", f"aside/{left.name}", f"scratch/{A.name}")
-    assert kept.exists() and (store.folder / "scratch" / OTHER.name).exists()
+    assert kept.exists()
+    assert (store.folder / "scratch" / OTHER.name).exists()
 
 
 def test_an_eviction_that_ended_half_way_is_finished(store: Store) -> None:
@@ -179,6 +184,8 @@ def test_an_eviction_that_ended_half_way_is_finished(store: Store) -> None:
     record = store.path(A) / "record.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"evicted": ["model.safetensors"]}))
     assert store.open(A)
+    assert store.gc(10**9).removed == ()
+    os.utime(store.path(A) / "model.safetensors", (1, 1))
     assert store.gc(10**9).removed == (f"stages/pretrain/{A.key}/model.safetensors",)
     assert not (store.path(A) / "model.safetensors").exists()
 
@@ -194,6 +201,36 @@ def test_only_one_process_tidies_at_a_time(store: Store) -> None:
 def test_a_negative_budget_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="at least 0, but got -1"):
         store.gc(-1)
+
+
+def test_evicting_and_writing_at_once_damages_nothing(store: Store) -> None:
+    script = """
+import sys, time
+from pathlib import Path
+from dmt_ray import operations, recipes
+from dmt_ray.errors import MissingStages
+from dmt_ray.store import Store
+store = Store(Path(sys.argv[1]))
+stage = operations.pretrain(recipes.named("shapes"), seed=0)
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    if sys.argv[2] == "evicts":
+        store.gc(0)
+        continue
+    with store.write(stage) as folder:
+        (folder / "model.safetensors").write_bytes(b"x")
+        (folder / "labels.npy").write_bytes(b"y")
+    try:
+        store.open(stage)
+    except MissingStages:  # the moment in which another process puts the whole stage in the place of the evicted one
+        pass
+"""
+    roles = ("evicts", "writes", "writes")
+    children = [
+        subprocess.Popen([sys.executable, "-c", script, store.folder, role], stderr=subprocess.PIPE) for role in roles
+    ]
+    assert [child.communicate()[1] for child in children] == [b"", b"", b""]
+    assert not (store.folder / "damaged").exists()
 
 
 @pytest.mark.slow

@@ -58,8 +58,6 @@ def explained(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except DataError:
-        raise
     except OSError as error:
         raise DataError(
             f"cannot write the decoded images to {folder}: {error.strerror or error}. "
@@ -138,6 +136,7 @@ class Writer:
         if subsets is None:
             raise DataError(f"{self._folder} was taken away while it was written; start again")
         return subsets
+
 
 @contextmanager
 def _growing(path: Path, tail: tuple[int, ...]) -> Iterator[BufferedWriter]:

@@ -89,7 +89,7 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
     """
     if isinstance(data, ShapesData):
         return _open_shapes(data, cache, progress)
-    root = find_root(data, root)
+    root = find_root(data, root).absolute()
     problems = Problems()
     listing = _find_files(data, root, problems)
     for subset, items in listing.subsets.items():
@@ -141,7 +141,10 @@ def _find_leaks(listing: Listing, problems: Problems) -> None:
 
 def _fingerprint(listing: Listing, digests: Mapping[Path, str], size: tuple[int, int] | None) -> str:
     values = {id(item.values): item.values for items in listing.subsets.values() for item in items}
-    meanings = {key: hashlib.sha256(value.table.tobytes()).hexdigest() for key, value in values.items()}
+    meanings = {
+        key: hashlib.sha256(value.table.tobytes() + value.allowed.tobytes()).hexdigest()
+        for key, value in values.items()
+    }
     subsets = {
         subset: [
             [item.id, digests.get(item.image), item.mask and digests.get(item.mask), meanings[id(item.values)]]

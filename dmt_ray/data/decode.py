@@ -25,7 +25,7 @@ IMAGE_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbC
 Size = tuple[int, int] | None
 
 
-class BadFile(Exception):
+class BadFileError(Exception):
     """A file that cannot be used: the kind of problem, and the file with what was found in it."""
 
     def __init__(self, kind: str, what: str) -> None:
@@ -81,24 +81,26 @@ def decode_all(
                 yield image
 
 
-def decode(item: Item, root: Path, size: Size, digests: Mapping[Path, str]) -> tuple[Decoded | None, list[BadFile]]:
+def decode(
+    item: Item, root: Path, size: Size, digests: Mapping[Path, str]
+) -> tuple[Decoded | None, list[BadFileError]]:
     """One image at working size, or None and everything that is wrong with its files."""
-    wrong: list[BadFile] = []
+    wrong: list[BadFileError] = []
     image = mask = None
     try:
         image = _image(item.image, root, digests)
-    except BadFile as error:
+    except BadFileError as error:
         wrong.append(error)
     try:
         mask = None if item.mask is None else _classes(item.mask, item.values, root, digests)
-    except BadFile as error:
+    except BadFileError as error:
         wrong.append(error)
     if image is None or wrong:
         return None, wrong
     if item.mask is not None and mask is not None and mask.shape != (image.height, image.width):
         found = f"{mask.shape[0]} x {mask.shape[1]} but the image {image.height} x {image.width}"
         kind = "masks of another size than their images (height x width)"
-        return None, [BadFile(kind, f"{below(item.mask, root)} is {found}")]
+        return None, [BadFileError(kind, f"{below(item.mask, root)} is {found}")]
     pixels, classes = _resized(image, mask, size)
     return Decoded(item.id, pixels, classes, mask is not None), []
 
@@ -120,16 +122,16 @@ def _open(path: Path, root: Path, digests: Mapping[Path, str]) -> Image.Image:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadFile("files that cannot be read", f"{below(path, root)} ({error.strerror})") from None
+        raise BadFileError("files that cannot be read", f"{below(path, root)} ({error.strerror})") from None
     if digest(content) != digests.get(path):
-        raise BadFile("files that changed while they were read; start again", below(path, root))
+        raise BadFileError("files that changed while they were read; start again", below(path, root))
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
     except Exception as error:  # Pillow lets nearly every kind of error out of a damaged file
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image" if unknown else str(error) or type(error).__name__
-        raise BadFile("files that are damaged or truncated", f"{below(path, root)} ({reason})") from None
+        raise BadFileError("files that are damaged or truncated", f"{below(path, root)} ({reason})") from None
     return image
 
 
@@ -137,7 +139,7 @@ def _image(path: Path, root: Path, digests: Mapping[Path, str]) -> Image.Image:
     image = _open(path, root, digests)
     if image.mode not in IMAGE_MODES:
         kind = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits a channel"
-        raise BadFile(kind, f"{below(path, root)} ({image.mode})")
+        raise BadFileError(kind, f"{below(path, root)} ({image.mode})")
     return image.convert("RGB")
 
 
@@ -145,7 +147,7 @@ def _classes(path: Path, values: MaskValues, root: Path, digests: Mapping[Path, 
     image = _open(path, root, digests)
     if len(image.getbands()) != 1:
         kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
-        raise BadFile(kind, f"{below(path, root)} ({image.mode})")
+        raise BadFileError(kind, f"{below(path, root)} ({image.mode})")
     found = np.asarray(image)
     if found.dtype == np.bool_:
         found = found.astype(np.uint8)
@@ -155,5 +157,5 @@ def _classes(path: Path, values: MaskValues, root: Path, digests: Mapping[Path, 
         wrong = np.unique(found[~allowed])
         shown = ", ".join(str(value) for value in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
         kind = f"masks with values that are neither a class nor ignore; expected {values.expected}"
-        raise BadFile(kind, f"{below(path, root)} holds {shown}")
+        raise BadFileError(kind, f"{below(path, root)} holds {shown}")
     return values.table[found.astype(np.uint8)]

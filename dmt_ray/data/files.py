@@ -164,7 +164,7 @@ def below(path: Path, root: Path) -> str:
 
 
 def colours(count: int) -> NDArray[np.uint8]:
-    """The palette of PASCAL VOC, in which the bits of a class spread over RGB, for up to 256 classes, ``[count, 3]``."""
+    """The palette of PASCAL VOC for up to 256 classes: the bits of a class spread over RGB, ``[count, 3]``."""
     palette = np.zeros((count, 3), np.uint8)
     for number in range(count):
         for bit in range(8):

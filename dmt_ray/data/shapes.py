@@ -26,13 +26,13 @@ REVISION = 1
 """Raised whenever the same arguments give other pixels."""
 
 SEED = 20210414
-OBJECTS = (2, 5)  # fewest and most objects an image
-RADIUS = (0.11, 0.24)  # of the image's side
-HUE_CUE = 0.6  # how often an object has its own class's hue; else a random one
-TEXTURE_CUE = 0.5  # how often an object has its own class's texture; else a random one
+OBJECTS = (3, 6)  # fewest and most objects an image
+RADIUS = (0.14, 0.30)  # of the image's side
+HUE_CUE = 0.7  # how often an object has its own class's hue; else a random one
+TEXTURE_CUE = 0.3  # how often an object has its own class's texture; else a random one
 HUE_JITTER = 0.05  # sd, of the colour circle
-OPACITY = (0.65, 1.0)
-NOISE = (4.0, 16.0)  # sd of the sensor noise, in grey levels of 255
+OPACITY = (0.8, 1.0)
+NOISE = (2.0, 10.0)  # sd of the sensor noise, in grey levels of 255
 CROP = (0.25, 0.9)  # side of the background's crop, of the photograph's height
 SUPERSAMPLING = 3  # a pixel's coverage is the mean over 3 x 3 points
 

@@ -19,7 +19,7 @@ from dmt_ray.errors import DataError
 from dmt_ray.key import canonical
 
 AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (FACTS, 1)
-HELD_OUT_SEED = 2  # of the images that are held out to select models, the same for all splits
+HELD_OUT_SEED = 7_000_777  # of the images that are held out to select models; no split has this number
 VALTINY = {"voc": "voc_valtiny.txt", "cityscapes": "cityscapes_valtiny.txt"}
 """The validation images on which the authors of DMT tuned: lists of their code, github.com/voldemortX/DST-CBC."""
 SLACK = 1e-6  # of an image: what a share such as 1 / 105.82 may be off by rounding
@@ -63,6 +63,8 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     selection = _selection(split, dataset)
     held_out = set(selection[1]) if selection[0] == "train" else set()
     known = [int(i) for i in np.flatnonzero(train.known) if int(i) not in held_out]
+    if not known:
+        raise DataError(f"no train image of {dataset.name!r} has a mask and can be labelled: label some")
     order = _order(split, known, dataset)
     labelled = order[: _count(split, len(order), len(known))]
     unlabelled = sorted(set(range(len(train))) - set(labelled) - held_out)

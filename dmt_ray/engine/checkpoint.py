@@ -49,6 +49,8 @@ class Checkpoint:
             if momentum is not None:
                 tensors[f"momentum.{place}"] = momentum
         tensors |= {f"best.{name}": value for name, value in best.weights.items()}
+        # Another process that was quicker with the same stage takes the scratch folder away.
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         aside = self._file.with_suffix(".aside")
         metadata = {"step": str(step), "history": json.dumps(history.rows), "best": json.dumps(best.rows)}
         save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, aside, metadata=metadata)

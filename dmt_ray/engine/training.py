@@ -19,7 +19,7 @@ from dmt_ray.engine.history import History, StepSums
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.schedule import poly
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.errors import DataError, TrainingFailed
+from dmt_ray.errors import TrainingFailed
 from dmt_ray.losses import RULES, Parameters, step_loss
 from dmt_ray.slices import Finetune, Pretrain
 
@@ -80,6 +80,60 @@ def finetune(
     return {"steps": feed.steps}
 
 
+class Stepper:
+    """A network in training: takes its optimizer steps by number, and adds up their statistics.
+
+    Args:
+        network: Trained in place; moved to the device.
+        feed: Its batches.
+        training: Optimizer and schedule.
+        weight: How much a pseudo label counts; None in pretraining, where there is none to weigh.
+        work: Data and device.
+    """
+
+    def __init__(
+        self, network: nn.Module, feed: Feed, training: Training, weight: Weight | None, work: Workspace
+    ) -> None:
+        self.network = network.to(work.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=training.learning_rate,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            foreach=True,
+        )
+        self.sums = StepSums(work.dataset.classes, work.device)
+        self._feed, self._training, self._device = feed, training, work.device
+        self._rule = RULES[weight.rule if weight else "uniform"]
+        self._parameters = Parameters(weight.gamma1, weight.gamma2, weight.threshold) if weight else Parameters(0, 0)
+
+    def learning_rate(self, number: int) -> float:
+        """The learning rate of a step."""
+        return poly(self._training, number, self._feed.steps)
+
+    def step(self, number: int) -> None:
+        """Take optimizer step ``number`` (0 ... steps-1). Nothing in it waits for the device."""
+        # Dropout and the like: by step, so that a stage that was interrupted goes on with the same numbers.
+        torch.manual_seed(number)
+        step = self._feed.step(number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(number)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training.precision == "bfloat16"):
+            logits = self.network(step.batch.images.contiguous(memory_format=torch.channels_last))
+        loss = step_loss(
+            logits,
+            step.batch.labels,
+            step.batch.confidence,
+            labelled=step.labelled,
+            rule=self._rule,
+            parameters=self._parameters,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.mean.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.sums.add(loss, step)
+
+
 def _train(
     network: nn.Module,
     feed: Feed,
@@ -91,59 +145,30 @@ def _train(
     work: Workspace,
 ) -> None:
     """Run the stage's steps; the network ends with the weights of the snapshot that is kept, in eval mode."""
-    network.to(work.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=training.learning_rate,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        foreach=True,
-    )
-    # In pretraining there is nothing to weigh; the rule is never asked.
-    rule = RULES[weight.rule] if weight else RULES["uniform"]
-    parameters = Parameters(weight.gamma1, weight.gamma2, weight.threshold) if weight else Parameters(0, 0)
+    stepper = Stepper(network, feed, training, weight, work)
     history = History(pseudo=weight is not None, online=weight is not None and weight.rule == "online")
-    sums = StepSums(work.dataset.classes, work.device)
     checkpoint = Checkpoint(scratch, work.checkpoint_seconds)
     best = _Best(training, parts, work)
-    done = checkpoint.restore(network, optimizer, history, best)
     every = max(1, feed.steps // ROWS)
-    for number in range(done, feed.steps):
-        network.train()
-        # Dropout and the like: by step, so that a stage that was interrupted goes on with the same numbers.
-        torch.manual_seed(number)
-        step = feed.step(number)
-        rate = poly(training, number, feed.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(work.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            logits = network(step.batch.images.contiguous(memory_format=torch.channels_last))
-        loss = step_loss(
-            logits,
-            step.batch.labels,
-            step.batch.confidence,
-            labelled=step.labelled,
-            rule=rule,
-            parameters=parameters,
-        )
-        optimizer.zero_grad(set_to_none=True)
-        loss.mean.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        sums.add(loss, step)
-        last = number + 1 == feed.steps
-        if (number + 1) % every == 0 or last:
-            row = sums.row(step=number + 1, epoch=number // feed.steps_per_epoch + 1, learning_rate=rate)
+    network.train()
+    for number in range(checkpoint.restore(network, stepper.optimizer, history, best), feed.steps):
+        stepper.step(number)
+        done = number + 1
+        if done % every == 0 or done == feed.steps:
+            rate = stepper.learning_rate(number)
+            row = stepper.sums.row(step=done, epoch=number // feed.steps_per_epoch + 1, learning_rate=rate)
             if not np.isfinite(row["loss"]):
                 raise TrainingFailed(
-                    f"the loss became {row['loss']} before step {number + 1} of {feed.steps} "
+                    f"the loss became {row['loss']} before step {done} of {feed.steps} "
                     f"(learning rate {rate:.3g}). Try a smaller learning rate."
                 )
             history.append(row)
-        if training.score_every and ((number + 1) % training.score_every == 0 or last):
-            best.offer(network, number + 1)
-        if (number + 1) % every == 0:
-            checkpoint.save_if_due(number + 1, network, optimizer, history, best)
-        work.progress(number + 1, feed.steps)
+        if training.score_every and (done % training.score_every == 0 or done == feed.steps):
+            best.offer(network, done)
+            network.train()
+        if done % every == 0:
+            checkpoint.save_if_due(done, network, stepper.optimizer, history, best)
+        work.progress(done, feed.steps)
     best.restore_into(network)
     history.write(out)
     best.write(out)

@@ -22,10 +22,6 @@ WORKER_ENVIRONMENT = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "OMP_NUM_THREADS":
 PROBE_SECONDS = 3.0
 
 
-class NoCluster(UserError):
-    """There is no Ray cluster at the address."""
-
-
 def prepare() -> None:
     """Set the environment that Ray reads on import; call it before anything imports ray."""
     for name, value in (ENVIRONMENT | WORKER_ENVIRONMENT).items():
@@ -47,7 +43,7 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
         The resources of the cluster, such as {"CPU": 8.0, "GPU": 1.0}.
 
     Raises:
-        NoCluster: If an address was given and nothing answers there; a local Ray is never taken in its place.
+        UserError: If an address was given and nothing answers there; a local Ray is never taken in its place.
     """
     prepare()
     # Ray finds a local cluster's token by itself, one at an explicit address only when it is told to look for it.
@@ -68,32 +64,37 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
 def _join(address: str, settings: dict[str, Any]) -> None:
     import ray
 
-    if address != "auto":
-        probe(address)
+    probe(address)
     try:
         ray.init(address=address, **settings)
     except ray.exceptions.AuthenticationError:
-        raise NoCluster(
+        raise UserError(
             f"the cluster at {address} wants a token: copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
         ) from None
     except ConnectionError:
         where = "on this machine" if address == "auto" else f"at {address}"
-        raise NoCluster(
+        raise UserError(
             f"there is no Ray cluster {where} that accepts this client: start one with `ray start --head`, "
             "or leave --address out for a local Ray"
         ) from None
 
 
 def probe(address: str) -> None:
-    # ray.init itself would go on trying for minutes.
+    """Knock at an address, other than "auto", and say within seconds if nobody is there.
+
+    Raises:
+        UserError: If it is no address, or nothing listens there. Ray itself would go on trying for minutes.
+    """
+    if address == "auto":
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        raise NoCluster(f"--address is auto, host:port or ray://host:port, but got {address!r}")
+        raise UserError(f"--address is auto, host:port or ray://host:port, but got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise NoCluster(
+        raise UserError(
             f"there is no Ray cluster at {address} ({reason}): start one with `ray start --head`, "
             "or leave --address out for a local Ray"
         ) from None

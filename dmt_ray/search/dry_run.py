@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dmt_ray.estimate import estimate
 from dmt_ray.plan import Stage
-from dmt_ray.search.progress import short
+from dmt_ray.search.summary import in_words
 from dmt_ray.search.sweep import Sweep
 from dmt_ray.store import Store
 
@@ -17,6 +17,7 @@ def describe(console: Console, sweep: Sweep, store: Store, work_of: Callable[[St
     middle = {setting: (values.low + values.high) / 2 for setting, values in sweep.space.items()}
     stages = [stage for plan in sweep.plans(middle).values() for stage in plan.stages()]
     own = [stage for stage in stages if stage not in set(common)]
+    there = sum(map(store.has, common))
     rows = [
         ("sweep", sweep.name),
         ("asks", sweep.title),
@@ -24,10 +25,7 @@ def describe(console: Console, sweep: Sweep, store: Store, work_of: Callable[[St
         ("seeds", f"{', '.join(map(str, sweep.seeds))}: every trial is the mean over them"),
         ("trials", f"{total}, each of {sweep.rungs()} rungs, {len(stages)} stages"),
         ("shared", f"{len(common)} stages by all trials, computed once: {_kinds(common)}"),
-        (
-            "",
-            f"{sum(map(store.has, common))} of them are in the store, to do: {estimate(store.missing(common), store, work_of)}",
-        ),
+        ("", f"{there} of them are in the store, to do: {estimate(store.missing(common), store, work_of)}"),
         ("a trial", f"{len(own)} stages of its own: {_kinds(own)}"),
     ]
     known: list[Stage] = []
@@ -35,8 +33,7 @@ def describe(console: Console, sweep: Sweep, store: Store, work_of: Callable[[St
         plans = sweep.plans(point).values()
         known += [stage for plan in plans for stage in plan.stages()]
         left = store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
-        name = " ".join(f"{short(setting)}={value:g}" for setting, value in point.items())
-        rows.append(("point", f"{name}, to do: {estimate(left, store, work_of)}"))
+        rows.append(("point", f"{in_words(point)}, to do: {estimate(left, store, work_of)}"))
     # Points that are not known yet are like the one in the middle of the space.
     unknown = [stage for _ in range(total - len(sweep.points())) for stage in own]
     missing = [*store.missing(dict.fromkeys([*common, *known])), *unknown]

@@ -13,12 +13,15 @@ from rich.text import Text
 from dmt_ray.estimate import duration
 from dmt_ray.plan import Stage
 from dmt_ray.search.effort import Effort
-from dmt_ray.search.sweep import State, Sweep, Trial
+from dmt_ray.search.summary import in_words
+from dmt_ray.search.sweep import State, Sweep, Trial, short
 from dmt_ray.store import Running, Store
 
 REFRESH_SECONDS = 1.0
 # Between two plain lines that only say that a rung is done; the end of a trial is always said.
 QUIET_SECONDS = 5.0
+# Without a line for so long, one says what is being computed.
+SILENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -101,9 +104,7 @@ class Progress:
         line.rung, line.score = rung, score
         now = time.monotonic()
         if self._live is None and rung < self._last_rung and now - self._said > QUIET_SECONDS:
-            self._say(
-                f"trial {number}: rung {rung} of {self._last_rung}, mIoU {score:.2%}, {self._params(line.params)}"
-            )
+            self._say(f"trial {number}: rung {rung} of {self._last_rung}, mIoU {score:.2%}, {in_words(line.params)}")
 
     def ended(self, number: int, state: State) -> None:
         """A trial ends."""
@@ -113,7 +114,7 @@ class Progress:
         self._rank(number, line.params, line.score if state == "complete" else None)
         if self._live is None:
             score = "" if line.score is None else f", mIoU {line.score:.2%}"
-            self._say(f"trial {number} {state}{score}, {self._params(line.params)}")
+            self._say(f"trial {number} {state}{score}, {in_words(line.params)}")
 
     def tick(self) -> None:
         """Look at the store and show how things stand, at most once a second."""
@@ -121,10 +122,11 @@ class Progress:
         if now - self._drawn < REFRESH_SECONDS:
             return
         self._drawn = now
-        if self._live is None:
-            return
         claims = self._measure()
-        self._live.update(self._screen(claims), refresh=True)
+        if self._live is not None:
+            self._live.update(self._screen(claims), refresh=True)
+        elif now - self._said > SILENCE_SECONDS and claims:
+            self._say(", ".join(f"{claim.operation} {claim.step}/{claim.steps}" for claim in claims))
 
     def _measure(self) -> list[Running]:
         self._count(self._shared)
@@ -137,6 +139,8 @@ class Progress:
         waiting = max(0, self.total - len(self.states))
         self._work.left = sum(map(self.effort, pending)) - begun + waiting * self._one_trial
         self._work.partly = begun
+        if not self._work.done + begun:
+            self._began = time.monotonic()  # before, workers were starting, which says nothing about the pace
         return claims
 
     def _count(self, missing: set[Stage]) -> None:
@@ -165,9 +169,6 @@ class Progress:
     def _counts(self) -> str:
         ended = sum(state != "running" for state in self.states.values())
         return f"[{ended}/{self.total}]".replace("[", r"\[")
-
-    def _params(self, params: Mapping[str, float]) -> str:
-        return " ".join(f"{short(setting)}={value:g}" for setting, value in params.items())
 
     def _screen(self, claims: list[Running]) -> Group:
         states = list(self.states.values())
@@ -199,13 +200,8 @@ class Progress:
         parts: list[Text | Table] = [header, line, table]
         if self.best is not None:
             score, number, params = self.best
-            parts.append(Text(f"best so far: trial {number}, mIoU {score:.2%}, {self._params(params)}", style="green"))
+            parts.append(Text(f"best so far: trial {number}, mIoU {score:.2%}, {in_words(params)}", style="green"))
         return Group(*parts)
 
     def _now(self, claims: list[Running], keys: set[str]) -> str:
         return ", ".join(f"{claim.operation} {claim.step}/{claim.steps}" for claim in claims if claim.key in keys)
-
-
-def short(setting: str) -> str:
-    """The last word of a dotted setting, as tables show it."""
-    return setting.rpartition(".")[2]

@@ -1,89 +1,53 @@
-"""Brings sweeps into MLflow: in the background while they run, or later all at once."""
+"""What MLflow is told of a sweep, while it runs or later."""
 
-import logging
-import threading
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from dmt_ray.search import sweep_file
+from dmt_ray.search import summary, sweep_file
 from dmt_ray.search.study import read_trials
-from dmt_ray.search.sweep import Sweep
+from dmt_ray.search.sweep_file import SweepFile
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
-    from dmt_ray.tracking import Tracker
+    from dmt_ray.tracking import SweepResults
+    from dmt_ray.tracking.results import SweepState
 
-log = logging.getLogger(__name__)
 
-
-class Publisher:
-    """Publishes a sweep from a thread of its own, so that trials never wait for MLflow; use it as a context.
-
-    MLflow is a mirror: what goes wrong there is said, and the sweep goes on. `dmt publish` makes up for it.
+def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") -> "SweepResults":
+    """A sweep as it is now.
 
     Args:
-        uri: MLflow's tracking URI; None: mlflow.db in the storage folder.
-        storage: The storage folder.
-        sweep: What is published.
         folder: The sweep's folder.
+        file: What its sweep.json says.
+        store: Where its stages are.
+        state: "running" if the caller performs its trials now.
     """
+    from dmt_ray.tracking import About, SweepResults
 
-    def __init__(self, uri: str | None, storage: Path, sweep: Sweep, folder: Path) -> None:
-        self._uri = uri
-        self._storage = storage
-        self._sweep = sweep
-        self._folder = folder
-        self._wanted = threading.Event()
-        self._closing = False
-        self._thread = threading.Thread(target=self._publish_all_along, name="publisher", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing = True
-        self._wanted.set()
-        self._thread.join()
-
-    def soon(self) -> None:
-        """Something is worth publishing."""
-        self._wanted.set()
-
-    def _publish_all_along(self) -> None:
-        tracker: Tracker | None = None
-        closing = False
-        while not closing:
-            self._wanted.wait()
-            self._wanted.clear()
-            closing = self._closing
-            try:
-                if tracker is None:
-                    from dmt_ray import tracking
-
-                    tracker = tracking.connect(self._uri, self._storage)
-                publish(tracker, self._sweep, self._folder, Store(self._storage))
-            except Exception as error:
-                log.warning("could not publish to MLflow: %s; `dmt publish` tries again", " ".join(str(error).split()))
-        if tracker is not None:
-            tracker.close()
-
-
-def publish(tracker: "Tracker", sweep: Sweep, folder: Path, store: Store) -> None:
-    """Publish a sweep as it is now; doing it twice changes nothing."""
-    tracker.publish_sweep(sweep, read_trials(folder, sweep.name), store, folder)
+    trials = read_trials(folder, file.sweep.name)
+    known = [trial for trial in trials if trial.params.keys() == file.sweep.space.keys()]
+    return SweepResults(
+        store=store,
+        sweep=file.sweep,
+        trials=tuple(trials),
+        about=About.from_json(file.about),
+        replay={trial.number: file.replay.command(file.sweep, trial) for trial in known},
+        result=summary.markdown(file.sweep, store, trials, file.replay),
+        state=state,
+    )
 
 
 def publish_all(storage: Path, uri: str | None) -> None:
-    """Publish every sweep in a storage folder."""
+    """Publish every sweep in a storage folder; a sweep that another process runs is published as far as it is."""
     from dmt_ray import tracking
+    from dmt_ray.search.study import is_running
 
-    tracker = tracking.connect(uri, storage)
-    folders = sorted(file.parent for file in (storage / "sweeps").glob(f"*/{sweep_file.NAME}"))
+    store, tracker = Store(storage), tracking.connect(uri, storage)
+    folders = sorted(path.parent for path in (storage / "sweeps").glob(f"*/{sweep_file.NAME}"))
     for folder in folders:
-        publish(tracker, sweep_file.read(folder), folder, Store(storage))
-        print(f"published {folder.name}")
-    tracker.close()
+        file = sweep_file.read(folder)
+        done = len([trial for trial in read_trials(folder, file.sweep.name) if trial.state != "running"])
+        state: SweepState = "running" if is_running(folder) else "finished" if done >= file.trials else "stopped"
+        tracker.publish_soon(results(folder, file, store, state))
+    left = tracker.close(timeout=600)
+    print(f"{len(folders) - len(left)} of {len(folders)} sweeps are published to {tracker.uri}")

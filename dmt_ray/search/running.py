@@ -1,22 +1,27 @@
 """Runs a sweep from the first check to the summary."""
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from dmt_ray import tracking
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.runner import Machine, Runner
-from dmt_ray.search import cluster, dry_run, summary, sweep_file
+from dmt_ray.search import cluster, dry_run, publishing, summary, sweep_file
 from dmt_ray.search.effort import Effort
 from dmt_ray.search.progress import Progress
-from dmt_ray.search.publishing import Publisher
-from dmt_ray.search.study import Study, only_one, set_aside
+from dmt_ray.search.replay import Replay
+from dmt_ray.search.study import Study, newest_attempt, only_one
 from dmt_ray.search.sweep import State, Sweep
+from dmt_ray.search.sweep_file import SweepFile
 from dmt_ray.search.trial import Work
+from dmt_ray.tracking import About
+from dmt_ray.tracking.results import SweepState
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,13 @@ class Request:
 
 
 class _Progress(Progress):
-    """Progress that also has trials published when they end."""
+    """Progress that also has a sweep published when a trial ends."""
 
-    publisher: Publisher
+    publish: Callable[[], None]
 
     def ended(self, number: int, state: State) -> None:
         super().ended(number, state)
-        self.publisher.soon()
+        self.publish()
 
 
 def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -> int:
@@ -86,24 +91,36 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
     if request.dry_run:
         dry_run.describe(console, sweep, runner.store, runner.work_of, total)
         return 0
+    sweep = newest_attempt(request.storage / "sweeps", sweep, fresh=request.fresh)
     folder = request.storage / "sweeps" / sweep.name
     with only_one(folder):
-        if request.fresh and (kept := set_aside(folder)) is not None:
-            console.print(f"the old study is kept in {kept}", soft_wrap=True)
         study = Study(folder, sweep, total)
-        sweep_file.write(folder, sweep, command=request.command, trials=total)
-        with Publisher(request.tracking_uri, request.storage, sweep, folder) as publisher:
+        command = shlex.join(["python", *request.command])
+        about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, command)
+        replay = Replay(request.recipe, request.changes, request.storage, request.data)
+        file = SweepFile(sweep, total, replay, about.to_json())
+        sweep_file.write(folder, file)
+        tracker = tracking.connect(request.tracking_uri, request.storage)
+        state: SweepState = "stopped"
+        try:
             if study.remaining:
-                _perform(console, study, runner, request, publisher)
+
+                def publish() -> None:
+                    tracker.publish_soon(publishing.results(folder, file, runner.store, "running"))
+
+                _perform(console, study, runner, request, publish)
             else:
                 console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
-            publisher.soon()
-            replay = summary.Replay(request.recipe, request.changes, request.storage, request.data)
-            summary.show(console, sweep, runner.store, folder, study.trials(), replay)
+            state = "finished"
+        finally:
+            tracker.publish_soon(publishing.results(folder, file, runner.store, state))
+            if state == "finished":
+                summary.show(console, sweep, runner.store, folder, study.trials(), replay)
+            tracker.close()
     return 1 if any(trial.state == "failed" for trial in study.trials()) else 0
 
 
-def _perform(console: Console, study: Study, runner: Runner, request: Request, publisher: Publisher) -> None:
+def _perform(console: Console, study: Study, runner: Runner, request: Request, publish: Callable[[], None]) -> None:
     sweep, store = study.sweep, runner.store
     found = sum(trial.state in ("complete", "pruned") for trial in study.trials())
     past = f", {found} of them done before" if found else ""
@@ -115,15 +132,10 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
 
     try:
         gpus, concurrent = _places(resources, request, study.remaining)
-        machine = Machine(
-            request.storage,
-            request.data,
-            device="cuda" if gpus else "cpu",
-            gpu_share=gpus if 0 < gpus < 1 else 1.0,
-        )
+        machine = Machine(request.storage, request.data, device="cuda" if gpus else "cpu")
         work = Work(sweep, machine, study.folder, gpus)
         progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
-        progress.publisher = publisher
+        progress.publish = publish
         with progress:
             tuning.run_shared(store.missing(sweep.common()), work, progress)
             tuning.run_trials(study, work, progress, concurrent=concurrent)

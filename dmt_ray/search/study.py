@@ -6,6 +6,7 @@ import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,12 @@ RETRY = "retry_of"
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
-class AlreadyRunning(UserError):
-    """Another process goes on with the same sweep."""
-
-
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Keep other processes from going on with the sweep in this folder; the lock ends with the process.
 
     Raises:
-        AlreadyRunning: If another process holds it.
+        UserError: If another process holds it.
         StoreError: If the folder cannot be written.
     """
     try:
@@ -46,25 +43,35 @@ def only_one(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise AlreadyRunning(f"{holder} is running this sweep ({folder}); wait for it, or stop it first") from None
+            raise UserError(f"{holder} is running this sweep ({folder}); wait for it, or stop it first") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
 
 
-def set_aside(folder: Path) -> Path | None:
-    """Keep an old study under a numbered name, so that a new one can start; the new name, or None without a study."""
-    if not (folder / "study.db").exists():
-        return None
-    number = 1
-    while (kept := folder.with_name(f"{folder.name}-old-{number}")).exists():
-        number += 1
-    kept.mkdir()
-    for item in folder.iterdir():
-        if item.name != "lock":
-            item.rename(kept / item.name)
-    return kept
+def is_running(folder: Path) -> bool:
+    """Whether a process goes on with the sweep in this folder now."""
+    try:
+        with only_one(folder):
+            return False
+    except UserError:
+        return True
+
+
+def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
+    """The sweep under the number of its newest attempt, or of a new one.
+
+    Args:
+        sweeps: The folder of all sweeps.
+        sweep: What is searched.
+        fresh: Begin anew where there is a study already; the old ones stay.
+    """
+    while (sweeps / replace(sweep, attempt=sweep.attempt + 1).name / "study.db").exists():
+        sweep = replace(sweep, attempt=sweep.attempt + 1)
+    if fresh and (sweeps / sweep.name / "study.db").exists():
+        return replace(sweep, attempt=sweep.attempt + 1)
+    return sweep
 
 
 class Study:
@@ -83,8 +90,6 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
         self.folder = folder
         self.sweep = sweep
         self.total = total
@@ -107,9 +112,11 @@ class Study:
         storage = _storage(self.folder)
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
-        sampler = optuna.samplers.TPESampler(
-            seed=done, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                seed=done, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
+            )
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_RUNGS)
         return optuna.create_study(
             study_name=self.sweep.name,
@@ -143,21 +150,21 @@ class Study:
 
         if not self.remaining:
             return None
-        if self._interrupted:
-            trial = optuna.trial.Trial(self._optuna, self._interrupted.pop(0))
-        else:
-            trial = self._optuna.ask()
+        left = self._interrupted
+        trial = optuna.trial.Trial(self._optuna, left.pop(0)) if left else self._optuna.ask()
         self._taken[token] = trial
         number = int(trial.user_attrs.get(RETRY, trial.number))
         self._begun.add(number)
-        params = {
-            setting: float(
-                trial.suggest_float(
-                    setting, values.low, values.high, step=None if self.sweep.grid else values.step or None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
+            params = {
+                setting: float(
+                    trial.suggest_float(
+                        setting, values.low, values.high, step=None if self.sweep.grid else values.step or None
+                    )
                 )
-            )
-            for setting, values in self.sweep.space.items()
-        }
+                for setting, values in self.sweep.space.items()
+            }
         return number, params
 
     def report(self, token: str, rung: int, score: float) -> bool:
@@ -246,6 +253,6 @@ def note_executed(folder: Path, who: int | str, keys: list[str]) -> None:
 
 
 def executed(folder: Path, who: int | str) -> tuple[str, ...]:
-    """Keys of the stages that a trial computed itself over all its attempts, or that were computed for all: "shared"."""
+    """Keys of the stages that a trial computed itself over all its attempts; "shared": for all trials."""
     file = folder / "executed" / f"{who}.txt"
     return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()

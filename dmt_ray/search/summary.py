@@ -6,7 +6,6 @@ import os
 import shlex
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -14,42 +13,17 @@ from rich.table import Table
 
 from dmt_ray.plan import Stage, in_order
 from dmt_ray.records import rung_score
-from dmt_ray.search.progress import short
+from dmt_ray.search.replay import Replay
 from dmt_ray.search.study import executed
-from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.search.sweep import Params, Sweep, Trial, short
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
 
+CAVEAT = (
+    "The score is on the images that select, and the best of many is flattered by the choice: "
+    "run the settings again with fresh seeds before you report them."
+)
 GAMMAS = ("weight.gamma1", "weight.gamma2")
-
-
-@dataclass(frozen=True)
-class Replay:
-    """What a command that repeats one trial needs beside the trial's own settings.
-
-    Attributes:
-        recipe: As it was given.
-        changes: The overrides that were given.
-        storage: Folder of the store.
-        data: Folder of the data set, where one was given.
-    """
-
-    recipe: str
-    changes: Sequence[str]
-    storage: Path
-    data: Path | None = None
-
-    def command(self, sweep: Sweep, trial: Trial) -> str:
-        """The command that performs a trial's plans again; what is in the store is not computed twice."""
-        words = ["dmt", "run", "--recipe", self.recipe, "--method", sweep.method]
-        for change in [*self.changes, *(f"{setting}={value:g}" for setting, value in trial.params.items())]:
-            words += ["--set", change]
-        words += ["--storage", str(self.storage)]
-        if self.data is not None:
-            words += ["--data", str(self.data)]
-        if len(sweep.seeds) == 1:
-            return f"{shlex.join(words)} --seed {sweep.seeds[0]}"
-        return f"for seed in {' '.join(map(str, sweep.seeds))}; do {shlex.join(words)} --seed $seed; done"
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
@@ -70,6 +44,24 @@ def reported(sweep: Sweep, store: Store, trial: Trial) -> float | None:
         return None
     plans = sweep.plans(trial.params).values()
     return statistics.fmean(rung_score(store, plan.rungs[-1], "reported") for plan in plans)
+
+
+def in_words(params: Params) -> str:
+    """A point for people: "gamma1=5 gamma2=2.5"."""
+    return " ".join(f"{short(setting)}={value:g}" for setting, value in params.items())
+
+
+def markdown(sweep: Sweep, store: Store, trials: Sequence[Trial], replay: Replay) -> str:
+    """What came out so far, for a page that renders Markdown; "" as long as no trial is complete."""
+    winner = best(trials)
+    if winner is None or winner.score is None:
+        return ""
+    final = reported(sweep, store, winner)
+    return (
+        f"**Best: trial {winner.number}, {in_words(winner.params)}**: selection mIoU {winner.score:.2%}"
+        + ("" if final is None else f", reported mIoU {final:.2%}")
+        + f" after {len(winner.scores) - 1} iterations.\n\n{CAVEAT}\n\n```\n{replay.command(sweep, winner)}\n```"
+    )
 
 
 def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -> None:
@@ -116,11 +108,8 @@ def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
         for plan in sweep.plans(trial.params).values() if len(trial.params) == len(sweep.space) else ():
             wanted += in_order(stage for rung in plan.rungs[: len(trial.scores)] for stage in rung.values())
     own = sum(len(trial.executed) for trial in trials)
-    first = len(executed(folder, SHARED))
-    return (
-        f"{len(wanted)} stages were asked for; {first} were computed once for all trials, {own} by a trial itself, "
-        f"{len(wanted) - own} times a trial found what it needed"
-    )
+    once = len(executed(folder, SHARED))
+    return f"{len(wanted)} were needed and {own + once} computed: {once} for all trials, {own} for one trial each"
 
 
 def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial], replay: Replay) -> None:
@@ -129,13 +118,9 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
     drawn = write_figures(folder, sweep, trials) if trials else []
     console.print(_table(sweep, store, trials))
     winner = best(trials)
-    if winner is not None:
-        settings = " ".join(f"{setting}={value:g}" for setting, value in winner.params.items())
-        console.print(f"[bold]best[/bold]     trial {winner.number}: {settings}, selection mIoU {winner.score:.2%}")
-        console.print(
-            "         The score is on the images that select, and the best of many is flattered by the choice: run the\n"
-            "         settings again with fresh seeds before you report them."
-        )
+    if winner is not None and winner.score is not None:
+        _line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, selection mIoU {winner.score:.2%}")
+        _line(console, "", CAVEAT)
         _line(console, "replay", replay.command(sweep, winner))
     _line(console, "stages", count(sweep, folder, trials))
     _line(console, "table", str(folder / "trials.csv"))
@@ -144,13 +129,9 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
     _line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(replay.storage)]))
     for trial in trials:
         if trial.state == "failed":
-            settings = " ".join(f"{short(setting)}={value:g}" for setting, value in trial.params.items())
             details = folder / "errors" / f"{trial.number}.txt"
-            _line(
-                console,
-                "failed",
-                f"trial {trial.number} ({settings}): {trial.error}" + (f" ({details})" if details.exists() else ""),
-            )
+            where = f" ({details})" if details.exists() else ""
+            _line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}{where}")
 
 
 def _line(console: Console, title: str, text: str) -> None:

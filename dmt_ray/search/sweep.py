@@ -53,6 +53,7 @@ class Sweep:
         seeds: Every trial is scored on all of them, so that trials are compared pair by pair.
         known: Points that are tried first, each a value for every setting of the space.
         grid: Values per setting of an exhaustive grid, in place of a search; 0: a search.
+        attempt: Counts up from 1 when the same search is begun afresh.
     """
 
     question: str
@@ -63,6 +64,7 @@ class Sweep:
     seeds: tuple[int, ...]
     known: tuple[Params, ...] = ()
     grid: int = 0
+    attempt: int = 1
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -102,7 +104,8 @@ class Sweep:
             "seeds": list(self.seeds),
             "grid": self.grid,
         }
-        return f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
+        name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
+        return name if self.attempt == 1 else f"{name}-{self.attempt}"
 
     def plans(self, params: Params) -> dict[int, Plan]:
         """The plan of a point for every seed."""
@@ -156,3 +159,8 @@ class Trial:
     def score(self) -> float | None:
         """The score of the last rung it reached, which is the one that a search maximises."""
         return self.scores[max(self.scores)] if self.scores else None
+
+
+def short(setting: str) -> str:
+    """The last word of a dotted setting, as people see it."""
+    return setting.rpartition(".")[2]

@@ -1,22 +1,41 @@
-"""sweep.json: what a sweep was, so that it can be read without the script that asked for it."""
+"""sweep.json: what a sweep is, so that it can be read and published without the script that asked for it."""
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dmt_ray.config import Config
 from dmt_ray.errors import StoreError
 from dmt_ray.provenance import git, versions
+from dmt_ray.search.replay import Replay
 from dmt_ray.search.sweep import Sweep, Uniform
 
 NAME = "sweep.json"
 
 
-def write(folder: Path, sweep: Sweep, *, command: Sequence[str], trials: int) -> None:
-    """Write down a sweep: its settings, seeds and space, the command that started it, and the versions of everything."""
+@dataclass(frozen=True)
+class SweepFile:
+    """Its content.
+
+    Attributes:
+        sweep: The sweep.
+        trials: Trials in all.
+        replay: What repeats a trial.
+        about: Names, colours and splits for people (`tracking.About.to_json`).
+    """
+
+    sweep: Sweep
+    trials: int
+    replay: Replay
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write(folder: Path, file: SweepFile) -> None:
+    """Write the file, and beside its content the versions of everything."""
+    sweep, replay = file.sweep, file.replay
     content = {
         "name": sweep.name,
         "question": sweep.question,
@@ -27,8 +46,13 @@ def write(folder: Path, sweep: Sweep, *, command: Sequence[str], trials: int) ->
         "seeds": sweep.seeds,
         "known": [dict(point) for point in sweep.known],
         "grid": sweep.grid,
-        "trials": trials,
-        "command": list(command),
+        "attempt": sweep.attempt,
+        "trials": file.trials,
+        "recipe": replay.recipe,
+        "changes": list(replay.changes),
+        "storage": str(replay.storage),
+        "data": None if replay.data is None else str(replay.data),
+        "about": file.about,
         "versions": versions(),
         "git": git(),
     }
@@ -37,7 +61,7 @@ def write(folder: Path, sweep: Sweep, *, command: Sequence[str], trials: int) ->
     os.replace(aside, folder / NAME)
 
 
-def read(folder: Path) -> Sweep:
+def read(folder: Path) -> SweepFile:
     """The sweep of a folder.
 
     Raises:
@@ -45,7 +69,7 @@ def read(folder: Path) -> Sweep:
     """
     try:
         content: Mapping[str, Any] = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return Sweep(
+        sweep = Sweep(
             question=content["question"],
             title=content["title"],
             config=Config(**content["config"]),
@@ -54,6 +78,10 @@ def read(folder: Path) -> Sweep:
             seeds=tuple(content["seeds"]),
             known=tuple(content["known"]),
             grid=content["grid"],
+            attempt=content["attempt"],
         )
+        data = None if content["data"] is None else Path(content["data"])
+        replay = Replay(content["recipe"], tuple(content["changes"]), Path(content["storage"]), data)
+        return SweepFile(sweep, content["trials"], replay, content["about"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder / NAME} does not describe a sweep: {error}") from None

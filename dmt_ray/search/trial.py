@@ -51,7 +51,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
 
     number = config["number"]
     try:
-        runner = _runner(work.machine)
+        runner = _runner(work.machine, work.gpus)
         plans = work.sweep.plans(config["params"]).values()
         for rung in range(work.sweep.rungs()):
             _perform(runner, work, number, [stage for plan in plans for stage in plan.rungs[rung].values()])
@@ -64,7 +64,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
 
 def perform_shared(stage: Stage, work: Work) -> list[str]:
     """Perform a stage that all trials share; the keys of what was computed for it."""
-    return _perform(_runner(work.machine), work, SHARED, [stage])
+    return _perform(_runner(work.machine, work.gpus), work, SHARED, [stage])
 
 
 def _perform(runner: "Runner", work: Work, who: int | str, targets: Iterable[Stage]) -> list[str]:
@@ -78,9 +78,13 @@ def _perform(runner: "Runner", work: Work, who: int | str, targets: Iterable[Sta
 
 
 @functools.cache
-def _runner(machine: "Machine") -> "Runner":
+def _runner(machine: "Machine", gpus: float) -> "Runner":
+    import torch
+
     from dmt_ray.runner import Runner
 
+    if 0 < gpus < 1:  # Ray hands out parts of a GPU, but does not see to it that they suffice
+        torch.cuda.set_per_process_memory_fraction(gpus)
     return Runner(machine)
 
 

@@ -68,7 +68,7 @@ def create(path: Path, text: str) -> None:
         file.write(text)
 
 
-def replace(path: Path, text: str, aside: Path, *, synced: bool = True) -> None:
+def replace(path: Path, text: str, aside: Path, *, synced: bool = True, folder: int | None = None) -> None:
     """Write a file so that a reader sees the old text or the new one, never a part.
 
     Args:
@@ -76,6 +76,7 @@ def replace(path: Path, text: str, aside: Path, *, synced: bool = True) -> None:
         text: Its new content.
         aside: Folder on the same file system in which the text is written first.
         synced: Whether the text must survive a power cut.
+        folder: Descriptor of the folder that a relative path starts from.
     """
     aside.mkdir(parents=True, exist_ok=True)
     draft = aside / aside_name(path.name)
@@ -83,7 +84,7 @@ def replace(path: Path, text: str, aside: Path, *, synced: bool = True) -> None:
         create(draft, text)
         if synced:
             sync(draft)
-        os.replace(draft, path)
+        os.replace(draft, path, dst_dir_fd=folder)
     finally:
         draft.unlink(missing_ok=True)
 

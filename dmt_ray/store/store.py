@@ -12,7 +12,6 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 POLL = 0.5  # seconds between two looks at a stage that another process computes
 # What else may lie in the folder of a store, written by other parts of the project before the store is opened.
-_NEIGHBOURS = {*upkeep.FOLDERS, "data", "sweeps", "mlflow.db", "mlruns-artifacts", "lost+found"}
+_NEIGHBOURS = {*upkeep.FOLDERS, "claims", "data", "sweeps", "mlflow.db", "mlruns-artifacts", "lost+found"}
 
 
 class Store:
@@ -77,7 +76,7 @@ class Store:
         return record is not None and not record.evicted
 
     def open(self, stage: Stage, *, files: bool = False) -> Path:
-        """The folder of a stage, checked against its record: sizes and digests of the files, digests of the inputs.
+        """The folder of a stage, checked against its record: sizes and digests of the files.
 
         Args:
             stage: The stage.
@@ -108,6 +107,24 @@ class Store:
         """
         with explained(self.folder):
             return self._shelf.record(self._place(stage))
+
+    def records(self) -> Iterator[Record]:
+        """The records of all stages that have a readable one."""
+        with explained(self.folder):
+            places = list(self._shelf.places())
+        return (record for place in places if (record := self._shelf.peek(place)) is not None)
+
+    def remade(self) -> list[str]:
+        """Stages whose inputs were computed again later, to other bytes (as happens on a GPU), a sentence each.
+
+        Their results stand: they follow from inputs that were as good. They are named because nobody can follow them
+        back to the files that are there now.
+        """
+        return [
+            f"{record.operation}-{record.key} was made from an earlier computation of {name}"
+            for record in self.records()
+            for name in self._shelf.remade_inputs(record)
+        ]
 
     def missing(self, targets: Iterable[Stage]) -> list[Stage]:
         """What has to be computed for these targets, inputs first.
@@ -211,16 +228,13 @@ class Store:
                 continue
             if not there.evicted:
                 return False
-            if there.files == record.files:
-                for name in there.evicted:
-                    os.replace(aside / name, place.path / name)
-                upkeep.rewrite(self._shelf, place, replace(there, evicted=()))
-                return True
-            log.warning(
-                "%s, whose files were evicted, came out different this time; stages made from the old files count as "
-                "damaged when they are read.",
-                place.name,
-            )
+            if there.files != record.files:
+                log.warning(
+                    "%s, whose files were evicted, came out different this time. What was made from the old files "
+                    "stays, and verify() names it.",
+                    place.name,
+                )
+            # As a whole, never file by file: gc may be evicting from the old folder.
             old = self.folder / "aside" / files.aside_name(place.name)
             with suppress(FileNotFoundError):
                 os.rename(place.path, old)

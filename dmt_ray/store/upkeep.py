@@ -1,6 +1,7 @@
 """Looking after a store: what is in it, whether it is sound, and what may go to free space."""
 
 import logging
+import os
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -10,15 +11,16 @@ from typing import NamedTuple
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.store import files
 from dmt_ray.store.claims import Claims
-from dmt_ray.store.record import RECORD, Record
+from dmt_ray.store.record import RECORD
 from dmt_ray.store.shelf import DamagedStage, Place, Shelf
 
 log = logging.getLogger(__name__)
 
 # What may be taken away, in this order. Everything else is small and is what tables and figures are made of.
 EVICTABLE = (("labels.npy", "confidence.npy"), ("model.safetensors",), ("examples.npz",))
-FOLDERS = ("stages", "scratch", "aside", "claims", "damaged")
+FOLDERS = ("stages", "scratch", "aside", "damaged")  # what counts in the size of a store
 _FORGOTTEN = 24 * 3600.0  # seconds after which what lies aside for a process of another host counts as left behind
+_HALF_WAY = 3600.0  # seconds: an evicted file that is there and younger is just being put back
 
 
 @dataclass(frozen=True)
@@ -99,21 +101,28 @@ def tidy(shelf: Shelf, claims: Claims, budget_bytes: int, keep: Collection[str])
         raise StoreError(f"another process is tidying the store {shelf.folder}. Wait until it has finished.")
     with claim:
         before = size(shelf.folder)
-        in_use = {key for one in claims.running() for key in (one.key, *one.inputs)}
-        removed = [str(path.relative_to(shelf.folder)) for path in _left_behind(shelf, claims, in_use)]
-        left, evicted = size(shelf.folder), []
-        for candidate in _candidates(shelf, in_use | set(keep)):
+        removed = [str(path.relative_to(shelf.folder)) for path in _left_behind(shelf, claims)]
+        left, evicted = size(shelf.folder), list[str]()
+        for candidate in _candidates(shelf, keep):
             if left <= budget_bytes:
                 break
-            for name in _evict(shelf, candidate):
-                evicted.append(f"{candidate.place.name}/{name}")
-            left -= candidate.bytes
+            if candidate.place.key in _in_use(claims):  # asked each time: stages start while this goes on
+                continue
+            if names := _evict(shelf, candidate):
+                evicted += [f"{candidate.place.name}/{name}" for name in names]
+                left -= candidate.bytes
         left = size(shelf.folder)
     return Freed(tuple(evicted), tuple(removed), max(0, before - left), left)
 
 
-def _left_behind(shelf: Shelf, claims: Claims, in_use: Collection[str]) -> Iterator[Path]:
+def _in_use(claims: Claims) -> set[str]:
+    """Keys of the stages that are being computed, and of those that these read."""
+    return {key for one in claims.running() for key in (one.key, *one.inputs)}
+
+
+def _left_behind(shelf: Shelf, claims: Claims) -> Iterator[Path]:
     """Remove, and name, what ended processes left behind."""
+    in_use = _in_use(claims)
     for path in claims.stale():
         yield _removed(path)
     for path in _children(shelf.folder / "aside"):
@@ -130,8 +139,9 @@ def _left_behind(shelf: Shelf, claims: Claims, in_use: Collection[str]) -> Itera
     for place in shelf.places():
         record = shelf.peek(place)
         for name in record.evicted if record is not None and place.key not in in_use else ():
-            if (place.path / name).exists():  # an eviction or a restoration ended half-way
-                yield _removed(place.path / name)
+            path = place.path / name
+            if path.exists() and _age(path) > _HALF_WAY:  # an eviction ended half-way
+                yield _removed(path)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -179,17 +189,25 @@ def _candidates(shelf: Shelf, spared: Collection[str]) -> list[_Candidate]:
 
 
 def _evict(shelf: Shelf, candidate: _Candidate) -> tuple[str, ...]:
-    record = shelf.peek(candidate.place)
-    if record is None:
+    # By descriptor: if another process puts a whole stage in its place meanwhile, the new folder is not touched.
+    try:
+        folder = os.open(candidate.place.path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
         return ()
-    evicted = tuple(sorted({*record.evicted, *candidate.names}))
-    # The record first: a reader that misses a file reads the record again and finds it evicted.
-    rewrite(shelf, candidate.place, replace(record, evicted=evicted))
-    for name in candidate.names:
-        (candidate.place.path / name).unlink(missing_ok=True)
-    return candidate.names
-
-
-def rewrite(shelf: Shelf, place: Place, record: Record) -> None:
-    """Put another record in the place of a stage's record."""
-    files.replace(place.path / RECORD, record.to_json(), shelf.folder / "aside")
+    try:
+        record = shelf.peek(candidate.place)
+        same = os.fstat(folder).st_ino == candidate.place.path.stat().st_ino
+        if record is None or not same:
+            return ()
+        evicted = tuple(sorted({*record.evicted, *candidate.names}))
+        # The record first: a reader that misses a file reads the record again and finds it evicted.
+        text = replace(record, evicted=evicted).to_json()
+        files.replace(Path(RECORD), text, shelf.folder / "aside", folder=folder)
+        os.utime(RECORD, (candidate.used, candidate.used), dir_fd=folder)
+        for name in candidate.names:
+            os.unlink(name, dir_fd=folder)
+        return candidate.names
+    except FileNotFoundError:  # the folder was replaced, and is being removed
+        return ()
+    finally:
+        os.close(folder)

@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment in .venv, with exact versions from constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+STORAGE ?= runs
+
+.PHONY: sweep test test-all lint ui clean
+.DEFAULT_GOAL := sweep
+
+sweep: $(READY)  ## search gamma1 and gamma2 on the embedded data; start it again to go on
+	$(BIN)/python searches/gamma_sweep.py --storage $(STORAGE) $(ARGS)
+
+ui: $(READY)  ## browse the results on http://127.0.0.1:5000
+	$(BIN)/dmt ui --storage $(STORAGE) $(ARGS)
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(READY)  ## all tests
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Byte-code is compiled at once: every process of a sweep imports torch, and compiling it anew each time takes longer.
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up .venv (once; torch is large) ..."
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python '>=3.11' .venv && \
+	  UV_COMPILE_BYTECODE=1 uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)' && \
+	  $(PYTHON) -m venv .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $(READY)
+
+clean:  ## remove the virtual environment, not the results
+	rm -rf .venv

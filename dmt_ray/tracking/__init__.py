@@ -1,0 +1,8 @@
+"""MLflow as a mirror of the store: stored histories are replayed into it, as often as one likes."""
+
+from dmt_ray.tracking.about import About
+from dmt_ray.tracking.connection import Mirror, connect
+from dmt_ray.tracking.results import RunResults, SweepResults
+from dmt_ray.tracking.tracker import Tracker
+
+__all__ = ["About", "Mirror", "RunResults", "SweepResults", "Tracker", "connect"]

@@ -1,0 +1,62 @@
+"""What people want to see beside results, and the store does not know: names, colours, splits, commands."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmt_ray.config import Config
+
+if TYPE_CHECKING:
+    from dmt_ray.data import Dataset
+
+
+@dataclass(frozen=True)
+class About:
+    """Every part may be missing: classes then go by their numbers, and figures that need colours are left out.
+
+    Attributes:
+        classes: Names of the K classes.
+        palette: Their colours, uint8 ``[K, 3]``.
+        splits: Seed -> name and digest of the split, as ("random-60-0", "3fa1...").
+        command: What was typed.
+    """
+
+    classes: tuple[str, ...] = ()
+    palette: NDArray[np.uint8] | None = None
+    splits: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    command: str = ""
+
+    @classmethod
+    def of(cls, dataset: "Dataset", config: Config, seeds: Iterable[int], command: str = "") -> "About":
+        """What an opened data set and the settings tell."""
+        from dmt_ray.data import divide
+
+        parts = {seed: divide(config.split.for_seed(seed), config.data, dataset) for seed in seeds}
+        splits = {seed: (part.name, part.digest) for seed, part in parts.items()}
+        return cls(dataset.classes, dataset.palette, splits, command)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, to keep beside a sweep and publish from later."""
+        return {
+            "classes": list(self.classes),
+            "palette": None if self.palette is None else self.palette.tolist(),
+            "splits": {str(seed): list(split) for seed, split in self.splits.items()},
+            "command": self.command,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "About":
+        """The opposite of `to_json`."""
+        return cls(
+            tuple(values["classes"]),
+            None if values["palette"] is None else np.array(values["palette"], np.uint8),
+            {int(seed): (str(name), str(digest)) for seed, (name, digest) in values["splits"].items()},
+            values["command"],
+        )
+
+    def class_name(self, number: int) -> str:
+        """The name of a class, or "class 3"."""
+        return self.classes[number] if number < len(self.classes) else f"class {number}"

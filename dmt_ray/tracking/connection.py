@@ -1,0 +1,220 @@
+"""The way into MLflow: one experiment, plain client calls, nothing global, short time limits."""
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dmt_ray.errors import UserError
+from dmt_ray.tracking.replay import Point
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+    from dmt_ray.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "dmt_ray"
+DATABASE, ARTIFACTS = "mlflow.db", "mlruns-artifacts"
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+SCHEMES = {*PORTS, "sqlite"}
+REACHABLE = 2.0  # seconds to open a connection in
+BATCH = 900  # metrics of one call; MLflow's limit is 1000
+
+# Read by MLflow at each call. What the user has set counts.
+LIMITS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def connect(uri: str | None, storage: Path) -> "Tracker":
+    """Open MLflow, create its database and experiment where they do not exist, and start publishing on one thread.
+
+    A server that does not answer is said once, and costs nothing more: what was missed is published when it answers.
+
+    Args:
+        uri: An MLflow tracking URI; None: ``mlflow.db`` and ``mlruns-artifacts/`` in the storage folder.
+        storage: Folder of the store.
+
+    Raises:
+        UserError: If the URI cannot be one of MLflow's.
+    """
+    from dmt_ray.tracking.tracker import Tracker
+
+    folder = storage.absolute()
+    if uri is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{folder / DATABASE}"
+    else:
+        _check(uri)
+    for name, value in LIMITS.items():
+        os.environ.setdefault(name, value)
+    mirror = Mirror(uri, folder / ARTIFACTS)
+    tracker = Tracker(mirror)
+    try:
+        mirror.open()
+    except ImportError as error:
+        raise UserError(f"MLflow cannot use {mirror.shown}: {error}. Install that package.") from None
+    except Exception as error:  # every server, driver and proxy has errors of its own
+        tracker.failed(error)
+    return tracker
+
+
+def _check(uri: str) -> None:
+    advice = "Give http://HOST:PORT of an MLflow server, or sqlite:////FOLDER/mlflow.db."
+    try:
+        parts = urlsplit(uri)
+        scheme, host, _ = parts.scheme.partition("+")[0], parts.hostname, parts.port
+    except ValueError as error:
+        raise UserError(f"{uri!r} is not a tracking URI of MLflow: {error}. {advice}") from None
+    if scheme not in SCHEMES:
+        raise UserError(f"{uri!r} is not a tracking URI of MLflow that can be used here. {advice}")
+    if scheme == "sqlite" and not re.match(r"sqlite:///.", uri):
+        raise UserError(f"{uri!r} does not name a database file. {advice}")
+    if scheme != "sqlite" and not host:
+        raise UserError(f"{uri!r} does not name a host. {advice}")
+
+
+class Mirror:
+    """One experiment of one MLflow.
+
+    Args:
+        uri: Its tracking URI.
+        artifacts: Folder for the experiment's files, where no server keeps them.
+
+    Attributes:
+        shown: The URI without a password.
+    """
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        self.uri = uri
+        self.shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+        self._artifacts = artifacts
+        self._client: MlflowClient | None = None
+        self._experiment: str | None = None
+
+    def open(self) -> None:
+        """See that MLflow answers, and that the experiment is there.
+
+        Raises:
+            OSError: If nobody listens.
+            MlflowException: If MLflow refuses.
+        """
+        self._probe()
+        if self._experiment is None:
+            # Seconds to import, and only the driver needs it.
+            from mlflow import MlflowClient
+
+            for logger in ("mlflow", "alembic"):  # they tell of every table that they create
+                logging.getLogger(logger).setLevel(logging.WARNING)
+            client = MlflowClient(tracking_uri=self.uri)
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                location = None if self.uri.startswith("http") else self._artifacts.as_uri()
+                self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+            else:
+                if found.lifecycle_stage == "deleted":
+                    client.restore_experiment(found.experiment_id)
+                self._experiment = found.experiment_id
+            self._client = client
+
+    def _probe(self) -> None:
+        """Ask the port first: database drivers and HTTP pools try for minutes where nobody listens."""
+        parts = urlsplit(self.uri)
+        scheme = parts.scheme.partition("+")[0]
+        if scheme in PORTS and parts.hostname:
+            socket.create_connection((parts.hostname, parts.port or PORTS[scheme]), REACHABLE).close()
+
+    @property
+    def client(self) -> "MlflowClient":
+        """The client; `open` first."""
+        if self._client is None:
+            raise RuntimeError("open() the mirror first")
+        return self._client
+
+    @property
+    def experiment(self) -> str:
+        """Id of the experiment; `open` first."""
+        if self._experiment is None:
+            raise RuntimeError("open() the mirror first")
+        return self._experiment
+
+    def find(self, tags: Mapping[str, str]) -> list["Run"]:
+        """The runs with these tags, the oldest first."""
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment], condition, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def create(self, name: str, tags: Mapping[str, str], start: int | None) -> "Run":
+        """A new run that goes on; `start` in milliseconds since 1970, None: now."""
+        return self.client.create_run(self.experiment, run_name=name, tags=dict(tags), start_time=start)
+
+    def log_params(self, run: "Run", params: Mapping[str, str]) -> None:
+        """Write the parameters that the run does not have: MLflow lets none be changed."""
+        from mlflow.entities import Param
+
+        new = [Param(name, value[:6000]) for name, value in params.items() if name not in run.data.params]
+        for first in range(0, len(new), 100):
+            self.client.log_batch(run.info.run_id, params=new[first : first + 100])
+
+    def log_points(self, run: "Run", points: Sequence[Point]) -> None:
+        """Write metrics; a point that is there already is not written twice by MLflow, as its time is the same."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(point.name, point.value, point.when, point.step) for point in points]
+        for first in range(0, len(metrics), BATCH):
+            self.client.log_batch(run.info.run_id, metrics=metrics[first : first + BATCH])
+
+    def tag(self, run: "Run", tags: Mapping[str, str]) -> None:
+        """Set the tags that differ."""
+        from mlflow.entities import RunTag
+
+        new = [RunTag(name, value[:4900]) for name, value in tags.items() if run.data.tags.get(name) != value[:4900]]
+        for first in range(0, len(new), 100):
+            self.client.log_batch(run.info.run_id, tags=new[first : first + 100])
+        run.data.tags.update({tag.key: tag.value for tag in new})
+
+    def untag(self, run: "Run", names: Iterable[str]) -> None:
+        """Remove tags."""
+        for name in names:
+            if run.data.tags.pop(name, None) is not None:
+                self.client.delete_tag(run.info.run_id, name)
+
+    def set_status(self, run: "Run", status: str, end: int | None = None) -> None:
+        """Set RUNNING, FINISHED, KILLED or FAILED where it differs; `end` in milliseconds since 1970, None: now."""
+        if run.info.status == status:
+            return
+        if status == "RUNNING":
+            self.client.update_run(run.info.run_id, status=status)
+        else:
+            end = None if end is None else max(end, run.info.start_time)
+            self.client.set_terminated(run.info.run_id, status, end)
+
+    def upload(self, run: "Run", folder: Path) -> None:
+        """Upload all files of a folder."""
+        if any(folder.iterdir()):
+            self.client.log_artifacts(run.info.run_id, str(folder))
+
+
+def explain(error: BaseException) -> str:
+    """An error as the end of a sentence."""
+    text: Any = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -1,0 +1,118 @@
+"""What runs are called and what stands beside their metrics: names, parameters, tags, descriptions."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dmt_ray.config import Config
+from dmt_ray.plan import Plan, Stage
+from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.store import Store
+from dmt_ray.tracking.about import About
+from dmt_ray.tracking.results import SweepResults
+
+NOTE = "mlflow.note.content"  # MLflow shows it as the description
+COMMIT = "mlflow.source.git.commit"
+PACKAGES = ("dmt-ray", "torch", "segmentation-models-pytorch", "ray", "optuna", "mlflow")
+
+
+def settings_name(params: Mapping[str, float]) -> str:
+    """The searched settings as a name that reads like a row of a table: "gamma1=5 gamma2=5"."""
+    return " ".join(f"{setting.rsplit('.', 1)[-1]}={value:.4g}" for setting, value in params.items())
+
+
+def params(config: Config, **further: object) -> dict[str, str]:
+    """All settings that are set, flat and dotted."""
+    return {name: str(value) for name, value in further.items()} | dict(_flat(config.model_dump(mode="json"), ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and name != "arguments":
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None and value != "":
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+
+
+def common_tags(method: str, config: Config, seeds: Iterable[int], about: About) -> dict[str, str]:
+    """What a run is about."""
+    splits = [about.splits[seed] for seed in seeds if seed in about.splits]
+    tags = {"method": method, "recipe": config.recipe, "data": config.data.name}
+    tags |= {"data.fingerprint": config.data.fingerprint} if config.data.fingerprint else {}
+    if splits:
+        tags |= {"split": ", ".join(name for name, _ in splits), "split.digest": ", ".join(d for _, d in splits)}
+    return tags
+
+
+def made_tags(store: Store, evaluations: Iterable[Stage]) -> dict[str, str]:
+    """Code and packages that made the last of these evaluations, from its record."""
+    last: Mapping[str, Any] = {}
+    for evaluation in evaluations:
+        if store.has(evaluation):
+            last = store.record(evaluation).made
+    tags = {f"version.{name}": str(found) for name in PACKAGES if (found := last.get("versions", {}).get(name))}
+    if git := last.get("git"):
+        tags |= {COMMIT: str(git["commit"]), "git.dirty": str(git["dirty"]).lower()}
+    if "device" in last:
+        tags["device"] = str(last["device"])
+    return tags
+
+
+def stage_table(store: Store, plans: Mapping[int, Plan], executed: Iterable[str]) -> list[dict[str, Any]]:
+    """All stages of the plans that are stored, each once: what, who, how long."""
+    own, rows = set(executed), {}
+    for seed, plan in plans.items():
+        for stage in plan.stages():
+            if store.has(stage):
+                record = store.record(stage)
+                rows[stage.key] = {
+                    "key": stage.key,
+                    "operation": stage.operation.name,
+                    "what": record.summary,
+                    "seed": seed,
+                    "inputs": record.inputs,
+                    "reused": stage.key not in own,
+                    "digest": record.digest,
+                    "made": record.made,
+                }
+    return list(rows.values())
+
+
+def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, float]) -> str:
+    """The head of a sweep's page, in Markdown."""
+    sweep = results.sweep
+    lines = [f"## {sweep.title}", ""]
+    if results.about.command:
+        lines += ["```", results.about.command, "```", ""]
+    lines += [_space(sweep), "", _counts(results), ""]
+    if best is not None:
+        lines += [
+            f"**Best:** trial {best.number}, {settings_name(best.params)}",
+            "",
+            "| score | mIoU |",
+            "|---|---|",
+            f"| selection images, last iteration (what the search maximises) | {100 * finals['score']:.2f} % |",
+            f"| reported images, last iteration | {100 * finals['reported_last']:.2f} % |",
+            f"| reported images, iteration {finals['best_rung']:.0f}, chosen on the selection images "
+            f"| {100 * finals['reported_val']:.2f} % |",
+            f"| reported images, best iteration (the papers' protocol, optimistic) "
+            f"| {100 * finals['reported_paper']:.2f} % |",
+            "",
+        ]
+        if best.number in results.replay:
+            lines += ["Again:", "```", results.replay[best.number], "```", ""]
+    if results.result:
+        lines += [results.result, ""]
+    lines.append("Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or iterations (`miou_selection`).")
+    return "\n".join(lines)
+
+
+def _space(sweep: Sweep) -> str:
+    ranges = ", ".join(f"{setting} from {values.low:g} to {values.high:g}" for setting, values in sweep.space.items())
+    return f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {', '.join(map(str, sweep.seeds))}; {ranges}."
+
+
+def _counts(results: SweepResults) -> str:
+    states = [trial.state for trial in results.trials]
+    said = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return f"{len(states)} trials: {said}." if states else "No trials yet."

@@ -1,0 +1,256 @@
+"""Write results into MLflow. Done again, it changes nothing; interrupted, it goes on where it was.
+
+Runs are found again by tags that start with "dmt.". Of a run's metrics, each unit is marked as published after it is
+in, and the times of metrics come from the store, so that MLflow drops what an interrupted attempt had sent before.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmt_ray.config import override
+from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.key import key_of
+from dmt_ray.plan import Plan
+from dmt_ray.search.summary import best as best_of
+from dmt_ray.search.sweep import Trial
+from dmt_ray.store import Store
+from dmt_ray.tracking import artifacts, describe, replay
+from dmt_ray.tracking.about import About
+from dmt_ray.tracking.connection import Mirror
+from dmt_ray.tracking.replay import Point
+from dmt_ray.tracking.results import RunResults, SweepResults
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
+
+PARENT = "mlflow.parentRunId"
+KIND, NAME, TRIAL = "dmt.kind", "dmt.name", "dmt.trial"
+DONE = "published.all"  # digest of everything that decides what a run shows
+STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+def publish(mirror: Mirror, results: SweepResults | RunResults) -> None:
+    """Bring MLflow up to date with these results.
+
+    Raises:
+        Exception: Whatever MLflow, its database or its server raises. What was published before stays.
+    """
+    if isinstance(results, SweepResults):
+        _publish_sweep(mirror, results)
+    else:
+        _publish_run(mirror, results)
+
+
+# ---- a single run ----------------------------------------------------------------------------------------------
+
+
+def _publish_run(mirror: Mirror, results: RunResults) -> None:
+    plans, store = {results.seed: results.plan}, results.store
+    stored = [rung for rung in results.plan.rungs if all(store.has(evaluation) for evaluation in rung.values())]
+    complete = len(stored) == len(results.plan.rungs)
+
+    def now() -> str:
+        return key_of(["run", complete, *_stored(store, plans)])
+
+    run = _found_or_new(mirror, {KIND: "run", NAME: results.name}, results.name, _began(store, plans, None))
+    done = now()
+    if run.data.tags.get(DONE) == done and run.info.status == ("FINISHED" if complete else "RUNNING"):
+        return
+    mirror.set_status(run, "RUNNING")
+    run.info._status = "RUNNING"
+    mirror.log_params(run, describe.params(results.config, method=results.method, seed=results.seed))
+    mirror.tag(run, describe.common_tags(results.method, results.config, [results.seed], results.about))
+    if results.about.command:
+        mirror.tag(run, {"command": results.about.command, describe.NOTE: f"```\n{results.about.command}\n```"})
+    _publish_plans(mirror, run, store, plans, results.about)
+    everything = [stage.key for stage in results.plan.stages()]
+    _publish_files(mirror, run, lambda f: artifacts.write_run(f, store, results.config, plans, everything, results.about))
+    if complete:
+        mirror.set_status(run, "FINISHED", _ended(store, plans, None))
+    if now() == done:  # else a stage turned out to be damaged
+        mirror.tag(run, {DONE: done})
+
+
+# ---- a sweep ---------------------------------------------------------------------------------------------------
+
+
+def _publish_sweep(mirror: Mirror, results: SweepResults) -> None:
+    sweep = results.sweep
+    parent = _found_or_new(mirror, {KIND: "sweep", NAME: sweep.name}, sweep.name, None)
+    children = {run.data.tags.get(TRIAL, ""): run for run in reversed(mirror.find({PARENT: parent.info.run_id}))}
+    # First the trials: a sweep's page never speaks of one that is not there.
+    for trial in results.begun:
+        _publish_trial(mirror, results, parent, trial, children.get(_identity(trial)))
+    _publish_parent(mirror, results, parent)
+
+
+def _identity(trial: Trial) -> str:
+    """A trial's number, and its settings: a study that was begun anew counts from 0 again."""
+    return f"{trial.number}-{key_of(trial.params)[:8]}"
+
+
+def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: Trial, run: "Run | None") -> None:
+    sweep, store = results.sweep, results.store
+    plans = sweep.plans(trial.params)
+    interrupted = trial.state == "running" and results.state != "running"
+    status = "KILLED" if interrupted else STATUS[trial.state]
+
+    def now() -> str:
+        return key_of([trial.state, interrupted, trial.error, len(trial.executed), *_stored(store, plans)])
+
+    done = now()
+    if run is not None and run.data.tags.get(DONE) == done and run.info.status == status:
+        return
+    if run is None:
+        tags = {PARENT: parent.info.run_id, KIND: "trial", NAME: sweep.name, TRIAL: _identity(trial)}
+        run = mirror.create(describe.settings_name(trial.params), tags, _began(store, plans, trial.executed))
+    elif run.info.status != "RUNNING" and status == "RUNNING":
+        mirror.set_status(run, "RUNNING")
+    config = override(sweep.config, trial.params)
+    seeds = ", ".join(map(str, sweep.seeds))
+    mirror.log_params(run, describe.params(config, method=sweep.method, seeds=seeds, trial=trial.number))
+    reused = len({stage for plan in plans.values() for stage in plan.stages() if store.has(stage)} - {
+        stage for plan in plans.values() for stage in plan.stages() if stage.key in trial.executed
+    })
+    tags = describe.common_tags(sweep.method, config, sweep.seeds, results.about)
+    tags |= {"trial": str(trial.number), "executed": str(len(trial.executed)), "reused": str(reused)}
+    tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
+    if trial.number in results.replay:
+        command = results.replay[trial.number]
+        tags |= {"command": command, describe.NOTE: f"Again:\n```\n{command}\n```"}
+    states = {"pruned": "true" if trial.state == "pruned" else None, "interrupted": "true" if interrupted else None}
+    states["error"] = trial.error if trial.state == "failed" else None
+    mirror.tag(run, tags | {name: value for name, value in states.items() if value is not None})
+    mirror.untag(run, [name for name, value in states.items() if value is None])
+    _publish_plans(mirror, run, store, plans, results.about, finals=trial.state == "complete")
+    if status != "RUNNING":
+        _publish_files(
+            mirror, run, lambda f: artifacts.write_run(f, store, config, plans, trial.executed, results.about)
+        )
+        mirror.set_status(run, status, _ended(store, plans, trial.executed))
+    if now() == done:
+        mirror.tag(run, {DONE: done})
+
+
+def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> None:
+    sweep, store = results.sweep, results.store
+    status = {"running": "RUNNING", "finished": "FINISHED", "stopped": "KILLED"}[results.state]
+    best = best_of(results.begun)
+    finals: Mapping[str, float] = {}
+    if best is not None:
+        try:
+            finals = replay.finals(store, sweep.plans(best.params))
+        except (StoreError, MissingStages) as error:
+            log.warning("the best trial of %s cannot be read (%s); start the sweep again to repair it.", sweep.name, error)
+            best = None
+    shown = [[_identity(trial), trial.state, trial.error, sorted(trial.scores.items())] for trial in results.begun]
+    done = key_of([results.state, results.result, results.about.command, shown])
+    if parent.data.tags.get(DONE) == done and parent.info.status == status:
+        return
+    mirror.set_status(parent, "RUNNING")
+    mirror.log_params(parent, describe.params(sweep.config, method=sweep.method, seeds=", ".join(map(str, sweep.seeds))))
+    tags = describe.common_tags(sweep.method, sweep.config, sweep.seeds, results.about)
+    tags[describe.NOTE] = describe.sweep_note(results, best, finals)
+    if results.about.command:
+        tags["command"] = results.about.command
+    if best is not None:
+        plans = sweep.plans(best.params)
+        tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
+        tags |= {"best.trial": str(best.number)} | {f"best.{name}": f"{value:g}" for name, value in best.params.items()}
+        # One point per number of finished trials: how the best so far has grown.
+        step, when = sum(trial.state == "complete" for trial in results.begun), _ended(store, plans, None)
+        mirror.log_points(parent, [Point(name, value, step, when or 0) for name, value in finals.items()])
+    mirror.tag(parent, tags)
+    _publish_files(mirror, parent, lambda folder: artifacts.write_sweep(folder, results, best))
+    if results.state == "finished" and best is not None:
+        _publish_model(mirror, results, parent, best)
+    mirror.set_status(parent, status)
+    mirror.tag(parent, {DONE: done})
+
+
+def _publish_model(mirror: Mirror, results: SweepResults, parent: "Run", best: Trial) -> None:
+    from dmt_ray.tracking.best_model import log_best_model  # torch, which nothing else here needs
+
+    log_best_model(mirror, parent, results.store, results.sweep.plans(best.params), results.about)
+
+
+# ---- what both share -------------------------------------------------------------------------------------------
+
+
+def _stored(store: Store, plans: Mapping[int, Plan]) -> list[str]:
+    return [unit.evaluation.key for unit in replay.units(plans) if store.has(unit.evaluation)]
+
+
+def _found_or_new(mirror: Mirror, identity: Mapping[str, str], name: str, start: int | None) -> "Run":
+    found = mirror.find(identity)
+    return found[0] if found else mirror.create(name, identity, start)
+
+
+def _publish_plans(
+    mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], about: About, *, finals: bool = True
+) -> None:
+    """The metrics of all units that are stored and not yet marked as published."""
+    for unit in replay.units(plans):
+        mark = f"published.{unit.name}"
+        if run.data.tags.get(mark) != unit.evaluation.key and store.has(unit.evaluation):
+            with _readable(unit.name):
+                mirror.log_points(run, replay.points(store, plans, unit, about))
+                mirror.tag(run, {mark: unit.evaluation.key})
+    rungs = min(len(plan.rungs) for plan in plans.values())
+    complete = 0
+    for rung in range(rungs):
+        evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[rung].values()]
+        mark, value = f"published.{rung}", key_of([evaluation.key for evaluation in evaluations])
+        if not all(store.has(evaluation) for evaluation in evaluations):
+            break
+        complete += 1
+        if run.data.tags.get(mark) != value:
+            with _readable(f"rung {rung}"):
+                mirror.log_points(run, replay.rung_points(store, plans, rung))
+                mirror.tag(run, {mark: value})
+    if finals and complete == rungs and run.data.tags.get("published.finals") != value:
+        with _readable("the last rung"):
+            found, when = replay.finals(store, plans), _ended(store, plans, None) or 0
+            mirror.log_points(run, [Point(name, number, rungs - 1, when) for name, number in found.items()])
+            mirror.tag(run, {"published.finals": value})
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Go on where a stage is damaged or gone: it is published when it has been computed again."""
+    try:
+        yield
+    except (StoreError, MissingStages) as error:
+        log.warning("%s is not published: %s", what, error)
+
+
+def _publish_files(mirror: Mirror, run: "Run", write: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory(prefix="dmt-") as name:
+        with _readable("a figure"):
+            write(Path(name))
+        mirror.upload(run, Path(name))
+
+
+def _times(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | None) -> list[tuple[int, int]]:
+    """Begin and end, in milliseconds since 1970, of the stored stages, or of those of them that a trial executed."""
+    own = None if executed is None else set(executed)
+    return [
+        (end - round(1000 * replay.took(store, stage)), end)
+        for stage in dict.fromkeys(stage for plan in plans.values() for stage in plan.stages())
+        if (own is None or stage.key in own) and store.has(stage)
+        for end in [replay.ended(store, stage)]
+    ]
+
+
+def _began(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | None) -> int | None:
+    return min((begin for begin, _ in _times(store, plans, executed)), default=None)
+
+
+def _ended(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | None) -> int | None:
+    return max((end for _, end in _times(store, plans, executed)), default=None)

@@ -1,0 +1,209 @@
+"""From stored stages to metrics over one continuous axis: no MLflow here, and no torch."""
+
+import math
+import re
+import statistics
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from dmt_ray.plan import Plan, Stage
+from dmt_ray.records import history, metrics, rung_score, summary
+from dmt_ray.store import Store
+from dmt_ray.tracking.about import About
+
+TRAINED = ("pretrain", "finetune")
+NO_METRIC = {"step", "epoch"}  # columns of a history
+
+
+class Point(NamedTuple):
+    """One value of a metric. `when`, in milliseconds since 1970, comes from the store: replaying gives the same."""
+
+    name: str
+    value: float
+    step: int
+    when: int
+
+
+class Unit(NamedTuple):
+    """What is published at once: the work that a rung adds for one model of one seed.
+
+    Attributes:
+        name: "<rung>.<side>", and ".seed<seed>" where there are several seeds.
+    """
+
+    name: str
+    seed: int
+    rung: int
+    side: str
+    evaluation: Stage
+
+
+def units(plans: Mapping[int, Plan]) -> Iterator[Unit]:
+    """All units of the plans of one trial, rung by rung."""
+    for rung in range(max((len(plan.rungs) for plan in plans.values()), default=0)):
+        for seed, plan in plans.items():
+            for side, evaluation in plan.rungs[rung].items():
+                yield Unit(f"{rung}.{side}{_seed(plans, seed)}", seed, rung, side, evaluation)
+
+
+def points(store: Store, plans: Mapping[int, Plan], unit: Unit, about: About) -> list[Point]:
+    """The metrics of a unit. Steps count optimizer steps over all stages of the model, or rungs.
+
+    Raises:
+        StoreError, MissingStages: If a stage of the unit is not in the store, or damaged.
+    """
+    suffix = _seed(plans, unit.seed)
+    before = _trained(plans[unit.seed].rungs[unit.rung - 1].get(unit.side)) if unit.rung else []
+    found: list[Point] = []
+    offset = 0
+    for stage in _trained(unit.evaluation):
+        if stage not in before:
+            found += _training(store, stage, unit, offset, suffix, about)
+        offset += steps(store, stage)
+    found += _scores(store, unit, suffix, about)
+    return [point for point in found if math.isfinite(point.value)]
+
+
+def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Point]:
+    """The scores of a rung, mean over seeds and models."""
+    when = max(ended(store, evaluation) for plan in plans.values() for evaluation in plan.rungs[rung].values())
+    return [
+        Point("miou_selection", _mean(store, plans, rung, "selection"), rung, when),
+        Point("miou_reported", _mean(store, plans, rung, "reported"), rung, when),
+    ]
+
+
+def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
+    """What a complete trial comes to, under the three selection rules (all mIoU in [0, 1], mean over seeds and models).
+
+    score: on the selection images after the last rung, what a search maximises. reported_last: on the reported images
+    after the last rung. reported_val: after the rung that is best on the selection images (best_rung). reported_paper:
+    the best of all rungs on the reported images, the papers' optimistic protocol.
+    """
+    rungs = range(min(len(plan.rungs) for plan in plans.values()))
+    selection = [_mean(store, plans, rung, "selection") for rung in rungs]
+    reported = [_mean(store, plans, rung, "reported") for rung in rungs]
+    best = max(rungs, key=selection.__getitem__)
+    return {
+        "score": selection[-1],
+        "best_rung": float(best),
+        "reported_last": reported[-1],
+        "reported_val": reported[best],
+        "reported_paper": max(reported),
+    }
+
+
+def histories(store: Store, plans: Mapping[int, Plan]) -> dict[str, pd.DataFrame]:
+    """Per model (and seed) the histories of all its stored stages on one step axis, for `figures.training_curves`."""
+    found: dict[str, pd.DataFrame] = {}
+    for seed, plan in plans.items():
+        for side in plan.rungs[-1]:
+            pieces, offset, seen = [], 0, set()
+            for number, rung in enumerate(plan.rungs):
+                if side not in rung or not store.has(rung[side]):
+                    break
+                for stage in _trained(rung[side]):
+                    if stage not in seen:
+                        seen.add(stage)
+                        piece = history(store, stage)
+                        pieces.append(piece.assign(step=piece["step"] + offset, rung=number))
+                        offset += steps(store, stage)
+            if pieces:
+                found[f"{side}{f', seed {seed}' if len(plans) > 1 else ''}"] = pd.concat(pieces, ignore_index=True)
+    return found
+
+
+def finetunings(store: Store, plan: Plan, side: str = "A") -> list[Stage]:
+    """The fine-tunings of one model whose evaluation is stored, first iteration first."""
+    found: list[Stage] = []
+    for rung in plan.rungs:
+        if side in rung and store.has(rung[side]):
+            found = [stage for stage in _trained(rung[side]) if stage.operation.name == "finetune"]
+    return found
+
+
+def steps(store: Store, stage: Stage) -> int:
+    """Optimizer steps of a training."""
+    return int(history(store, stage)["step"].iloc[-1])
+
+
+def ended(store: Store, stage: Stage) -> int:
+    """When a stage was finished, in milliseconds since 1970."""
+    return round(1000 * datetime.fromisoformat(store.record(stage).made["when"]).timestamp())
+
+
+def took(store: Store, stage: Stage) -> float:
+    """How long a stage took, in seconds; 0 where nobody wrote it down."""
+    return float(store.record(stage).made.get("seconds", 0.0))
+
+
+def _trained(evaluation: Stage | None) -> list[Stage]:
+    """The trainings behind an evaluated model, first one first."""
+    chain: list[Stage] = []
+    stage = evaluation.inputs["model"] if evaluation is not None else None
+    while stage is not None and stage.operation.name in TRAINED:
+        chain.insert(0, stage)
+        stage = stage.inputs.get("start")
+    return chain
+
+
+def _training(store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, about: About) -> list[Point]:
+    end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
+    tables = [history(store, stage)]
+    snapshots = store.open(stage) / "scores.csv"
+    if snapshots.exists():
+        renamed = {"selection_miou": "snapshot_selection", "reported_miou": "snapshot_reported"}
+        tables.append(pd.read_csv(snapshots).rename(columns=renamed))
+    found = []
+    for table in tables:
+        for row in table.to_dict("records"):
+            step = int(row["step"])
+            when = end - round(1000 * seconds * (1 - step / total))
+            found += [
+                Point(f"{unit.side}/{column}{suffix}", float(value), offset + step, when)
+                for column, value in row.items()
+                if column not in NO_METRIC
+            ]
+    labels = stage.inputs.get("labels")
+    if labels is not None:
+        found += _labels(summary(store, labels), f"{unit.side}/labels", unit.rung, ended(store, labels), suffix, about)
+    return found
+
+
+def _labels(said: Mapping[str, Any], start: str, rung: int, when: int, suffix: str, about: About) -> list[Point]:
+    found = [Point(f"{start}_kept{suffix}", float(said["kept"]), rung, when)]
+    if said.get("accuracy") is not None:
+        found.append(Point(f"{start}_accuracy{suffix}", float(said["accuracy"]), rung, when))
+    for title, values in (("coverage", said["coverage"]), ("accuracy", said.get("class_accuracy"))):
+        found += _per_class(f"{start}_{title}", values or [], rung, when, suffix, about)
+    return found
+
+
+def _scores(store: Store, unit: Unit, suffix: str, about: About) -> list[Point]:
+    when = ended(store, unit.evaluation)
+    found = []
+    for which, scores in metrics(store, unit.evaluation).items():
+        found.append(Point(f"{unit.side}/miou_{which}{suffix}", float(scores["miou"]), unit.rung, when))
+        found.append(Point(f"{unit.side}/pixel_accuracy_{which}{suffix}", float(scores["pixel_accuracy"]), unit.rung, when))
+        found += _per_class(f"{unit.side}/iou_{which}", scores["iou"], unit.rung, when, suffix, about)
+    return found
+
+
+def _per_class(start: str, values: list[float | None], rung: int, when: int, suffix: str, about: About) -> list[Point]:
+    return [
+        # MLflow allows few characters in a name, and groups by the slash.
+        Point(f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', about.class_name(k))}{suffix}", float(value), rung, when)
+        for k, value in enumerate(values)
+        if value is not None
+    ]
+
+
+def _mean(store: Store, plans: Mapping[int, Plan], rung: int, which: Any) -> float:
+    return statistics.fmean(rung_score(store, plan.rungs[rung], which) for plan in plans.values())
+
+
+def _seed(plans: Mapping[int, Plan], seed: int) -> str:
+    return f".seed{seed}" if len(plans) > 1 else ""

@@ -1,0 +1,65 @@
+"""What can be published: a sweep as far as it has come, or a single run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dmt_ray.config import Config
+from dmt_ray.key import key_of
+from dmt_ray.plan import Plan
+from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.store import Store
+from dmt_ray.tracking.about import About
+
+SweepState = Literal["running", "finished", "stopped"]
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """A sweep as it is now.
+
+    Attributes:
+        store: Where its stages are.
+        sweep: The sweep.
+        trials: All trials that have begun.
+        about: Names, colours and splits.
+        replay: Trial number -> the command that repeats it.
+        result: What came out, in Markdown, for the head of the MLflow run.
+        state: "running" while the driver is at it; else a trial that still runs counts as interrupted.
+    """
+
+    store: Store
+    sweep: Sweep
+    trials: tuple[Trial, ...]
+    about: About = About()
+    replay: Mapping[int, str] = field(default_factory=dict)
+    result: str = ""
+    state: SweepState = "running"
+
+    @property
+    def name(self) -> str:
+        """The sweep's name: newer results of one name replace older ones that still wait."""
+        return self.sweep.name
+
+    @property
+    def begun(self) -> list[Trial]:
+        """The trials whose settings are known."""
+        return [trial for trial in self.trials if trial.params.keys() == self.sweep.space.keys()]
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """One method on its settings with one seed, as `dmt run` performs it."""
+
+    method: str
+    config: Config
+    seed: int
+    plan: Plan
+    store: Store
+    about: About = About()
+
+    @property
+    def name(self) -> str:
+        """Method, recipe, seed, and what makes it this run and no other."""
+        identity = key_of({"method": self.method, "config": self.config.identity(), "seed": self.seed})
+        return f"{self.method}-{self.config.recipe}-seed{self.seed}-{identity[:8]}"

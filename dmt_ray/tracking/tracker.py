@@ -1,0 +1,110 @@
+"""One background thread that publishes, so that training never waits for MLflow."""
+
+import logging
+import threading
+import time
+
+from dmt_ray.config import Config
+from dmt_ray.plan import Plan
+from dmt_ray.store import Store
+from dmt_ray.tracking.about import About
+from dmt_ray.tracking.connection import Mirror, explain
+from dmt_ray.tracking.publish import publish
+from dmt_ray.tracking.results import RunResults, SweepResults
+
+log = logging.getLogger(__name__)
+
+PAUSE = 60.0  # seconds without a further attempt after a failed one
+Results = SweepResults | RunResults
+
+
+class Tracker:
+    """Publishes results in the background. Make one with `connect`, in the driver, and close it at the end."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror = mirror
+        self._waiting: dict[str, Results] = {}
+        self._busy: str | None = None
+        self._not_before = 0.0
+        self._down = False
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="mlflow")
+        self._thread.start()
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI, without a password."""
+        return self.mirror.shown
+
+    def publish_soon(self, results: Results) -> None:
+        """Take results over and return at once. They replace older ones of the same name that still wait."""
+        with self._changed:
+            self._waiting[results.name] = results
+            self._changed.notify_all()
+
+    def publish_run(
+        self, method: str, config: Config, seed: int, plan: Plan, store: Store, about: About | None = None
+    ) -> None:
+        """Publish one method's plan for one seed soon."""
+        self.publish_soon(RunResults(method, config, seed, plan, store, about or About()))
+
+    def close(self, timeout: float = 60.0) -> tuple[str, ...]:
+        """Publish what waits, for so many seconds at most, and say what is still unpublished.
+
+        Returns:
+            Names of the sweeps and runs of which MLflow lacks something.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+        with self._changed:
+            left = tuple(dict.fromkeys([*([self._busy] if self._busy else []), *self._waiting]))
+        if left:
+            log.warning(
+                "MLflow at %s still lacks %s; `dmt publish --tracking-uri %s` brings it there.",
+                self.uri, ", ".join(left), self.uri,
+            )
+        return left
+
+    def failed(self, error: BaseException) -> None:
+        """Say once that MLflow is of no use now, and leave it alone for a while."""
+        with self._changed:
+            self._not_before = time.monotonic() + PAUSE
+            if not self._down:
+                log.warning(
+                    "MLflow at %s cannot be used now (%s); the work goes on, and the results are published later, "
+                    "at the latest with `dmt publish --tracking-uri %s`.",
+                    self.uri, explain(error), self.uri,
+                )
+            self._down = True
+
+    def _work(self) -> None:
+        while (results := self._next()) is not None:
+            try:
+                self.mirror.open()
+                publish(self.mirror, results)
+                with self._changed:
+                    self._down = False
+            except Exception as error:  # nothing that MLflow does may end the training
+                self.failed(error)
+                log.debug("publishing %s failed", results.name, exc_info=True)
+                with self._changed:
+                    self._waiting.setdefault(results.name, results)
+                    if self._closing:  # the last attempt
+                        return
+            finally:
+                with self._changed:
+                    self._busy = None
+
+    def _next(self) -> Results | None:
+        with self._changed:
+            while True:
+                pause = self._not_before - time.monotonic()
+                if self._waiting and (pause <= 0 or self._closing):
+                    self._busy = next(iter(self._waiting))
+                    return self._waiting.pop(self._busy)
+                if self._closing:
+                    return None
+                self._changed.wait(max(pause, 0.0) if self._waiting else None)

@@ -1,0 +1,61 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dmt_ray.config import Config, override
+from dmt_ray.data.shapes import CLASSES, generate
+from dmt_ray.recipes import named
+from dmt_ray.runner import Machine
+
+# Real images for tests; the product itself never looks there.
+REAL = Path(os.environ.get("DMT_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
+
+
+@pytest.fixture(scope="session")
+def camvid_folder() -> Path:
+    folder = REAL / "camvid"
+    if not folder.is_dir():
+        pytest.skip("no real images: set DMT_DATA to a folder that holds camvid/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small pictures of the embedded kind: 24 train, 6 val, 6 test, 32 x 32, with masks and lists."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for place in ("images", "masks"):
+        (folder / place).mkdir()
+    counts = {"train": 24, "val": 6, "test": 6}
+    for subset in counts:
+        images, masks, ids = generate(subset, size=32, counts=counts)
+        for image, mask, name in zip(images, masks, ids, strict=True):
+            Image.fromarray(image).save(folder / "images" / f"{name}.png")
+            Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
+        (folder / f"{subset}.txt").write_text("\n".join(ids) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Config:
+    """A whole DMT in a second: two iterations of a few steps on `pictures`."""
+    lists = {f"{subset}_list": f"{subset}.txt" for subset in ("train", "val", "test")}
+    data = {"name": "folder", "classes": list(CLASSES), **lists}
+    changes: dict[str, Any] = {
+        "data": data,
+        "split.labelled": 8,
+        "percentiles": [0.5, 1.0],
+        "pretrain.epochs": 10,
+        "finetune.epochs": 4,
+    }
+    for training in ("pretrain", "finetune", "online", "oracle"):
+        changes[f"{training}.augment.crop"] = [32, 32]
+    return override(named("shapes"), changes)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, pictures: Path) -> Machine:
+    """An empty folder for results, beside `pictures`."""
+    return Machine(tmp_path / "runs", pictures)
