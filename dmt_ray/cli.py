@@ -6,13 +6,17 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmt_ray.commandline import add_experiment, add_machine, add_storage, add_tracking, guarded, help_with
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 
 # torch and mlflow take seconds to import: each command imports what it needs.
+
+if TYPE_CHECKING:
+    from dmt_ray.config import Config
+    from dmt_ray.methods import Method
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -108,19 +112,23 @@ def run_method(options: argparse.Namespace) -> int | None:
     """Perform a plan in this process and say what came out."""
     if options.dry_run:
         return plan_method(options)
+    config, method = _experiment(options)
     from dmt_ray import tracking
     from dmt_ray.progress import StageProgress
     from dmt_ray.records import miou
     from dmt_ray.runner import Machine, Runner
+    from dmt_ray.search.effort import Effort
 
     with StageProgress() as progress:
         machine = Machine(options.storage, options.data, options.device, options.threads)
         runner = Runner(machine, progress.update)
-        config, plan = _bound_plan(runner, options)
+        config = runner.bind(config, [options.seed])
+        plan = method(config, options.seed)
         tracker = tracking.connect(options.tracking_uri, options.storage)
-        missing = runner.store.missing(plan.stages()[-1:] + [s for rung in plan.rungs for s in rung.values()])
-        progress.expect({stage: runner.work_of(stage) for stage in missing})
-        executed = runner.perform([stage for rung in plan.rungs for stage in rung.values()])
+        wanted = [stage for rung in plan.rungs for stage in rung.values()]
+        effort = Effort(runner)
+        progress.expect({stage: effort(stage) for stage in runner.store.missing(wanted)})
+        executed = runner.perform(wanted)
     print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
     print(f"{'rung':>4}  {'model':5}  {'selection mIoU':>14}  {'reported mIoU':>13}")
     for number, rung in enumerate(plan.rungs):
@@ -134,18 +142,20 @@ def run_method(options: argparse.Namespace) -> int | None:
 
 def plan_method(options: argparse.Namespace) -> None:
     """Print a plan and what it would cost."""
+    config, method = _experiment(options)
     from dmt_ray.estimate import estimate
     from dmt_ray.runner import Machine, Runner
 
     runner = Runner(Machine(options.storage, options.data, options.device))
-    _, plan = _bound_plan(runner, options)
+    plan = method(runner.bind(config, [options.seed]), options.seed)
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     print(plan.explain(mark={stage: "to do" for stage in missing}))
     print(f"\nin all:  {estimate(plan.stages(), runner.store, runner.work_of)}")
     print(f"missing: {estimate(missing, runner.store, runner.work_of)}")
 
 
-def _bound_plan(runner: Any, options: argparse.Namespace) -> tuple[Any, Any]:
+def _experiment(options: argparse.Namespace) -> tuple["Config", "Method"]:
+    """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
     from dmt_ray.methods import METHODS
     from dmt_ray.recipes import load
 
@@ -153,8 +163,7 @@ def _bound_plan(runner: Any, options: argparse.Namespace) -> tuple[Any, Any]:
         raise ConfigError(f"there is no method {options.method!r}; {nearest(options.method, METHODS)}")
     if options.seed < 0:
         raise ConfigError(f"--seed must be 0 or more, but got {options.seed}")
-    config = runner.bind(load(options.recipe, options.changes), [options.seed])
-    return config, METHODS[options.method](config, options.seed)
+    return load(options.recipe, options.changes), METHODS[options.method]
 
 
 def list_methods(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Polygon
 from matplotlib.ticker import MaxNLocator
@@ -24,6 +25,7 @@ from scipy.spatial import ConvexHull, QhullError
 IGNORE = 255
 SURFACE_POINTS = 6  # fewest finished trials between which a surface is drawn
 GRID = 120  # points of the surface per axis
+GROUP_GAP = 0.18  # between two images of a panel, in widths of a picture
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8C8C8C"
@@ -258,46 +260,47 @@ def panel(
     ids = [str(name) for name in iterations[0]["ids"]] if iterations else []
     if not ids:
         raise ValueError(f"a panel needs an iteration with at least one image, but got {len(iterations)} iterations")
-    columns, height = len(iterations) + 1, iterations[0]["truth_0"].shape[0] / iterations[0]["truth_0"].shape[1]
-    width = max(6.0, 1.35 * columns + 1.2)
-    cell = (width - 1.2) / columns
-    figure = Figure(figsize=(width, 3 * len(ids) * (0.93 * cell * height + 0.03) + 0.8), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.015, wspace=0.0, hspace=0.0)  # type: ignore[union-attr, call-arg]
-    grid = figure.subplots(3 * len(ids), columns, squeeze=False)
+    columns = len(iterations) + 1
+    aspect = max(iterations[0][f"truth_{e}"].shape[0] / iterations[0][f"truth_{e}"].shape[1] for e in range(len(ids)))
+    height = len(ids) * (3 * aspect + GROUP_GAP) + 0.25
+    cell = max(1.35, 6.0 / columns)  # inches of a picture's width
+    figure = Figure(figsize=(cell * (columns + 0.44) + 1.2, cell * height + 0.6), layout="constrained")
+    axes = figure.add_subplot()
     seen: set[int] = set()
-    weights = None
-    for e in range(len(ids)):
-        top, middle, bottom = grid[3 * e : 3 * e + 3]
+
+    def show(picture: NDArray[Any], column: int, row: float) -> AxesImage:
+        extent = (column + 0.02, column + 0.98, row + 0.98 * aspect, row + 0.02 * aspect)
+        return axes.imshow(picture, extent=extent, interpolation="nearest", cmap="cividis", vmin=0, vmax=1)
+
+    for e, name in enumerate(ids):
+        top = e * (3 * aspect + GROUP_GAP)
         truth = iterations[0][f"truth_{e}"]
-        top[0].imshow(iterations[0][f"image_{e}"], interpolation="nearest")
-        middle[0].imshow(_paint(truth, palette), interpolation="nearest")
+        show(iterations[0][f"image_{e}"], 0, top)
+        show(_paint(truth, palette), 0, top + aspect)
         seen.update(np.unique(truth).tolist())
-        for place, text in ((top[0], "image"), (middle[0], "truth")):
-            place.set_ylabel(text, fontsize=8)
-        bottom[0].text(0.5, 0.5, ids[e], fontsize=7.5, ha="center", va="center", wrap=True, transform=bottom[0].transAxes)
-        for number, examples in enumerate(iterations, start=1):
+        for row, text in ((0.5, "image"), (1.5, "truth")):
+            axes.text(-0.04, top + row * aspect, text, rotation=90, ha="right", va="center", fontsize=9)
+        axes.text(0.5, top + 2.5 * aspect, name, fontsize=9, ha="center", va="center")
+        for column, examples in enumerate(iterations, start=1):
             label, prediction = examples[f"label_{e}"], examples[f"prediction_{e}"]
             seen.update(np.unique(label).tolist(), np.unique(prediction).tolist())
-            top[number].imshow(_paint(label, palette), interpolation="nearest")
-            weight = np.ma.masked_where(label == IGNORE, examples[f"weight_{e}"] / 255)
-            weights = middle[number].imshow(weight, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-            bottom[number].imshow(_paint(prediction, palette), interpolation="nearest")
-    for place in grid.flat:
-        place.set(xticks=[], yticks=[])
-        place.spines[:].set(color="#666666", linewidth=0.5)
-    for e in range(len(ids)):
-        grid[3 * e + 2, 0].axis("off")
-        for row, text in enumerate(("label", "weight", "prediction")):
-            grid[3 * e + row, -1].yaxis.set_label_position("right")
-            grid[3 * e + row, -1].set_ylabel(text, fontsize=8)
-    for number in range(1, columns):
-        grid[0, number].set_title(f"iteration {number}", fontsize=9)
+            show(_paint(label, palette), column, top)
+            show(np.ma.masked_where(label == IGNORE, examples[f"weight_{e}"] / 255), column, top + aspect)
+            show(_paint(prediction, palette), column, top + 2 * aspect)
+        for row, text in ((0.5, "label"), (1.5, "weight"), (2.5, "prediction")):
+            axes.text(columns + 0.04, top + row * aspect, text, rotation=90, ha="left", va="center", fontsize=9)
+    for column in range(1, columns):
+        axes.text(column + 0.5, -0.06, f"iteration {column}", ha="center", va="bottom", fontsize=10)
+    # Room for the texts inside the axes: the layout would cut what stands beside pictures of a fixed aspect.
+    bottom = len(ids) * (3 * aspect + GROUP_GAP) - GROUP_GAP
+    axes.set(xlim=(-0.22, columns + 0.22), ylim=(bottom, -0.22), aspect="equal")
+    axes.axis("off")
     handles = [Patch(facecolor=palette[k] / 255, edgecolor="#666666", label=classes[k]) for k in sorted(seen - {IGNORE})]
     handles += [Patch(facecolor="white", edgecolor="#666666", label="no label")] if IGNORE in seen else []
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, int(width / 1.25)), frameon=False, fontsize=8.5)
-    if weights is not None:
-        bar = figure.colorbar(weights, ax=grid, fraction=0.03, pad=0.02, aspect=40, shrink=0.6)
-        bar.set_label("weight of a pseudo label", fontsize=9)
+    fitting = max(1, int((cell * columns + 1.9) / 1.35))
+    figure.legend(handles=handles, loc="outside lower center", ncols=fitting, frameon=False, fontsize=9)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "cividis"), ax=axes, fraction=0.04, pad=0.05, shrink=0.5)
+    bar.set_label("weight of a pseudo label", fontsize=10)
     return figure
 
 

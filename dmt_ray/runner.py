@@ -14,8 +14,7 @@ import torch
 
 from dmt_ray import models
 from dmt_ray.config import Config, Data, Model, Training
-from dmt_ray.data import Dataset, open_dataset
-from dmt_ray.data.splits import divide, dms_half
+from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
 from dmt_ray.engine.evaluation import evaluate
 from dmt_ray.engine.labelling import label
 from dmt_ray.engine.schedule import steps
@@ -87,7 +86,10 @@ class Runner:
         dataset = self.dataset(config.data)
         model_b = None if config.model_b is None else bind_model(config.model_b)
         bound = config.evolve(
-            data=config.data.evolve(fingerprint=dataset.fingerprint), model=bind_model(config.model), model_b=model_b
+            data=config.data.evolve(fingerprint=dataset.fingerprint),
+            split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
+            model=bind_model(config.model),
+            model_b=model_b,
         )
         for seed in seeds:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
@@ -157,11 +159,6 @@ class Runner:
         device = device_of(self.machine.device)
         data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
         dataset = self.dataset(data)
-        if data.fingerprint and dataset.fingerprint != data.fingerprint:
-            raise ConfigError(
-                f"the data set {dataset.name!r} has changed: this work was planned for {data.fingerprint[:12]}, "
-                f"but the files now give {dataset.fingerprint[:12]}. Start the command again to plan anew."
-            )
         return Workspace(dataset, device, progress)
 
 

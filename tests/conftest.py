@@ -59,3 +59,9 @@ def tiny() -> Config:
 def machine(tmp_path: Path, pictures: Path) -> Machine:
     """An empty folder for results, beside `pictures`."""
     return Machine(tmp_path / "runs", pictures)
+
+
+@pytest.fixture(scope="module")
+def module_machine(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Machine:
+    """Like `machine`, for all tests of a file."""
+    return Machine(tmp_path_factory.mktemp("module") / "runs", pictures)

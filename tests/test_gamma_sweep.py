@@ -10,14 +10,42 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
 from dmt_ray.search import sweep_file
 from dmt_ray.search.study import executed, read_trials
 
 ROOT = Path(__file__).resolve().parents[1]
-# A few steps on small crops: what is tested is the sweep, not what it finds.
-TINY = ["pretrain.epochs=1", "finetune.batch=[2,110]", "finetune.augment.crop=[32,32]", "percentiles=[0.5,1.0]"]
-TINY_OPTIONS = [word for change in TINY for word in ("--set", change)]
+# Small photographs and a few steps: what is tested is the sweep, not what it finds.
+RECIPE = """
+recipe: folder
+split: {labelled: 8, selection: 0.2}
+model: {encoder: tu-test_resnet, arguments: {encoder_depth: 4, decoder_channels: [64, 48, 32, 16]}}
+pretrain: {epochs: 1, batch: [4, 0], augment: {crop: [32, 32]}}
+finetune: {epochs: 1, batch: [2, 6], augment: {crop: [32, 32]}}
+online: {augment: {crop: [32, 32]}}
+oracle: {augment: {crop: [32, 32]}}
+percentiles: [0.5, 1.0]
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str | Path]:
+    """Options of a sweep over 30 images of 32 x 32 pixels: bright squares on a dark ground."""
+    random = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for number in range(30):
+        mask = np.zeros((32, 32), np.uint8)
+        top, left = random.integers(0, 20, 2)
+        mask[top : top + 12, left : left + 12] = 1
+        image = random.integers(0, 100, (32, 32, 3)) + 120 * mask[..., None]
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / "data" / "images" / f"{number:02}.png")
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{number:02}.png")
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    return ["--recipe", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--storage", tmp_path / "runs"]
 
 
 def command(*options: str | Path) -> list[str]:
@@ -33,9 +61,9 @@ def test_help_is_quick_and_shows_an_example():
     assert done.returncode == 0
     assert "python -m searches.gamma_sweep --recipe camvid" in done.stdout
     assert "Killed? Start it again." in done.stdout
-    heavy = "import sys; import searches.gamma_sweep; print(sorted({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules)))"
+    heavy = "import sys, searches.gamma_sweep; print({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules))"
     imported = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert imported.stdout.strip() == "[]"
+    assert imported.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(
@@ -73,8 +101,8 @@ def test_a_storage_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
-    done = gamma_sweep("--storage", tmp_path / "runs", "--dry-run", "--seeds", "0", "1", *TINY_OPTIONS)
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(tiny, tmp_path):
+    done = gamma_sweep(*tiny, "--dry-run", "--seeds", "0", "1")
     assert done.returncode == 0, done.stderr
     assert "12 stages by all trials, computed once: 4 pretrain, 4 evaluate, 4 label" in done.stdout
     assert "a trial  20 stages of its own: 8 finetune, 8 evaluate, 4 label" in " ".join(done.stdout.split("\n"))
@@ -91,9 +119,9 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 200) -> None
         time.sleep(0.1)
 
 
-def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tmp_path):
+def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_path):
     storage = tmp_path / "runs"
-    words = command("--storage", storage, "--trials", "3", "--max-concurrent", "2", *TINY_OPTIONS)
+    words = command(*tiny, "--trials", "3", "--max-concurrent", "2")
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         # In the middle of it: some trial has computed something of its own, none has finished.
         wait_for(lambda: any(storage.glob("sweeps/*/executed/[0-9].txt")), first)
@@ -124,7 +152,7 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tmp_path):
     # What a user needs to see and repeat it.
     assert re.search(r"^best +trial \d: gamma1=\S+ gamma2=\S+, selection mIoU \d+\.\d\d%$", again.stdout, re.MULTILINE)
     assert re.search(
-        r"^replay +dmt run --recipe shapes --method dmt .*--set weight\.gamma2=", again.stdout, re.MULTILINE
+        r"^replay +dmt run --recipe \S+tiny.yaml --method dmt .*--set weight\.gamma2=", again.stdout, re.MULTILINE
     )
     assert f"UI       dmt ui --storage {storage}" in again.stdout
     assert (folder / "trials.csv").read_text().count("\n") == 4

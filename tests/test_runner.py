@@ -29,14 +29,9 @@ def targets(plan):
 
 
 @pytest.fixture(scope="module")
-def shared_machine(tmp_path_factory, pictures):
-    return Machine(tmp_path_factory.mktemp("runs"), pictures)
-
-
-@pytest.fixture(scope="module")
-def performed(shared_machine, tiny):
+def performed(module_machine, tiny):
     """A whole tiny DMT, computed once for this file."""
-    runner = Runner(shared_machine)
+    runner = Runner(module_machine)
     plan = dmt(runner.bind(tiny), 0)
     runner.perform(targets(plan))
     return runner, plan
@@ -230,24 +225,24 @@ def test_truth_of_unlabelled_images_never_reaches_the_training(performed, machin
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_to_the_end(shared_machine, tiny, method):
-    runner = Runner(shared_machine)
+def test_every_method_runs_to_the_end(module_machine, tiny, method):
+    runner = Runner(module_machine)
     plan = METHODS[method](runner.bind(tiny), 0)
     runner.perform(targets(plan))
     assert all(0 < rung_score(runner.store, rung) < 1 for rung in plan.rungs)
 
 
 @pytest.mark.parametrize("rule", ["global", "renormalised"])
-def test_the_other_ways_to_select_labels_run(shared_machine, tiny, rule):
-    runner = Runner(shared_machine)
+def test_the_other_ways_to_select_labels_run(module_machine, tiny, rule):
+    runner = Runner(module_machine)
     plan = METHODS["cbst"](runner.bind(tiny.evolve(label=rule)), 0)
     runner.perform(targets(plan))
     kept = summary(runner.store, plan.rungs[1]["A"].inputs["model"].inputs["labels"])["kept"]
     assert 0.3 < kept < 0.7
 
 
-def test_the_kept_snapshot_is_the_best_one(shared_machine, tiny):
-    runner = Runner(shared_machine)
+def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
+    runner = Runner(module_machine)
     changes = {"pretrain.keep": "paper", "pretrain.score_every": 1, "pretrain.epochs": 5}
     plan = baseline(runner.bind(override(tiny, changes)), 0)
     runner.perform(targets(plan))

@@ -20,7 +20,6 @@ from dmt_ray.recipes import named
 from dmt_ray.search.sweep import Sweep, Trial, Uniform
 from dmt_ray.store import Store
 from dmt_ray.tracking import About, Mirror, RunResults, SweepResults, Tracker, connect
-from dmt_ray.tracking import publish as publishing
 from dmt_ray.tracking.connection import ARTIFACTS, DATABASE
 from dmt_ray.tracking.publish import publish
 from dmt_ray.tracking.replay import finals, points, rung_points, units
@@ -289,7 +288,7 @@ def test_a_single_run(mirror: Mirror, store: Store) -> None:
     assert run.data.metrics["A/iou_reported/class 0"] == pytest.approx(0.5)
 
 
-def test_a_damaged_stage_does_not_keep_the_others_back(mirror: Mirror, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_stage_does_not_keep_the_others_back(mirror: Mirror, store: Store) -> None:
     plan = dmt(CONFIG, 0)
     fill(store, plan)
     (store.path(plan.rungs[1]["A"]) / "metrics.json").write_text("{}")

@@ -1,13 +1,13 @@
 """The embedded data set `shapes`: a small segmentation problem drawn by a program, no download needed.
 
-Five classes of flat objects lie on random crops of the two photographs bundled with scikit-learn (China by V. Kolesnikov
-and Flower by D. Tolstoy, CC BY). Only the outline tells the classes apart for certain. Hue and texture are tempting but
-unreliable cues: they agree with the class in a part of the objects and belong to another class in the rest. A network that
-has seen few labels leans on them, is wrong with confidence where they lie, and so has errors to confirm or to correct:
+Five classes of flat objects lie on random crops of the two photographs bundled with scikit-learn (china.jpg by
+danielbuechele and flower.jpg by vultilion, both CC BY 2.0). Only the outline tells the classes apart for certain. Hue
+and texture are tempting but unreliable cues: most objects have their own class's hue, the rest a random one. A network
+that has seen few labels leans on them, is wrong with confidence where they lie, and so has errors to confirm or mend:
 what self-training and mutual training are about.
 
-The pixels are a function of `REVISION`, of the subset's name, the index, the size and the decoded photographs. The latter come from
-the installed JPEG decoder, so fingerprint the arrays where two machines must agree.
+The pixels depend on the subset's name, the index, the size and the decoded photographs. The latter come from the
+installed JPEG decoder, so compare a digest of the arrays where two machines must agree.
 """
 
 import zlib
@@ -50,8 +50,8 @@ def generate(
         counts: How many images each subset has.
 
     Returns:
-        Images, uint8 RGB ``[N, size, size, 3]``; masks, uint8 ``[N, size, size]`` with values 0..5 that index `CLASSES`; and
-        the images' names, such as "train_0007".
+        Images, uint8 RGB ``[N, size, size, 3]``; masks, uint8 ``[N, size, size]`` with values 0..5 that index
+        `CLASSES`; and the images' names, such as "train_0007".
 
     Raises:
         ValueError: If the subset is not in `counts`, its count is negative or the size is below 16.
@@ -104,26 +104,32 @@ def _coverage(rng: np.random.Generator, label: int, size: int) -> NDArray[np.flo
     x, y = points[None, :] - x0, points[:, None] - y0
     u = (np.cos(angle) * x + np.sin(angle) * y) / radius
     v = (np.cos(angle) * y - np.sin(angle) * x) / radius
-    inside = _inside(label, u, v).astype(np.float64)
-    return inside.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING).mean(axis=(1, 3))
+    inside = _inside(label, u, v).reshape(size, SUPERSAMPLING, size, SUPERSAMPLING)
+    covered: NDArray[np.float64] = inside.mean(axis=(1, 3))
+    return covered
 
 
 def _inside(label: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether points lie in the outline of a class, centred on the origin. All outlines have about the area of a disc of radius 0.8."""
+    """Whether points lie in the outline of a class around the origin.
+
+    All outlines have the area of a disc of radius 0.8 within a few per cent, so size does not give the class away.
+    """
+    inside: NDArray[np.bool_]
     match CLASSES[label]:
         case "disc":
-            return u**2 + v**2 < 0.8**2
+            inside = u**2 + v**2 < 0.8**2
         case "square":
-            return np.maximum(np.abs(u), np.abs(v)) < 0.71
+            inside = np.maximum(np.abs(u), np.abs(v)) < 0.71
         case "triangle":
-            return np.maximum(-v, np.abs(u) * np.sqrt(0.75) + v / 2) < 0.62
+            inside = np.maximum(-v, np.abs(u) * np.sqrt(0.75) + v / 2) < 0.62
         case "star":
             spoke = np.abs((np.arctan2(u, v) / (2 * np.pi / 5) + 0.5) % 1 - 0.5) * 2  # 0 on a tip, 1 in a notch
-            return np.hypot(u, v) < 0.45 + 0.75 * (1 - spoke) ** 1.3
+            inside = np.hypot(u, v) < 0.45 + 0.75 * (1 - spoke) ** 1.3
         case "cross":
-            return (np.minimum(np.abs(u), np.abs(v)) < 0.3) & (np.maximum(np.abs(u), np.abs(v)) < 0.98)
+            inside = (np.minimum(np.abs(u), np.abs(v)) < 0.3) & (np.maximum(np.abs(u), np.abs(v)) < 0.98)
         case name:
             raise ValueError(f"{name!r} has no outline")
+    return inside
 
 
 def _surface(rng: np.random.Generator, label: int, size: int) -> NDArray[np.float64]:
@@ -133,7 +139,8 @@ def _surface(rng: np.random.Generator, label: int, size: int) -> NDArray[np.floa
     colour = _rgb(hue, saturation=rng.uniform(0.35, 0.9), value=rng.uniform(110, 235))
     pattern = label if rng.random() < TEXTURE_CUE else int(rng.integers(1, len(CLASSES)))
     shade = 1 + rng.uniform(0.1, 0.3) * _texture(rng, pattern, size)
-    return shade[..., None] * colour
+    surface: NDArray[np.float64] = shade[..., None] * colour
+    return surface
 
 
 def _texture(rng: np.random.Generator, pattern: int, size: int) -> NDArray[np.float64]:
@@ -143,20 +150,23 @@ def _texture(rng: np.random.Generator, pattern: int, size: int) -> NDArray[np.fl
     y, x = np.mgrid[:size, :size] / size
     a = np.sin((np.cos(angle) * x + np.sin(angle) * y) * 4 / period + phase[0])
     b = np.sin((np.cos(angle) * y - np.sin(angle) * x) * 4 / period + phase[1])
+    values: NDArray[np.float64]
     match pattern:
         case 1:
-            return np.zeros((size, size))
+            values = np.zeros((size, size))
         case 2:
-            return np.sign(a)
+            values = np.sign(a)
         case 3:
-            return np.sign(a * b)
+            values = np.sign(a * b)
         case 4:
-            return np.where(a + b > 0.9, 1.0, -0.4)
+            values = np.where(a + b > 0.9, 1.0, -0.4)
         case _:
-            return rng.uniform(-1, 1, (size, size))
+            values = rng.uniform(-1, 1, (size, size))
+    return values
 
 
 def _rgb(hue: float, *, saturation: float, value: float) -> NDArray[np.float64]:
     """The colour of a hue on a circle of length 1, in the units of `value`."""
     channels = np.clip(np.abs((hue + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1, 0, 1)
-    return value * (1 - saturation * (1 - channels))
+    colour: NDArray[np.float64] = value * (1 - saturation * (1 - channels))
+    return colour

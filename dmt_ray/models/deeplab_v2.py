@@ -3,7 +3,6 @@
 from typing import Literal
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,9 +28,9 @@ class DeepLabV2(nn.Module):
             raise ModelError(f"DeepLabV2 needs an encoder of {', '.join(ENCODERS)}, but got {encoder!r}")
         if aspp not in ("paper", "full"):
             raise ModelError(f"aspp must be 'paper' or 'full', but got {aspp!r}")
-        resnet = getattr(torchvision.models, encoder)(
-            weights=None, replace_stride_with_dilation=[False, True, True]
-        )
+        from torchvision import models  # takes longer to import than torch, and few plans need it
+
+        resnet = getattr(models, encoder)(weights=None, replace_stride_with_dilation=[False, True, True])
         del resnet.avgpool, resnet.fc
         self.encoder = resnet
         dilations = DILATIONS[:2] if aspp == "paper" else DILATIONS

@@ -27,8 +27,7 @@ def prepare() -> None:
     for name, value in (ENVIRONMENT | WORKER_ENVIRONMENT).items():
         os.environ.setdefault(name, value)
     # Without byte code every worker compiles torch anew, which takes longer than a small stage.
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path.home() / ".cache" / "dmt-ray" / "bytecode"))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def connect(address: str | None, *, cpus: int) -> dict[str, float]:

@@ -142,13 +142,15 @@ def _value(config: Any, setting: str) -> float:
 
 def _run(options: argparse.Namespace, sweep_of: Any) -> int:
     from dmt_ray.recipes import load
-    from dmt_ray.search import cluster, running
+    from dmt_ray.search import cluster
 
     config = load(options.recipe, options.changes)
     sweep_of(config)  # says within a moment what is wrong with the space
     if options.address is not None:
         cluster.probe(options.address)
     cluster.prepare()
+    from dmt_ray.search import running  # imports torch, and must come after the environment is prepared
+
     return running.run(
         sweep_of,
         config,

@@ -34,6 +34,7 @@ LIMITS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -115,13 +116,15 @@ class Mirror:
             # Seconds to import, and only the driver needs it.
             from mlflow import MlflowClient
 
-            for logger in ("mlflow", "alembic"):  # they tell of every table that they create
-                logging.getLogger(logger).setLevel(logging.WARNING)
+            for logger in ("mlflow", "alembic"):  # they tell of every table that they create, and of a missing pip
+                logging.getLogger(logger).setLevel(logging.ERROR)
             client = MlflowClient(tracking_uri=self.uri)
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:
                 location = None if self.uri.startswith("http") else self._artifacts.as_uri()
                 self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+                # The UI then opens on training runs and not on its tools for language models.
+                client.set_experiment_tag(self._experiment, "mlflow.experimentKind", "custom_model_development")
             else:
                 if found.lifecycle_stage == "deleted":
                     client.restore_experiment(found.experiment_id)

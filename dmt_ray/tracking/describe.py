@@ -81,13 +81,10 @@ def stage_table(store: Store, plans: Mapping[int, Plan], executed: Iterable[str]
 def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, float]) -> str:
     """The head of a sweep's page, in Markdown."""
     sweep = results.sweep
-    lines = [f"## {sweep.title}", ""]
-    if results.about.command:
-        lines += ["```", results.about.command, "```", ""]
-    lines += [_space(sweep), "", _counts(results), ""]
-    if best is not None:
+    lines = [f"## {sweep.title}", "", _counts(results)]
+    if best is not None:  # first, as MLflow folds all but some lines
         lines += [
-            f"**Best:** trial {best.number}, {settings_name(best.params)}",
+            f"**Best: {settings_name(best.params)}**, {100 * finals['score']:.2f} % (trial {best.number})",
             "",
             "| score | mIoU |",
             "|---|---|",
@@ -101,6 +98,9 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
         ]
         if best.number in results.replay:
             lines += ["Again:", "```", results.replay[best.number], "```", ""]
+    lines += ["", _space(sweep), ""]
+    if results.about.command:
+        lines += ["```", results.about.command, "```", ""]
     if results.result:
         lines += [results.result, ""]
     lines.append("Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or iterations (`miou_selection`).")

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PARENT = "mlflow.parentRunId"
 KIND, NAME, TRIAL = "dmt.kind", "dmt.name", "dmt.trial"
 DONE = "published.all"  # digest of everything that decides what a run shows
+FILES = "published.files"  # the same for a sweep's tables and figures
 STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -167,7 +168,11 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
         step, when = sum(trial.state == "complete" for trial in results.begun), _ended(store, plans, None)
         mirror.log_points(parent, [Point(name, value, step, when or 0) for name, value in finals.items()])
     mirror.tag(parent, tags)
-    _publish_files(mirror, parent, lambda folder: artifacts.write_sweep(folder, results, best))
+    # While trials run, the figures are drawn again only when one has ended.
+    ended = key_of([results.state == "running", *(row for row in shown if row[1] != "running")])
+    if parent.data.tags.get(FILES) != ended:
+        _publish_files(mirror, parent, lambda folder: artifacts.write_sweep(folder, results, best))
+        mirror.tag(parent, {FILES: ended})
     if results.state == "finished" and best is not None:
         _publish_model(mirror, results, parent, best)
     mirror.set_status(parent, status)

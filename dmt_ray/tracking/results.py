@@ -31,7 +31,7 @@ class SweepResults:
     store: Store
     sweep: Sweep
     trials: tuple[Trial, ...]
-    about: About = About()
+    about: About = field(default_factory=About)
     replay: Mapping[int, str] = field(default_factory=dict)
     result: str = ""
     state: SweepState = "running"
@@ -56,7 +56,7 @@ class RunResults:
     seed: int
     plan: Plan
     store: Store
-    about: About = About()
+    about: About = field(default_factory=About)
 
     @property
     def name(self) -> str:

@@ -45,6 +45,17 @@ def test_files_that_were_just_written_are_read_again_but_not_decoded(camvid_root
     assert len(steps_of(camvid_root, tmp_path / "cache")) == 18
 
 
+def test_a_file_of_the_same_length_but_another_time_is_read_again(camvid_root, tmp_path):
+    age(camvid_root)
+    before = open_dataset(CamvidData(), camvid_root, tmp_path / "cache").fingerprint
+    path = camvid_root / "trainannot/train0.png"
+    content = path.read_bytes()
+    Image.fromarray(np.resize(np.array([0, 4, 11], np.uint8), (4, 6))).save(path)
+    assert len(path.read_bytes()) == len(content)
+    os.utime(path, (time.time() - 30, time.time() - 30))
+    assert open_dataset(CamvidData(), camvid_root, tmp_path / "cache").fingerprint != before
+
+
 def test_another_size_is_decoded_beside_without_hashing_again(camvid_root, tmp_path):
     age(camvid_root)
     steps_of(camvid_root, tmp_path / "cache")
@@ -107,13 +118,15 @@ def test_arrays_are_memory_mapped_and_writing_stays_private(camvid_root, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["train.pixels.npy", "val.masks.npy", "dataset.json", "test.sizes.npy"])
-@pytest.mark.parametrize("damage", ["cut", "removed"])
+@pytest.mark.parametrize("damage", ["cut", "grown", "removed"])
 def test_a_damaged_folder_is_decoded_again(name, damage, camvid_root, tmp_path):
     age(camvid_root)
     expected = open_dataset(CamvidData(), camvid_root, tmp_path / "cache").subsets["train"].image(0).copy()
     (folder,) = decoded(tmp_path / "cache")
     if damage == "cut":
         (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    elif damage == "grown":
+        (folder / name).write_bytes((folder / name).read_bytes() + b"0")
     else:
         (folder / name).unlink()
     assert len(steps_of(camvid_root, tmp_path / "cache")) == 9

@@ -49,8 +49,10 @@ def test_every_class_occurs_and_no_other_value():
 @pytest.mark.parametrize("size", [32, 64])
 def test_shapes_and_types_and_names(size):
     images, masks, names = generate("val", size=size, counts={"val": 2})
-    assert images.shape == (2, size, size, 3) and images.dtype == np.uint8
-    assert masks.shape == (2, size, size) and masks.dtype == np.uint8
+    assert images.shape == (2, size, size, 3)
+    assert images.dtype == np.uint8
+    assert masks.shape == (2, size, size)
+    assert masks.dtype == np.uint8
     assert names == ["val_0000", "val_0001"]
 
 
