@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +136,10 @@ def run_method(options: argparse.Namespace) -> int | None:
         for side, evaluation in rung.items():
             scores = [100 * miou(runner.store, evaluation, which) for which in ("selection", "reported")]
             print(f"{number:>4}  {side:5}  {scores[0]:>12.2f} %  {scores[1]:>11.2f} %")
-    tracker.publish_run(options.method, config, options.seed, plan, runner.store)
+    about = tracking.About.of(runner.dataset(config.data), config, [options.seed], shlex.join(["dmt", *sys.argv[1:]]))
+    tracker.publish_run(options.method, config, options.seed, plan, runner.store, about)
     tracker.close()
+    print(f"\nin MLflow: {tracker.uri} (browse it with `dmt ui --storage {options.storage}`)")
     return None
 
 

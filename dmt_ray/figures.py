@@ -69,8 +69,16 @@ def landscape(
     handles += _unscored(axes, points)
     if paper is not None:
         handles.append(
-            axes.scatter(*paper, marker="s", s=190, facecolor="none", edgecolor="black", linewidth=1.6, zorder=7,
-                         label=f"paper: γ₁ = {paper[0]:g}, γ₂ = {paper[1]:g}")
+            axes.scatter(
+                *paper,
+                marker="s",
+                s=190,
+                facecolor="none",
+                edgecolor="black",
+                linewidth=1.6,
+                zorder=7,
+                label=f"paper: γ₁ = {paper[0]:g}, γ₂ = {paper[1]:g}",
+            )
         )
     _limits(axes, [(g1, g2) for g1, g2, _, _ in points] + ([paper] if paper else []))
     axes.set_xlabel("γ₁, exponent where student and teacher agree", fontsize=11)
@@ -92,15 +100,34 @@ def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64]) -> list[Any]:
         levels = np.linspace(norm.vmin or 0.0, norm.vmax or 1.0, 13)
         filled = axes.contourf(x, y, z, levels=levels, cmap=SCORES, norm=norm, alpha=0.75, extend="min")
         filled.set_clip_path(Polygon(corners, transform=axes.transData))
-    axes.scatter(done[:, 0], done[:, 1], c=scores, cmap=SCORES, norm=norm, s=58, edgecolor="white", linewidth=1.0,
-                 zorder=3)
+    axes.scatter(
+        done[:, 0], done[:, 1], c=scores, cmap=SCORES, norm=norm, s=58, edgecolor="white", linewidth=1.0, zorder=3
+    )
     best = done[int(scores.argmax())]
-    star = axes.scatter(best[0], best[1], marker="*", s=270, color="black", edgecolor="white", linewidth=0.9, zorder=6,
-                        label=f"best: γ₁ = {best[0]:.3g}, γ₂ = {best[1]:.3g}, mIoU {best[2]:.2f} %")
-    bar = figure.colorbar(ScalarMappable(norm, SCORES), ax=axes, pad=0.02, extend="min" if low > scores.min() else "neither")
+    star = axes.scatter(
+        best[0],
+        best[1],
+        marker="*",
+        s=270,
+        color="black",
+        edgecolor="white",
+        linewidth=0.9,
+        zorder=6,
+        label=f"best: γ₁ = {best[0]:.3g}, γ₂ = {best[1]:.3g}, mIoU {best[2]:.2f} %",
+    )
+    collapsed = low > scores.min()
+    bar = figure.colorbar(ScalarMappable(norm, SCORES), ax=axes, pad=0.02, extend="min" if collapsed else "neither")
     bar.set_label("mIoU on the selection images (%)", fontsize=11)
-    finished = Line2D([], [], marker="o", linestyle="", markersize=7.5, color=GREY, markeredgecolor="white",
-                      label=f"finished trial ({len(done)})")
+    finished = Line2D(
+        [],
+        [],
+        marker="o",
+        linestyle="",
+        markersize=7.5,
+        color=GREY,
+        markeredgecolor="white",
+        label=f"finished trial ({len(done)})",
+    )
     return [star, finished]
 
 
@@ -168,14 +195,29 @@ def curves(trials: Sequence[tuple[str, Mapping[int, float], str]]) -> Figure:
         if not rungs:
             continue
         if trial is best:
-            axes.plot(rungs, values, color=BLUE, linewidth=2.4, marker="o", markersize=5, zorder=4,
-                      label=f"best: {name}, mIoU {values[-1]:.2f} %")
+            axes.plot(
+                rungs,
+                values,
+                color=BLUE,
+                linewidth=2.4,
+                marker="o",
+                markersize=5,
+                zorder=4,
+                label=f"best: {name}, mIoU {values[-1]:.2f} %",
+            )
         else:
             axes.plot(rungs, values, color=GREY, linewidth=1.0, alpha=0.65, zorder=2)
         if state == "pruned":
             pruned += 1
-            axes.plot(rungs[-1], values[-1], marker="o", markersize=6, markerfacecolor="white", markeredgecolor="black",
-                      zorder=3)
+            axes.plot(
+                rungs[-1],
+                values[-1],
+                marker="o",
+                markersize=6,
+                markerfacecolor="white",
+                markeredgecolor="black",
+                zorder=3,
+            )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("iteration (0: before any pseudo label)", fontsize=11)
     axes.set_ylabel("mIoU on the selection images (%)", fontsize=11)
@@ -184,8 +226,17 @@ def curves(trials: Sequence[tuple[str, Mapping[int, float], str]]) -> Figure:
     handles = [handle for handle in axes.lines if not str(handle.get_label()).startswith("_")]
     handles += [Line2D([], [], color=GREY, label="other trials")] if len(trials) > 1 else []
     if pruned:
-        handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor="black",
-                              label=f"pruned here ({pruned})"))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                marker="o",
+                linestyle="",
+                markerfacecolor="white",
+                markeredgecolor="black",
+                label=f"pruned here ({pruned})",
+            )
+        )
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
     return figure
@@ -212,8 +263,15 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
                 axes.plot(history["step"], values, color=color, linestyle=dashes, linewidth=1.5, label=f"model {model}")
         for step, rung in _boundaries(histories):
             axes.axvline(step, color=GREY, linewidth=0.8, alpha=0.6, zorder=1)
-            axes.annotate(str(rung), (step, 1), (3, -10), xycoords=("data", "axes fraction"),
-                          textcoords="offset points", fontsize=8, color="#555555")
+            axes.annotate(
+                str(rung),
+                (step, 1),
+                (3, -10),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                fontsize=8,
+                color="#555555",
+            )
         axes.set_title(title, fontsize=11, loc="left")
         axes.set_xlabel("optimizer steps (thin lines: iterations)", fontsize=10)
         axes.set_ylabel(unit, fontsize=10)
@@ -295,8 +353,9 @@ def panel(
     bottom = len(ids) * (3 * aspect + GROUP_GAP) - GROUP_GAP
     axes.set(xlim=(-0.22, columns + 0.22), ylim=(bottom, -0.22), aspect="equal")
     axes.axis("off")
-    handles = [Patch(facecolor=palette[k] / 255, edgecolor="#666666", label=classes[k]) for k in sorted(seen - {IGNORE})]
-    handles += [Patch(facecolor="white", edgecolor="#666666", label="no label")] if IGNORE in seen else []
+    named = [(palette[k] / 255, classes[k]) for k in sorted(seen - {IGNORE})]
+    named += [("white", "no label")] if IGNORE in seen else []
+    handles = [Patch(facecolor=colour, edgecolor="#666666", label=name) for colour, name in named]
     fitting = max(1, int((cell * columns + 1.9) / 1.35))
     figure.legend(handles=handles, loc="outside lower center", ncols=fitting, frameon=False, fontsize=9)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "cividis"), ax=axes, fraction=0.04, pad=0.05, shrink=0.5)

@@ -73,7 +73,7 @@ class Runner:
         Raises:
             DataError: If files are missing or broken (see `data.open_dataset`).
         """
-        return _opened(data.evolve(fingerprint=""), self.machine.data, self.machine.store / "data")
+        return _opened(data, self.machine.data, self.machine.store / "data")
 
     def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
         """Check everything that can be checked before work starts, and fill in what identifies data and weights.

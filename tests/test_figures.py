@@ -108,7 +108,8 @@ def test_curves_without_trials() -> None:
 
 
 def test_one_chart_for_each_thing_that_a_history_knows() -> None:
-    history = pd.DataFrame({"step": [2, 4, 6], "rung": [0, 1, 1], "loss": [1.0, 0.5, 0.4], "agreement": [np.nan, 0.8, 0.9]})
+    history = pd.DataFrame({"step": [2, 4, 6], "rung": [0, 1, 1], "loss": [1.0, 0.5, 0.4]})
+    history["agreement"] = [np.nan, 0.8, 0.9]
     figure = figures.training_curves({"A": history, "B": history})
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Student and pseudo label agree"]
     assert figure.axes[1].lines[0].get_ydata()[1:] == pytest.approx([80, 90])  # in percent

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,13 +27,15 @@ from dmt_ray.tracking.replay import finals, points, rung_points, units
 
 CLASSES = ("background", "disc", "square", "triangle", "star", "cross")
 PALETTE = np.arange(18, dtype=np.uint8).reshape(6, 3) * 14
+NO_COLOURS = About(CLASSES)  # no panels, which take a while to draw
 ABOUT = About(CLASSES, PALETTE, {0: ("random-60-0", "abcabcabcabc"), 1: ("random-60-1", "defdefdefdef")}, "make sweep")
 CONFIG = named("shapes").evolve(percentiles=(0.5, 1.0))
 STEPS = {"pretrain": 20, "finetune": 10}
 SCORES = (0.50, 0.62, 0.60)  # selection mIoU after each rung
 REPORTED = (0.48, 0.57, 0.58)
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+# MLflow and its dependencies use what Python is about to drop.
+pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Future", "Resource")]
 
 
 def fill(store: Store, plan: Plan, rungs: int = 3, gain: float = 0.0, sides: str = "AB") -> list[str]:
@@ -60,8 +63,10 @@ def _write(folder: Path, stage: Stage, rung: int, gain: float) -> None:
         values = {"kept": 0.5, "coverage": [0.5] * 6, "accuracy": 0.9, "class_accuracy": [0.9] * 5 + [None]}
         (folder / "summary.json").write_text(json.dumps(values))
     else:
-        scores = {which: {"miou": value[rung] + gain, "pixel_accuracy": 0.9, "iou": [0.5] * 5 + [None]}
-                  for which, value in (("selection", SCORES), ("reported", REPORTED))}
+        scores = {
+            which: {"miou": value[rung] + gain, "pixel_accuracy": 0.9, "iou": [0.5] * 5 + [None]}
+            for which, value in (("selection", SCORES), ("reported", REPORTED))
+        }
         (folder / "metrics.json").write_text(json.dumps(scores))
 
 
@@ -75,8 +80,16 @@ def gamma_sweep(seeds: tuple[int, ...] = (0,), question: str = "gamma_sweep") ->
     return Sweep(question, "Which exponents are best?", CONFIG, "dmt", both, seeds)
 
 
-def trial(sweep: Sweep, store: Store, number: int, gammas: tuple[float, float], state: str = "complete",
-          rungs: int = 3, gain: float = 0.0, error: str | None = None) -> Trial:
+def trial(
+    sweep: Sweep,
+    store: Store,
+    number: int,
+    gammas: tuple[float, float],
+    state: str = "complete",
+    rungs: int = 3,
+    gain: float = 0.0,
+    error: str | None = None,
+) -> Trial:
     params = {"weight.gamma1": gammas[0], "weight.gamma2": gammas[1]}
     executed: list[str] = []
     for plan in sweep.plans(params).values():
@@ -92,7 +105,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Mirror]:
     assert tracker.close() == ()
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
 
@@ -105,9 +118,15 @@ def everything(mirror: Mirror, name: str) -> dict[str, object]:
     """All that publishing could have changed: metrics with their whole histories, parameters, tags, status, times."""
     return {
         run.info.run_id: (
-            {key: [(m.step, m.value, m.timestamp) for m in mirror.client.get_metric_history(run.info.run_id, key)]
-             for key in run.data.metrics},
-            run.data.params, run.data.tags, run.info.status, run.info.start_time, run.info.end_time,
+            {
+                key: [(m.step, m.value, m.timestamp) for m in mirror.client.get_metric_history(run.info.run_id, key)]
+                for key in run.data.metrics
+            },
+            run.data.params,
+            run.data.tags,
+            run.info.status,
+            run.info.start_time,
+            run.info.end_time,
             sorted(file.path for file in mirror.client.list_artifacts(run.info.run_id)),
         )
         for run in mirror.find({"dmt.name": name})
@@ -137,7 +156,7 @@ def test_no_unit_repeats_what_an_earlier_rung_has_published(store: Store) -> Non
 def test_what_is_unknown_is_no_metric(store: Store) -> None:
     plan = dmt(CONFIG, 0)
     fill(store, plan)
-    unit = [unit for unit in units({0: plan}) if unit.name == "1.A"][0]
+    unit = next(unit for unit in units({0: plan}) if unit.name == "1.A")
     found = points(store, {0: plan}, unit, ABOUT)
     assert len([p for p in found if p.name == "A/pseudo_accuracy"]) == 4  # of five rows
     assert "A/iou_selection/star" in {p.name for p in found}
@@ -182,8 +201,13 @@ def test_a_sweep_is_a_run_and_its_trials_are_runs_below_it(mirror: Mirror, store
     assert "65.00 %" in parent.data.tags["mlflow.note.content"]
     assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
     states = {run.info.run_name: run.info.status for run in found.values()}
-    assert states == {"gamma1=5 gamma2=5": "FINISHED", "gamma1=2 gamma2=3.5": "FINISHED", "gamma1=8 gamma2=8": "KILLED",
-                      "gamma1=0 gamma2=1": "FAILED", "gamma1=1 gamma2=0": "RUNNING"}
+    assert states == {
+        "gamma1=5 gamma2=5": "FINISHED",
+        "gamma1=2 gamma2=3.5": "FINISHED",
+        "gamma1=8 gamma2=8": "KILLED",
+        "gamma1=0 gamma2=1": "FAILED",
+        "gamma1=1 gamma2=0": "RUNNING",
+    }
     runs = {run.data.tags["trial"]: run for run in found.values()}
     assert runs["2"].data.tags["pruned"] == "true"
     assert runs["3"].data.tags["error"] == "loss is not a number"
@@ -209,7 +233,10 @@ def test_the_files_of_sweep_and_trial_are_there(mirror: Mirror, store: Store) ->
     assert names.keys() == {"config.yaml", "trials.csv", "curves.png", "landscape.png", "best_panel.png"}
     child = next(iter(found.values()))
     assert {file.path for file in mirror.client.list_artifacts(child.info.run_id)} == {
-        "config.yaml", "stages.json", "curves.png", "panel.png"
+        "config.yaml",
+        "stages.json",
+        "curves.png",
+        "panel.png",
     }
     folder = Path(mirror.client.download_artifacts(child.info.run_id, ""))
     rows = json.loads((folder / "stages.json").read_text())
@@ -220,7 +247,7 @@ def test_the_files_of_sweep_and_trial_are_there(mirror: Mirror, store: Store) ->
 def test_publishing_twice_changes_nothing(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="twice")
     trials = (trial(sweep, store, 0, (5, 5)), trial(sweep, store, 1, (8, 8), "pruned", rungs=2))
-    results = SweepResults(store, sweep, trials, ABOUT, state="stopped")
+    results = SweepResults(store, sweep, trials, NO_COLOURS, state="stopped")
     publish(mirror, results)
     before = everything(mirror, sweep.name)
     publish(mirror, results)
@@ -230,7 +257,7 @@ def test_publishing_twice_changes_nothing(mirror: Mirror, store: Store) -> None:
 
 def test_an_interrupted_publication_goes_on(mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = gamma_sweep(question="interrupted")
-    results = SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), ABOUT, state="stopped")
+    results = SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), NO_COLOURS, state="stopped")
     real, calls = Mirror.log_points, []
 
     def breaks(self: Mirror, run: object, found: object) -> None:
@@ -245,7 +272,7 @@ def test_an_interrupted_publication_goes_on(mirror: Mirror, store: Store, monkey
     monkeypatch.undo()
     publish(mirror, results)
     whole = gamma_sweep(question="whole")
-    publish(mirror, SweepResults(store, whole, results.trials, ABOUT, state="stopped"))
+    publish(mirror, SweepResults(store, whole, results.trials, NO_COLOURS, state="stopped"))
     interrupted, uninterrupted = everything(mirror, sweep.name), everything(mirror, whole.name)
     assert [metrics for metrics, *_ in interrupted.values()] == [metrics for metrics, *_ in uninterrupted.values()]
 
@@ -253,10 +280,10 @@ def test_an_interrupted_publication_goes_on(mirror: Mirror, store: Store, monkey
 def test_a_trial_that_is_taken_up_again_keeps_its_run(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="again")
     half = trial(sweep, store, 0, (5, 5), "running", rungs=2)
-    publish(mirror, SweepResults(store, sweep, (half,), ABOUT, state="stopped"))
+    publish(mirror, SweepResults(store, sweep, (half,), NO_COLOURS, state="stopped"))
     run = next(run for tag, run in runs_of(mirror, sweep.name).items() if tag != "parent")
     assert (run.info.status, run.data.tags["interrupted"]) == ("KILLED", "true")
-    publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), ABOUT, state="stopped"))
+    publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), NO_COLOURS, state="stopped"))
     found = runs_of(mirror, sweep.name)
     assert len(found) == 2
     again = next(run for tag, run in found.items() if tag != "parent")
@@ -269,7 +296,7 @@ def test_a_trial_that_is_taken_up_again_keeps_its_run(mirror: Mirror, store: Sto
 def test_a_study_begun_anew_does_not_mix_with_the_old_one(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="anew")
     for gammas in ((5, 5), (1, 2)):
-        publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, gammas),), ABOUT, state="stopped"))
+        publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, gammas),), NO_COLOURS, state="stopped"))
     names = {run.info.run_name for run in runs_of(mirror, sweep.name).values()}
     assert names == {sweep.name, "gamma1=5 gamma2=5", "gamma1=1 gamma2=2"}
 
@@ -314,7 +341,7 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("uri", ["htp://somewhere", "mlruns", "http://", "http://host:port", "sqlite://", "file:///x"])
 def test_a_malformed_uri_is_refused(uri: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="tracking URI|database file|name a host"):
+    with pytest.raises(UserError, match=r"tracking URI|database file|name a host"):
         connect(uri, tmp_path)
 
 
@@ -343,10 +370,10 @@ def test_what_was_missed_is_published_later(tmp_path: Path, store: Store) -> Non
     plan = dmt(CONFIG, 0)
     fill(store, plan)
     down = connect(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    down.publish_run("dmt", CONFIG, 0, plan, store, ABOUT)
+    down.publish_run("dmt", CONFIG, 0, plan, store, NO_COLOURS)
     assert down.close()
     up = connect(None, tmp_path)
-    up.publish_run("dmt", CONFIG, 0, plan, store, ABOUT)
+    up.publish_run("dmt", CONFIG, 0, plan, store, NO_COLOURS)
     assert up.close() == ()
     assert (tmp_path / DATABASE).exists()
     run = runs_of(up.mirror, RunResults("dmt", CONFIG, 0, plan, store).name)["parent"]
@@ -354,11 +381,34 @@ def test_what_was_missed_is_published_later(tmp_path: Path, store: Store) -> Non
     assert run.data.metrics["score"] == pytest.approx(0.60)
 
 
-def test_newer_results_replace_those_that_wait(
-    mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch
+def test_what_fails_does_not_keep_the_others_back(
+    mirror: Mirror, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    broken, sound = gamma_sweep(question="broken"), gamma_sweep(question="sound")
+    real = Mirror.create
+
+    def refuses(self: Mirror, name: str, *rest: Any) -> Any:
+        if name == broken.name:
+            raise ConnectionError("refused")
+        return real(self, name, *rest)
+
+    monkeypatch.setattr(Mirror, "create", refuses)
+    tracker = Tracker(mirror)
+    for sweep in (broken, sound):
+        tracker.publish_soon(SweepResults(store, sweep, (), NO_COLOURS))
+    assert tracker.close() == (broken.name,)
+    assert runs_of(mirror, sound.name).keys() == {"parent"}
+    assert "refused" in caplog.text
+
+
+def test_newer_results_replace_those_that_wait(mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[object] = []
-    monkeypatch.setattr("dmt_ray.tracking.tracker.publish", lambda _, results: (time.sleep(0.2), published.append(results)))
+
+    def slowly(_: Mirror, results: object) -> None:
+        time.sleep(0.2)
+        published.append(results)
+
+    monkeypatch.setattr("dmt_ray.tracking.tracker.publish", slowly)
     tracker = Tracker(mirror)
     sweep = gamma_sweep(question="queue")
     states = [SweepResults(store, sweep, (), ABOUT, result=str(number)) for number in range(20)]

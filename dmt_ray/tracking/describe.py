@@ -103,13 +103,14 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
         lines += ["```", results.about.command, "```", ""]
     if results.result:
         lines += [results.result, ""]
-    lines.append("Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or iterations (`miou_selection`).")
+    lines.append("Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or iterations (`miou_...`).")
     return "\n".join(lines)
 
 
 def _space(sweep: Sweep) -> str:
     ranges = ", ".join(f"{setting} from {values.low:g} to {values.high:g}" for setting, values in sweep.space.items())
-    return f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {', '.join(map(str, sweep.seeds))}; {ranges}."
+    seeds = ", ".join(map(str, sweep.seeds))
+    return f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {seeds}; {ranges}."
 
 
 def _counts(results: SweepResults) -> str:

@@ -71,7 +71,8 @@ def _publish_run(mirror: Mirror, results: RunResults) -> None:
         mirror.tag(run, {"command": results.about.command, describe.NOTE: f"```\n{results.about.command}\n```"})
     _publish_plans(mirror, run, store, plans, results.about)
     everything = [stage.key for stage in results.plan.stages()]
-    _publish_files(mirror, run, lambda f: artifacts.write_run(f, store, results.config, plans, everything, results.about))
+    config, about = results.config, results.about
+    _publish_files(mirror, run, lambda folder: artifacts.write_run(folder, store, config, plans, everything, about))
     if complete:
         mirror.set_status(run, "FINISHED", _ended(store, plans, None))
     if now() == done:  # else a stage turned out to be damaged
@@ -116,9 +117,10 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
     config = override(sweep.config, trial.params)
     seeds = ", ".join(map(str, sweep.seeds))
     mirror.log_params(run, describe.params(config, method=sweep.method, seeds=seeds, trial=trial.number))
-    reused = len({stage for plan in plans.values() for stage in plan.stages() if store.has(stage)} - {
-        stage for plan in plans.values() for stage in plan.stages() if stage.key in trial.executed
-    })
+    reused = len(
+        {stage for plan in plans.values() for stage in plan.stages() if store.has(stage)}
+        - {stage for plan in plans.values() for stage in plan.stages() if stage.key in trial.executed}
+    )
     tags = describe.common_tags(sweep.method, config, sweep.seeds, results.about)
     tags |= {"trial": str(trial.number), "executed": str(len(trial.executed)), "reused": str(reused)}
     tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
@@ -148,14 +150,15 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
         try:
             finals = replay.finals(store, sweep.plans(best.params))
         except (StoreError, MissingStages) as error:
-            log.warning("the best trial of %s cannot be read (%s); start the sweep again to repair it.", sweep.name, error)
+            log.warning("the best trial of %s cannot be read (%s); start the sweep again.", sweep.name, error)
             best = None
     shown = [[_identity(trial), trial.state, trial.error, sorted(trial.scores.items())] for trial in results.begun]
     done = key_of([results.state, results.result, results.about.command, shown])
     if parent.data.tags.get(DONE) == done and parent.info.status == status:
         return
     mirror.set_status(parent, "RUNNING")
-    mirror.log_params(parent, describe.params(sweep.config, method=sweep.method, seeds=", ".join(map(str, sweep.seeds))))
+    seeds = ", ".join(map(str, sweep.seeds))
+    mirror.log_params(parent, describe.params(sweep.config, method=sweep.method, seeds=seeds))
     tags = describe.common_tags(sweep.method, sweep.config, sweep.seeds, results.about)
     tags[describe.NOTE] = describe.sweep_note(results, best, finals)
     if results.about.command:

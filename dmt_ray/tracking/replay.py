@@ -187,7 +187,8 @@ def _scores(store: Store, unit: Unit, suffix: str, about: About) -> list[Point]:
     found = []
     for which, scores in metrics(store, unit.evaluation).items():
         found.append(Point(f"{unit.side}/miou_{which}{suffix}", float(scores["miou"]), unit.rung, when))
-        found.append(Point(f"{unit.side}/pixel_accuracy_{which}{suffix}", float(scores["pixel_accuracy"]), unit.rung, when))
+        accuracy = float(scores["pixel_accuracy"])
+        found.append(Point(f"{unit.side}/pixel_accuracy_{which}{suffix}", accuracy, unit.rung, when))
         found += _per_class(f"{unit.side}/iou_{which}", scores["iou"], unit.rung, when, suffix, about)
     return found
 

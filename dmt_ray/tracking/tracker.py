@@ -24,6 +24,7 @@ class Tracker:
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self._waiting: dict[str, Results] = {}
+        self._given_up: set[str] = set()  # what failed after `close`: each has one last attempt
         self._busy: str | None = None
         self._not_before = 0.0
         self._down = False
@@ -64,7 +65,9 @@ class Tracker:
         if left:
             log.warning(
                 "MLflow at %s still lacks %s; `dmt publish --tracking-uri %s` brings it there.",
-                self.uri, ", ".join(left), self.uri,
+                self.uri,
+                ", ".join(left),
+                self.uri,
             )
         return left
 
@@ -76,7 +79,9 @@ class Tracker:
                 log.warning(
                     "MLflow at %s cannot be used now (%s); the work goes on, and the results are published later, "
                     "at the latest with `dmt publish --tracking-uri %s`.",
-                    self.uri, explain(error), self.uri,
+                    self.uri,
+                    explain(error),
+                    self.uri,
                 )
             self._down = True
 
@@ -92,8 +97,8 @@ class Tracker:
                 log.debug("publishing %s failed", results.name, exc_info=True)
                 with self._changed:
                     self._waiting.setdefault(results.name, results)
-                    if self._closing:  # the last attempt
-                        return
+                    if self._closing:
+                        self._given_up.add(results.name)
             finally:
                 with self._changed:
                     self._busy = None
@@ -102,9 +107,10 @@ class Tracker:
         with self._changed:
             while True:
                 pause = self._not_before - time.monotonic()
-                if self._waiting and (pause <= 0 or self._closing):
-                    self._busy = next(iter(self._waiting))
-                    return self._waiting.pop(self._busy)
+                due = [name for name in self._waiting if name not in self._given_up]
+                if due and (pause <= 0 or self._closing):
+                    self._busy = due[0]
+                    return self._waiting.pop(due[0])
                 if self._closing:
                     return None
                 self._changed.wait(max(pause, 0.0) if self._waiting else None)
