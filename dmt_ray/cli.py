@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    run = _add(commands, "run", run_method, "Run a method; what is in the store is not computed again.", _METHOD_EXAMPLE)
+    run = _add(
+        commands, "run", run_method, "Run a method; what is in the store is not computed again.", _METHOD_EXAMPLE
+    )
     _method_options(run)
     run.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores)")
     run.add_argument("--dry-run", action="store_true", help="the same as `dmt plan`")
@@ -76,7 +78,13 @@ def parser() -> argparse.ArgumentParser:
     gc.add_argument("--budget", required=True, metavar="SIZE", help="largest size of the store, as 500MB or 10GB")
     add_storage(gc)
 
-    publish = _add(commands, "publish", publish_sweeps, "Bring sweeps into MLflow, again or for the first time.", "dmt publish")
+    publish = _add(
+        commands,
+        "publish",
+        publish_everything,
+        "Bring all sweeps and runs into MLflow, again or for the first time.",
+        "dmt publish",
+    )
     add_storage(publish)
     add_tracking(publish)
 
@@ -91,9 +99,7 @@ _METHOD_EXAMPLE = "dmt run --recipe shapes --method dmt --seed 0 --set weight.ga
 
 
 def _add(commands: Any, name: str, command: Command | None, what: str, example: str) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, allow_abbrev=False, **help_with(what, example)
-    )
+    made: argparse.ArgumentParser = commands.add_parser(name, help=what, allow_abbrev=False, **help_with(what, example))
     if command is not None:
         made.set_defaults(command=command)
     return made
@@ -137,7 +143,9 @@ def run_method(options: argparse.Namespace) -> int | None:
             scores = [100 * miou(runner.store, evaluation, which) for which in ("selection", "reported")]
             print(f"{number:>4}  {side:5}  {scores[0]:>12.2f} %  {scores[1]:>11.2f} %")
     about = tracking.About.of(runner.dataset(config.data), config, [options.seed], shlex.join(["dmt", *sys.argv[1:]]))
-    tracker.publish_run(options.method, config, options.seed, plan, runner.store, about)
+    results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, about)
+    tracking.keep(options.storage, results)
+    tracker.publish_soon(results)
     tracker.close()
     print(f"\nin MLflow: {tracker.uri} (browse it with `dmt ui --storage {options.storage}`)")
     return None
@@ -201,7 +209,10 @@ def list_store(options: argparse.Namespace) -> None:
     rows = store.ls()
     for row in rows:
         evicted = f"  (evicted: {', '.join(row.evicted)})" if row.evicted else ""
-        print(f"{row.operation + '-' + row.key[:8]:18}  seed {row.seed}  {size(row.bytes):>9}  {row.made}  {row.summary}{evicted}")
+        print(
+            f"{row.operation + '-' + row.key[:8]:18}  seed {row.seed}  {size(row.bytes):>9}  {row.made}  "
+            f"{row.summary}{evicted}"
+        )
     print(f"{len(rows)} stages, {size(store.size())}")
 
 
@@ -222,7 +233,10 @@ def collect_garbage(options: argparse.Namespace) -> None:
     from dmt_ray.estimate import size
 
     freed = _existing_store(options.storage).gc(_bytes(options.budget))
-    print(f"{len(freed.evicted)} files evicted, {len(freed.removed)} leftovers removed: {size(freed.bytes)} freed, {size(freed.left)} left")
+    print(
+        f"{len(freed.evicted)} files evicted, {len(freed.removed)} leftovers removed: "
+        f"{size(freed.bytes)} freed, {size(freed.left)} left"
+    )
 
 
 def _existing_store(folder: Path) -> Any:
@@ -243,8 +257,8 @@ def _bytes(text: str) -> int:
 # ---- MLflow ----------------------------------------------------------------------------------------------------
 
 
-def publish_sweeps(options: argparse.Namespace) -> None:
-    """Publish every sweep of a storage folder."""
+def publish_everything(options: argparse.Namespace) -> None:
+    """Publish every sweep and run of a storage folder."""
     from dmt_ray.search.publishing import publish_all
 
     _existing_store(options.storage)

@@ -24,7 +24,9 @@ def guarded(main: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. Everything that was finished is kept: start the same command again to go on.", file=sys.stderr)
+        print(
+            "\nStopped. Everything that was finished is kept: start the same command again to go on.", file=sys.stderr
+        )
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

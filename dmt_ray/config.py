@@ -7,6 +7,7 @@ settings of an experiment; they belong to the runner (`runner.Machine`).
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -274,7 +275,7 @@ class Config(Settings):
     @field_validator("percentiles")
     @classmethod
     def _rising(cls, percentiles: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < p <= 1 for p in percentiles) or any(a > b for a, b in zip(percentiles, percentiles[1:])):
+        if not all(0 < p <= 1 for p in percentiles) or any(a > b for a, b in pairwise(percentiles)):
             raise ValueError(f"percentiles must not fall and lie above 0 and at most at 1, but got {percentiles}")
         return percentiles
 
@@ -335,7 +336,9 @@ def _set(values: dict[str, Any], config: Config, dotted: str, value: Any) -> Non
     if last not in place and (not parents or parents[-1] != "arguments"):
         raise ConfigError(_unknown(dotted, list(place)))
     if dotted == "data" and isinstance(value, Mapping):
-        value = value if value.get("name", values["data"]["name"]) != values["data"]["name"] else {**place["data"], **value}
+        value = (
+            value if value.get("name", values["data"]["name"]) != values["data"]["name"] else {**place["data"], **value}
+        )
     place[last] = dict(value) if isinstance(value, Mapping) else value
 
 

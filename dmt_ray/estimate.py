@@ -31,7 +31,11 @@ class Estimate:
         return sum(amount for operation, amount in self.work.items() if operation in ("pretrain", "finetune"))
 
     def __str__(self) -> str:
-        time = "time unknown (nothing of the kind has been run here yet)" if self.seconds is None else duration(self.seconds)
+        time = (
+            "time unknown (nothing of the kind has been run here yet)"
+            if self.seconds is None
+            else duration(self.seconds)
+        )
         disk = "disk unknown" if self.bytes is None else f"{size(self.bytes)} of disk"
         return f"{self.stages} stages, {self.steps:,} optimizer steps, {time}, {disk}"
 

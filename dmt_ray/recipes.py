@@ -31,9 +31,7 @@ def shapes() -> Config:
         recipe="shapes",
         data=ShapesData(),
         split=Split(labelled=60, selection="val"),
-        model=Model(
-            encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]}
-        ),
+        model=Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]}),
         pretrain=Training(epochs=30, learning_rate=0.05, batch=(8, 0), augment=augment),
         finetune=Training(epochs=1, learning_rate=0.02, batch=(2, 6), augment=augment),
         online=Training(epochs=5, learning_rate=0.02, batch=(2, 6), augment=augment),
@@ -45,7 +43,12 @@ def shapes() -> Config:
 
 def camvid() -> Config:
     """CamVid at half size with a small network: what two CPU cores can do."""
-    return _camvid("camvid", Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]}), (180, 240), (160, 208))
+    return _camvid(
+        "camvid",
+        Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]}),
+        (180, 240),
+        (160, 208),
+    )
 
 
 def camvid_full() -> Config:
@@ -134,7 +137,7 @@ def folder() -> Config:
     )
 
 
-# Pretraining epochs, s and alpha as the authors ran them (FACTS, 1); where two off-the-shelf weights differ, alpha is 1.
+# Pretraining epochs, s and alpha as the authors ran them; where two off-the-shelf weights differ, alpha is 1.
 RECIPES: dict[str, Callable[[], Config]] = {
     "shapes": shapes,
     "camvid": camvid,
@@ -147,9 +150,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "cityscapes-1/30": _cityscapes(
         "cityscapes-1/30", s=29.75, pretrain_epochs=327, epochs=8, batch=(1, 7), dms_alpha=0.8
     ),
-    "cityscapes-1/8": _cityscapes(
-        "cityscapes-1/8", s=8, pretrain_epochs=170, epochs=10, batch=(2, 6), dms_alpha=1.0
-    ),
+    "cityscapes-1/8": _cityscapes("cityscapes-1/8", s=8, pretrain_epochs=170, epochs=10, batch=(2, 6), dms_alpha=1.0),
 }
 
 

@@ -115,7 +115,7 @@ class Runner:
         wanted = list(targets)
         executed: list[Stage] = []
         while missing := self.store.missing(wanted):
-            # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again what is missing.
+            # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
                 for stage in missing:
                     if self._perform_one(stage):

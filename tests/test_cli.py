@@ -12,10 +12,12 @@ from dmt_ray import cli
 def dmt(*words, cwd=None, env=None):
     environment = {name: value for name, value in os.environ.items() if name != "DMT_DATA"} | (env or {})
     return subprocess.run(
-        [sys.executable, "-m", "dmt_ray.cli", *map(str, words)], capture_output=True, text=True, cwd=cwd, env=environment
+        [sys.executable, "-m", "dmt_ray.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
     )
-
-
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def settings(tmp_path_factory, pictures, tiny):
         "split: {labelled: 8, selection: val}\n"
         "model: {encoder: tu-test_resnet, arguments: {encoder_depth: 4, decoder_channels: [32, 16, 8, 8]}}\n"
         "percentiles: [1.0]\n"
-        + "".join(f"{name}: {{epochs: 2, augment: {{crop: [32, 32]}}}}\n" for name in ("pretrain", "finetune", "online"))
+        + "".join(
+            f"{name}: {{epochs: 2, augment: {{crop: [32, 32]}}}}\n" for name in ("pretrain", "finetune", "online")
+        )
         + "oracle.augment.crop: [32, 32]\n"
     )
     return file
@@ -66,12 +70,11 @@ def test_data_check_describes_the_data(settings, pictures, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["run", "--help"], ["plan", "--help"], ["store", "gc", "--help"], ["data", "check", "--help"], ["ui", "--help"],
-     ["publish", "--help"], ["store", "ls", "--help"], ["store", "verify", "--help"], ["methods", "--help"]],
-)  # fmt: skip
+    ["", "run", "plan", "methods", "data check", "store ls", "store verify", "store gc", "publish", "ui"],
+)
 def test_every_help_ends_with_an_example(words, capsys):
     with pytest.raises(SystemExit, match="0"):
-        cli.parser().parse_args(words)
+        cli.parser().parse_args([*words.split(), "--help"])
     assert re.search(r"example:\n  dmt ", capsys.readouterr().out)
 
 
@@ -110,7 +113,8 @@ def test_a_wrong_command_shows_no_traceback_to_its_user(tmp_path):
 
 
 def test_help_does_not_import_the_heavy_packages():
-    code = "import sys, dmt_ray.cli as c; c.parser(); print(*{'torch','ray','mlflow','optuna','pandas'} & set(sys.modules))"
+    heavy = "{'torch', 'ray', 'mlflow', 'optuna', 'pandas'}"
+    code = f"import sys, dmt_ray.cli as c; c.parser(); print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

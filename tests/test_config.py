@@ -12,7 +12,9 @@ from dmt_ray.recipes import RECIPES, load, named
         pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'epochs'", id="misspelt setting"),
         pytest.param("finetun.epochs=3", "'finetun'; did you mean 'finetune'", id="misspelt group"),
         pytest.param("zzz=3", "known are: data, dms_alpha", id="nothing near"),
-        pytest.param("weight.gamma1=-1", "weight.gamma1: .*greater than or equal to 0, but got -1", id="negative gamma"),
+        pytest.param(
+            "weight.gamma1=-1", "weight.gamma1: .*greater than or equal to 0, but got -1", id="negative gamma"
+        ),
         pytest.param("weight.gamma1=.nan", "weight.gamma1: .*finite", id="gamma not a number"),
         pytest.param("weight.gamma2=high", "weight.gamma2: .*valid number.*'high'", id="gamma a word"),
         pytest.param("weight.rule=dynamic", "weight.rule: .*'disagreement', 'confidence'", id="unknown rule"),
@@ -79,7 +81,7 @@ def test_a_bad_yaml_file_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_yaml_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read the recipe file .*No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read the recipe file .*No such file"):
         load(str(tmp_path / "none.yaml"))
 
 
@@ -148,7 +150,7 @@ def test_every_recipe_survives_being_written_and_read(recipe):
 
 
 def test_training_checks_itself():
-    with pytest.raises(ConfigError, match="learning_rate: .*greater than 0"):
+    with pytest.raises(ConfigError, match=r"learning_rate: .*greater than 0"):
         Training(epochs=1, learning_rate=0, batch=(1, 0), augment=Augment(crop=(8, 8)))
     with pytest.raises(ConfigError, match="'epochs' must be set in Training"):
         Training(learning_rate=1, batch=(1, 0), augment=Augment(crop=(8, 8)))

@@ -91,7 +91,6 @@ def test_what_is_wrong_is_said_in_one_line(options, words, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.slow
 def test_a_storage_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     done = gamma_sweep("--storage", tmp_path / "file")
@@ -100,7 +99,6 @@ def test_a_storage_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
     assert str(tmp_path / "file") in done.stderr
 
 
-@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(tiny, tmp_path):
     done = gamma_sweep(*tiny, "--dry-run", "--seeds", "0", "1")
     assert done.returncode == 0, done.stderr

@@ -35,7 +35,7 @@ def test_a_key_is_the_head_of_a_sha256_that_others_can_compute():
 
 
 def test_a_key_is_the_same_in_a_fresh_process():
-    code = "from dmt_ray.recipes import named; from dmt_ray.methods import dmt; print(dmt(named('shapes'), 3).stages()[-1].key)"
+    code = "import dmt_ray.methods as m, dmt_ray.recipes as r; print(m.dmt(r.named('shapes'), 3).stages()[-1].key)"
     found = {
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}

@@ -16,7 +16,7 @@ from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import ConfigError, DataError, ModelError, TrainingFailed
 from dmt_ray.methods import METHODS, baseline, dmt
 from dmt_ray.records import history, metrics, miou, rung_score, summary
-from dmt_ray.runner import Machine, Runner
+from dmt_ray.runner import Runner
 from dmt_ray.slices import Finetune, Pretrain
 
 
@@ -166,7 +166,16 @@ def test_a_crash_after_some_stages_costs_none_of_them(performed, machine, tiny):
 
 @pytest.mark.slow
 def test_sigkill_leaves_a_store_that_goes_on(machine, tmp_path):
-    command = [sys.executable, "-m", "dmt_ray.cli", "run", "--storage", str(machine.store), "--set", "pretrain.epochs=4"]
+    command = [
+        sys.executable,
+        "-m",
+        "dmt_ray.cli",
+        "run",
+        "--storage",
+        str(machine.store),
+        "--set",
+        "pretrain.epochs=4",
+    ]
     command += ["--set", "percentiles=[1.0]", "--threads", "1"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(machine.store.glob("stages/label/*/record.json")):
@@ -197,7 +206,7 @@ def test_a_damaged_stage_is_set_aside_and_computed_again(performed, machine, tin
 def test_a_loss_that_is_not_a_number_ends_the_stage_with_a_reason(machine, tiny):
     runner = Runner(machine)
     cfg = runner.bind(override(tiny, {"pretrain.learning_rate": 1e30, "pretrain.epochs": 3}))
-    with pytest.raises(TrainingFailed, match="the loss became nan.*Try a smaller learning rate"):
+    with pytest.raises(TrainingFailed, match=r"the loss became nan.*Try a smaller learning rate"):
         runner.perform(targets(baseline(cfg, 0)))
     assert not list((machine.store / "stages").glob("*/*"))
 
@@ -259,7 +268,14 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
         ({"model.arguments": {"depth": 3}}, ModelError, "cannot be built"),
         ({"model.weights_file": "none.safetensors"}, ModelError, "cannot read the weights file"),
         ({"model.weights_file": "weights.pth"}, ModelError, "cannot read|come as .safetensors"),
-        ({"model": {"architecture": "FPN", "encoder": "resnet18", "arguments": {}}, "pretrain.augment.crop": [60, 60]}, ModelError, r"cannot take crops of \(60, 60\): .*divisible by 32"),
+        (
+            {
+                "model": {"architecture": "FPN", "encoder": "resnet18", "arguments": {}},
+                "pretrain.augment.crop": [60, 60],
+            },
+            ModelError,
+            r"cannot take crops of \(60, 60\): .*divisible by 32",
+        ),
         ({"split.labelled": 5000}, DataError, "5000"),
         ({"split.selection": "valtiny"}, DataError, "valtiny"),
         ({"data": {"name": "camvid"}}, DataError, "camvid"),

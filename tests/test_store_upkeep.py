@@ -13,7 +13,7 @@ import pytest
 from dmt_ray import operations, recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Stage
-from dmt_ray.store import DamagedStage, Store
+from dmt_ray.store import Store
 
 CONFIG = recipes.named("shapes")
 A, OTHER = (operations.pretrain(CONFIG, seed=seed) for seed in (0, 1))

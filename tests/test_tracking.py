@@ -357,7 +357,7 @@ def test_a_server_that_is_down_costs_no_time_and_one_warning(
     plan = dmt(CONFIG, 0)
     fill(store, plan)
     for _ in range(3):
-        tracker.publish_run("dmt", CONFIG, 0, plan, store)
+        tracker.publish_soon(RunResults("dmt", CONFIG, 0, plan, store))
     left = tracker.close()
     assert time.monotonic() - began < 3
     assert left == (RunResults("dmt", CONFIG, 0, plan, store).name,)
@@ -370,10 +370,10 @@ def test_what_was_missed_is_published_later(tmp_path: Path, store: Store) -> Non
     plan = dmt(CONFIG, 0)
     fill(store, plan)
     down = connect(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    down.publish_run("dmt", CONFIG, 0, plan, store, NO_COLOURS)
+    down.publish_soon(RunResults("dmt", CONFIG, 0, plan, store, NO_COLOURS))
     assert down.close()
     up = connect(None, tmp_path)
-    up.publish_run("dmt", CONFIG, 0, plan, store, NO_COLOURS)
+    up.publish_soon(RunResults("dmt", CONFIG, 0, plan, store, NO_COLOURS))
     assert up.close() == ()
     assert (tmp_path / DATABASE).exists()
     run = runs_of(up.mirror, RunResults("dmt", CONFIG, 0, plan, store).name)["parent"]

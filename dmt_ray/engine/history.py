@@ -99,5 +99,3 @@ class History:
 
 def _text(value: float) -> str:
     return "" if value != value else repr(value)
-
-

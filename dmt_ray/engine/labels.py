@@ -20,7 +20,7 @@ class PseudoLabels:
     """
 
     def __init__(self, images: Images, positions: Sequence[int], folder: Path | None) -> None:
-        """Open the labels in a stage's folder; without one, labels are made online and every pixel has a placeholder."""
+        """Open the labels in a stage's folder; without one they are made online, and pixels hold a placeholder."""
         self.positions = tuple(positions)
         self._sizes = images.sizes[list(positions)]
         self._offsets = offsets(images, positions)

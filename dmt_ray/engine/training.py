@@ -205,4 +205,3 @@ class _Best:
             lines = ["step,selection_miou,reported_miou"]
             lines += [f"{row['step']:.0f},{row['selection_miou']!r},{row['reported_miou']!r}" for row in self.rows]
             (out / SCORES).write_text("\n".join(lines) + "\n", encoding="utf-8")
-

@@ -114,8 +114,8 @@ def _start_from(network: nn.Module, file: Path) -> None:
 def _read(file: Path) -> dict[str, torch.Tensor]:
     if file.suffix != ".safetensors":
         raise ModelError(
-            f"weights come as .safetensors, which cannot run code when they are read, but got {file.name!r}. Convert a "
-            "file that you trust: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
+            f"weights come as .safetensors, which cannot run code when they are read, but got {file.name!r}. Convert "
+            "a file that you trust: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'w.safetensors')"
         )
     try:
         return load_file(file)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,17 @@ def prepare() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def stop_on_terminate() -> None:
+    """Take SIGTERM, which batch systems send, as Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
 def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     """Start a local Ray, or join a cluster.
 
     Args:
-        address: None: a local Ray of this process; "auto": the cluster that runs on this machine; "host:port" or
-            "ray://host:port": that one.
+        address: None: a local Ray of this process; "auto": the cluster that runs on this machine; "host:port":
+            that one.
         cpus: Trials of one CPU that a local Ray has room for.
 
     Returns:
@@ -55,6 +61,7 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, **quiet)
     else:
         _join(address, {**quiet, "runtime_env": {"env_vars": WORKER_ENVIRONMENT}})
+    stop_on_terminate()  # Ray has put a handler of its own there, which aborts
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
@@ -86,9 +93,9 @@ def probe(address: str) -> None:
     """
     if address == "auto":
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise UserError(f"--address is auto, host:port or ray://host:port, but got {address!r}")
+        raise UserError(f"--address is auto or host:port, but got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
     except (OSError, OverflowError) as error:

@@ -126,7 +126,7 @@ class Progress:
         if self._live is not None:
             self._live.update(self._screen(claims), refresh=True)
         elif now - self._said > SILENCE_SECONDS and claims:
-            self._say(", ".join(f"{claim.operation} {claim.step}/{claim.steps}" for claim in claims))
+            self._say(", ".join(map(_step, claims)))
 
     def _measure(self) -> list[Running]:
         self._count(self._shared)
@@ -204,4 +204,8 @@ class Progress:
         return Group(*parts)
 
     def _now(self, claims: list[Running], keys: set[str]) -> str:
-        return ", ".join(f"{claim.operation} {claim.step}/{claim.steps}" for claim in claims if claim.key in keys)
+        return ", ".join(_step(claim) for claim in claims if claim.key in keys)
+
+
+def _step(claim: Running) -> str:
+    return f"{claim.operation} {claim.step}/{claim.steps}" if claim.steps else claim.operation

@@ -38,7 +38,7 @@ def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") ->
 
 
 def publish_all(storage: Path, uri: str | None) -> None:
-    """Publish every sweep in a storage folder; a sweep that another process runs is published as far as it is."""
+    """Publish every sweep and run in a storage folder; what another process runs is published as far as it is."""
     from dmt_ray import tracking
     from dmt_ray.search.study import is_running
 
@@ -49,5 +49,9 @@ def publish_all(storage: Path, uri: str | None) -> None:
         done = len([trial for trial in read_trials(folder, file.sweep.name) if trial.state != "running"])
         state: SweepState = "running" if is_running(folder) else "finished" if done >= file.trials else "stopped"
         tracker.publish_soon(results(folder, file, store, state))
+    runs = list(tracking.kept(storage, store))
+    for run in runs:
+        tracker.publish_soon(run)
     left = tracker.close(timeout=600)
-    print(f"{len(folders) - len(left)} of {len(folders)} sweeps are published to {tracker.uri}")
+    wanted = len(folders) + len(runs)
+    print(f"{wanted - len(left)} of {wanted} sweeps and runs are published to {tracker.uri}")

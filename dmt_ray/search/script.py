@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +33,6 @@ def search(
         The exit status: 0, 1 if a trial failed, 2 after an error that the user can mend, 130 if stopped.
     """
     options = _parser(manual, question).parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
     def ask() -> int:
         _check(options)
@@ -128,7 +126,7 @@ def _sweep(
         config=config,
         method=method,
         space=space,
-        seeds=tuple(options.seeds),
+        seeds=tuple(sorted(options.seeds)),
         known=tuple(point for i, point in enumerate(points) if point not in points[:i]),
         grid=options.grid or 0,
     )
@@ -144,6 +142,7 @@ def _run(options: argparse.Namespace, sweep_of: Any) -> int:
     from dmt_ray.recipes import load
     from dmt_ray.search import cluster
 
+    cluster.stop_on_terminate()
     config = load(options.recipe, options.changes)
     sweep_of(config)  # says within a moment what is wrong with the space
     if options.address is not None:
@@ -157,7 +156,7 @@ def _run(options: argparse.Namespace, sweep_of: Any) -> int:
         running.Request(
             recipe=options.recipe,
             changes=tuple(options.changes),
-            seeds=tuple(options.seeds),
+            seeds=tuple(sorted(options.seeds)),
             trials=options.trials or (TRIALS if options.grid is None else None),
             storage=Path(os.path.abspath(options.storage)),
             data=None if options.data is None else Path(os.path.abspath(options.data)),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import StoreError, UserError
+from dmt_ray.key import key_of
 from dmt_ray.search.sweep import State, Sweep, Trial
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
-                seed=done, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
+                seed=int(key_of([self.sweep.name, done])[:8], 16),
+                n_startup_trials=STARTUP_TRIALS,
+                multivariate=True,
+                constant_liar=True,
             )
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_RUNGS)
         return optuna.create_study(

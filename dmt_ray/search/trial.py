@@ -64,7 +64,11 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
 
 def perform_shared(stage: Stage, work: Work) -> list[str]:
     """Perform a stage that all trials share; the keys of what was computed for it."""
-    return _perform(_runner(work.machine, work.gpus), work, SHARED, [stage])
+    try:
+        return _perform(_runner(work.machine, work.gpus), work, SHARED, [stage])
+    except Exception:
+        _keep_traceback(work.folder, SHARED)
+        raise
 
 
 def _perform(runner: "Runner", work: Work, who: int | str, targets: Iterable[Stage]) -> list[str]:
@@ -94,6 +98,6 @@ def explain(error: BaseException) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
 
-def _keep_traceback(folder: Path, number: int) -> None:
+def _keep_traceback(folder: Path, who: int | str) -> None:
     (folder / "errors").mkdir(exist_ok=True)
-    (folder / "errors" / f"{number}.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    (folder / "errors" / f"{who}.txt").write_text(traceback.format_exc(), encoding="utf-8")

@@ -16,10 +16,11 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from dmt_ray.errors import TrainingFailed
 from dmt_ray.plan import Stage, waves
 from dmt_ray.search.study import Study
 from dmt_ray.search.sweep import State
-from dmt_ray.search.trial import Work, perform_shared, perform_trial
+from dmt_ray.search.trial import Work, explain, perform_shared, perform_trial
 
 # A worker that was lost (out of memory, a node gone) is replaced this often; its trial finds its stages in the store.
 LOST_WORKERS = 2
@@ -47,7 +48,7 @@ class _Unpickled:
         return {}
 
 
-class Proposals(_Unpickled, Searcher):
+class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray tells no types
     """Hands the study's trials to Tune."""
 
     def __init__(self, study: Study, watcher: Watcher) -> None:
@@ -78,7 +79,7 @@ class Proposals(_Unpickled, Searcher):
         """Nothing to save: the study is on disk."""
 
 
-class BetweenRungs(_Unpickled, FIFOScheduler):
+class BetweenRungs(_Unpickled, FIFOScheduler):  # type: ignore[misc]
     """Reports each rung to the study, which says whether the trial is pruned there."""
 
     def __init__(self, proposals: Proposals) -> None:
@@ -99,7 +100,7 @@ class BetweenRungs(_Unpickled, FIFOScheduler):
         self.proposals.errors[trial.trial_id] = f"its worker was lost: {reason}" if reason else "its worker was lost"
 
 
-class _Ticks(_Unpickled, tune.Callback):
+class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
 
@@ -108,13 +109,20 @@ class _Ticks(_Unpickled, tune.Callback):
 
 
 def run_shared(stages: Iterable[Stage], work: Work, watcher: Watcher) -> None:
-    """Perform the stages that all trials share, each as one Ray task, wave by wave."""
+    """Perform the stages that all trials share, each as one Ray task, wave by wave.
+
+    Raises:
+        TrainingFailed: If one of them fails; no trial could go on without it.
+    """
     task = ray.remote(perform_shared).options(num_cpus=1, num_gpus=work.gpus, max_retries=LOST_WORKERS)
     for wave in waves(stages):
         waiting = [task.remote(stage, work) for stage in wave]
         while waiting:
             done, waiting = ray.wait(waiting, timeout=0.2)
-            ray.get(done)
+            try:
+                ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise TrainingFailed(f"a stage that all trials share failed: {explain(error.cause)}") from None
             watcher.tick()
 
 

@@ -2,7 +2,8 @@
 
 from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror, connect
+from dmt_ray.tracking.kept import keep, kept
 from dmt_ray.tracking.results import RunResults, SweepResults
 from dmt_ray.tracking.tracker import Tracker
 
-__all__ = ["About", "Mirror", "RunResults", "SweepResults", "Tracker", "connect"]
+__all__ = ["About", "Mirror", "RunResults", "SweepResults", "Tracker", "connect", "keep", "kept"]

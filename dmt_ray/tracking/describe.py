@@ -81,12 +81,17 @@ def stage_table(store: Store, plans: Mapping[int, Plan], executed: Iterable[str]
 def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, float]) -> str:
     """The head of a sweep's page, in Markdown."""
     sweep = results.sweep
-    lines = [f"## {sweep.title}", "", _counts(results)]
-    if best is not None:  # first, as MLflow folds all but some lines
+    # The result first, as MLflow folds all but some lines.
+    lines = [f"## {sweep.title}", "", _counts(results), ""]
+    if results.result:
+        lines += [results.result, ""]
+    elif best is not None:
+        lines += [f"**Best: {settings_name(best.params)}**, {100 * finals['score']:.2f} % (trial {best.number})", ""]
+        if best.number in results.replay:
+            lines += ["```", results.replay[best.number], "```", ""]
+    if best is not None:
         lines += [
-            f"**Best: {settings_name(best.params)}**, {100 * finals['score']:.2f} % (trial {best.number})",
-            "",
-            "| score | mIoU |",
+            "| score of the best trial | mIoU |",
             "|---|---|",
             f"| selection images, last iteration (what the search maximises) | {100 * finals['score']:.2f} % |",
             f"| reported images, last iteration | {100 * finals['reported_last']:.2f} % |",
@@ -96,13 +101,9 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
             f"| {100 * finals['reported_paper']:.2f} % |",
             "",
         ]
-        if best.number in results.replay:
-            lines += ["Again:", "```", results.replay[best.number], "```", ""]
-    lines += ["", _space(sweep), ""]
+    lines += [_space(sweep), ""]
     if results.about.command:
-        lines += ["```", results.about.command, "```", ""]
-    if results.result:
-        lines += [results.result, ""]
+        lines += ["The sweep:", "```", results.about.command, "```", ""]
     lines.append("Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or iterations (`miou_...`).")
     return "\n".join(lines)
 

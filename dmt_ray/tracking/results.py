@@ -24,7 +24,7 @@ class SweepResults:
         trials: All trials that have begun.
         about: Names, colours and splits.
         replay: Trial number -> the command that repeats it.
-        result: What came out, in Markdown, for the head of the MLflow run.
+        result: What came out, in Markdown, for the head of the MLflow run; "": the best trial is named.
         state: "running" while the driver is at it; else a trial that still runs counts as interrupted.
     """
 

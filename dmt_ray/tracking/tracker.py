@@ -4,10 +4,6 @@ import logging
 import threading
 import time
 
-from dmt_ray.config import Config
-from dmt_ray.plan import Plan
-from dmt_ray.store import Store
-from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror, explain
 from dmt_ray.tracking.publish import publish
 from dmt_ray.tracking.results import RunResults, SweepResults
@@ -43,12 +39,6 @@ class Tracker:
         with self._changed:
             self._waiting[results.name] = results
             self._changed.notify_all()
-
-    def publish_run(
-        self, method: str, config: Config, seed: int, plan: Plan, store: Store, about: About | None = None
-    ) -> None:
-        """Publish one method's plan for one seed soon."""
-        self.publish_soon(RunResults(method, config, seed, plan, store, about or About()))
 
     def close(self, timeout: float = 60.0) -> tuple[str, ...]:
         """Publish what waits, for so many seconds at most, and say what is still unpublished.
