@@ -73,7 +73,7 @@ def test_help_is_quick_and_shows_an_example():
         pytest.param(["--set", "weight.gama1=3"], "did you mean 'gamma1'?", id="unknown setting"),
         pytest.param(["--set", "weight.rule=uniform"], "change nothing", id="settings that the rule does not read"),
         pytest.param(["--address", "127.0.0.1:1"], "there is no Ray cluster at 127.0.0.1:1", id="nobody listens"),
-        pytest.param(["--address", "nowhere"], "--address is auto, host:port", id="no address"),
+        pytest.param(["--address", "nowhere"], "--address is auto or host:port", id="no address"),
         pytest.param(["--seeds", "1", "1"], "--seeds must be different numbers", id="a seed twice"),
         pytest.param(["--seeds", "-1"], "--seeds must be different numbers from 0 on", id="negative seed"),
         pytest.param(["--trials", "0"], "--trials must be 1 or more, but got 0", id="no trials"),
@@ -117,6 +117,7 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 200) -> None
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_path):
     storage = tmp_path / "runs"
     words = command(*tiny, "--trials", "3", "--max-concurrent", "2")
