@@ -64,7 +64,7 @@ def main() -> int | None:
 def _network(config: Config, work: Workspace) -> nn.Module:
     torch.manual_seed(0)
     network = models.build(config.model, len(work.dataset.classes))
-    return network.to(work.device, memory_format=torch.channels_last).train()
+    return network.to(work.device).to(memory_format=torch.channels_last).train()
 
 
 def _dmt_step(config: Config, work: Workspace) -> Callable[[], None]:

@@ -146,12 +146,13 @@ def run_method(options: argparse.Namespace) -> int | None:
     results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, about)
     tracking.keep(options.storage, results)
     tracker.publish_soon(results)
-    tracker.close()
+    if tracker.close():
+        return 1
     print(f"\nin MLflow: {tracker.uri} (browse it with `dmt ui --storage {options.storage}`)")
     return None
 
 
-def plan_method(options: argparse.Namespace) -> None:
+def plan_method(options: argparse.Namespace) -> int:
     """Print a plan and what it would cost."""
     config, method = _experiment(options)
     from dmt_ray.estimate import estimate
@@ -163,6 +164,7 @@ def plan_method(options: argparse.Namespace) -> None:
     print(plan.explain(mark={stage: "to do" for stage in missing}))
     print(f"\nin all:  {estimate(plan.stages(), runner.store, runner.work_of)}")
     print(f"missing: {estimate(missing, runner.store, runner.work_of)}")
+    return 0
 
 
 def _experiment(options: argparse.Namespace) -> tuple["Config", "Method"]:
@@ -257,12 +259,12 @@ def _bytes(text: str) -> int:
 # ---- MLflow ----------------------------------------------------------------------------------------------------
 
 
-def publish_everything(options: argparse.Namespace) -> None:
-    """Publish every sweep and run of a storage folder."""
+def publish_everything(options: argparse.Namespace) -> int:
+    """Publish every sweep and run of a storage folder; status 1 if MLflow still lacks some."""
     from dmt_ray.search.publishing import publish_all
 
     _existing_store(options.storage)
-    publish_all(options.storage, options.tracking_uri)
+    return 1 if publish_all(options.storage, options.tracking_uri) else 0
 
 
 def browse(options: argparse.Namespace) -> None:

@@ -309,7 +309,7 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     values = config.model_dump()
     for dotted, value in _flatten(changes):
-        _set(values, config, dotted, value)
+        _set(values, dotted, value)
     return Config(**values)
 
 
@@ -323,22 +323,20 @@ def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
             yield dotted, value
 
 
-def _set(values: dict[str, Any], config: Config, dotted: str, value: Any) -> None:
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
-    place, settings = values, config
+    place = values
     for depth, name in enumerate(parents):
-        known = list(place)
         if name == "model_b" and place.get(name) is None:
             place[name] = dict(values["model"])
         if not isinstance(place.get(name), dict):
-            raise ConfigError(_unknown(".".join(parents[: depth + 1]), known))
-        place, settings = place[name], getattr(settings, name, None)
-    if last not in place and (not parents or parents[-1] != "arguments"):
-        raise ConfigError(_unknown(dotted, list(place)))
+            raise ConfigError(_unknown(".".join(parents[: depth + 1]), place))
+        place = place[name]
+    if last not in place and parents[-1:] != ["arguments"]:
+        raise ConfigError(_unknown(dotted, place))
     if dotted == "data" and isinstance(value, Mapping):
-        value = (
-            value if value.get("name", values["data"]["name"]) != values["data"]["name"] else {**place["data"], **value}
-        )
+        same = value.get("name", place["data"]["name"]) == place["data"]["name"]
+        value = {**place["data"], **value} if same else value
     place[last] = dict(value) if isinstance(value, Mapping) else value
 
 
@@ -355,7 +353,7 @@ def _unknown(dotted: str, known: Iterable[str]) -> str:
 
 def _fields_at(model: Any, path: Iterable[int | str]) -> list[str]:
     for part in path:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, Settings) else None
+        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Settings) else None
         model = field.annotation if field else _tagged(model, part)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, Settings) else []
 

@@ -50,7 +50,7 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def landscape(
-    points: Sequence[tuple[float, float, float | None, str]], paper: tuple[float, float] | None = (5.0, 5.0)
+    points: Sequence[tuple[float, float, float | None, str]], recipe: tuple[float, float] | None = None
 ) -> Figure:
     """Score over the two exponents: every trial, and a surface between the finished ones.
 
@@ -58,7 +58,7 @@ def landscape(
         points: A trial each: gamma1, gamma2, its mIoU in ``[0, 1]`` (None where it has none) and its state, one of
             "running", "complete", "pruned", "failed". The surface and the colours know the complete ones alone: a
             pruned trial's score is that of an earlier iteration.
-        paper: The exponents that the paper chose; None where it says nothing about this data.
+        recipe: The exponents of the recipe that was searched; for those of the papers, the paper's.
     """
     figure = Figure(figsize=(6.6, 5.4), layout="constrained")
     axes = figure.add_subplot()
@@ -67,20 +67,20 @@ def landscape(
     if len(done):
         handles += _scored(figure, axes, done)
     handles += _unscored(axes, points)
-    if paper is not None:
+    if recipe is not None:
         handles.append(
             axes.scatter(
-                *paper,
+                *recipe,
                 marker="s",
                 s=190,
                 facecolor="none",
                 edgecolor="black",
                 linewidth=1.6,
                 zorder=7,
-                label=f"paper: γ₁ = {paper[0]:g}, γ₂ = {paper[1]:g}",
+                label=f"recipe: γ₁ = {recipe[0]:g}, γ₂ = {recipe[1]:g}",
             )
         )
-    _limits(axes, [(g1, g2) for g1, g2, _, _ in points] + ([paper] if paper else []))
+    _limits(axes, [(g1, g2) for g1, g2, _, _ in points] + ([recipe] if recipe else []))
     axes.set_xlabel("γ₁, exponent where student and teacher agree", fontsize=11)
     axes.set_ylabel("γ₂, exponent where the teacher is surer", fontsize=11)
     axes.set_title(f"{len(points)} trials", fontsize=11, loc="left")

@@ -45,9 +45,9 @@ def points(figure: Figure) -> dict[str, int]:
 
 def test_every_trial_is_a_point_of_the_landscape() -> None:
     others = [(1.0, 7.0, 0.5, "pruned"), (2.0, 7.0, None, "failed"), (3.0, 7.0, None, "running")]
-    figure = figures.landscape([*GRID, *others])
+    figure = figures.landscape([*GRID, *others], (5, 5))
     sizes = points(figure)
-    assert (sizes["pruned"], sizes["failed"], sizes["running"], sizes["best"], sizes["paper"]) == (1, 1, 1, 1, 1)
+    assert (sizes["pruned"], sizes["failed"], sizes["running"], sizes["best"], sizes["recipe"]) == (1, 1, 1, 1, 1)
     assert 9 in sizes.values()
     assert "best: γ₁ = 2, γ₂ = 0, mIoU 62.00 %" in labels(figure)
     assert drawn(figure).std() > 0

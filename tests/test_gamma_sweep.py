@@ -49,7 +49,7 @@ def tiny(tmp_path: Path) -> list[str | Path]:
 
 
 def command(*options: str | Path) -> list[str]:
-    return [sys.executable, "-m", "searches.gamma_sweep", *map(str, options)]
+    return [sys.executable, "searches/gamma_sweep.py", *map(str, options)]
 
 
 def gamma_sweep(*options: str | Path, seconds: float = 240) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,7 @@ def gamma_sweep(*options: str | Path, seconds: float = 240) -> subprocess.Comple
 def test_help_is_quick_and_shows_an_example():
     done = gamma_sweep("--help")
     assert done.returncode == 0
-    assert "python -m searches.gamma_sweep --recipe camvid" in done.stdout
+    assert "python searches/gamma_sweep.py --recipe camvid" in done.stdout
     assert "Killed? Start it again." in done.stdout
     heavy = "import sys, searches.gamma_sweep; print({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules))"
     imported = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)

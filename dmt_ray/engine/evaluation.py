@@ -27,7 +27,7 @@ def evaluate(
         {"steps": number of images}.
     """
     network, _ = models.load(inputs["model"])
-    network = network.to(work.device, memory_format=torch.channels_last)
+    network = network.to(work.device).to(memory_format=torch.channels_last)
     parts = divide(config.split, config.data, work.dataset)
     images = len(parts.selection[1]) + len(parts.reported[1])
     scores, before = {}, 0

@@ -124,8 +124,8 @@ class Feed:
         )
         if not pseudo:
             return Step(batch, None, len(labelled))
-        truth = batch.labels[len(labelled) :] >> 8
-        return Step(batch._replace(labels=batch.labels & 255), truth, len(labelled))
+        hidden = batch.labels[len(labelled) :] >> 8
+        return Step(batch._replace(labels=batch.labels & 255), hidden, len(labelled))
 
     def _order(self, pseudo: bool, epoch: int) -> NDArray[np.int64]:
         if (pseudo, epoch) not in self._orders:

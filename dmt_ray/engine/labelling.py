@@ -39,7 +39,7 @@ def label(
         {"steps": number of images labelled}.
     """
     network, _ = models.load(inputs["teacher"])
-    network = network.to(work.device, memory_format=torch.channels_last).eval()
+    network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
     renormalised = config.rule == "renormalised"

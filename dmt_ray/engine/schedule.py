@@ -21,4 +21,4 @@ def steps(training: Training, *, labelled: int, pseudo: int) -> int:
 
 def poly(training: Training, step: int, total: int) -> float:
     """Learning rate of step 0 ... total-1: ``lr * (1 - step / total) ** power`` (DMT, Sec. 5.2.2)."""
-    return training.learning_rate * (1 - step / total) ** training.poly_power
+    return training.learning_rate * float((1 - step / total) ** training.poly_power)

@@ -94,7 +94,7 @@ class Stepper:
     def __init__(
         self, network: nn.Module, feed: Feed, training: Training, weight: Weight | None, work: Workspace
     ) -> None:
-        self.network = network.to(work.device, memory_format=torch.channels_last)
+        self.network = network.to(work.device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(
             network.parameters(),
             lr=training.learning_rate,

@@ -59,7 +59,7 @@ def _network(model: Model, classes: int) -> nn.Module:
 def _from_smp(model: Model, classes: int) -> nn.Module:
     import segmentation_models_pytorch as smp  # 3 s, and only some networks need it
 
-    known = {
+    known: dict[str, Callable[..., nn.Module]] = {
         name: made
         for name, made in vars(smp).items()
         if inspect.isclass(made) and issubclass(made, smp.base.SegmentationModel)
@@ -70,8 +70,7 @@ def _from_smp(model: Model, classes: int) -> nn.Module:
         )
     check_encoder(model.encoder)
     arguments = {"encoder_weights": model.encoder_weights, **model.arguments}
-    network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
-    return network
+    return known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
 
 
 def check_encoder(encoder: str) -> None:
@@ -118,7 +117,8 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
             "a file that you trust: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'w.safetensors')"
         )
     try:
-        return load_file(file)
+        weights: dict[str, torch.Tensor] = load_file(file)
+        return weights
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights file {file}: {error}") from None
 

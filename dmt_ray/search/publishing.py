@@ -37,8 +37,12 @@ def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") ->
     )
 
 
-def publish_all(storage: Path, uri: str | None) -> None:
-    """Publish every sweep and run in a storage folder; what another process runs is published as far as it is."""
+def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
+    """Publish every sweep and run in a storage folder; what another process runs is published as far as it is.
+
+    Returns:
+        Names of the sweeps and runs that MLflow still lacks.
+    """
     from dmt_ray import tracking
     from dmt_ray.search.study import is_running
 
@@ -55,3 +59,4 @@ def publish_all(storage: Path, uri: str | None) -> None:
     left = tracker.close(timeout=600)
     wanted = len(folders) + len(runs)
     print(f"{wanted - len(left)} of {wanted} sweeps and runs are published to {tracker.uri}")
+    return left

@@ -78,7 +78,7 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
         request: What the command line asks for.
 
     Returns:
-        0, or 1 if a trial failed.
+        0, or 1 if a trial failed or MLflow lacks something.
 
     Raises:
         UserError: If something outside has to change first.
@@ -102,6 +102,7 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
         sweep_file.write(folder, file)
         tracker = tracking.connect(request.tracking_uri, request.storage)
         state: SweepState = "stopped"
+        unpublished: tuple[str, ...] = ()
         try:
             if study.remaining:
 
@@ -116,8 +117,8 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
             tracker.publish_soon(publishing.results(folder, file, runner.store, state))
             if state == "finished":
                 summary.show(console, sweep, runner.store, folder, study.trials(), replay)
-            tracker.close()
-    return 1 if any(trial.state == "failed" for trial in study.trials()) else 0
+            unpublished = tracker.close()
+    return 1 if unpublished or any(trial.state == "failed" for trial in study.trials()) else 0
 
 
 def _perform(console: Console, study: Study, runner: Runner, request: Request, publish: Callable[[], None]) -> None:

@@ -43,7 +43,7 @@ def search(
 
 def _parser(manual: str, question: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m searches.{question}",
+        prog=f"python searches/{question}.py",
         description=manual,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,9 +1,9 @@
 """MLflow as a mirror of the store: stored histories are replayed into it, as often as one likes."""
 
 from dmt_ray.tracking.about import About
-from dmt_ray.tracking.connection import Mirror, connect
+from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.kept import keep, kept
 from dmt_ray.tracking.results import RunResults, SweepResults
-from dmt_ray.tracking.tracker import Tracker
+from dmt_ray.tracking.tracker import Tracker, connect
 
 __all__ = ["About", "Mirror", "RunResults", "SweepResults", "Tracker", "connect", "keep", "kept"]

@@ -1,5 +1,6 @@
 """The best model as an MLflow model that anybody can load: one graph from plain images to scores, without pickle."""
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +92,9 @@ def save(folder: Path, path: Path, about: About, described: object = None) -> No
     import mlflow.pytorch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
+
+    # An environment made by uv has no pip, and MLflow would warn of that: torch's version is all that is needed.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
     network, description = load(folder)
     classes = int(description["classes"])

@@ -1,7 +1,6 @@
 """The way into MLflow: one experiment, plain client calls, nothing global, short time limits."""
 
 import logging
-import os
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +14,6 @@ from dmt_ray.tracking.replay import Point
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-    from dmt_ray.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -38,40 +35,12 @@ LIMITS = {
 }
 
 
-def connect(uri: str | None, storage: Path) -> "Tracker":
-    """Open MLflow, create its database and experiment where they do not exist, and start publishing on one thread.
-
-    A server that does not answer is said once, and costs nothing more: what was missed is published when it answers.
-
-    Args:
-        uri: An MLflow tracking URI; None: ``mlflow.db`` and ``mlruns-artifacts/`` in the storage folder.
-        storage: Folder of the store.
+def check_uri(uri: str) -> None:
+    """Refuse what cannot be a tracking URI.
 
     Raises:
-        UserError: If the URI cannot be one of MLflow's.
+        UserError: With what can.
     """
-    from dmt_ray.tracking.tracker import Tracker
-
-    folder = storage.absolute()
-    if uri is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{folder / DATABASE}"
-    else:
-        _check(uri)
-    for name, value in LIMITS.items():
-        os.environ.setdefault(name, value)
-    mirror = Mirror(uri, folder / ARTIFACTS)
-    tracker = Tracker(mirror)
-    try:
-        mirror.open()
-    except ImportError as error:
-        raise UserError(f"MLflow cannot use {mirror.shown}: {error}. Install that package.") from None
-    except Exception as error:  # every server, driver and proxy has errors of its own
-        tracker.failed(error)
-    return tracker
-
-
-def _check(uri: str) -> None:
     advice = "Give http://HOST:PORT of an MLflow server, or sqlite:////FOLDER/mlflow.db."
     try:
         parts = urlsplit(uri)

@@ -1,10 +1,13 @@
 """One background thread that publishes, so that training never waits for MLflow."""
 
 import logging
+import os
 import threading
 import time
+from pathlib import Path
 
-from dmt_ray.tracking.connection import Mirror, explain
+from dmt_ray.errors import UserError
+from dmt_ray.tracking.connection import ARTIFACTS, DATABASE, LIMITS, Mirror, check_uri, explain
 from dmt_ray.tracking.publish import publish
 from dmt_ray.tracking.results import RunResults, SweepResults
 
@@ -104,3 +107,34 @@ class Tracker:
                 if self._closing:
                     return None
                 self._changed.wait(max(pause, 0.0) if self._waiting else None)
+
+
+def connect(uri: str | None, storage: Path) -> Tracker:
+    """Open MLflow, create its database and experiment where they do not exist, and start publishing on one thread.
+
+    A server that does not answer is said once, and costs nothing more: what was missed is published when it answers.
+
+    Args:
+        uri: An MLflow tracking URI; None: ``mlflow.db`` and ``mlruns-artifacts/`` in the storage folder.
+        storage: Folder of the store.
+
+    Raises:
+        UserError: If the URI cannot be one of MLflow's.
+    """
+    folder = storage.absolute()
+    if uri is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{folder / DATABASE}"
+    else:
+        check_uri(uri)
+    for name, value in LIMITS.items():
+        os.environ.setdefault(name, value)
+    mirror = Mirror(uri, folder / ARTIFACTS)
+    tracker = Tracker(mirror)
+    try:
+        mirror.open()
+    except ImportError as error:
+        raise UserError(f"MLflow cannot use {mirror.shown}: {error}. Install that package.") from None
+    except Exception as error:  # every server, driver and proxy has errors of its own
+        tracker.failed(error)
+    return tracker
