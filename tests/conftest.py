@@ -46,6 +46,8 @@ def tiny() -> Config:
     changes: dict[str, Any] = {
         "data": data,
         "split.labelled": 8,
+        "dms_alpha": 0.8,
+        "finetune.batch": [2, 6],
         "percentiles": [0.5, 1.0],
         "pretrain.epochs": 10,
         "finetune.epochs": 4,

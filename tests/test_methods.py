@@ -7,7 +7,7 @@ from dmt_ray.methods import METHODS, baseline, cbst, dmt, dmt_flip, dmt_naive, d
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import named
 
-CFG = named("shapes")
+CFG = named("shapes").evolve(dms_alpha=0.8)
 
 
 def model(plan: Plan, rung: int, side: str = "A") -> Stage:

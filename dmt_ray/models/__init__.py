@@ -59,7 +59,7 @@ def _network(model: Model, classes: int) -> nn.Module:
 def _from_smp(model: Model, classes: int) -> nn.Module:
     import segmentation_models_pytorch as smp  # 3 s, and only some networks need it
 
-    known: dict[str, Callable[..., nn.Module]] = {
+    known: dict[str, Any] = {
         name: made
         for name, made in vars(smp).items()
         if inspect.isclass(made) and issubclass(made, smp.base.SegmentationModel)
@@ -70,7 +70,8 @@ def _from_smp(model: Model, classes: int) -> nn.Module:
         )
     check_encoder(model.encoder)
     arguments = {"encoder_weights": model.encoder_weights, **model.arguments}
-    return known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
+    network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
+    return network
 
 
 def check_encoder(encoder: str) -> None:
