@@ -51,7 +51,7 @@ def main() -> int | None:
     print(f"all: {time.perf_counter() - began:.0f} s in {chosen.processes} processes\n")
     scores = {method: _scores(machine, config, method, chosen.seeds) for method in chosen.methods}
     _print_tables(scores, chosen.seeds)
-    if chosen.out:
+    if chosen.out and len(chosen.seeds) > 1 and "baseline" in scores:
         _curves(scores).savefig(chosen.out / "shapes_curves.png", dpi=150)
     return None
 
@@ -86,32 +86,38 @@ def _print_tables(scores: dict[str, NDArray[np.float64]], seeds: Sequence[int]) 
     for a, b in (("dmt", "baseline"), ("dmt", "cbst"), ("dmt", "dst"), ("cbst", "baseline"), ("oracle", "baseline")):
         if a in scores and b in scores:
             difference = scores[a][:, -1] - scores[b][:, -1]
-            half = stats.t.ppf(0.975, len(difference) - 1) * _sd(difference) / np.sqrt(len(difference))
             wins = int((difference > 0).sum())
-            print(f"{a} - {b}: {difference.mean():+.2f} ± {half:.2f}, wins {wins}/{len(difference)}")
+            print(f"{a} - {b}: {difference.mean():+.2f} ± {_half_width(difference):.2f}, wins {wins}/{len(difference)}")
 
 
 def _sd(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
+def _half_width(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half of the 95 % t interval of the mean over the first axis."""
+    n = len(differences)
+    half: NDArray[np.float64] = stats.t.ppf(0.975, n - 1) * differences.std(axis=0, ddof=1) / np.sqrt(n)
+    return half
+
+
 def _curves(scores: dict[str, NDArray[np.float64]]) -> Figure:
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    """DMT's Fig. 11 as paired differences: the seeds differ more from each other than the methods do."""
+    baseline = scores["baseline"][:, :1]
+    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for method, values in scores.items():
-        mean, colour = values.mean(axis=0), COLOURS.get(method)
-        if values.shape[1] == 1:
-            axes.axhline(mean[0], color=colour, linestyle="--", linewidth=1.5, label=method)
-            continue
-        spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
-        axes.plot(mean, marker="o", color=colour, label=method)
-        axes.fill_between(range(len(mean)), mean - spread, mean + spread, color=colour, alpha=0.15)
+    axes.axhline(0, color=COLOURS["baseline"], linestyle="--", linewidth=1.5, label="baseline")
+    iterative = [method for method, values in scores.items() if values.shape[1] > 1]
+    for place, method in enumerate(iterative):
+        differences = scores[method] - baseline
+        x = np.arange(differences.shape[1]) + 0.06 * (place - (len(iterative) - 1) / 2)
+        mean, colour = differences.mean(axis=0), COLOURS.get(method)
+        axes.errorbar(x, mean, _half_width(differences), marker="o", capsize=3, color=colour, label=method)
     axes.set_xlabel("iteration (0: labelled images only)")
-    axes.set_ylabel("mIoU on the reported images (%)")
-    seeds = len(next(iter(scores.values())))
-    axes.set_title(f"shapes: mean over {seeds} seeds, band: one sd")
-    axes.legend(frameon=False)
+    axes.set_ylabel("mIoU minus the baseline's, same seed (points)")
+    axes.set_title(f"Mean over {len(baseline)} seeds, 95 % t interval", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False)
     return figure
 
 
