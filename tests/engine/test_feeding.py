@@ -1,0 +1,105 @@
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+
+from dmt_ray.config import Augment, Training
+from dmt_ray.data import Dataset, Images
+from dmt_ray.engine.feeding import Feed, Stream
+from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.losses import IGNORE
+
+N, LABELLED = 11, 3
+PLAIN = Augment(scale=(1, 1), crop=(4, 4), flip=False)
+TRAINING = Training(epochs=2, learning_rate=1, batch=(2, 3), augment=PLAIN)
+
+
+@pytest.fixture
+def work() -> Workspace:
+    """Images of one colour: image i is grey i, its truth is class i everywhere."""
+    masks = np.repeat(np.arange(N, dtype=np.uint8), 16)
+    images = Images(
+        ids=tuple(map(str, range(N))),
+        sizes=np.full((N, 2), 4, np.int32),
+        offsets=np.arange(N + 1) * 16,
+        pixels=np.repeat(masks[:, None], 3, axis=1),
+        masks=masks,
+        known=np.ones(N, bool),
+    )
+    return Workspace(
+        Dataset("grey", tuple(map(str, range(N))), np.zeros((N, 3), np.uint8), "", {"train": images}, None)
+    )
+
+
+@pytest.fixture
+def labels(work, tmp_path) -> PseudoLabels:
+    """Pseudo labels of images 3..10: always one class too high, with confidence 200/255."""
+    positions = range(LABELLED, N)
+    np.save(tmp_path / "labels.npy", np.repeat(np.array(positions, np.uint8) + 1, 16))
+    np.save(tmp_path / "confidence.npy", np.full(16 * len(positions), 200, np.uint8))
+    return PseudoLabels(work.dataset.subsets["train"], tuple(positions), tmp_path)
+
+
+def feed(work, labels, stream=None, training=TRAINING) -> Feed:
+    return Feed(work, training, range(LABELLED), labels, stream or Stream(0, "A", 1))
+
+
+def shown(step) -> tuple[list[int], list[int]]:
+    """Which images a step shows: the labelled ones by their label, the others by their truth."""
+    return [int(x[0, 0]) for x in step.batch.labels[: step.labelled]], [int(x[0, 0]) for x in step.truth]
+
+
+def test_an_epoch_shows_every_pseudo_labelled_image_once_and_the_last_batch_is_smaller(work, labels):
+    steps = [shown(feed(work, labels).step(number))[1] for number in range(3)]
+    assert [len(step) for step in steps] == [3, 3, 2]
+    assert sorted(chain(*steps)) == list(range(LABELLED, N))
+
+
+def test_the_labelled_list_is_cycled_at_its_own_pace(work, labels):
+    counts = Counter(chain(*(shown(feed(work, labels).step(number))[0] for number in range(6))))
+    assert counts == {0: 4, 1: 4, 2: 4}  # 6 steps of 2 from 3 images
+
+
+def test_labels_confidence_and_truth_belong_to_the_image(work, labels):
+    step = feed(work, labels).step(0)
+    pseudo = step.batch.labels[step.labelled :]
+    assert torch.equal(pseudo, step.truth + 1)
+    assert torch.allclose(step.batch.confidence[step.labelled :], torch.tensor(200 / 255))
+    grey = step.batch.images * torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    grey = (grey + torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) * 255
+    assert torch.allclose(grey[step.labelled :, 0], step.truth.float(), atol=1e-3)
+
+
+def test_every_epoch_iteration_seed_and_side_has_an_order_of_its_own(work, labels):
+    streams = [Stream(0, "A", 1), Stream(0, "A", 2), Stream(1, "A", 1), Stream(0, "B", 1)]
+    feeds = [feed(work, labels, stream) for stream in streams]
+    orders = [tuple(chain(*(shown(one.step(number))[1] for number in range(3)))) for one in feeds]
+    orders.append(tuple(chain(*(shown(feeds[0].step(number))[1] for number in range(3, 6)))))
+    assert len(set(orders)) == 5
+
+
+def test_a_step_is_the_same_whatever_was_drawn_before(work, labels):
+    first, second = feed(work, labels), feed(work, labels)
+    for number in (0, 1, 2):
+        first.step(number)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert torch.equal(first.step(4).batch.images, second.step(4).batch.images)
+
+
+def test_pretraining_counts_epochs_by_the_labelled_images(work):
+    training = TRAINING.evolve(batch=(2, 0))
+    one = Feed(work, training, range(LABELLED), None, Stream(0, "A", 0))
+    assert (one.steps_per_epoch, one.steps) == (2, 4)
+    assert one.step(0).truth is None
+    assert sorted(int(x[0, 0]) for number in (0, 1) for x in one.step(number).batch.labels) == [0, 1, 2]
+
+
+def test_padding_has_neither_label_nor_truth(work, labels):
+    training = TRAINING.evolve(augment=Augment(scale=(1, 1), crop=(6, 6), flip=False))
+    step = feed(work, labels, training=training).step(0)
+    outside = step.batch.labels == IGNORE
+    assert outside.sum() == len(outside) * (36 - 16)
