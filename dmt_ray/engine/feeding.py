@@ -37,6 +37,11 @@ class Stream:
         """The number of the labelled or of the pseudo-labelled list."""
         return (self.generation * len(SIDES) + SIDES.index(self.side)) * 2 + int(pseudo)
 
+    def torch_seed(self, step: int) -> int:
+        """Seed of torch's own generator in a step, for dropout and the like inside a network."""
+        state = np.random.SeedSequence([self.seed, self.number(False), step]).generate_state(1, np.uint64)
+        return int(state[0] >> np.uint64(1))
+
 
 class Step(NamedTuple):
     """What one optimizer step sees."""
@@ -66,7 +71,8 @@ class Feed:
         stream: Stream,
     ) -> None:
         self._images: Images = work.dataset.subsets["train"]
-        self._work, self._training, self._pseudo, self._stream = work, training, pseudo, stream
+        self.stream = stream
+        self._work, self._training, self._pseudo = work, training, pseudo
         self._labelled = np.asarray(labelled)
         self._mean, self._std = work.statistics()
         self._orders: dict[tuple[bool, int], NDArray[np.int64]] = {}
@@ -132,13 +138,13 @@ class Feed:
             for old in [known for known in self._orders if known[0] == pseudo and known[1] < epoch - 1]:
                 del self._orders[old]
             n = len(self._pseudo) if pseudo and self._pseudo is not None else len(self._labelled)
-            self._orders[pseudo, epoch] = order(self._stream.seed, self._stream.number(pseudo), epoch, n)
+            self._orders[pseudo, epoch] = order(self.stream.seed, self.stream.number(pseudo), epoch, n)
         return self._orders[pseudo, epoch]
 
     def _draws(self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> NDArray[np.float64]:
-        seed = self._stream.seed
+        seed = self.stream.seed
         drawn = [
-            draw(seed, self._stream.number(is_pseudo), epoch, [place])
+            draw(seed, self.stream.number(is_pseudo), epoch, [place])
             for is_pseudo, places in ((False, labelled), (True, pseudo))
             for epoch, place in places
         ]

@@ -113,8 +113,8 @@ class Stepper:
 
     def step(self, number: int) -> None:
         """Take optimizer step ``number`` (0 ... steps-1). Nothing in it waits for the device."""
-        # Dropout and the like: by step, so that a stage that was interrupted goes on with the same numbers.
-        torch.manual_seed(number)
+        # By step, so that a stage that was interrupted goes on with the same numbers.
+        torch.manual_seed(self._feed.stream.torch_seed(number))
         step = self._feed.step(number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(number)
