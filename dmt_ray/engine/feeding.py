@@ -1,6 +1,7 @@
 """From memory-mapped images to augmented batches. The random numbers come from (seed, epoch, sample) alone."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,9 +39,8 @@ class Stream:
         return (self.generation * len(SIDES) + SIDES.index(self.side)) * 2 + int(pseudo)
 
     def torch_seed(self, step: int) -> int:
-        """Seed of torch's own generator in a step, for dropout and the like inside a network."""
-        state = np.random.SeedSequence([self.seed, self.number(False), step]).generate_state(1, np.uint64)
-        return int(state[0] >> np.uint64(1))
+        """Seed of torch's own generator in a step, for dropout and the like inside a network; below 2**64."""
+        return (self.seed << 40 ^ self.number(False) << 26 ^ step) % 2**64
 
 
 class Step(NamedTuple):
@@ -149,3 +149,31 @@ class Feed:
             for epoch, place in places
         ]
         return np.concatenate(drawn)
+
+
+class Ahead:
+    """Prepares the next step in a thread while the network is at the current one; to be closed.
+
+    Args:
+        feed: What to prepare; nobody else may use it meanwhile.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        # torch keeps the number of threads per thread, and a new one would take all cores.
+        self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
+        self._prepared: tuple[int, Future[Step]] | None = None
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def step(self, number: int) -> Step:
+        """The batch of a step; quick if it is the one after the last that was asked for."""
+        ready = self._prepared is not None and self._prepared[0] == number
+        waiting = self._prepared[1] if ready and self._prepared else self._pool.submit(self._feed.step, number)
+        step = waiting.result()
+        following = number + 1
+        if following < self._feed.steps:
+            self._prepared = following, self._pool.submit(self._feed.step, following)
+        return step

@@ -14,7 +14,7 @@ from dmt_ray.data.splits import Parts, divide, dms_half
 from dmt_ray.engine.checkpoint import Checkpoint
 from dmt_ray.engine.evaluation import score
 from dmt_ray.engine.examples import write_examples
-from dmt_ray.engine.feeding import Feed, Stream
+from dmt_ray.engine.feeding import Ahead, Feed, Stream
 from dmt_ray.engine.history import History, StepSums
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.schedule import poly
@@ -81,7 +81,7 @@ def finetune(
 
 
 class Stepper:
-    """A network in training: takes its optimizer steps by number, and adds up their statistics.
+    """A network in training: takes its optimizer steps by number, and adds up their statistics; a context manager.
 
     Args:
         network: Trained in place; moved to the device.
@@ -104,8 +104,15 @@ class Stepper:
         )
         self.sums = StepSums(work.dataset.classes, work.device)
         self._feed, self._training, self._device = feed, training, work.device
+        self._ahead = Ahead(feed)
         self._rule = RULES[weight.rule if weight else "uniform"]
         self._parameters = Parameters(weight.gamma1, weight.gamma2, weight.threshold) if weight else Parameters(0, 0)
+
+    def __enter__(self) -> "Stepper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ahead.close()
 
     def learning_rate(self, number: int) -> float:
         """The learning rate of a step."""
@@ -115,7 +122,7 @@ class Stepper:
         """Take optimizer step ``number`` (0 ... steps-1). Nothing in it waits for the device."""
         # By step, so that a stage that was interrupted goes on with the same numbers.
         torch.manual_seed(self._feed.stream.torch_seed(number))
-        step = self._feed.step(number)
+        step = self._ahead.step(number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(number)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training.precision == "bfloat16"):
@@ -145,30 +152,30 @@ def _train(
     work: Workspace,
 ) -> None:
     """Run the stage's steps; the network ends with the weights of the snapshot that is kept, in eval mode."""
-    stepper = Stepper(network, feed, training, weight, work)
     history = History(pseudo=weight is not None, online=weight is not None and weight.rule == "online")
     checkpoint = Checkpoint(scratch, work.checkpoint_seconds)
     best = _Best(training, parts, work)
     every = max(1, feed.steps // ROWS)
-    network.train()
-    for number in range(checkpoint.restore(network, stepper.optimizer, history, best), feed.steps):
-        stepper.step(number)
-        done = number + 1
-        if done % every == 0 or done == feed.steps:
-            rate = stepper.learning_rate(number)
-            row = stepper.sums.row(step=done, epoch=number // feed.steps_per_epoch + 1, learning_rate=rate)
-            if not np.isfinite(row["loss"]):
-                raise TrainingFailed(
-                    f"the loss became {row['loss']} before step {done} of {feed.steps} "
-                    f"(learning rate {rate:.3g}). Try a smaller learning rate."
-                )
-            history.append(row)
-        if training.score_every and (done % training.score_every == 0 or done == feed.steps):
-            best.offer(network, done)
-            network.train()
-        if done % every == 0:
-            checkpoint.save_if_due(done, network, stepper.optimizer, history, best)
-        work.progress(done, feed.steps)
+    with Stepper(network, feed, training, weight, work) as stepper:
+        network.train()
+        for number in range(checkpoint.restore(network, stepper.optimizer, history, best), feed.steps):
+            stepper.step(number)
+            done = number + 1
+            if done % every == 0 or done == feed.steps:
+                rate = stepper.learning_rate(number)
+                row = stepper.sums.row(step=done, epoch=number // feed.steps_per_epoch + 1, learning_rate=rate)
+                if not np.isfinite(row["loss"]):
+                    raise TrainingFailed(
+                        f"the loss became {row['loss']} before step {done} of {feed.steps} "
+                        f"(learning rate {rate:.3g}). Try a smaller learning rate."
+                    )
+                history.append(row)
+            if training.score_every and (done % training.score_every == 0 or done == feed.steps):
+                best.offer(network, done)
+                network.train()
+            if done % every == 0:
+                checkpoint.save_if_due(done, network, stepper.optimizer, history, best)
+            work.progress(done, feed.steps)
     best.restore_into(network)
     history.write(out)
     best.write(out)
