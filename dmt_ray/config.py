@@ -204,7 +204,7 @@ class Augment(Settings):
 
 
 class Training(Settings):
-    """One run of SGD with the poly schedule; momentum and schedule start afresh in every stage (FACTS, 1)."""
+    """One run of SGD with the poly schedule; momentum and schedule start afresh in every stage (the authors' code)."""
 
     epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
     learning_rate: float = Field(gt=0)

@@ -117,7 +117,7 @@ def test_a_neutral_field_leaves_old_keys_alone():
     assert key_of(New(b=1).identity()) != key_of(Old().identity())
 
 
-# DMT Table 1, and FACTS section 1 for what the table leaves out
+# DMT Table 1, and the authors' code (DST-CBC) for what the table leaves out
 @pytest.mark.parametrize(
     ("recipe", "gammas", "rates", "epochs", "batch"),
     [

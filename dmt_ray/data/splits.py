@@ -18,7 +18,7 @@ from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
 from dmt_ray.key import canonical
 
-AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (FACTS, 1)
+AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (the authors' code)
 HELD_OUT_SEED = 7_000_777  # of the images that are held out to select models; no split has this number
 VALTINY = {"voc": "voc_valtiny.txt", "cityscapes": "cityscapes_valtiny.txt"}
 """The validation images on which the authors of DMT tuned: lists of their code, github.com/voldemortX/DST-CBC."""

@@ -46,6 +46,6 @@ def _train_ids(name: str, lists: Path, root: Path, others: set[str], problems: P
         raise DataError(f"data.train_list must be the name of a list in {lists} without .txt, but got {name!r}")
     path = lists / f"{name}.txt"
     if name == "trainaug" and not path.exists():
-        # The 10,582 images of the papers are all that have a mask and are not in val (FACTS, 1).
+        # The 10,582 images of the papers are all that have a mask and are not in val (the authors' code).
         return sorted(others)
     return read_list(path, root, problems)

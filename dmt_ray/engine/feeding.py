@@ -88,7 +88,7 @@ class Feed:
             first = place * n_labelled
             chosen = [(epoch, i) for i in range(first, min(first + n_labelled, len(self._labelled)))]
             return self._load(chosen, [])
-        # The labelled list is cycled at its own pace: FACTS, 1.
+        # The labelled list is cycled at its own pace, as in the authors' code.
         cycled = [divmod(number * n_labelled + i, len(self._labelled)) for i in range(n_labelled)]
         first = place * n_pseudo
         pseudo = [(epoch, i) for i in range(first, min(first + n_pseudo, len(self._pseudo)))]

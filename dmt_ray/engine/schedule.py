@@ -8,7 +8,7 @@ from dmt_ray.config import Training
 def steps_per_epoch(training: Training, *, labelled: int, pseudo: int) -> int:
     """Optimizer steps of one pass over the pseudo-labelled list, or in pretraining over the labelled one.
 
-    The last batch of an epoch may be smaller (no drop_last: FACTS, 1).
+    The last batch of an epoch may be smaller (no drop_last, as in the authors' code).
     """
     driving, size = (pseudo, training.batch[1]) if training.batch[1] else (labelled, training.batch[0])
     return ceil(driving / size)

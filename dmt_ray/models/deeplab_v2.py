@@ -19,7 +19,7 @@ class DeepLabV2(nn.Module):
         encoder: "resnet50" or "resnet101" of torchvision (the stride sits in the 3 x 3 convolution, "v1.5").
         classes: Number of classes K.
         aspp: "full" sums the four branches of dilation 6, 12, 18, 24; "paper" sums the first two only, as the
-            authors' code does, and with it all published DMT numbers (FACTS, 1).
+            authors' code does, and with it all published DMT numbers (the authors' code).
     """
 
     def __init__(self, encoder: str = "resnet101", *, classes: int, aspp: Literal["paper", "full"] = "paper") -> None:

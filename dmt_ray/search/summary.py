@@ -93,7 +93,9 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
     """Score over the two exponents, where they are what is searched, and every trial's score after each rung."""
     from dmt_ray import figures
 
-    drawn = [figures.save(figures.curves([(f"trial {t.number}", t.scores, t.state) for t in trials]), folder / "curves.png")]
+    drawn = [
+        figures.save(figures.curves([(f"trial {t.number}", t.scores, t.state) for t in trials]), folder / "curves.png")
+    ]
     if tuple(sweep.space) == GAMMAS:
         points = [(t.params[GAMMAS[0]], t.params[GAMMAS[1]], t.score, t.state) for t in trials if len(t.params) == 2]
         own = sweep.config.weight

@@ -1,4 +1,4 @@
-"""Which images are labelled, which select and which are reported; FACTS, section 1, has the authors' numbers."""
+"""Which images are labelled, which select and which are reported; the counts are those of the authors' lists."""
 
 import random
 from importlib import resources
