@@ -216,6 +216,22 @@ def test_a_hopeless_trial_is_pruned_but_not_in_its_first_rungs(tmp_path, sweep):
     assert optuna.load_study(study_name=sweep.name, storage=study._optuna._storage).best_value == 0.5
 
 
+def test_a_good_rung_zero_which_all_trials_share_saves_nobody(tmp_path, sweep):
+    study = Study(tmp_path, sweep, 5)
+    for token in "abcd":
+        perform(study, token, [0.9, 0.2, 0.3, 0.4])
+    study.take("e")
+    assert [study.report("e", rung, score) for rung, score in enumerate([0.9, 0.1, 0.2])] == [False, False, True]
+
+
+def test_a_trial_that_is_not_below_the_median_goes_on(tmp_path, sweep):
+    study = Study(tmp_path, sweep, 5)
+    for token, score in zip("abcd", (0.1, 0.3, 0.5, 0.7), strict=True):
+        perform(study, token, [0.9, score, score, score])
+    study.take("e")
+    assert not any(study.report("e", rung, 0.4) for rung in range(3))  # the median itself
+
+
 def test_a_trial_that_was_to_be_pruned_when_the_sweep_was_killed_is_pruned_later(tmp_path, sweep):
     study = Study(tmp_path, sweep, 5)
     for token in "abcd":

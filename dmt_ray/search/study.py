@@ -110,6 +110,8 @@ class Study:
     def _open(self) -> "optuna.Study":
         import optuna
 
+        from dmt_ray.search.pruning import MedianAtRung
+
         storage = _storage(self.folder)
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
@@ -121,7 +123,7 @@ class Study:
                 multivariate=True,
                 constant_liar=True,
             )
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_RUNGS)
+        pruner = MedianAtRung(least_trials=STARTUP_TRIALS, first_rung=WARMUP_RUNGS)
         return optuna.create_study(
             study_name=self.sweep.name,
             storage=storage,
