@@ -117,7 +117,6 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 200) -> None
         time.sleep(0.1)
 
 
-@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_path):
     storage = tmp_path / "runs"
     words = command(*tiny, "--trials", "3", "--max-concurrent", "2")
