@@ -88,7 +88,7 @@ def test_the_miou_of_an_evaluation_follows_from_its_confusion_matrix(performed):
 def test_the_shares_of_the_three_cases_add_up_to_one(performed):
     runner, plan = performed
     rows = history(runner.store, plan.rungs[1]["A"].inputs["model"])
-    assert len(rows) > 3
+    assert list(rows["step"]) == [5, 10, 12]
     assert np.allclose(rows[["agreement", "negative", "positive"]].sum(axis=1), 1)
     assert rows["mean_weight"].between(0, 1).all()
 
@@ -143,7 +143,7 @@ def test_a_training_that_is_killed_midway_goes_on_to_the_same_bytes(performed, m
     steps_seen.clear()
     again = Runner(machine, lambda running, step, steps: steps_seen.append(step) if running == stage else None)
     again.perform([stage])
-    assert steps_seen[0] == killed_at + 1
+    assert 1 < steps_seen[0] <= killed_at  # from the last checkpoint, not from the start
     assert files_of(again.store, stage) == files_of(runner.store, stage)
 
 

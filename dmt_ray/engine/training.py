@@ -23,7 +23,8 @@ from dmt_ray.errors import TrainingFailed
 from dmt_ray.losses import RULES, Parameters, step_loss
 from dmt_ray.slices import Finetune, Pretrain
 
-ROWS = 50  # of a stage's history
+ROWS = 50  # of a stage's history, at most
+ROW_STEPS = 5  # of a row, at least: single steps of a small batch say little
 SCORES = "scores.csv"
 
 
@@ -155,7 +156,7 @@ def _train(
     history = History(pseudo=weight is not None, online=weight is not None and weight.rule == "online")
     checkpoint = Checkpoint(scratch, work.checkpoint_seconds)
     best = _Best(training, parts, work)
-    every = max(1, feed.steps // ROWS)
+    every = max(ROW_STEPS, feed.steps // ROWS)
     with Stepper(network, feed, training, weight, work) as stepper:
         network.train()
         for number in range(checkpoint.restore(network, stepper.optimizer, history, best), feed.steps):
