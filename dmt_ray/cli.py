@@ -273,6 +273,7 @@ def browse(options: argparse.Namespace) -> None:
     if not database.exists():
         raise ConfigError(f"there is nothing to browse yet: no {database}. Run `make sweep` or `dmt run` first.")
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
     print(f"MLflow on http://{options.host}:{options.port} - Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
     command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
