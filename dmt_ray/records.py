@@ -32,7 +32,7 @@ def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
 
 
 def history(store: Store, stage: Stage) -> pd.DataFrame:
-    """The history of a pretrain or finetune stage, a row for every five steps or, if it is long, every fiftieth part."""
+    """The history of a pretrain or finetune stage: a row for every five steps, or for a fiftieth of a long stage."""
     return pd.read_csv(store.open(stage) / "history.csv")
 
 
