@@ -40,8 +40,7 @@ def shapes() -> Config:
         finetune=Training(epochs=1, learning_rate=0.03, batch=(1, 7), augment=augment),
         online=Training(epochs=5, learning_rate=0.03, batch=(1, 7), augment=augment),
         oracle=Training(epochs=16, learning_rate=0.05, batch=(8, 0), augment=augment),
-        # Far below the paper's 3 to 5: a network trained from nothing on 16 images is seldom sure of anything but
-        # the background, and larger exponents leave little else to learn from.
+        # Far below the paper's 3 to 5, with which this small network loses objects to the background (docs/log.md).
         weight=Weight(gamma1=0.5, gamma2=0.5),
     )
 
