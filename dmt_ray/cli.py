@@ -63,6 +63,16 @@ def parser() -> argparse.ArgumentParser:
     add_experiment(check)
     add_machine(check)
 
+    why = _add(
+        commands,
+        "why",
+        explain_faults,
+        "Say which trials of a sweep failed, why and where, and which workers were lost.",
+        "dmt why gamma_sweep-shapes",
+    )
+    why.add_argument("sweep", metavar="SWEEP", help="name of the sweep, the beginning of it, or its folder")
+    add_storage(why)
+
     store = _add(commands, "store", None, "Look after the store.", "dmt store ls")
     store_commands = store.add_subparsers(required=True, metavar="COMMAND")
     add_storage(_add(store_commands, "ls", list_store, "List the stages in the store.", "dmt store ls --storage runs"))
@@ -122,7 +132,7 @@ def run_method(options: argparse.Namespace) -> int | None:
     config, method = _experiment(options)
     from dmt_ray import tracking
     from dmt_ray.progress import StageProgress
-    from dmt_ray.records import miou
+    from dmt_ray.records import collapsed, miou
     from dmt_ray.runner import Machine, Runner
     from dmt_ray.search.effort import Effort
 
@@ -142,6 +152,9 @@ def run_method(options: argparse.Namespace) -> int | None:
         for side, evaluation in rung.items():
             scores = [100 * miou(runner.store, evaluation, which) for which in ("selection", "reported")]
             print(f"{number:>4}  {side:5}  {scores[0]:>12.2f} %  {scores[1]:>11.2f} %")
+    for number in range(len(plan.rungs)):
+        for sentence in collapsed(runner.store, plan, number).values():
+            print(f"warning: {sentence}")
     about = tracking.About.of(runner.dataset(config.data), config, [options.seed], shlex.join(["dmt", *sys.argv[1:]]))
     results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, about)
     tracking.keep(options.storage, results)
@@ -198,6 +211,16 @@ def check_data(options: argparse.Namespace) -> None:
 
     config = load(options.recipe, options.changes)
     print(report(open_dataset(config.data, options.data, options.storage / "data")))
+
+
+# ---- sweeps ----------------------------------------------------------------------------------------------------
+
+
+def explain_faults(options: argparse.Namespace) -> None:
+    """Print what went wrong in a sweep."""
+    from dmt_ray.search.why import explain, find
+
+    print(explain(find(options.storage, options.sweep)))
 
 
 # ---- store -----------------------------------------------------------------------------------------------------

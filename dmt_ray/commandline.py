@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.errors import UserError
+from dmt_ray.errors import ConfigError, UserError
 
 STORAGE = Path("runs")
 
@@ -69,6 +69,61 @@ def add_storage(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--storage", type=Path, default=STORAGE, metavar="DIR", help="folder of the results (default: runs)"
     )
+
+
+def add_shared_store(options: argparse.ArgumentParser) -> None:
+    """The object store that machines share."""
+    options.add_argument(
+        "--shared-store",
+        metavar="URL",
+        help="object store in which machines share their stages, as s3://bucket/prefix; the storage folder is then "
+        "each machine's own (default: all machines see the storage folder)",
+    )
+
+
+def add_workers(options: argparse.ArgumentParser) -> None:
+    """The workers that train a plan's models together."""
+    options.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="workers that train one plan together, with Ray Train: half of them model A, half of them model B, in "
+        "every half data-parallel; the numbers do not depend on it (default: 1)",
+    )
+    options.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="X",
+        help="0: on the CPU; 0.25: four workers share a GPU (default: 1 where there are GPUs)",
+    )
+    options.add_argument(
+        "--cpus-per-worker", type=int, default=1, metavar="N", help="CPUs and threads of a worker (default: 1)"
+    )
+    options.add_argument(
+        "--compile", action="store_true", help="put networks through torch.compile: slow to begin with, faster later"
+    )
+
+
+def check_workers(options: argparse.Namespace) -> None:
+    """Refuse numbers of workers, GPUs and CPUs that can never be, whatever the cluster has.
+
+    Raises:
+        ConfigError: With what would do.
+    """
+    gpus = options.gpus_per_worker
+    if gpus is not None and not (0 <= gpus <= 1 or gpus == int(gpus)):
+        raise ConfigError(f"--gpus-per-worker must be a part of one GPU or a whole number, but got {gpus:g}")
+    if options.cpus_per_worker < 1:
+        raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {options.cpus_per_worker}")
+    if options.workers < 1 or (options.workers > 1 and options.workers % 2):
+        fitting = (
+            [str(n) for n in (options.workers - 1, options.workers + 1) if n > 0] if options.workers > 1 else ["1"]
+        )
+        raise ConfigError(
+            f"--workers must be 1 or an even number, one half for each model, but got {options.workers}; "
+            f"{' or '.join(fitting)} would do"
+        )
 
 
 def add_tracking(options: argparse.ArgumentParser) -> None:

@@ -213,7 +213,11 @@ class Training(Settings):
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     poly_power: float = Field(0.9, ge=0)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        "float32",
+        description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float64 to see what "
+        "rounding does.",
+    )
     keep: Keep = Field(
         "last",
         description="Snapshot that goes on: the last; the best on the selection images (val); or the best on the "

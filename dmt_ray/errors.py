@@ -27,3 +27,7 @@ class MissingStages(UserError, LookupError):
 
 class TrainingFailed(UserError, RuntimeError):
     """A stage cannot go on, for example because its loss is not a number."""
+
+
+class Interrupted(UserError, RuntimeError):
+    """A stage was asked to stop; what it goes on from is kept."""

@@ -18,6 +18,7 @@ from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
 from dmt_ray.engine.evaluation import evaluate
 from dmt_ray.engine.labelling import label
 from dmt_ray.engine.schedule import steps
+from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.training import finetune, pretrain
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
@@ -26,6 +27,7 @@ from dmt_ray.plan import Stage
 from dmt_ray.provenance import git, versions
 from dmt_ray.slices import Evaluate, Finetune, Label, Pretrain
 from dmt_ray.store import DamagedStage, Store
+from dmt_ray.watchdog import STALLED, Watchdog
 
 PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
     "pretrain": pretrain,
@@ -35,6 +37,7 @@ PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
 }
 
 Progress = Callable[[Stage, int, int], None]
+Told = Callable[[Stage], None]
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,22 @@ class Machine:
         data: Folder of the data set; None: below the environment variable DMT_DATA.
         device: "auto", "cpu", "cuda" or "cuda:1".
         threads: CPU threads of one process.
+        shared: URL of an object store that machines share; None: `store` is all there is.
+        compiled: Whether networks in training go through torch.compile.
+        stall_seconds: A process whose stage gets no further for so long is taken to hang, and ended.
     """
 
     store: Path
     data: Path | None = None
     device: str = "auto"
     threads: int = 1
+    shared: str | None = None
+    compiled: bool = False
+    stall_seconds: float = 1800.0
+
+    def open_store(self) -> Store:
+        """The store; see `store.Store` for the errors."""
+        return Store(self.store, self.shared)
 
 
 class Runner:
@@ -60,12 +73,16 @@ class Runner:
     Args:
         machine: Where and on what.
         on_progress: Called with a stage, its steps done and its steps in all.
+        stop: Asked now and then: whether to keep what a training goes on from, and raise `Interrupted`.
     """
 
-    def __init__(self, machine: Machine, on_progress: Progress | None = None) -> None:
+    def __init__(
+        self, machine: Machine, on_progress: Progress | None = None, stop: Callable[[], bool] | None = None
+    ) -> None:
         self.machine = machine
-        self.store = Store(machine.store)
+        self.store = machine.open_store()
         self._on_progress = on_progress
+        self._stop = stop or (lambda: False)
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -103,8 +120,13 @@ class Runner:
         """How much work a stage is: optimizer steps of a training, images of labelling or evaluation."""
         return work_of(stage, self.dataset(stage.config.data))  # type: ignore[attr-defined]
 
-    def perform(self, targets: Iterable[Stage]) -> list[Stage]:
+    def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
+
+        Args:
+            targets: Stages that are wanted.
+            begun: Called before a stage is computed.
+            done: Called when a stage was computed and is there.
 
         Returns:
             The stages that this call computed itself; the others were in the store, or another process was quicker.
@@ -118,48 +140,68 @@ class Runner:
             # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
                 for stage in missing:
-                    if self._perform_one(stage):
-                        executed.append(stage)
+                    with self.store.claim(stage) as claim:
+                        if not claim.held:
+                            continue
+                        if begun is not None:
+                            begun(stage)
+                        self.compute(stage, claim.beat)
+                    executed.append(stage)
+                    if done is not None:
+                        done(stage)
         return executed
 
-    def _perform_one(self, stage: Stage) -> bool:
-        with self.store.claim(stage) as claim:
-            if not claim.held:
-                return False
-            inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+    def compute(self, stage: Stage, beat: Callable[[int, int], None], team: Team = ALONE) -> None:
+        """Compute a stage, whose inputs are in the store, whether it is there or not; the team's chief writes it.
 
-            def progress(step: int, total: int) -> None:
-                claim.beat(step, total)
+        Args:
+            stage: The stage; somebody holds the claim on it.
+            beat: Is told steps done and steps in all.
+            team: The workers that compute it together; each of them calls this.
+
+        Raises:
+            UserError: If it cannot be computed, such as MissingStages if an input is not there.
+        """
+        inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+        scratch = self.store.scratch(stage)
+        dog = Watchdog(self.machine.stall_seconds, stage.name, scratch / STALLED)
+
+        def progress(step: int, total: int) -> None:
+            dog.alive(f"step {step} of {total}")
+            if team.chief:
+                beat(step, total)
                 if self._on_progress is not None:
                     self._on_progress(stage, step, total)
 
-            work = self._workspace(stage, progress)
-            made: dict[str, Any] = {
-                "host": platform.node(),
-                "device": _device_name(work.device),
-                "threads": torch.get_num_threads(),
-                "versions": versions(),
-                "git": git(),
-            }
-            began = time.perf_counter()
-            with self.store.write(stage, made) as out:
-                made |= PERFORM[stage.operation.name](
-                    stage.config,
-                    seed=stage.seed,
-                    inputs=inputs,
-                    out=out,
-                    scratch=self.store.scratch(stage),
-                    work=work,
-                )
-                made["seconds"] = round(time.perf_counter() - began, 3)
-        return True
+        work = self._workspace(stage, progress, team)
 
-    def _workspace(self, stage: Stage, progress: Callable[[int, int], None]) -> Workspace:
+        def perform(out: Path) -> dict[str, Any]:
+            engine = PERFORM[stage.operation.name]
+            with dog:
+                return engine(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
+
+        if not team.chief:
+            perform(scratch)
+            return
+        made: dict[str, Any] = {
+            "host": platform.node(),
+            "device": _device_name(work.device),
+            "threads": torch.get_num_threads(),
+            "workers": team.size,
+            "versions": versions(),
+            "git": git(),
+        }
+        began = time.perf_counter()
+        with self.store.write(stage, made) as out:
+            made |= perform(out)
+            made["seconds"] = round(time.perf_counter() - began, 3)
+
+    def _workspace(self, stage: Stage, progress: Callable[[int, int], None], team: Team) -> Workspace:
         torch.set_num_threads(self.machine.threads)
         device = device_of(self.machine.device)
         data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
         dataset = self.dataset(data)
-        return Workspace(dataset, device, progress)
+        return Workspace(dataset, device, progress, team=team, stop=self._stop, compiled=self.machine.compiled)
 
 
 @functools.lru_cache(maxsize=4)

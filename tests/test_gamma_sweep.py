@@ -79,7 +79,7 @@ def test_help_is_quick_and_shows_an_example():
         pytest.param(["--trials", "0"], "--trials must be 1 or more, but got 0", id="no trials"),
         pytest.param(["--grid", "1"], "--grid must be 2 or more, but got 1", id="grid of one"),
         pytest.param(["--grid", "3", "--trials", "4"], "leave --trials out", id="grid and trials"),
-        pytest.param(["--gpus-per-trial", "1.5"], "a part of one GPU or a whole number", id="one and a half GPUs"),
+        pytest.param(["--gpus-per-worker", "1.5"], "a part of one GPU or a whole number", id="one and a half GPUs"),
         pytest.param(["--max-concurrent", "0"], "--max-concurrent must be 1 or more", id="none at a time"),
     ],
 )

@@ -189,3 +189,45 @@ def test_inputs_of_a_running_stage_are_not_evicted(store: Store) -> None:
     with store.claim(LABELS):
         assert store.gc(0).evicted == ()
     assert store.gc(0).evicted == (f"{A.name}/model.safetensors",)
+
+
+def test_another_process_tells_progress_in_a_claim_it_borrowed(store: Store) -> None:
+    script = """
+import json, sys
+from pathlib import Path
+from dmt_ray.store import Store
+claim = Store(Path(sys.argv[1])).borrowed(json.loads(sys.argv[2]))
+claim.beat(3, 9)
+claim.beat(4, 9)
+"""
+    with store.claim(LABELS) as claim:
+        command = [sys.executable, "-c", script, str(store.folder), json.dumps(claim.ticket)]
+        subprocess.run(command, check=True)
+        (running,) = store.running()
+        assert (running.step, running.steps) == (3, 9)  # told at most once a second
+        assert (running.key, running.pid, running.inputs) == (LABELS.key, os.getpid(), (A.key,))
+    assert store.running() == []
+
+
+def test_a_borrowed_claim_says_nothing_any_more_when_it_is_released_or_taken_over(store: Store) -> None:
+    with store.claim(A) as claim:
+        ticket = claim.ticket
+    store.borrowed(ticket).beat(1, 2)
+    assert store.running() == []
+    foreign_claim(store, seconds_old=0)
+    store.borrowed(ticket).beat(1, 2)
+    assert [(one.host, one.step) for one in store.running()] == [("elsewhere", 3)]
+
+
+def test_the_ticket_of_a_claim_that_is_not_held_is_empty_and_tells_nothing(store: Store) -> None:
+    foreign_claim(store, seconds_old=0)
+    with store.claim(A, wait=False) as claim:
+        assert claim.ticket == {}
+        store.borrowed(claim.ticket).beat(1, 2)
+    assert [one.step for one in store.running()] == [3]
+
+
+@pytest.mark.parametrize("changes", [{"key": "../../x"}, {"token": "*"}, {"key": None}])
+def test_what_is_no_ticket_is_refused(store: Store, changes: dict[str, object]) -> None:
+    with store.claim(A) as claim, pytest.raises(ValueError, match="a ticket is what"):
+        store.borrowed(claim.ticket | changes)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import nn
 
 from dmt_ray.engine.history import History
+from dmt_ray.engine.team import ALONE, Team
 
 FILE = "checkpoint.safetensors"
 
@@ -37,12 +37,14 @@ class Checkpoint:
         self._seconds = seconds
         self._last = time.monotonic()
 
-    def save_if_due(
+    def is_due(self) -> bool:
+        """Whether the last one is old enough for another."""
+        return time.monotonic() - self._last >= self._seconds
+
+    def save(
         self, step: int, network: nn.Module, optimizer: torch.optim.Optimizer, history: History, best: Best
     ) -> None:
-        """Write a checkpoint if the last one is old enough; to be called where a row of the history ends."""
-        if time.monotonic() - self._last < self._seconds:
-            return
+        """Write a checkpoint; to be called where a row of the history ends, by the chief of a team."""
         tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
         for place, parameter in enumerate(optimizer.param_groups[0]["params"]):
             momentum = optimizer.state[parameter].get("momentum_buffer")
@@ -57,13 +59,16 @@ class Checkpoint:
         aside.replace(self._file)
         self._last = time.monotonic()
 
-    def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer, history: History, best: Best) -> int:
-        """Load the checkpoint, if there is one, and return the number of steps it stands for (else 0)."""
-        if not self._file.exists():
+    def restore(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, history: History, best: Best, team: Team = ALONE
+    ) -> int:
+        """Load the chief's checkpoint, if there is one, and return the number of steps it stands for (else 0)."""
+        # The other workers may be on machines that do not see the chief's folder.
+        data = team.from_chief(self._file.read_bytes() if team.chief and self._file.exists() else b"")
+        if not data:
             return 0
-        with safe_open(self._file, framework="pt") as stored:
-            metadata = stored.metadata()
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+        tensors = load(data)
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         network.load_state_dict(_part(tensors, "model."))
         parameters = optimizer.param_groups[0]["params"]
         for place, value in _part(tensors, "momentum.").items():

@@ -34,7 +34,8 @@ def evaluate(
     for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
         scores[name] = score(network, work, subset, positions, done=before, total=images)
         before += len(positions)
-    (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    if work.team.chief:
+        (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return {"steps": images}
 
 
@@ -43,6 +44,8 @@ def score(
 ) -> dict[str, Any]:
     """Scores of a network on some images, pooled over the set; leaves the network in eval mode.
 
+    The workers of a team share the images, and all get the scores.
+
     Returns:
         subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth).
     """
@@ -50,15 +53,15 @@ def score(
     images = work.dataset.subsets[subset]
     classes = len(work.dataset.classes)
     matrix = torch.zeros(classes, classes, dtype=torch.int64, device=work.device)
-    for places in by_size(images, positions, work.eval_batch):
+    for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
         chosen = [positions[place] for place in places]
         predicted = logits_of(network, work, images, chosen).argmax(dim=1)
         truth = torch.stack([torch.from_numpy(images.mask(i)) for i in chosen]).to(work.device)
         matrix += metrics.confusion_matrix(predicted, truth, classes)
-        done += len(chosen)
+        done += len(chosen) * work.team.size
         if total:
-            work.progress(done, total)
-    matrix = matrix.cpu()
+            work.progress(min(done, total), total)
+    matrix = work.team.add(matrix.cpu())
     return {
         "subset": subset,
         "images": len(positions),

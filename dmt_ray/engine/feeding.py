@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 class Feed:
-    """The batches of one training stage, by their number.
+    """The batches of one training stage, by their number; of each, the rows of this worker of the team.
 
     Args:
         work: Data and device.
@@ -95,10 +95,15 @@ class Feed:
         return self._load(cycled, pseudo)
 
     def _load(self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> Step:
+        count = len(labelled)
+        rows = self._work.team.share(range(count + len(pseudo)))
+        labelled, pseudo = [labelled[i] for i in rows if i < count], [pseudo[i - count] for i in rows if i >= count]
         chosen = [int(self._labelled[self._order(False, epoch)[place]]) for epoch, place in labelled]
         positions = [int(self._order(True, epoch)[place]) for epoch, place in pseudo]
         if self._pseudo is not None:
             chosen += [self._pseudo.positions[i] for i in positions]
+        if not chosen:  # the last batch of an epoch can have fewer rows than the team has workers
+            return self._nothing()
         sizes = self._images.sizes[chosen].astype(np.int64)
         height, width = (int(side) for side in sizes.max(axis=0))
         count = len(chosen)
@@ -117,9 +122,9 @@ class Feed:
                 labels[row, :h, :w] = label + (truth.astype(np.int32) << 8)
         augmentation = self._training.augment
         batch = augment(
-            torch.from_numpy(pixels).to(self._work.device).permute(0, 3, 1, 2),
-            torch.from_numpy(labels).to(self._work.device),
-            torch.from_numpy(confidence).to(self._work.device) if pseudo else None,
+            self._on_device(pixels).permute(0, 3, 1, 2),
+            self._on_device(labels),
+            self._on_device(confidence) if pseudo else None,
             sizes=sizes,
             draws=self._draws(labelled, pseudo),
             scale=augmentation.scale,
@@ -132,6 +137,17 @@ class Feed:
             return Step(batch, None, len(labelled))
         hidden = batch.labels[len(labelled) :] >> 8
         return Step(batch._replace(labels=batch.labels & 255), hidden, len(labelled))
+
+    def _nothing(self) -> Step:
+        device, crop = self._work.device, self._training.augment.crop
+        labels = torch.zeros(0, *crop, dtype=torch.int64, device=device)
+        return Step(Batch(torch.zeros(0, 3, *crop, device=device), labels, labels.float()), None, 0)
+
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self._work.device.type == "cuda":  # from pinned memory the copy runs beside the network
+            return tensor.pin_memory().to(self._work.device, non_blocking=True)
+        return tensor
 
     def _order(self, pseudo: bool, epoch: int) -> NDArray[np.int64]:
         if (pseudo, epoch) not in self._orders:
@@ -156,13 +172,15 @@ class Ahead:
 
     Args:
         feed: What to prepare; nobody else may use it meanwhile.
+        device: Where the batches go. On a GPU they get there on a stream of their own, beside the network's.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, device: torch.device) -> None:
         self._feed = feed
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         # torch keeps the number of threads per thread, and a new one would take all cores.
         self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
-        self._prepared: tuple[int, Future[Step]] | None = None
+        self._prepared: tuple[int, Future[_Prepared]] | None = None
 
     def close(self) -> None:
         """End the thread."""
@@ -171,9 +189,27 @@ class Ahead:
     def step(self, number: int) -> Step:
         """The batch of a step; quick if it is the one after the last that was asked for."""
         ready = self._prepared is not None and self._prepared[0] == number
-        waiting = self._prepared[1] if ready and self._prepared else self._pool.submit(self._feed.step, number)
-        step = waiting.result()
+        waiting = self._prepared[1] if ready and self._prepared else self._pool.submit(self._prepare, number)
+        prepared = waiting.result()
         following = number + 1
         if following < self._feed.steps:
-            self._prepared = following, self._pool.submit(self._feed.step, following)
-        return step
+            self._prepared = following, self._pool.submit(self._prepare, following)
+        if prepared.event is not None:
+            network = torch.cuda.current_stream(prepared.step.batch.images.device)
+            network.wait_event(prepared.event)
+            for tensor in (*prepared.step.batch, prepared.step.truth):
+                if tensor is not None:  # its memory belongs to the other stream, which must not reuse it too early
+                    tensor.record_stream(network)
+        return prepared.step
+
+    def _prepare(self, number: int) -> "_Prepared":
+        if self._stream is None:
+            return _Prepared(self._feed.step(number), None)
+        with torch.cuda.stream(self._stream):
+            step = self._feed.step(number)
+            return _Prepared(step, self._stream.record_event())
+
+
+class _Prepared(NamedTuple):
+    step: Step
+    event: torch.cuda.Event | None  # when the step is on the device

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from dmt_ray.engine.feeding import Step
+from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.losses import IGNORE, STATISTICS, StepLoss
 
 HISTORY = "history.csv"
@@ -17,10 +18,12 @@ class StepSums:
     Args:
         classes: Names of the classes.
         device: Where the sums are kept.
+        team: The workers whose steps are added up.
     """
 
-    def __init__(self, classes: tuple[str, ...], device: torch.device) -> None:
+    def __init__(self, classes: tuple[str, ...], device: torch.device, team: Team = ALONE) -> None:
         self._classes = classes
+        self._team = team
         self._device = device
         self._clear()
 
@@ -44,7 +47,7 @@ class StepSums:
         self._per_class.scatter_add_(0, flat, torch.ones_like(flat, dtype=torch.float64))
 
     def row(self, *, step: int, epoch: int, learning_rate: float) -> dict[str, float]:
-        """Means since the last row; waits for the device.
+        """Means since the last row, over the whole team; waits for the device.
 
         Returns:
             ``loss``; and with pseudo labels the shares ``agreement``, ``negative``, ``positive`` of the labels given,
@@ -52,7 +55,7 @@ class StepSums:
             ``pseudo_accuracy``, ``right_weight`` and ``wrong_weight`` (mean weight of right and of wrong labels) where
             the truth is known, and ``coverage.CLASS``. What nothing was counted for is NaN.
         """
-        s = dict(zip(STATISTICS + _PSEUDO, self._sums.tolist()))
+        s = dict(zip(STATISTICS + _PSEUDO, self._team.add(self._sums).tolist()))
         row = {"step": step, "epoch": epoch, "learning_rate": learning_rate, "loss": _share(s["loss"], s["counted"])}
         if s["area"]:
             row |= {name: _share(s[name], s["valid"]) for name in ("agreement", "negative", "positive")}
@@ -63,7 +66,7 @@ class StepSums:
                 "right_weight": _share(s["right_weight"], s["right"]),
                 "wrong_weight": _share(s["wrong_weight"], s["judged"] - s["right"]),
             }
-            per_class = self._per_class.tolist()
+            per_class = self._team.add(self._per_class).tolist()
             row |= {f"coverage.{name}": per_class[k] / s["area"] for k, name in enumerate(self._classes)}
         self._clear()
         return row

@@ -33,5 +33,6 @@ def logits_of(network: nn.Module, work: Workspace, images: Images, chosen: Seque
     batch = nn.functional.pad(batch, (0, -width % STRIDE, 0, -height % STRIDE))
     mean, std = work.statistics()
     normalised = (batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)
-    logits: Tensor = network(normalised.contiguous(memory_format=torch.channels_last))
+    dtype = next(network.parameters()).dtype
+    logits: Tensor = network(normalised.to(dtype, memory_format=torch.channels_last))
     return logits[..., :height, :width]

@@ -17,9 +17,10 @@ from dmt_ray.engine.examples import write_examples
 from dmt_ray.engine.feeding import Ahead, Feed, Stream
 from dmt_ray.engine.history import History, StepSums
 from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.schedule import poly
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.errors import TrainingFailed
+from dmt_ray.errors import Interrupted, TrainingFailed
 from dmt_ray.losses import RULES, Parameters, step_loss
 from dmt_ray.slices import Finetune, Pretrain
 
@@ -54,7 +55,8 @@ def pretrain(
     }
     feed = Feed(work, config.training, labelled, None, Stream(seed, config.side, 0))
     _train(network, feed, config.training, None, parts, out, scratch, work)
-    models.save(network, out, description)
+    if work.team.chief:
+        models.save(network, out, description)
     return {"steps": feed.steps}
 
 
@@ -76,8 +78,9 @@ def finetune(
     stream = Stream(seed, side, description["generation"])
     feed = Feed(work, config.training, parts.labelled, pseudo, stream)
     _train(network, feed, config.training, config.weight, parts, out, scratch, work)
-    models.save(network, out, description)
-    write_examples(network, pseudo, config.weight, out, work)
+    if work.team.chief:
+        models.save(network, out, description)
+        write_examples(network, pseudo, config.weight, out, work)
     return {"steps": feed.steps}
 
 
@@ -85,7 +88,7 @@ class Stepper:
     """A network in training: takes its optimizer steps by number, and adds up their statistics; a context manager.
 
     Args:
-        network: Trained in place; moved to the device.
+        network: Trained in place; moved to the device. Each worker of a team has one, with equal weights.
         feed: Its batches.
         training: Optimizer and schedule.
         weight: How much a pseudo label counts; None in pretraining, where there is none to weigh.
@@ -95,7 +98,11 @@ class Stepper:
     def __init__(
         self, network: nn.Module, feed: Feed, training: Training, weight: Weight | None, work: Workspace
     ) -> None:
-        self.network = network.to(work.device).to(memory_format=torch.channels_last)
+        self._dtype = torch.float64 if training.precision == "float64" else torch.float32
+        self.network = network.to(work.device, self._dtype).to(memory_format=torch.channels_last)
+        self._trained = spread(self.network, work.team)
+        if work.compiled:
+            self._trained.compile()
         self.optimizer = torch.optim.SGD(
             network.parameters(),
             lr=training.learning_rate,
@@ -103,9 +110,9 @@ class Stepper:
             weight_decay=training.weight_decay,
             foreach=True,
         )
-        self.sums = StepSums(work.dataset.classes, work.device)
-        self._feed, self._training, self._device = feed, training, work.device
-        self._ahead = Ahead(feed)
+        self.sums = StepSums(work.dataset.classes, work.device, work.team)
+        self._feed, self._training, self._device, self._team = feed, training, work.device, work.team
+        self._ahead = Ahead(feed, work.device)
         self._rule = RULES[weight.rule if weight else "uniform"]
         self._parameters = Parameters(weight.gamma1, weight.gamma2, weight.threshold) if weight else Parameters(0, 0)
 
@@ -127,7 +134,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(number)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training.precision == "bfloat16"):
-            logits = self.network(step.batch.images.contiguous(memory_format=torch.channels_last))
+            logits = self._trained(step.batch.images.to(self._dtype, memory_format=torch.channels_last))
         loss = step_loss(
             logits,
             step.batch.labels,
@@ -137,7 +144,9 @@ class Stepper:
             parameters=self._parameters,
         )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.mean.backward()  # type: ignore[no-untyped-call]
+        # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
+        counted = self._team.add(loss.counted.clone()).clamp(min=1)
+        (loss.total / counted * self._team.size).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.sums.add(loss, step)
 
@@ -159,7 +168,8 @@ def _train(
     every = max(ROW_STEPS, feed.steps // ROWS)
     with Stepper(network, feed, training, weight, work) as stepper:
         network.train()
-        for number in range(checkpoint.restore(network, stepper.optimizer, history, best), feed.steps):
+        first = checkpoint.restore(network, stepper.optimizer, history, best, work.team)
+        for number in range(first, feed.steps):
             stepper.step(number)
             done = number + 1
             if done % every == 0 or done == feed.steps:
@@ -174,12 +184,17 @@ def _train(
             if training.score_every and (done % training.score_every == 0 or done == feed.steps):
                 best.offer(network, done)
                 network.train()
-            if done % every == 0:
-                checkpoint.save_if_due(done, network, stepper.optimizer, history, best)
+            if done % every == 0 and done < feed.steps:
+                stopping = work.team.any(work.stop())
+                if work.team.chief and (stopping or checkpoint.is_due()):
+                    checkpoint.save(done, network, stepper.optimizer, history, best)
+                if stopping:
+                    raise Interrupted(f"stopped at step {done} of {feed.steps}; it goes on from there")
             work.progress(done, feed.steps)
-    best.restore_into(network)
-    history.write(out)
-    best.write(out)
+    best.restore_into(network.float())
+    if work.team.chief:
+        history.write(out)
+        best.write(out)
     network.eval()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from dmt_ray.data import Dataset
+from dmt_ray.engine.team import ALONE, Team
 
 # Of ImageNet, for images in [0, 1]: the statistics that the field's pre-trained encoders expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -14,6 +15,11 @@ STD = (0.229, 0.224, 0.225)
 
 def _silent(step: int, steps: int) -> None:
     """Tell nobody."""
+
+
+def _never() -> bool:
+    """Go on to the end."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,9 @@ class Workspace:
         progress: Called with (steps done, steps in all), once a step or less often.
         checkpoint_seconds: Time between two scratch checkpoints of a training.
         eval_batch: Images in a forward pass of labelling and evaluation.
+        team: The workers that perform the stage together.
+        stop: Asked now and then: whether to keep a checkpoint and raise `errors.Interrupted`.
+        compiled: Whether networks in training go through torch.compile.
     """
 
     dataset: Dataset
@@ -33,6 +42,9 @@ class Workspace:
     progress: Callable[[int, int], None] = _silent
     checkpoint_seconds: float = 60.0
     eval_batch: int = 16
+    team: Team = ALONE
+    stop: Callable[[], bool] = _never
+    compiled: bool = False
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the channels, float32 ``[3]`` on the device."""

@@ -1,9 +1,14 @@
 """Getting hold of a Ray: a local one, or a cluster that is already running."""
 
+import contextlib
+import hashlib
+import json
 import logging
 import os
 import signal
 import socket
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +24,22 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 # With Tune's 2 s a trial that is stopped in the middle of a write would take the next trial with it.
-WORKER_ENVIRONMENT = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "60", "OMP_NUM_THREADS": "1"}
+WORKER_ENVIRONMENT = {
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+    "OMP_NUM_THREADS": "1",
+    # Ray Train looks after its workers so often; with its 2 s the end of every run takes seconds longer.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # A cluster may have to start machines, or another job may hold them.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+}
 PROBE_SECONDS = 3.0
+NODE_SECONDS = 8.0  # a node that `ray start` has just made is known a moment after the cluster answers
+CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to find the package on a slow file system
+SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
+
+# HTTP/2's opening words and an empty SETTINGS frame (RFC 9113, 3.4 and 4.1): a Ray answers with SETTINGS, type 4.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+SETTINGS = 4
 
 
 def prepare() -> None:
@@ -40,19 +59,19 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     """Start a local Ray, or join a cluster.
 
     Args:
-        address: None: a local Ray of this process; "auto": the cluster that runs on this machine; "host:port":
-            that one.
+        address: None: a local Ray of this process; "auto": the cluster that runs on this machine, or that the
+            variable RAY_ADDRESS names; "host:port": that one.
         cpus: Trials of one CPU that a local Ray has room for.
 
     Returns:
         The resources of the cluster, such as {"CPU": 8.0, "GPU": 1.0}.
 
     Raises:
-        UserError: If an address was given and nothing answers there; a local Ray is never taken in its place.
+        UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead.
     """
     prepare()
     # Ray finds a local cluster's token by itself, one at an explicit address only when it is told to look for it.
-    if address is None or (Path.home() / ".ray" / "auth_token").exists():
+    if address is None or _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
@@ -60,50 +79,192 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     if address is None:
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, **quiet)
     else:
-        _join(address, {**quiet, "runtime_env": {"env_vars": WORKER_ENVIRONMENT}})
+        _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
     stop_on_terminate()  # Ray has put a handler of its own there, which aborts
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
 
 
+def _has_token() -> bool:
+    """Whether Ray would find a token, in the order in which it looks."""
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
+
+
+def _worker_environment() -> dict[str, str]:
+    """The workers' variables, less those that `ray job submit` was given: Ray refuses to be told one twice.
+
+    A worker inherits its node's variables, not those of this process, so that it has to be told where the data are.
+    """
+    wanted = WORKER_ENVIRONMENT | {name: os.environ[name] for name in ("DMT_DATA",) if name in os.environ}
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    given = (job.get("runtime_env") or {}).get("env_vars") or {}
+    return {name: value for name, value in wanted.items() if name not in given}
+
+
 def _join(address: str, settings: dict[str, Any]) -> None:
     import ray
 
-    probe(address)
+    where = "on this machine" if address == "auto" else f"at {address}"
     try:
-        ray.init(address=address, **settings)
+        there = _find(address)
+        _knock(there)
+        ray.init(address=there, **settings)
     except ray.exceptions.AuthenticationError:
+        raise UserError(f"the cluster {where} wants a token: {_token_advice()}") from None
+    except (ConnectionError, ray.exceptions.RpcError):
+        raise UserError(_nothing_at(where)) from None
+    except RuntimeError as error:
+        if "Version mismatch" not in str(error):
+            raise
         raise UserError(
-            f"the cluster at {address} wants a token: copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
+            f"the cluster {where} runs other versions than this machine: {' '.join(str(error).split())}. "
+            "Install the same ones everywhere"
         ) from None
-    except ConnectionError:
-        where = "on this machine" if address == "auto" else f"at {address}"
+
+
+def _token_advice() -> str:
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
+    if mode != "token":
+        return f"RAY_AUTH_MODE is {mode!r} here, so that none is sent; unset it"
+    found = "the one found here is another" if _has_token() else "there is none here"
+    return f"{found}; copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
+
+
+def _find(address: str) -> str:
+    """The host:port behind an address."""
+    if address != "auto":
+        return address
+    from ray._private.services import get_ray_address_from_environment
+
+    found = str(get_ray_address_from_environment("auto", None))
+    probe(found)  # the file that Ray keeps the address in outlives a cluster that was killed
+    return found
+
+
+def _knock(address: str) -> None:
+    """Ask what `ray.init` asks, which tries for 20 s with a wrong token, and for 60 s where it finds no node.
+
+    Ray has no public call for either.
+    """
+    from ray._private.services import find_node_ids
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # its stub is incomplete
+
+    if os.environ.get("RAY_AUTH_MODE") == "token" and not _has_token():
+        return  # ray.init says it at once, and this client would abort the process
+    client, end = GcsClient(address=address), time.monotonic() + NODE_SECONDS
+    while not {node.hex() for node in client.get_all_node_info(timeout=PROBE_SECONDS)} & set(find_node_ids()):
+        if time.monotonic() < end:
+            time.sleep(0.2)
+            continue
         raise UserError(
-            f"there is no Ray cluster {where} that accepts this client: start one with `ray start --head`, "
-            "or leave --address out for a local Ray"
-        ) from None
+            f"this machine is no node of the cluster at {address}: start the command on one of its nodes, "
+            f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
+        )
 
 
 def probe(address: str) -> None:
-    """Knock at an address, other than "auto", and say within seconds if nobody is there.
+    """Knock at an address, other than "auto", and say within seconds if no Ray is there.
 
     Raises:
-        UserError: If it is no address, or nothing listens there. Ray itself would go on trying for minutes.
+        UserError: If it is no address, or no Ray listens there. Ray itself would go on trying for minutes.
     """
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise UserError(f"--address is auto or host:port, but got {address!r}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    if not host or not port.isdigit() or "/" in host:
         raise UserError(
-            f"there is no Ray cluster at {address} ({reason}): start one with `ray start --head`, "
-            "or leave --address out for a local Ray"
-        ) from None
+            f"--address is auto or host:port, the port being that of `ray start --head --port`, but got {address!r}"
+        )
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS) as line:
+            line.sendall(GREETING)
+            line.settimeout(PROBE_SECONDS)
+            answer = line.recv(9)
+    except TimeoutError:
+        raise UserError(_nothing_at(f"at {address}", "no answer")) from None
+    except (OSError, OverflowError) as error:
+        raise UserError(_nothing_at(f"at {address}", getattr(error, "strerror", None) or str(error))) from None
+    if answer[3:4] != bytes([SETTINGS]):
+        raise UserError(_nothing_at(f"at {address}", "something else answers; is it the dashboard's port?"))
+
+
+def _nothing_at(where: str, reason: str = "") -> str:
+    why = f" ({reason})" if reason else ""
+    return (
+        f"there is no Ray cluster {where}{why}: start one with `ray start --head`, "
+        "or leave --address out for a local Ray"
+    )
+
+
+def check_nodes(storage: Path | None, data: Path | None) -> None:
+    """See that every node of the cluster has this code, shares the storage folder, and has the data folder.
+
+    Args:
+        storage: Folder that all nodes share; a file is put there for a moment. None: nothing is shared.
+        data: Folder that every node has under this path, shared or as a copy. None: not looked for.
+
+    Raises:
+        UserError: With every node that lacks something, and what. Nodes that join later are not looked at.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(look_around)
+    with contextlib.ExitStack() as stack:
+        wanted = [] if data is None else [str(data)]
+        if storage is not None:
+            storage.mkdir(parents=True, exist_ok=True)
+            # A new name: a folder of the same path that is another one cannot have it.
+            wanted.append(stack.enter_context(tempfile.NamedTemporaryFile(prefix=SHARED, dir=storage)).name)
+        asked = {
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                wanted
+            ): node["NodeManagerAddress"]
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+        ray.wait(list(asked), num_returns=len(asked), timeout=CHECK_SECONDS)
+        problems = [f"{node} {what}" for answer, node in asked.items() for what in _lacks(answer, storage, data)]
+    if problems:
+        raise UserError(
+            f"not every node can take part: {'; '.join(problems)}. Install the same dmt_ray on all of them, and give "
+            "folders that they all have under the same path"
+        )
+
+
+def _lacks(answer: Any, storage: Path | None, data: Path | None) -> list[str]:
+    """What a node lacks, by its answer."""
+    import ray
+
+    try:
+        code, seen = ray.get(answer, timeout=0)
+    except ray.exceptions.GetTimeoutError:
+        return [f"did not answer in {CHECK_SECONDS:g} s"]
+    except Exception as error:  # whatever stands in the way there
+        reason = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]  # the others are a traceback
+        return [f"cannot run this program ({reason[:200]})"]
+    lacks = [] if code == code_digest() else ["has another version of dmt_ray"]
+    if data is not None and str(data) not in seen:
+        lacks.append(f"has no folder {data}")
+    if storage is not None and not any(Path(path).name.startswith(SHARED) for path in seen):
+        lacks.append(f"does not share {storage}")
+    return lacks
+
+
+def look_around(paths: list[str]) -> tuple[str, list[str]]:
+    """What a node has: the digest of this package, and those of the paths that exist."""
+    return code_digest(), [path for path in paths if os.path.exists(path)]
+
+
+def code_digest() -> str:
+    """A digest of this package's source files."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def disconnect() -> None:
@@ -111,3 +272,10 @@ def disconnect() -> None:
     import ray
 
     ray.shutdown()
+
+
+def nodes() -> list[dict[str, float]]:
+    """The resources of every machine of the cluster that is alive."""
+    import ray
+
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

@@ -20,6 +20,8 @@ from dmt_ray.store import Running, Store
 REFRESH_SECONDS = 1.0
 # Between two plain lines that only say that a rung is done; the end of a trial is always said.
 QUIET_SECONDS = 5.0
+# Lines of the screen above and below the running trials, of which as many are shown as there is room for.
+AROUND = 7
 # Without a line for so long, one says what is being computed.
 SILENCE_SECONDS = 60.0
 
@@ -29,7 +31,7 @@ class _Line:
     """A trial that runs now."""
 
     params: Mapping[str, float]
-    missing: set[Stage]
+    missing: dict[Stage, None]  # in the order of the plan, inputs first
     rung: int | None = None
     score: float | None = None
 
@@ -72,11 +74,9 @@ class Progress:
                 self._rank(trial.number, trial.params, trial.score if trial.state == "complete" else None)
         self._last_rung = sweep.rungs() - 1
         self._common = sweep.common()
-        own = [
-            stage for plan in sweep.corners()[0].values() for stage in plan.stages() if stage not in set(self._common)
-        ]
-        self._one_trial = sum(map(effort, own))
-        self._shared = set(store.missing(self._common))
+        corner = [stage for plan in sweep.corners()[0].values() for stage in plan.stages()]
+        self._one_trial = sum(map(effort, set(corner) - set(self._common)))
+        self._shared = dict.fromkeys(store.missing(self._common))
         self._running: dict[int, _Line] = {}
         self._work = _Work()
         self._began = self._drawn = self._said = time.monotonic()
@@ -94,8 +94,8 @@ class Progress:
     def begun(self, number: int, params: dict[str, float]) -> None:
         """A trial begins."""
         plans = self.sweep.plans(params).values()
-        missing = set(self.store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values()))
-        self._running[number] = _Line(params, missing)
+        missing = self.store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
+        self._running[number] = _Line(params, dict.fromkeys(missing))
         self.states[number] = "running"
 
     def rung(self, number: int, rung: int, score: float) -> None:
@@ -134,7 +134,7 @@ class Progress:
             self._count(line.missing)
         claims = self.store.running()
         parts = {claim.key: claim.step / claim.steps for claim in claims if claim.steps}
-        pending = {stage for line in self._running.values() for stage in line.missing} | self._shared
+        pending = {stage for line in self._running.values() for stage in line.missing} | self._shared.keys()
         begun = sum(parts.get(stage.key, 0.0) * self.effort(stage) for stage in pending)
         waiting = max(0, self.total - len(self.states))
         self._work.left = sum(map(self.effort, pending)) - begun + waiting * self._one_trial
@@ -143,12 +143,14 @@ class Progress:
             self._began = time.monotonic()  # before, workers were starting, which says nothing about the pace
         return claims
 
-    def _count(self, missing: set[Stage]) -> None:
-        for stage in [stage for stage in missing if self.store.has(stage)]:
-            missing.discard(stage)
-            if stage.key not in self._work.seen:
-                self._work.seen.add(stage.key)
-                self._work.done += self.effort(stage)
+    def _count(self, missing: dict[Stage, None]) -> None:
+        for stage in list(missing):
+            # A stage comes after its inputs: with hundreds of trials, to ask for all that is missing takes too long.
+            if missing.keys().isdisjoint(stage.inputs.values()) and self.store.has(stage):
+                del missing[stage]
+                if stage.key not in self._work.seen:
+                    self._work.seen.add(stage.key)
+                    self._work.done += self.effort(stage)
 
     def eta(self) -> str:
         """How long it may still take, by the pace of this session."""
@@ -189,7 +191,8 @@ class Progress:
         blank = [""] * len(self.sweep.space)
         if self._shared and not self._running:
             table.add_row("shared", *blank, "", "", self._now(claims, {stage.key for stage in self._common}))
-        for number, trial in sorted(self._running.items()):
+        fitting = max(1, self.console.size.height - AROUND)
+        for number, trial in sorted(self._running.items())[:fitting]:
             table.add_row(
                 str(number),
                 *(f"{trial.params[setting]:g}" for setting in self.sweep.space),
@@ -198,6 +201,8 @@ class Progress:
                 self._now(claims, {stage.key for stage in trial.missing}),
             )
         parts: list[Text | Table] = [header, line, table]
+        if len(self._running) > fitting:
+            parts.append(Text(f"and {len(self._running) - fitting} further trials", style="dim"))
         if self.best is not None:
             score, number, params = self.best
             parts.append(Text(f"best so far: trial {number}, mIoU {score:.2%}, {in_words(params)}", style="green"))

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dmt_ray import tracking
 from dmt_ray.config import Config
+from dmt_ray.crew import Crew
 from dmt_ray.errors import ConfigError
 from dmt_ray.runner import Machine, Runner
 from dmt_ray.search import cluster, dry_run, publishing, summary, sweep_file
@@ -37,7 +38,12 @@ class Request:
         data: Folder of the data set, absolute; None: below the variable DMT_DATA.
         address: Ray cluster; None: a local Ray.
         concurrent: Trials at a time; None: as many as there is room for.
-        gpus: GPUs of a trial; None: 1 where there are GPUs.
+        workers: Workers of a trial: 1, or an even number.
+        gpus: GPUs of a worker; None: 1 where there are GPUs.
+        cpus: CPUs of a worker.
+        compiled: Whether networks go through torch.compile.
+        shared: URL of an object store that the machines share; None: they all see the storage folder.
+        stall_seconds: After so long without progress a worker is taken to hang.
         tracking_uri: MLflow; None: in the storage folder.
         dry_run: Only say what would be done.
         fresh: Set the old study aside.
@@ -52,7 +58,12 @@ class Request:
     data: Path | None
     address: str | None
     concurrent: int | None
+    workers: int
     gpus: float | None
+    cpus: int
+    compiled: bool
+    shared: str | None
+    stall_seconds: float
     tracking_uri: str | None
     dry_run: bool
     fresh: bool
@@ -85,7 +96,7 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
         KeyboardInterrupt: If the user stopped it.
     """
     console = Console()
-    runner = Runner(Machine(request.storage, request.data, device="cpu"))
+    runner = Runner(Machine(request.storage, request.data, device="cpu", shared=request.shared))
     sweep = sweep_of(runner.bind(config, request.seeds))
     total = request.trials or len(sweep.points())
     if request.dry_run:
@@ -128,17 +139,26 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
     console.print(
         f"{sweep.name}: {study.total} trials{past}; results in {request.storage}", highlight=False, soft_wrap=True
     )
-    resources = cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
+    cores = len(os.sched_getaffinity(0))
+    cluster.connect(request.address, cpus=max(request.concurrent or 1, cores) if request.workers == 1 else cores)
     from dmt_ray.search import tuning  # needs the environment that connecting has prepared
 
     try:
-        gpus, concurrent = _places(resources, request, study.remaining)
-        machine = Machine(request.storage, request.data, device="cuda" if gpus else "cpu")
-        work = Work(sweep, machine, study.folder, gpus)
+        crew, concurrent = _places(cluster.nodes(), request, study.remaining)
+        machine = Machine(
+            request.storage,
+            request.data,
+            device="cuda" if crew.gpus else "cpu",
+            threads=crew.cpus,
+            shared=request.shared,
+            compiled=request.compiled,
+            stall_seconds=request.stall_seconds,
+        )
+        work = Work(sweep, machine, study.folder, crew)
         progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
         progress.publish = publish
         with progress:
-            tuning.run_shared(store.missing(sweep.common()), work, progress)
+            tuning.run_shared(store.missing(sweep.common()), work, progress, concurrent=concurrent)
             tuning.run_trials(study, work, progress, concurrent=concurrent)
     finally:
         cluster.disconnect()
@@ -146,13 +166,17 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
         raise KeyboardInterrupt
 
 
-def _places(resources: dict[str, float], request: Request, trials: int) -> tuple[float, int]:
-    """GPUs of a trial, and trials at a time."""
-    there = resources.get("GPU", 0.0)
-    gpus = request.gpus if request.gpus is not None else min(1.0, there)
-    if gpus > there:
-        raise ConfigError(f"--gpus-per-trial is {gpus:g}, but Ray finds {there:g} GPUs; leave it out to use the CPU")
-    room = resources.get("CPU", 1.0)
-    if gpus:
-        room = min(room, there // gpus)
-    return gpus, min(request.concurrent or max(1, int(room)), trials)
+def _places(nodes: list[dict[str, float]], request: Request, trials: int) -> tuple[Crew, int]:
+    """Who performs a trial, and how many trials at a time, so that no two of them ever wait for each other's places."""
+    has_gpus = any(node.get("GPU", 0.0) for node in nodes)
+    gpus = request.gpus if request.gpus is not None else float(has_gpus)
+    crew = Crew(request.workers, request.cpus, gpus)
+    room = crew.room(nodes)
+    if room < crew.workers:
+        fitting = room - room % 2 if room > 1 else room
+        advice = f"--workers {fitting} would fit" if fitting else "not one fits; give each less"
+        raise ConfigError(
+            f"--workers is {crew.workers}, but Ray has room for {room} workers of {crew.in_words()}: {advice}"
+        )
+    concurrent = room // crew.workers
+    return crew, min(request.concurrent or concurrent, concurrent, trials)

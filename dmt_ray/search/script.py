@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.commandline import add_experiment, add_storage, add_tracking, guarded
+from dmt_ray.commandline import (
+    add_experiment,
+    add_shared_store,
+    add_storage,
+    add_tracking,
+    add_workers,
+    check_workers,
+    guarded,
+)
 from dmt_ray.errors import ConfigError
 from dmt_ray.search.sweep import Params, Sweep, Uniform
 
@@ -50,6 +58,7 @@ def _parser(manual: str, question: str) -> argparse.ArgumentParser:
     )
     add_experiment(parser)
     add_storage(parser)
+    add_shared_store(parser)
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of the data set (default: below the variable DMT_DATA)"
     )
@@ -75,13 +84,15 @@ def _parser(manual: str, question: str) -> argparse.ArgumentParser:
         "--max-concurrent",
         type=int,
         metavar="N",
-        help="trials at a time (default: as many as there are CPUs or GPUs for)",
+        help="trials at a time (default: as many as there is room for)",
     )
+    add_workers(parser)
     parser.add_argument(
-        "--gpus-per-trial",
+        "--stall-limit",
         type=float,
-        metavar="X",
-        help="0: on the CPU; 0.25: four trials share a GPU (default: 1 where there are GPUs)",
+        default=1800.0,
+        metavar="SECONDS",
+        help="a worker that gets no further for so long is taken to hang, and replaced (default: 1800)",
     )
     add_tracking(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
@@ -96,15 +107,15 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, but got {value}")
+    if not options.stall_limit > 0:
+        raise ConfigError(f"--stall-limit must be above 0 seconds, but got {options.stall_limit:g}")
     if options.grid is not None and options.grid < 2:
         raise ConfigError(f"--grid must be 2 or more, but got {options.grid}")
     if options.grid is not None and options.trials is not None:
         raise ConfigError("--grid tries all its points: leave --trials out")
     if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
         raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, options.seeds))}")
-    gpus = options.gpus_per_trial
-    if gpus is not None and not (0 <= gpus <= 1 or gpus == int(gpus)):
-        raise ConfigError(f"--gpus-per-trial must be a part of one GPU or a whole number, but got {gpus:g}")
+    check_workers(options)
 
 
 def _sweep(
@@ -162,7 +173,12 @@ def _run(options: argparse.Namespace, sweep_of: Any) -> int:
             data=None if options.data is None else Path(os.path.abspath(options.data)),
             address=options.address,
             concurrent=options.max_concurrent,
-            gpus=options.gpus_per_trial,
+            workers=options.workers,
+            gpus=options.gpus_per_worker,
+            cpus=options.cpus_per_worker,
+            compiled=options.compile,
+            shared=options.shared_store,
+            stall_seconds=options.stall_limit,
             tracking_uri=options.tracking_uri,
             dry_run=options.dry_run,
             fresh=options.fresh,

@@ -1,10 +1,11 @@
 """A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
 
 import fcntl
+import functools
 import os
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -96,13 +97,13 @@ class Study:
         self.total = total
         self.last_rung = sweep.rungs() - 1
         self._optuna = self._open()
+        self._reader = _Reader(self._optuna, folder)
         trials = self._optuna.get_trials(deepcopy=False)
-        if not trials:
-            for point in sweep.points():
-                self._optuna.enqueue_trial(point)
-        self._enqueue_failed(trials)
-        running = optuna.trial.TrialState.RUNNING
-        self._interrupted = [trial._trial_id for trial in trials if trial.state == running]
+        # The points are the first trials. Each waits for its turn here: Optuna would read all that wait, every time.
+        self._points = sweep.points()[sum(RETRY not in trial.user_attrs for trial in trials) :]
+        states = optuna.trial.TrialState
+        self._enqueued = sum(trial.state == states.WAITING for trial in trials) + self._enqueue_failed(trials)
+        self._interrupted = [trial._trial_id for trial in trials if trial.state == states.RUNNING]
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
         self._taken: dict[str, optuna.trial.Trial] = {}
         self._pruned: set[str] = set()
@@ -133,13 +134,14 @@ class Study:
             load_if_exists=True,
         )
 
-    def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> None:
+    def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> int:
         attempts: dict[int, optuna.trial.FrozenTrial] = {}
         for trial in trials:
             attempts[_number(trial)] = trial
-        for number, last in attempts.items():
-            if last.state.name == "FAIL":
-                self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
+        failed = {number: last for number, last in attempts.items() if last.state.name == "FAIL"}
+        for number, last in failed.items():
+            self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
+        return len(failed)
 
     @property
     def remaining(self) -> int:
@@ -156,8 +158,14 @@ class Study:
 
         if not self.remaining:
             return None
-        left = self._interrupted
-        trial = optuna.trial.Trial(self._optuna, left.pop(0)) if left else self._optuna.ask()
+        if self._interrupted:
+            trial = optuna.trial.Trial(self._optuna, self._interrupted.pop(0))
+        else:
+            if self._enqueued:
+                self._enqueued -= 1
+            elif self._points:
+                self._optuna.enqueue_trial(self._points.pop(0))
+            trial = self._optuna.ask()
         self._taken[token] = trial
         number = int(trial.user_attrs.get(RETRY, trial.number))
         self._begun.add(number)
@@ -212,15 +220,20 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
-        return _trials(self._optuna, self.folder)
+        return self._reader.trials()
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
     """The trials of the sweep of this name, as they are now; its study is only read."""
+    return _reader(folder, name, (folder / "study.db").stat().st_ino).trials()
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(folder: Path, name: str, file: int) -> "_Reader":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return _trials(optuna.load_study(study_name=name, storage=_storage(folder)), folder)
+    return _Reader(optuna.load_study(study_name=name, storage=_storage(folder)), folder)
 
 
 def _storage(folder: Path) -> "optuna.storages.RDBStorage":
@@ -231,31 +244,51 @@ def _storage(folder: Path) -> "optuna.storages.RDBStorage":
     )
 
 
-def _trials(study: "optuna.Study", folder: Path) -> list[Trial]:
-    found: dict[int, Trial] = {}
-    for frozen in study.get_trials(deepcopy=False):
-        if frozen.state.name in STATES:
-            number = _number(frozen)
-            found[number] = Trial(
-                number=number,
-                params=dict(frozen.params),
-                state=STATES[frozen.state.name],
-                scores={int(rung): float(score) for rung, score in sorted(frozen.intermediate_values.items())},
-                error=frozen.user_attrs.get("error"),
-                executed=executed(folder, number),
-            )
-    return [found[number] for number in sorted(found)]
+class _Reader:
+    """Reads the trials of a study, again and again; one that has ended is read once."""
+
+    def __init__(self, study: "optuna.Study", folder: Path) -> None:
+        self._optuna = study
+        self._folder = folder
+        self._ended: dict[int, Trial] = {}  # by the id of the attempt, as a trial may be tried again
+
+    def trials(self) -> list[Trial]:
+        found: dict[int, Trial] = {}
+        for frozen in self._optuna.get_trials(deepcopy=False):
+            if frozen.state.name in STATES:
+                trial = self._ended.get(frozen._trial_id) or self._trial(frozen)
+                if frozen.state.is_finished():
+                    self._ended[frozen._trial_id] = trial
+                found[trial.number] = trial
+        return [found[number] for number in sorted(found)]
+
+    def _trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
+        number = _number(frozen)
+        return Trial(
+            number=number,
+            params=dict(frozen.params),
+            state=STATES[frozen.state.name],
+            scores={int(rung): float(score) for rung, score in sorted(frozen.intermediate_values.items())},
+            error=frozen.user_attrs.get("error"),
+            executed=executed(self._folder, number),
+        )
 
 
 def _number(trial: "optuna.trial.FrozenTrial") -> int:
     return int(trial.user_attrs.get(RETRY, trial.number))
 
 
-def note_executed(folder: Path, who: int | str, keys: list[str]) -> None:
-    """Write down who computed these stages: a trial's number, or "shared"; lasts even if it is killed right after."""
-    (folder / "executed").mkdir(exist_ok=True)
-    with (folder / "executed" / f"{who}.txt").open("a", encoding="utf-8") as file:
-        file.writelines(f"{key}\n" for key in keys)
+def note_executed(folder: Path, who: int | str, keys: Iterable[str]) -> None:
+    """Write down who computed these stages: a trial's number, or "shared"; lasts even if it is killed right after.
+
+    What is written down already is not written again: the worker does it at once, and the driver once more, whose disk
+    may be another one.
+    """
+    new = set(keys).difference(executed(folder, who))
+    if new:
+        (folder / "executed").mkdir(parents=True, exist_ok=True)
+        with (folder / "executed" / f"{who}.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"{key}\n" for key in keys if key in new)
 
 
 def executed(folder: Path, who: int | str) -> tuple[str, ...]:

@@ -1,19 +1,24 @@
 """What a sweep's workers do: perform stages that all trials share, and trials, rung by rung."""
 
 import functools
+import json
+import platform
 import statistics
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.errors import UserError
-from dmt_ray.plan import Stage
+from dmt_ray.errors import TrainingFailed, UserError
+from dmt_ray.plan import Plan, Stage
+from dmt_ray.search import faults
+from dmt_ray.search.faults import Doing
 from dmt_ray.search.study import note_executed
 from dmt_ray.search.sweep import Sweep
 
 if TYPE_CHECKING:
+    from dmt_ray.crew import Crew, CrewRunner
     from dmt_ray.runner import Machine, Runner
 
 SHARED = "shared"
@@ -27,19 +32,21 @@ class Work:
         sweep: The sweep.
         machine: Where data and store are, as the workers see them.
         folder: The sweep's folder.
-        gpus: GPUs of one trial; a fraction lets several share one.
+        crew: The workers of one trial.
     """
 
     sweep: Sweep
     machine: "Machine"
     folder: Path
-    gpus: float = 0.0
+    crew: "Crew"
 
 
 def perform_trial(config: dict[str, Any], work: Work) -> None:
     """Perform a trial's plans for all seeds, one rung after the other; Tune may stop it only where it reports a rung.
 
-    Reports {"rung", "score"} after every rung, or {"error"} when a stage fails: the trial is over then.
+    Reports {"rung", "score", "executed"} after every rung, or {"error", "traceback", "doing", "node", "executed"} when
+    a stage fails or a model collapses: the trial is over then. Lists and records go as JSON: Tune would take them
+    apart.
 
     Args:
         config: {"number": the trial's number, "params": dotted setting -> value}.
@@ -50,45 +57,77 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     from dmt_ray.records import rung_score
 
     number = config["number"]
+    executed: list[str] = []
     try:
-        runner = _runner(work.machine, work.gpus)
+        runner = _runner(work.machine, work.crew)
         plans = work.sweep.plans(config["params"]).values()
         for rung in range(work.sweep.rungs()):
-            _perform(runner, work, number, [stage for plan in plans for stage in plan.rungs[rung].values()])
+            targets = [stage for plan in plans for stage in plan.rungs[rung].values()]
+            executed += _perform(runner, work, number, targets, rung)
+            _check(runner, work, number, plans, rung)
             score = statistics.fmean(rung_score(runner.store, plan.rungs[rung]) for plan in plans)
-            tune.report({"rung": rung, "score": score})
+            tune.report({"rung": rung, "score": score, "executed": json.dumps(executed)})
     except Exception as error:  # a broken trial must not end the others, nor cost its worker process
-        _keep_traceback(work.folder, number)
-        tune.report({"error": explain(error)})
+        doing = faults.noted(work.folder, number)
+        tune.report(
+            {
+                "error": explain(error),
+                "traceback": traceback.format_exc(),
+                "doing": json.dumps(None if doing is None else asdict(doing)),
+                "node": platform.node(),
+                "executed": json.dumps(executed),
+            }
+        )
+    finally:
+        faults.forget(work.folder, number)
 
 
-def perform_shared(stage: Stage, work: Work) -> list[str]:
-    """Perform a stage that all trials share; the keys of what was computed for it."""
-    try:
-        return _perform(_runner(work.machine, work.gpus), work, SHARED, [stage])
-    except Exception:
-        _keep_traceback(work.folder, SHARED)
-        raise
+def perform_shared(stages: Sequence[Stage], work: Work) -> list[str]:
+    """Perform stages that all trials share; the keys of what was computed for them.
 
-
-def _perform(runner: "Runner", work: Work, who: int | str, targets: Iterable[Stage]) -> list[str]:
-    executed = []
-    for stage in runner.store.missing(targets):
-        # One by one, so that what is finished is written down before a kill can strike.
-        done = [performed.key for performed in runner.perform([stage])]
-        note_executed(work.folder, who, done)
-        executed += done
+    If it fails, its note stays: it tells the driver what failed where.
+    """
+    executed = _perform(_runner(work.machine, work.crew), work, stages[0].name, stages, None)
+    faults.forget(work.folder, stages[0].name)
     return executed
 
 
-@functools.cache
-def _runner(machine: "Machine", gpus: float) -> "Runner":
-    import torch
+def _perform(
+    runner: "Runner | CrewRunner", work: Work, who: int | str, targets: Iterable[Stage], rung: int | None
+) -> list[str]:
+    executed = []
 
+    def done(stage: Stage) -> None:
+        # At once, before a kill can strike.
+        note_executed(work.folder, SHARED if rung is None else who, [stage.key])
+        executed.append(stage.key)
+
+    runner.perform(targets, begun=functools.partial(_begun, work.folder, who, rung), done=done)
+    return executed
+
+
+def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage) -> None:
+    faults.note(folder, who, Doing.of(stage, rung))
+
+
+def _check(runner: "Runner | CrewRunner", work: Work, number: int, plans: Iterable[Plan], rung: int) -> None:
+    """Refuse to go on with a model that its pseudo labels have ruined."""
+    from dmt_ray.records import collapsed
+
+    for plan in plans:
+        for side, sentence in collapsed(runner.store, plan, rung).items():
+            faults.note(work.folder, number, Doing.of(plan.rungs[rung][side], rung))
+            raise TrainingFailed(sentence)
+
+
+@functools.cache
+def _runner(machine: "Machine", crew: "Crew") -> "Runner | CrewRunner":
+    from dmt_ray.crew import CrewRunner, limit_memory
     from dmt_ray.runner import Runner
 
-    if 0 < gpus < 1:  # Ray hands out parts of a GPU, but does not see to it that they suffice
-        torch.cuda.set_per_process_memory_fraction(gpus)
+    if crew.workers > 1:
+        return CrewRunner(machine, crew)
+    limit_memory(crew.gpus)
     return Runner(machine)
 
 
@@ -98,6 +137,7 @@ def explain(error: BaseException) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
 
-def _keep_traceback(folder: Path, who: int | str) -> None:
+def keep_traceback(folder: Path, who: int | str, text: str) -> None:
+    """Write down where an error came from, for whoever looks for a fault in the program."""
     (folder / "errors").mkdir(exist_ok=True)
-    (folder / "errors" / f"{who}.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    (folder / "errors" / f"{who}.txt").write_text(text, encoding="utf-8")

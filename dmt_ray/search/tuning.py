@@ -6,9 +6,14 @@ searcher, each once.
 """
 
 import functools
+import json
 import shutil
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -16,14 +21,22 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from dmt_ray.crew import Crew
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.plan import Stage, waves
-from dmt_ray.search.study import Study
+from dmt_ray.search import faults
+from dmt_ray.search.faults import Doing
+from dmt_ray.search.orphans import free_orphans
+from dmt_ray.search.study import Study, note_executed
 from dmt_ray.search.sweep import State
-from dmt_ray.search.trial import Work, explain, perform_shared, perform_trial
+from dmt_ray.search.trial import SHARED, Work, explain, keep_traceback, perform_shared, perform_trial
 
 # A worker that was lost (out of memory, a node gone) is replaced this often; its trial finds its stages in the store.
 LOST_WORKERS = 2
+# Where a trial has a crew, its own process only waits: it stays with the head node, whose loss ends everything anyhow,
+# and takes no CPU from the workers.
+HEAD = {"node:__internal_head__": 0.001}
+ORPHAN_SECONDS = 5.0
 
 
 class Watcher(Protocol):
@@ -51,12 +64,13 @@ class _Unpickled:
 class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray tells no types
     """Hands the study's trials to Tune."""
 
-    def __init__(self, study: Study, watcher: Watcher) -> None:
+    def __init__(self, study: Study, work: Work, watcher: Watcher) -> None:
         super().__init__()
         self.study = study
+        self.work = work
         self.watcher = watcher
         self.numbers: dict[str, int] = {}
-        self.errors: dict[str, str] = {}
+        self.losses: dict[str, tuple[str, Doing | None]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and params."""
@@ -70,10 +84,27 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray tells no typ
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Close the trial in the study."""
-        failure = (result or {}).get("error")
+        number, told = self.numbers[trial_id], result or {}
+        failure, node = told.get("error"), told.get("node")
+        note_executed(self.study.folder, number, json.loads(told.get("executed", "[]")))
+        if "traceback" in told:
+            keep_traceback(self.study.folder, number, told["traceback"])
+        doing = Doing.from_json(json.loads(told.get("doing", "null")))
         if error:
-            failure = self.errors.get(trial_id, "its worker was lost")
-        self.watcher.ended(self.numbers[trial_id], self.study.finish(trial_id, failure))
+            failure, doing = self.losses.get(trial_id, ("its worker was lost", None))
+        if failure is not None:
+            faults.write(self.study.folder, number, "failed", failure, doing, node)
+        faults.forget(self.study.folder, number)
+        self.watcher.ended(number, self.study.finish(trial_id, failure))
+
+    def lost(self, trial_id: str, said: str) -> None:
+        """Write down that a trial's worker was lost, while its note still says what it was doing."""
+        number = self.numbers[trial_id]
+        doing = faults.noted(self.study.folder, number)
+        why = faults.why_lost(self.work.machine.store, doing, said)
+        faults.write(self.study.folder, number, "lost", why, doing)
+        where = "" if doing is None else f" in {doing} on {doing.node}"
+        self.losses[trial_id] = (f"its worker was lost{where}: {why}", doing)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is on disk."""
@@ -95,35 +126,89 @@ class BetweenRungs(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP if prune else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Keep the reason why a worker was lost, for the case that it is not replaced."""
-        reason = " ".join(str(trial.get_error() or "").split())[:300]
-        self.proposals.errors[trial.trial_id] = f"its worker was lost: {reason}" if reason else "its worker was lost"
+        """A worker was lost; Tune may replace it."""
+        said = ""
+        with suppress(OSError, TypeError):  # it holds every loss of this trial, the last one last
+            said = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
+        self.proposals.lost(trial.trial_id, said)
 
 
 class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
+        self._looked = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.watcher.tick()
+        if time.monotonic() - self._looked > ORPHAN_SECONDS:
+            self._looked = time.monotonic()
+            free_orphans()
 
 
-def run_shared(stages: Iterable[Stage], work: Work, watcher: Watcher) -> None:
-    """Perform the stages that all trials share, each as one Ray task, wave by wave.
+def run_shared(stages: Iterable[Stage], work: Work, watcher: Watcher, *, concurrent: int) -> None:
+    """Perform the stages that all trials share, as Ray tasks.
+
+    Args:
+        stages: What is missing.
+        work: What the workers have to know.
+        watcher: Is told of all that happens.
+        concurrent: Tasks at a time, where each has a crew.
 
     Raises:
         TrainingFailed: If one of them fails; no trial could go on without it.
     """
-    task = ray.remote(perform_shared).options(num_cpus=1, num_gpus=work.gpus, max_retries=LOST_WORKERS)
+    faults.forget_all(work.folder)  # of a sweep that was killed
+    if work.crew.workers > 1:
+        # A crew cuts what it is given into waves itself. The seeds have nothing in common.
+        by_seed: dict[int, list[Stage]] = {}
+        for stage in stages:
+            by_seed.setdefault(stage.seed, []).append(stage)
+        _run_tasks([tuple(one) for one in by_seed.values()], work, watcher, concurrent)
+        return
     for wave in waves(stages):
-        waiting = [task.remote(stage, work) for stage in wave]
-        while waiting:
-            done, waiting = ray.wait(waiting, timeout=0.2)
+        _run_tasks([(stage,) for stage in wave], work, watcher, len(wave))
+
+
+def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, concurrent: int) -> None:
+    options = {"resources": HEAD} if work.crew.workers > 1 else {"num_gpus": work.crew.gpus}
+    # Not repeated by Ray, which would not say so.
+    task = ray.remote(perform_shared).options(
+        num_cpus=0 if work.crew.workers > 1 else work.crew.cpus, max_retries=0, **options
+    )
+    waiting: dict[Any, tuple[Stage, ...]] = {}
+    losses: Counter[str] = Counter()
+    while todo or waiting:
+        while todo and len(waiting) < concurrent:
+            stages = todo.pop(0)
+            waiting[task.remote(stages, work)] = stages
+        for done in ray.wait(list(waiting), timeout=0.2)[0]:
+            stages = waiting.pop(done)
+            who = stages[0].name
             try:
-                ray.get(done)
+                note_executed(work.folder, SHARED, ray.get(done))
             except ray.exceptions.RayTaskError as error:
-                raise TrainingFailed(f"a stage that all trials share failed: {explain(error.cause)}") from None
-            watcher.tick()
+                why = explain(error.cause)
+                faults.write(work.folder, who, "failed", why, faults.noted(work.folder, who))
+                keep_traceback(work.folder, SHARED, str(error))
+                raise TrainingFailed(f"a stage that all trials share failed: {why}") from None
+            except ray.exceptions.RayError as error:
+                doing = faults.noted(work.folder, who)
+                why = faults.why_lost(work.machine.store, doing, str(error))
+                faults.write(work.folder, who, "lost", why, doing)
+                losses[who] += 1
+                if losses[who] > LOST_WORKERS:
+                    raise TrainingFailed(
+                        f"a stage that all trials share lost {losses[who]} workers, the last one in "
+                        f"{doing or who}: {why}"
+                    ) from None
+                todo.append(stages)
+        watcher.tick()
+    free_orphans()
+
+
+def _place(crew: Crew) -> tune.PlacementGroupFactory:
+    """What Tune sets aside for a trial's own process. A crew's workers have places of their own."""
+    return tune.PlacementGroupFactory([HEAD if crew.workers > 1 else crew.resources])
 
 
 def run_trials(study: Study, work: Work, watcher: Watcher, *, concurrent: int) -> None:
@@ -135,14 +220,13 @@ def run_trials(study: Study, work: Work, watcher: Watcher, *, concurrent: int) -
         watcher: Is told of all that happens.
         concurrent: Trials at a time.
     """
+    faults.forget_all(study.folder)
     for left in study.folder.glob("tune-*"):  # of a sweep that was killed
         shutil.rmtree(left, ignore_errors=True)
-    proposals = Proposals(study, watcher)
+    proposals = Proposals(study, work, watcher)
     with tempfile.TemporaryDirectory(prefix="tune-", dir=study.folder, ignore_cleanup_errors=True) as aside:
         tune.Tuner(
-            tune.with_resources(
-                functools.partial(perform_trial, work=work), {"cpu": 1, "gpu": work.gpus} if work.gpus else {"cpu": 1}
-            ),
+            tune.with_resources(functools.partial(perform_trial, work=work), _place(work.crew)),
             tune_config=tune.TuneConfig(
                 num_samples=study.total,
                 max_concurrent_trials=concurrent,

@@ -9,17 +9,22 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dmt_ray.key import KEY_LENGTH
 from dmt_ray.store import files
 
 STALE = 30.0  # seconds without a beat after which a claim counts for nothing
 HEARTBEAT = 5.0  # seconds between two beats of the thread
+POLL = 0.5  # seconds between two looks at a stage that another process computes
 PROGRESS = 1.0  # least seconds between two rewrites that tell a new step
+
+_KEYS = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
+_TOKENS = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,11 @@ class Running:
         return time.time() - self.beat < STALE and not files.is_dead(self.host, self.pid)
 
 
-class Claim:
-    """This process's claim on a stage; a context manager that keeps it fresh.
+class Borrowed:
+    """A claim in which this process tells progress, whoever holds it.
 
     Attributes:
-        held: Whether this process is to compute the stage.
+        held: Whether there is a claim to tell it in.
     """
 
     def __init__(self, path: Path | None, aside: Path, content: dict[str, Any]) -> None:
@@ -63,8 +68,6 @@ class Claim:
         self._content = content
         self._told = 0.0
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._heart = threading.Thread(target=self._keep_fresh, daemon=True, name="claim")
 
     def beat(self, step: int, steps: int) -> None:
         """Tell how far the stage is; written at most once a second."""
@@ -75,6 +78,31 @@ class Claim:
                 with suppress(OSError):  # a notice that cannot be written must not end hours of work
                     if self._is_ours():
                         files.replace(self._path, json.dumps(self._content), self._aside, synced=False)
+
+    def _is_ours(self) -> bool:
+        there = _read(self._path)
+        return there is not None and there.token == self._content["token"]
+
+
+class Claim(Borrowed):
+    """This process's claim on a stage; a context manager that keeps it fresh.
+
+    Attributes:
+        held: Whether this process is to compute the stage.
+    """
+
+    def __init__(self, path: Path | None, aside: Path, content: dict[str, Any]) -> None:
+        super().__init__(path, aside, content)
+        self._closing = threading.Event()
+        self._heart = threading.Thread(target=self._keep_fresh, daemon=True, name="claim")
+
+    @property
+    def ticket(self) -> dict[str, Any]:
+        """What another process needs to tell progress in this claim (see `Store.borrowed`): a few words of JSON.
+
+        Empty if the claim is not held.
+        """
+        return dict(self._content) if self.held else {}
 
     def __enter__(self) -> "Claim":
         if self.held:
@@ -100,10 +128,6 @@ class Claim:
                 if self._is_ours():
                     os.utime(self._path)
 
-    def _is_ours(self) -> bool:
-        there = _read(self._path)
-        return there is not None and there.token == self._content["token"]
-
 
 class Claims:
     """The folder of claims of a store."""
@@ -115,6 +139,15 @@ class Claims:
     def nothing(self) -> Claim:
         """A claim that is not held."""
         return Claim(None, self._aside, {})
+
+    def borrowed(self, ticket: Mapping[str, Any]) -> Borrowed:
+        """The claim that a ticket belongs to (see `Store.borrowed`)."""
+        if not ticket:
+            return Borrowed(None, self._aside, {})
+        key, token = (str(ticket.get(name)) for name in ("key", "token"))
+        if not _KEYS.fullmatch(key) or not _TOKENS.fullmatch(token):
+            raise ValueError(f"a ticket is what Claim.ticket gave, but got {dict(ticket)}")
+        return Borrowed(self._folder / f"{key}.json", self._aside, dict(ticket))
 
     def holder(self, key: str) -> Running | None:
         """Who computes a stage now, if anybody."""
@@ -170,7 +203,7 @@ class Claims:
 
     def running(self) -> list[Running]:
         """The claims on stages that are fresh, the oldest first."""
-        found = (_read(path) for path in self._paths() if re.fullmatch(r"[0-9a-f]{20}\.json", path.name))
+        found = (_read(path) for path in self._paths() if _KEYS.fullmatch(path.stem))
         return sorted((there for there in found if there is not None and there.is_fresh), key=lambda one: one.started)
 
     def stale(self) -> Iterator[Path]:
@@ -197,7 +230,7 @@ def _read(path: Path) -> Running | None:
     try:
         told = json.loads(text)
         token = str(told["token"])
-        if not re.fullmatch(r"[0-9a-f]{16}", token):
+        if not _TOKENS.fullmatch(token):
             raise ValueError(token)
         return Running(
             key=path.stem,

@@ -1,5 +1,6 @@
 """The stages of a store as they lie on the disk: where they are, whether they are intact, and what is set aside."""
 
+import errno
 import logging
 import os
 import re
@@ -41,12 +42,13 @@ class Place(NamedTuple):
 
 
 class Shelf:
-    """The folders stages/ and damaged/ of a store."""
+    """The folders stages/, damaged/ and outbox/ of a store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stages = folder / "stages"
         self.damaged = folder / "damaged"
+        self.outbox = folder / "outbox"
 
     def place(self, operation: str, key: str) -> Place:
         """The place of a stage.
@@ -93,6 +95,18 @@ class Shelf:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
+    def is_here(self, place: Place, *, whole: bool) -> bool:
+        """Whether a stage has a readable record and, if it is to be whole, no file of it is evicted."""
+        record = self.peek(place)
+        return record is not None and not (whole and record.evicted)
+
+    def promised(self) -> Iterator[Place]:
+        """The stages that are still to be uploaded to the object store that is shared."""
+        for name in self._names(self.outbox):
+            operation, _, key = name.rpartition("-")
+            with suppress(StoreError):
+                yield self.place(operation, key)
+
     def remade_inputs(self, record: Record) -> list[str]:
         """Names of the inputs that were computed again after this stage was made from them, to other bytes."""
         places = {name: self.find(key) for name, key in record.inputs.items()}
@@ -129,6 +143,47 @@ class Shelf:
                 _check_file(place.path / name, record.sizes[name], record.files[name], afresh)
 
         return self._settled(place, check)
+
+    def install(self, place: Place, aside: Path, record: Record) -> bool:
+        """Write the record into a folder, and rename it into its place; False if there is an intact stage already.
+
+        Args:
+            place: The stage.
+            aside: Folder on the same file system with the stage's files, synced, without a record.
+            record: What they are.
+        """
+        files.create(aside / RECORD, record.to_json())
+        files.sync(aside / RECORD)
+        files.sync(aside)
+        place.path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                os.rename(aside, place.path)
+                files.sync(place.path.parent)
+                for name, digest in record.files.items():
+                    with suppress(FileNotFoundError):
+                        _remember(place.path / name, digest)
+                return True
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            try:
+                there = self.intact(place)
+            except (DamagedStage, MissingStages):  # its place is free now
+                continue
+            if not there.evicted:
+                return False
+            if there.files != record.files:
+                log.warning(
+                    "%s, whose files were evicted, came out different this time. What was made from the old files "
+                    "stays, and verify() names it.",
+                    place.name,
+                )
+            # As a whole, never file by file: gc may be evicting from the old folder.
+            old = self.folder / "aside" / files.aside_name(place.name)
+            with suppress(FileNotFoundError):
+                os.rename(place.path, old)
+            files.remove(old)
 
     def _settled(self, place: Place, check: Callable[[Record], None]) -> Record:
         # A fault counts only if the stage did not change meanwhile: another process may have evicted or replaced it.
@@ -177,7 +232,7 @@ class Shelf:
         return DamagedStage(message)
 
 
-def remember(path: Path, digest: str) -> None:
+def _remember(path: Path, digest: str) -> None:
     """Take a file's digest as known, so that this process need not read the file again."""
     status = path.stat()
     if time.time_ns() - status.st_mtime_ns > _TICK_NS:

@@ -1,11 +1,10 @@
 """The store as everybody uses it.
 
 A stage is written aside and renamed into place, so that it is there as a whole or not at all. Several processes, on
-one node or on a shared file system, may read and write a store at once.
+one node or on a shared file system, may read and write a store at once. Machines without a common file system share
+stages through an object store: each has a store of its own, uploads what it writes, and fetches what it lacks.
 """
 
-import errno
-import json
 import logging
 import os
 import stat
@@ -14,47 +13,59 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Stage
-from dmt_ray.store import files, upkeep
-from dmt_ray.store.claims import Claim, Claims, Running
+from dmt_ray.store import files, format, upkeep
+from dmt_ray.store.claims import POLL, Borrowed, Claim, Claims, Running
 from dmt_ray.store.files import explained
 from dmt_ray.store.record import RECORD, FileNames, Record
-from dmt_ray.store.shelf import DamagedStage, Place, Shelf, remember
+from dmt_ray.store.shelf import Place, Shelf
+
+if TYPE_CHECKING:
+    from dmt_ray.store.exchange import Exchange
 
 log = logging.getLogger(__name__)
-
-FORMAT = 1
-POLL = 0.5  # seconds between two looks at a stage that another process computes
-# What else may lie in the folder of a store, written by other parts of the project before the store is opened.
-_NEIGHBOURS = {*upkeep.FOLDERS, "claims", "data", "sweeps", "mlflow.db", "mlruns-artifacts", "lost+found"}
 
 
 class Store:
     """Stages on disk, found by their key.
 
+    With an object store, what is not in the folder is asked of it and fetched from it, and what is written is
+    uploaded too. A server that does not answer is a StoreError where only it can tell; what is in the folder is read
+    and written as ever, and uploaded later: by the next store that is opened on the folder, or after the next stage
+    that could be uploaded.
+
     Args:
         folder: Where the store is or is to be. A store that is there already may be read-only: then it can be read.
+        shared: URL of an object store that other machines use too: s3://bucket/prefix, gs://bucket/prefix,
+            file:///folder, or what else `pyarrow.fs.FileSystem.from_uri` understands. Another server than Amazon's
+            is named by ``?endpoint_override=host:port&scheme=http``. Credentials come from the environment.
 
     Raises:
         StoreError: If the folder is a file, holds something else than a store, has another format, or cannot be
-            read or made.
+            read or made; or if the URL is none or holds a password.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: str | None = None) -> None:
         self.folder = Path(folder).absolute()
-        with files.explained(self.folder):
-            _check_format(self.folder)
+        with explained(self.folder):
+            format.check(self.folder)
         self._shelf = Shelf(self.folder)
         self._claims = Claims(self.folder / "claims", self.folder / "aside")
+        self._exchange: Exchange | None = None
+        if shared is not None:
+            from dmt_ray.store import exchange  # its import of pyarrow takes 0.2 s
+
+            self._exchange = exchange.Exchange(self._shelf, self._claims, shared)
+            self.upload()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.folder)!r})"
+        return f"Store({str(self.folder)!r}{f', shared={self._exchange.name!r}' if self._exchange else ''})"
 
     def path(self, stage: Stage) -> Path:
-        """The folder of a stage, whether it is there or not: stages/<operation>/<key>."""
+        """The folder of a stage, whether it is there or not: stages/<operation>/<key>. Only `open` fetches it."""
         return self._place(stage).path
 
     def _place(self, stage: Stage) -> Place:
@@ -65,30 +76,42 @@ class Store:
     def has(self, stage: Stage, *, files: bool = False) -> bool:
         """Whether a stage is there; nothing is read but, with `files`, its record.
 
+        That an object store does not have it may be known from a list of the last ten seconds.
+
         Args:
             stage: The stage.
             files: Whether also all its files must be there, none evicted.
+
+        Raises:
+            StoreError: If it is not in the folder and the object store does not answer.
         """
+        return self._has(stage, files, afresh=False)
+
+    def _has(self, stage: Stage, files: bool, *, afresh: bool) -> bool:
         place = self._place(stage)
-        if not files:
-            return (place.path / RECORD).is_file()
-        record = self._shelf.peek(place)
-        return record is not None and not record.evicted
+        here = self._shelf.is_here(place, whole=True) if files else (place.path / RECORD).is_file()
+        return here or (self._exchange is not None and self._exchange.has(place, afresh=afresh))
 
     def open(self, stage: Stage, *, files: bool = False) -> Path:
         """The folder of a stage, checked against its record: sizes and digests of the files.
 
+        What is not here is fetched from the object store, if there is one. Without `files` its labels and weights
+        stay there, and count as evicted here: a table of a thousand stages needs only what is small.
+
         Args:
             stage: The stage.
-            files: Whether evicted files are an error.
+            files: Whether all files are needed, so that evicted ones are fetched, or else an error.
 
         Raises:
             MissingStages: If the stage is not there, or files of it are evicted and `files` asks for them.
-            DamagedStage: If anything disagrees. The stage has then been moved to damaged/ and counts as missing.
-            StoreError: If the store cannot be read.
+            DamagedStage: If anything disagrees. The stage has then been moved to damaged/ and counts as missing, or
+                was not taken from the object store and counts as missing there.
+            StoreError: If the store cannot be read, or the object store does not answer.
         """
         place = self._place(stage)
         with explained(self.folder):
+            if self._exchange is not None:
+                self._exchange.bring(place, whole=files)
             record = self._shelf.intact(place)
         if files and record.evicted:
             raise MissingStages(
@@ -99,17 +122,21 @@ class Store:
         return place.path
 
     def record(self, stage: Stage) -> Record:
-        """The record of a stage, without a look at its files.
+        """The record of a stage, without a look at its files; fetched like in `open`, with the small files.
 
         Raises:
             MissingStages: If the stage is not there.
             DamagedStage: If the record is broken or not the stage's. The stage has then been moved to damaged/.
+            StoreError: If the store cannot be read, or the object store does not answer.
         """
+        place = self._place(stage)
         with explained(self.folder):
-            return self._shelf.record(self._place(stage))
+            if self._exchange is not None:
+                self._exchange.bring(place, whole=False)
+            return self._shelf.record(place)
 
     def records(self) -> Iterator[Record]:
-        """The records of all stages that have a readable one."""
+        """The records of all stages in the folder that have a readable one; an object store is not asked."""
         with explained(self.folder):
             places = list(self._shelf.places())
         return (record for place in places if (record := self._shelf.peek(place)) is not None)
@@ -130,7 +157,11 @@ class Store:
         """What has to be computed for these targets, inputs first.
 
         A target that is there needs nothing below it. A stage that has to be computed needs the files of its inputs:
-        an input whose files are evicted is computed again, and so on down.
+        an input whose files are evicted, and in no object store, is computed again, and so on down.
+
+        Raises:
+            StoreError: If an object store is to be asked and does not answer. It is asked for at most one list of
+                the stages of each operation.
         """
         answers: dict[tuple[Stage, bool], bool] = {}
         needed: dict[Stage, None] = {}
@@ -155,7 +186,8 @@ class Store:
         """A folder to write a stage's files into; it becomes the stage when the block ends, and only then.
 
         If another process was quicker, its stage stays and this one is dropped. If the block fails, or the process
-        is killed, nothing is left that could be taken for a stage.
+        is killed, nothing is left that could be taken for a stage. With an object store the stage is uploaded before
+        this returns; if that fails it is logged, and made up for later.
 
         Args:
             stage: The stage.
@@ -177,6 +209,8 @@ class Store:
                 self._commit(stage, place, aside, input_digests, made or {})
         finally:
             files.remove(aside)
+        if self._exchange is not None and self._exchange.give(place):
+            self.upload()
 
     def _input_digests(self, stage: Stage) -> dict[str, str]:
         records = {name: self._shelf.peek(self._place(below)) for name, below in stage.inputs.items()}
@@ -202,43 +236,20 @@ class Store:
             evicted=(),
             made={**made, "when": datetime.now(UTC).isoformat(timespec="seconds")},
         )
-        files.create(aside / RECORD, record.to_json())
-        files.sync(aside / RECORD)
-        files.sync(aside)
-        if self._install(place, aside, record):
-            for name, digest in record.files.items():
-                with suppress(FileNotFoundError):
-                    remember(place.path / name, digest)
+        if self._exchange is not None:
+            self._exchange.promise(place)
+        self._shelf.install(place, aside, record)
         files.remove(self.folder / "scratch" / stage.name)
 
-    def _install(self, place: Place, aside: Path, record: Record) -> bool:
-        """Rename a folder into its place; False if there is an intact stage already."""
-        place.path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                os.rename(aside, place.path)
-                files.sync(place.path.parent)
-                return True
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-            try:
-                there = self._shelf.intact(place)
-            except (DamagedStage, MissingStages):  # its place is free now
-                continue
-            if not there.evicted:
-                return False
-            if there.files != record.files:
-                log.warning(
-                    "%s, whose files were evicted, came out different this time. What was made from the old files "
-                    "stays, and verify() names it.",
-                    place.name,
-                )
-            # As a whole, never file by file: gc may be evicting from the old folder.
-            old = self.folder / "aside" / files.aside_name(place.name)
-            with suppress(FileNotFoundError):
-                os.rename(place.path, old)
-            files.remove(old)
+    def upload(self) -> list[str]:
+        """Upload what was written while the object store did not answer, and return the names of what is left.
+
+        Failures are logged. What other processes are at is left to them. Without an object store: nothing.
+        """
+        if self._exchange is None:
+            return []
+        with explained(self.folder):
+            return self._exchange.give_left()
 
     def scratch(self, stage: Stage) -> Path:
         """A folder for what an interrupted stage goes on from; it outlives crashes, and goes with the writing."""
@@ -261,6 +272,9 @@ class Store:
         After waiting, a claim that is not held means that the stage is there, with its files. A claim whose process
         has ended, or has given no sign of life for 30 seconds, is taken over.
 
+        Claims are files in this folder: machines that share an object store alone do not see each other's. Before a
+        claim is held the object store is asked for this stage, so that only work at the same time is done twice.
+
         Args:
             stage: The stage.
             wait: Whether to wait for another process; if not, the claim may also be not held because of it.
@@ -271,10 +285,16 @@ class Store:
         while claim is None and not self.has(stage, files=True):
             with explained(self.folder):
                 claim = self._claims.take(stage.key, stage.operation.name, inputs)
-            if claim is not None and self.has(stage, files=True):  # finished between the two looks
-                claim.release()
-                claim = None
-            elif claim is None:
+            if claim is not None:
+                try:
+                    finished = self._has(stage, True, afresh=True)  # between the two looks
+                except StoreError:
+                    claim.release()
+                    raise
+                if finished:
+                    claim.release()
+                    claim = None
+            else:
                 if not wait:
                     break
                 if not told and (holder := self._claims.holder(stage.key)):
@@ -284,6 +304,19 @@ class Store:
         with claim or self._claims.nothing() as held:
             yield held
 
+    def borrowed(self, ticket: Mapping[str, Any]) -> Borrowed:
+        """The claim of another process, to tell progress in it: `beat` writes it, and nothing here keeps it fresh.
+
+        Whoever holds the claim keeps it fresh and releases it; then `beat` does nothing any more.
+
+        Args:
+            ticket: `Claim.ticket` of that process's claim. An empty one belongs to no claim.
+
+        Raises:
+            ValueError: If it is no ticket.
+        """
+        return self._claims.borrowed(ticket)
+
     def running(self) -> list[Running]:
         """The stages that are being computed now, by any process, the longest-running first."""
         return self._claims.running()
@@ -291,12 +324,15 @@ class Store:
     # ---- upkeep -------------------------------------------------------------------------------------------------
 
     def ls(self) -> list[upkeep.Row]:
-        """What is in the store, sorted by operation and key."""
+        """What is in the folder, sorted by operation and key; an object store is not asked."""
         with explained(self.folder):
             return upkeep.rows(self._shelf)
 
     def verify(self) -> list[str]:
-        """Read every byte and check it; damaged stages are moved to damaged/, and their names returned."""
+        """Read every byte and check it; damaged stages are moved to damaged/, and their names returned.
+
+        Only the folder is checked. What comes from an object store is checked when it is fetched.
+        """
         with explained(self.folder):
             return upkeep.damaged(self._shelf)
 
@@ -305,7 +341,8 @@ class Store:
 
         Pseudo-label maps go first, then weights, then example images; of each kind those whose stage was read longest
         ago. Records, histories, scores, summaries and metrics never go, nor anything of stages that are being
-        computed or read by one that is. What was evicted is computed again when somebody needs it.
+        computed or read by one that is, nor of those still to be uploaded. What was evicted is fetched from the object
+        store when somebody needs it, or else computed again. From the object store itself nothing is removed.
 
         Args:
             budget_bytes: Size in bytes that the store is to have at most.
@@ -316,7 +353,20 @@ class Store:
         """
         keys = {one.key if isinstance(one, Stage) else one for one in keep}
         with explained(self.folder):
-            return upkeep.tidy(self._shelf, self._claims, budget_bytes, keys)
+            return upkeep.gc(self._shelf, self._claims, budget_bytes, keys)
+
+    def tidy(self) -> tuple[str, ...]:
+        """Remove what ended processes left behind, quickly: for the end of a sweep.
+
+        Stale claims; what lies aside for processes that have ended; scratch of stages that are there. Whether a
+        process of another host has ended cannot be known. What lies aside for one goes if its stage has no fresh
+        claim and is there as a whole already, or if nothing was written to it for 30 seconds.
+
+        Returns:
+            What went, as paths below the store. Nothing, if another process does the same now.
+        """
+        with explained(self.folder):
+            return upkeep.tidy(self._shelf, self._claims)
 
     def size(self) -> int:
         """Bytes of the stages and of all that lies around for them; decoded data and sweeps do not count."""
@@ -331,34 +381,3 @@ def _plain_files(folder: Path) -> list[str]:
             raise StoreError(f"a stage holds plain files named by letters, digits and '._-', but got {path.name!r}")
         names.append(path.name)
     return names
-
-
-def _check_format(folder: Path) -> None:
-    mark = folder / "store.json"
-    try:
-        text = mark.read_bytes()
-    except NotADirectoryError:
-        raise StoreError(f"{folder} is a file. Pass a folder as --storage.") from None
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        strangers = sorted(
-            path.name for path in folder.iterdir() if path.name not in _NEIGHBOURS and not path.name.startswith(".")
-        )
-        if strangers and not mark.exists():
-            raise StoreError(
-                f"{folder} is not a store: it has no store.json, but holds {strangers[0]!r}. "
-                f"Pass a new or empty folder as --storage."
-            ) from None
-        files.replace(mark, json.dumps({"format": FORMAT}) + "\n", folder / "aside")
-        return
-    try:
-        found = json.loads(text)["format"]
-    except (ValueError, TypeError, KeyError):
-        raise StoreError(
-            f'{mark} is broken. Pass another folder as --storage, or write {{"format": {FORMAT}}}.'
-        ) from None
-    if found != FORMAT:
-        raise StoreError(
-            f"the store {folder} has format {found!r}, but this version of dmt-ray reads format {FORMAT}. "
-            f"Use the version that wrote it, or pass another folder as --storage."
-        )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.store import files
-from dmt_ray.store.claims import Claims
+from dmt_ray.store.claims import STALE, Claims
 from dmt_ray.store.record import RECORD
 from dmt_ray.store.shelf import DamagedStage, Place, Shelf
 
@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 
 # What may be taken away, in this order. Everything else is small and is what tables and figures are made of.
 EVICTABLE = (("labels.npy", "confidence.npy"), ("model.safetensors",), ("examples.npz",))
+LARGE = EVICTABLE[0] + EVICTABLE[1]  # what only computing needs; figures are made of the rest
 FOLDERS = ("stages", "scratch", "aside", "damaged")  # what counts in the size of a store
-_FORGOTTEN = 24 * 3600.0  # seconds after which what lies aside for a process of another host counts as left behind
+_FORGOTTEN = 24 * 3600.0  # seconds after which what lies aside for a living process of this host counts as left behind
+_GC = "gc"  # who tidies claims this, so that one process does
 _HALF_WAY = 3600.0  # seconds: an evicted file that is there and younger is just being put back
 
 
@@ -92,18 +94,29 @@ def size(folder: Path) -> int:
     return sum(files.size_of(folder / name) for name in FOLDERS)
 
 
-def tidy(shelf: Shelf, claims: Claims, budget_bytes: int, keep: Collection[str]) -> Freed:
+def tidy(shelf: Shelf, claims: Claims) -> tuple[str, ...]:
+    """Remove what ended processes left behind, and name it (see `Store.tidy`)."""
+    claim = claims.take(_GC, _GC)
+    if claim is None:
+        return ()
+    with claim:
+        return tuple(str(path.relative_to(shelf.folder)) for path in _left_behind(shelf, claims))
+
+
+def gc(shelf: Shelf, claims: Claims, budget_bytes: int, keep: Collection[str]) -> Freed:
     """Remove what was left behind, then evict files until the store fits its budget (see `Store.gc`)."""
     if budget_bytes < 0:
         raise ValueError(f"budget_bytes must be at least 0, but got {budget_bytes}")
-    claim = claims.take("gc", "gc")
+    claim = claims.take(_GC, _GC)
     if claim is None:
         raise StoreError(f"another process is tidying the store {shelf.folder}. Wait until it has finished.")
     with claim:
         before = size(shelf.folder)
-        removed = [str(path.relative_to(shelf.folder)) for path in _left_behind(shelf, claims)]
+        gone = [*_left_behind(shelf, claims), *_half_evicted(shelf, claims)]
+        removed = tuple(str(path.relative_to(shelf.folder)) for path in gone)
         left, evicted = size(shelf.folder), list[str]()
-        for candidate in _candidates(shelf, keep):
+        promised = {place.key for place in shelf.promised()}  # not uploaded yet: nobody else has them
+        for candidate in _candidates(shelf, {*keep, *promised}):
             if left <= budget_bytes:
                 break
             if candidate.place.key in _in_use(claims):  # asked each time: stages start while this goes on
@@ -112,7 +125,7 @@ def tidy(shelf: Shelf, claims: Claims, budget_bytes: int, keep: Collection[str])
                 evicted += [f"{candidate.place.name}/{name}" for name in names]
                 left -= candidate.bytes
         left = size(shelf.folder)
-    return Freed(tuple(evicted), tuple(removed), max(0, before - left), left)
+    return Freed(tuple(evicted), removed, max(0, before - left), left)
 
 
 def _in_use(claims: Claims) -> set[str]:
@@ -126,21 +139,37 @@ def _left_behind(shelf: Shelf, claims: Claims) -> Iterator[Path]:
     for path in claims.stale():
         yield _removed(path)
     for path in _children(shelf.folder / "aside"):
-        owner, parts = files.owner(path.name), path.name.split(".")
-        ended = owner is not None and files.is_dead(*owner)
-        forgotten = parts[0].rpartition("-")[2] not in in_use and _age(path) > _FORGOTTEN
-        if ended or forgotten:
+        if _is_left_behind(shelf, claims, path):
             yield _removed(path)
     for path in _children(shelf.folder / "scratch"):
         operation, _, key = path.name.rpartition("-")
         place = shelf.find(key)
         if place is not None and place.operation == operation and key not in in_use:
             yield _removed(path)
+
+
+def _is_left_behind(shelf: Shelf, claims: Claims, aside: Path) -> bool:
+    owner = files.owner(aside.name)
+    if owner is not None and files.is_dead(*owner):
+        return True
+    key = aside.name.split(".")[0].rpartition("-")[2]
+    if claims.holder(key) is not None or claims.holder(f"fetch-{key}") is not None:
+        return False
+    if owner is None or owner[0] == files.HOST:
+        return _age(aside) > _FORGOTTEN
+    # Processes of other hosts cannot be asked. One that has no claim, and writes nothing or what is there, is no loss.
+    place = shelf.find(key)
+    return (place is not None and shelf.is_here(place, whole=True)) or _age(aside) > STALE
+
+
+def _half_evicted(shelf: Shelf, claims: Claims) -> Iterator[Path]:
+    """Remove, and name, files whose eviction ended half-way."""
+    in_use = _in_use(claims)
     for place in shelf.places():
         record = shelf.peek(place)
         for name in record.evicted if record is not None and place.key not in in_use else ():
             path = place.path / name
-            if path.exists() and _age(path) > _HALF_WAY:  # an eviction ended half-way
+            if path.exists() and _age(path) > _HALF_WAY:
                 yield _removed(path)
 
 

@@ -1,0 +1,326 @@
+"""A crew: workers that perform stages together in Ray Train runs, half of them model A's and half of them model B's.
+
+The driver decides and the workers obey. The driver claims what is missing, cuts it into waves of stages that do not
+depend on each other, and starts one Ray Train run for all of them. A wave of several stages is dealt out to the two
+halves of the workers, each half one process group; a wave of a single stage is performed by all workers together. The
+workers meet in the store: a wave begins when all stages of the one before are there.
+"""
+
+import platform
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from dmt_ray.engine.team import Team
+from dmt_ray.errors import ConfigError, DataError, Interrupted, ModelError, StoreError, TrainingFailed, UserError
+from dmt_ray.plan import Stage, waves
+from dmt_ray.runner import Machine, Progress, Runner, Told
+
+if TYPE_CHECKING:
+    from ray.train import TrainingFailedError
+
+LOST_RUNS = 2  # in a row, without a stage that was finished; then the work is given up
+POLL_SECONDS = 0.25
+# Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
+COLLECTIVE_SECONDS = 1800
+STARTS = 3  # attempts at that
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many workers, and what each of them has.
+
+    Attributes:
+        workers: 1, or an even number. One worker needs no Ray Train: see `runner.Runner`.
+        cpus: CPUs of a worker, and its threads.
+        gpus: GPUs of a worker; a part lets several workers share one.
+    """
+
+    workers: int
+    cpus: int = 1
+    gpus: float = 0.0
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What Ray sets aside for a worker."""
+        return {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
+
+    def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
+        """How many such workers fit on these nodes, given each node's resources."""
+        return sum(
+            min(int(node.get(name, 0.0) / amount + 1e-6) for name, amount in self.resources.items()) for node in nodes
+        )
+
+    def in_words(self) -> str:
+        """What a worker has, for people."""
+        return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
+
+
+@dataclass(frozen=True)
+class _Orders:
+    """What a run's workers are told."""
+
+    machine: Machine
+    crew: Crew
+    waves: tuple[tuple[Stage, ...], ...]
+    tickets: Mapping[str, Mapping[str, Any]]  # stage key -> claim's ticket
+    begun: Told | None
+
+
+class StageFailed(Exception):
+    """A stage raised on a worker; what it was comes along, as the driver would not see it.
+
+    Attributes:
+        kind: Name of the error's class.
+        text: What it said.
+        stage: Name of the stage.
+        node: Host name.
+    """
+
+    def __init__(self, kind: str, text: str, stage: str, node: str) -> None:
+        super().__init__(kind, text, stage, node)
+        self.kind, self.text, self.stage, self.node = kind, text, stage, node
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
+
+
+_ERRORS: dict[str, type[UserError]] = {
+    one.__name__: one for one in (ConfigError, DataError, Interrupted, ModelError, StoreError, TrainingFailed)
+}
+
+
+class CrewRunner:
+    """Performs stages by a crew; to be used where `Runner` is used for one process. Ray has to be connected.
+
+    Args:
+        machine: Where data and store are, as the workers see them.
+        crew: The workers.
+        on_progress: Called with a stage, its steps done and its steps in all.
+    """
+
+    def __init__(self, machine: Machine, crew: Crew, on_progress: Progress | None = None) -> None:
+        self.machine = replace(machine, threads=crew.cpus)
+        self.crew = crew
+        self.store = machine.open_store()
+        self._on_progress = on_progress
+
+    def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
+        """Compute what is missing of the targets and of all they need.
+
+        Args:
+            targets: Stages that are wanted.
+            begun: Called, on the worker, before a stage is computed; it travels there.
+            done: Called when a stage is there that was computed for this.
+
+        Returns:
+            The stages that were computed for this call.
+
+        Raises:
+            UserError: If a stage cannot be computed, or workers are lost again and again. What was finished before
+                stays in the store.
+        """
+        wanted = list(targets)
+        executed: list[Stage] = []
+        lost = 0
+        while missing := self.store.missing(wanted):
+            with self._claimed(missing) as tickets:
+                mine = _doable([stage for stage in missing if stage.key in tickets], missing)
+                if not mine:
+                    time.sleep(POLL_SECONDS)  # another process computes what is needed first
+                    continue
+                before = len(executed)
+                error = self._run(mine, tickets, begun, lambda stage: _note(stage, executed, done))
+            if error is not None:
+                lost = 0 if len(executed) > before else lost + 1
+                _raise_if_final(error, lost)
+        return executed
+
+    @contextmanager
+    def _claimed(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
+        """Claims on those of the stages that nobody else computes: their tickets."""
+        with ExitStack() as stack:
+            claims = {stage.key: stack.enter_context(self.store.claim(stage, wait=False)) for stage in stages}
+            yield {key: claim.ticket for key, claim in claims.items() if claim.held}
+
+    def _run(
+        self, stages: list[Stage], tickets: Mapping[str, Mapping[str, Any]], begun: Told | None, done: Told
+    ) -> "TrainingFailedError | None":
+        """One Ray Train run, followed until it ends."""
+        orders = _Orders(self.machine, self.crew, tuple(map(tuple, waves(stages))), tickets, begun)
+        errors: list[TrainingFailedError] = []
+        # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
+        train = threading.Thread(target=_train, args=(orders, errors), daemon=True)
+        train.start()
+        left = list(stages)
+        while train.is_alive():
+            train.join(POLL_SECONDS)
+            left = self._follow(left, done)
+        self._follow(left, done)
+        return errors[0] if errors else None
+
+    def _follow(self, left: list[Stage], done: Told) -> list[Stage]:
+        there = [stage for stage in left if self.store.has(stage, files=True)]
+        for stage in there:
+            done(stage)
+        if self._on_progress is not None:
+            mine = {stage.key: stage for stage in left}
+            for claim in self.store.running():
+                if claim.key in mine and claim.steps:
+                    self._on_progress(mine[claim.key], claim.step, claim.steps)
+        return [stage for stage in left if stage not in there]
+
+
+def _note(stage: Stage, executed: list[Stage], done: Told | None) -> None:
+    executed.append(stage)
+    if done is not None:
+        done(stage)
+
+
+def _doable(mine: list[Stage], missing: list[Stage]) -> list[Stage]:
+    """Those of my stages that need nothing that somebody else is still computing."""
+    others = set(missing) - set(mine)
+    doable: list[Stage] = []
+    for stage in mine:
+        if others.isdisjoint(stage.inputs.values()):
+            doable.append(stage)
+        else:
+            others.add(stage)
+    return doable
+
+
+def _raise_if_final(error: "TrainingFailedError", lost: int) -> None:
+    """Say what is wrong, unless another run may mend it."""
+    failures = [_told(one) for one in getattr(error, "worker_failures", {}).values()]
+    stages = [one for one in failures if isinstance(one, StageFailed)]
+    for one in stages:
+        if one.kind in _ERRORS:
+            raise _at(_ERRORS[one.kind](one.text), one)
+    # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
+    if lost > LOST_RUNS:
+        if stages:
+            raise _at(TrainingFailed(str(stages[0])), stages[0])
+        raise TrainingFailed(f"a crew lost workers {lost} times in a row: {' '.join(str(error).split())[:500]}")
+
+
+def _at(error: UserError, where: StageFailed) -> UserError:
+    error.add_note(f"in {where.stage} on {where.node}")
+    return error
+
+
+def _told(error: BaseException) -> BaseException:
+    return getattr(error, "_base_exc", error)
+
+
+def _train(orders: _Orders, errors: list[Any]) -> None:
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+
+    class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray tells no types
+        """Without the actor that is to free placement groups: where there is no dashboard it frees none, stays for
+        ever, and costs 12 s at the end of each run. `search.orphans` does it."""
+
+        def _create_default_callbacks(self) -> list[Any]:
+            made = super()._create_default_callbacks()
+            return [one for one in made if not isinstance(one, PlacementGroupCleanerCallback)]
+
+    # Nothing is kept there, but Ray Train wants a folder.
+    name = f"train-{uuid.uuid4().hex[:12]}"
+    folder = orders.machine.store / "scratch"
+    trainer = Trainer(
+        _perform_waves,
+        train_loop_config={"orders": orders},
+        # The two halves have groups of their own, with NCCL where each worker has a whole GPU.
+        torch_config=TorchConfig(backend="gloo", timeout_s=COLLECTIVE_SECONDS),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=orders.crew.workers,
+            use_gpu=bool(orders.crew.gpus),
+            resources_per_worker=orders.crew.resources,
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(folder),
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=STARTS),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        errors.append(error)
+    except ray.exceptions.RayError as error:  # the run's controller was lost
+        errors.append(error)
+    finally:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+# ---- on the workers ---------------------------------------------------------------------------------------------
+
+
+def _perform_waves(config: Mapping[str, Any]) -> None:
+    import ray.train
+    from ray.train.torch import get_device
+
+    orders: _Orders = config["orders"]
+    rank = ray.train.get_context().get_world_rank()
+    device = str(get_device()) if orders.crew.gpus else "cpu"
+    limit_memory(orders.crew.gpus, device)
+    runner = Runner(replace(orders.machine, device=device))
+    half, own, whole = _teams(rank, orders.crew)
+    for wave in orders.waves:
+        if len(wave) == 1:
+            _perform(runner, orders, wave[0], whole)
+        else:
+            for stage in wave[half::2]:
+                _perform(runner, orders, stage, own)
+        while not all(runner.store.has(stage, files=True) for stage in wave):
+            time.sleep(POLL_SECONDS)
+
+
+def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team) -> None:
+    # After a worker was lost Ray Train may start the same orders again.
+    if not team.any(not runner.store.has(stage, files=True)):
+        return
+    if orders.begun is not None and team.chief:
+        orders.begun(stage)
+    try:
+        runner.compute(stage, runner.store.borrowed(orders.tickets[stage.key]).beat, team)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise StageFailed(type(error).__name__, text, stage.name, platform.node()) from error
+
+
+def limit_memory(gpus: float, device: str = "cuda") -> None:
+    """Keep this process to its part of a GPU: Ray hands out parts, but does not see to it that they suffice."""
+    if 0 < gpus < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(gpus, device)
+
+
+def _teams(rank: int, crew: Crew) -> tuple[int, Team, Team]:
+    """Which half a worker belongs to, that half, and all workers."""
+    import torch.distributed as dist
+
+    timeout = timedelta(seconds=COLLECTIVE_SECONDS)
+    # NCCL wants a GPU for each worker.
+    backend = "nccl" if crew.gpus >= 1 else "gloo"
+
+    def groups(ranks: list[int]) -> tuple[Any, Any]:
+        control = dist.new_group(ranks, timeout=timeout, backend="gloo")
+        return control, (control if backend == "gloo" else dist.new_group(ranks, timeout=timeout, backend=backend))
+
+    middle = crew.workers // 2
+    # Every worker makes all groups, in the same order.
+    halves = [groups(list(range(middle))), groups(list(range(middle, crew.workers)))]
+    control, group = groups(list(range(crew.workers)))
+    half = int(rank >= middle)
+    own = Team(rank - half * middle, middle, halves[half][1], halves[half][0])
+    return half, own, Team(rank, crew.workers, group, control)

@@ -1,0 +1,57 @@
+"""The mark of a store's folder: store.json, which tells the format of what lies beside it."""
+
+import json
+from pathlib import Path
+
+from dmt_ray.errors import StoreError
+from dmt_ray.store import files, upkeep
+
+FORMAT = 1
+# What else may lie in the folder of a store, written by other parts of the project before the store is opened.
+_NEIGHBOURS = {
+    *upkeep.FOLDERS,
+    "claims",
+    "outbox",
+    "refused",
+    "data",
+    "sweeps",
+    "mlflow.db",
+    "mlruns-artifacts",
+    "lost+found",
+}
+
+
+def check(folder: Path) -> None:
+    """Check that a folder is a store that this version reads; a folder that is new or empty becomes one.
+
+    Raises:
+        StoreError: If it is a file, holds something else, or has another format.
+    """
+    mark = folder / "store.json"
+    try:
+        text = mark.read_bytes()
+    except NotADirectoryError:
+        raise StoreError(f"{folder} is a file. Pass a folder as --storage.") from None
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        strangers = sorted(
+            path.name for path in folder.iterdir() if path.name not in _NEIGHBOURS and not path.name.startswith(".")
+        )
+        if strangers and not mark.exists():
+            raise StoreError(
+                f"{folder} is not a store: it has no store.json, but holds {strangers[0]!r}. "
+                f"Pass a new or empty folder as --storage."
+            ) from None
+        files.replace(mark, json.dumps({"format": FORMAT}) + "\n", folder / "aside")
+        return
+    try:
+        found = json.loads(text)["format"]
+    except (ValueError, TypeError, KeyError):
+        raise StoreError(
+            f'{mark} is broken. Pass another folder as --storage, or write {{"format": {FORMAT}}}.'
+        ) from None
+    if found != FORMAT:
+        raise StoreError(
+            f"the store {folder} has format {found!r}, but this version of dmt-ray reads format {FORMAT}. "
+            f"Use the version that wrote it, or pass another folder as --storage."
+        )

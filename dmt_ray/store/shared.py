@@ -1,0 +1,248 @@
+"""The object store that machines share, given by a URL: what is asked of it, and what is taken from it.
+
+Below the URL lies, for every stage, its record, and beside it the files in a folder named by the digest of them all::
+
+    stages/pretrain/<key>/record.json
+    stages/pretrain/<key>/<digest>/model.safetensors
+
+The record is written last: without it a stage does not exist, so that an upload which was killed half-way counts for
+nothing. Object stores cannot refuse a second writer. But two machines whose results of the same work differ (as on
+GPUs) write into different folders, and the record that is written last names files that are all its own. Nothing is
+ever removed.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import pyarrow  # type: ignore[import-untyped]
+from pyarrow import fs
+
+from dmt_ray.errors import StoreError
+from dmt_ray.store import files
+from dmt_ray.store.files import aside_name
+from dmt_ray.store.record import RECORD, Record
+from dmt_ray.store.shelf import Place
+
+FRESH = 10.0  # seconds for which a list of an operation's stages is good
+PAUSES = (2.0, 8.0)  # seconds before asking again; the libraries for S3 and GCS have by then tried several times
+_SHARE = 20  # a list that took a second is good for at least that many: listing never takes more than 5 % of the time
+_AT_ONCE = 4  # files of a stage that are on their way at the same time
+_CHUNK = 8 * 2**20  # bytes
+_LONGEST_RECORD = 2**20  # bytes
+_TRIES = 2  # downloads of a file that does not come out as its record says
+_FLAT = {"s3", "gcs", "abfs"}  # have no folders that must be made, and show an object only when it is whole
+_OPTIONS = {
+    "s3": ("allow_delayed_open", "true"),  # a small file goes in one request instead of three
+    "gs": ("retry_limit_seconds", "10"),  # instead of a quarter of an hour
+}
+
+Answer = TypeVar("Answer")
+
+
+class Shared:
+    """Stages in an object store, found by operation and key.
+
+    What is there stays there, so it is asked for once in a process. What is not there may come at any time: it is
+    looked up in a list of all stages of its operation, one request for 1000 objects, which is good for ten seconds.
+
+    Args:
+        url: Whatever `pyarrow.fs.FileSystem.from_uri` understands: s3://bucket/prefix, gs://bucket/prefix,
+            file:///folder. Of another server than Amazon's, ``?endpoint_override=host:port&scheme=http``. Credentials
+            come from the environment.
+
+    Raises:
+        StoreError: If it is no URL, or holds a password. Nothing is asked of the server yet.
+    """
+
+    def __init__(self, url: str) -> None:
+        # A secret key may hold slashes, so that a parser would take a part of it for the path.
+        if re.match(r"[^?]*://[^?]*:[^?]*@", url):
+            raise StoreError(
+                "the URL of a shared store must not hold a password. Pass credentials by the environment, "
+                "for example AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        self.name = url.split("?")[0].rstrip("/")  # without options: this one is shown
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", self.name):
+            raise StoreError(
+                f"a shared store is given by a URL, for example s3://bucket/prefix or file:///folder, "
+                f"but got {self.name!r}"
+            )
+        self._url = url
+        self._there: set[str] = set()
+        self._good_until: dict[str, float] = {}  # monotonic seconds, of the list of each operation
+
+    # ---- asking -------------------------------------------------------------------------------------------------
+
+    def has(self, place: Place, *, afresh: bool = False) -> bool:
+        """Whether a stage is there.
+
+        Args:
+            place: The stage.
+            afresh: Whether a list of the last seconds is not good enough; then the server is asked for this stage.
+
+        Raises:
+            StoreError: If the server does not answer.
+        """
+        if place.name in self._there:
+            return True
+        if afresh:
+            (info,) = self._ask(lambda: self._files.get_file_info([self._path(place, RECORD)]))
+            if info.is_file:
+                self._there.add(place.name)
+        elif time.monotonic() >= self._good_until.get(place.operation, 0.0):
+            self._list(place.operation)
+        return place.name in self._there
+
+    def _list(self, operation: str) -> None:
+        begun = time.monotonic()
+
+        def ask() -> list[Any]:
+            folder = fs.FileSelector(f"{self._root}/stages/{operation}", recursive=True, allow_not_found=True)
+            infos: list[Any] = self._files.get_file_info(folder)
+            return infos
+
+        found = self._ask(ask)
+        for info in found:
+            key, name = info.path.split("/")[-2:]
+            if name == RECORD and info.is_file:
+                self._there.add(f"{operation}-{key}")
+        if not found and self._files.type_name == "s3":  # which lists a bucket that does not exist as an empty one
+            bucket = self._root.split("/")[0]
+            if self._ask(lambda: self._files.get_file_info([bucket]))[0].type == fs.FileType.NotFound:
+                raise self._unusable(f"there is no bucket {bucket!r}")
+        ended = time.monotonic()
+        self._good_until[operation] = ended + max(FRESH, _SHARE * (ended - begun))
+
+    # ---- taking -------------------------------------------------------------------------------------------------
+
+    def record(self, place: Place) -> Record | None:
+        """The record of a stage, checked to be its own; None if it is not there.
+
+        Raises:
+            ValueError: If it is no record, or another's; the message is half a sentence.
+            StoreError: If the server does not answer.
+        """
+
+        def read() -> bytes:
+            with self._files.open_input_stream(self._path(place, RECORD), compression=None) as source:
+                text: bytes = source.read(_LONGEST_RECORD + 1)
+                return text
+
+        try:
+            text = self._ask(read)
+        except FileNotFoundError:
+            self._there.discard(place.name)
+            return None
+        if len(text) > _LONGEST_RECORD:
+            raise ValueError(f"{RECORD} has more than {_LONGEST_RECORD} bytes")
+        record = Record.from_json(text)
+        record.check_identity(place.operation, place.key)
+        if record.evicted or RECORD in record.files:
+            raise ValueError(f"{RECORD} is not that of a whole stage")
+        return record
+
+    def get(self, place: Place, record: Record, names: list[str], folder: Path) -> None:
+        """Download files of a stage, and check them against its record: the size first, then the bytes.
+
+        Raises:
+            ValueError: If a file is missing or not what the record says; the message is half a sentence.
+            StoreError: If the server does not answer.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(lambda name: self._get(place, record, name, folder / name), names):
+                pass
+
+    def _get(self, place: Place, record: Record, name: str, target: Path) -> None:
+        for _ in range(_TRIES):
+            try:
+                source = self._ask(partial(self._files.open_input_file, self._path(place, record.digest, name)))
+            except FileNotFoundError:
+                raise ValueError(f"{name} is missing") from None
+            with source, target.open("wb") as file:
+                if source.size() != record.sizes[name]:
+                    raise ValueError(f"{name} has {source.size()} bytes instead of {record.sizes[name]}")
+                while chunk := self._ask(partial(source.read, _CHUNK)):
+                    file.write(chunk)
+            if files.digest(target) == record.files[name]:
+                files.sync(target)
+                return
+        raise ValueError(f"{name} is altered (its digest does not agree)")
+
+    # ---- giving -------------------------------------------------------------------------------------------------
+
+    def put(self, place: Place, record: Record, folder: Path) -> None:
+        """Upload a stage: its files, then its record.
+
+        Raises:
+            StoreError: If the server does not take it. What was uploaded so far counts for nothing.
+        """
+
+        def put(name: str) -> None:
+            with (folder / name).open("rb") as content:
+                self._ask(lambda: self._write(content, self._path(place, record.digest, name)))
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(put, record.files):
+                pass
+        text = BytesIO(record.to_json().encode())
+        self._ask(lambda: self._write(text, self._path(place, RECORD)))
+        self._there.add(place.name)
+
+    def _write(self, content: BinaryIO, path: str) -> None:
+        content.seek(0)
+        flat = self._files.type_name in _FLAT
+        draft = path if flat else aside_name(path)
+        if not flat:
+            self._files.create_dir(path.rpartition("/")[0])
+        with self._files.open_output_stream(draft, compression=None) as target:
+            shutil.copyfileobj(content, target, _CHUNK)
+        if not flat:
+            self._files.move(draft, path)
+
+    # ---- the server ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _connection(self) -> tuple[Any, str]:
+        scheme, url = self._url.split(":")[0], self._url
+        name, value = _OPTIONS.get(scheme, ("", ""))
+        if name and f"{name}=" not in url:
+            url += f"{'&' if '?' in url else '?'}{name}={value}"
+        files, root = fs.FileSystem.from_uri(url)
+        return files, root.rstrip("/")
+
+    @property
+    def _files(self) -> Any:
+        return self._connection[0]
+
+    @property
+    def _root(self) -> str:
+        return self._connection[1]
+
+    def _path(self, place: Place, *below: str) -> str:
+        return "/".join((self._root, "stages", place.operation, place.key, *below))
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        for pause in (*PAUSES, None):
+            try:
+                return question()
+            except FileNotFoundError:  # an answer
+                raise
+            except (OSError, pyarrow.ArrowException) as error:
+                if pause is None or isinstance(error, ValueError | PermissionError):
+                    raise self._unusable(str(error)) from error
+                time.sleep(pause)
+        raise AssertionError  # the last pause is None
+
+    def _unusable(self, reason: str) -> StoreError:
+        told = " ".join(reason.replace(self._url, self.name).split()).rstrip(".")
+        return StoreError(
+            f"cannot use the shared store {self.name}: {told}. "
+            f"Check the URL, the network and the credentials in the environment."
+        )
