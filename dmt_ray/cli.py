@@ -3,13 +3,24 @@
 import argparse
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.commandline import add_experiment, add_machine, add_storage, add_tracking, guarded, help_with
+from dmt_ray.commandline import (
+    add_address,
+    add_experiment,
+    add_machine,
+    add_shared_store,
+    add_storage,
+    add_tracking,
+    add_workers,
+    check_workers,
+    command_line,
+    guarded,
+    help_with,
+)
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 
@@ -18,6 +29,8 @@ from dmt_ray.errors import ConfigError
 if TYPE_CHECKING:
     from dmt_ray.config import Config
     from dmt_ray.methods import Method
+    from dmt_ray.plan import Stage
+    from dmt_ray.runner import Runner
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -43,7 +56,11 @@ def parser() -> argparse.ArgumentParser:
         commands, "run", run_method, "Run a method; what is in the store is not computed again.", _METHOD_EXAMPLE
     )
     _method_options(run)
-    run.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores)")
+    run.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="CPU threads of a single worker (default: all cores)"
+    )
+    add_workers(run)
+    add_address(run)
     run.add_argument("--dry-run", action="store_true", help="the same as `dmt plan`")
     add_tracking(run)
 
@@ -120,6 +137,7 @@ def _method_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--seed", type=int, default=0, help="seed, from 0 on (default: 0)")
     add_experiment(options)
     add_machine(options)
+    add_shared_store(options)
 
 
 # ---- run, plan -------------------------------------------------------------------------------------------------
@@ -127,9 +145,14 @@ def _method_options(options: argparse.ArgumentParser) -> None:
 
 def run_method(options: argparse.Namespace) -> int | None:
     """Perform a plan in this process and say what came out."""
+    check_workers(options)
     if options.dry_run:
         return plan_method(options)
     config, method = _experiment(options)
+    if options.workers > 1:
+        from dmt_ray.search import cluster
+
+        cluster.prepare()
     from dmt_ray import tracking
     from dmt_ray.progress import StageProgress
     from dmt_ray.records import collapsed, miou
@@ -137,7 +160,14 @@ def run_method(options: argparse.Namespace) -> int | None:
     from dmt_ray.search.effort import Effort
 
     with StageProgress() as progress:
-        machine = Machine(options.storage, options.data, options.device, options.threads)
+        machine = Machine(
+            options.storage.absolute(),
+            None if options.data is None else options.data.absolute(),
+            options.device,
+            options.threads,
+            options.shared_store,
+            options.compile,
+        )
         runner = Runner(machine, progress.update)
         config = runner.bind(config, [options.seed])
         plan = method(config, options.seed)
@@ -145,7 +175,7 @@ def run_method(options: argparse.Namespace) -> int | None:
         wanted = [stage for rung in plan.rungs for stage in rung.values()]
         effort = Effort(runner)
         progress.expect({stage: effort(stage) for stage in runner.store.missing(wanted)})
-        executed = runner.perform(wanted)
+        executed = _by_crew(options, runner, wanted) if options.workers > 1 else runner.perform(wanted)
     print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
     print(f"{'rung':>4}  {'model':5}  {'selection mIoU':>14}  {'reported mIoU':>13}")
     for number, rung in enumerate(plan.rungs):
@@ -155,7 +185,7 @@ def run_method(options: argparse.Namespace) -> int | None:
     for number in range(len(plan.rungs)):
         for sentence in collapsed(runner.store, plan, number).values():
             print(f"warning: {sentence}")
-    about = tracking.About.of(runner.dataset(config.data), config, [options.seed], shlex.join(["dmt", *sys.argv[1:]]))
+    about = tracking.About.of(runner.dataset(config.data), config, [options.seed], command_line("dmt", *sys.argv[1:]))
     results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, about)
     tracking.keep(options.storage, results)
     tracker.publish_soon(results)
@@ -165,13 +195,26 @@ def run_method(options: argparse.Namespace) -> int | None:
     return None
 
 
+def _by_crew(options: argparse.Namespace, runner: "Runner", wanted: "list[Stage]") -> "list[Stage]":
+    from dmt_ray.crew import CrewRunner, hire
+    from dmt_ray.search import cluster
+
+    cluster.connect(options.address, cpus=len(os.sched_getaffinity(0)))
+    try:
+        crew, _ = hire(cluster.nodes(), options.workers, cpus=options.cpus_per_worker, gpus=options.gpus_per_worker)
+        return CrewRunner(runner.machine, crew, runner.on_progress).perform(wanted)
+    finally:
+        cluster.disconnect()
+        runner.store.tidy()
+
+
 def plan_method(options: argparse.Namespace) -> int:
     """Print a plan and what it would cost."""
     config, method = _experiment(options)
     from dmt_ray.estimate import estimate
     from dmt_ray.runner import Machine, Runner
 
-    runner = Runner(Machine(options.storage, options.data, options.device))
+    runner = Runner(Machine(options.storage, options.data, options.device, shared=options.shared_store))
     plan = method(runner.bind(config, [options.seed]), options.seed)
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     print(plan.explain(mark={stage: "to do" for stage in missing}))

@@ -2,12 +2,14 @@
 
 import argparse
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.errors import ConfigError, UserError
+from dmt_ray.errors import ConfigError, Interrupted, UserError
 
 STORAGE = Path("runs")
 
@@ -16,10 +18,13 @@ def guarded(main: Callable[[], int | None]) -> int:
     """Run a command; errors that a person can act on are printed in one line.
 
     Returns:
-        The exit status: the command's own, 2 after a UserError, 130 after Ctrl-C.
+        The exit status: the command's own, 2 after a UserError, 130 after Ctrl-C, 143 after SIGTERM in a stage.
     """
     try:
         return main() or 0
+    except Interrupted as error:
+        print(f"\nStopped: {error} when the same command is started again.", file=sys.stderr)
+        return 143
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -31,6 +36,17 @@ def guarded(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def command_line(*words: str) -> str:
+    """A command as it can be typed again, for records and pages: without the password of a URI."""
+    return shlex.join(without_password(word) for word in words)
+
+
+def without_password(uri: str) -> str:
+    """A URI as it may be shown."""
+    masked = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", masked)
 
 
 def help_with(what: str, example: str) -> dict[str, Any]:
@@ -78,6 +94,16 @@ def add_shared_store(options: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="object store in which machines share their stages, as s3://bucket/prefix; the storage folder is then "
         "each machine's own (default: all machines see the storage folder)",
+    )
+
+
+def add_address(options: argparse.ArgumentParser) -> None:
+    """The Ray cluster."""
+    options.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="auto: the Ray cluster that runs on this machine; host:port: that one; storage and data must then be "
+        "folders that all its machines see under the same path (default: a local Ray)",
     )
 
 

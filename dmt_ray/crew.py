@@ -11,14 +11,14 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.engine.team import Team
-from dmt_ray.errors import ConfigError, DataError, Interrupted, ModelError, StoreError, TrainingFailed, UserError
+from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
 from dmt_ray.plan import Stage, waves
 from dmt_ray.runner import Machine, Progress, Runner, Told
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; then the work is given up
 POLL_SECONDS = 0.25
+Begun = Callable[[Stage, int], None]
 # Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
 COLLECTIVE_SECONDS = 1800
-STARTS = 3  # attempts at that
+STARTS = 12  # attempts to find room for all workers, of 5 minutes each: a cluster may have to start machines
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,29 @@ class Crew:
         return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
 
 
+def hire(nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None) -> tuple[Crew, int]:
+    """A crew that a cluster has room for, and for how many such crews it has room at once.
+
+    Args:
+        nodes: The resources of each node.
+        workers: 1, or an even number.
+        cpus: CPUs of a worker.
+        gpus: GPUs of a worker; None: 1 where there are GPUs.
+
+    Raises:
+        ConfigError: If there is no room for one, with what would fit.
+    """
+    crew = Crew(workers, cpus, float(any(node.get("GPU", 0.0) for node in nodes)) if gpus is None else gpus)
+    room = crew.room(nodes)
+    if room < workers:
+        fitting = room - room % 2 if room > 1 else room
+        advice = f"--workers {fitting} would fit" if fitting else "give each less"
+        raise ConfigError(
+            f"--workers is {workers}, but there is room for {room} workers of {crew.in_words()}: {advice}"
+        )
+    return crew, room // workers
+
+
 @dataclass(frozen=True)
 class _Orders:
     """What a run's workers are told."""
@@ -70,7 +94,7 @@ class _Orders:
     crew: Crew
     waves: tuple[tuple[Stage, ...], ...]
     tickets: Mapping[str, Mapping[str, Any]]  # stage key -> claim's ticket
-    begun: Told | None
+    begun: Begun | None
 
 
 class StageFailed(Exception):
@@ -81,18 +105,20 @@ class StageFailed(Exception):
         text: What it said.
         stage: Name of the stage.
         node: Host name.
+        half: Of the crew, 0 or 1.
     """
 
-    def __init__(self, kind: str, text: str, stage: str, node: str) -> None:
-        super().__init__(kind, text, stage, node)
-        self.kind, self.text, self.stage, self.node = kind, text, stage, node
+    def __init__(self, kind: str, text: str, stage: str, node: str, half: int) -> None:
+        super().__init__(kind, text, stage, node, half)
+        self.kind, self.text, self.stage, self.node, self.half = kind, text, stage, node, half
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
 
 
+# What another run would not mend. A worker that was told to end is not among it: another one takes its place.
 _ERRORS: dict[str, type[UserError]] = {
-    one.__name__: one for one in (ConfigError, DataError, Interrupted, ModelError, StoreError, TrainingFailed)
+    one.__name__: one for one in (ConfigError, DataError, ModelError, StoreError, TrainingFailed)
 }
 
 
@@ -111,13 +137,21 @@ class CrewRunner:
         self.store = machine.open_store()
         self._on_progress = on_progress
 
-    def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
+    def perform(
+        self,
+        targets: Iterable[Stage],
+        begun: Begun | None = None,
+        done: Told | None = None,
+        lost: Callable[[int, str], None] | None = None,
+    ) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
 
         Args:
             targets: Stages that are wanted.
-            begun: Called, on the worker, before a stage is computed; it travels there.
+            begun: Called, on the worker, before a stage is computed, with the stage and the worker's half; it travels.
             done: Called when a stage is there that was computed for this.
+            lost: Called when a run has ended before its time, though another one may mend it: with the half of the
+                worker that was lost, and what Ray says.
 
         Returns:
             The stages that were computed for this call.
@@ -128,7 +162,7 @@ class CrewRunner:
         """
         wanted = list(targets)
         executed: list[Stage] = []
-        lost = 0
+        in_vain = 0
         while missing := self.store.missing(wanted):
             with self._claimed(missing) as tickets:
                 mine = _doable([stage for stage in missing if stage.key in tickets], missing)
@@ -138,9 +172,17 @@ class CrewRunner:
                 before = len(executed)
                 error = self._run(mine, tickets, begun, lambda stage: _note(stage, executed, done))
             if error is not None:
-                lost = 0 if len(executed) > before else lost + 1
-                _raise_if_final(error, lost)
+                in_vain = 0 if len(executed) > before else in_vain + 1
+                _raise_if_final(error, in_vain)
+                if lost is not None:
+                    lost(*self._whom(error))
         return executed
+
+    def _whom(self, error: "TrainingFailedError") -> tuple[int, str]:
+        """The half of the worker that was lost, not of one that only raised because of that; and what is said of it."""
+        failures = {rank: _told(one) for rank, one in getattr(error, "worker_failures", {}).items()}
+        first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
+        return int(first >= self.crew.workers // 2), str(failures.get(first, error))
 
     @contextmanager
     def _claimed(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
@@ -150,7 +192,7 @@ class CrewRunner:
             yield {key: claim.ticket for key, claim in claims.items() if claim.held}
 
     def _run(
-        self, stages: list[Stage], tickets: Mapping[str, Mapping[str, Any]], begun: Told | None, done: Told
+        self, stages: list[Stage], tickets: Mapping[str, Mapping[str, Any]], begun: Begun | None, done: Told
     ) -> "TrainingFailedError | None":
         """One Ray Train run, followed until it ends."""
         orders = _Orders(self.machine, self.crew, tuple(map(tuple, waves(stages))), tickets, begun)
@@ -195,22 +237,30 @@ def _doable(mine: list[Stage], missing: list[Stage]) -> list[Stage]:
     return doable
 
 
-def _raise_if_final(error: "TrainingFailedError", lost: int) -> None:
+def half_of(error: BaseException) -> int:
+    """The half of the crew that an error comes from; 0 where there is no crew."""
+    return getattr(error, "half", 0)
+
+
+def _raise_if_final(error: "TrainingFailedError", in_vain: int) -> None:
     """Say what is wrong, unless another run may mend it."""
     failures = [_told(one) for one in getattr(error, "worker_failures", {}).values()]
     stages = [one for one in failures if isinstance(one, StageFailed)]
     for one in stages:
         if one.kind in _ERRORS:
             raise _at(_ERRORS[one.kind](one.text), one)
+    if "worker group startup timed out" in str(error):
+        raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts of 5 minutes")
     # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
-    if lost > LOST_RUNS:
+    if in_vain > LOST_RUNS:
         if stages:
             raise _at(TrainingFailed(str(stages[0])), stages[0])
-        raise TrainingFailed(f"a crew lost workers {lost} times in a row: {' '.join(str(error).split())[:500]}")
+        raise TrainingFailed(f"a crew lost workers {in_vain} times in a row: {' '.join(str(error).split())[:500]}")
 
 
 def _at(error: UserError, where: StageFailed) -> UserError:
     error.add_note(f"in {where.stage} on {where.node}")
+    vars(error)["half"] = where.half
     return error
 
 
@@ -276,25 +326,25 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
     half, own, whole = _teams(rank, orders.crew)
     for wave in orders.waves:
         if len(wave) == 1:
-            _perform(runner, orders, wave[0], whole)
+            _perform(runner, orders, wave[0], whole, 0)
         else:
             for stage in wave[half::2]:
-                _perform(runner, orders, stage, own)
+                _perform(runner, orders, stage, own, half)
         while not all(runner.store.has(stage, files=True) for stage in wave):
             time.sleep(POLL_SECONDS)
 
 
-def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team) -> None:
+def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, half: int) -> None:
     # After a worker was lost Ray Train may start the same orders again.
     if not team.any(not runner.store.has(stage, files=True)):
         return
     if orders.begun is not None and team.chief:
-        orders.begun(stage)
+        orders.begun(stage, half)
     try:
         runner.compute(stage, runner.store.borrowed(orders.tickets[stage.key]).beat, team)
     except Exception as error:
         text = " ".join(str(error).split())
-        raise StageFailed(type(error).__name__, text, stage.name, platform.node()) from error
+        raise StageFailed(type(error).__name__, text, stage.name, platform.node(), half) from error
 
 
 def limit_memory(gpus: float, device: str = "cuda") -> None:

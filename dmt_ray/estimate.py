@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from dmt_ray.plan import Stage
@@ -41,34 +41,49 @@ class Estimate:
 
 
 def estimate(stages: Sequence[Stage], store: Store, work_of: Callable[[Stage], int]) -> Estimate:
-    """Estimate stages that are to be computed.
+    """Estimate stages that are to be computed, once; several times: `Estimator`."""
+    return Estimator(store, work_of)(stages)
+
+
+class Estimator:
+    """Estimates stages that are to be computed. The store's records are read once, for the first estimate.
 
     Args:
-        stages: What is missing.
         store: Its records say how long a step of each operation took, and how large a stage was.
         work_of: Steps or images of a stage.
     """
-    work: dict[str, int] = defaultdict(int)
-    number: dict[str, int] = defaultdict(int)
-    for stage in stages:
-        work[stage.operation.name] += work_of(stage)
-        number[stage.operation.name] += 1
-    pace = _pace(store, _family(stages))
-    known = bool(stages) and all(operation in pace for operation in work)
-    return Estimate(
-        stages=len(stages),
-        work=dict(work),
-        seconds=sum(pace[o][0] * amount for o, amount in work.items()) if known else (None if stages else 0.0),
-        bytes=sum(int(pace[o][1] * n) for o, n in number.items()) if known else (None if stages else 0),
-    )
+
+    def __init__(self, store: Store, work_of: Callable[[Stage], int]) -> None:
+        self._store = store
+        self._work_of = work_of
+        self._paces: dict[frozenset[str], dict[str, tuple[float, float]]] = {}
+
+    def __call__(self, stages: Sequence[Stage]) -> Estimate:
+        """The cost of these stages."""
+        work: dict[str, int] = defaultdict(int)
+        number: dict[str, int] = defaultdict(int)
+        for stage in stages:
+            work[stage.operation.name] += self._work_of(stage)
+            number[stage.operation.name] += 1
+        family = _family(stages)
+        if family not in self._paces:
+            self._paces[family] = _pace(self._store, family)
+        pace = self._paces[family]
+        known = bool(stages) and all(operation in pace for operation in work)
+        return Estimate(
+            stages=len(stages),
+            work=dict(work),
+            seconds=sum(pace[o][0] * amount for o, amount in work.items()) if known else (None if stages else 0.0),
+            bytes=sum(int(pace[o][1] * n) for o, n in number.items()) if known else (None if stages else 0),
+        )
 
 
-def _family(stages: Iterable[Stage]) -> set[str]:
+def _family(stages: Iterable[Stage]) -> frozenset[str]:
     """Data sets of the stages: a step on other data says nothing about these."""
-    return {str(stage.config.identity()["data"]["fingerprint"]) for stage in stages}
+    return frozenset(str(stage.config.data.fingerprint) for stage in stages)  # type: ignore[attr-defined]
 
 
-def _pace(store: Store, family: set[str]) -> dict[str, tuple[float, float]]:
+def _pace(store: Store, family: Set[str]) -> dict[str, tuple[float, float]]:
     """Operation -> (median seconds a step, median bytes a stage)."""
     seconds, sizes = defaultdict(list), defaultdict(list)
     for record in store.records():

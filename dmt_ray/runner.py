@@ -22,6 +22,7 @@ from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.training import finetune, pretrain
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
+from dmt_ray.interruption import deferred
 from dmt_ray.key import key_of
 from dmt_ray.plan import Stage
 from dmt_ray.provenance import git, versions
@@ -73,16 +74,12 @@ class Runner:
     Args:
         machine: Where and on what.
         on_progress: Called with a stage, its steps done and its steps in all.
-        stop: Asked now and then: whether to keep what a training goes on from, and raise `Interrupted`.
     """
 
-    def __init__(
-        self, machine: Machine, on_progress: Progress | None = None, stop: Callable[[], bool] | None = None
-    ) -> None:
+    def __init__(self, machine: Machine, on_progress: Progress | None = None) -> None:
         self.machine = machine
         self.store = machine.open_store()
-        self._on_progress = on_progress
-        self._stop = stop or (lambda: False)
+        self.on_progress = on_progress
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -161,47 +158,49 @@ class Runner:
 
         Raises:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
+            Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
         """
-        inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
-        scratch = self.store.scratch(stage)
-        dog = Watchdog(self.machine.stall_seconds, stage.name, scratch / STALLED)
+        # Everything is watched, since reading inputs from a file system can hang as well.
+        dog = Watchdog(self.machine.stall_seconds, stage.name, self.store.scratch(stage) / STALLED)
 
         def progress(step: int, total: int) -> None:
             dog.alive(f"step {step} of {total}")
             if team.chief:
                 beat(step, total)
-                if self._on_progress is not None:
-                    self._on_progress(stage, step, total)
+                if self.on_progress is not None:
+                    self.on_progress(stage, step, total)
 
-        work = self._workspace(stage, progress, team)
+        with dog, deferred() as stop:
+            self._compute(stage, self._workspace(stage, progress, team, stop))
 
-        def perform(out: Path) -> dict[str, Any]:
-            engine = PERFORM[stage.operation.name]
-            with dog:
-                return engine(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
-
-        if not team.chief:
-            perform(scratch)
+    def _compute(self, stage: Stage, work: Workspace) -> None:
+        engine = PERFORM[stage.operation.name]
+        inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+        scratch = self.store.scratch(stage)
+        if not work.team.chief:
+            engine(stage.config, seed=stage.seed, inputs=inputs, out=scratch, scratch=scratch, work=work)
             return
         made: dict[str, Any] = {
             "host": platform.node(),
             "device": _device_name(work.device),
             "threads": torch.get_num_threads(),
-            "workers": team.size,
+            "workers": work.team.size,
             "versions": versions(),
             "git": git(),
         }
         began = time.perf_counter()
         with self.store.write(stage, made) as out:
-            made |= perform(out)
+            made |= engine(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
             made["seconds"] = round(time.perf_counter() - began, 3)
 
-    def _workspace(self, stage: Stage, progress: Callable[[int, int], None], team: Team) -> Workspace:
+    def _workspace(
+        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
+    ) -> Workspace:
         torch.set_num_threads(self.machine.threads)
         device = device_of(self.machine.device)
         data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
         dataset = self.dataset(data)
-        return Workspace(dataset, device, progress, team=team, stop=self._stop, compiled=self.machine.compiled)
+        return Workspace(dataset, device, progress, team=team, stop=stop, compiled=self.machine.compiled)
 
 
 @functools.lru_cache(maxsize=4)

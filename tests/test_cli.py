@@ -70,7 +70,7 @@ def test_data_check_describes_the_data(settings, pictures, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    ["", "run", "plan", "methods", "data check", "store ls", "store verify", "store gc", "publish", "ui"],
+    ["", "run", "plan", "methods", "data check", "why", "store ls", "store verify", "store gc", "publish", "ui"],
 )
 def test_every_help_ends_with_an_example(words, capsys):
     with pytest.raises(SystemExit, match="0"):

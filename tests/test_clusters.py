@@ -11,7 +11,6 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,56 +41,6 @@ def home(folder: Path, token: str | None) -> dict[str, str]:
     return kept | {"HOME": str(folder), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
 
 
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The host:port of a cluster of one node that wants TOKEN."""
-    port = free_port()
-    temporary = tempfile.mkdtemp(prefix="ray-")  # pytest's folders are too long for Ray's sockets
-    ray = Path(sys.executable).with_name("ray")
-    small = ["--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
-    process = subprocess.Popen(
-        [
-            *[str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"],
-            *[f"--temp-dir={temporary}", *small],
-        ],
-        env=home(tmp_path_factory.mktemp("head"), TOKEN),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        _wait(process, f"127.0.0.1:{port}")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)  # ray start --block ends its children
-        try:
-            process.wait(60)
-        finally:
-            _kill_session(process.pid)
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _wait(process: subprocess.Popen[Any], address: str) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            return cluster.probe(address)
-        except UserError:
-            assert process.poll() is None, "ray start has ended"
-            assert time.monotonic() < end, "ray start takes too long"
-            time.sleep(0.3)
-
-
-def _kill_session(leader: int) -> None:
-    """Whatever is left of the processes that `ray start` made: they are in its session."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == leader:
-                os.kill(int(folder.name), signal.SIGKILL)
-        except (OSError, ProcessLookupError):
-            continue
-
-
 JOIN = """
     import os, sys
     from pathlib import Path
@@ -101,8 +50,9 @@ JOIN = """
         resources = cluster.connect(sys.argv[1], cpus=1)
         import ray
         print("CPU", resources["CPU"], "OMP", ray.get(ray.remote(os.getenv).remote("OMP_NUM_THREADS")))
-        cluster.check_nodes(*(Path(folder) for folder in sys.argv[2:]))
-        print("all nodes are fine")
+        if sys.argv[2:]:
+            cluster.check_nodes(*(Path(folder) for folder in sys.argv[2:]))
+            print("all nodes are fine")
     except UserError as error:
         print("error:", error)
 """
@@ -121,6 +71,49 @@ def join(address: str, environment: dict[str, str], *folders: Path) -> tuple[str
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host:port of a cluster of one node that wants TOKEN."""
+    port = free_port()
+    temporary = tempfile.mkdtemp(prefix="ray-")  # pytest's folders are too long for Ray's sockets
+    ray = Path(sys.executable).with_name("ray")
+    small = ["--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
+    environment = home(tmp_path_factory.mktemp("head"), TOKEN)
+    process = subprocess.Popen(
+        [
+            *[str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"],
+            *[f"--temp-dir={temporary}", *small],
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + 60
+        while "CPU" not in (said := join(f"127.0.0.1:{port}", environment)[0]):
+            assert process.poll() is None, "ray start has ended"
+            assert time.monotonic() < end, said
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)  # ray start --block ends its children
+        try:
+            process.wait(60)
+        finally:
+            _kill_session(process.pid)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _kill_session(leader: int) -> None:
+    """Whatever is left of the processes that `ray start` made: they are in its session."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == leader:
+                os.kill(int(folder.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            continue
 
 
 def test_a_port_that_is_not_rays_is_told_from_one_that_is() -> None:

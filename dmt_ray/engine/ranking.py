@@ -92,31 +92,29 @@ class Ranking:
     """
 
     def __init__(self, classes: int, device: torch.device | str = "cpu") -> None:
-        self.counts = torch.zeros(classes, CODES, dtype=torch.int64, device=device)
+        # One cell more for labels that are no class: to look at them now would make the host wait for the device.
+        self._cells = torch.zeros(classes * CODES + 1, dtype=torch.int64, device=device)
+        self.counts = self._cells[:-1].view(classes, CODES)
 
     def update(self, labels: Tensor, codes: Tensor) -> None:
-        """Count one batch.
+        """Count one batch; the host does not wait for the device.
 
         Args:
-            labels: Predicted classes ``0..K-1``, uint8 or int64, any shape; `IGNORE` (padding) is not counted.
+            labels: Predicted classes ``0..K-1``, uint8 or int64, any shape; `IGNORE` (padding) is not counted. What is
+                neither is found by `thresholds`.
             codes: uint16, of the shape of ``labels``.
 
         Raises:
-            ValueError: If the shapes differ or a label is neither a class nor `IGNORE`.
+            ValueError: If the shapes differ.
         """
         if labels.shape != codes.shape:
             raise ValueError(
                 f"labels and codes must cover the same pixels, but got {tuple(labels.shape)} and {tuple(codes.shape)}"
             )
-        labels = labels.flatten().long()
-        valid = labels != IGNORE
-        rows = torch.where(valid, labels, 0)
-        if labels.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < len(self.counts):
-            raise ValueError(
-                f"labels must be {IGNORE} or between 0 and {len(self.counts) - 1}, "
-                f"but got values from {int(rows.min())} to {int(rows.max())}"
-            )
-        self.counts.view(-1).scatter_add_(0, rows * CODES + codes.flatten().long(), valid.long())
+        labels = labels.flatten()
+        known = (labels >= 0) & (labels <= len(self.counts) - 1)
+        cells = torch.where(known, labels.long() * CODES + codes.flatten().long(), self.counts.numel())
+        self._cells.scatter_add_(0, cells, (labels != IGNORE).long())
 
     def thresholds(self, share: float, rule: Literal["class_balanced", "global"]) -> Codes:
         """Lowest code of each class that is kept, so that about ``share`` of the pixels are.
@@ -133,11 +131,16 @@ class Ranking:
             uint16 ``[K]``. A class that was never predicted has the code of certainty.
 
         Raises:
-            ValueError: If ``share`` is out of range or the rule is unknown.
+            ValueError: If ``share`` is out of range, the rule is unknown, or a label was no class.
         """
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, but got {share}")
-        counts = self.counts.cpu().numpy()
+        cells = self._cells.cpu().numpy()
+        if unknown := int(cells[-1]):
+            raise ValueError(
+                f"labels must be {IGNORE} or between 0 and {len(self.counts) - 1}, but {unknown} of them were not"
+            )
+        counts = cells[:-1].reshape(self.counts.shape)
         if rule == "class_balanced":
             return np.array([_threshold(row, share) for row in counts], np.uint16)
         if rule == "global":

@@ -189,7 +189,7 @@ def _train(
                 if work.team.chief and (stopping or checkpoint.is_due()):
                     checkpoint.save(done, network, stepper.optimizer, history, best)
                 if stopping:
-                    raise Interrupted(f"stopped at step {done} of {feed.steps}; it goes on from there")
+                    raise Interrupted(f"the training was at step {done} of {feed.steps} and goes on from there")
             work.progress(done, feed.steps)
     best.restore_into(network.float())
     if work.team.chief:

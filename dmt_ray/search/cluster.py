@@ -33,7 +33,7 @@ WORKER_ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
 }
 PROBE_SECONDS = 3.0
-NODE_SECONDS = 8.0  # a node that `ray start` has just made is known a moment after the cluster answers
+NODE_SECONDS = 15.0  # a node that `ray start` has just made is known a moment after the cluster answers
 CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to find the package on a slow file system
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
 

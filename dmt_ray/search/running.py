@@ -1,7 +1,6 @@
 """Runs a sweep from the first check to the summary."""
 
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from dmt_ray import tracking
+from dmt_ray.commandline import command_line
 from dmt_ray.config import Config
-from dmt_ray.crew import Crew
-from dmt_ray.errors import ConfigError
+from dmt_ray.crew import hire
 from dmt_ray.runner import Machine, Runner
-from dmt_ray.search import cluster, dry_run, publishing, summary, sweep_file
+from dmt_ray.search import cluster, dry_run, faults, publishing, summary, sweep_file
 from dmt_ray.search.effort import Effort
 from dmt_ray.search.progress import Progress
 from dmt_ray.search.replay import Replay
@@ -106,7 +105,7 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
     folder = request.storage / "sweeps" / sweep.name
     with only_one(folder):
         study = Study(folder, sweep, total)
-        command = shlex.join(["python", *request.command])
+        command = command_line("python", *request.command)
         about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, command)
         replay = Replay(request.recipe, request.changes, request.storage, request.data)
         file = SweepFile(sweep, total, replay, about.to_json())
@@ -144,7 +143,11 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
     from dmt_ray.search import tuning  # needs the environment that connecting has prepared
 
     try:
-        crew, concurrent = _places(cluster.nodes(), request, study.remaining)
+        if request.address is not None:
+            cluster.check_nodes(None if request.shared else request.storage, request.data)
+        crew, room = hire(cluster.nodes(), request.workers, cpus=request.cpus, gpus=request.gpus)
+        # So that no two trials ever wait for each other's workers.
+        concurrent = min(request.concurrent or room, room, study.remaining)
         machine = Machine(
             request.storage,
             request.data,
@@ -162,21 +165,8 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
             tuning.run_trials(study, work, progress, concurrent=concurrent)
     finally:
         cluster.disconnect()
+        faults.forget_all(study.folder)
+        store.tidy()
+        store.upload()
     if study.remaining or any(trial.state == "running" for trial in study.trials()):
         raise KeyboardInterrupt
-
-
-def _places(nodes: list[dict[str, float]], request: Request, trials: int) -> tuple[Crew, int]:
-    """Who performs a trial, and how many trials at a time, so that no two of them ever wait for each other's places."""
-    has_gpus = any(node.get("GPU", 0.0) for node in nodes)
-    gpus = request.gpus if request.gpus is not None else float(has_gpus)
-    crew = Crew(request.workers, request.cpus, gpus)
-    room = crew.room(nodes)
-    if room < crew.workers:
-        fitting = room - room % 2 if room > 1 else room
-        advice = f"--workers {fitting} would fit" if fitting else "not one fits; give each less"
-        raise ConfigError(
-            f"--workers is {crew.workers}, but Ray has room for {room} workers of {crew.in_words()}: {advice}"
-        )
-    concurrent = room // crew.workers
-    return crew, min(request.concurrent or concurrent, concurrent, trials)

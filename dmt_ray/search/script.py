@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dmt_ray.commandline import (
+    add_address,
     add_experiment,
     add_shared_store,
     add_storage,
@@ -62,12 +63,7 @@ def _parser(manual: str, question: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of the data set (default: below the variable DMT_DATA)"
     )
-    parser.add_argument(
-        "--address",
-        metavar="ADDRESS",
-        help="auto: the Ray cluster that runs on this machine; host:port: that one; storage and data must then be "
-        "folders that all its machines see under the same path (default: a local Ray)",
-    )
+    add_address(parser)
     parser.add_argument(
         "--trials", type=int, metavar="N", help=f"trials in all, with those of earlier starts (default: {TRIALS})"
     )

@@ -131,9 +131,9 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
     _line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(replay.storage)]))
     for trial in trials:
         if trial.state == "failed":
-            details = folder / "errors" / f"{trial.number}.txt"
-            where = f" ({details})" if details.exists() else ""
-            _line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}{where}")
+            _line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}")
+    if any(trial.state == "failed" for trial in trials):
+        _line(console, "why", shlex.join(["dmt", "why", folder.name, "--storage", str(replay.storage)]))
 
 
 def _line(console: Console, title: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import platform
 import statistics
 import traceback
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.errors import TrainingFailed, UserError
+from dmt_ray.errors import Interrupted, TrainingFailed, UserError
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.search import faults
 from dmt_ray.search.faults import Doing
@@ -20,8 +21,10 @@ from dmt_ray.search.sweep import Sweep
 if TYPE_CHECKING:
     from dmt_ray.crew import Crew, CrewRunner
     from dmt_ray.runner import Machine, Runner
+    from dmt_ray.store import Store
 
 SHARED = "shared"
+TERMINATED = 143  # exit status of a process that SIGTERM has ended
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,26 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     """
     from ray import tune
 
+    from dmt_ray.crew import half_of
     from dmt_ray.records import rung_score
 
     number = config["number"]
     executed: list[str] = []
     try:
-        runner = _runner(work.machine, work.crew)
+        store = work.machine.open_store()
         plans = work.sweep.plans(config["params"]).values()
         for rung in range(work.sweep.rungs()):
             targets = [stage for plan in plans for stage in plan.rungs[rung].values()]
-            executed += _perform(runner, work, number, targets, rung)
-            _check(runner, work, number, plans, rung)
-            score = statistics.fmean(rung_score(runner.store, plan.rungs[rung]) for plan in plans)
+            executed += _perform(work, number, targets, rung)
+            _check(store, work, number, plans, rung)
+            score = statistics.fmean(rung_score(store, plan.rungs[rung]) for plan in plans)
             tune.report({"rung": rung, "score": score, "executed": json.dumps(executed)})
+    except (
+        Interrupted
+    ):  # its worker was told to end: Tune gives the trial to another one, and the note says what it did
+        os._exit(TERMINATED)
     except Exception as error:  # a broken trial must not end the others, nor cost its worker process
-        doing = faults.noted(work.folder, number)
+        doing = faults.noted(work.folder, number, half_of(error))
         tune.report(
             {
                 "error": explain(error),
@@ -87,14 +95,15 @@ def perform_shared(stages: Sequence[Stage], work: Work) -> list[str]:
 
     If it fails, its note stays: it tells the driver what failed where.
     """
-    executed = _perform(_runner(work.machine, work.crew), work, stages[0].name, stages, None)
+    try:
+        executed = _perform(work, stages[0].name, stages, None)
+    except Interrupted:
+        os._exit(TERMINATED)
     faults.forget(work.folder, stages[0].name)
     return executed
 
 
-def _perform(
-    runner: "Runner | CrewRunner", work: Work, who: int | str, targets: Iterable[Stage], rung: int | None
-) -> list[str]:
+def _perform(work: Work, who: int | str, targets: Iterable[Stage], rung: int | None) -> list[str]:
     executed = []
 
     def done(stage: Stage) -> None:
@@ -102,33 +111,46 @@ def _perform(
         note_executed(work.folder, SHARED if rung is None else who, [stage.key])
         executed.append(stage.key)
 
-    runner.perform(targets, begun=functools.partial(_begun, work.folder, who, rung), done=done)
+    def lost(half: int, said: str) -> None:
+        doing = faults.noted(work.folder, who, half)
+        faults.write(work.folder, who, "lost", faults.why_lost(work.machine.store, doing, said), doing)
+
+    begun = functools.partial(_begun, work.folder, who, rung)
+    if work.crew.workers > 1:
+        _crew(work.machine, work.crew).perform(targets, begun, done, lost)
+    else:
+        _runner(work.machine, work.crew.gpus).perform(targets, begun, done)
     return executed
 
 
-def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage) -> None:
-    faults.note(folder, who, Doing.of(stage, rung))
+def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage, half: int = 0) -> None:
+    faults.note(folder, who, Doing.of(stage, rung), half)
 
 
-def _check(runner: "Runner | CrewRunner", work: Work, number: int, plans: Iterable[Plan], rung: int) -> None:
+def _check(store: "Store", work: Work, number: int, plans: Iterable[Plan], rung: int) -> None:
     """Refuse to go on with a model that its pseudo labels have ruined."""
     from dmt_ray.records import collapsed
 
     for plan in plans:
-        for side, sentence in collapsed(runner.store, plan, rung).items():
+        for side, sentence in collapsed(store, plan, rung).items():
             faults.note(work.folder, number, Doing.of(plan.rungs[rung][side], rung))
             raise TrainingFailed(sentence)
 
 
 @functools.cache
-def _runner(machine: "Machine", crew: "Crew") -> "Runner | CrewRunner":
-    from dmt_ray.crew import CrewRunner, limit_memory
+def _runner(machine: "Machine", gpus: float) -> "Runner":
+    from dmt_ray.crew import limit_memory
     from dmt_ray.runner import Runner
 
-    if crew.workers > 1:
-        return CrewRunner(machine, crew)
-    limit_memory(crew.gpus)
+    limit_memory(gpus)
     return Runner(machine)
+
+
+@functools.cache
+def _crew(machine: "Machine", crew: "Crew") -> "CrewRunner":
+    from dmt_ray.crew import CrewRunner
+
+    return CrewRunner(machine, crew)
 
 
 def explain(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dmt_ray.commandline import without_password
 from dmt_ray.errors import UserError
 from dmt_ray.tracking.replay import Point
 
@@ -41,18 +42,19 @@ def check_uri(uri: str) -> None:
     Raises:
         UserError: With what can.
     """
+    shown = repr(without_password(uri))
     advice = "Give http://HOST:PORT of an MLflow server, or sqlite:////FOLDER/mlflow.db."
     try:
         parts = urlsplit(uri)
         scheme, host, _ = parts.scheme.partition("+")[0], parts.hostname, parts.port
     except ValueError as error:
-        raise UserError(f"{uri!r} is not a tracking URI of MLflow: {error}. {advice}") from None
+        raise UserError(f"{shown} is not a tracking URI of MLflow: {error}. {advice}") from None
     if scheme not in SCHEMES:
-        raise UserError(f"{uri!r} is not a tracking URI of MLflow that can be used here. {advice}")
+        raise UserError(f"{shown} is not a tracking URI of MLflow that can be used here. {advice}")
     if scheme == "sqlite" and not re.match(r"sqlite:///.", uri):
-        raise UserError(f"{uri!r} does not name a database file. {advice}")
+        raise UserError(f"{shown} does not name a database file. {advice}")
     if scheme != "sqlite" and not host:
-        raise UserError(f"{uri!r} does not name a host. {advice}")
+        raise UserError(f"{shown} does not name a host. {advice}")
 
 
 class Mirror:
@@ -64,11 +66,15 @@ class Mirror:
 
     Attributes:
         shown: The URI without a password.
+        told: Trials that this process has brought up to date there: sweep's run id and trial -> digest of its state.
+        runs: Run ids of the trials that this process has seen there, likewise.
     """
 
     def __init__(self, uri: str, artifacts: Path) -> None:
         self.uri = uri
-        self.shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+        self.shown = without_password(uri)
+        self.told: dict[tuple[str, str], str] = {}
+        self.runs: dict[tuple[str, str], str] = {}
         self._artifacts = artifacts
         self._client: MlflowClient | None = None
         self._experiment: str | None = None
@@ -106,6 +112,12 @@ class Mirror:
         scheme = parts.scheme.partition("+")[0]
         if scheme in PORTS and parts.hostname:
             socket.create_connection((parts.hostname, parts.port or PORTS[scheme]), REACHABLE).close()
+        if scheme not in ("sqlite", "http", "https"):  # MLflow would try a wrong password for minutes
+            import sqlalchemy
+
+            engine = sqlalchemy.create_engine(self.uri)
+            engine.connect().close()
+            engine.dispose()
 
     @property
     def client(self) -> "MlflowClient":
@@ -123,7 +135,13 @@ class Mirror:
 
     def find(self, tags: Mapping[str, str]) -> list["Run"]:
         """The runs with these tags, the oldest first."""
-        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return self._search(" and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()))
+
+    def find_ids(self, ids: Sequence[str]) -> list["Run"]:
+        """Those of these runs that are still there."""
+        return self._search(f"attributes.run_id IN ({', '.join(map(repr, ids))})") if ids else []
+
+    def _search(self, condition: str) -> list["Run"]:
         found: list[Run] = []
         token = None
         while True:

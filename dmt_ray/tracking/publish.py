@@ -5,11 +5,12 @@ in, and the times of metrics come from the store, so that MLflow drops what an i
 """
 
 import logging
+import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmt_ray.config import override
 from dmt_ray.errors import MissingStages, StoreError
@@ -33,6 +34,7 @@ PARENT = "mlflow.parentRunId"
 KIND, NAME, TRIAL = "dmt.kind", "dmt.name", "dmt.trial"
 DONE = "published.all"  # digest of everything that decides what a run shows
 FILES = "published.files"  # the same for a sweep's tables and figures
+MANY = 20  # ended trials from which on a sweep's figures are not drawn again for each further one
 STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -85,11 +87,37 @@ def _publish_run(mirror: Mirror, results: RunResults) -> None:
 def _publish_sweep(mirror: Mirror, results: SweepResults) -> None:
     sweep = results.sweep
     parent = _found_or_new(mirror, {KIND: "sweep", NAME: sweep.name}, sweep.name, None)
-    children = {run.data.tags.get(TRIAL, ""): run for run in reversed(mirror.find({PARENT: parent.info.run_id}))}
+    sweep_id = parent.info.run_id
+    states = {_identity(trial): _state(results, trial) for trial in results.begun}
+    news = [trial for trial in results.begun if mirror.told.get((sweep_id, name := _identity(trial))) != states[name]]
+    children = _children(mirror, sweep_id, [_identity(trial) for trial in news])
     # First the trials: a sweep's page never speaks of one that is not there.
-    for trial in results.begun:
-        _publish_trial(mirror, results, parent, trial, children.get(_identity(trial)))
+    for trial in news:
+        name = _identity(trial)
+        if _publish_trial(mirror, results, parent, trial, children.get(name)):
+            mirror.told[sweep_id, name] = states[name]
     _publish_parent(mirror, results, parent)
+
+
+def _children(mirror: Mirror, sweep_id: str, names: Sequence[str]) -> dict[str, "Run"]:
+    """The runs of these trials, where there are any. All of a sweep's are read once: a thousand take seconds."""
+    if not names:
+        return {}
+    if not any(sweep == sweep_id for sweep, _ in mirror.runs):
+        runs = mirror.find({PARENT: sweep_id})
+    else:
+        runs = mirror.find_ids([mirror.runs[sweep_id, name] for name in names if (sweep_id, name) in mirror.runs])
+        for name in names:  # another process may have made it
+            if (sweep_id, name) not in mirror.runs:
+                runs += mirror.find({PARENT: sweep_id, TRIAL: name})
+    found = {run.data.tags.get(TRIAL, ""): run for run in reversed(runs)}
+    mirror.runs |= {(sweep_id, name): run.info.run_id for name, run in found.items()}
+    return found
+
+
+def _state(results: SweepResults, trial: Trial) -> str:
+    """Changes whenever there is more to tell of a trial: a stage of its own is done, a rung has a score, it ends."""
+    return key_of([results.state == "running", trial.state, trial.error, len(trial.executed), len(trial.scores)])
 
 
 def _identity(trial: Trial) -> str:
@@ -97,7 +125,8 @@ def _identity(trial: Trial) -> str:
     return f"{trial.number}-{key_of(trial.params)[:8]}"
 
 
-def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: Trial, run: "Run | None") -> None:
+def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: Trial, run: "Run | None") -> bool:
+    """Bring the run of a trial up to date; False if a stage turned out to be damaged, or was finished meanwhile."""
     sweep, store = results.sweep, results.store
     plans = sweep.plans(trial.params)
     interrupted = trial.state == "running" and results.state != "running"
@@ -108,10 +137,11 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
 
     done = now()
     if run is not None and run.data.tags.get(DONE) == done and run.info.status == status:
-        return
+        return True
     if run is None:
         tags = {PARENT: parent.info.run_id, KIND: "trial", NAME: sweep.name, TRIAL: _identity(trial)}
         run = mirror.create(describe.settings_name(trial.params), tags, _began(store, plans, trial.executed))
+        mirror.runs[parent.info.run_id, _identity(trial)] = run.info.run_id
     elif run.info.status != "RUNNING" and status == "RUNNING":
         mirror.set_status(run, "RUNNING")
     config = override(sweep.config, trial.params)
@@ -137,8 +167,10 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
             mirror, run, lambda f: artifacts.write_run(f, store, config, plans, trial.executed, results.about)
         )
         mirror.set_status(run, status, _ended(store, plans, trial.executed))
-    if now() == done:
-        mirror.tag(run, {DONE: done})
+    if now() != done:
+        return False
+    mirror.tag(run, {DONE: done})
+    return True
 
 
 def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> None:
@@ -171,15 +203,21 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
         step, when = sum(trial.state == "complete" for trial in results.begun), _ended(store, plans, None)
         mirror.log_points(parent, [Point(name, value, step, when or 0) for name, value in finals.items()])
     mirror.tag(parent, tags)
-    # While trials run, the figures are drawn again only when one has ended.
-    ended = key_of([results.state == "running", *(row for row in shown if row[1] != "running")])
-    if parent.data.tags.get(FILES) != ended:
+    drawn = _drawn(results.state, [row for row in shown if row[1] != "running"])
+    if parent.data.tags.get(FILES) != drawn:
         _publish_files(mirror, parent, lambda folder: artifacts.write_sweep(folder, results, best))
-        mirror.tag(parent, {FILES: ended})
+        mirror.tag(parent, {FILES: drawn})
     if results.state == "finished" and best is not None:
         _publish_model(mirror, results, parent, best)
     mirror.set_status(parent, status)
     mirror.tag(parent, {DONE: done})
+
+
+def _drawn(state: str, ended: Sequence[Any]) -> str:
+    """Changes when a sweep's figures are due: when a trial has ended, and of many, when a twentieth more have."""
+    if state == "running" and len(ended) > MANY:
+        return key_of(["running", math.floor(math.log(len(ended) / MANY, 1.05))])
+    return key_of([state == "running", *ended])
 
 
 def _publish_model(mirror: Mirror, results: SweepResults, parent: "Run", best: Trial) -> None:

@@ -57,9 +57,7 @@ def folders(stages, tmp_path_factory) -> dict[int, Path]:
             scratch.mkdir(parents=True)
             needed = {"teacher": "pretrain", "start": "pretrain", "labels": "label", "model": "finetune"}
             inputs = {name: root / "out-1-0" / needed[name] for name in stage.inputs}
-            ENGINE[stage.operation.name](
-                stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work
-            )
+            ENGINE[stage.operation.name](stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work)
 
     torch.set_num_threads(1)
     perform(ALONE)
@@ -158,7 +156,7 @@ def test_a_team_that_is_asked_to_stop_goes_on_from_there(stages, folders, tmp_pa
             return str(error)
         return "done"
 
-    stopped = "stopped at step 5 of 20; it goes on from there"
+    stopped = "the training was at step 5 of 20 and goes on from there"
     assert in_team(2, lambda team: perform(team, True)) == [stopped, stopped]
     assert in_team(2, lambda team: perform(team, False)) == ["done", "done"]
     for name in ("history.csv", "model.safetensors"):
