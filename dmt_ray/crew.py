@@ -17,13 +17,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
-from dmt_ray.plan import Stage, waves
+from dmt_ray.operations import side_of
+from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.runner import Machine, Progress, Runner, Told
 
 if TYPE_CHECKING:
-    from ray.train import TrainingFailedError
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import RayTrainError
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; then the work is given up
 POLL_SECONDS = 0.25
@@ -87,12 +90,50 @@ def hire(nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus:
 
 
 @dataclass(frozen=True)
+class Wave:
+    """Stages that do not depend on each other, and who performs them: all workers together, or each half its own."""
+
+    together: tuple[Stage, ...]
+    halves: tuple[tuple[Stage, ...], tuple[Stage, ...]]
+
+    def stages(self) -> tuple[Stage, ...]:
+        """All of them."""
+        return (*self.together, *self.halves[0], *self.halves[1])
+
+
+def deal(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
+    """Waves of what is missing, in order.
+
+    Who performs a stage follows from all that is wanted, whether it is there or not: it decides in which order sums are
+    added up, and a plan that was interrupted has to end with the same bytes as one that was not.
+
+    Args:
+        wanted: The targets of a plan.
+        missing: What has to be computed for them.
+    """
+    left = set(missing)
+
+    def some(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+        return tuple(stage for stage in stages if stage in left)
+
+    dealt = []
+    for wave in waves(in_order(wanted)):
+        of_a, of_b = ([stage for stage in wave if side_of(stage) == side] for side in SIDES)
+        halves = (of_a, of_b) if of_a and of_b else (wave[::2], wave[1::2])  # of one model: in turn
+        if len(wave) == 1:
+            dealt.append(Wave(some(wave), ((), ())))
+        else:
+            dealt.append(Wave((), (some(halves[0]), some(halves[1]))))
+    return [wave for wave in dealt if wave.stages()]
+
+
+@dataclass(frozen=True)
 class _Orders:
     """What a run's workers are told."""
 
     machine: Machine
     crew: Crew
-    waves: tuple[tuple[Stage, ...], ...]
+    waves: tuple[Wave, ...]
     tickets: Mapping[str, Mapping[str, Any]]  # stage key -> claim's ticket
     begun: Begun | None
 
@@ -170,7 +211,8 @@ class CrewRunner:
                     time.sleep(POLL_SECONDS)  # another process computes what is needed first
                     continue
                 before = len(executed)
-                error = self._run(mine, tickets, begun, lambda stage: _note(stage, executed, done))
+                orders = _Orders(self.machine, self.crew, tuple(deal(wanted, mine)), tickets, begun)
+                error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
             if error is not None:
                 in_vain = 0 if len(executed) > before else in_vain + 1
                 _raise_if_final(error, in_vain)
@@ -178,7 +220,7 @@ class CrewRunner:
                     lost(*self._whom(error))
         return executed
 
-    def _whom(self, error: "TrainingFailedError") -> tuple[int, str]:
+    def _whom(self, error: "RayTrainError | RayError") -> tuple[int, str]:
         """The half of the worker that was lost, not of one that only raised because of that; and what is said of it."""
         failures = {rank: _told(one) for rank, one in getattr(error, "worker_failures", {}).items()}
         first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
@@ -191,12 +233,9 @@ class CrewRunner:
             claims = {stage.key: stack.enter_context(self.store.claim(stage, wait=False)) for stage in stages}
             yield {key: claim.ticket for key, claim in claims.items() if claim.held}
 
-    def _run(
-        self, stages: list[Stage], tickets: Mapping[str, Mapping[str, Any]], begun: Begun | None, done: Told
-    ) -> "TrainingFailedError | None":
-        """One Ray Train run, followed until it ends."""
-        orders = _Orders(self.machine, self.crew, tuple(map(tuple, waves(stages))), tickets, begun)
-        errors: list[TrainingFailedError] = []
+    def _run(self, orders: _Orders, stages: list[Stage], done: Told) -> "RayTrainError | RayError | None":
+        """One Ray Train run, followed until it ends; what ended it before its time."""
+        errors: list[Any] = []
         # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
         train = threading.Thread(target=_train, args=(orders, errors), daemon=True)
         train.start()
@@ -204,7 +243,9 @@ class CrewRunner:
         while train.is_alive():
             train.join(POLL_SECONDS)
             left = self._follow(left, done)
-        self._follow(left, done)
+        left = self._follow(left, done)
+        if left and not errors:
+            raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
         return errors[0] if errors else None
 
     def _follow(self, left: list[Stage], done: Told) -> list[Stage]:
@@ -242,7 +283,7 @@ def half_of(error: BaseException) -> int:
     return getattr(error, "half", 0)
 
 
-def _raise_if_final(error: "TrainingFailedError", in_vain: int) -> None:
+def _raise_if_final(error: "RayTrainError | RayError", in_vain: int) -> None:
     """Say what is wrong, unless another run may mend it."""
     failures = [_told(one) for one in getattr(error, "worker_failures", {}).values()]
     stages = [one for one in failures if isinstance(one, StageFailed)]
@@ -303,9 +344,7 @@ def _train(orders: _Orders, errors: list[Any]) -> None:
     )
     try:
         trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        errors.append(error)
-    except ray.exceptions.RayError as error:  # the run's controller was lost
+    except Exception as error:  # of Ray Train, of Ray where the run's controller was lost; this is a thread's end
         errors.append(error)
     finally:
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -325,12 +364,11 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
     runner = Runner(replace(orders.machine, device=device))
     half, own, whole = _teams(rank, orders.crew)
     for wave in orders.waves:
-        if len(wave) == 1:
-            _perform(runner, orders, wave[0], whole, 0)
-        else:
-            for stage in wave[half::2]:
-                _perform(runner, orders, stage, own, half)
-        while not all(runner.store.has(stage, files=True) for stage in wave):
+        for stage in wave.together:
+            _perform(runner, orders, stage, whole, 0)
+        for stage in wave.halves[half]:
+            _perform(runner, orders, stage, own, half)
+        while not all(runner.store.has(stage, files=True) for stage in wave.stages()):
             time.sleep(POLL_SECONDS)
 
 

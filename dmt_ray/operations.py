@@ -76,3 +76,9 @@ def finetune(cfg: Config, *, start: Stage, labels: Stage | None, seed: int) -> S
 def evaluate(cfg: Config, *, model: Stage) -> Stage:
     """Score a model on the images that select and on the images that are reported."""
     return Stage(EVALUATE, Evaluate(data=cfg.data, split=cfg.split.for_seed(model.seed)), model.seed, {"model": model})
+
+
+def side_of(stage: Stage) -> Side:
+    """The model that a stage is about; for a labelling, the teacher."""
+    side: Side | None = getattr(stage.config, "side", None)
+    return side or side_of(next(stage.inputs[name] for name in ("start", "teacher", "model") if name in stage.inputs))

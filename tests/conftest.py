@@ -67,3 +67,22 @@ def machine(tmp_path: Path, pictures: Path) -> Machine:
 def module_machine(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Machine:
     """Like `machine`, for all tests of a file."""
     return Machine(tmp_path_factory.mktemp("module") / "runs", pictures)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A YAML file of a user with a folder of pictures."""
+    file = tmp_path_factory.mktemp("settings") / "mine.yaml"
+    file.write_text(
+        "recipe: folder\n"
+        "data:\n  classes: [background, disc, square, triangle, star, cross]\n"
+        "  train_list: train.txt\n  val_list: val.txt\n  test_list: test.txt\n"
+        "split: {labelled: 8, selection: val}\n"
+        "model: {encoder: tu-test_resnet, arguments: {encoder_depth: 4, decoder_channels: [32, 16, 8, 8]}}\n"
+        "percentiles: [1.0]\n"
+        + "".join(
+            f"{name}: {{epochs: 2, augment: {{crop: [32, 32]}}}}\n" for name in ("pretrain", "finetune", "online")
+        )
+        + "oracle.augment.crop: [32, 32]\n"
+    )
+    return file

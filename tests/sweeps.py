@@ -22,6 +22,23 @@ ROOT = Path(__file__).resolve().parents[1]
 MARK = "DMT_RAY_TEST_SWEEP"  # in the environment of all processes of a sweep, also of Ray's
 
 
+def marked(mark: str) -> list[int]:
+    """All processes that were started with this mark in their environment, or by one that was."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def kill_marked(mark: str) -> None:
+    """Kill all of them, whatever they do."""
+    for pid in marked(mark):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class RunningSweep:
     """A sweep that was started, and all that belongs to it.
 
@@ -53,20 +70,14 @@ class RunningSweep:
 
     def end(self) -> None:
         """Kill all its processes, whatever they do."""
-        for pid in [self.process.pid, *self.processes()]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        kill_marked(self.mark)
         self.process.wait()
         self.process.stdout.close()
 
     def processes(self) -> list[int]:
         """All its processes that are there."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
-        return found
+        return marked(self.mark)
 
     def at_work(self, operation: str, *, but: Container[str] = (), seconds: float = 300) -> Running:
         """Wait until a worker is in the middle of a stage of this operation; its claim.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,44 @@ import pytest
 
 from dmt_ray.search import faults
 from dmt_ray.search.faults import Doing
-from tests.sweeps import RunningSweep, started
-from tests.test_faults import assert_as_if_nothing_had_happened, home, undisturbed, why, words  # noqa: F401 (fixtures)
+from tests.sweeps import MARK, RunningSweep, kill_marked, started
+from tests.test_faults import (  # noqa: F401 (fixtures)
+    assert_as_if_nothing_had_happened,
+    assert_it_keeps_what_it_has,
+    home,
+    undisturbed,
+    why,
+    words,
+)
 
 RAY = Path(sys.executable).with_name("ray")
+
+
+# Of a cluster after a sweep: what is free, and what became of everything that was set aside.
+LEFT = """
+import time, ray
+ray.init(address="127.0.0.1:7411", log_to_driver=False, logging_level="error")
+end = time.monotonic() + 30
+while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"] and time.monotonic() < end:
+    time.sleep(0.2)
+states = sorted({group["state"] for group in ray.util.placement_group_table().values()})
+free, there = ray.available_resources().get("CPU"), ray.cluster_resources()["CPU"]
+print(free, "of", there, "CPUs are free, placement groups:", states)
+"""
+READY = """
+import sys, time, ray
+while True:
+    try:
+        ray.init(address="127.0.0.1:7411", log_to_driver=False, logging_level="critical")
+        if ray.cluster_resources()["CPU"] == int(sys.argv[1]):
+            break
+    except Exception:
+        pass
+    ray.shutdown()
+    time.sleep(1)
+"""
+ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def crews(home: Path, *options: str) -> list[str | Path]:  # noqa: F811
@@ -68,37 +103,50 @@ def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(hom
         assert_as_if_nothing_had_happened(again, undisturbed)
 
 
-@pytest.fixture
-def two_nodes(tmp_path_factory) -> Iterator[subprocess.Popen]:
-    """A cluster of two nodes with two CPUs each on this machine; the process that holds the second one."""
-    folder = tmp_path_factory.mktemp("ray")
-    environment = os.environ | {"RAY_TMPDIR": str(folder), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-
-    def node(*options: str) -> subprocess.Popen:
-        command = [str(RAY), "start", "--block", "--num-cpus", "2", "--disable-usage-stats", *options]
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-
-    head = node("--head", "--port", "7411", "--include-dashboard", "false", "--temp-dir", str(folder))
-    time.sleep(8)
-    second = node("--address", "127.0.0.1:7411")
-    time.sleep(8)
-    try:
-        yield second
-    finally:
-        for one in (second, head):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(one.pid, signal.SIGKILL)
-            one.wait()
-
-
 @pytest.mark.slow
-def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(home, tmp_path, undisturbed, two_nodes):  # noqa: F811
-    with started(tmp_path / "runs", *crews(home, "--address", "127.0.0.1:7411")) as sweep:
-        sweep.at_work("finetune")
-        os.killpg(two_nodes.pid, signal.SIGKILL)
+def test_a_worker_of_a_crew_that_is_told_to_end_keeps_what_it_has(home, tmp_path, undisturbed):  # noqa: F811
+    with started(tmp_path / "runs", *crews(home)) as sweep:
+        struck = worker(sweep, "finetune")
+        os.kill(struck.pid, signal.SIGTERM)
+        assert_it_keeps_what_it_has(sweep, struck.stage, struck.pid)
         said = sweep.finish()
         assert sweep.process.returncode == 0, said
         assert_as_if_nothing_had_happened(sweep, undisturbed)
+    (fault,) = faults.read(sweep.folder)
+    assert (fault.kind, fault.doing.stage) == ("lost", struck.stage)
+
+
+@pytest.fixture
+def second_node(tmp_path_factory) -> Iterator[str]:
+    """A cluster of two nodes with two CPUs each on this machine; the mark of the second one's processes."""
+    folder = tmp_path_factory.mktemp("ray")
+    marks = [uuid.uuid4().hex, uuid.uuid4().hex]
+    head = ["--head", "--port", "7411", "--include-dashboard", "false", "--temp-dir", str(folder)]
+    nodes = []
+    try:
+        for mark, options in zip(marks, (head, ["--address", "127.0.0.1:7411"]), strict=True):
+            command = [str(RAY), "start", "--block", "--num-cpus", "2", *options]
+            nodes.append(
+                subprocess.Popen(
+                    command, env=ENVIRONMENT | {MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+            subprocess.run([sys.executable, "-c", READY, str(2 * len(nodes))], env=ENVIRONMENT, check=True, timeout=120)
+        yield marks[1]
+    finally:
+        for mark, node in zip(marks, nodes, strict=False):
+            kill_marked(mark)
+            node.wait()
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(home, tmp_path, undisturbed, second_node):  # noqa: F811
+    with started(tmp_path / "runs", *crews(home, "--address", "127.0.0.1:7411")) as sweep:
+        sweep.at_work("finetune")
+        kill_marked(second_node)
+        said = sweep.finish()
+        assert sweep.process.returncode == 0, said
+        assert_as_if_nothing_had_happened(sweep, undisturbed)
+    assert faults.read(sweep.folder)[0].kind == "lost"
+    left = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert left.stdout == "2.0 of 2.0 CPUs are free, placement groups: ['REMOVED']\n"

@@ -190,6 +190,47 @@ def test_a_sweep_that_is_terminated_goes_on_when_it_is_started_again(home, tmp_p
         assert_as_if_nothing_had_happened(again, undisturbed)
 
 
+def assert_it_keeps_what_it_has(sweep: RunningSweep, stage: str, pid: int) -> None:
+    """A process that was told to end writes its checkpoint, which is not due for a minute, and ends."""
+    end = time.monotonic() + 25
+    while not (sweep.storage / "scratch" / stage / "checkpoint.safetensors").exists():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_told_to_end_keeps_what_it_has(home, tmp_path, undisturbed):
+    with started(tmp_path / "runs", *gammas(home)) as sweep:
+        struck = sweep.at_work("finetune")
+        os.kill(struck.pid, signal.SIGTERM)
+        assert_it_keeps_what_it_has(sweep, f"finetune-{struck.key}", struck.pid)
+        sweep.finish()
+        assert_as_if_nothing_had_happened(sweep, undisturbed)
+    (fault,) = faults.read(sweep.folder)
+    assert (fault.kind, fault.doing.stage) == ("lost", f"finetune-{struck.key}")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_end_goes_on_from_there(home, tmp_path, undisturbed):
+    words = ["-m", "dmt_ray.cli", "run", "--recipe", home / "recipe.yaml", "--data", home / "data", "--threads", "1"]
+    with started(tmp_path / "runs", *words) as run:
+        struck = run.at_work("finetune")
+        run.process.send_signal(signal.SIGTERM)
+        said = run.finish(60)
+        assert run.process.returncode == 143, said
+        assert re.search(r"Stopped: the training was at step \d+ of \d+ and goes on from there", said)
+    assert (tmp_path / "runs" / "scratch" / f"finetune-{struck.key}" / "checkpoint.safetensors").exists()
+    with started(tmp_path / "runs", *words) as again:
+        assert again.finish().count("stages computed") == 1
+        assert again.process.returncode == 0
+        # The sweep's first trial is the recipe as it is.
+        assert again.digests().items() <= undisturbed.digests().items()
+        assert len(again.digests()) == 10
+
+
 # ---- notes ------------------------------------------------------------------------------------------------------
 
 ENDED = (

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from dmt_ray import operations, recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Operation, Stage
-from dmt_ray.store import DamagedStage, Store
+from dmt_ray.store import DamagedStage, Store, files, shelf
 
 CONFIG = recipes.named("shapes")
 A = operations.pretrain(CONFIG, seed=0)
@@ -218,7 +218,7 @@ def test_damage_is_seen_said_and_set_aside(store: Store, kind: str, caplog: pyte
     store.open(A)
     damage(path)
     with caplog.at_level(logging.WARNING), pytest.raises(DamagedStage, match=says):
-        store.open(A)
+        store.open(A, files=True)
     assert len(caplog.messages) == 1
     assert A.name in caplog.messages[0]
     assert not path.exists()
@@ -226,6 +226,18 @@ def test_damage_is_seen_said_and_set_aside(store: Store, kind: str, caplog: pyte
     assert [path.name for path in (store.folder / "damaged").iterdir()] == [f"{A.name}-1"]
     put(store, A)
     assert store.open(A) == path
+
+
+def test_the_bytes_of_weights_are_read_only_for_who_needs_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, A)
+    read: list[str] = []
+    digest = files.digest
+    monkeypatch.setattr(files, "digest", lambda path: read.append(path.name) or digest(path))
+    monkeypatch.setattr(shelf, "_digests", {})
+    store.open(A)
+    assert read == ["history.csv"]
+    store.open(A, files=True)
+    assert "model.safetensors" in read
 
 
 def test_damage_of_the_same_stage_is_numbered(store: Store) -> None:

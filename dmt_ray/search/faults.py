@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dmt_ray.config import SIDES
+from dmt_ray.operations import side_of
 from dmt_ray.plan import Stage
 from dmt_ray.watchdog import STALLED
 
@@ -48,7 +48,7 @@ class Doing:
     @classmethod
     def of(cls, stage: Stage, rung: int | None) -> "Doing":
         """This process is about to perform a stage."""
-        side, text = _side(stage), str(stage.config)
+        side, text = side_of(stage), str(stage.config)
         return cls(
             stage.name,
             f"model {side}: {text.removeprefix(f'{side}: ')}",
@@ -170,11 +170,3 @@ def why_lost(store: Path, doing: Doing | None, said: str) -> str:
         if match := re.match(pattern, text):
             return match[1][:_REASON]
     return text[:_REASON] or "Ray gives no reason"
-
-
-def _side(stage: Stage) -> str:
-    """The model that a stage is about; for a labelling, the teacher."""
-    side = getattr(stage.config, "side", None)
-    if side in SIDES:
-        return str(side)
-    return _side(next(stage.inputs[name] for name in ("start", "teacher", "model") if name in stage.inputs))

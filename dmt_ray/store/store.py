@@ -95,12 +95,15 @@ class Store:
     def open(self, stage: Stage, *, files: bool = False) -> Path:
         """The folder of a stage, checked against its record: sizes and digests of the files.
 
+        Without `files` the bytes of its labels and weights are not read, so that a table of a thousand stages costs
+        what its small files cost.
+
         What is not here is fetched from the object store, if there is one. Without `files` its labels and weights
-        stay there, and count as evicted here: a table of a thousand stages needs only what is small.
+        stay there, and count as evicted here.
 
         Args:
             stage: The stage.
-            files: Whether all files are needed, so that evicted ones are fetched, or else an error.
+            files: Whether all files are needed: all are checked, evicted ones are fetched, or else an error.
 
         Raises:
             MissingStages: If the stage is not there, or files of it are evicted and `files` asks for them.
@@ -112,7 +115,7 @@ class Store:
         with explained(self.folder):
             if self._exchange is not None:
                 self._exchange.bring(place, whole=files)
-            record = self._shelf.intact(place)
+            record = self._shelf.intact(place, unread=() if files else upkeep.LARGE)
         if files and record.evicted:
             raise MissingStages(
                 f"{stage.name} lacks {', '.join(record.evicted)}, evicted to free space. Compute it again."
