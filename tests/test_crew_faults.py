@@ -122,9 +122,11 @@ def second_node(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("ray")
     marks = [uuid.uuid4().hex, uuid.uuid4().hex]
     head = ["--head", "--port", "7411", "--include-dashboard", "false", "--temp-dir", str(folder)]
+    # With an address of its own: a driver joins the node that has its own address, and that is not to be lost here.
+    second = ["--address", "127.0.0.1:7411", "--node-ip-address", "127.0.0.2"]
     nodes = []
     try:
-        for mark, options in zip(marks, (head, ["--address", "127.0.0.1:7411"]), strict=True):
+        for mark, options in zip(marks, (head, second), strict=True):
             command = [str(RAY), "start", "--block", "--num-cpus", "2", *options]
             nodes.append(
                 subprocess.Popen(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dmt_ray.engine.ranking import from_byte
+from dmt_ray.engine.transfer import upload
 from dmt_ray.losses import IGNORE
 
 DRAWS = 4  # random numbers of a sample: scale, row, column, flip
@@ -117,7 +118,7 @@ def augment(
     if flip:
         columns = np.where(draws[:, 3, None] < 0.5, columns[:, :, ::-1], columns)
     # Both axes and all kinds of position in one copy to the device.
-    packed = torch.from_numpy(np.concatenate([rows, columns], axis=2).astype(np.float32)).to(images.device)
+    packed = upload([np.concatenate([rows, columns], axis=2).astype(np.float32)], images.device)
     across_rows, across_columns = packed[:, :, : crop[0]], packed[:, :, crop[0] :]
     row_share, column_share = across_rows[3].view(count, 1, -1, 1), across_columns[3].view(count, 1, 1, -1)
     row, column = across_rows[:3].long().unsqueeze(3), across_columns[:3].long().unsqueeze(2)

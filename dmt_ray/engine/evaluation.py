@@ -11,7 +11,7 @@ from torch import nn
 from dmt_ray import models
 from dmt_ray.data.splits import divide
 from dmt_ray.engine import metrics
-from dmt_ray.engine.inference import by_size, logits_of
+from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.slices import Evaluate
 
@@ -49,19 +49,8 @@ def score(
     Returns:
         subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth).
     """
-    network.eval()
-    images = work.dataset.subsets[subset]
-    classes = len(work.dataset.classes)
-    matrix = torch.zeros(classes, classes, dtype=torch.int64, device=work.device)
-    for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
-        chosen = [positions[place] for place in places]
-        predicted = logits_of(network, work, images, chosen).argmax(dim=1)
-        truth = torch.stack([torch.from_numpy(images.mask(i)) for i in chosen]).to(work.device)
-        matrix += metrics.confusion_matrix(predicted, truth, classes)
-        done += len(chosen) * work.team.size
-        if total:
-            work.progress(min(done, total), total)
-    matrix = work.team.add(matrix.cpu())
+    counts = count(network, work, subset, positions, done=done, total=total)
+    matrix = work.team.add(counts.matrix())
     return {
         "subset": subset,
         "images": len(positions),
@@ -70,3 +59,20 @@ def score(
         "iou": [None if value != value else value for value in metrics.iou(matrix).tolist()],
         "confusion": matrix.tolist(),
     }
+
+
+def count(
+    network: nn.Module, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
+) -> metrics.Confusion:
+    """This worker's part of the confusion matrix behind `score`; the host does not wait for the device."""
+    network.eval()
+    images = work.dataset.subsets[subset]
+    whole = WholeImages(network, work, images)
+    counts = metrics.Confusion(len(work.dataset.classes), work.device)
+    for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
+        chosen = [positions[place] for place in places]
+        counts.update(whole.logits(chosen).argmax(dim=1), whole.masks(chosen))
+        done += len(chosen) * work.team.size
+        if total:
+            work.progress(min(done, total), total)
+    return counts

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from dmt_ray.data.images import Images
 from dmt_ray.engine.augment import Batch, augment, draw, order
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.schedule import steps_per_epoch
+from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses import IGNORE
 
@@ -122,9 +123,9 @@ class Feed:
                 labels[row, :h, :w] = label + (truth.astype(np.int32) << 8)
         augmentation = self._training.augment
         batch = augment(
-            self._on_device(pixels).permute(0, 3, 1, 2),
-            self._on_device(labels),
-            self._on_device(confidence) if pseudo else None,
+            upload([pixels], self._work.device).permute(0, 3, 1, 2),
+            upload([labels], self._work.device),
+            upload([confidence], self._work.device) if pseudo else None,
             sizes=sizes,
             draws=self._draws(labelled, pseudo),
             scale=augmentation.scale,
@@ -142,12 +143,6 @@ class Feed:
         device, crop = self._work.device, self._training.augment.crop
         labels = torch.zeros(0, *crop, dtype=torch.int64, device=device)
         return Step(Batch(torch.zeros(0, 3, *crop, device=device), labels, labels.float()), None, 0)
-
-    def _on_device(self, array: NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(array)
-        if self._work.device.type == "cuda":  # from pinned memory the copy runs beside the network
-            return tensor.pin_memory().to(self._work.device, non_blocking=True)
-        return tensor
 
     def _order(self, pseudo: bool, epoch: int) -> NDArray[np.int64]:
         if (pseudo, epoch) not in self._orders:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dmt_ray.data.images import Images
-from dmt_ray.engine.workspace import Workspace
+from dmt_ray.engine.transfer import upload
+from dmt_ray.engine.workspace import MEAN, STD, Workspace
 
 STRIDE = 32  # what the encoders divide height and width by
 
@@ -24,15 +25,42 @@ def by_size(images: Images, positions: Sequence[int], batch: int) -> Iterator[li
             yield places[first : first + batch].tolist()
 
 
-@torch.inference_mode()
+class WholeImages:
+    """The images of a subset, and what a network says to them. The host never waits for the device.
+
+    Args:
+        network: On the device, in eval mode.
+        work: Device and statistics.
+        images: The subset.
+    """
+
+    def __init__(self, network: nn.Module, work: Workspace, images: Images) -> None:
+        self._network, self._images, self._device = network, images, work.device
+        statistics = upload([np.array([MEAN, STD], np.float32)], work.device)
+        self._mean, self._std = statistics.view(2, 3, 1, 1)
+        self._dtype = next(network.parameters()).dtype
+
+    def inputs(self, chosen: Sequence[int]) -> Tensor:
+        """What the network takes for images of one size: padded with 0 before normalisation to full strides."""
+        pixels = upload([self._images.image(i)[np.newaxis] for i in chosen], self._device)
+        batch = pixels.permute(0, 3, 1, 2).float() / 255
+        height, width = batch.shape[-2:]
+        batch = nn.functional.pad(batch, (0, -width % STRIDE, 0, -height % STRIDE))
+        normalised: Tensor = (batch - self._mean) / self._std
+        return normalised.to(self._dtype, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def logits(self, chosen: Sequence[int]) -> Tensor:
+        """Logits, float ``[N, K, H, W]``, of images of one size."""
+        height, width = (int(side) for side in self._images.sizes[chosen[0]])
+        logits: Tensor = self._network(self.inputs(chosen))
+        return logits[..., :height, :width]
+
+    def masks(self, chosen: Sequence[int]) -> Tensor:
+        """True masks, uint8 ``[N, H, W]``, of images of one size."""
+        return upload([self._images.mask(i)[np.newaxis] for i in chosen], self._device)
+
+
 def logits_of(network: nn.Module, work: Workspace, images: Images, chosen: Sequence[int]) -> Tensor:
-    """Logits, float ``[N, K, H, W]``, of images of one size; padded with 0 before normalisation to full strides."""
-    pixels = np.stack([images.image(i) for i in chosen])
-    batch = torch.from_numpy(pixels).to(work.device).permute(0, 3, 1, 2).float() / 255
-    height, width = batch.shape[-2:]
-    batch = nn.functional.pad(batch, (0, -width % STRIDE, 0, -height % STRIDE))
-    mean, std = work.statistics()
-    normalised = (batch - mean.view(3, 1, 1)) / std.view(3, 1, 1)
-    dtype = next(network.parameters()).dtype
-    logits: Tensor = network(normalised.to(dtype, memory_format=torch.channels_last))
-    return logits[..., :height, :width]
+    """Logits of a few images of one size; see `WholeImages.logits`."""
+    return WholeImages(network, work, images).logits(chosen)

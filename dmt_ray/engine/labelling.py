@@ -2,35 +2,37 @@
 
 One forward pass writes classes and ranking codes to disk as it goes and counts them; then the threshold of each class
 is known, and a pass over the files, not over the network, drops what lies below. Nothing grows with the number of
-images but the files: 2 bytes a pixel for good, 2 more while it works.
+images but the files: 2 bytes a pixel for good, 2 more while it works. The device computes a batch while the last one is
+written and the next one read.
 
 The workers of a team share the images out. Each keeps its own part until the counts of all are added up and the part
 is selected from; then the chief puts the parts together.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from dmt_ray import models
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.inference import by_size, logits_of
+from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.labels import CONFIDENCE, LABELS, offsets
-from dmt_ray.engine.metrics import confusion_matrix
-from dmt_ray.engine.ranking import Ranking, decode, predict, renormalise, select, to_byte
+from dmt_ray.engine.metrics import Confusion
+from dmt_ray.engine.ranking import Prediction, Ranking, decode, predict, renormalise, select, to_byte
+from dmt_ray.engine.transfer import fetch, upload
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses import IGNORE
 from dmt_ray.slices import Label
 
 SUMMARY = "summary.json"
-_CHUNK = 1 << 24  # pixels that are held in memory while thresholds are applied
+_CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied
 
 
 def label(
@@ -49,25 +51,32 @@ def label(
     batches = list(by_size(images, positions, work.eval_batch))
     own, team = work.team.share(batches), work.team
     part = _Part(out if team.size == 1 else scratch, scratch, team.rank, images, positions, own)
+    whole = WholeImages(network, work, images)
     ranking = Ranking(len(work.dataset.classes), work.device)
-    passes = 2 if config.rule == "renormalised" else 1
-    done = 0
-    for places in own:
-        predicted = predict(logits_of(network, work, images, [positions[place] for place in places]))
-        ranking.update(predicted.labels, predicted.codes)
+    total, done = len(positions) * (2 if config.rule == "renormalised" else 1), 0
+    for places, (classes, codes) in fetch(predictions(whole, positions, own, ranking)):
         for row, place in enumerate(places):
-            part.write(place, predicted.labels[row], predicted.codes[row])
+            part.labels[part.place(place)] = classes[row].reshape(-1)
+            part.codes[part.place(place)] = codes[row].reshape(-1)
         done += len(places) * team.size
-        work.progress(min(done, len(positions)), passes * len(positions))
+        work.progress(min(done, len(positions)), total)
     team.add(ranking.counts)
     rule: Literal["class_balanced", "global"] = "global" if config.rule == "global" else "class_balanced"
     thresholds = ranking.thresholds(config.share, rule)
+    judged = Confusion(len(work.dataset.classes) + 1, work.device)  # one more for pixels without a label
     if config.rule == "renormalised":
-        _renormalise(network, work, images, positions, own, decode(thresholds), part)
+        done, cuts = len(positions), upload([decode(thresholds)], work.device)
+        for places, (labels, confidence) in fetch(_renormalised(whole, positions, own, cuts, judged)):
+            for row, place in enumerate(places):
+                part.labels[part.place(place)] = labels[row].reshape(-1)
+                part.confidence[part.place(place)] = confidence[row].reshape(-1)
+            done += len(places) * team.size
+            work.progress(min(done, total), total)
     else:
-        part.drop_below(thresholds)
-    predicted_pixels = ranking.counts.sum(dim=1).cpu().numpy()
-    summary = _summarise(part, work, images, positions, predicted_pixels)
+        cuts = upload([thresholds], work.device)
+        for there, (labels, confidence) in fetch(_selected(part, images, positions, cuts, judged)):
+            part.labels[there], part.confidence[there] = labels, confidence
+    summary = _summarise(judged, work, len(positions), ranking.counts.sum(dim=1).cpu().numpy())
     summary["thresholds"] = [float(value) for value in decode(thresholds)]
     if team.chief:
         (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
@@ -106,25 +115,23 @@ class _Part:
         self._codes_file = scratch / f"{rank}-codes.npy"
         size = int(self._offsets[-1])
         self.labels, self.confidence = (_flat(file, np.uint8, size) for file in self._files)
-        self._codes = _flat(self._codes_file, np.uint16, size)
+        self.codes = _flat(self._codes_file, np.uint16, size)
 
     def place(self, place: int) -> slice:
         """Where an image lies."""
         index = self._index[place]
         return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
 
-    def write(self, place: int, labels: torch.Tensor, codes: torch.Tensor) -> None:
-        """Classes and codes of an image."""
-        self.labels[self.place(place)] = labels.flatten().cpu().numpy()
-        self._codes[self.place(place)] = codes.flatten().cpu().numpy()
-
-    def drop_below(self, thresholds: NDArray[np.uint16]) -> None:
-        """Apply the thresholds, and turn codes into bytes of confidence."""
-        for first in range(0, len(self.labels), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            codes = np.asarray(self._codes[part])
-            self.labels[part] = select(np.asarray(self.labels[part]), codes, thresholds)
-            self.confidence[part] = to_byte(torch.from_numpy(decode(codes))).numpy()
+    def runs(self, pixels: int) -> Iterator[list[int]]:
+        """The images in their order, as many at a time as have about so many pixels."""
+        run: list[int] = []
+        for place in self.places:
+            run.append(place)
+            if self.place(place).stop - self.place(run[0]).start >= pixels:
+                yield run
+                run = []
+        if run:
+            yield run
 
     def close(self, *, keep: bool) -> None:
         """Flush what lasts and remove what does not."""
@@ -133,7 +140,7 @@ class _Part:
                 array.flush()
             if not keep:
                 file.unlink()
-        del self._codes
+        del self.codes
         self._codes_file.unlink()
 
 
@@ -170,60 +177,65 @@ def _put_together(
             array.flush()
 
 
-def _renormalise(
-    network: nn.Module,
-    work: Workspace,
-    images: Images,
-    positions: Sequence[int],
-    own: Sequence[list[int]],
-    thresholds: NDArray[np.float32],
-    part: _Part,
-) -> None:
+@torch.inference_mode()
+def predictions(
+    whole: WholeImages, positions: Sequence[int], batches: Sequence[list[int]], ranking: Ranking
+) -> Iterator[tuple[list[int], Prediction]]:
+    """Classes and codes of the images of each batch, counted; the host does not wait for the device.
+
+    Args:
+        whole: The teacher and the images.
+        positions: The unlabelled images.
+        batches: Places in ``positions``.
+        ranking: Counts the predictions.
+    """
+    for places in batches:
+        prediction = predict(whole.logits([positions[place] for place in places]))
+        ranking.update(prediction.labels, prediction.codes)
+        yield places, prediction
+
+
+@torch.inference_mode()
+def _renormalised(
+    whole: WholeImages, positions: Sequence[int], batches: Sequence[list[int]], cuts: Tensor, judged: Confusion
+) -> Iterator[tuple[list[int], tuple[Tensor, Tensor]]]:
     """CBST's own selection. The class can change with the thresholds, so the network has to run a second time."""
-    done = len(positions)
-    cuts = torch.from_numpy(thresholds).to(work.device)
-    for places in own:
-        logits = logits_of(network, work, images, [positions[place] for place in places])
-        probs = logits.float().softmax(dim=1)
+    for places in batches:
+        chosen = [positions[place] for place in places]
+        probs = whole.logits(chosen).float().softmax(dim=1)
         labels = renormalise(probs, cuts)
         valid = labels != IGNORE
         confidence = probs.gather(1, torch.where(valid, labels, 0).unsqueeze(1)).squeeze(1)
-        for row, place in enumerate(places):
-            part.labels[part.place(place)] = labels[row].flatten().to(torch.uint8).cpu().numpy()
-            part.confidence[part.place(place)] = to_byte(confidence[row]).flatten().cpu().numpy()
-        done += len(places) * work.team.size
-        work.progress(min(done, 2 * len(positions)), 2 * len(positions))
+        judged.update(torch.where(valid, labels, len(cuts)), whole.masks(chosen))
+        yield places, (labels.to(torch.uint8), to_byte(confidence))
 
 
-def _summarise(
-    part: _Part,
-    work: Workspace,
-    images: Images,
-    positions: Sequence[int],
-    predicted: NDArray[np.int64],
-) -> dict[str, Any]:
+def _selected(
+    part: _Part, images: Images, positions: Sequence[int], cuts: Tensor, judged: Confusion
+) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
+    """The labels that reach their thresholds, and bytes of confidence in place of codes."""
+    for run in part.runs(_CHUNK):
+        there = slice(part.place(run[0]).start, part.place(run[-1]).stop)
+        codes = upload([part.codes[there]], cuts.device)
+        labels = select(upload([part.labels[there]], cuts.device), codes, cuts)
+        truth = upload([images.mask(positions[place]).reshape(-1) for place in run], cuts.device)
+        judged.update(torch.where(labels == IGNORE, len(cuts), labels), truth)
+        yield there, (labels, to_byte(decode(codes)))
+
+
+def _summarise(judged: Confusion, work: Workspace, images: int, predicted: NDArray[np.int64]) -> dict[str, Any]:
     """Coverage, and where the truth is known accuracy: for analysis only, training never sees it."""
     classes = len(work.dataset.classes)
-    kept = torch.zeros(classes, dtype=torch.int64)
-    matrix = torch.zeros(classes, classes + 1, dtype=torch.int64)  # the last column is for pixels without a label
-    for place in part.places:
-        labels = np.asarray(part.labels[part.place(place)])
-        kept += torch.from_numpy(np.bincount(labels, minlength=IGNORE + 1)[:classes])
-        position = positions[place]
-        if images.known[position]:
-            given = torch.from_numpy(np.where(labels == IGNORE, classes, labels).astype(np.int64))
-            truth = torch.from_numpy(images.mask(position).reshape(-1).astype(np.int64))
-            matrix += confusion_matrix(given, truth, classes + 1)[:classes]
-    work.team.add(kept)
-    work.team.add(matrix)
-    right, judged = matrix.diagonal().double(), matrix[:, :classes].sum(dim=0).double()
+    kept = work.team.add(judged.predicted()[:classes])
+    matrix = work.team.add(judged.matrix()[:classes])  # the last column is for pixels without a label
+    right, given = matrix.diagonal().double(), matrix[:, :classes].sum(dim=0).double()
     total = int(predicted.sum())
     return {
-        "images": len(positions),
+        "images": images,
         "pixels": total,
         "kept": float(int(kept.sum()) / total),
         "predicted": [float(count / total) for count in predicted],
         "coverage": [k / float(p) if p else None for k, p in zip(kept.tolist(), predicted)],
-        "accuracy": float(right.sum() / judged.sum()) if judged.any() else None,
-        "class_accuracy": [float(r / j) if j else None for r, j in zip(right, judged)] if judged.any() else None,
+        "accuracy": float(right.sum() / given.sum()) if given.any() else None,
+        "class_accuracy": [float(r / j) if j else None for r, j in zip(right, given)] if given.any() else None,
     }

@@ -16,20 +16,19 @@ class Confusion:
 
     def __init__(self, classes: int, device: torch.device | str = "cpu") -> None:
         self._classes = classes
-        # Behind the matrix: pixels that are left out, and those whose truth or prediction is no class. An out-of-range
-        # class would else be counted in another class's row, unseen, and to look for it would make the host wait.
-        self._cells = torch.zeros(classes * classes + 3, dtype=torch.int64, device=device)
+        # A row for each class and one for `IGNORE`; behind them the pixels whose truth or prediction is no class. These
+        # would else be counted in another class's row, unseen, and to look for them would make the host wait.
+        self._cells = torch.zeros((classes + 1) * classes + 2, dtype=torch.int64, device=device)
 
     def update(self, prediction: Tensor, truth: Tensor) -> None:
         """Count one batch; the host does not wait for the device.
 
         Args:
             prediction: Classes ``0..K-1``, uint8 or int64, any shape.
-            truth: Classes ``0..K-1`` or `IGNORE`, of the shape of ``prediction``. `IGNORE` is left out; what else is no
-                class is found by `matrix`.
+            truth: Classes ``0..K-1`` or `IGNORE`, of the shape of ``prediction``.
 
         Raises:
-            ValueError: If the shapes differ.
+            ValueError: If the shapes differ. Values out of range are found when the counts are read.
         """
         if prediction.shape != truth.shape:
             raise ValueError(
@@ -37,25 +36,38 @@ class Confusion:
                 f"but got {tuple(prediction.shape)} and {tuple(truth.shape)}"
             )
         prediction, truth = prediction.flatten(), truth.flatten()
-        highest, inside = self._classes - 1, self._classes**2
-        no_class, padding = (truth < 0) | (truth > highest), truth == IGNORE
-        cells = torch.where(no_class, inside + 1 - padding.long(), truth.long() * self._classes + prediction.long())
-        cells = torch.where((prediction < 0) | (prediction > highest), inside + 2, cells)
+        classes, highest, strange = self._classes, self._classes - 1, (self._classes + 1) * self._classes
+        padding = truth == IGNORE
+        rows = torch.where(padding, classes, truth.long())
+        known = padding | (truth >= 0) & (truth <= highest)
+        cells = torch.where(known, rows * classes + prediction.long(), strange)
+        cells = torch.where((prediction < 0) | (prediction > highest), strange + 1, cells)
         # Not bincount, which reads the largest value to size its result.
         self._cells.scatter_add_(0, cells, torch.ones_like(cells))
 
     def matrix(self) -> Tensor:
-        """What was counted, int64 ``[K, K]`` on the CPU, row = truth, column = prediction; waits for the device.
+        """Pixels by true and predicted class, int64 ``[K, K]`` on the CPU, row = truth; `IGNORE` is left out.
 
         Raises:
             ValueError: If a value was out of range.
         """
+        return self._read()[:-1]
+
+    def predicted(self) -> Tensor:
+        """Pixels by predicted class, int64 ``[K]`` on the CPU, those whose truth is `IGNORE` included.
+
+        Raises:
+            ValueError: If a value was out of range.
+        """
+        return self._read().sum(dim=0)
+
+    def _read(self) -> Tensor:
         cells = self._cells.cpu()
         for name, strange in zip(("truth", "prediction"), cells[-2:].tolist()):
             if strange:
                 allowed = f"between 0 and {self._classes - 1}" + (f" or {IGNORE}" if name == "truth" else "")
-                raise ValueError(f"{name} must be {allowed}, but was not at {strange} pixels")
-        return cells[:-3].view(self._classes, self._classes)
+                raise ValueError(f"{name} must be {allowed}, but at {strange} pixels it was not")
+        return cells[:-2].view(-1, self._classes)
 
 
 def iou(matrix: Tensor) -> Tensor:

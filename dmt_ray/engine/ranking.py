@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmt_ray.losses import IGNORE
 
@@ -160,17 +160,17 @@ def _threshold(histogram: NDArray[np.int64], share: float) -> int:
     return int(occupied[::-1][np.searchsorted(at_least, place)])
 
 
-def select(labels: NDArray[np.uint8], codes: Codes, thresholds: Codes) -> NDArray[np.uint8]:
+def select(labels: Tensor, codes: Tensor, thresholds: Tensor) -> Tensor:
     """The labels whose codes reach the threshold of their class; `IGNORE` elsewhere.
 
     Args:
         labels: Predicted classes or `IGNORE`, uint8, any shape.
         codes: uint16, of the shape of ``labels``.
-        thresholds: uint16 ``[K]`` from `Ranking.thresholds`.
+        thresholds: uint16 ``[K]`` from `Ranking.thresholds`, on the same device.
     """
-    of_label = np.zeros(IGNORE + 1, np.uint16)
-    of_label[: len(thresholds)] = thresholds
-    return np.where(codes >= of_label[labels], labels, np.uint8(IGNORE))
+    of_label = nn.functional.pad(thresholds.to(torch.int32), (0, IGNORE + 1 - len(thresholds)))
+    needed = of_label.index_select(0, labels.flatten().to(torch.int32)).view(labels.shape)
+    return torch.where(codes.to(torch.int32) >= needed, labels, IGNORE)
 
 
 def renormalise(probs: Tensor, thresholds: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Pretrain and fine-tune: the one training loop, on labelled images alone or beside pseudo-labelled ones."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,9 @@ class Stepper:
     ) -> None:
         self._dtype = torch.float64 if training.precision == "float64" else torch.float32
         self.network = network.to(work.device, self._dtype).to(memory_format=torch.channels_last)
-        self._trained = spread(self.network, work.team)
-        if work.compiled:
-            self._trained.compile()
+        trained = spread(self.network, work.team)
+        # A wrapper around the network: scores on the way, in eval mode and of other sizes, go past it.
+        self._trained = torch.compile(trained) if work.compiled else trained
         self.optimizer = torch.optim.SGD(
             network.parameters(),
             lr=training.learning_rate,
@@ -133,7 +134,8 @@ class Stepper:
         step = self._ahead.step(number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(number)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training.precision == "bfloat16"):
+        half = self._training.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16) if half else nullcontext():
             logits = self._trained(step.batch.images.to(self._dtype, memory_format=torch.channels_last))
         loss = step_loss(
             logits,

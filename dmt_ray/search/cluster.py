@@ -1,6 +1,7 @@
 """Getting hold of a Ray: a local one, or a cluster that is already running."""
 
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -271,6 +272,9 @@ def disconnect() -> None:
     """Stop the local Ray, or leave the cluster."""
     import ray
 
+    # Handles that only the garbage collector frees must go while there is a Ray to tell: if that happens later, and in
+    # another thread, Ray ends the process.
+    gc.collect()
     ray.shutdown()
 
 

@@ -3,11 +3,17 @@ import math
 import pytest
 import torch
 
-from dmt_ray.engine.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
+from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.losses import IGNORE
 
 TRUTH = torch.tensor([[0, 0, 0, 1], [1, 1, IGNORE, IGNORE]])
 PREDICTION = torch.tensor([[0, 0, 1, 1], [1, 3, 2, 0]])
+
+
+def confusion_matrix(prediction: torch.Tensor, truth: torch.Tensor, classes: int) -> torch.Tensor:
+    counts = Confusion(classes)
+    counts.update(prediction, truth)
+    return counts.matrix()
 
 
 def test_confusion_matrix_by_hand():
@@ -27,6 +33,28 @@ def test_absent_classes_are_left_out_of_the_mean():
     assert mean_iou(confusion_matrix(PREDICTION, TRUTH, classes=4)) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
 
 
+def test_batches_add_up():
+    counts = Confusion(4)
+    for prediction, truth in zip(PREDICTION, TRUTH):
+        counts.update(prediction, truth)
+    assert torch.equal(counts.matrix(), confusion_matrix(PREDICTION, TRUTH, classes=4))
+
+
+def test_predictions_are_counted_where_nobody_knows_the_truth():
+    counts = Confusion(4)
+    counts.update(PREDICTION, TRUTH)
+    assert counts.predicted().tolist() == [3, 3, 1, 1]
+    assert counts.matrix().sum(dim=0).tolist() == [2, 3, 0, 1]
+
+
+def test_255_classes_leave_room_for_the_label_of_no_class():
+    counts = Confusion(256)  # as in labelling: a column more for pixels that got no label
+    counts.update(torch.tensor([255, 254, 255]), torch.tensor([254, 254, IGNORE]))
+    assert counts.matrix()[254, 254:].tolist() == [1, 1]
+    assert counts.matrix().sum() == 2
+    assert counts.predicted()[255] == 2
+
+
 def test_pixel_accuracy_counts_labelled_pixels_only():
     assert pixel_accuracy(confusion_matrix(PREDICTION, TRUTH, classes=4)) == pytest.approx(4 / 6)
 
@@ -43,9 +71,9 @@ def test_bytes_count_like_integers():
 
 
 def test_a_class_out_of_range_is_refused_and_not_counted_elsewhere():
-    with pytest.raises(ValueError, match="prediction must be between 0 and 2, but got 0 to 3"):
+    with pytest.raises(ValueError, match="prediction must be between 0 and 2, but at 1 pixels it was not"):
         confusion_matrix(PREDICTION, TRUTH, classes=3)
-    with pytest.raises(ValueError, match="truth must be between 0 and 3 or 255, but got 0 to 9"):
+    with pytest.raises(ValueError, match="truth must be between 0 and 3 or 255, but at 1 pixels it was not"):
         confusion_matrix(torch.tensor([0, 0]), torch.tensor([0, 9]), classes=4)
 
 

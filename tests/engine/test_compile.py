@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dmt_ray import models
+from dmt_ray.config import override
+from dmt_ray.data.splits import divide
+from dmt_ray.engine.feeding import Feed, Stream
+from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.training import Stepper
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.methods import METHODS
+from dmt_ray.runner import Machine, Runner
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny, module_machine):
+    return Runner(module_machine).dataset(tiny.data)
+
+
+def stepped(dataset, tiny, compiled: bool) -> tuple[dict[str, torch.Tensor], list[float], torch.nn.Module]:
+    """Weights, losses and the network after five steps."""
+    work = Workspace(dataset, compiled=compiled)
+    parts = divide(tiny.split, tiny.data, dataset)
+    pseudo = PseudoLabels(dataset.subsets["train"], parts.unlabelled, None)
+    training = tiny.finetune.evolve(precision="float64")  # five steps in float32 enlarge rounding to 1e-3
+    feed = Feed(work, training, parts.labelled, pseudo, Stream(0, "A", 1))
+    torch.manual_seed(0)
+    network = models.build(tiny.model, len(dataset.classes)).train()
+    losses = []
+    with Stepper(network, feed, training, tiny.weight, work) as stepper:
+        for number in range(5):
+            stepper.step(number)
+            losses.append(stepper.sums.row(step=number, epoch=1, learning_rate=0.0)["loss"])
+    return network.state_dict(), losses, network
+
+
+def test_a_compiled_network_learns_the_same_to_rounding(dataset, tiny):
+    plain, losses, _ = stepped(dataset, tiny, compiled=False)
+    compiled, compiled_losses, network = stepped(dataset, tiny, compiled=True)
+    assert list(compiled) == list(plain)
+    np.testing.assert_allclose(compiled_losses, losses, rtol=1e-5)
+    for name, values in plain.items():
+        torch.testing.assert_close(compiled[name], values, rtol=1e-5, atol=1e-6, msg=name)
+    assert not hasattr(network, "_orig_mod")  # what is saved and scored is the network itself
+
+
+def test_stages_of_a_compiled_training_are_like_any_other(tiny, pictures, tmp_path):
+    changes = {"pretrain.keep": "val", "pretrain.score_every": 5}
+    stores = []
+    for compiled in (False, True):
+        runner = Runner(Machine(tmp_path / str(compiled), pictures, device="cpu", compiled=compiled))
+        plan = METHODS["baseline"](runner.bind(override(tiny, changes)), 0)
+        runner.perform(stage for rung in plan.rungs for stage in rung.values())
+        stores.append(runner.store)
+    for stage in plan.stages():
+        plain, compiled = (store.path(stage) for store in stores)
+        assert [file.name for file in sorted(plain.iterdir())] == [file.name for file in sorted(compiled.iterdir())]
+        if stage.operation.name in ("pretrain", "finetune"):
+            first, second = (load_file(folder / models.WEIGHTS) for folder in (plain, compiled))
+            assert {name: value.shape for name, value in first.items()} == {n: v.shape for n, v in second.items()}
+            models.load(compiled)
