@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -43,6 +45,17 @@ GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 
 SETTINGS = 4
 
 
+_ASK = f"""
+import sys
+from ray._private.services import get_ray_address_from_environment
+from ray._raylet import GcsClient
+address = sys.argv[1]
+if address == "auto":
+    address = get_ray_address_from_environment("auto", None)
+GcsClient(address=address).get_all_node_info(timeout={PROBE_SECONDS})
+"""
+
+
 def prepare() -> None:
     """Set the environment that Ray reads on import; call it before anything imports ray."""
     for name, value in (ENVIRONMENT | WORKER_ENVIRONMENT).items():
@@ -71,9 +84,11 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
         UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead.
     """
     prepare()
-    # Ray finds a local cluster's token by itself, one at an explicit address only when it is told to look for it.
-    if address is None or _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    # Ray finds a local cluster's token by itself, one at an explicit address only when it is told to look for it. Where
+    # a cluster wants none it must not be shown one: the head could not ask this process whether it is still there, and
+    # would end every actor at once.
+    if "RAY_AUTH_MODE" not in os.environ and (address is None or _has_token()):
+        os.environ["RAY_AUTH_MODE"] = "disabled" if address is not None and _wants_no_token(address) else "token"
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -91,6 +106,13 @@ def _has_token() -> bool:
     """Whether Ray would find a token, in the order in which it looks."""
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
+
+
+def _wants_no_token(address: str) -> bool:
+    """Whether a cluster lets everybody in. Asked by a process of its own: Ray looks once whether it is to send one."""
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    asked = subprocess.run([sys.executable, "-c", _ASK, address], env=environment, capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _worker_environment() -> dict[str, str]:
