@@ -306,7 +306,10 @@ def _at(error: UserError, where: StageFailed) -> UserError:
 
 
 def _told(error: BaseException) -> BaseException:
-    return getattr(error, "_base_exc", error)
+    """What Ray Train has wrapped: what a worker raised, or why it does not answer."""
+    for name in ("_base_exc", "health_check_failure"):
+        error = getattr(error, name, error)
+    return error
 
 
 def _train(orders: _Orders, errors: list[Any]) -> None:

@@ -104,6 +104,24 @@ def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(hom
 
 
 @pytest.mark.slow
+def test_trials_of_crews_that_fail_are_recorded_and_the_others_go_on(home, tmp_path):  # noqa: F811
+    options = [*words(home, "rate.py", 4), "--workers", "2"]
+    with started(tmp_path / "runs", *options) as sweep:
+        said = sweep.finish()
+        assert sweep.process.returncode == 1, said
+        assert sweep.left_behind() == []
+    states = {trial.params["finetune.learning_rate"]: trial.state for trial in sweep.trials()}
+    assert states == {0.005: "complete", 10.0: "failed", 1e30: "failed", 0.01: "complete"}
+    collapse, broken = (trial for trial in sweep.trials() if trial.state == "failed")
+    assert collapse.error.startswith("model A collapsed: ")
+    assert broken.error.startswith("the loss became nan before step 5 of ")
+    found = {fault.who: fault for fault in faults.read(sweep.folder)}
+    assert found[2].doing.stage.startswith("finetune-")
+    assert found[2].doing.pid not in (0, sweep.process.pid)
+    assert "trial 2 failed: learning_rate=1e+30" in why(sweep)
+
+
+@pytest.mark.slow
 def test_a_worker_of_a_crew_that_is_told_to_end_keeps_what_it_has(home, tmp_path, undisturbed):  # noqa: F811
     with started(tmp_path / "runs", *crews(home)) as sweep:
         struck = worker(sweep, "finetune")
@@ -142,8 +160,15 @@ def second_node(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(home, tmp_path, undisturbed, second_node):  # noqa: F811
-    with started(tmp_path / "runs", *crews(home, "--address", "127.0.0.1:7411")) as sweep:
+def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(
+    home,  # noqa: F811
+    tmp_path,
+    undisturbed,  # noqa: F811
+    second_node,
+    monkeypatch,
+):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:7411")  # other clusters may run on this machine
+    with started(tmp_path / "runs", *crews(home, "--address", "auto")) as sweep:
         sweep.at_work("finetune")
         kill_marked(second_node)
         said = sweep.finish()
