@@ -5,10 +5,12 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.commandline import (
+    STALL_SECONDS,
     add_address,
     add_experiment,
     add_machine,
@@ -144,8 +146,12 @@ def _method_options(options: argparse.ArgumentParser) -> None:
 
 
 def run_method(options: argparse.Namespace) -> int | None:
-    """Perform a plan in this process and say what came out."""
+    """Perform a plan, in this process or by a crew, and say what came out."""
     check_workers(options)
+    alone = {"--address": options.address, "--gpus-per-worker": options.gpus_per_worker}
+    given = [name for name, value in alone.items() if value is not None]
+    if options.workers == 1 and given:
+        raise ConfigError(f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device")
     if options.dry_run:
         return plan_method(options)
     config, method = _experiment(options)
@@ -201,11 +207,15 @@ def _by_crew(options: argparse.Namespace, runner: "Runner", wanted: "list[Stage]
 
     cluster.connect(options.address, cpus=len(os.sched_getaffinity(0)))
     try:
+        if options.address is not None:
+            cluster.check_nodes(None if options.shared_store else runner.machine.store, runner.machine.data)
         crew, _ = hire(cluster.nodes(), options.workers, cpus=options.cpus_per_worker, gpus=options.gpus_per_worker)
-        return CrewRunner(runner.machine, crew, runner.on_progress).perform(wanted)
+        machine = replace(runner.machine, stall_seconds=STALL_SECONDS)
+        return CrewRunner(machine, crew, runner.on_progress).perform(wanted)
     finally:
         cluster.disconnect()
         runner.store.tidy()
+        runner.store.upload()
 
 
 def plan_method(options: argparse.Namespace) -> int:

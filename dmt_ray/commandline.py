@@ -12,6 +12,7 @@ from typing import Any
 from dmt_ray.errors import ConfigError, Interrupted, UserError
 
 STORAGE = Path("runs")
+STALL_SECONDS = 1800.0  # without progress, after which a worker is taken to hang
 
 
 def guarded(main: Callable[[], int | None]) -> int:
@@ -138,8 +139,8 @@ def check_workers(options: argparse.Namespace) -> None:
         ConfigError: With what would do.
     """
     gpus = options.gpus_per_worker
-    if gpus is not None and not (0 <= gpus <= 1 or gpus == int(gpus)):
-        raise ConfigError(f"--gpus-per-worker must be a part of one GPU or a whole number, but got {gpus:g}")
+    if gpus is not None and not 0 <= gpus <= 1:
+        raise ConfigError(f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {gpus:g}")
     if options.cpus_per_worker < 1:
         raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {options.cpus_per_worker}")
     if options.workers < 1 or (options.workers > 1 and options.workers % 2):

@@ -10,7 +10,6 @@ import platform
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -21,19 +20,21 @@ from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
 from dmt_ray.operations import side_of
+from dmt_ray.orphans import free_orphans
 from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.runner import Machine, Progress, Runner, Told
+from dmt_ray.store.files import aside_name
 
 if TYPE_CHECKING:
     from ray.exceptions import RayError
     from ray.train.v2._internal.exceptions import RayTrainError
 
-LOST_RUNS = 2  # in a row, without a stage that was finished; then the work is given up
+LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
 POLL_SECONDS = 0.25
 Begun = Callable[[Stage, int], None]
 # Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
 COLLECTIVE_SECONDS = 1800
-STARTS = 12  # attempts to find room for all workers, of 5 minutes each: a cluster may have to start machines
+STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may be lost, and come back
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,17 @@ class Crew:
 
     def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
         """How many such workers fit on these nodes, given each node's resources."""
-        return sum(
-            min(int(node.get(name, 0.0) / amount + 1e-6) for name, amount in self.resources.items()) for node in nodes
-        )
+        wanted = self.resources.items()
+        return sum(min(_places(node.get(name, 0.0), amount) for name, amount in wanted) for node in nodes)
 
     def in_words(self) -> str:
         """What a worker has, for people."""
         return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
+
+
+def _places(there: float, amount: float) -> int:
+    """How often an amount fits; a part of a GPU lies on one GPU."""
+    return int(there) * int(1 / amount + 1e-6) if amount < 1 else int(there / amount)
 
 
 def hire(nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None) -> tuple[Crew, int]:
@@ -215,6 +220,7 @@ class CrewRunner:
                 error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
             if error is not None:
                 in_vain = 0 if len(executed) > before else in_vain + 1
+                free_orphans()
                 _raise_if_final(error, in_vain)
                 if lost is not None:
                     lost(*self._whom(error))
@@ -222,7 +228,7 @@ class CrewRunner:
 
     def _whom(self, error: "RayTrainError | RayError") -> tuple[int, str]:
         """The half of the worker that was lost, not of one that only raised because of that; and what is said of it."""
-        failures = {rank: _told(one) for rank, one in getattr(error, "worker_failures", {}).items()}
+        failures = {rank: _unwrapped(one) for rank, one in getattr(error, "worker_failures", {}).items()}
         first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
         return int(first >= self.crew.workers // 2), str(failures.get(first, error))
 
@@ -243,13 +249,13 @@ class CrewRunner:
         while train.is_alive():
             train.join(POLL_SECONDS)
             left = self._follow(left, done)
-        left = self._follow(left, done)
+        left = self._follow(left, done, afresh=True)
         if left and not errors:
             raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
         return errors[0] if errors else None
 
-    def _follow(self, left: list[Stage], done: Told) -> list[Stage]:
-        there = [stage for stage in left if self.store.has(stage, files=True)]
+    def _follow(self, left: list[Stage], done: Told, *, afresh: bool = False) -> list[Stage]:
+        there = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
         for stage in there:
             done(stage)
         if self._on_progress is not None:
@@ -285,13 +291,13 @@ def half_of(error: BaseException) -> int:
 
 def _raise_if_final(error: "RayTrainError | RayError", in_vain: int) -> None:
     """Say what is wrong, unless another run may mend it."""
-    failures = [_told(one) for one in getattr(error, "worker_failures", {}).values()]
+    failures = [_unwrapped(one) for one in getattr(error, "worker_failures", {}).values()]
     stages = [one for one in failures if isinstance(one, StageFailed)]
     for one in stages:
         if one.kind in _ERRORS:
             raise _at(_ERRORS[one.kind](one.text), one)
     if "worker group startup timed out" in str(error):
-        raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts of 5 minutes")
+        raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts")
     # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
     if in_vain > LOST_RUNS:
         if stages:
@@ -305,8 +311,8 @@ def _at(error: UserError, where: StageFailed) -> UserError:
     return error
 
 
-def _told(error: BaseException) -> BaseException:
-    """What Ray Train has wrapped: what a worker raised, or why it does not answer."""
+def _unwrapped(error: BaseException) -> BaseException:
+    """What Ray Train has wrapped, without a public way to it: what a worker raised, or why it does not answer."""
     for name in ("_base_exc", "health_check_failure"):
         error = getattr(error, name, error)
     return error
@@ -319,15 +325,15 @@ def _train(orders: _Orders, errors: list[Any]) -> None:
 
     class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray tells no types
         """Without the actor that is to free placement groups: where there is no dashboard it frees none, stays for
-        ever, and costs 12 s at the end of each run. `search.orphans` does it."""
+        ever, and costs 12 s at the end of each run. `orphans.py` does it."""
 
         def _create_default_callbacks(self) -> list[Any]:
             made = super()._create_default_callbacks()
             return [one for one in made if not isinstance(one, PlacementGroupCleanerCallback)]
 
     # Nothing is kept there, but Ray Train wants a folder.
-    name = f"train-{uuid.uuid4().hex[:12]}"
-    folder = orders.machine.store / "scratch"
+    name = aside_name("train")
+    folder = orders.machine.store / "aside"
     trainer = Trainer(
         _perform_waves,
         train_loop_config={"orders": orders},
@@ -358,6 +364,7 @@ def _train(orders: _Orders, errors: list[Any]) -> None:
 
 def _perform_waves(config: Mapping[str, Any]) -> None:
     import ray.train
+    import segmentation_models_pytorch  # noqa: F401 (takes seconds; with it the first stage of a run is like the others)
     from ray.train.torch import get_device
 
     orders: _Orders = config["orders"]
@@ -383,12 +390,14 @@ def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, half: in
         orders.begun(stage, half)
     try:
         runner.compute(stage, runner.store.borrowed(orders.tickets[stage.key]).beat, team)
+        if team.chief and (left := runner.store.upload()):  # the others wait for it
+            raise StoreError(f"the object store does not answer: {', '.join(left)} could not be uploaded")
     except Exception as error:
         text = " ".join(str(error).split())
         raise StageFailed(type(error).__name__, text, stage.name, platform.node(), half) from error
 
 
-def limit_memory(gpus: float, device: str = "cuda") -> None:
+def limit_memory(gpus: float, device: str | None = None) -> None:
     """Keep this process to its part of a GPU: Ray hands out parts, but does not see to it that they suffice."""
     if 0 < gpus < 1:
         import torch

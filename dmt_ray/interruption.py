@@ -45,7 +45,7 @@ def _on_terminate(number: int, frame: Any) -> None:
     elif callable(_State.before):
         _State.before(number, frame)
     else:
-        signal.signal(number, _State.before)
+        signal.signal(number, _State.before or signal.SIG_DFL)  # None: it was set by C
         signal.raise_signal(number)
 
 

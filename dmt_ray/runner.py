@@ -52,7 +52,8 @@ class Machine:
         threads: CPU threads of one process.
         shared: URL of an object store that machines share; None: `store` is all there is.
         compiled: Whether networks in training go through torch.compile.
-        stall_seconds: A process whose stage gets no further for so long is taken to hang, and ended.
+        stall_seconds: A process whose stage gets no further for so long is taken to hang, and ended; None: people
+            watch it themselves.
     """
 
     store: Path
@@ -61,7 +62,7 @@ class Machine:
     threads: int = 1
     shared: str | None = None
     compiled: bool = False
-    stall_seconds: float = 1800.0
+    stall_seconds: float | None = None
 
     def open_store(self) -> Store:
         """The store; see `store.Store` for the errors."""
@@ -160,17 +161,20 @@ class Runner:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
             Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
         """
-        # Everything is watched, since reading inputs from a file system can hang as well.
-        dog = Watchdog(self.machine.stall_seconds, stage.name, self.store.scratch(stage) / STALLED)
+        self.dataset(stage.config.data)  # type: ignore[attr-defined]  # decoding for the first time tells no progress
+        # Everything else is watched, since reading inputs from a file system can hang as well.
+        limit = self.machine.stall_seconds
+        dog = Watchdog(limit, stage.name, self.store.scratch(stage) / STALLED) if limit else None
 
         def progress(step: int, total: int) -> None:
-            dog.alive(f"step {step} of {total}")
+            if dog is not None:
+                dog.alive(f"step {step} of {total}")
             if team.chief:
                 beat(step, total)
                 if self.on_progress is not None:
                     self.on_progress(stage, step, total)
 
-        with dog, deferred() as stop:
+        with dog or contextlib.nullcontext(), deferred() as stop:
             self._compute(stage, self._workspace(stage, progress, team, stop))
 
     def _compute(self, stage: Stage, work: Workspace) -> None:

@@ -24,6 +24,8 @@ NODES = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0}]
         pytest.param(Crew(2, cpus=1, gpus=1), 4, id="one for each GPU"),
         pytest.param(Crew(2, cpus=5, gpus=1), 2, id="CPUs are scarce"),
         pytest.param(Crew(2, cpus=1, gpus=0.25), 16, id="four share a GPU"),
+        pytest.param(Crew(2, cpus=1, gpus=0.3), 12, id="three share a GPU, and none lies on two"),
+        pytest.param(Crew(2, cpus=1, gpus=0.6), 4, id="more than half of a GPU"),
         pytest.param(Crew(2, cpus=1), 20, id="on CPUs"),
         pytest.param(Crew(2, cpus=1, gpus=4), 0, id="no node has so many"),
     ],

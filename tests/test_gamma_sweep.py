@@ -79,7 +79,11 @@ def test_help_is_quick_and_shows_an_example():
         pytest.param(["--trials", "0"], "--trials must be 1 or more, but got 0", id="no trials"),
         pytest.param(["--grid", "1"], "--grid must be 2 or more, but got 1", id="grid of one"),
         pytest.param(["--grid", "3", "--trials", "4"], "leave --trials out", id="grid and trials"),
-        pytest.param(["--gpus-per-worker", "1.5"], "a part of one GPU or a whole number", id="one and a half GPUs"),
+        pytest.param(
+            ["--gpus-per-worker", "1.5"],
+            "must be between 0 and 1, as a worker uses one GPU, but got 1.5",
+            id="one and a half GPUs",
+        ),
         pytest.param(["--workers", "3"], "one half for each model, but got 3; 2 or 4 would do", id="an odd crew"),
         pytest.param(["--workers", "0"], "but got 0; 1 would do", id="no worker"),
         pytest.param(["--cpus-per-worker", "0"], "--cpus-per-worker must be 1 or more", id="a worker without CPU"),

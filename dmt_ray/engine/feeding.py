@@ -39,9 +39,14 @@ class Stream:
         """The number of the labelled or of the pseudo-labelled list."""
         return (self.generation * len(SIDES) + SIDES.index(self.side)) * 2 + int(pseudo)
 
-    def torch_seed(self, step: int) -> int:
-        """Seed of torch's own generator in a step, for dropout and the like inside a network; below 2**64."""
-        return (self.seed << 40 ^ self.number(False) << 26 ^ step) % 2**64
+    def torch_seed(self, step: int, rank: int = 0) -> int:
+        """Seed of torch's own generator in a step, for dropout and the like inside a network; below 2**64.
+
+        Args:
+            step: The optimizer step.
+            rank: Of a worker in its team: rows of the batch must not share their masks.
+        """
+        return (self.seed << 40 ^ self.number(False) << 26 ^ rank << 20 ^ step) % 2**64
 
 
 class Step(NamedTuple):

@@ -139,9 +139,9 @@ class _Part:
             if keep and isinstance(array, np.memmap):
                 array.flush()
             if not keep:
-                file.unlink()
+                file.unlink(missing_ok=True)
         del self.codes
-        self._codes_file.unlink()
+        self._codes_file.unlink(missing_ok=True)
 
 
 def _flat(file: Path, dtype: type[np.generic], size: int) -> NDArray[Any]:

@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from dmt_ray.engine.team import Team
 
 
-def spread(network: nn.Module, team: Team) -> nn.Module:
-    """The network as the team trains it; alone, the network itself.
+def spread(network: nn.Module, team: Team, *, compiled: bool = False) -> nn.Module:
+    """The network as the team trains it; alone, and not compiled, the network itself.
 
     Every BatchNorm of ``network`` is changed in place to take its statistics over the whole team's batch: the global
     batch is what a key names, so its numbers must not depend on how many workers share it. The state dict stays the
@@ -22,21 +22,21 @@ def spread(network: nn.Module, team: Team) -> nn.Module:
     Args:
         network: On its device.
         team: The workers; all call this with equal weights.
+        compiled: Whether it goes through torch.compile. What is returned is a wrapper: ``network`` stays as it is.
     """
     if team.size == 1:
-        return network
+        return torch.compile(network) if compiled else network  # type: ignore[return-value]  # it has no type of its own
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             # In place: timm's BatchNorm with an activation has to keep its parts, and the names its parameters.
-            on_cpu = next(module.parameters(), torch.empty(0)).device.type == "cpu"
-            module.__class__ = _OnCpu if on_cpu else _OnDevice
-            vars(module).update(team=team, process_group=team.group)
+            module.__class__ = _TeamBatchNorm
+            vars(module)["team"] = team
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")  # its successor is too new
-        # Equal weights come from the stage's input or from the seed, and equal statistics from the layers above:
-        # nothing has to be broadcast. Some encoders have parameters that no output depends on: a static graph.
+        # The layers above keep the statistics equal. A static graph: some encoders have parameters that no output
+        # depends on.
         return DistributedDataParallel(
-            network,
+            torch.compile(network) if compiled else network,
             process_group=team.group,
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
@@ -44,30 +44,23 @@ def spread(network: nn.Module, team: Team) -> nn.Module:
         )
 
 
-def _finished(module: nn.Module, y: Tensor) -> Tensor:
-    for name in ("drop", "act"):  # of timm's BatchNormAct2d
-        if hasattr(module, name):
-            y = getattr(module, name)(y)
-    return y
+class _TeamBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm over the batches of all workers of a team, N = 0 of some included.
 
-
-class _OnDevice(nn.SyncBatchNorm):
-    """What torch has, and the rest of what the layer was."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _finished(self, super().forward(x))
-
-
-class _OnCpu(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm over the batches of all workers of a team, N = 0 of some included; torch has it for GPUs only."""
+    torch's own SyncBatchNorm is for GPUs only, waits for the device in every call, and cannot take N = 0 in bfloat16.
+    """
 
     team: Team
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training or self.running_mean is None:
-            return _finished(self, self._over_the_team(x))
-        y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return _finished(self, y)
+        if self.training:
+            y = self._over_the_team(x)
+        else:
+            y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        for name in ("drop", "act"):  # of timm's BatchNormAct2d
+            if hasattr(self, name):
+                y = getattr(self, name)(y)
+        return y
 
     def _over_the_team(self, x: Tensor) -> Tensor:
         result: tuple[Tensor, ...] = _Normalise.apply(x, self.weight, self.bias, self.eps, self.team)
@@ -92,8 +85,8 @@ class _Normalise(torch.autograd.Function):
             wide = x if x.dtype == torch.float64 else x.float()
             own_variance, own_mean = torch.var_mean(wide, dim=dims, correction=0)
         else:
-            own_variance = own_mean = torch.zeros(channels)
-        count = torch.tensor([x.numel() / channels], dtype=torch.float64)
+            own_variance = own_mean = torch.zeros(channels, device=x.device)
+        count = torch.full((1,), x.numel() / channels, dtype=torch.float64, device=x.device)
         told = team.rows(torch.cat([own_mean.double(), own_variance.double(), count]))
         means, variances, counts = told[:, :channels], told[:, channels:-1], told[:, -1:]
         total = counts.sum()
@@ -125,7 +118,7 @@ class _Normalise(torch.autograd.Function):
         factor = -scale * inverse * by_weight
         shift = -scale * by_bias - factor * mean
         shape = [1, -1] + [1] * (x.dim() - 2)
-        through = through + torch.addcmul(shift.view(shape), x, factor.view(shape))
+        through = (through + torch.addcmul(shift.view(shape), x, factor.view(shape))).to(x.dtype)
         if weight is None:
             return through, None, None, None, None
         return through, of_weight, of_bias, None, None

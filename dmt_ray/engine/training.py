@@ -101,9 +101,8 @@ class Stepper:
     ) -> None:
         self._dtype = torch.float64 if training.precision == "float64" else torch.float32
         self.network = network.to(work.device, self._dtype).to(memory_format=torch.channels_last)
-        trained = spread(self.network, work.team)
-        # A wrapper around the network: scores on the way, in eval mode and of other sizes, go past it.
-        self._trained = torch.compile(trained) if work.compiled else trained
+        # Where it is a wrapper, scores on the way, in eval mode and of other sizes, go past it.
+        self._trained = spread(self.network, work.team, compiled=work.compiled)
         self.optimizer = torch.optim.SGD(
             network.parameters(),
             lr=training.learning_rate,
@@ -130,7 +129,7 @@ class Stepper:
     def step(self, number: int) -> None:
         """Take optimizer step ``number`` (0 ... steps-1). Nothing in it waits for the device."""
         # By step, so that a stage that was interrupted goes on with the same numbers.
-        torch.manual_seed(self._feed.stream.torch_seed(number))
+        torch.manual_seed(self._feed.stream.torch_seed(number, self._team.rank))
         step = self._ahead.step(number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(number)

@@ -139,6 +139,7 @@ def write(folder: Path, who: int | str, kind: Kind, error: str, doing: Doing | N
     if node is None and doing is not None:
         node = doing.node
     fault = Fault(who, kind, error, doing, node, datetime.now(UTC).isoformat(timespec="seconds"))
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / _FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(fault)) + "\n")
 

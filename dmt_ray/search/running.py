@@ -161,7 +161,7 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
         progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
         progress.publish = publish
         with progress:
-            tuning.run_shared(store.missing(sweep.common()), work, progress, concurrent=concurrent)
+            tuning.run_shared(store, work, progress, concurrent=concurrent)
             tuning.run_trials(study, work, progress, concurrent=concurrent)
     finally:
         cluster.disconnect()

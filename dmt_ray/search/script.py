@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dmt_ray.commandline import (
+    STALL_SECONDS,
     add_address,
     add_experiment,
     add_shared_store,
@@ -86,9 +87,9 @@ def _parser(manual: str, question: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--stall-limit",
         type=float,
-        default=1800.0,
+        default=STALL_SECONDS,
         metavar="SECONDS",
-        help="a worker that gets no further for so long is taken to hang, and replaced (default: 1800)",
+        help=f"a worker that gets no further for so long is taken to hang, and replaced (default: {STALL_SECONDS:.0f})",
     )
     add_tracking(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,13 +22,14 @@ from ray.tune.search import Searcher
 
 from dmt_ray.crew import Crew
 from dmt_ray.errors import TrainingFailed
+from dmt_ray.orphans import free_orphans
 from dmt_ray.plan import Stage, waves
 from dmt_ray.search import faults
 from dmt_ray.search.faults import Doing
-from dmt_ray.search.orphans import free_orphans
 from dmt_ray.search.study import Study, note_executed
 from dmt_ray.search.sweep import State
 from dmt_ray.search.trial import SHARED, Work, explain, keep_traceback, perform_shared, perform_trial
+from dmt_ray.store import Store
 
 # A worker that was lost (out of memory, a node gone) is replaced this often; its trial finds its stages in the store.
 LOST_WORKERS = 2
@@ -145,11 +145,11 @@ class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
             free_orphans()
 
 
-def run_shared(stages: Iterable[Stage], work: Work, watcher: Watcher, *, concurrent: int) -> None:
-    """Perform the stages that all trials share, as Ray tasks.
+def run_shared(store: Store, work: Work, watcher: Watcher, *, concurrent: int) -> None:
+    """Perform what is missing of the stages that all trials share, as Ray tasks.
 
     Args:
-        stages: What is missing.
+        store: The store.
         work: What the workers have to know.
         watcher: Is told of all that happens.
         concurrent: Tasks at a time, where each has a crew.
@@ -158,14 +158,15 @@ def run_shared(stages: Iterable[Stage], work: Work, watcher: Watcher, *, concurr
         TrainingFailed: If one of them fails; no trial could go on without it.
     """
     faults.forget_all(work.folder)  # of a sweep that was killed
+    common = work.sweep.common()
     if work.crew.workers > 1:
-        # A crew cuts what it is given into waves itself. The seeds have nothing in common.
+        # A crew subtracts the store itself, and cuts what is left into waves. The seeds have nothing in common.
         by_seed: dict[int, list[Stage]] = {}
-        for stage in stages:
+        for stage in common:
             by_seed.setdefault(stage.seed, []).append(stage)
-        _run_tasks([tuple(one) for one in by_seed.values()], work, watcher, concurrent)
+        _run_tasks([tuple(one) for one in by_seed.values() if store.missing(one)], work, watcher, concurrent)
         return
-    for wave in waves(stages):
+    for wave in waves(store.missing(common)):
         _run_tasks([(stage,) for stage in wave], work, watcher, len(wave))
 
 

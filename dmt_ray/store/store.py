@@ -73,33 +73,29 @@ class Store:
 
     # ---- reading ------------------------------------------------------------------------------------------------
 
-    def has(self, stage: Stage, *, files: bool = False) -> bool:
+    def has(self, stage: Stage, *, files: bool = False, afresh: bool = False) -> bool:
         """Whether a stage is there; nothing is read but, with `files`, its record.
 
-        That an object store does not have it may be known from a list of the last ten seconds.
+        That an object store does not have it may be known from a list of the last ten seconds, unless `afresh`.
 
         Args:
             stage: The stage.
             files: Whether also all its files must be there, none evicted.
+            afresh: Whether an object store is asked now.
 
         Raises:
             StoreError: If it is not in the folder and the object store does not answer.
         """
-        return self._has(stage, files, afresh=False)
-
-    def _has(self, stage: Stage, files: bool, *, afresh: bool) -> bool:
         place = self._place(stage)
         here = self._shelf.is_here(place, whole=True) if files else (place.path / RECORD).is_file()
         return here or (self._exchange is not None and self._exchange.has(place, afresh=afresh))
 
     def open(self, stage: Stage, *, files: bool = False) -> Path:
-        """The folder of a stage, checked against its record: sizes and digests of the files.
+        """The folder of a stage, checked against its record: sizes of the files, and digests of what is needed.
 
-        Without `files` the bytes of its labels and weights are not read, so that a table of a thousand stages costs
-        what its small files cost.
-
-        What is not here is fetched from the object store, if there is one. Without `files` its labels and weights
-        stay there, and count as evicted here.
+        What is not here is fetched from the object store, if there is one. Without `files` the bytes of labels and
+        weights are neither read nor fetched, so that a table of a thousand stages costs what its small files cost; if
+        they stay in the object store they count as evicted here.
 
         Args:
             stage: The stage.
@@ -290,7 +286,7 @@ class Store:
                 claim = self._claims.take(stage.key, stage.operation.name, inputs)
             if claim is not None:
                 try:
-                    finished = self._has(stage, True, afresh=True)  # between the two looks
+                    finished = self.has(stage, files=True, afresh=True)  # between the two looks
                 except StoreError:
                     claim.release()
                     raise

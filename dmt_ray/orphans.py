@@ -13,6 +13,7 @@ def free_orphans() -> int:
     from ray.core.generated import gcs_pb2
     from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+    # Ray's public table does not tell who made a group.
     state = ray._private.state.state
     state._connect_and_get_accessor()
     job = ray.get_runtime_context().get_job_id()
