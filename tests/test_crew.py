@@ -135,7 +135,7 @@ from dmt_ray.search import cluster
 cluster.connect(None, cpus=2)
 import ray, time
 from ray.util.placement_group import placement_group
-from dmt_ray.search.orphans import free_orphans
+from dmt_ray.orphans import free_orphans
 
 @ray.remote(num_cpus=0)
 class Controller:
