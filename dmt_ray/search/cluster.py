@@ -34,7 +34,7 @@ WORKER_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     # Nodes may be lost and come back, or another job may hold them.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
-    # glibc gives memory back after each step and has it zeroed again for the next: with two processes that train at once
+    # glibc gives memory back after each step and gets it zeroed for the next: with two processes that train at once
     # a step of `shapes` took 75 ms instead of 65.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
