@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ray.train.v2._internal.exceptions import RayTrainError
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.1  # between two looks of the driver at what is there
+BARRIER_SECONDS = 0.02  # and of the workers, who wait for each other's stages
 Begun = Callable[[Stage, int], None]
 # Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
 COLLECTIVE_SECONDS = 1800
@@ -379,7 +380,7 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
         for stage in wave.halves[half]:
             _perform(runner, orders, stage, own, half)
         while not all(runner.store.has(stage, files=True) for stage in wave.stages()):
-            time.sleep(POLL_SECONDS)
+            time.sleep(BARRIER_SECONDS)
 
 
 def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, half: int) -> None:
