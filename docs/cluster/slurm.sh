@@ -36,7 +36,7 @@ trap '[[ -z $sweep ]] || kill -TERM "$sweep" 2>/dev/null || true' TERM INT
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --block --node-ip-address="$ip" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" \
-    --include-dashboard=false --temp-dir="/tmp/ray-$SLURM_JOB_ID" &
+    --include-dashboard=false --temp-dir="${TMPDIR:-/tmp}/ray-$SLURM_JOB_ID" &
 steps+=($!)
 
 for _ in {1..60}; do
