@@ -373,6 +373,7 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
     device = str(get_device()) if orders.crew.gpus else "cpu"
     limit_memory(orders.crew.gpus, device)
     runner = Runner(replace(orders.machine, device=device))
+    runner.dataset(orders.waves[0].stages()[0].config.data)  # type: ignore[attr-defined]  # checked again by each process
     half, own, whole = _teams(rank, orders.crew)
     for wave in orders.waves:
         for stage in wave.together:
