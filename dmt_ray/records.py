@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
+from dmt_ray.config import Keep
 from dmt_ray.plan import Plan, Rung, Stage
 from dmt_ray.store import Store
 
 Which = Literal["selection", "reported"]
+_WHICH: tuple[Which, ...] = get_args(Which)
 
 
 def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
@@ -29,6 +31,53 @@ def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
     The mean, not the better of the two: choosing between A and B would add the luck of the choice to every trial.
     """
     return sum(miou(store, evaluation, which) for evaluation in rung.values()) / len(rung)
+
+
+class Selected(NamedTuple):
+    """What a selection rule picks among the models of a plan.
+
+    Attributes:
+        rung: The rung it picks.
+        models: "A", "B", or both where their mean is taken.
+        selection: mIoU in [0, 1] on the images that select.
+        reported: mIoU in [0, 1] on the reported images.
+        snapshots: How many models were compared, those inside trainings too; 1 where nothing was chosen.
+    """
+
+    rung: int
+    models: tuple[str, ...]
+    selection: float
+    reported: float
+    snapshots: int
+
+
+def selected(store: Store, plan: Plan) -> dict[Keep, Selected]:
+    """The three selection rules, applied to a plan whose evaluations are all stored.
+
+    last: the mean over the models after the last rung; nothing is chosen. val: the model and rung that are best on the
+    images that select. paper: those that are best on the reported images, as DMT chooses between F_A and F_B
+    (Algorithm 2, line 16) and between snapshots; optimistic.
+    """
+    last = len(plan.rungs) - 1
+    found = {
+        (rung, side): (miou(store, evaluation), miou(store, evaluation, "reported"))
+        for rung, models in enumerate(plan.rungs)
+        for side, evaluation in models.items()
+    }
+    compared = sum(_snapshots(store, evaluation) for rung in plan.rungs for evaluation in rung.values())
+    means = [rung_score(store, plan.rungs[last], which) for which in _WHICH]
+    chosen: dict[Keep, Selected] = {"last": Selected(last, tuple(plan.rungs[last]), means[0], means[1], 1)}
+    rules: tuple[tuple[Keep, int], ...] = (("val", 0), ("paper", 1))
+    for rule, by in rules:
+        rung, side = max(found, key=lambda one: found[one][by])  # of equal ones the earliest
+        chosen[rule] = Selected(rung, (side,), *found[rung, side], compared)
+    return chosen
+
+
+def _snapshots(store: Store, evaluation: Stage) -> int:
+    """Models that were compared for one that was evaluated: where a training keeps the best, all that it scored."""
+    scores = store.open(evaluation.inputs["model"]) / "scores.csv"
+    return len(pd.read_csv(scores)) if scores.exists() else 1
 
 
 def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""One model teaches itself, iteration by iteration: DST and CBST."""
+"""One model teaches itself, iteration by iteration: DST, DST with the steps of two models, and CBST."""
 
-from dmt_ray.config import Config
+from dmt_ray.config import Config, Training
 from dmt_ray.operations import evaluate, finetune, label, pretrain
 from dmt_ray.plan import Plan
 
@@ -16,6 +16,20 @@ def dst(cfg: Config, seed: int) -> Plan:
     return Plan(rungs)
 
 
+def dst_double(cfg: Config, seed: int) -> Plan:
+    """DST with the steps of two models: every training takes twice the epochs, each on its own poly schedule.
+
+    What DMT spends on a second model goes here into more steps of one, so that a row of two models can be compared
+    with a row of one at equal compute. With Difference Maximized Sampling DMT pretrains each model on a share
+    `cfg.dms_alpha` of the labelled images only; this control is then given a little more than DMT's own steps.
+    """
+    return dst(cfg.evolve(pretrain=_doubled(cfg.pretrain), finetune=_doubled(cfg.finetune)), seed)
+
+
 def cbst(cfg: Config, seed: int) -> Plan:
     """Class-balanced self-training: DST in which every pseudo label counts the same (DMT, Sec. 5.4)."""
     return dst(cfg.with_weight(rule="uniform"), seed)
+
+
+def _doubled(training: Training) -> Training:
+    return training.evolve(epochs=2 * training.epochs)

@@ -95,9 +95,9 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
             "|---|---|",
             f"| selection images, last iteration (what the search maximises) | {100 * finals['score']:.2f} % |",
             f"| reported images, last iteration | {100 * finals['reported_last']:.2f} % |",
-            f"| reported images, iteration {finals['best_rung']:.0f}, chosen on the selection images "
+            f"| reported images, model and iteration chosen on the selection images "
             f"| {100 * finals['reported_val']:.2f} % |",
-            f"| reported images, best iteration (the papers' protocol, optimistic) "
+            f"| reported images, best model and iteration (the papers' protocol, optimistic) "
             f"| {100 * finals['reported_paper']:.2f} % |",
             "",
         ]

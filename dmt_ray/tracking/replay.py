@@ -5,12 +5,13 @@ import re
 import statistics
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
+from dmt_ray.config import Keep
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.records import history, metrics, rung_score, summary
+from dmt_ray.records import history, metrics, rung_score, selected, summary
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 
@@ -77,22 +78,20 @@ def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Poin
 
 
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
-    """What a complete trial comes to, under the three selection rules (all mIoU in [0, 1], mean over seeds and models).
+    """What a complete trial comes to, under the three selection rules (all mIoU in [0, 1], mean over seeds).
 
-    score: on the selection images after the last rung, what a search maximises. reported_last: on the reported images
-    after the last rung. reported_val: after the rung that is best on the selection images (best_rung). reported_paper:
-    the best of all rungs on the reported images, the papers' optimistic protocol.
+    score: on the selection images after the last rung, what a search maximises. reported_last, reported_val,
+    reported_paper: on the reported images, see `records.selected`, which chooses for each seed by itself. best_rung:
+    the rung that "val" chooses, mean over seeds.
     """
-    rungs = range(min(len(plan.rungs) for plan in plans.values()))
-    selection = [_mean(store, plans, rung, "selection") for rung in rungs]
-    reported = [_mean(store, plans, rung, "reported") for rung in rungs]
-    best = max(rungs, key=selection.__getitem__)
+    chosen = [selected(store, plan) for plan in plans.values()]
+    reported = {
+        f"reported_{rule}": statistics.fmean(one[rule].reported for one in chosen) for rule in get_args(Keep)
+    }
     return {
-        "score": selection[-1],
-        "best_rung": float(best),
-        "reported_last": reported[-1],
-        "reported_val": reported[best],
-        "reported_paper": max(reported),
+        "score": statistics.fmean(one["last"].selection for one in chosen),
+        "best_rung": statistics.fmean(one["val"].rung for one in chosen),
+        **reported,
     }
 
 

@@ -1,0 +1,58 @@
+"""What is each part of DMT worth? The ablation of the paper's Table 9, on any recipe.
+
+Rows: the supervised baseline; Online ST (its own sure decisions, step by step); CBST (iterative self-training, every
+pseudo label counts the same); DST (one model, the dynamic loss); DMT-Naive (two models, weighed by confidence alone);
+DMT; DMT-Flip (relabels what the student is surer of). Beside the paper's rows stand the oracle, which sees all true
+labels, and a control: DST with the steps of two models, because DMT trains two and CBST, DST and Online ST train one.
+
+What is shared: all rows of a seed have the same labelled images, and start from the same pretrained model A. A stage
+that several rows need is computed once. Nothing is pruned: a table needs all of its cells.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.components                                 Table 9 on the embedded data, five seeds
+  python -m ablations.components --dry-run                       what it would do, and what that costs
+  python -m ablations.components --recipe camvid --data camvid/ --seeds 0 1 2
+  python -m ablations.components --recipe voc-1/20 --data voc/ --seeds 0 1 2 --address auto --workers 8
+  python -m ablations.components --rows CBST DST DMT             these and the reference
+"""
+
+import sys
+
+from ablations.script import ablate
+from dmt_ray.ablation import Column, Row
+
+ROWS = {
+    "Baseline": Row("baseline"),
+    "Online ST": Row("online_st"),
+    "CBST": Row("cbst"),
+    "DST": Row("dst"),
+    "DST, twice the steps": Row("dst_double"),
+    "DMT-Naive": Row("dmt_naive"),
+    "DMT": Row("dmt"),
+    "DMT-Flip": Row("dmt_flip"),
+    "Oracle": Row("oracle"),
+}
+
+
+def columns(recipe: str) -> dict[str, Column]:
+    """The recipe itself, which on PASCAL VOC may be a column of the paper's table."""
+    ratio = recipe.removeprefix("voc-")
+    return {recipe: Column(paper=ratio if recipe in ("voc-1/20", "voc-1/50") else None)}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="components",
+        title="What is each part of DMT worth?",
+        rows=ROWS,
+        columns=columns,
+        paper="dmt-9",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The command line that all ablations share. A script says what its rows and columns are; everything else is here."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dmt_ray.ablation.ablation import Ablation, Column, Row, cells
+from dmt_ray.commandline import (
+    STALL_SECONDS,
+    add_address,
+    add_experiment,
+    add_shared_store,
+    add_storage,
+    add_tracking,
+    add_workers,
+    check_workers,
+    command_line,
+    guarded,
+)
+from dmt_ray.config import nearest
+from dmt_ray.errors import ConfigError
+
+# torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
+
+SEEDS = (0, 1, 2, 3, 4)
+Columns = Mapping[str, Column] | Callable[[str], Mapping[str, Column]]
+
+
+def ablate(
+    manual: str,
+    *,
+    question: str,
+    title: str,
+    rows: Mapping[str, Row],
+    columns: Columns | None = None,
+    reference: str = "Baseline",
+    paper: str | None = None,
+) -> int:
+    """Run an ablation script.
+
+    Args:
+        manual: The script's docstring, shown by --help.
+        question: The script's name, such as "components".
+        title: What it asks, in one sentence.
+        rows: Name -> row.
+        columns: Name -> column, or such a table for each recipe; None: the recipe alone.
+        reference: The row that the others are compared with.
+        paper: The paper's table, as `analysis.papers` names it.
+
+    Returns:
+        The exit status: 0, 1 if a stage failed, 2 after an error that the user can mend, 130 if stopped.
+    """
+    options = _parser(manual, question, list(rows)).parse_args()
+
+    def ask() -> int:
+        _check(options, rows)
+        chosen = {name: row for name, row in rows.items() if not options.rows or name in {*options.rows, reference}}
+        found = columns(options.recipe) if callable(columns) else columns or {options.recipe: Column()}
+        return _run(options, question, title, chosen, found, reference, paper)
+
+    return guarded(ask)
+
+
+def _parser(manual: str, question: str, rows: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m ablations.{question}",
+        description=manual,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_experiment(parser)
+    add_storage(parser)
+    add_shared_store(parser)
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of the data set (default: below the variable DMT_DATA)"
+    )
+    add_address(parser)
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=list(SEEDS),
+        metavar="SEED",
+        help=f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})",
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        metavar="ROW",
+        help=f"only these, and the reference (default: all: {', '.join(rows)})",
+    )
+    parser.add_argument(
+        "--max-concurrent", type=int, metavar="N", help="stages at a time (default: as many as there is room for)"
+    )
+    add_workers(parser)
+    parser.add_argument(
+        "--stall-limit",
+        type=float,
+        default=STALL_SECONDS,
+        metavar="SECONDS",
+        help=f"a worker that gets no further for so long is taken to hang, and replaced (default: {STALL_SECONDS:.0f})",
+    )
+    add_tracking(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
+    return parser
+
+
+def _check(options: argparse.Namespace, rows: Mapping[str, Row]) -> None:
+    if options.max_concurrent is not None and options.max_concurrent < 1:
+        raise ConfigError(f"--max-concurrent must be 1 or more, but got {options.max_concurrent}")
+    if not options.stall_limit > 0:
+        raise ConfigError(f"--stall-limit must be above 0 seconds, but got {options.stall_limit:g}")
+    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
+        raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, options.seeds))}")
+    for name in options.rows or ():
+        if name not in rows:
+            raise ConfigError(f"there is no row {name!r}; {nearest(name, rows)}")
+    check_workers(options)
+
+
+def _run(
+    options: argparse.Namespace,
+    question: str,
+    title: str,
+    rows: Mapping[str, Row],
+    columns: Mapping[str, Column],
+    reference: str,
+    paper: str | None,
+) -> int:
+    from dmt_ray.search import cluster
+
+    cluster.stop_on_terminate()
+    seeds = tuple(sorted(options.seeds))
+    for column in columns.values():  # says within a moment what is wrong with the settings
+        cells(column.recipe or options.recipe, options.changes, rows, {"": column}, lambda config: config)
+    if options.address is not None:
+        cluster.probe(options.address)
+    cluster.prepare()
+    from dmt_ray.ablation import running  # imports torch, and must come after the environment is prepared
+
+    _, status = running.run(
+        lambda bind: Ablation(
+            question=question,
+            title=title,
+            recipe=options.recipe,
+            cells=cells(options.recipe, options.changes, rows, columns, bind),
+            seeds=seeds,
+            reference=reference,
+            paper=paper,
+        ),
+        seeds,
+        running.Request(
+            storage=Path(os.path.abspath(options.storage)),
+            data=None if options.data is None else Path(os.path.abspath(options.data)),
+            address=options.address,
+            concurrent=options.max_concurrent,
+            workers=options.workers,
+            gpus=options.gpus_per_worker,
+            cpus=options.cpus_per_worker,
+            compiled=options.compile,
+            shared=options.shared_store,
+            stall_seconds=options.stall_limit,
+            tracking_uri=options.tracking_uri,
+            dry_run=options.dry_run,
+            command=command_line("python", "-m", f"ablations.{question}", *sys.argv[1:]),
+        ),
+    )
+    return status

@@ -1,0 +1,196 @@
+"""The tidy table: what the store holds of an ablation or a sweep, one row a number, for pandas.
+
+Columns: experiment, question, recipe, data; row, column, method; seed, split, split_digest, fingerprint (of the data),
+config (8 hex digits of the settings), key (of the evaluation, "" for a mean); state ("there", "missing", "failed") and
+error; model ("A", "B", "mean"); rung; rule; images ("selection", "reported"); metric; value (a fraction); snapshots;
+models, steps and device_seconds (of the whole plan).
+
+rule: "each": every model at every rung, as it is. "last", "val", "paper": what `dmt_ray.records.selected` picks.
+A number that is not there has a single row, with the state, no value, and rule "last".
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dmt_ray.ablation import ablation_file
+from dmt_ray.ablation.ablation import Ablation, Cell, Wanted
+from dmt_ray.ablation.ablation_file import AblationFile
+from dmt_ray.key import key_of
+from dmt_ray.plan import Plan, Stage
+from dmt_ray.records import Selected, metrics, selected
+from dmt_ray.store import Store
+from dmt_ray.tracking.about import About
+
+TRAININGS = ("pretrain", "finetune")
+RULES = ("last", "val", "paper")
+COLUMNS = (
+    *("experiment", "question", "recipe", "data", "row", "column", "method"),
+    *("seed", "split", "split_digest", "fingerprint", "config", "key", "state", "error"),
+    *("model", "rung", "rule", "images", "metric", "value", "snapshots", "models", "steps", "device_seconds"),
+)
+
+
+def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
+    """The tidy table of an ablation.
+
+    Args:
+        folder: The ablation's folder, as `<storage>/ablations/<name>`.
+        store: Where its stages are; None: the store two folders up.
+
+    Raises:
+        StoreError: If the folder holds no ablation, or there is no store.
+    """
+    file = ablation_file.read(folder)
+    return tidy(store or Store(folder.parents[1]), file, ablation_file.read_failed(folder), _made(folder))
+
+
+def _made(folder: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads((folder / ablation_file.NAME).read_text(encoding="utf-8"))
+    return content
+
+
+def tidy(
+    store: Store, file: AblationFile, failed: Mapping[str, str] | None = None, made: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """The tidy table of an ablation; see the module.
+
+    Args:
+        store: Where its stages are.
+        file: What its ablation.json says.
+        failed: Name of a stage -> why it failed.
+        made: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
+    """
+    ablation = file.ablation
+    abouts = {column: About.from_json(values) for column, values in file.about.items()}
+    lines = [
+        line
+        for wanted in ablation.wanted()
+        for line in _of_cell(store, ablation, wanted, abouts.get(wanted.cell.column, About()), failed or {})
+    ]
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    order = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells)}
+    places = [order[row, column] for row, column in zip(frame["row"], frame["column"], strict=True)]
+    frame = frame.assign(place=places).sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
+    frame.attrs["about"] = {
+        "title": ablation.title,
+        "reference": ablation.reference,
+        "paper": ablation.paper,
+        "paper_columns": {cell.column: cell.paper for cell in ablation.cells},
+        "recipe": ablation.recipe,
+        "seeds": list(ablation.seeds),
+        "classes": {column: list(about.classes) for column, about in abouts.items()},
+        "command": file.command,
+        "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
+        "git": (made or {}).get("git", {}),
+        "versions": (made or {}).get("versions", {}),
+        "selects": sorted({training.keep for cell in ablation.cells for training in _trainings(cell)}),
+    }
+    return frame
+
+
+def command(file: AblationFile, cell: Cell) -> str:
+    """What computes a row: the ablation's command, for this row alone."""
+    seeds = " ".join(map(str, file.ablation.seeds))
+    words = [f"python -m ablations.{file.ablation.question}", f"--recipe {cell.recipe}", f"--seeds {seeds}"]
+    return " ".join([*words, f"--rows '{cell.row}'"])
+
+
+def _trainings(cell: Cell) -> tuple[Any, ...]:
+    return cell.config.pretrain, cell.config.finetune, cell.config.online, cell.config.oracle
+
+
+def _of_cell(
+    store: Store, ablation: Ablation, wanted: Wanted, about: About, failed: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    cell, plan = wanted.cell, wanted.plan
+    split, digest = about.splits.get(wanted.seed, ("", ""))
+    line = {
+        "experiment": ablation.name,
+        "question": ablation.question,
+        "recipe": cell.recipe,
+        "data": cell.config.data.name,
+        "row": cell.row,
+        "column": cell.column,
+        "method": cell.method,
+        "seed": wanted.seed,
+        "split": split,
+        "split_digest": digest,
+        "fingerprint": cell.config.data.fingerprint,
+        "config": key_of(cell.config.identity())[:8],
+        "state": "there",
+        "error": "",
+        "key": "",
+        "models": len(plan.rungs[-1]),
+    }
+    missing = store.missing(stage for rung in plan.rungs for stage in rung.values())
+    if missing:
+        why = next((failed[stage.name] for stage in missing if stage.name in failed), None)
+        yield line | {
+            "state": "missing" if why is None else "failed",
+            "error": why or "",
+            "model": "mean",
+            "rung": len(plan.rungs) - 1,
+            "rule": "last",
+            "images": "reported",
+            "metric": "miou",
+        }
+        return
+    line |= cost(store, plan)
+    for rung, models in enumerate(plan.rungs):
+        for side, evaluation in models.items():
+            for images, metric, value in scores(store, evaluation, about):
+                yield line | {
+                    "key": evaluation.key,
+                    "model": side,
+                    "rung": rung,
+                    "rule": "each",
+                    "images": images,
+                    "metric": metric,
+                    "value": value,
+                    "snapshots": 1,
+                }
+    for rule, chosen in selected(store, plan).items():
+        yield from _of_rule(store, plan, line | {"rule": rule}, chosen, about)
+
+
+def _of_rule(
+    store: Store, plan: Plan, line: dict[str, Any], chosen: Selected, about: About
+) -> Iterator[dict[str, Any]]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for side in chosen.models:
+        for images, metric, value in scores(store, plan.rungs[chosen.rung][side], about):
+            found.setdefault((images, metric), []).append(value)
+    model = chosen.models[0] if len(chosen.models) == 1 else "mean"
+    for (images, metric), values in found.items():
+        yield line | {
+            "key": plan.rungs[chosen.rung][model].key if model != "mean" else "",
+            "model": model,
+            "rung": chosen.rung,
+            "images": images,
+            "metric": metric,
+            "value": sum(values) / len(values),
+            "snapshots": chosen.snapshots,
+        }
+
+
+def scores(store: Store, evaluation: Stage, about: About) -> Iterator[tuple[str, str, float]]:
+    """(images, metric, value) of everything that an evaluation says; a class that does not occur has no value."""
+    for images, said in metrics(store, evaluation).items():
+        yield images, "miou", float(said["miou"])
+        yield images, "pixel_accuracy", float(said["pixel_accuracy"])
+        for number, value in enumerate(said["iou"]):
+            if value is not None:
+                yield images, f"iou/{about.class_name(number)}", float(value)
+
+
+def cost(store: Store, plan: Plan) -> dict[str, Any]:
+    """What a plan has cost: optimizer steps of all its models together, and the seconds of all who worked on it."""
+    made = {stage: store.record(stage).made for stage in plan.stages()}
+    return {
+        "steps": sum(int(said["steps"]) for stage, said in made.items() if stage.operation.name in TRAININGS),
+        "device_seconds": sum(float(said.get("seconds", 0)) * int(said.get("workers", 1)) for said in made.values()),
+    }

@@ -1,0 +1,175 @@
+"""Runs an ablation from the first check to the last stage."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from scipy import stats
+
+from dmt_ray import tracking
+from dmt_ray.ablation import ablation_file, performing
+from dmt_ray.ablation.ablation import Ablation, Wanted
+from dmt_ray.ablation.ablation_file import AblationFile
+from dmt_ray.ablation.progress import UnionProgress
+from dmt_ray.config import Config
+from dmt_ray.crew import hire
+from dmt_ray.estimate import Estimator, duration
+from dmt_ray.plan import Stage
+from dmt_ray.runner import Machine, Runner
+from dmt_ray.search import cluster, faults
+from dmt_ray.search.effort import Effort
+from dmt_ray.search.effort import Work as Steps
+from dmt_ray.search.study import only_one
+from dmt_ray.search.trial import Work
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; None means: decide yourself.
+
+    Attributes:
+        storage: Folder of the results, absolute.
+        data: Folder of the data set, absolute; None: below the variable DMT_DATA.
+        address: Ray cluster; None: a local Ray.
+        concurrent: Stages, or plans of crews, at a time; None: as many as there is room for.
+        workers: Workers of a plan: 1, or an even number.
+        gpus: GPUs of a worker; None: 1 where there are GPUs.
+        cpus: CPUs of a worker.
+        compiled: Whether networks go through torch.compile.
+        shared: URL of an object store that the machines share; None: they all see the storage folder.
+        stall_seconds: After so long without progress a worker is taken to hang.
+        tracking_uri: MLflow; None: in the storage folder.
+        dry_run: Only say what would be done.
+        command: The command line.
+    """
+
+    storage: Path
+    data: Path | None
+    address: str | None
+    concurrent: int | None
+    workers: int
+    gpus: float | None
+    cpus: int
+    compiled: bool
+    shared: str | None
+    stall_seconds: float
+    tracking_uri: str | None
+    dry_run: bool
+    command: str
+
+
+def run(
+    ablation_of: Callable[[Callable[[Config], Config]], Ablation], seeds: Sequence[int], request: Request
+) -> tuple[Path, int]:
+    """Perform what is missing of an ablation.
+
+    Args:
+        ablation_of: Makes the ablation, given what binds settings to their data.
+        seeds: Its seeds.
+        request: What the command line asks for.
+
+    Returns:
+        The ablation's folder, and the exit status: 0, or 1 if a stage failed or MLflow lacks something.
+
+    Raises:
+        UserError: If something outside has to change first.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    console = Console()
+    runner = Runner(Machine(request.storage, request.data, device="cpu", shared=request.shared))
+    ablation = ablation_of(lambda config: runner.bind(config, seeds))
+    wanted = list(ablation.wanted())
+    targets = [evaluation for one in wanted for rung in one.plan.rungs for evaluation in rung.values()]
+    folder = request.storage / ablation_file.FOLDER / ablation.name
+    _describe(console, runner, ablation, wanted, targets)
+    if request.dry_run:
+        return folder, 0
+    with only_one(folder):
+        about = {
+            cell.column: tracking.About.of(runner.dataset(cell.config.data), cell.config, seeds, request.command)
+            for cell in ablation.cells
+        }
+        file = AblationFile(
+            ablation,
+            request.storage,
+            request.data,
+            {column: one.to_json() for column, one in about.items()},
+            request.command,
+        )
+        ablation_file.write(folder, file)
+        failed: dict[Stage, str] = {}
+        if runner.store.missing(targets):
+            failed = _perform(console, runner, wanted, folder, request)
+        ablation_file.write_failed(folder, {stage.name: why for stage, why in failed.items()})
+    return folder, 1 if failed else 0
+
+
+def _describe(
+    console: Console, runner: Runner, ablation: Ablation, wanted: Sequence[Wanted], targets: Sequence[Stage]
+) -> None:
+    """Say what the table needs, what of it is there, what it costs, and what it will be able to show."""
+    estimate = Estimator(runner.store, Steps(runner.work_of))
+    union = list(dict.fromkeys(stage for one in wanted for stage in one.plan.stages()))
+    alone = sum(len(one.plan.stages()) for one in wanted)
+    missing = runner.store.missing(targets)
+    cost = estimate(missing)
+    cores = len(os.sched_getaffinity(0))
+    parallel = "" if not cost.seconds else f"; {duration(cost.seconds / cores)} if {cores} work at a time"
+    n = len(ablation.seeds)
+    lines = [
+        ("ablation", ablation.name),
+        ("asks", ablation.title),
+        ("rows", ", ".join(ablation.rows)),
+        ("columns", ", ".join(ablation.columns)),
+        ("seeds", ", ".join(map(str, ablation.seeds))),
+        ("stages", f"{len(union)}, of which several rows share some: one by one they would be {alone}"),
+        ("to do", f"{cost}{parallel}"),
+        ("power", smallest_difference(n)),
+    ]
+    for title, text in lines:
+        if text:
+            console.print(f"[bold]{title:<8}[/bold]", end=" ")
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def smallest_difference(n: int) -> str:
+    """How large a difference has to be to show in a paired table with n seeds, in words."""
+    if n < 2:
+        return "with n = 1 no difference can be told from chance: give more seeds"
+    half = float(stats.t.ppf(0.975, n - 1)) / math.sqrt(n)
+    return f"with n = {n} the smallest difference you can see is about {half:.1f} sd of the paired differences"
+
+
+def _perform(
+    console: Console, runner: Runner, wanted: Sequence[Wanted], folder: Path, request: Request
+) -> dict[Stage, str]:
+    store = runner.store
+    cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
+    try:
+        if request.address is not None:
+            cluster.check_nodes(None if request.shared else request.storage, request.data)
+        crew, room = hire(cluster.nodes(), request.workers, cpus=request.cpus, gpus=request.gpus)
+        machine = Machine(
+            request.storage,
+            request.data,
+            device="cuda" if crew.gpus else "cpu",
+            threads=crew.cpus,
+            shared=request.shared,
+            compiled=request.compiled,
+            stall_seconds=request.stall_seconds,
+        )
+        effort = Effort(runner)
+        todo = performing.units(store, [one.plan for one in wanted], effort, crews=crew.workers > 1)
+        amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
+        names = {stage: one.name for one in reversed(wanted) for stage in one.plan.stages()}
+        work = Work(None, machine, folder, crew)
+        with UnionProgress(store, amounts, names, console) as progress:
+            return performing.perform(todo, work, progress, concurrent=min(request.concurrent or room, room))
+    finally:
+        cluster.disconnect()
+        faults.forget_all(folder)
+        store.tidy()
+        store.upload()
