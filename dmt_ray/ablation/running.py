@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy import stats
 
 from dmt_ray import tracking
-from dmt_ray.ablation import ablation_file, performing
+from dmt_ray.ablation import ablation_file
 from dmt_ray.ablation.ablation import Ablation, Wanted
 from dmt_ray.ablation.ablation_file import AblationFile
 from dmt_ray.ablation.progress import UnionProgress
@@ -148,6 +148,8 @@ def _perform(
 ) -> dict[Stage, str]:
     store = runner.store
     cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
+    from dmt_ray.ablation import performing  # needs the environment that connecting has prepared
+
     try:
         if request.address is not None:
             cluster.check_nodes(None if request.shared else request.storage, request.data)
