@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dmt_ray.ablation.ablation import Ablation, Column, Row, cells
@@ -25,7 +25,7 @@ from dmt_ray.errors import ConfigError
 # torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
 
 SEEDS = (0, 1, 2, 3, 4)
-Columns = Mapping[str, Column] | Callable[[str], Mapping[str, Column]]
+Rows = Mapping[str, Row] | Callable[[str], Mapping[str, Row]]  # or those for a recipe
 
 
 def ablate(
@@ -33,10 +33,10 @@ def ablate(
     *,
     question: str,
     title: str,
-    rows: Mapping[str, Row],
-    columns: Columns | None = None,
+    rows: Rows,
+    columns: Callable[[str], Mapping[str, Column]] | None = None,
     reference: str = "Baseline",
-    paper: str | None = None,
+    paper: str | Mapping[str, str] | None = None,
 ) -> int:
     """Run an ablation script.
 
@@ -44,26 +44,28 @@ def ablate(
         manual: The script's docstring, shown by --help.
         question: The script's name, such as "components".
         title: What it asks, in one sentence.
-        rows: Name -> row.
-        columns: Name -> column, or such a table for each recipe; None: the recipe alone.
+        rows: Name -> row; or what makes them for a recipe.
+        columns: Makes name -> column for a recipe; None: the recipe alone.
         reference: The row that the others are compared with.
-        paper: The paper's table, as `analysis.papers` names it.
+        paper: The paper's table, as `analysis.papers` names it; or those of data sets by their names.
 
     Returns:
         The exit status: 0, 1 if a stage failed, 2 after an error that the user can mend, 130 if stopped.
     """
-    options = _parser(manual, question, list(rows)).parse_args()
+    options = _parser(manual, question).parse_args()
 
     def ask() -> int:
-        _check(options, rows)
-        chosen = {name: row for name, row in rows.items() if not options.rows or name in {*options.rows, reference}}
-        found = columns(options.recipe) if callable(columns) else columns or {options.recipe: Column()}
-        return _run(options, question, title, chosen, found, reference, paper)
+        known = rows(options.recipe) if callable(rows) else rows
+        _check(options, known)
+        chosen = {name: row for name, row in known.items() if not options.rows or name in {*options.rows, reference}}
+        found = {options.recipe: Column()} if columns is None else columns(options.recipe)
+        table = paper.get(options.recipe.partition("-")[0]) if isinstance(paper, Mapping) else paper
+        return _run(options, question, title, chosen, found, reference, table)
 
     return guarded(ask)
 
 
-def _parser(manual: str, question: str, rows: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(manual: str, question: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m ablations.{question}",
         description=manual,
@@ -85,12 +87,7 @@ def _parser(manual: str, question: str, rows: Sequence[str]) -> argparse.Argumen
         metavar="SEED",
         help=f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})",
     )
-    parser.add_argument(
-        "--rows",
-        nargs="+",
-        metavar="ROW",
-        help=f"only these, and the reference (default: all: {', '.join(rows)})",
-    )
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, and the reference (default: all)")
     parser.add_argument(
         "--max-concurrent", type=int, metavar="N", help="stages at a time (default: as many as there is room for)"
     )

@@ -17,16 +17,16 @@ from dmt_ray.errors import ConfigError
 
 Side = Literal["A", "B"]
 SIDES: tuple[Side, Side] = ("A", "B")
-WeightRule = Literal["disagreement", "confidence", "flip", "uniform", "online"]
+WeightRule = Literal["disagreement", "confidence", "flip", "uniform", "online", "rising"]
 LabelRule = Literal["class_balanced", "global", "renormalised"]
 Keep = Literal["last", "val", "paper"]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-def neutral(default: Any) -> Any:
+def neutral(default: Any, **further: Any) -> Any:
     """A field that older keys do not know: it enters a key only where it differs from its default."""
-    return Field(default, json_schema_extra={"neutral": True})
+    return Field(default, json_schema_extra={"neutral": True}, **further)
 
 
 class Settings(BaseModel):
@@ -242,6 +242,23 @@ class Weight(Settings):
     gamma1: float = Field(5.0, ge=0, description="Exponent where student and teacher agree.")
     gamma2: float = Field(5.0, ge=0, description="Exponent where the teacher overrules the student.")
     threshold: float = Field(0.9, ge=0, le=1, description="Least confidence of a label that is made online.")
+    # Lee, Eq. 16: T1 = 100, T2 = 600, alpha_f = 3; the epochs as shares of a training of 1,000.
+    rise_start: float = Field(0.1, ge=0, le=1, description="Share of the training before which rule 'rising' is 0.")
+    rise_end: float = Field(0.6, ge=0, le=1, description="Share of the training from which 'rising' is alpha_f.")
+    alpha_f: float = Field(
+        3.0, ge=0, description="At most, how much all pseudo labels of a batch count for 1 of all its true labels."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.rise_start > self.rise_end:
+            raise ValueError(f"rise_start must not lie behind rise_end, but got {self.rise_start} and {self.rise_end}")
+        return self
+
+    @property
+    def makes_labels(self) -> bool:
+        """Whether the rule makes its labels itself, step by step, and is given none."""
+        return self.rule in ("online", "rising")
 
     def identity(self) -> dict[str, Any]:
         """Only what the rule reads: CBST with another gamma is the same CBST."""
@@ -251,6 +268,7 @@ class Weight(Settings):
             "flip": ("gamma1", "gamma2"),
             "uniform": (),
             "online": ("threshold",),
+            "rising": ("rise_start", "rise_end", "alpha_f"),
         }[self.rule]
         return {"rule": self.rule} | {name: getattr(self, name) for name in reads}
 
@@ -265,8 +283,14 @@ class Config(Settings):
     model_b: Model | None = Field(None, description="Model B where it differs from model A.")
     pretrain: Training
     finetune: Training
-    online: Training = Field(description="Training of Online ST.")
+    online: Training = Field(description="Training of Online ST and of Pseudo-Label.")
     oracle: Training = Field(description="Training of the oracle, on all train images with their true labels.")
+    coarse: int = neutral(
+        0,
+        ge=0,
+        description="Side in pixels of the blocks in which the oracle is given the true labels of images outside the "
+        "labelled list, as of hurried annotators; 0: as they are.",
+    )
     label: LabelRule = "class_balanced"
     weight: Weight = Weight()
     percentiles: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8, 1.0), min_length=1)

@@ -23,6 +23,10 @@ class Parameters:
         gamma1: Exponent where teacher and student agree, >= 0.
         gamma2: Exponent where the teacher overrules the student, >= 0.
         threshold: Confidence in ``[0, 1]`` above which ``"online"`` believes the student.
+        rise_start: Progress in ``[0, 1]`` up to which ``"rising"`` weighs 0; not behind ``rise_end``.
+        rise_end: Progress in ``[0, 1]`` from which it weighs ``highest``.
+        highest: Weight at the end of the rise, >= 0.
+        progress: Share of the training's steps that were taken before, in ``[0, 1]``.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -31,13 +35,20 @@ class Parameters:
     gamma1: float
     gamma2: float
     threshold: float = 0.9  # DMT, Sec. 5.4, Online ST
+    rise_start: float = 0.0
+    rise_end: float = 0.0
+    highest: float = 1.0
+    progress: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("gamma1", "gamma2"):
+        for name in ("gamma1", "gamma2", "highest"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, but got {getattr(self, name)}")
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be between 0 and 1 inclusive, but got {self.threshold}")
+        for name in ("threshold", "rise_start", "rise_end", "progress"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1 inclusive, but got {getattr(self, name)}")
+        if self.rise_start > self.rise_end:
+            raise ValueError(f"rise_start must not lie behind rise_end, but got {self.rise_start} and {self.rise_end}")
 
 
 class Comparison(NamedTuple):
@@ -175,12 +186,41 @@ def online(seen: Comparison, parameters: Parameters) -> Target:
     return Target(torch.where(sure, seen.student_labels(), IGNORE), sure.to(torch.float32))
 
 
+def rising_weight(*, progress: float, rise_start: float, rise_end: float, highest: float) -> float:
+    """How much a pseudo label of `rising` counts after some share of the training (Lee, Eq. 16).
+
+    0 before ``rise_start``, then linear up to ``highest`` at ``rise_end``, and constant from there; all as in
+    `Parameters`. Where the rise has no length it is a step, and the weight at the step is ``highest``.
+    """
+    if progress >= rise_end:
+        return highest
+    if progress <= rise_start:
+        return 0.0
+    return highest * (progress - rise_start) / (rise_end - rise_start)
+
+
+def rising(seen: Comparison, parameters: Parameters) -> Target:
+    """The student's own argmax, however sure it is, at a weight that rises over the training (Pseudo-Label, Lee).
+
+    As in `online`, only `IGNORE` is read of the labels as given. The weight is a number of the host: nothing waits.
+    """
+    weight = rising_weight(
+        progress=parameters.progress,
+        rise_start=parameters.rise_start,
+        rise_end=parameters.rise_end,
+        highest=parameters.highest,
+    )
+    labels = torch.where(seen.valid, seen.student_labels(), IGNORE)
+    return Target(labels, seen.valid.to(torch.float32) * weight)
+
+
 RULES: Mapping[str, Rule] = {
     "disagreement": disagreement,
     "confidence": naive,
     "flip": flip,
     "uniform": uniform,
     "online": online,
+    "rising": rising,
 }
 
 

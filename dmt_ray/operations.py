@@ -39,9 +39,18 @@ def pretrain(cfg: Config, *, seed: int, side: Side = "A", dms: bool = False) -> 
 
 
 def pretrain_oracle(cfg: Config, *, seed: int) -> Stage:
-    """Train model A on all train images with their true labels: the upper bound of the papers."""
+    """Train model A on all train images with their true labels: the upper bound of the papers.
+
+    With `cfg.coarse` the labels of images outside the labelled list are coarse, as in DMT, Table 6.
+    """
     config = Pretrain(
-        data=cfg.data, split=cfg.split.for_seed(seed), model=cfg.model, training=cfg.oracle, side="A", images="all"
+        data=cfg.data,
+        split=cfg.split.for_seed(seed),
+        model=cfg.model,
+        training=cfg.oracle,
+        side="A",
+        images="all",
+        coarse=cfg.coarse,
     )
     return Stage(PRETRAIN, config, seed)
 
@@ -61,7 +70,7 @@ def finetune(cfg: Config, *, start: Stage, labels: Stage | None, seed: int) -> S
         labels: Pseudo labels, or None where the rule makes them online.
         seed: Seed of the order of the images and their augmentation.
     """
-    online = cfg.weight.rule == "online"
+    online = cfg.weight.makes_labels
     if online != (labels is None):
         raise ValueError(f"rule {cfg.weight.rule!r} {'makes its labels itself' if online else 'needs labels'}")
     config = Finetune(

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from dmt_ray.config import Data, LabelRule, Model, Settings, Side, Split, Training, Weight
+from dmt_ray.config import Data, LabelRule, Model, Settings, Side, Split, Training, Weight, neutral
 
 
 class Pretrain(Settings):
@@ -15,11 +15,14 @@ class Pretrain(Settings):
     side: Side
     images: Literal["labelled", "dms", "all"]
     dms_alpha: float = 1.0
+    coarse: int = neutral(0)
 
     def __str__(self) -> str:
         images = {"labelled": "the labelled images", "all": "all images, truly labelled"}.get(
             self.images, f"{self.dms_alpha:.0%} of the labelled images"
         )
+        if self.coarse:
+            images += f" (those outside the labelled list in blocks of {self.coarse} pixels)"
         return f"{self.side}: {self.model.architecture}/{self.model.encoder} on {images}"
 
 

@@ -11,13 +11,15 @@ from dmt_ray.recipes import RECIPES, load, named
     [
         pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'epochs'", id="misspelt setting"),
         pytest.param("finetun.epochs=3", "'finetun'; did you mean 'finetune'", id="misspelt group"),
-        pytest.param("zzz=3", "known are: data, dms_alpha", id="nothing near"),
+        pytest.param("zzz=3", "known are: coarse, data", id="nothing near"),
         pytest.param(
             "weight.gamma1=-1", "weight.gamma1: .*greater than or equal to 0, but got -1", id="negative gamma"
         ),
         pytest.param("weight.gamma1=.nan", "weight.gamma1: .*finite", id="gamma not a number"),
         pytest.param("weight.gamma2=high", "weight.gamma2: .*valid number.*'high'", id="gamma a word"),
         pytest.param("weight.rule=dynamic", "weight.rule: .*'disagreement', 'confidence'", id="unknown rule"),
+        pytest.param("weight.rise_start=0.7", "weight: rise_start must not lie .* 0.7 and 0.6", id="turned rise"),
+        pytest.param("coarse=-1", "coarse: .*greater than or equal to 0, but got -1", id="negative block"),
         pytest.param("dms_alpha=0.5", "dms_alpha: .*greater than 0.5", id="alpha too small"),
         pytest.param("dms_alpha=1.1", "dms_alpha: .*less than or equal to 1", id="alpha too large"),
         pytest.param("percentiles=[0.4, 0.2]", "percentiles must not fall", id="falling percentiles"),
@@ -92,6 +94,15 @@ def test_settings_cannot_be_changed_afterwards():
 
 def test_cbst_is_the_same_for_every_gamma():
     assert Weight(rule="uniform", gamma1=1).identity() == Weight(rule="uniform", gamma1=5).identity()
+
+
+def test_pseudo_label_reads_its_rise_and_no_other_rule_does():
+    changes = dict(rise_start=0.2, rise_end=0.3, alpha_f=1)
+    assert Weight(rule="rising", gamma1=1, gamma2=1, threshold=0.5).identity() == Weight(rule="rising").identity()
+    for name, value in changes.items():
+        assert Weight(rule="rising", **{name: value}).identity() != Weight(rule="rising").identity()
+    for rule in ("disagreement", "confidence", "flip", "uniform", "online"):
+        assert Weight(rule=rule, **changes).identity() == Weight(rule=rule).identity()
 
 
 def test_naive_does_not_read_gamma2():

@@ -14,6 +14,7 @@ from dmt_ray.losses import (
     compare,
     disagreement_counts,
     dynamic_weight,
+    rising_weight,
     step_loss,
     summarise,
     weighted_cross_entropy,
@@ -88,14 +89,53 @@ def test_the_rule_has_no_jump_at_gamma_zero():
         pytest.param("online", [0.95, 0.05], 1, 0.7, 0, 1.0, id="online believes a sure student"),
         pytest.param("online", [0.85, 0.15], 0, 0.99, IGNORE, 0.0, id="online drops an unsure student"),
         pytest.param("online", [0.95, 0.05], IGNORE, 0.7, IGNORE, 0.0, id="online leaves padding alone"),
+        pytest.param("rising", [0.45, 0.55], 0, 0.99, 1, 1.5, id="rising believes an unsure student"),
+        pytest.param("rising", [0.95, 0.05], IGNORE, 0.7, IGNORE, 0.0, id="rising leaves padding alone"),
     ],
 )
 def test_what_each_rule_makes_of_one_pixel(rule, student, label, teacher_was, new_label, weight):
     seen = compare(*one_pixel(student, label, teacher_was))
-    target = RULES[rule](seen, Parameters(gamma1=2, gamma2=3, threshold=0.9))
+    rise = dict(rise_start=0.25, rise_end=0.75, highest=3.0, progress=0.5)
+    target = RULES[rule](seen, Parameters(gamma1=2, gamma2=3, threshold=0.9, **rise))
     assert target.labels.item() == new_label
     assert target.weights.item() == pytest.approx(weight)
     assert (target.labels.dtype, target.weights.dtype) == (torch.int64, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        pytest.param(0.0, 0.0, id="at first"),
+        pytest.param(0.1, 0.0, id="start of the rise"),
+        pytest.param(0.35, 1.5, id="half way"),
+        pytest.param(0.6, 3.0, id="end of the rise"),
+        pytest.param(1.0, 3.0, id="at last"),
+    ],
+)
+def test_the_weight_of_pseudo_label_rises_linearly(progress, expected):  # T1 = 0.1, T2 = 0.6, alpha_f = 3
+    weight = rising_weight(progress=progress, rise_start=0.1, rise_end=0.6, highest=3)
+    assert weight == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("progress", "expected"), [(0.49, 0), (0.5, 2), (0.51, 2)])
+def test_a_rise_without_length_is_a_step(progress, expected):
+    assert rising_weight(progress=progress, rise_start=0.5, rise_end=0.5, highest=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        pytest.param(0.0, math.log(2) / 2, id="the labelled pixel alone, over both"),
+        pytest.param(0.5, (math.log(2) + 1.5 * math.log(4 / 3)) / 2, id="half way to 3"),
+        pytest.param(1.0, (math.log(2) + 3 * math.log(4 / 3)) / 2, id="at last"),
+    ],
+)
+def test_loss_of_pseudo_label_by_hand(progress, expected):
+    logits = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()  # the first is labelled by people
+    parameters = Parameters(1, 1, rise_start=0, rise_end=1, highest=3, progress=progress)
+    labels = torch.zeros(2, dtype=torch.int64)
+    step = step_loss(logits, labels, torch.zeros(2), labelled=1, rule=RULES["rising"], parameters=parameters)
+    assert step.mean.item() == pytest.approx(expected)
 
 
 def test_every_label_is_in_exactly_one_case():
@@ -241,10 +281,25 @@ def test_a_comparison_carries_no_gradient():
     assert not any(tensor.requires_grad for tensor in seen)
 
 
-@pytest.mark.parametrize("bad", [dict(gamma1=-1.0), dict(gamma2=-0.5), dict(gamma1=math.nan), dict(threshold=1.5)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(gamma1=-1.0),
+        dict(gamma2=-0.5),
+        dict(gamma1=math.nan),
+        dict(threshold=1.5),
+        dict(progress=1.1),
+        dict(highest=-1),
+    ],
+)
 def test_a_parameter_out_of_range_is_refused_by_name(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Parameters(**dict(gamma1=1.0, gamma2=1.0) | bad)
+
+
+def test_a_rise_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ValueError, match=r"rise_start must not lie behind rise_end, but got 0.7 and 0.6"):
+        Parameters(1, 1, rise_start=0.7, rise_end=0.6)
 
 
 def test_tensors_of_different_pixels_are_refused():

@@ -3,7 +3,19 @@
 import pytest
 
 from dmt_ray.config import Config
-from dmt_ray.methods import METHODS, baseline, cbst, dmt, dmt_flip, dmt_naive, dst, online_st, oracle
+from dmt_ray.methods import (
+    METHODS,
+    baseline,
+    cbst,
+    dmt,
+    dmt_flip,
+    dmt_naive,
+    dst,
+    dst_double,
+    online_st,
+    oracle,
+    pseudo_label,
+)
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import named
 
@@ -76,6 +88,16 @@ def test_dst_teaches_itself():
     assert all(set(rung) == {"A"} for rung in plan.rungs)
 
 
+def test_dst_with_the_steps_of_two_models_differs_in_the_epochs_alone():
+    once, double = dst(CFG, 0), dst_double(CFG, 0)
+    assert len(once.rungs) == len(double.rungs)
+    for rung in range(len(once.rungs)):
+        one, two = model(once, rung), model(double, rung)
+        assert two.config.training.epochs == 2 * one.config.training.epochs
+        assert two.config.evolve(training=one.config.training) == one.config
+    assert all(teacher(model(double, rung)) == model(double, rung - 1) for rung in range(1, len(double.rungs)))
+
+
 @pytest.mark.parametrize(
     ("method", "rule"),
     [(dst, "disagreement"), (cbst, "uniform"), (dmt, "disagreement"), (dmt_naive, "confidence"), (dmt_flip, "flip")],
@@ -85,7 +107,7 @@ def test_the_ablations_differ_in_the_weight_rule(method, rule):
 
 
 def test_one_model_methods_share_the_pretraining_on_all_labelled_images():
-    assert len({model(method(CFG, 0), 0) for method in (baseline, dst, cbst, online_st)}) == 1
+    assert len({model(method(CFG, 0), 0) for method in (baseline, dst, cbst, online_st, pseudo_label)}) == 1
 
 
 def test_online_st_makes_its_labels_itself():
@@ -95,9 +117,24 @@ def test_online_st_makes_its_labels_itself():
     assert taught.config.training == CFG.online
 
 
+def test_pseudo_label_makes_its_labels_itself_after_the_pretraining():
+    taught = model(pseudo_label(CFG, 0), 1)
+    assert taught.inputs == {"start": model(baseline(CFG, 0), 0)}
+    lee = dict(rule="rising", rise_start=0.1, rise_end=0.6, alpha_f=3)  # Eq. 16
+    assert taught.config.weight.identity() == lee
+    assert taught.config.training == CFG.online
+
+
 def test_the_oracle_sees_all_images_truly_labelled():
     config = model(oracle(CFG, 0), 0).config
-    assert (config.images, config.training) == ("all", CFG.oracle)
+    assert (config.images, config.training, config.coarse) == ("all", CFG.oracle, 0)
+
+
+def test_coarse_labels_are_the_oracle_s_alone():
+    coarse = CFG.evolve(coarse=8)
+    assert [name for name in METHODS if METHODS[name](coarse, 0) != METHODS[name](CFG, 0)] == ["oracle"]
+    assert "outside the labelled list in blocks of 8 pixels" in oracle(coarse, 0).explain()
+    assert model(oracle(coarse, 0), 0).config.coarse == 8
 
 
 def test_seeds_use_different_label_splits_only_if_the_recipe_says_so():

@@ -13,6 +13,7 @@ from torch import Tensor
 from dmt_ray.config import SIDES, Side, Training
 from dmt_ray.data.images import Images
 from dmt_ray.engine.augment import Batch, augment, draw, order
+from dmt_ray.engine.coarse import Truth
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.schedule import steps_per_epoch
 from dmt_ray.engine.transfer import upload
@@ -66,6 +67,7 @@ class Feed:
         labelled: Positions of the labelled images in the train subset.
         pseudo: Pseudo labels of the unlabelled images; None in pretraining.
         stream: Which random numbers.
+        truth: The labels of the labelled images by position; None: the data set's masks.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Feed:
         labelled: Sequence[int],
         pseudo: PseudoLabels | None,
         stream: Stream,
+        truth: Truth | None = None,
     ) -> None:
         self._images: Images = work.dataset.subsets["train"]
+        self._truth = truth or self._images.mask
         self.stream = stream
         self._work, self._training, self._pseudo = work, training, pseudo
         self._labelled = np.asarray(labelled)
@@ -120,12 +124,11 @@ class Feed:
         for row, image in enumerate(chosen):
             h, w = sizes[row]
             pixels[row, :h, :w] = self._images.image(image)
-            truth = self._images.mask(image)
             if row < len(labelled):
-                labels[row, :h, :w] = truth
+                labels[row, :h, :w] = self._truth(image)
             elif self._pseudo is not None:
                 label, confidence[row, :h, :w] = self._pseudo.of(positions[row - len(labelled)])
-                labels[row, :h, :w] = label + (truth.astype(np.int32) << 8)
+                labels[row, :h, :w] = label + (self._images.mask(image).astype(np.int32) << 8)
         augmentation = self._training.augment
         batch = augment(
             upload([pixels], self._work.device).permute(0, 3, 1, 2),

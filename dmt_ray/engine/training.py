@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dmt_ray import models
 from dmt_ray.config import SIDES, Side, Training, Weight
 from dmt_ray.data.splits import Parts, divide, dms_half
 from dmt_ray.engine.checkpoint import Checkpoint
+from dmt_ray.engine.coarse import partly_coarse
 from dmt_ray.engine.evaluation import score
 from dmt_ray.engine.examples import write_examples
 from dmt_ray.engine.feeding import Ahead, Feed, Stream
@@ -20,6 +22,7 @@ from dmt_ray.engine.history import History, StepSums
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.schedule import poly
+from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
 from dmt_ray.losses import RULES, Parameters, step_loss
@@ -39,11 +42,11 @@ def pretrain(
         {"steps": optimizer steps}.
     """
     parts = divide(config.split, config.data, work.dataset)
-    known = work.dataset.subsets["train"].known
+    train = work.dataset.subsets["train"]
     labelled = {
         "labelled": parts.labelled,
         "dms": dms_half(parts.labelled, config.dms_alpha, config.side) if config.images == "dms" else (),
-        "all": (*parts.labelled, *(i for i in parts.unlabelled if known[i])),
+        "all": (*parts.labelled, *(i for i in parts.unlabelled if train.known[i])),
     }[config.images]
     # The two sides must differ; neighbouring seeds must not share a generator with the other side.
     torch.manual_seed(int(np.random.SeedSequence([seed, SIDES.index(config.side)]).generate_state(1)[0]))
@@ -54,7 +57,8 @@ def pretrain(
         "side": config.side,
         "generation": 0,
     }
-    feed = Feed(work, config.training, labelled, None, Stream(seed, config.side, 0))
+    truth = partly_coarse(train, config.coarse, fine=parts.labelled) if config.coarse else None
+    feed = Feed(work, config.training, labelled, None, Stream(seed, config.side, 0), truth)
     _train(network, feed, config.training, None, parts, out, scratch, work)
     if work.team.chief:
         models.save(network, out, description)
@@ -81,7 +85,7 @@ def finetune(
     _train(network, feed, config.training, config.weight, parts, out, scratch, work)
     if work.team.chief:
         models.save(network, out, description)
-        write_examples(network, pseudo, config.weight, out, work)
+        write_examples(network, pseudo, config, out, work)
     return {"steps": feed.steps}
 
 
@@ -114,7 +118,7 @@ class Stepper:
         self._feed, self._training, self._device, self._team = feed, training, work.device, work.team
         self._ahead = Ahead(feed, work.device)
         self._rule = RULES[weight.rule if weight else "uniform"]
-        self._parameters = Parameters(weight.gamma1, weight.gamma2, weight.threshold) if weight else Parameters(0, 0)
+        self._parameters = parameters_of(weight, training) if weight else Parameters(0, 0)
 
     def __enter__(self) -> "Stepper":
         return self
@@ -142,7 +146,7 @@ class Stepper:
             step.batch.confidence,
             labelled=step.labelled,
             rule=self._rule,
-            parameters=self._parameters,
+            parameters=replace(self._parameters, progress=number / self._feed.steps),
         )
         self.optimizer.zero_grad(set_to_none=True)
         # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
@@ -163,7 +167,7 @@ def _train(
     work: Workspace,
 ) -> None:
     """Run the stage's steps; the network ends with the weights of the snapshot that is kept, in eval mode."""
-    history = History(pseudo=weight is not None, online=weight is not None and weight.rule == "online")
+    history = History(pseudo=weight is not None, online=weight is not None and weight.makes_labels)
     checkpoint = Checkpoint(scratch, work.checkpoint_seconds)
     best = _Best(training, parts, work)
     every = max(ROW_STEPS, feed.steps // ROWS)

@@ -1,4 +1,4 @@
-"""One model teaches itself, iteration by iteration: DST, DST with the steps of two models, and CBST."""
+"""One model teaches itself: DST, DST with the steps of two models, CBST, and Pseudo-Label."""
 
 from dmt_ray.config import Config, Training
 from dmt_ray.operations import evaluate, finetune, label, pretrain
@@ -29,6 +29,17 @@ def dst_double(cfg: Config, seed: int) -> Plan:
 def cbst(cfg: Config, seed: int) -> Plan:
     """Class-balanced self-training: DST in which every pseudo label counts the same (DMT, Sec. 5.4)."""
     return dst(cfg.with_weight(rule="uniform"), seed)
+
+
+def pseudo_label(cfg: Config, seed: int) -> Plan:
+    """Pseudo-Label: the model's decisions of each step are its labels, and count more and more (Lee, Eq. 14-16).
+
+    As in 000, the model first converges on the labelled images.
+    """
+    cfg = cfg.with_weight(rule="rising")
+    model = pretrain(cfg, seed=seed)
+    taught = finetune(cfg, start=model, labels=None, seed=seed)
+    return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught)}])
 
 
 def _doubled(training: Training) -> Training:

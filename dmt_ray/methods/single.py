@@ -11,7 +11,11 @@ def baseline(cfg: Config, seed: int) -> Plan:
 
 
 def oracle(cfg: Config, seed: int) -> Plan:
-    """The upper bound: one model on all train images with their true labels (DMT, Sec. 5.2)."""
+    """The upper bound: one model on all train images with their true labels (DMT, Sec. 5.2).
+
+    With `cfg.coarse` it stands for human supervision of lower quality: fine labels of the labelled images, coarse ones
+    of all others (DMT, Sec. 5.3.2 and Table 6, where VOC's SBD masks are coarse as they come).
+    """
     return Plan([{"A": evaluate(cfg, model=pretrain_oracle(cfg, seed=seed))}])
 
 

@@ -91,7 +91,7 @@ def network_of(work: Workspace) -> nn.Module:
     return models.build(model, K).to(work.device).to(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("rule", ["disagreement", "confidence", "flip", "uniform", "online"])
+@pytest.mark.parametrize("rule", ["disagreement", "confidence", "flip", "uniform", "online", "rising"])
 def test_a_training_step_reads_nothing_from_the_device(work, tiny: Config, rule, tmp_path):
     parts = divide(tiny.split, tiny.data, work.dataset)
     for name in ("labels", "confidence"):

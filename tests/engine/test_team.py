@@ -19,7 +19,7 @@ from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.training import finetune, pretrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
-from dmt_ray.methods import dst
+from dmt_ray.methods import dst, pseudo_label
 from dmt_ray.runner import Runner
 from tests.engine.teams import in_team
 
@@ -117,6 +117,28 @@ def test_the_rows_of_a_team_are_the_rows_of_the_global_batch(stages):
     assert len(whole) == 6
     for rank in range(4):
         assert torch.equal(images(Team(rank, 4)), whole[rank::4])
+
+
+def test_the_rising_weight_of_a_team_is_that_of_one_worker(stages, folders, tiny, tmp_path):
+    runner, _ = stages
+    rise = {"weight.rise_start": 0.0, "weight.rise_end": 1.0, "online.precision": "float64", "online.epochs": 5}
+    taught = pseudo_label(runner.bind(override(tiny, rise)), 0).rungs[1]["A"].inputs["model"]
+    dataset, start = runner.dataset(taught.config.data), folders[1] / "pretrain"
+
+    def perform(team: Team) -> None:
+        out, scratch = (tmp_path / f"{place}-{team.size}-{team.rank}" for place in ("out", "scratch"))
+        out.mkdir()
+        scratch.mkdir()
+        work = Workspace(dataset, team=team)
+        finetune(taught.config, seed=0, inputs={"start": start}, out=out, scratch=scratch, work=work)
+
+    perform(ALONE)
+    in_team(2, perform)
+    one, team = (pd.read_csv(tmp_path / f"out-{size}-0" / "history.csv") for size in (1, 2))
+    assert one["mean_weight"].is_monotonic_increasing
+    assert len(one) == 3
+    for column in ("loss", "mean_weight"):
+        assert np.allclose(team[column], one[column], rtol=1e-5, atol=0)
 
 
 def test_batch_statistics_are_those_of_the_whole_batch_also_where_a_worker_has_no_rows():

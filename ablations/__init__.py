@@ -1,0 +1,1 @@
+"""Ablations, one question a script, and the tables that they fill."""

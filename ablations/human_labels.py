@@ -1,0 +1,50 @@
+"""Are pseudo labels as good as the labels of people in a hurry? Table 6 of DMT, on any recipe.
+
+On PASCAL VOC the 1,464 images of VOC itself are finely labelled, and the 9,118 of SBD coarsely, by their nature. Rows:
+the fine labels alone; fine and coarse labels together; DMT with the coarsely labelled images taken without labels. On
+other data the split's labelled images have their fine labels, and the coarse ones of the rest are made: every block of
+8 x 8 pixels has the class that is commonest in it. Then a last row has fine labels everywhere.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.human_labels --dry-run
+  python -m ablations.human_labels --recipe voc-1464 --data voc/ --seeds 0 1 2
+  python -m ablations.human_labels --recipe camvid --data camvid/ --seeds 0 1 2
+"""
+
+import sys
+
+from ablations.script import ablate
+from dmt_ray.ablation import Column, Row
+
+BLOCK = 8  # pixels
+
+
+def rows(recipe: str) -> dict[str, Row]:
+    """Where the data's own labels are not coarse, they are made so."""
+    found = {"Baseline": Row("baseline"), "DMT": Row("dmt")}
+    if recipe.startswith("voc-"):
+        return found | {"Oracle": Row("oracle")}
+    return found | {"Coarse labels": Row("oracle", {"coarse": BLOCK}), "Oracle": Row("oracle")}
+
+
+def columns(recipe: str) -> dict[str, Column]:
+    """The recipe itself, which may be the paper's."""
+    return {recipe: Column(paper="1464/9118" if recipe == "voc-1464" else None)}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="human_labels",
+        title="Are pseudo labels as good as the labels of people in a hurry?",
+        rows=rows,
+        columns=columns,
+        paper="dmt-6",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

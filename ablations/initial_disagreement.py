@@ -1,0 +1,42 @@
+"""What should make the two models differ at the start? Seeds, images (DMS) or architecture (DMT, Sec. 4.1.2).
+
+Rows: DST, a model that teaches itself, has no other to differ from. In the others two models teach each other: they
+have seen the same labelled images in another order, from other random weights (seeds); or less of the labelled images
+in common (Difference Maximized Sampling with the share alpha: of 80 % each, a quarter is a model's own, of 60 % two
+thirds); or model B has another decoder. Other weights to start from are a further way, which the paper prefers:
+give yours with --set model_b.weights_file=FILE.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.initial_disagreement --dry-run
+  python -m ablations.initial_disagreement --recipe camvid --data camvid/ --seeds 0 1 2
+"""
+
+import sys
+
+from ablations.script import ablate
+from dmt_ray.ablation import Row
+
+ROWS = {
+    "DST": Row("dst"),
+    "DMT, seeds": Row("dmt", {"dms_alpha": 1.0}),
+    "DMT, DMS 80 %": Row("dmt", {"dms_alpha": 0.8}),
+    "DMT, DMS 60 %": Row("dmt", {"dms_alpha": 0.6}),
+    "DMT, architecture": Row("dmt", {"dms_alpha": 1.0, "model_b.architecture": "FPN", "model_b.arguments": {}}),
+}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="initial_disagreement",
+        title="What should make the two models differ at the start?",
+        rows=ROWS,
+        reference="DST",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

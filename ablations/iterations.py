@@ -1,0 +1,39 @@
+"""What does each iteration bring? Figure 11 of DMT: CBST, DST and DMT from iteration 0 to the last.
+
+Every method is scored after every iteration, so that a single run of each gives its whole curve; the table shows the
+last iteration, and `python -m analysis.figures iterations` draws the curves. The labelled images alone (iteration 0)
+are the row Baseline.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.iterations --dry-run
+  python -m ablations.iterations --recipe voc-1/20 --data voc/ --seeds 0 1 2
+  python -m ablations.iterations --set percentiles=[0.2,0.4,0.6,0.8,1.0,1.0,1.0]     two further iterations
+"""
+
+import sys
+
+from ablations.script import ablate
+from dmt_ray.ablation import Row
+
+ROWS = {
+    "Baseline": Row("baseline"),
+    "CBST": Row("cbst"),
+    "DST": Row("dst"),
+    "DMT": Row("dmt"),
+}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="iterations",
+        title="What does each iteration bring?",
+        rows=ROWS,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

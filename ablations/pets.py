@@ -1,0 +1,38 @@
+"""The table of the Oxford-IIIT Pet study (Baekkelund, Table 1), on any recipe: DMT with alternating roles.
+
+Rows: the supervised baseline; Pseudo-Label (Lee 2013: one model, whose own labels count more and more); DMT in the
+study's sequential order, where the second model learns from the first, and the first then from the second; the oracle.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.pets --dry-run
+  python -m ablations.pets --recipe camvid --data camvid/ --seeds 0 1 2
+"""
+
+import sys
+
+from ablations.script import ablate
+from dmt_ray.ablation import Row
+
+ROWS = {
+    "Baseline": Row("baseline"),
+    "Pseudo-Label": Row("pseudo_label"),
+    "DMT": Row("dmt", {"order": "sequential", "dms_alpha": 0.7}),  # the study's alpha
+    "Oracle": Row("oracle"),
+}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="pets",
+        title="Does DMT help where teacher and student take turns?",
+        rows=ROWS,
+        paper="pets-1",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tables and figures from stored records: nothing here needs torch, Ray or a GPU."""
