@@ -22,6 +22,7 @@ import sys
 
 from ablations.script import ablate
 from dmt_ray.ablation import Column, Row
+from dmt_ray.config import Config
 
 ROWS = {
     "Baseline": Row("baseline"),
@@ -36,10 +37,10 @@ ROWS = {
 }
 
 
-def columns(recipe: str) -> dict[str, Column]:
+def columns(config: Config) -> dict[str, Column]:
     """The recipe itself, which on PASCAL VOC may be a column of the paper's table."""
-    ratio = recipe.removeprefix("voc-")
-    return {recipe: Column(paper=ratio if recipe in ("voc-1/20", "voc-1/50") else None)}
+    ratio = config.recipe.removeprefix("voc-")
+    return {config.recipe: Column(paper=ratio if ratio in ("1/20", "1/50") else None)}
 
 
 def main() -> int:

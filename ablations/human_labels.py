@@ -17,21 +17,22 @@ import sys
 
 from ablations.script import ablate
 from dmt_ray.ablation import Column, Row
+from dmt_ray.config import Config
 
 BLOCK = 8  # pixels
 
 
-def rows(recipe: str) -> dict[str, Row]:
+def rows(config: Config) -> dict[str, Row]:
     """Where the data's own labels are not coarse, they are made so."""
     found = {"Baseline": Row("baseline"), "DMT": Row("dmt")}
-    if recipe.startswith("voc-"):
+    if config.data.name == "voc":
         return found | {"Oracle": Row("oracle")}
     return found | {"Coarse labels": Row("oracle", {"coarse": BLOCK}), "Oracle": Row("oracle")}
 
 
-def columns(recipe: str) -> dict[str, Column]:
+def columns(config: Config) -> dict[str, Column]:
     """The recipe itself, which may be the paper's."""
-    return {recipe: Column(paper="1464/9118" if recipe == "voc-1464" else None)}
+    return {config.recipe: Column(paper="1464/9118" if config.recipe == "voc-1464" else None)}
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ablations.described import in_markdown
 from dmt_ray.ablation.ablation import Ablation, Column, Row, cells
 from dmt_ray.commandline import (
     STALL_SECONDS,
@@ -19,13 +20,15 @@ from dmt_ray.commandline import (
     command_line,
     guarded,
 )
-from dmt_ray.config import nearest
+from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
+from dmt_ray.recipes import load
 
 # torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
 
 SEEDS = (0, 1, 2, 3, 4)
-Rows = Mapping[str, Row] | Callable[[str], Mapping[str, Row]]  # or those for a recipe
+Rows = Mapping[str, Row] | Callable[[Config], Mapping[str, Row]]  # or those that suit some settings
+Columns = Callable[[Config], Mapping[str, Column]]
 
 
 def ablate(
@@ -34,7 +37,7 @@ def ablate(
     question: str,
     title: str,
     rows: Rows,
-    columns: Callable[[str], Mapping[str, Column]] | None = None,
+    columns: Columns | None = None,
     reference: str = "Baseline",
     paper: str | Mapping[str, str] | None = None,
 ) -> int:
@@ -44,8 +47,8 @@ def ablate(
         manual: The script's docstring, shown by --help.
         question: The script's name, such as "components".
         title: What it asks, in one sentence.
-        rows: Name -> row; or what makes them for a recipe.
-        columns: Makes name -> column for a recipe; None: the recipe alone.
+        rows: Name -> row; or what makes them for the settings of a recipe.
+        columns: Makes name -> column for the settings of a recipe; None: the recipe alone.
         reference: The row that the others are compared with.
         paper: The paper's table, as `analysis.papers` names it; or those of data sets by their names.
 
@@ -55,11 +58,12 @@ def ablate(
     options = _parser(manual, question).parse_args()
 
     def ask() -> int:
-        known = rows(options.recipe) if callable(rows) else rows
+        config = load(options.recipe, options.changes)
+        known = rows(config) if callable(rows) else rows
         _check(options, known)
         chosen = {name: row for name, row in known.items() if not options.rows or name in {*options.rows, reference}}
-        found = {options.recipe: Column()} if columns is None else columns(options.recipe)
-        table = paper.get(options.recipe.partition("-")[0]) if isinstance(paper, Mapping) else paper
+        found = {config.recipe: Column()} if columns is None else columns(config)
+        table = paper.get(config.data.name) if isinstance(paper, Mapping) else paper
         return _run(options, question, title, chosen, found, reference, table)
 
     return guarded(ask)
@@ -162,6 +166,7 @@ def _run(
             tracking_uri=options.tracking_uri,
             dry_run=options.dry_run,
             command=command_line("python", "-m", f"ablations.{question}", *sys.argv[1:]),
+            table=in_markdown,
         ),
     )
     return status

@@ -117,8 +117,12 @@ def paper_numbers(about: Mapping[str, Any]) -> PaperNumbers | None:
     values = values.assign(value=values["value"] * scale, sd=values["sd"] * scale)
     overridden = any(word.startswith("--set") for word in shlex.split(about.get("command", "")))
     columns = {} if overridden else {ours: theirs for ours, theirs in about["paper_columns"].items() if theirs}
-    protocol = f"{source.data}, {source.network}; {source.repeats}; spread: {source.spread}."
-    return PaperNumbers(f"{source.authors} {source.year or ''}, {source.number}", protocol, values, columns)
+    protocol = (
+        f"{source.metric} in percent; {source.data}, {source.network}; {source.repeats}; spread: {source.spread}."
+    )
+    return PaperNumbers(
+        f"{source.authors} {source.year or ''}, {source.number}", protocol, values, source.selection, columns
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dmt_ray.config import Config, nearest, override
-from dmt_ray.errors import ConfigError
+from dmt_ray.errors import ConfigError, DataError, ModelError
 from dmt_ray.key import key_of
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan
@@ -169,8 +169,8 @@ def cells(
                 text = config.model_dump_json()
                 if text not in bound:
                     bound[text] = bind(config)
-            except ConfigError as error:
-                raise ConfigError(f"{name}{f', {title}' if title else ''}: {error}") from None
+            except (ConfigError, DataError, ModelError) as error:
+                raise type(error)(f"{name}{f', {title}' if title else ''}: {error}") from None
             told = (*changes, *_told(column.changes), *_told(row.changes))
             found.append(Cell(name, title, row.method, bound[text], start, told, column.paper))
     return tuple(found)

@@ -1,7 +1,9 @@
 """Runs an ablation from the first check to the last stage."""
 
+import functools
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ from dmt_ray.search.effort import Effort
 from dmt_ray.search.effort import Work as Steps
 from dmt_ray.search.study import only_one
 from dmt_ray.search.trial import Work
+from dmt_ray.store import Store
+from dmt_ray.tracking.results import SweepState
+
+PUBLISH_SECONDS = 120.0  # between two publications of a running ablation
+CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last one: the figures of many runs take minutes
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Request:
         tracking_uri: MLflow; None: in the storage folder.
         dry_run: Only say what would be done.
         command: The command line.
+        table: Makes the table in Markdown, given the ablation's folder and the store, for MLflow; None: without it.
     """
 
     storage: Path
@@ -59,6 +67,29 @@ class Request:
     tracking_uri: str | None
     dry_run: bool
     command: str
+    table: Callable[[Path, Store], str] | None = None
+
+
+class _Progress(UnionProgress):
+    """Progress that also has the ablation published now and then."""
+
+    publish: Callable[[dict[str, str]], None]
+
+    def __enter__(self) -> "_Progress":
+        super().__enter__()
+        self._failed: dict[str, str] = {}
+        self._published = time.monotonic()
+        return self
+
+    def failed(self, stage: Stage, why: str) -> None:
+        super().failed(stage, why)
+        self._failed[stage.name] = why
+
+    def tick(self) -> None:
+        super().tick()
+        if time.monotonic() - self._published > PUBLISH_SECONDS:
+            self._published = time.monotonic()
+            self.publish(dict(self._failed))
 
 
 def run(
@@ -100,11 +131,23 @@ def run(
             request.command,
         )
         ablation_file.write(folder, file)
-        failed: dict[Stage, str] = {}
-        if runner.store.missing(targets):
-            failed = _perform(console, runner, wanted, folder, request)
-        ablation_file.write_failed(folder, {stage.name: why for stage, why in failed.items()})
-    return folder, 1 if failed else 0
+        tracker = tracking.connect(request.tracking_uri, request.storage)
+        table = None if request.table is None else functools.partial(request.table, folder, runner.store)
+        failed: dict[str, str] = {}
+
+        def publish(failed: dict[str, str], state: SweepState = "running") -> None:
+            tracker.publish_soon(tracking.AblationResults(runner.store, file, failed, table, state))
+
+        state: SweepState = "stopped"
+        try:
+            if runner.store.missing(targets):
+                failed = _perform(console, runner, wanted, folder, request, publish)
+            ablation_file.write_failed(folder, failed)
+            state = "finished"
+        finally:
+            publish(failed, state)
+            unpublished = tracker.close(CLOSE_SECONDS[state])
+    return folder, 1 if failed or unpublished else 0
 
 
 def _describe(
@@ -117,16 +160,24 @@ def _describe(
     missing = runner.store.missing(targets)
     cost = estimate(missing)
     cores = len(os.sched_getaffinity(0))
-    parallel = "" if not cost.seconds else f"; {duration(cost.seconds / cores)} if {cores} work at a time"
+    if cost.seconds is None:
+        from dmt_ray.ablation.pace import bare_seconds
+
+        least = bare_seconds(runner, missing)
+        time = f"about {duration(least)} in one process, {duration(least / cores)} on {cores} cores"
+        todo = f"{cost.stages} stages, {cost.steps:,} optimizer steps; by a few bare steps timed just now {time}"
+    else:
+        parallel = f"; {duration(cost.seconds / cores)} if {cores} cores work at a time" if cost.seconds else ""
+        todo = f"{cost}{parallel}"
     n = len(ablation.seeds)
     lines = [
         ("ablation", ablation.name),
         ("asks", ablation.title),
-        ("rows", ", ".join(ablation.rows)),
-        ("columns", ", ".join(ablation.columns)),
+        ("rows", "; ".join(ablation.rows)),
+        ("columns", "; ".join(ablation.columns)),
         ("seeds", ", ".join(map(str, ablation.seeds))),
         ("stages", f"{len(union)}, of which several rows share some: one by one they would be {alone}"),
-        ("to do", f"{cost}{parallel}"),
+        ("to do", todo),
         ("power", smallest_difference(n)),
     ]
     for title, text in lines:
@@ -144,8 +195,14 @@ def smallest_difference(n: int) -> str:
 
 
 def _perform(
-    console: Console, runner: Runner, wanted: Sequence[Wanted], folder: Path, request: Request
-) -> dict[Stage, str]:
+    console: Console,
+    runner: Runner,
+    wanted: Sequence[Wanted],
+    folder: Path,
+    request: Request,
+    publish: Callable[[dict[str, str]], None],
+) -> dict[str, str]:
+    """Perform what is missing; name of a stage that failed, or could not begin -> why."""
     store = runner.store
     cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
     from dmt_ray.ablation import performing  # needs the environment that connecting has prepared
@@ -168,8 +225,11 @@ def _perform(
         amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
         names = {stage: one.name for one in reversed(wanted) for stage in one.plan.stages()}
         work = Work(None, machine, folder, crew)
-        with UnionProgress(store, amounts, names, console) as progress:
-            return performing.perform(todo, work, progress, concurrent=min(request.concurrent or room, room))
+        progress = _Progress(store, amounts, names, console)
+        progress.publish = publish
+        with progress:
+            failed = performing.perform(todo, work, progress, concurrent=min(request.concurrent or room, room))
+        return {stage.name: why for stage, why in failed.items()}
     finally:
         cluster.disconnect()
         faults.forget_all(folder)
