@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ablations.described import in_markdown
+from analysis.statistics import visible
 from dmt_ray.ablation.ablation import Ablation, Column, Row, cells
 from dmt_ray.commandline import (
     STALL_SECONDS,
@@ -166,6 +167,7 @@ def _run(
             tracking_uri=options.tracking_uri,
             dry_run=options.dry_run,
             command=command_line("python", "-m", f"ablations.{question}", *sys.argv[1:]),
+            power=visible(len(seeds)),
             table=in_markdown,
         ),
     )

@@ -52,7 +52,10 @@ def _tabulate(options: argparse.Namespace) -> int:
         frame = _exported(options.records, options.name)
     else:
         frame = records.of_ablation(newest(options.storage, options.name, options.recipe))
-    table = build(frame, paper=paper_numbers(frame.attrs["about"]), per_class=options.per_class)
+    try:
+        table = build(frame, paper=paper_numbers(frame.attrs["about"]), per_class=options.per_class)
+    except ValueError as error:
+        raise StoreError(f"the records of {options.name!r} cannot be put in a table: {error}") from None
     console = Console()
     show(table, console)
     folder = options.out or options.storage / "tables"

@@ -10,6 +10,7 @@ A number that is not there has a single row, with the state, no value, and rule 
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,11 @@ def tidy(
         made: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
     """
     ablation = file.ablation
-    abouts = {column: About.from_json(values) for column, values in file.about.items()}
+    abouts = {(cell.row, cell.column): _about(file, cell) for cell in ablation.cells}
     lines = [
         line
         for wanted in ablation.wanted()
-        for line in _of_cell(store, ablation, wanted, abouts.get(wanted.cell.column, About()), failed or {})
+        for line in _of_cell(store, ablation, wanted, abouts[wanted.cell.row, wanted.cell.column], failed or {})
     ]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     order = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells)}
@@ -82,7 +83,7 @@ def tidy(
         "paper_columns": {cell.column: cell.paper for cell in ablation.cells},
         "recipe": ablation.recipe,
         "seeds": list(ablation.seeds),
-        "classes": {column: list(about.classes) for column, about in abouts.items()},
+        "classes": {column: list(about.classes) for (_, column), about in abouts.items()},
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
         "git": (made or {}).get("git", {}),
@@ -92,11 +93,20 @@ def tidy(
     return frame
 
 
+def _about(file: AblationFile, cell: Cell) -> About:
+    said = file.about_of(cell)
+    return About() if said is None else About.from_json(said)
+
+
 def command(file: AblationFile, cell: Cell) -> str:
-    """What computes a row: the ablation's command, for this row alone."""
-    seeds = " ".join(map(str, file.ablation.seeds))
-    words = [f"python -m ablations.{file.ablation.question}", f"--recipe {cell.recipe}", f"--seeds {seeds}"]
-    return " ".join([*words, f"--rows '{cell.row}'"])
+    """What computes a row: the ablation's own command, for this row alone."""
+    kept: list[str] = []
+    skip = False
+    for word in shlex.split(file.command):
+        skip = word == "--rows" or (skip and not word.startswith("--"))
+        if not skip and word != "--dry-run":
+            kept.append(word)
+    return shlex.join([*kept, "--rows", cell.row])
 
 
 def _trainings(cell: Cell) -> tuple[Any, ...]:
@@ -139,7 +149,19 @@ def _of_cell(
             "metric": "miou",
         }
         return
-    line |= cost(store, plan)
+    yield from of_plan(store, plan, line, about)
+
+
+def of_plan(store: Store, plan: Plan, line: dict[str, Any], about: About) -> Iterator[dict[str, Any]]:
+    """The lines of a plan that is complete: every model at every rung, and what the three rules select.
+
+    Args:
+        store: Where its stages are.
+        plan: The plan.
+        line: What all of them have in common.
+        about: Names of the classes.
+    """
+    line = line | cost(store, plan)
     for rung, models in enumerate(plan.rungs):
         for side, evaluation in models.items():
             for images, metric, value in scores(store, evaluation, about):

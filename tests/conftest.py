@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dmt_ray.ablation import Ablation, Cell, ablation_file
 from dmt_ray.config import Config, override
 from dmt_ray.data.shapes import CLASSES, generate
 from dmt_ray.recipes import named
-from dmt_ray.runner import Machine
+from dmt_ray.runner import Machine, Runner
+from dmt_ray.store import Store
+from dmt_ray.tracking import About
 
 # Real images for tests; the product itself never looks there.
 REAL = Path(os.environ.get("DMT_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
@@ -67,6 +70,23 @@ def machine(tmp_path: Path, pictures: Path) -> Machine:
 def module_machine(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Machine:
     """Like `machine`, for all tests of a file."""
     return Machine(tmp_path_factory.mktemp("module") / "runs", pictures)
+
+
+@pytest.fixture(scope="session")
+def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tiny: Config) -> tuple[Path, Store]:
+    """The folder of a real ablation of five rows and two seeds, performed in this process, and its store."""
+    storage = tmp_path_factory.mktemp("small") / "runs"
+    runner = Runner(Machine(storage, pictures, device="cpu"))
+    config = runner.bind(tiny, (0, 1))
+    rows = {"Baseline": "baseline", "CBST": "cbst", "DST": "dst", "DMT": "dmt", "Oracle": "oracle"}
+    cells = tuple(Cell(row, "pictures", method, config, "shapes") for row, method in rows.items())
+    ablation = Ablation("small", "Does a small ablation suffice for tests?", "shapes", cells, (0, 1), "Baseline")
+    runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
+    command = "python -m ablations.small --seeds 0 1 --rows DMT Oracle --set a=1 --dry-run"
+    about = {"pictures": About.of(runner.dataset(config.data), config, (0, 1), command).to_json()}
+    folder = storage / ablation_file.FOLDER / ablation.name
+    ablation_file.write(folder, ablation_file.AblationFile(ablation, storage, pictures, about, command))
+    return folder, runner.store
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ class AblationFile:
         ablation: The ablation.
         storage: Folder of the results.
         data: Folder of the data set, where one was given.
-        about: Column -> names, colours and splits for people (`tracking.About.to_json`).
+        about: Column -> names, colours and splits for people (`tracking.About.to_json`); "column / row" for a row
+            that has other splits than the reference.
         command: The command that performs it.
     """
 
@@ -34,6 +35,10 @@ class AblationFile:
     data: Path | None = None
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     command: str = ""
+
+    def about_of(self, cell: Cell) -> Mapping[str, Any] | None:
+        """Names, colours and splits of a cell; None where they are not known."""
+        return self.about.get(f"{cell.column} / {cell.row}", self.about.get(cell.column))
 
 
 def write(folder: Path, file: AblationFile) -> None:

@@ -155,7 +155,7 @@ def _end(work: Work, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
     except ray.exceptions.RayTaskError as error:
         why = explain(error.cause)
         faults.write(work.folder, who, "failed", why, faults.noted(work.folder, who))
-        keep_traceback(work.folder, SHARED, str(error))
+        keep_traceback(work.folder, who, str(error))
         return why
     except ray.exceptions.RayError as error:
         doing = faults.noted(work.folder, who)

@@ -1,15 +1,14 @@
 """Runs an ablation from the first check to the last stage."""
 
 import functools
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from scipy import stats
 
 from dmt_ray import tracking
 from dmt_ray.ablation import ablation_file
@@ -115,20 +114,12 @@ def run(
     wanted = list(ablation.wanted())
     targets = [evaluation for one in wanted for rung in one.plan.rungs for evaluation in rung.values()]
     folder = request.storage / ablation_file.FOLDER / ablation.name
-    _describe(console, runner, ablation, wanted, targets)
+    _describe(console, runner, ablation, wanted, targets, request.power)
     if request.dry_run:
         return folder, 0
     with only_one(folder):
-        about = {
-            cell.column: tracking.About.of(runner.dataset(cell.config.data), cell.config, seeds, request.command)
-            for cell in ablation.cells
-        }
         file = AblationFile(
-            ablation,
-            request.storage,
-            request.data,
-            {column: one.to_json() for column, one in about.items()},
-            request.command,
+            ablation, request.storage, request.data, _about(runner, ablation, request.command), request.command
         )
         ablation_file.write(folder, file)
         tracker = tracking.connect(request.tracking_uri, request.storage)
@@ -151,7 +142,12 @@ def run(
 
 
 def _describe(
-    console: Console, runner: Runner, ablation: Ablation, wanted: Sequence[Wanted], targets: Sequence[Stage]
+    console: Console,
+    runner: Runner,
+    ablation: Ablation,
+    wanted: Sequence[Wanted],
+    targets: Sequence[Stage],
+    power: str,
 ) -> None:
     """Say what the table needs, what of it is there, what it costs, and what it will be able to show."""
     estimate = Estimator(runner.store, Steps(runner.work_of))
@@ -169,7 +165,6 @@ def _describe(
     else:
         parallel = f"; {duration(cost.seconds / cores)} if {cores} cores work at a time" if cost.seconds else ""
         todo = f"{cost}{parallel}"
-    n = len(ablation.seeds)
     lines = [
         ("ablation", ablation.name),
         ("asks", ablation.title),
@@ -178,7 +173,7 @@ def _describe(
         ("seeds", ", ".join(map(str, ablation.seeds))),
         ("stages", f"{len(union)}, of which several rows share some: one by one they would be {alone}"),
         ("to do", todo),
-        ("power", smallest_difference(n)),
+        ("power", power),
     ]
     for title, text in lines:
         if text:
@@ -186,12 +181,14 @@ def _describe(
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def smallest_difference(n: int) -> str:
-    """How large a difference has to be to show in a paired table with n seeds, in words."""
-    if n < 2:
-        return "with n = 1 no difference can be told from chance: give more seeds"
-    half = float(stats.t.ppf(0.975, n - 1)) / math.sqrt(n)
-    return f"with n = {n} the smallest difference you can see is about {half:.1f} sd of the paired differences"
+def _about(runner: Runner, ablation: Ablation, command: str) -> dict[str, dict[str, Any]]:
+    """What people want to see beside results, for each column, and for rows whose splits differ from it."""
+    found: dict[str, dict[str, Any]] = {}
+    for cell in sorted(ablation.cells, key=lambda cell: cell.row != ablation.reference):
+        about = tracking.About.of(runner.dataset(cell.config.data), cell.config, ablation.seeds, command).to_json()
+        if about != found.setdefault(cell.column, about):
+            found[f"{cell.column} / {cell.row}"] = about
+    return found
 
 
 def _perform(

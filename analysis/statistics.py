@@ -1,0 +1,244 @@
+"""Statistics of tables with three to ten runs a cell: paired differences, their intervals, exact tests, power.
+
+A table has R rows (methods) that are run on the same n (split, seed) pairs. The model behind all intervals is
+
+    score[row, pair] = row's mean + pair's effect + run error
+
+The pair's effect (which images are labelled, which seed) is shared by all rows, so that it drops out of differences
+between rows on the same pair. All functions take plain arrays; nothing here knows what the numbers mean.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Key = TypeVar("Key", bound=Hashable)
+
+LEVEL = 0.95  # of all intervals
+EXACT = 20  # most differences of which all sign patterns are counted: a million of them
+RESAMPLES = 99_999  # sign patterns drawn where they are too many to be counted
+# Sums of the same numbers in another order differ by rounding: sums this close, relative to the largest, are equal.
+SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the ends of its 95 % interval; the ends are NaN where the data allow none."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether both ends lie on the same side of 0. An interval without ends excludes nothing."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval at all."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """Two-sided p of a sign-flip test, and the smallest p that as many differences can have."""
+
+    p: float
+    floor: float
+
+
+@dataclass(frozen=True)
+class Wins:
+    """Of how many pairs the first is above the second, and of how many they are equal."""
+
+    wins: int
+    ties: int
+    pairs: int
+
+
+def mean_and_sd(values: ArrayLike) -> tuple[float, float]:
+    """Mean and sample standard deviation (ddof 1) of ``[n]`` values; the deviation of one value is NaN.
+
+    Raises:
+        ValueError: If there is no value, or one that is no number.
+    """
+    x = _numbers(values)
+    return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan")
+
+
+def common(first: Mapping[Key, float], second: Mapping[Key, float]) -> tuple[tuple[Key, ...], NDArray[np.float64]]:
+    """Pair two rows on the keys, (split, seed), that both have; what only one of them has is left out.
+
+    Returns:
+        The common keys in the order of `first`, and the differences first - second, float64 ``[n]``.
+    """
+    keys = tuple(key for key in first if key in second)
+    return keys, np.array([first[key] - second[key] for key in keys], dtype=np.float64)
+
+
+def paired_interval(differences: ArrayLike) -> Interval:
+    """95 % t interval of the mean of n paired differences (Student 1908)::
+
+        d ± t[0.975; n - 1] * sd(d) / sqrt(n)          sd with ddof 1
+
+    It covers the true difference in exactly 95 % of tables if run errors are normal, whatever the effects of splits and
+    even if the rows' errors differ in size (`benchmarks/coverage.py`).
+
+    Args:
+        differences: One row minus another on the same (split, seed), ``[n]``. Of one difference there is no interval.
+    """
+    mean, sd = mean_and_sd(differences)
+    n = len(np.atleast_1d(differences))
+    if n < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    half = half_width(n) * sd
+    return Interval(mean, mean - half, mean + half)
+
+
+def pooled_error(table: ArrayLike) -> tuple[float, int]:
+    """Standard deviation of the run error, from all rows of a table together, and its degrees of freedom.
+
+    The residuals of the two-way layout without interaction (Scheffé 1959, Sec. 4.1)::
+
+        e[r, i] = x[r, i] - mean of row r - mean of pair i + mean of all
+        s^2     = sum(e^2) / ((R - 1) * (n - 1))
+
+    Args:
+        table: Scores, ``[R, n]``: every row on the same n pairs, no gaps.
+
+    Returns:
+        s and (R - 1)(n - 1); NaN and 0 where that is 0.
+
+    Raises:
+        ValueError: If the table is not two-dimensional, or has gaps.
+    """
+    x = np.asarray(table, dtype=np.float64)
+    if x.ndim != 2 or not np.isfinite(x).all():
+        raise ValueError(f"the pooled error needs a table [rows, pairs] without gaps, but got shape {x.shape}:\n{x}")
+    freedom = (x.shape[0] - 1) * (x.shape[1] - 1)
+    if freedom < 1:
+        return float("nan"), 0
+    residuals = x - x.mean(axis=1, keepdims=True) - x.mean(axis=0, keepdims=True) + x.mean()
+    return float(np.sqrt((residuals**2).sum() / freedom)), freedom
+
+
+def pooled_interval(differences: ArrayLike, error: float, freedom: int) -> Interval:
+    """95 % interval of the mean of n paired differences with the error pooled over all rows of the table::
+
+        d ± t[0.975; freedom] * error * sqrt(2 / n)
+
+    It is narrower than the paired interval because the error is known better, and it covers 95 % only if the runs of
+    all rows scatter equally. It belongs beside the paired interval, never in its place.
+
+    Args:
+        differences: One row minus another on the same (split, seed), ``[n]``.
+        error: Standard deviation of the run error and
+        freedom: its degrees of freedom, as `pooled_error` returns them; 0 where there are none.
+    """
+    d = _numbers(differences)
+    if freedom < 1:
+        return Interval(float(d.mean()), float("nan"), float("nan"))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error * (2 / len(d)) ** 0.5
+    return Interval(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+
+
+def wins(differences: ArrayLike) -> Wins:
+    """Count the positive differences and those that are exactly 0."""
+    d = _numbers(differences)
+    return Wins(int((d > 0).sum()), int((d == 0).sum()), len(d))
+
+
+def sign_flip(differences: ArrayLike) -> SignFlip:
+    """Exact two-sided sign-flip test of paired differences (Fisher 1935, Sec. 21).
+
+    If two rows do not differ, every difference could as well have had the other sign. p is the share of the ``2 ** n``
+    sign patterns whose sum is at least as far from 0 as the one that was found. The pattern found and its mirror image
+    always are, hence the floor ``2 / 2 ** n``: .25 for three differences, .0625 for five.
+
+    Beyond 20 differences p is estimated from 99,999 drawn patterns (scipy's permutation test, with a fixed seed); the
+    floor is then that of the estimate, 2 / 100,000.
+    """
+    d = _numbers(differences)
+    if len(d) > EXACT:
+        test = stats.permutation_test(
+            (d,), np.sum, permutation_type="samples", n_resamples=RESAMPLES, rng=np.random.default_rng(0)
+        )
+        return SignFlip(float(test.pvalue), 2 / (RESAMPLES + 1))
+    sums = np.abs(d[:1])  # a pattern and its mirror image have sums of the same size: the first sign can stay
+    for difference in d[1:]:
+        sums = np.concatenate((sums + difference, sums - difference))
+    found = abs(d.sum()) - SAME * np.abs(d).sum()
+    return SignFlip(float((np.abs(sums) >= found).mean()), 2 / 2 ** len(d))
+
+
+def holm(ps: Sequence[float]) -> tuple[float, ...]:
+    """p values adjusted for their number m, so that they can be compared with .05 one by one (Holm 1979)::
+
+        adjusted of the k-th smallest = max over j <= k of min(1, (m - j + 1) * p of the j-th smallest)
+
+    Args:
+        ps: p values of one table; NaN stands for "none" and stays NaN without being counted.
+    """
+    adjusted = [float("nan")] * len(ps)
+    order = sorted((i for i, p in enumerate(ps) if not np.isnan(p)), key=lambda i: ps[i])
+    running = 0.0
+    for k, i in enumerate(order):
+        running = max(running, min(1.0, (len(order) - k) * ps[i]))
+        adjusted[i] = running
+    return tuple(adjusted)
+
+
+def half_width(n: int) -> float:
+    """Half-width of the 95 % t interval of n paired differences, in units of their standard deviation.
+
+    It is also the smallest mean difference whose interval excludes 0: 2.48 for n = 3, 1.24 for 5, 0.72 for 10. A true
+    difference of that size is seen about every second time; for more see `power`.
+
+    Raises:
+        ValueError: If n is less than 2.
+    """
+    if n < 2:
+        raise ValueError(f"an interval needs at least 2 differences, but n is {n}")
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) / n**0.5)
+
+
+def power(difference: float, sd: float, n: int) -> float:
+    """Probability that the 95 % t interval of n paired differences excludes 0 (noncentral t)::
+
+        P(|T| > t[0.975; n - 1])     T noncentral t with n - 1 degrees of freedom,
+                                     noncentrality difference / (sd / sqrt(n))
+
+    Args:
+        difference: The true difference, in any unit.
+        sd: Standard deviation of paired differences in that unit, > 0. For two rows of equal run error it is that error
+            times the square root of 2.
+        n: Number of pairs, at least 2.
+    """
+    critical = half_width(n) * n**0.5
+    noncentrality = difference / (sd / n**0.5)
+    return float(stats.nct.sf(critical, n - 1, noncentrality) + stats.nct.cdf(-critical, n - 1, noncentrality))
+
+
+def visible(n: int) -> str:
+    """One sentence to read before a table is launched: what differences n pairs can show."""
+    if n < 2:
+        return "With n = 1 no difference can be told from chance: there is no interval. Use at least 3 seeds."
+    floor = 2 / 2**n
+    sentence = (
+        f"With n = {n} the smallest difference you can see is about {half_width(n):.2g} sd of the paired differences"
+    )
+    if floor > 1 - LEVEL:
+        return f"{sentence}; the sign-flip p cannot fall below {floor:g}, so that no row can get a star."
+    return f"{sentence}; the sign-flip p cannot fall below {floor:.2g}."
+
+
+def _numbers(values: ArrayLike) -> NDArray[np.float64]:
+    x = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if x.ndim != 1 or not len(x) or not np.isfinite(x).all():
+        raise ValueError(f"needs one or more finite numbers in a row, but got {np.asarray(values)!r}")
+    return x
