@@ -142,7 +142,7 @@ def _run(
     cluster.prepare()
     from dmt_ray.ablation import running  # imports torch, and must come after the environment is prepared
 
-    _, status = running.run(
+    folder, status = running.run(
         lambda bind: Ablation(
             question=question,
             title=title,
@@ -171,4 +171,9 @@ def _run(
             table=in_markdown,
         ),
     )
+    if not options.dry_run:
+        from ablations.tables import show_and_write
+        from analysis import records
+
+        show_and_write(records.of_ablation(folder), Path(options.storage) / "tables")
     return status

@@ -1,8 +1,8 @@
 """Tabulate an ablation, from the records in its storage folder: Markdown, LaTeX, HTML and CSV."""
 
 import argparse
-import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -17,9 +17,10 @@ from analysis.table_latex import latex
 from analysis.table_numbers import PaperNumbers
 from analysis.table_text import csv, markdown, show, web
 from analysis.tables import build
-from dmt_ray.ablation import ablation_file
-from dmt_ray.commandline import add_storage, guarded, help_with
-from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray import found
+from dmt_ray.commandline import STORAGE, add_storage, guarded, help_with
+from dmt_ray.config import nearest
+from dmt_ray.errors import ConfigError, MissingStages, StoreError
 
 WRITERS = {"md": markdown, "tex": latex, "html": web, "csv": csv}
 
@@ -36,10 +37,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m ablations.tables",
         **help_with(f"{what}\n\ndocs/tables.md tells how to read them.", "python -m ablations.tables components"),
     )
-    parser.add_argument("name", metavar="NAME", help="the ablation, such as components; of several the newest")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="the ablation, such as components; of several the one that was gone on with last (default: all there are)",
+    )
     add_storage(parser)
     parser.add_argument("--recipe", metavar="NAME", help="of several ablations the newest of this recipe")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: tables/ in the storage)")
+    parser.add_argument("--reference", metavar="ROW", help="the row that the others are compared with")
     parser.add_argument("--per-class", action="store_true", help="also the IoU of every class")
     parser.add_argument(
         "--records", type=Path, metavar="FILE", help="records that were exported as Parquet, instead of the storage's"
@@ -49,59 +56,74 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tabulate(options: argparse.Namespace) -> int:
     if options.records is not None:
-        frame = _exported(options.records, options.name)
+        frames = [_exported(options.records, options.name)]
     else:
-        frame = records.of_ablation(newest(options.storage, options.name, options.recipe))
+        folders = [_named(options)] if options.name else _all(options.storage)
+        frames = [records.of_ablation(_checked(folder)) for folder in folders]
+    for frame in frames:
+        show_and_write(frame, options.out or options.storage / "tables", options.reference, options.per_class)
+    return 0
+
+
+def _named(options: argparse.Namespace) -> Path:
     try:
-        table = build(frame, paper=paper_numbers(frame.attrs["about"]), per_class=options.per_class)
+        return found.find(options.storage, options.name, options.recipe)
+    except MissingStages:
+        of_recipe = "" if options.recipe is None else f" with the recipe {options.recipe}"
+        words = ["python", "-m", f"ablations.{options.name}"]
+        words += [] if options.recipe is None else ["--recipe", options.recipe]
+        words += [] if options.storage == STORAGE else ["--storage", str(options.storage)]
+        raise MissingStages(
+            f"there is no ablation {options.name!r}{of_recipe} in {options.storage}. Run `{shlex.join(words)}` first."
+        ) from None
+
+
+def _all(storage: Path) -> list[Path]:
+    folders = [folder for folder in found.all_folders(storage) if found.is_ablation(folder)]
+    if not folders:
+        raise MissingStages(f"there is no ablation in {storage}. Run `python -m ablations.components` first.")
+    return folders
+
+
+def _checked(folder: Path) -> Path:
+    if not found.is_ablation(folder):
+        raise ConfigError(f"{folder.name} is a sweep, and only ablations have tables; `dmt report` shows it")
+    return folder
+
+
+def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None, per_class: bool = False) -> None:
+    """Print the table of an ablation, and write it in all forms to a folder.
+
+    Raises:
+        ConfigError: If the reference is not one of its rows.
+    """
+    about = frame.attrs["about"]
+    if reference is not None and reference not in set(frame["row"]):
+        raise ConfigError(f"there is no row {reference!r}; {nearest(reference, frame['row'].unique())}")
+    try:
+        table = build(frame, paper=paper_numbers(about), per_class=per_class, reference=reference)
     except ValueError as error:
-        raise StoreError(f"the records of {options.name!r} cannot be put in a table: {error}") from None
-    console = Console()
-    show(table, console)
-    folder = options.out or options.storage / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{options.name}.{ending}" for ending in WRITERS]
+        raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be put in a table: {error}") from None
+    show(table, Console())
+    out.mkdir(parents=True, exist_ok=True)
+    against = "" if reference is None else f"-against-{reference}"
+    stem = re.sub(r"[^A-Za-z0-9.]+", "-", f"{frame['question'].iloc[0]}-{frame['recipe'].iloc[0]}{against}")
+    files = [out / f"{stem}.{ending}" for ending in WRITERS]
     for file, write in zip(files, WRITERS.values(), strict=True):
         aside = file.with_name(f".{file.name}.part")
         aside.write_text(write(table), encoding="utf-8")
         os.replace(aside, file)
     print(f"\nWritten: {', '.join(map(str, files))}", file=sys.stderr)
-    return 0
 
 
-def newest(storage: Path, question: str, recipe: str | None = None) -> Path:
-    """The folder of the ablation of a question that was started last.
-
-    Raises:
-        MissingStages: If there is none, with the command that computes it.
-    """
-    found = []
-    for file in sorted((storage / ablation_file.FOLDER).glob(f"*/{ablation_file.NAME}")):
-        try:
-            said = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise StoreError(f"{file} cannot be read as an ablation: {error}") from None
-        if said.get("question") == question and recipe in (None, said.get("recipe")):
-            found.append((file.stat().st_mtime_ns, file.parent))
-    if not found:
-        of_recipe = "" if recipe is None else f" with the recipe {recipe}"
-        words = ["python", "-m", f"ablations.{question}", *(["--recipe", recipe] if recipe else [])]
-        words += [] if storage == Path("runs") else ["--storage", str(storage)]
-        raise MissingStages(
-            f"there is no ablation {question!r}{of_recipe} in {storage / ablation_file.FOLDER}. "
-            f"Run `{shlex.join(words)}` first."
-        )
-    return max(found)[1]
-
-
-def _exported(file: Path, question: str) -> pd.DataFrame:
+def _exported(file: Path, question: str | None) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(file)
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be read as records: {error}") from None
     if "about" not in frame.attrs or "question" not in frame:
         raise StoreError(f"{file} holds no records of an ablation: it lacks what analysis.records writes beside them")
-    frame = frame[frame["question"] == question]
+    frame = frame if question is None else frame[frame["question"] == question]
     if frame.empty:
         raise MissingStages(f"{file} holds no records of an ablation {question!r}")
     return frame

@@ -80,8 +80,11 @@ def footer(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Ite
     git = about.get("git") or {}
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     yield f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
-    settings = (f"{row} {'/'.join(found.configs.get((row, c), NONE) for c in found.columns)}" for row in found.rows)
-    yield f"Settings (hash): {', '.join(settings)}."
+    rows_of: dict[str, list[str]] = {}
+    for row in found.rows:
+        rows_of.setdefault("/".join(found.configs.get((row, c), NONE) for c in found.columns), []).append(row)
+    settings = [f"{hashes} ({', '.join(rows)})" for hashes, rows in rows_of.items()]
+    yield f"Settings (hash): {'; '.join(settings) if len(settings) > 1 else next(iter(rows_of))}."
     splits = (
         frame[["column", "seed", "split", "split_digest"]][frame["split"] != ""]
         .drop_duplicates()

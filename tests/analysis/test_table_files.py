@@ -2,7 +2,6 @@
 
 import html
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -154,10 +153,10 @@ def test_command_writes_all_four_files(
     frame.to_parquet(tmp_path / "records.parquet")
     assert run(monkeypatch, "components", "--records", tmp_path / "records.parquet", "--out", tmp_path / "out") == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        f"components.{ending}" for ending in ("csv", "html", "md", "tex")
+        f"components-shapes.{ending}" for ending in ("csv", "html", "md", "tex")
     ]
     printed = capsys.readouterr().out
-    assert printed == (tmp_path / "out" / "components.md").read_text(encoding="utf-8")
+    assert printed == (tmp_path / "out" / "components-shapes.md").read_text(encoding="utf-8")
     assert re.search(r"CBST +\| 1/8 \| 66.00 ± 2.65 \(n=3\) +\| 65.09 +\| \+0.91", printed)
 
 
@@ -194,16 +193,3 @@ def test_command_without_an_ablation_says_what_computes_it(
     said = capsys.readouterr().err
     assert "there is no ablation 'components' with the recipe camvid" in said
     assert f"Run `python -m ablations.components --recipe camvid --storage {tmp_path}` first." in said
-
-
-def test_newest_ablation_of_a_question_is_found(tmp_path: Path) -> None:
-    for number, (question, recipe) in enumerate(
-        [("components", "shapes"), ("components", "camvid"), ("labelled_ratio", "shapes")]
-    ):
-        folder = tmp_path / "ablations" / f"{number}"
-        folder.mkdir(parents=True)
-        file = folder / "ablation.json"
-        file.write_text(f'{{"question": "{question}", "recipe": "{recipe}"}}', encoding="utf-8")
-        os.utime(file, (number, number))
-    assert command.newest(tmp_path, "components").name == "1"
-    assert command.newest(tmp_path, "components", "shapes").name == "0"

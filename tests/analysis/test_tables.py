@@ -66,7 +66,7 @@ GOLDEN = """\
 - Records of components-shapes-0badcafe; recipe shapes.
 - Data: shapes, fingerprint ffffffffffff.
 - git commit c0ffee0000000000000000000000000000000000.
-- Settings (hash): Baseline 00000008, CBST 00000004, DMT 00000003.
+- Settings (hash): 00000008 (Baseline); 00000004 (CBST); 00000003 (DMT).
 - Splits (digest): random-16-0 feed0000, random-16-1 feed0001, random-16-2 feed0002.
 - Packages: python 3.11.0, torch 2.9.0.
 """
