@@ -65,7 +65,7 @@ def ablate(
         chosen = {name: row for name, row in known.items() if not options.rows or name in {*options.rows, reference}}
         found = {config.recipe: Column()} if columns is None else columns(config)
         table = paper.get(config.data.name) if isinstance(paper, Mapping) else paper
-        return _run(options, question, title, chosen, found, reference, table)
+        return _run(options, config.recipe, question, title, chosen, found, reference, table)
 
     return guarded(ask)
 
@@ -124,6 +124,7 @@ def _check(options: argparse.Namespace, rows: Mapping[str, Row]) -> None:
 
 def _run(
     options: argparse.Namespace,
+    recipe: str,
     question: str,
     title: str,
     rows: Mapping[str, Row],
@@ -146,7 +147,7 @@ def _run(
         lambda bind: Ablation(
             question=question,
             title=title,
-            recipe=options.recipe,
+            recipe=recipe,
             cells=cells(options.recipe, options.changes, rows, columns, bind),
             seeds=seeds,
             reference=reference,

@@ -59,6 +59,7 @@ def tidy(
                 )
     frame = pd.DataFrame(lines)
     frame.attrs["about"] = {
+        "recipe": "shapes",
         "title": "What is each part worth?",
         "reference": "Baseline",
         "git": {"commit": "c0ffee" + "0" * 34, "dirty": False},

@@ -1,0 +1,48 @@
+"""Every notebook, top to bottom, on the records of a small real ablation and a small real sweep."""
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[2] / "analysis"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def test_all_notebooks_are_here():
+    assert [path.stem for path in NOTEBOOKS] == [
+        *("ablation_tables", "disagreement", "gamma_landscape", "pseudo_label_quality", "search_report"),
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_without_outputs_and_holds_no_plumbing(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+            assert not any(line.startswith(("def ", "class ")) for line in cell["source"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_top_to_bottom(path, small_ablation, small_sweep, monkeypatch):
+    storage = small_ablation[0].parents[1]
+    assert small_sweep.parents[1] == storage
+    monkeypatch.setenv("DMT_STORAGE", str(storage))
+    monkeypatch.setenv("DMT_ABLATION", "small")
+    monkeypatch.setenv("DMT_SWEEP", small_sweep.name)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+    assert pictures, "a notebook without a picture"
+    assert os.environ["DMT_STORAGE"] == str(storage)
