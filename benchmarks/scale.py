@@ -231,7 +231,7 @@ def _history(kind: str, steps: int, classes: int, known: dict[tuple[str, int, in
 
 def _score(params: Params, rung: int, noise: float) -> float:
     """A made-up landscape whose best point is gamma1 = 5, gamma2 = 3."""
-    far = (params["weight.gamma1"] - 5) ** 2 / 64 + (params["weight.gamma2"] - 3) ** 2 / 64
+    far = (float(params["weight.gamma1"]) - 5) ** 2 / 64 + (float(params["weight.gamma2"]) - 3) ** 2 / 64
     return 0.6 + 0.02 * rung * (1 - far) + 0.003 * noise if rung else 0.6
 
 
@@ -353,7 +353,7 @@ class Simulation:
                     with timer.of("report a rung (Optuna prunes)"):
                         prune = study.report(token, told.rung, told.score)
                     with timer.of("a rung is done (progress)"):
-                        self.progress.rung(number, told.rung, told.score)
+                        self.progress.scored(number, told.rung, told.score)
                 heapq.heappush(queue, (self.free, order, token, number, workers, prune))
             else:
                 heapq.heappush(queue, (now + told, order, token, number, workers, None))

@@ -17,6 +17,7 @@ examples:
   python searches/gamma_sweep.py --dry-run                               what it would do, and what that costs
   python searches/gamma_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --trials 30
   python searches/gamma_sweep.py --grid 5 --address auto                 25 points, no pruning, on a running cluster
+  python searches/gamma_sweep.py --sampler gp --confirm 100 101 102      then the best and the recipe on fresh seeds
   python searches/gamma_sweep.py --set percentiles=[0.5,1.0] --set finetune.epochs=3
 """
 
@@ -44,7 +45,6 @@ def main() -> int:
         __doc__ or "",
         question="gamma_sweep",
         title="Which exponents gamma1 and gamma2 weigh pseudo labels best?",
-        method="dmt",
         space=SPACE,
         known=PAPER,
     )

@@ -33,7 +33,7 @@ class Doing:
         stage: Operation and key of the stage.
         what: Side and settings, for people.
         seed: The stage's seed.
-        rung: Rung of the trial; None: a stage that all trials share.
+        rung: Rung of the trial; None: a stage that all trials share, or one of an ablation.
         node: Host name.
         pid: The worker's process.
     """
@@ -67,8 +67,12 @@ class Doing:
             return None
 
     def __str__(self) -> str:
-        place = "shared by all trials" if self.rung is None else f"rung {self.rung}"
-        return f"{self.stage} ({self.what}; seed {self.seed}, {place})"
+        return self.told()
+
+    def told(self, shared: str = "") -> str:
+        """For people; `shared` says what a stage is that is wanted by more than one trial."""
+        place = shared if self.rung is None else f"rung {self.rung}"
+        return f"{self.stage} ({self.what}; seed {self.seed}{f', {place}' if place else ''})"
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Fault:
     """Something that went wrong.
 
     Attributes:
-        who: A trial's number, or the name of a stage that all trials share.
+        who: A trial's number, or the name of a stage that all trials share, or of one of an ablation.
         kind: "lost": a worker was lost, and its work given to another one, if the limit allows; "failed": that was
             the end of the trial.
         error: Why, in one line.

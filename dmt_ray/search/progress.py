@@ -1,7 +1,7 @@
 """What the user sees while a sweep runs: one screen, or a line now and then where there is no terminal."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -13,8 +13,8 @@ from rich.text import Text
 from dmt_ray.estimate import duration
 from dmt_ray.plan import Stage
 from dmt_ray.search.effort import Effort
-from dmt_ray.search.summary import in_words
-from dmt_ray.search.sweep import State, Sweep, Trial, short
+from dmt_ray.search.space import Params, told
+from dmt_ray.search.sweep import State, Sweep, Trial, in_words, short
 from dmt_ray.store import Running, Store
 
 REFRESH_SECONDS = 1.0
@@ -30,9 +30,10 @@ SILENCE_SECONDS = 60.0
 class _Line:
     """A trial that runs now."""
 
-    params: Mapping[str, float]
+    params: Params
     missing: dict[Stage, None]  # in the order of the plan, inputs first
-    rung: int | None = None
+    last: int  # its last step
+    step: int | None = None
     score: float | None = None
 
 
@@ -67,15 +68,14 @@ class Progress:
         self.console = console
         self.total = total
         self.states: dict[int, State] = {}
-        self.best: tuple[float, int, Mapping[str, float]] | None = None
+        self.best: tuple[float, int, Params] | None = None
         for trial in trials:
             if trial.state in ("complete", "pruned"):
                 self.states[trial.number] = trial.state
                 self._rank(trial.number, trial.params, trial.score if trial.state == "complete" else None)
-        self._last_rung = sweep.rungs() - 1
         self._common = sweep.common()
-        corner = [stage for plan in sweep.corners()[0].values() for stage in plan.stages()]
-        self._one_trial = sum(map(effort, set(corner) - set(self._common)))
+        typical = [stage for plan in sweep.plans(sweep.middle()).values() for stage in plan.stages()]
+        self._one_trial = sum(map(effort, set(typical) - set(self._common)))
         self._shared = dict.fromkeys(store.missing(self._common))
         self._running: dict[int, _Line] = {}
         self._work = _Work()
@@ -91,20 +91,22 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def begun(self, number: int, params: dict[str, float]) -> None:
+    def begun(self, number: int, params: Params) -> None:
         """A trial begins."""
-        plans = self.sweep.plans(params).values()
+        plans = list(self.sweep.plans(params).values())
         missing = self.store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
-        self._running[number] = _Line(params, dict.fromkeys(missing))
+        steps = len(plans) if self.sweep.seed_by_seed else len(plans[0].rungs)
+        self._running[number] = _Line(params, dict.fromkeys(missing), steps - 1)
         self.states[number] = "running"
 
-    def rung(self, number: int, rung: int, score: float) -> None:
-        """A trial finished a rung."""
+    def scored(self, number: int, step: int, score: float) -> None:
+        """A trial finished a step."""
         line = self._running[number]
-        line.rung, line.score = rung, score
+        line.step, line.score = step, score
         now = time.monotonic()
-        if self._live is None and rung < self._last_rung and now - self._said > QUIET_SECONDS:
-            self._say(f"trial {number}: rung {rung} of {self._last_rung}, mIoU {score:.2%}, {in_words(line.params)}")
+        if self._live is None and step < line.last and now - self._said > QUIET_SECONDS:
+            at = f"seed {step + 1} of {line.last + 1}" if self.sweep.seed_by_seed else f"rung {step} of {line.last}"
+            self._say(f"trial {number}: {at}, mIoU {score:.2%}, {in_words(line.params)}")
 
     def ended(self, number: int, state: State) -> None:
         """A trial ends."""
@@ -159,7 +161,7 @@ class Progress:
             return "not known yet"
         return f"about {duration(elapsed * self._work.left / done)}"
 
-    def _rank(self, number: int, params: Mapping[str, float], score: float | None) -> None:
+    def _rank(self, number: int, params: Params, score: float | None) -> None:
         if score is not None and (self.best is None or score > self.best[0]):
             self.best = (score, number, params)
 
@@ -186,7 +188,13 @@ class Progress:
             ProgressBar(total=done + self._work.left or 1, completed=done, width=40), f"time left: {self.eta()}"
         )
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("trial", *map(short, self.sweep.space), "rung", "mIoU", "now"):
+        for title in (
+            "trial",
+            *map(short, self.sweep.space),
+            "seed" if self.sweep.seed_by_seed else "rung",
+            "mIoU",
+            "now",
+        ):
             table.add_column(title, justify="left" if title == "now" else "right")
         blank = [""] * len(self.sweep.space)
         if self._shared and not self._running:
@@ -195,8 +203,8 @@ class Progress:
         for number, trial in sorted(self._running.items())[:fitting]:
             table.add_row(
                 str(number),
-                *(f"{trial.params[setting]:g}" for setting in self.sweep.space),
-                f"{0 if trial.rung is None else min(trial.rung + 1, self._last_rung)}/{self._last_rung}",
+                *(told(trial.params[setting]) for setting in self.sweep.space),
+                self._place(trial),
                 "" if trial.score is None else f"{trial.score:.2%}",
                 self._now(claims, {stage.key for stage in trial.missing}),
             )
@@ -207,6 +215,12 @@ class Progress:
             score, number, params = self.best
             parts.append(Text(f"best so far: trial {number}, mIoU {score:.2%}, {in_words(params)}", style="green"))
         return Group(*parts)
+
+    def _place(self, line: _Line) -> str:
+        """The rung or seed that a trial is at."""
+        if self.sweep.seed_by_seed:
+            return f"{1 if line.step is None else min(line.step + 2, line.last + 1)}/{line.last + 1}"
+        return f"{0 if line.step is None else min(line.step + 1, line.last)}/{line.last}"
 
     def _now(self, claims: list[Running], keys: set[str]) -> str:
         return ", ".join(_step(claim) for claim in claims if claim.key in keys)

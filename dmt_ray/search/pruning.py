@@ -1,9 +1,14 @@
-"""Which trials are hopeless: those below the median of the others at the same rung."""
+"""Which trials are hopeless: those below the median of the others at the same rung, or those that lose seed by seed."""
 
+import math
 from collections import defaultdict
+from collections.abc import Callable, Hashable
 from statistics import median
 
 import optuna
+from optuna.trial import FrozenTrial
+
+P_THRESHOLD = 0.1  # of the Wilcoxon test: Optuna's own
 
 
 class MedianAtRung(optuna.pruners.BasePruner):
@@ -19,25 +24,40 @@ class MedianAtRung(optuna.pruners.BasePruner):
     Args:
         least_trials: Other trials that must have come as far before anything is pruned.
         first_rung: The first rung at which anything is pruned.
+        alike: Trials are compared that give the same here, such as the same number of rungs; None: all are.
     """
 
-    def __init__(self, *, least_trials: int, first_rung: int) -> None:
+    def __init__(
+        self, *, least_trials: int, first_rung: int, alike: Callable[[FrozenTrial], Hashable] | None = None
+    ) -> None:
         self._least_trials = least_trials
         self._first_rung = first_rung
-        self._scores: dict[int, dict[int, float]] | None = None  # rung -> number of the trial -> score
+        self._alike = alike or (lambda trial: None)
+        # (what is alike, rung) -> number of the trial -> score
+        self._scores: dict[tuple[Hashable, int], dict[int, float]] | None = None
 
-    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether to stop the trial at the last rung that it has reported."""
         rung = trial.last_step
         if self._scores is None:
             self._scores = defaultdict(dict)
             for known in study.get_trials(deepcopy=False):
                 for step, score in known.intermediate_values.items():
-                    self._scores[step][known.number] = score
+                    self._scores[self._alike(known), step][known.number] = score
         if rung is None:
             return False
-        score = self._scores[rung][trial.number] = trial.intermediate_values[rung]
+        there = self._scores[self._alike(trial), rung]
+        score = there[trial.number] = trial.intermediate_values[rung]
         if rung < self._first_rung:
             return False
-        others = [other for number, other in self._scores[rung].items() if number != trial.number]
+        others = [other for number, other in there.items() if number != trial.number]
         return len(others) >= self._least_trials and score < median(others)
+
+
+def least_seeds(p_threshold: float = P_THRESHOLD) -> int:
+    """Seeds with which the Wilcoxon pruner can stop a trial before its last one.
+
+    A trial that loses on all of n seeds has p = 1 / 2^n in the one-sided signed-rank test. With a threshold of 0.1 that
+    takes four seeds, and a fifth one that is then left out.
+    """
+    return math.floor(math.log2(1 / p_threshold)) + 2

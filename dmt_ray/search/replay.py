@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dmt_ray.search.sweep import Sweep, Trial
 
@@ -26,8 +27,9 @@ class Replay:
 
     def command(self, sweep: Sweep, trial: Trial) -> str:
         """The command that performs a trial's plans again; what is in the store is not computed twice."""
-        words = ["dmt", "run", "--recipe", self.recipe, "--method", sweep.method]
-        for change in [*self.changes, *(f"{setting}={value!r}" for setting, value in trial.params.items())]:
+        words = ["dmt", "run", "--recipe", self.recipe, "--method", sweep.method_of(trial.params)]
+        settings = sweep.settings(trial.params)
+        for change in [*self.changes, *(f"{setting}={_text(value)}" for setting, value in settings.items())]:
             words += ["--set", change]
         words += ["--storage", str(self.storage)]
         if self.data is not None:
@@ -35,3 +37,10 @@ class Replay:
         if len(sweep.seeds) == 1:
             return f"{shlex.join(words)} --seed {sweep.seeds[0]}"
         return f"for seed in {' '.join(map(str, sweep.seeds))}; do {shlex.join(words)} --seed $seed; done"
+
+
+def _text(value: Any) -> str:
+    """A value as `--set` reads it: exact, and in one word."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    return value if isinstance(value, str) else repr(value)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -11,15 +11,19 @@ from dmt_ray import tracking
 from dmt_ray.commandline import command_line
 from dmt_ray.config import Config
 from dmt_ray.crew import hire
+from dmt_ray.errors import DataError
 from dmt_ray.runner import Machine, Runner
-from dmt_ray.search import cluster, dry_run, faults, publishing, summary, sweep_file
+from dmt_ray.search import cluster, confirm, dry_run, faults, publishing, sharing, summary, sweep_file
+from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.effort import Effort
+from dmt_ray.search.effort import Work as Measured
 from dmt_ray.search.progress import Progress
 from dmt_ray.search.replay import Replay
 from dmt_ray.search.study import Study, newest_attempt, only_one
-from dmt_ray.search.sweep import State, Sweep
+from dmt_ray.search.sweep import Params, State, Sweep
 from dmt_ray.search.sweep_file import SweepFile
 from dmt_ray.search.trial import Work
+from dmt_ray.store import Store
 from dmt_ray.tracking import About
 from dmt_ray.tracking.results import SweepState
 
@@ -46,6 +50,9 @@ class Request:
         tracking_uri: MLflow; None: in the storage folder.
         dry_run: Only say what would be done.
         fresh: Set the old study aside.
+        sampler: A name in `samplers.SAMPLERS`.
+        pruner: A name in `script.PRUNERS`.
+        confirm: Fresh seeds on which the best trial and the recipe are run again.
         command: The command line.
     """
 
@@ -67,6 +74,9 @@ class Request:
     dry_run: bool
     fresh: bool
     command: tuple[str, ...]
+    sampler: str = "tpe"
+    pruner: str = "median"
+    confirm: tuple[int, ...] = ()
 
 
 class _Progress(Progress):
@@ -96,39 +106,78 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
     """
     console = Console()
     runner = Runner(Machine(request.storage, request.data, device="cpu", shared=request.shared))
-    sweep = sweep_of(runner.bind(config, request.seeds))
+    sweep = sweep_of(runner.bind(config, [*request.seeds, *request.confirm]))
     total = request.trials or len(sweep.points())
+    _check_points(sweep, runner, total)
     if request.dry_run:
-        dry_run.describe(console, sweep, runner.store, runner.work_of, total)
+        dry_run.describe(console, sweep, runner.store, runner.work_of, total, request.confirm)
         return 0
     sweep = newest_attempt(request.storage / "sweeps", sweep, fresh=request.fresh)
     folder = request.storage / "sweeps" / sweep.name
     with only_one(folder):
-        study = Study(folder, sweep, total)
+        work_of = Measured(runner.work_of)
+
+        def compute(params: Params) -> float:
+            stages = [stage for plan in sweep.plans(params).values() for stage in plan.stages()]
+            return sharing.compute(stages, work_of) / len(sweep.seeds)
+
+        study = Study(folder, sweep, total, sampler=request.sampler, pruner=request.pruner, compute=compute)
         command = command_line("python", *request.command)
-        about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, command)
+        seeds = [*sweep.seeds, *request.confirm]
+        about = About.of(runner.dataset(sweep.config.data), sweep.config, seeds, command)
         replay = Replay(request.recipe, request.changes, request.storage, request.data)
         file = SweepFile(sweep, total, replay, about.to_json())
         sweep_file.write(folder, file)
         tracker = tracking.connect(request.tracking_uri, request.storage)
-        state: SweepState = "stopped"
         unpublished: tuple[str, ...] = ()
         try:
-            if study.remaining:
+            if not study.remaining:
+                console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
+            if study.remaining or _missing(study, runner.store, request):
 
                 def publish() -> None:
                     tracker.publish_soon(publishing.results(folder, file, runner.store, "running"))
 
                 _perform(console, study, runner, request, publish)
-            else:
-                console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
-            state = "finished"
         finally:
+            state: SweepState = "stopped" if _interrupted(study) else "finished"
+            confirmed = _to_confirm(study, request) if state == "finished" else None
+            if confirmed is not None and not _missing(study, runner.store, request):
+                confirm.write(folder, confirm.result(confirmed, runner.store))
+                for run in confirmed.runs(runner.store, about):
+                    tracking.keep(request.storage, run)
+                    tracker.publish_soon(run)
             tracker.publish_soon(publishing.results(folder, file, runner.store, state))
             if state == "finished":
                 summary.show(console, sweep, runner.store, folder, study.trials(), replay)
+                if confirmed is not None:
+                    confirm.show(console, confirmed, folder)
             unpublished = tracker.close()
     return 1 if unpublished or any(trial.state == "failed" for trial in study.trials()) else 0
+
+
+def _check_points(sweep: Sweep, runner: Runner, total: int) -> None:
+    """Find out before the work begins which known points the data cannot be divided for."""
+    seen = {(sweep.config.split, sweep.config.dms_alpha)}
+    for point in sweep.points()[:total]:
+        config = sweep.config_of(point)
+        if (config.split, config.dms_alpha) not in seen:
+            seen.add((config.split, config.dms_alpha))
+            try:
+                runner.bind(config, sweep.seeds)
+            except DataError as error:
+                told = f"split.labelled={config.split.labelled:g} dms_alpha={config.dms_alpha:g}"
+                raise DataError(f"a known point cannot be tried ({told}): {error}") from None
+
+
+def _to_confirm(study: Study, request: Request) -> Confirmation | None:
+    """What is to be run again on fresh seeds, if that is asked for and a trial is complete."""
+    return confirm.confirmation(study.sweep, study.trials(), request.confirm) if request.confirm else None
+
+
+def _missing(study: Study, store: Store, request: Request) -> bool:
+    wanted = _to_confirm(study, request)
+    return wanted is not None and bool(store.missing(wanted.stages()))
 
 
 def _perform(console: Console, study: Study, runner: Runner, request: Request, publish: Callable[[], None]) -> None:
@@ -147,7 +196,7 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
             cluster.check_nodes(None if request.shared else request.storage, request.data)
         crew, room = hire(cluster.nodes(), request.workers, cpus=request.cpus, gpus=request.gpus)
         # So that no two trials ever wait for each other's workers.
-        concurrent = min(request.concurrent or room, room, study.remaining)
+        room = min(request.concurrent or room, room)
         machine = Machine(
             request.storage,
             request.data,
@@ -158,15 +207,39 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
             stall_seconds=request.stall_seconds,
         )
         work = Work(sweep, machine, study.folder, crew)
-        progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
-        progress.publish = publish
-        with progress:
-            tuning.run_shared(store, work, progress, concurrent=concurrent)
-            tuning.run_trials(study, work, progress, concurrent=concurrent)
+        if study.remaining:
+            progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
+            progress.publish = publish
+            with progress:
+                concurrent = min(room, study.remaining)
+                tuning.run_shared(store, work, progress, concurrent=concurrent)
+                tuning.run_trials(study, work, progress, concurrent=concurrent)
+        if _interrupted(study):
+            raise KeyboardInterrupt
+        if (wanted := _to_confirm(study, request)) is not None:
+            _confirm(console, wanted, store, work, room)
     finally:
         cluster.disconnect()
         faults.forget_all(study.folder)
         store.tidy()
         store.upload()
-    if study.remaining or any(trial.state == "running" for trial in study.trials()):
-        raise KeyboardInterrupt
+
+
+def _interrupted(study: Study) -> bool:
+    return study.remaining > 0 or any(trial.state == "running" for trial in study.trials())
+
+
+def _confirm(console: Console, wanted: Confirmation, store: Store, work: Work, room: int) -> None:
+    """Run the best trial and the recipe again on fresh seeds."""
+    from dmt_ray.search import tuning
+
+    stages, seeds = wanted.stages(), ", ".join(map(str, wanted.seeds))
+    missing = len(store.missing(stages))
+    who = " and the ".join(candidate.name for candidate in wanted.candidates())
+    console.print(f"confirm: the {who} on seeds {seeds}: {len(stages)} stages, {missing} to do", highlight=False)
+    folder = work.folder / "confirm"  # who computed what, and what went wrong, is no trial's
+    folder.mkdir(exist_ok=True)
+    watcher = confirm.Lines(console, store, stages)
+    what = "a stage on the fresh seeds"
+    tuning.run_stages(stages, store, replace(work, folder=folder), watcher, concurrent=room, what=what)
+    faults.forget_all(folder)

@@ -2,10 +2,11 @@
 
 import fcntl
 import functools
+import json
 import os
 import socket
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import StoreError, UserError
 from dmt_ray.key import key_of
-from dmt_ray.search.sweep import State, Sweep, Trial
+from dmt_ray.search.sweep import Params, State, Sweep, Trial, score_of
 
 if TYPE_CHECKING:
     import optuna
 
-# With fewer trials than this there is nothing to compare with: TPE draws at random, the pruner keeps everything.
-STARTUP_TRIALS = 4
+# With fewer other trials than this there is nothing to compare with: the median pruner keeps everything.
+LEAST_TRIALS = 4
 # Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the surest ones only.
 WARMUP_RUNGS = 2
 RETRY = "retry_of"
+# Of a study whose steps are seeds; and of a trial with two objectives, of which Optuna keeps no scores on the way.
+SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -86,17 +89,33 @@ class Study:
         folder: The sweep's folder; hold `only_one` of it.
         sweep: What the trials are about.
         total: Trials in all, counting those of earlier starts.
+        sampler: Who proposes points, a name in `samplers.SAMPLERS`. A search may go on with another one.
+        pruner: "median" or "none"; a sweep that goes seed by seed is pruned by the Wilcoxon test, a grid never.
+        compute: What the second objective is of a point, where the sweep has one.
+
+    Raises:
+        ConfigError: If the sampler cannot search this space.
     """
 
-    def __init__(self, folder: Path, sweep: Sweep, total: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sweep: Sweep,
+        total: int,
+        *,
+        sampler: str = "tpe",
+        pruner: str = "median",
+        compute: Callable[[Params], float] | None = None,
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder = folder
         self.sweep = sweep
         self.total = total
-        self.last_rung = sweep.rungs() - 1
-        self._optuna = self._open()
+        self._compute = compute
+        self._steps = _Steps(sweep)
+        self._optuna = self._open(sampler, pruner)
         self._reader = _Reader(self._optuna, folder)
         trials = self._optuna.get_trials(deepcopy=False)
         # The points are the first trials. Each waits for its turn here: Optuna would read all that wait, every time.
@@ -108,30 +127,42 @@ class Study:
         self._taken: dict[str, optuna.trial.Trial] = {}
         self._pruned: set[str] = set()
 
-    def _open(self) -> "optuna.Study":
+    def _open(self, sampler: str, pruner: str) -> "optuna.Study":
         import optuna
 
-        from dmt_ray.search.pruning import MedianAtRung
+        from dmt_ray.search import samplers
 
-        storage = _storage(self.folder)
+        storage, sweep = _storage(self.folder), self.sweep
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                seed=int(key_of([self.sweep.name, done])[:8], 16),
-                n_startup_trials=STARTUP_TRIALS,
-                multivariate=True,
-                constant_liar=True,
-            )
-        pruner = MedianAtRung(least_trials=STARTUP_TRIALS, first_rung=WARMUP_RUNGS)
-        return optuna.create_study(
-            study_name=self.sweep.name,
+        seed = int(key_of([sweep.name, done])[:8], 16)
+        study = optuna.create_study(
+            study_name=sweep.name,
             storage=storage,
-            sampler=sampler,
-            pruner=optuna.pruners.NopPruner() if self.sweep.grid else pruner,
-            direction="maximize",
+            sampler=samplers.make(sampler, sweep.space, seed, second=bool(sweep.second)),
+            pruner=self._pruner(pruner),
+            directions=["maximize", "minimize"] if sweep.second else ["maximize"],
             load_if_exists=True,
+        )
+        if sweep.seed_by_seed:
+            study.set_user_attr(SEED_BY_SEED, True)
+        return study
+
+    def _pruner(self, name: str) -> "optuna.pruners.BasePruner":
+        import optuna
+
+        from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
+
+        if self.sweep.grid or self.sweep.second or name == "none":
+            return optuna.pruners.NopPruner()
+        if self.sweep.seed_by_seed:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.pruners.WilcoxonPruner(p_threshold=P_THRESHOLD)
+        return MedianAtRung(
+            least_trials=LEAST_TRIALS,
+            first_rung=WARMUP_RUNGS,
+            alike=None if self._steps.always else lambda trial: self._steps(trial.params),
         )
 
     def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> int:
@@ -148,7 +179,7 @@ class Study:
         """Trials that are still to be begun or taken up again."""
         return max(0, self.total - len(self._begun))
 
-    def take(self, token: str) -> tuple[int, dict[str, float]] | None:
+    def take(self, token: str) -> tuple[int, Params] | None:
         """The next trial to perform: number and params, or None when all trials have begun.
 
         Args:
@@ -171,36 +202,38 @@ class Study:
         self._begun.add(number)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
-            params = {
-                setting: float(
-                    trial.suggest_float(
-                        setting, values.low, values.high, step=None if self.sweep.grid else values.step or None
-                    )
-                )
-                for setting, values in self.sweep.space.items()
-            }
+            exact = bool(self.sweep.grid)
+            params = {name: values.suggest(trial, name, exact=exact) for name, values in self.sweep.space.items()}
         return number, params
 
-    def report(self, token: str, rung: int, score: float) -> bool:
-        """Write down a rung's score, once; whether the trial should be pruned there."""
+    def report(self, token: str, step: int, score: float) -> bool:
+        """Write down the score of a step, which is a rung or a seed, once; whether the trial should be pruned there."""
         trial = self._taken[token]
-        known = self._frozen(token).intermediate_values
-        if rung not in known:
-            trial.report(score, rung)
-        # A trial that is taken up again reports its old rungs once more: they were decided on before.
-        if rung == self.last_rung or rung < max(known, default=0):
+        frozen = self._frozen(token)
+        known = _scores(frozen)
+        if self.sweep.second:
+            trial.set_user_attr(SCORES, {str(at): value for at, value in (known | {step: score}).items()})
+            return False
+        if step not in known:
+            trial.report(score, step)
+        # A trial that is taken up again reports its old steps once more: they were decided on before.
+        if step == self._last(frozen) or step < max(known, default=0):
             return False
         if trial.should_prune():
             self._pruned.add(token)
             return True
         return False
 
+    def _last(self, frozen: "optuna.trial.FrozenTrial") -> int:
+        return self._steps(frozen.params) - 1
+
     def finish(self, token: str, error: str | None = None) -> State:
-        """Close a trial; one that neither failed, nor was pruned, nor reached its last rung stays to be taken up."""
+        """Close a trial; one that neither failed, nor was pruned, nor reached its last step stays to be taken up."""
         from optuna.trial import TrialState
 
-        trial, scores = self._taken[token], self._frozen(token).intermediate_values
-        if self._frozen(token).state != TrialState.RUNNING:
+        trial, frozen = self._taken[token], self._frozen(token)
+        scores = _scores(frozen)
+        if frozen.state != TrialState.RUNNING:
             raise ValueError(f"trial {trial.number} of {self.sweep.name} is finished already")
         if error is not None:
             trial.set_user_attr("error", error)
@@ -209,8 +242,12 @@ class Study:
         if token in self._pruned:
             self._optuna.tell(trial, state=TrialState.PRUNED)
             return "pruned"
-        if self.last_rung in scores:
-            self._optuna.tell(trial, scores[self.last_rung])
+        if self._last(frozen) in scores:
+            values = [score_of(scores, self.sweep.seed_by_seed)]
+            if self.sweep.second:
+                assert self._compute is not None
+                values.append(self._compute(frozen.params))
+            self._optuna.tell(trial, values)
             return "complete"
         return "running"
 
@@ -244,12 +281,36 @@ def _storage(folder: Path) -> "optuna.storages.RDBStorage":
     )
 
 
+class _Steps:
+    """Number of steps of a trial; a plan is made for it only where trials differ in it."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._known: dict[str, int] = {}
+        self.always = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()
+
+    def __call__(self, params: Params) -> int:
+        if self.always is not None:
+            return self.always
+        point = json.dumps(dict(params), sort_keys=True)
+        if point not in self._known:
+            self._known[point] = self._sweep.steps_of(params)
+        return self._known[point]
+
+
+def _scores(frozen: "optuna.trial.FrozenTrial") -> dict[int, float]:
+    """Step -> score, in order."""
+    found = frozen.intermediate_values or frozen.user_attrs.get(SCORES, {})
+    return {int(step): float(score) for step, score in sorted(found.items(), key=lambda item: int(item[0]))}
+
+
 class _Reader:
     """Reads the trials of a study, again and again; one that has ended is read once."""
 
     def __init__(self, study: "optuna.Study", folder: Path) -> None:
         self._optuna = study
         self._folder = folder
+        self._seed_by_seed = bool(study.user_attrs.get(SEED_BY_SEED))
         self._ended: dict[int, Trial] = {}  # by the id of the attempt, as a trial may be tried again
 
     def trials(self) -> list[Trial]:
@@ -268,9 +329,11 @@ class _Reader:
             number=number,
             params=dict(frozen.params),
             state=STATES[frozen.state.name],
-            scores={int(rung): float(score) for rung, score in sorted(frozen.intermediate_values.items())},
+            scores=_scores(frozen),
             error=frozen.user_attrs.get("error"),
             executed=executed(self._folder, number),
+            seed_by_seed=self._seed_by_seed,
+            compute=frozen.values[1] if frozen.values and len(frozen.values) > 1 else None,
         )
 
 

@@ -11,17 +11,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dmt_ray.plan import Stage, in_order
+from dmt_ray.plan import in_order
 from dmt_ray.records import rung_score
+from dmt_ray.search import sharing
+from dmt_ray.search.outcomes import columns, outcomes
 from dmt_ray.search.replay import Replay
+from dmt_ray.search.space import told
 from dmt_ray.search.study import executed
-from dmt_ray.search.sweep import Params, Sweep, Trial, short
+from dmt_ray.search.sweep import Sweep, Trial, in_words, short
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
 
 CAVEAT = (
     "The score is on the images that select, and the best of many is flattered by the choice: "
-    "run the settings again with fresh seeds before you report them."
+    "run the settings again with fresh seeds before you report them (--confirm)."
 )
 GAMMAS = ("weight.gamma1", "weight.gamma2")
 
@@ -29,13 +32,29 @@ GAMMAS = ("weight.gamma1", "weight.gamma2")
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Complete trials by score, then pruned ones by how far and how well they came, then the others."""
     order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
-    return sorted(trials, key=lambda t: (order[t.state], -len(t.scores), -(t.score or 0.0), t.number))
+
+    def place(trial: Trial) -> tuple[int, int, float, int]:
+        # Complete trials have come to their ends, which may be different numbers of rungs.
+        far = 0 if trial.state == "complete" else -len(trial.scores)
+        return order[trial.state], far, -(trial.score or 0.0), trial.number
+
+    return sorted(trials, key=place)
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The complete trial with the highest score on its last rung; a pruned one can never be the best."""
+    """The complete trial with the highest score; a pruned one can never be the best."""
     first = ranked(trials)[:1]
     return first[0] if first and first[0].state == "complete" else None
+
+
+def front(trials: Sequence[Trial]) -> list[Trial]:
+    """The complete trials that no other one beats in both objectives, the cheapest first."""
+    found: list[Trial] = []
+    complete = [trial for trial in trials if trial.state == "complete" and trial.compute is not None]
+    for trial in sorted(complete, key=lambda t: (t.compute or 0.0, -(t.score or 0.0), t.number)):
+        if not found or (trial.score or 0.0) > (found[-1].score or 0.0):
+            found.append(trial)
+    return found
 
 
 def reported(sweep: Sweep, store: Store, trial: Trial) -> float | None:
@@ -46,72 +65,97 @@ def reported(sweep: Sweep, store: Store, trial: Trial) -> float | None:
     return statistics.fmean(rung_score(store, plan.rungs[-1], "reported") for plan in plans)
 
 
-def in_words(params: Params) -> str:
-    """A point for people: "gamma1=5 gamma2=2.5"."""
-    return " ".join(f"{short(setting)}={value:g}" for setting, value in params.items())
-
-
 def markdown(sweep: Sweep, store: Store, trials: Sequence[Trial], replay: Replay) -> str:
     """What came out so far, for a page that renders Markdown; "" as long as no trial is complete."""
     winner = best(trials)
     if winner is None or winner.score is None:
         return ""
     final = reported(sweep, store, winner)
-    return (
+    lines = [
         f"**Best: trial {winner.number}, {in_words(winner.params)}**: selection mIoU {winner.score:.2%}"
         + ("" if final is None else f", reported mIoU {final:.2%}")
-        + f" after {len(winner.scores) - 1} iterations.\n\n{CAVEAT}\n\n```\n{replay.command(sweep, winner)}\n```"
-    )
+        + f" after {sweep.rungs_of(winner.params) - 1} iterations."
+    ]
+    if sweep.second:
+        lines.append("\n".join(f"- {_on_front(trial)}" for trial in front(trials)))
+    return "\n\n".join([*lines, CAVEAT, f"```\n{replay.command(sweep, winner)}\n```"])
 
 
 def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -> None:
-    """One row a trial; mIoU as fractions."""
+    """One row a trial; mIoU and shares as fractions."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    rungs = range(sweep.rungs())
-    scores = [f"selection_miou_{rung}" for rung in rungs]
-    table.writerow(["number", *sweep.space, "state", *scores, "reported_miou", "executed_stages", "error"])
+    steps = range(len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs())
+    names = [f"seed_{seed}" for seed in sweep.seeds] if sweep.seed_by_seed else [str(rung) for rung in steps]
+    compute = ["optimizer_steps"] if sweep.second else []
+    more = [*compute, *columns(sweep)]
+    scores = [f"selection_miou_{name}" for name in names]
+    table.writerow(["number", *sweep.space, "state", *scores, "reported_miou", *more, "executed_stages", "error"])
     for trial in trials:
         final = reported(sweep, store, trial)
+        found = {"optimizer_steps": trial.compute, **outcomes(sweep, store, trial)}
         table.writerow(
             [
                 trial.number,
                 *(trial.params.get(setting, "") for setting in sweep.space),
                 trial.state,
-                *(trial.scores.get(rung, "") for rung in rungs),
+                *(trial.scores.get(step, "") for step in steps),
                 "" if final is None else final,
+                *("" if found.get(name) is None else found[name] for name in more),
                 len(trial.executed),
                 trial.error or "",
             ]
         )
+    replace_file(path, text.getvalue())
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file; a reader never sees half of it."""
     aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text.getvalue(), encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
 
 
 def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[Path]:
-    """Score over the two exponents, where they are what is searched, and every trial's score after each rung."""
+    """Every trial's score after each rung, and the score over what is searched: as a landscape of the two exponents."""
     from dmt_ray import figures
+    from dmt_ray.search import slices
 
-    drawn = [
-        figures.save(figures.curves([(f"trial {t.number}", t.scores, t.state) for t in trials]), folder / "curves.png")
-    ]
+    drawn = []
+    if not sweep.seed_by_seed:
+        curves = figures.curves([(f"trial {t.number}", t.scores, t.state) for t in trials])
+        drawn.append(figures.save(curves, folder / "curves.png"))
     if tuple(sweep.space) == GAMMAS:
-        points = [(t.params[GAMMAS[0]], t.params[GAMMAS[1]], t.score, t.state) for t in trials if len(t.params) == 2]
+        points = [
+            (float(t.params[GAMMAS[0]]), float(t.params[GAMMAS[1]]), t.score, t.state)
+            for t in trials
+            if len(t.params) == 2
+        ]
         own = sweep.config.weight
         drawn.append(figures.save(figures.landscape(points, (own.gamma1, own.gamma2)), folder / "landscape.png"))
+    else:
+        drawn.append(figures.save(slices.slices(sweep.space, trials), folder / "slices.png"))
     return drawn
 
 
 def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
-    """How much work sharing has saved, in words."""
-    wanted: list[Stage] = []
+    """How many stages sharing has saved, in words."""
+    wanted = 0
     for trial in trials:
-        for plan in sweep.plans(trial.params).values() if len(trial.params) == len(sweep.space) else ():
-            wanted += in_order(stage for rung in plan.rungs[: len(trial.scores)] for stage in rung.values())
+        if len(trial.params) == len(sweep.space):
+            wanted += len(in_order(sweep.targets(trial.params, len(trial.scores))))
     own = sum(len(trial.executed) for trial in trials)
     once = len(executed(folder, SHARED))
-    return f"{len(wanted)} were needed and {own + once} computed: {once} for all trials, {own} for one trial each"
+    return f"{wanted} were needed and {own + once} computed: {once} for all trials, {own} for one trial each"
+
+
+def count_steps(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial]) -> str:
+    """The same in optimizer steps."""
+    found = sharing.performed(sweep, store, folder, trials)
+    return (
+        f"{found.trials} trials needed {found.alone:,} optimizer steps one by one, {found.together:,} were executed "
+        f"({found.share:.1%})"
+    )
 
 
 def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial], replay: Replay) -> None:
@@ -121,39 +165,68 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
     console.print(_table(sweep, store, trials))
     winner = best(trials)
     if winner is not None and winner.score is not None:
-        _line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, selection mIoU {winner.score:.2%}")
-        _line(console, "", CAVEAT)
-        _line(console, "replay", replay.command(sweep, winner))
-    _line(console, "stages", count(sweep, folder, trials))
-    _line(console, "table", str(folder / "trials.csv"))
+        line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, selection mIoU {winner.score:.2%}")
+        line(console, "", CAVEAT)
+        line(console, "replay", replay.command(sweep, winner))
+    for i, trial in enumerate(front(trials)):
+        line(console, "" if i else "front", _on_front(trial))
+    line(console, "stages", count(sweep, folder, trials))
+    line(console, "steps", count_steps(sweep, store, folder, trials))
+    line(console, "table", str(folder / "trials.csv"))
     for path in drawn:
-        _line(console, "figure", str(path))
-    _line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(replay.storage)]))
+        line(console, "figure", str(path))
+    line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(replay.storage)]))
     for trial in trials:
         if trial.state == "failed":
-            _line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}")
+            line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}")
     if any(trial.state == "failed" for trial in trials):
-        _line(console, "why", shlex.join(["dmt", "why", folder.name, "--storage", str(replay.storage)]))
+        line(console, "why", shlex.join(["dmt", "why", folder.name, "--storage", str(replay.storage)]))
 
 
-def _line(console: Console, title: str, text: str) -> None:
+def line(console: Console, title: str, text: str) -> None:
+    """Print a line that is not broken, so that it can be copied."""
     console.print(f"[bold]{title:<8}[/bold]", end=" ")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def _on_front(trial: Trial) -> str:
+    return (
+        f"{trial.compute or 0.0:,.0f} optimizer steps: selection mIoU {trial.score or 0.0:.2%}, trial {trial.number}, "
+        f"{in_words(trial.params)}"
+    )
+
+
 def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
     table = Table(title=f"{sweep.name}, seeds {', '.join(map(str, sweep.seeds))}", title_justify="left")
-    for title in ("trial", *map(short, sweep.space), "state", "selection mIoU %", "reported mIoU %", "rungs"):
+    last = "seeds" if sweep.seed_by_seed else "rungs"
+    compute = ["optimizer steps"] if sweep.second else []
+    more = [f"{name.replace('_', ' ')} %" for name in columns(sweep)]
+    scores = ["selection mIoU %", "reported mIoU %"]
+    for title in ("trial", *map(short, sweep.space), "state", *scores, *compute, *more, last):
         table.add_column(title, justify="left" if title == "state" else "right")
-    last = sweep.rungs() - 1
     for trial in ranked(trials):
-        final = reported(sweep, store, trial)
+        final, found = reported(sweep, store, trial), outcomes(sweep, store, trial)
         table.add_row(
             str(trial.number),
-            *(f"{trial.params[setting]:g}" if setting in trial.params else "" for setting in sweep.space),
+            *(told(trial.params[setting]) if setting in trial.params else "" for setting in sweep.space),
             trial.state,
-            "" if trial.score is None else f"{100 * trial.score:.2f}",
-            "" if final is None else f"{100 * final:.2f}",
-            f"{max(trial.scores, default=0)}/{last}",
+            _percent(trial.score),
+            _percent(final),
+            *(["" if trial.compute is None else f"{trial.compute:,.0f}"] if compute else []),
+            *(_percent(found.get(name)) for name in columns(sweep)),
+            _far(sweep, trial),
         )
     return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def _far(sweep: Sweep, trial: Trial) -> str:
+    """How far a trial has come: of its rungs, or of the seeds."""
+    if sweep.seed_by_seed:
+        return f"{len(trial.scores)}/{len(sweep.seeds)}"
+    if trial.params.keys() != sweep.space.keys():
+        return ""
+    return f"{max(trial.scores, default=0)}/{sweep.rungs_of(trial.params) - 1}"

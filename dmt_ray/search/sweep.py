@@ -1,7 +1,6 @@
 """What a sweep is: a question, the settings that it holds fixed, and the space that it searches."""
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,34 +9,15 @@ from dmt_ray.config import Config, override
 from dmt_ray.errors import ConfigError
 from dmt_ray.key import key_of
 from dmt_ray.methods import METHODS
-from dmt_ray.plan import Plan, Stage, shared
+from dmt_ray.plan import Plan, Stage
+from dmt_ray.search.dimensions import MAKES, METHOD, made, settings_of
+from dmt_ray.search.space import Choice, Dimension, Params, Space, Uniform, Value, Whole, told
+
+__all__ = ["Choice", "Dimension", "Params", "Space", "State", "Sweep", "Trial", "Uniform", "Value", "Whole", "short"]
 
 State = Literal["running", "complete", "pruned", "failed"]
-Params = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """A searched setting's range, both ends included.
-
-    Attributes:
-        low: Least value.
-        high: Greatest value.
-        step: Distance of the values that are tried; 0: any value. Round values are easy to pass on, and equal ones
-            share their stages.
-    """
-
-    low: float
-    high: float
-    step: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
-
-    def grid(self, values: int) -> list[float]:
-        """That many values at equal distances, both ends included."""
-        return [round(self.low + (self.high - self.low) * i / (values - 1), 10) for i in range(values)]
+Scored = tuple[Plan, int]
+"""A plan and the number of one of its rungs."""
 
 
 @dataclass(frozen=True)
@@ -48,38 +28,48 @@ class Sweep:
         question: The script's name, such as "gamma_sweep".
         title: One sentence for people.
         config: Settings of the method, bound to their data.
-        method: A name in `methods.METHODS`.
-        space: Dotted setting -> its range, such as {"weight.gamma1": Uniform(0, 8)}.
+        method: A name in `methods.METHODS`; of the recipe, where the method itself is searched.
+        space: What is searched -> its values, such as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names of
+            `dimensions.MAKES`.
         seeds: Every trial is scored on all of them, so that trials are compared pair by pair.
-        known: Points that are tried first, each a value for every setting of the space.
-        grid: Values per setting of an exhaustive grid, in place of a search; 0: a search.
+        known: Points that are tried first, each a value for everything in the space.
+        grid: Values per range of an exhaustive grid, in place of a search; 0: a search.
         attempt: Counts up from 1 when the same search is begun afresh.
+        seed_by_seed: Whether a trial goes through all rungs of a seed before the next one, and is pruned between
+            seeds; else through all seeds of a rung before the next one, and is pruned between rungs.
+        second: What is minimised beside the score that is maximised: "compute", the optimizer steps of a trial's plan
+            summed over its models; or nothing.
+        outcomes: Names in `outcomes.OUTCOMES` of what is shown beside the score.
     """
 
     question: str
     title: str
     config: Config
     method: str
-    space: Mapping[str, Uniform]
+    space: Space
     seeds: tuple[int, ...]
     known: tuple[Params, ...] = ()
     grid: int = 0
     attempt: int = 1
+    seed_by_seed: bool = False
+    second: Literal["", "compute"] = ""
+    outcomes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(f"there is no method {self.method!r}; known are: {', '.join(METHODS)}")
+        methods = [self.method]
+        if METHOD in self.space:
+            methods += [str(value) for value in self.space[METHOD].ends()]
+        for method in methods:
+            if method not in METHODS:
+                raise ConfigError(f"there is no method {method!r}; known are: {', '.join(METHODS)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"a sweep needs different seeds from 0 on, but got {self.seeds}")
         if self.grid == 1 or self.grid < 0:
             raise ConfigError(f"a grid needs at least 2 values per setting, but got {self.grid}")
         for point in self.known:
             for setting, values in self.space.items():
-                if not values.low <= point.get(setting, math.nan) <= values.high:
-                    raise ConfigError(
-                        f"the known point {dict(point)} must lie in the space: {setting} from {values.low:g} to "
-                        f"{values.high:g}"
-                    )
+                if not values.holds(point.get(setting)):
+                    raise ConfigError(f"the known point {dict(point)} must lie in the space: {setting} {values}")
         low, high = ({stage for plan in corner.values() for stage in plan.stages()} for corner in self.corners())
         if low == high:
             raise ConfigError(
@@ -91,7 +81,7 @@ class Sweep:
     def name(self) -> str:
         """Names the study, its folder and its experiment; the same whenever the same question is asked."""
         fixed = self.config.identity()
-        for setting in self.space:
+        for setting in made(self.space):
             *parents, last = setting.split(".")
             place = fixed
             for parent in parents:
@@ -100,34 +90,112 @@ class Sweep:
         identity: dict[str, Any] = {
             "config": fixed,
             "method": self.method,
-            "space": {setting: [v.low, v.high, v.step] for setting, v in self.space.items()},
+            "space": {setting: values.identity() for setting, values in self.space.items()},
             "seeds": list(self.seeds),
             "grid": self.grid,
         }
+        if self.seed_by_seed:
+            identity["seed_by_seed"] = True
+        if self.second:
+            identity["second"] = self.second
         name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
         return name if self.attempt == 1 else f"{name}-{self.attempt}"
 
+    # ---- a point -------------------------------------------------------------------------------------------------
+
+    def settings(self, params: Params) -> dict[str, Any]:
+        """A point as plain settings, as `dmt run --set` takes them; the method is `method_of`."""
+        return settings_of(self.config, params)
+
+    def config_of(self, params: Params) -> Config:
+        """The settings of the sweep with those of a point."""
+        return override(self.config, self.settings(params))
+
+    def method_of(self, params: Params) -> str:
+        """The method of a point."""
+        return str(params.get(METHOD, self.method))
+
     def plans(self, params: Params) -> dict[int, Plan]:
         """The plan of a point for every seed."""
-        config = override(self.config, params)
-        return {seed: METHODS[self.method](config, seed) for seed in self.seeds}
+        config, method = self.config_of(params), METHODS[self.method_of(params)]
+        return {seed: method(config, seed) for seed in self.seeds}
+
+    def rungs_of(self, params: Params) -> int:
+        """Number of rungs of a point's plans."""
+        return len(METHODS[self.method_of(params)](self.config_of(params), self.seeds[0]).rungs)
+
+    def steps(self, params: Params) -> list[list[list[Scored]]]:
+        """A trial's work: its steps, after each of which it is scored and may be pruned.
+
+        A step is a list of what is performed one after the other, each a rung of some plans; the step's score is that
+        of the last of them. By rungs, a step is a rung of all seeds; seed by seed, it is all rungs of one seed.
+        """
+        plans = list(self.plans(params).values())
+        if self.seed_by_seed:
+            return [[[(plan, rung)] for rung in range(len(plan.rungs))] for plan in plans]
+        return [[[(plan, rung) for plan in plans]] for rung in range(len(plans[0].rungs))]
+
+    def steps_of(self, params: Params) -> int:
+        """Number of steps of a trial."""
+        return len(self.seeds) if self.seed_by_seed else self.rungs_of(params)
+
+    def targets(self, params: Params, steps: int | None = None) -> list[Stage]:
+        """The evaluations of the first steps of a trial, or of all."""
+        return [
+            evaluation
+            for step in self.steps(params)[:steps]
+            for group in step
+            for plan, rung in group
+            for evaluation in plan.rungs[rung].values()
+        ]
+
+    # ---- the space -----------------------------------------------------------------------------------------------
 
     def corners(self) -> tuple[dict[int, Plan], dict[int, Plan]]:
-        """The plans of two points that differ in every searched setting."""
-        low = {setting: values.low for setting, values in self.space.items()}
-        high = {setting: values.high for setting, values in self.space.items()}
+        """The plans of two points that differ in everything that is searched."""
+        low, high = self._corner(0), self._corner(-1)
         return self.plans(low), self.plans(high)
+
+    def _corner(self, end: int) -> dict[str, Value]:
+        return {setting: values.ends()[end] for setting, values in self.space.items()}
+
+    def middle(self) -> dict[str, Value]:
+        """The point in the middle, which stands for those that are not known yet."""
+        return {setting: values.middle() for setting, values in self.space.items()}
+
+    def _probes(self) -> list[Params]:
+        """Points that together show what depends on what: two corners, each with every end of every dimension."""
+        corners: list[Params] = [self._corner(0), self._corner(-1)]
+        if all(isinstance(values, Uniform) and setting not in MAKES for setting, values in self.space.items()):
+            return corners  # they differ in every setting, and so in all that depends on one
+        probes = [*corners, *(() if self.grid else self.known)]
+        probes += [
+            {**corner, setting: end}
+            for corner in corners
+            for setting, values in self.space.items()
+            for end in values.ends()
+        ]
+        return [probe for i, probe in enumerate(probes) if probe not in probes[:i]]
 
     def common(self) -> list[Stage]:
         """The stages that all trials share, inputs first."""
-        low, high = self.corners()
-        return shared([*low.values(), *high.values()])
+        first, *others = [self.plans(probe) for probe in self._probes()]
+        found = []
+        for seed, plan in first.items():
+            there = [set(other[seed].stages()) for other in others]
+            found += [stage for stage in plan.stages() if all(stage in stages for stages in there)]
+        return found
 
     def rungs(self) -> int:
-        """Number of rungs of every trial."""
-        return len(self.corners()[0][self.seeds[0]].rungs)
+        """Number of rungs of the trials with the most of them."""
+        return max(map(self.rungs_of, self._probes()))
 
-    def points(self) -> list[dict[str, float]]:
+    def always_rungs(self) -> int | None:
+        """Number of rungs of every trial, or None where trials differ in it."""
+        found = set(map(self.rungs_of, self._probes()))
+        return found.pop() if len(found) == 1 else None
+
+    def points(self) -> list[dict[str, Value]]:
         """What is tried first, in this order: the whole grid, or the known points."""
         if not self.grid:
             return [dict(point) for point in self.known]
@@ -141,26 +209,43 @@ class Trial:
 
     Attributes:
         number: Counts up from 0, as in Optuna's study.
-        params: Dotted setting -> value.
+        params: What is searched -> value.
         state: "running" also says: interrupted, and taken up by the next start.
-        scores: Rung -> selection mIoU in [0, 1], the mean over seeds and models.
+        scores: Step -> selection mIoU in [0, 1]. A step is a rung, with the mean over seeds and models; where the sweep
+            goes seed by seed it is the position of a seed, with the score of its last rung.
         error: Why it failed.
         executed: Keys of the stages that this trial computed itself; the others of its plans were reused.
+        seed_by_seed: Whether steps are seeds.
+        compute: Optimizer steps of its plan, summed over its models and averaged over seeds, where they are minimised.
     """
 
     number: int
-    params: dict[str, float]
+    params: Params
     state: State
     scores: dict[int, float]
     error: str | None = None
     executed: tuple[str, ...] = ()
+    seed_by_seed: bool = False
+    compute: float | None = None
 
     @property
     def score(self) -> float | None:
-        """The score of the last rung it reached, which is the one that a search maximises."""
-        return self.scores[max(self.scores)] if self.scores else None
+        """What a search maximises: the score of the last rung, or the mean over the seeds, as far as it has come."""
+        if not self.scores:
+            return None
+        return score_of(self.scores, self.seed_by_seed)
+
+
+def score_of(scores: Mapping[int, float], seed_by_seed: bool) -> float:
+    """The score of a trial by those of its steps."""
+    return sum(scores.values()) / len(scores) if seed_by_seed else scores[max(scores)]
 
 
 def short(setting: str) -> str:
     """The last word of a dotted setting, as people see it."""
     return setting.rpartition(".")[2]
+
+
+def in_words(params: Params) -> str:
+    """A point for people: "gamma1=5 gamma2=2.5"."""
+    return " ".join(f"{short(setting)}={told(value)}" for setting, value in params.items())

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from dmt_ray.config import Config
 from dmt_ray.errors import StoreError
 from dmt_ray.provenance import git, versions
 from dmt_ray.search.replay import Replay
-from dmt_ray.search.sweep import Sweep, Uniform
+from dmt_ray.search.space import from_json, to_json
+from dmt_ray.search.sweep import Sweep
 
 NAME = "sweep.json"
 
@@ -42,11 +43,14 @@ def write(folder: Path, file: SweepFile) -> None:
         "title": sweep.title,
         "config": sweep.config.model_dump(mode="json"),
         "method": sweep.method,
-        "space": {setting: asdict(values) for setting, values in sweep.space.items()},
+        "space": {setting: to_json(values) for setting, values in sweep.space.items()},
         "seeds": sweep.seeds,
         "known": [dict(point) for point in sweep.known],
         "grid": sweep.grid,
         "attempt": sweep.attempt,
+        "seed_by_seed": sweep.seed_by_seed,
+        "second": sweep.second,
+        "outcomes": sweep.outcomes,
         "trials": file.trials,
         "recipe": replay.recipe,
         "changes": list(replay.changes),
@@ -74,11 +78,15 @@ def read(folder: Path) -> SweepFile:
             title=content["title"],
             config=Config(**content["config"]),
             method=content["method"],
-            space={setting: Uniform(**values) for setting, values in content["space"].items()},
+            space={setting: from_json(values) for setting, values in content["space"].items()},
             seeds=tuple(content["seeds"]),
             known=tuple(content["known"]),
             grid=content["grid"],
             attempt=content["attempt"],
+            # Not in the files of earlier versions.
+            seed_by_seed=content.get("seed_by_seed", False),
+            second=content.get("second", ""),
+            outcomes=tuple(content.get("outcomes", ())),
         )
         data = None if content["data"] is None else Path(content["data"])
         replay = Replay(content["recipe"], tuple(content["changes"]), Path(content["storage"]), data)

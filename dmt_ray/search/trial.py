@@ -1,4 +1,4 @@
-"""What a sweep's workers do: perform stages that all trials share, and trials, rung by rung."""
+"""What a sweep's workers do: perform stages that all trials share, and trials, step by step."""
 
 import functools
 import json
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import Interrupted, TrainingFailed, UserError
-from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan import Stage
 from dmt_ray.search import faults
 from dmt_ray.search.faults import Doing
 from dmt_ray.search.study import note_executed
-from dmt_ray.search.sweep import Sweep
+from dmt_ray.search.sweep import Scored, Sweep
 
 if TYPE_CHECKING:
     from dmt_ray.crew import Crew, CrewRunner
@@ -45,14 +45,14 @@ class Work:
 
 
 def perform_trial(config: dict[str, Any], work: Work) -> None:
-    """Perform a trial's plans for all seeds, one rung after the other; Tune may stop it only where it reports a rung.
+    """Perform a trial's plans step by step (`Sweep.steps`); Tune may stop it only where it reports a step.
 
-    Reports {"rung", "score", "executed"} after every rung, or {"error", "traceback", "doing", "node", "executed"} when
+    Reports {"step", "score", "executed"} after every step, or {"error", "traceback", "doing", "node", "executed"} when
     a stage fails or a model collapses: the trial is over then. Lists and records go as JSON: Tune would take them
     apart.
 
     Args:
-        config: {"number": the trial's number, "params": dotted setting -> value}.
+        config: {"number": the trial's number, "params": what is searched -> value}.
         work: The sweep it belongs to.
     """
     from ray import tune
@@ -64,13 +64,13 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     executed: list[str] = []
     try:
         store = work.machine.open_store()
-        plans = work.sweep.plans(config["params"]).values()
-        for rung in range(work.sweep.rungs()):
-            targets = [stage for plan in plans for stage in plan.rungs[rung].values()]
-            executed += _perform(work, number, targets, rung)
-            _check(store, work, number, plans, rung)
-            score = statistics.fmean(rung_score(store, plan.rungs[rung]) for plan in plans)
-            tune.report({"rung": rung, "score": score, "executed": json.dumps(executed)})
+        for step, groups in enumerate(work.sweep.steps(config["params"])):
+            for group in groups:
+                targets = [stage for plan, rung in group for stage in plan.rungs[rung].values()]
+                executed += _perform(work, number, targets, group[0][1])
+                _check(store, work, number, group)
+            score = statistics.fmean(rung_score(store, plan.rungs[rung]) for plan, rung in groups[-1])
+            tune.report({"step": step, "score": score, "executed": json.dumps(executed)})
     except (
         Interrupted
     ):  # its worker was told to end: Tune gives the trial to another one, and the note says what it did
@@ -127,11 +127,11 @@ def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage, half: i
     faults.note(folder, who, Doing.of(stage, rung), half)
 
 
-def _check(store: "Store", work: Work, number: int, plans: Iterable[Plan], rung: int) -> None:
+def _check(store: "Store", work: Work, number: int, group: Iterable[Scored]) -> None:
     """Refuse to go on with a model that its pseudo labels have ruined."""
     from dmt_ray.records import collapsed
 
-    for plan in plans:
+    for plan, rung in group:
         for side, sentence in collapsed(store, plan, rung).items():
             faults.note(work.folder, number, Doing.of(plan.rungs[rung][side], rung))
             raise TrainingFailed(sentence)

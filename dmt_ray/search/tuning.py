@@ -1,16 +1,18 @@
 """A study's trials on Ray Tune: Optuna proposes and decides, Tune places and runs.
 
 Tune calls, for every result, the scheduler first (which may stop the trial) and the callbacks last; when a trial ends,
-the scheduler and then the searcher. So a rung is reported to Optuna by the scheduler, and a trial is closed by the
+the scheduler and then the searcher. So a step is reported to Optuna by the scheduler, and a trial is closed by the
 searcher, each once.
 """
 
 import functools
 import json
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +29,7 @@ from dmt_ray.plan import Stage, waves
 from dmt_ray.search import faults
 from dmt_ray.search.faults import Doing
 from dmt_ray.search.study import Study, note_executed
-from dmt_ray.search.sweep import State
+from dmt_ray.search.sweep import Params, State
 from dmt_ray.search.trial import SHARED, Work, explain, keep_traceback, perform_shared, perform_trial
 from dmt_ray.store import Store
 
@@ -42,11 +44,11 @@ ORPHAN_SECONDS = 5.0
 class Watcher(Protocol):
     """Who wants to know how the sweep goes on."""
 
-    def begun(self, number: int, params: dict[str, float]) -> None:
+    def begun(self, number: int, params: Params) -> None:
         """A trial was handed to Tune."""
 
-    def rung(self, number: int, rung: int, score: float) -> None:
-        """A trial finished a rung."""
+    def scored(self, number: int, step: int, score: float) -> None:
+        """A trial finished a step: a rung, or all rungs of a seed."""
 
     def ended(self, number: int, state: State) -> None:
         """A trial was closed."""
@@ -110,19 +112,19 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray tells no typ
         """Nothing to save: the study is on disk."""
 
 
-class BetweenRungs(_Unpickled, FIFOScheduler):  # type: ignore[misc]
-    """Reports each rung to the study, which says whether the trial is pruned there."""
+class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
+    """Reports each step to the study, which says whether the trial is pruned there."""
 
     def __init__(self, proposals: Proposals) -> None:
         super().__init__()
         self.proposals = proposals
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Write the rung down, and stop the trial if it is hopeless."""
+        """Write the step down, and stop the trial if it is hopeless."""
         if "error" in result:
             return str(TrialScheduler.CONTINUE)
-        prune = self.proposals.study.report(trial.trial_id, result["rung"], result["score"])
-        self.proposals.watcher.rung(self.proposals.numbers[trial.trial_id], result["rung"], result["score"])
+        prune = self.proposals.study.report(trial.trial_id, result["step"], result["score"])
+        self.proposals.watcher.scored(self.proposals.numbers[trial.trial_id], result["step"], result["score"])
         return str(TrialScheduler.STOP if prune else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -157,20 +159,39 @@ def run_shared(store: Store, work: Work, watcher: Watcher, *, concurrent: int) -
     Raises:
         TrainingFailed: If one of them fails; no trial could go on without it.
     """
+    run_stages(work.sweep.common(), store, work, watcher, concurrent=concurrent, what="a stage that all trials share")
+
+
+def run_stages(
+    stages: Sequence[Stage], store: Store, work: Work, watcher: Watcher, *, concurrent: int, what: str
+) -> None:
+    """Perform what is missing of some stages, as Ray tasks.
+
+    Args:
+        stages: The stages, with all that they need.
+        store: The store.
+        work: What the workers have to know.
+        watcher: Is told of all that happens.
+        concurrent: Tasks at a time, where each has a crew.
+        what: What such a stage is, for messages: "a stage that all trials share".
+
+    Raises:
+        TrainingFailed: If one of them fails.
+    """
     faults.forget_all(work.folder)  # of a sweep that was killed
-    common = work.sweep.common()
     if work.crew.workers > 1:
         # A crew subtracts the store itself, and cuts what is left into waves. The seeds have nothing in common.
         by_seed: dict[int, list[Stage]] = {}
-        for stage in common:
+        for stage in stages:
             by_seed.setdefault(stage.seed, []).append(stage)
-        _run_tasks([tuple(one) for one in by_seed.values() if store.missing(one)], work, watcher, concurrent)
+        todo = [tuple(one) for one in by_seed.values() if store.missing(one)]
+        _run_tasks(todo, work, watcher, concurrent, what)
         return
-    for wave in waves(store.missing(common)):
-        _run_tasks([(stage,) for stage in wave], work, watcher, len(wave))
+    for wave in waves(store.missing(stages)):
+        _run_tasks([(stage,) for stage in wave], work, watcher, len(wave), what)
 
 
-def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, concurrent: int) -> None:
+def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, concurrent: int, what: str) -> None:
     options = {"resources": HEAD} if work.crew.workers > 1 else {"num_gpus": work.crew.gpus}
     # Not repeated by Ray, which would not say so.
     task = ray.remote(perform_shared).options(
@@ -191,7 +212,7 @@ def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, conc
                 why = explain(error.cause)
                 faults.write(work.folder, who, "failed", why, faults.noted(work.folder, who))
                 keep_traceback(work.folder, SHARED, str(error))
-                raise TrainingFailed(f"a stage that all trials share failed: {why}") from None
+                raise TrainingFailed(f"{what} failed: {why}") from None
             except ray.exceptions.RayError as error:
                 doing = faults.noted(work.folder, who)
                 why = faults.why_lost(work.machine.store, doing, str(error))
@@ -199,8 +220,7 @@ def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, conc
                 losses[who] += 1
                 if losses[who] > LOST_WORKERS:
                     raise TrainingFailed(
-                        f"a stage that all trials share lost {losses[who]} workers, the last one in "
-                        f"{doing or who}: {why}"
+                        f"{what} lost {losses[who]} workers, the last one in {doing or who}: {why}"
                     ) from None
                 todo.append(stages)
         watcher.tick()
@@ -225,22 +245,27 @@ def run_trials(study: Study, work: Work, watcher: Watcher, *, concurrent: int) -
     for left in study.folder.glob("tune-*"):  # of a sweep that was killed
         shutil.rmtree(left, ignore_errors=True)
     proposals = Proposals(study, work, watcher)
-    with tempfile.TemporaryDirectory(prefix="tune-", dir=study.folder, ignore_cleanup_errors=True) as aside:
-        tune.Tuner(
-            tune.with_resources(functools.partial(perform_trial, work=work), _place(work.crew)),
-            tune_config=tune.TuneConfig(
-                num_samples=study.total,
-                max_concurrent_trials=concurrent,
-                search_alg=proposals,
-                scheduler=BetweenRungs(proposals),
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']}-{trial.trial_id}",
-            ),
-            run_config=tune.RunConfig(
-                name=study.sweep.name,
-                storage_path=aside,
-                verbose=0,
-                callbacks=[_Ticks(watcher)],
-                failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
-            ),
-        ).fit()
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tune-", dir=study.folder, ignore_cleanup_errors=True) as aside:
+            tune.Tuner(
+                tune.with_resources(functools.partial(perform_trial, work=work), _place(work.crew)),
+                tune_config=tune.TuneConfig(
+                    num_samples=study.total,
+                    max_concurrent_trials=concurrent,
+                    search_alg=proposals,
+                    scheduler=BetweenSteps(proposals),
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: f"trial-{trial.config['number']}-{trial.trial_id}",
+                ),
+                run_config=tune.RunConfig(
+                    name=study.sweep.name,
+                    storage_path=aside,
+                    verbose=0,
+                    callbacks=[_Ticks(watcher)],
+                    failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
+                ),
+            ).fit()
+    finally:
+        # Tune leaves its own handler there, which would swallow the first Ctrl-C of what comes after.
+        signal.signal(signal.SIGINT, interrupt)

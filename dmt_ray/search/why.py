@@ -1,17 +1,17 @@
-"""Why trials of a sweep failed, and where: what `dmt why` prints."""
+"""Why trials of a sweep failed, and where: what `dmt why` prints. `dmt_ray.ablation.why` does it for ablations."""
 
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from dmt_ray.ablation import ablation_file
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.search import faults, sweep_file
 from dmt_ray.search.faults import Fault
 from dmt_ray.search.study import read_trials
-from dmt_ray.search.summary import in_words
-from dmt_ray.search.sweep import Trial
+from dmt_ray.search.sweep import Trial, in_words
 from dmt_ray.search.sweep_file import SweepFile
 from dmt_ray.search.trial import SHARED
 
@@ -20,28 +20,41 @@ _TITLE = 12  # columns
 
 
 def find(storage: Path, name: str) -> Path:
-    """The folder of a sweep.
+    """The folder of a sweep or an ablation.
 
     Args:
         storage: Folder of the results.
-        name: The sweep's name, the beginning of it if no other sweep's name begins so, or its folder.
+        name: Its name, the beginning of it if no other name begins so, or its folder.
 
     Raises:
-        ConfigError: If there is no such sweep, with the nearest names, or if there are several.
+        ConfigError: If there is nothing of that name, with the nearest names, or if there are several.
     """
-    if (Path(name) / sweep_file.NAME).is_file():
-        return Path(name)
-    known = {path.parent.name: path.parent for path in (storage / "sweeps").glob(f"*/{sweep_file.NAME}")}
+    if (Path(name) / sweep_file.NAME).is_file() or is_ablation(Path(name)):
+        return Path(name).absolute()
+    known = {path.name: path for path in all_folders(storage)}
     if not known:
-        raise ConfigError(f"there are no sweeps in {storage}. Pass the folder of the results as --storage.")
+        raise ConfigError(
+            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage."
+        )
     if name in known:
         return known[name]
     begun = sorted(one for one in known if one.startswith(name))
     if len(begun) > 1:
-        raise ConfigError(f"several sweeps begin with {name!r}: {', '.join(begun)}")
+        raise ConfigError(f"several names begin with {name!r}: {', '.join(begun)}")
     if not begun:
-        raise ConfigError(f"there is no sweep {name!r} in {storage}; {nearest(name, known)}")
+        raise ConfigError(f"there is no sweep and no ablation {name!r} in {storage}; {nearest(name, known)}")
     return known[begun[0]]
+
+
+def all_folders(storage: Path) -> list[Path]:
+    """The folders of all sweeps and ablations, by name."""
+    files = [f"sweeps/*/{sweep_file.NAME}", f"{ablation_file.FOLDER}/*/{ablation_file.NAME}"]
+    return sorted((path.parent for pattern in files for path in storage.glob(pattern)), key=lambda folder: folder.name)
+
+
+def is_ablation(folder: Path) -> bool:
+    """Whether a folder is that of an ablation, and not of a sweep."""
+    return (folder / ablation_file.NAME).is_file()
 
 
 def explain(folder: Path) -> str:
@@ -64,18 +77,18 @@ def explain(folder: Path) -> str:
 
 def _failed(folder: Path, file: SweepFile, trial: Trial, found: Sequence[Fault]) -> str:
     mine = [fault for fault in found if fault.who == trial.number]
-    lines = [f"trial {trial.number} failed: {in_words(trial.params)}", _wrapped("error", trial.error or "not known")]
+    lines = [f"trial {trial.number} failed: {in_words(trial.params)}", wrapped("error", trial.error or "not known")]
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), None)
     if last is not None:
-        lines.append(_wrapped("stage", "not in a stage" if last.doing is None else str(last.doing)))
-        lines.append(_wrapped("node", last.node or "not known"))
-        lines.append(_wrapped("when", _when(last)))
+        lines.append(wrapped("stage", "not in a stage" if last.doing is None else last.doing.told()))
+        lines.append(wrapped("node", last.node or "not known"))
+        lines.append(wrapped("when", when(last)))
         mine = mine[: mine.index(last)]
-    lines += [_wrapped("before", _sentence(fault)) for fault in mine]
+    lines += [wrapped("before", sentence(fault)) for fault in mine]
     traceback = folder / "errors" / f"{trial.number}.txt"
     if traceback.exists():
-        lines.append(_line("traceback", str(traceback)))
-    lines.append(_line("replay", file.replay.command(file.sweep, trial)))
+        lines.append(line("traceback", str(traceback)))
+    lines.append(line("replay", file.replay.command(file.sweep, trial)))
     return "\n".join(lines)
 
 
@@ -84,27 +97,31 @@ def _other(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
     state = next((trial.state for trial in trials if trial.number == fault.who), None)
     if state is None:
         traceback = folder / "errors" / f"{SHARED}.txt"
-        more = [_line("traceback", str(traceback))] if fault.kind == "failed" and traceback.exists() else []
-        return "\n".join([_wrapped(SHARED, _sentence(fault)), *more])
-    return _wrapped(f"trial {fault.who}", f"{_sentence(fault)}; now {state}")
+        more = [line("traceback", str(traceback))] if fault.kind == "failed" and traceback.exists() else []
+        return "\n".join([wrapped(SHARED, sentence(fault, "shared by all trials")), *more])
+    return wrapped(f"trial {fault.who}", f"{sentence(fault)}; now {state}")
 
 
-def _sentence(fault: Fault) -> str:
+def sentence(fault: Fault, shared: str = "") -> str:
+    """What happened, when and where; `shared` as in `Doing.told`."""
     what = "a worker was lost" if fault.kind == "lost" else "an attempt failed"
-    where = "" if fault.doing is None else f" in {fault.doing}"
+    where = "" if fault.doing is None else f" in {fault.doing.told(shared)}"
     node = "" if fault.node is None else f" on {fault.node}"
-    return f"{what} at {_when(fault)}{node}{where}: {fault.error}"
+    return f"{what} at {when(fault)}{node}{where}: {fault.error}"
 
 
-def _when(fault: Fault) -> str:
+def when(fault: Fault) -> str:
+    """As people write it."""
     return fault.when.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _line(title: str, text: str) -> str:
+def line(title: str, text: str) -> str:
+    """A line that can be copied, however long it is."""
     return f"  {title:<{_TITLE - 2}}{text}"
 
 
-def _wrapped(title: str, text: str) -> str:
+def wrapped(title: str, text: str) -> str:
+    """Lines that can be read."""
     return textwrap.fill(
-        text, WIDTH, initial_indent=_line(title, ""), subsequent_indent=" " * _TITLE, break_on_hyphens=False
+        text, WIDTH, initial_indent=line(title, ""), subsequent_indent=" " * _TITLE, break_on_hyphens=False
     )

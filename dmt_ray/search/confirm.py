@@ -1,0 +1,259 @@
+"""The tuned split is not the reported one: the best trial and the recipe, run again on fresh seeds and compared."""
+
+import csv
+import io
+import json
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dmt_ray.config import Config
+from dmt_ray.methods import METHODS
+from dmt_ray.plan import Plan, Stage, in_order
+from dmt_ray.records import Which, rung_score
+from dmt_ray.search.summary import best, line, replace_file
+from dmt_ray.search.sweep import Params, State, Sweep, Trial, in_words
+from dmt_ray.store import Store
+
+if TYPE_CHECKING:
+    from dmt_ray.tracking import About, RunResults
+
+NAME = "confirm.json"
+LEVEL = 0.95  # of the interval of a difference
+RULES: tuple[Which, Which] = ("selection", "reported")
+LINE_SECONDS = 30.0  # between two lines that say how far it is
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that is run again.
+
+    Attributes:
+        name: "winner" or "recipe".
+        method: Its method.
+        config: Its settings.
+    """
+
+    name: str
+    method: str
+    config: Config
+
+    def plan(self, seed: int) -> Plan:
+        """Its plan for a seed."""
+        return METHODS[self.method](self.config, seed)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What is run again.
+
+    Attributes:
+        sweep: The search.
+        winner: Its best trial.
+        seeds: Fresh seeds.
+    """
+
+    sweep: Sweep
+    winner: Trial
+    seeds: tuple[int, ...]
+
+    def candidates(self) -> list[Candidate]:
+        """The winner, and the recipe as it was before the search; the winner alone if it is the recipe."""
+        params = self.winner.params
+        winner = Candidate("winner", self.sweep.method_of(params), self.sweep.config_of(params))
+        recipe = Candidate("recipe", self.sweep.method, self.sweep.config)
+        same = winner.plan(self.seeds[0]).stages() == recipe.plan(self.seeds[0]).stages()
+        return [winner] if same else [winner, recipe]
+
+    def stages(self) -> list[Stage]:
+        """All that has to be there."""
+        plans = [candidate.plan(seed) for seed in self.seeds for candidate in self.candidates()]
+        return in_order(stage for plan in plans for rung in plan.rungs for stage in rung.values())
+
+    def runs(self, store: Store, about: "About") -> "list[RunResults]":
+        """The runs, as `dmt run` would have performed them, for MLflow."""
+        from dmt_ray.tracking import RunResults
+
+        return [
+            RunResults(candidate.method, candidate.config, seed, candidate.plan(seed), store, about)
+            for candidate in self.candidates()
+            for seed in self.seeds
+        ]
+
+
+def confirmation(sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int]) -> Confirmation | None:
+    """What is to be run again, or None if no trial is complete."""
+    winner = best(trials)
+    return None if winner is None else Confirmation(sweep, winner, tuple(sorted(seeds)))
+
+
+class Lines:
+    """Says now and then how many stages there are; a `tuning.Watcher`."""
+
+    def __init__(self, console: Console, store: Store, stages: Sequence[Stage]) -> None:
+        self._console, self._store, self._stages = console, store, stages
+        self._said = time.monotonic()
+
+    def begun(self, number: int, params: Params) -> None:
+        """There are no trials."""
+
+    def scored(self, number: int, step: int, score: float) -> None:
+        """There are no trials."""
+
+    def ended(self, number: int, state: State) -> None:
+        """There are no trials."""
+
+    def tick(self) -> None:
+        """Say how far it is, if it is time to."""
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            done = len(self._stages) - len(self._store.missing(self._stages))
+            self._console.print(f"confirm: {done} of {len(self._stages)} stages are there", highlight=False)
+
+
+# ---- what came out ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean of paired differences and its t interval; without an interval where there is one pair."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """First minus second, pair by pair, with the 95 % t interval of the mean (df n - 1).
+
+    With so few seeds a bootstrap interval would be too narrow, and a rank test could not reach 0.05.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    n, mean = len(differences), statistics.fmean(differences)
+    if n == 1:
+        return Difference(mean, None, None, n)
+    from scipy import stats  # takes a while to import
+
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(differences) / math.sqrt(n)
+    return Difference(mean, mean - half, mean + half, n)
+
+
+def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
+    """All scores, and the differences on the fresh seeds, as JSON values; mIoU in [0, 1] after the last rung."""
+    rows = []
+    for candidate in confirmed.candidates():
+        for searched, seeds in ((True, confirmed.sweep.seeds), (False, confirmed.seeds)):
+            plans = {seed: candidate.plan(seed) for seed in seeds}
+            last = {seed: plan.rungs[-1] for seed, plan in plans.items()}
+            if not all(store.has(evaluation) for rung in last.values() for evaluation in rung.values()):
+                continue  # the recipe need not be a point of the search
+            for seed, rung in last.items():
+                scores = {f"{rule}_miou": rung_score(store, rung, rule) for rule in RULES}
+                rows.append({"who": candidate.name, "seed": seed, "searched": searched, **scores})
+    found: dict[str, Any] = {
+        "sweep": confirmed.sweep.name,
+        "searched_seeds": list(confirmed.sweep.seeds),
+        "fresh_seeds": list(confirmed.seeds),
+        "winner": {
+            "trial": confirmed.winner.number,
+            "params": dict(confirmed.winner.params),
+            "method": confirmed.sweep.method_of(confirmed.winner.params),
+            "settings": confirmed.sweep.settings(confirmed.winner.params),
+        },
+        "rows": rows,
+        "difference": {},
+    }
+    if len(confirmed.candidates()) == 2:
+        for rule in RULES:
+            winner, recipe = (values(found, who, rule, searched=False) for who in ("winner", "recipe"))
+            found["difference"][rule] = vars(paired(winner, recipe))
+    return found
+
+
+def values(found: dict[str, Any], who: str, rule: str, *, searched: bool) -> list[float]:
+    """The scores of a candidate, by seed."""
+    rows = [row for row in found["rows"] if row["who"] == who and row["searched"] == searched]
+    return [row[f"{rule}_miou"] for row in sorted(rows, key=lambda row: row["seed"])]
+
+
+def mean_and_sd(scores: Sequence[float]) -> str:
+    """Mean ± sample standard deviation in percent: 67.15 ± 0.42 (n=3); "–" where there is nothing."""
+    if not scores:
+        return "–"
+    spread = f" ± {100 * statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
+    return f"{100 * statistics.fmean(scores):.2f}{spread} (n={len(scores)})"
+
+
+def difference_in_words(found: dict[str, Any]) -> str:
+    """The differences on the fresh seeds, in a sentence."""
+    if not found["difference"]:
+        return "the best trial is the recipe itself: there is nothing to compare it with"
+    parts = []
+    for rule in RULES:
+        difference = Difference(**found["difference"][rule])
+        interval = "no interval from one seed"
+        if difference.low is not None and difference.high is not None:
+            interval = f"95 % t interval [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+        parts.append(f"{rule} {100 * difference.mean:+.2f}, {interval}")
+    pairs = "1 pair" if len(found["fresh_seeds"]) == 1 else f"{len(found['fresh_seeds'])} pairs"
+    return f"winner - recipe on fresh seeds, mIoU points, paired by seed ({pairs}): {'; '.join(parts)}"
+
+
+def write(folder: Path, found: dict[str, Any]) -> None:
+    """Write confirm.json and, a line for each seed, confirm.csv into the sweep's folder."""
+    replace_file(folder / NAME, json.dumps(found, indent=1) + "\n")
+    text = io.StringIO()
+    columns = ["who", "seed", "searched", *(f"{rule}_miou" for rule in RULES)]
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(row | {"searched": str(row["searched"]).lower()} for row in found["rows"])
+    replace_file(folder / "confirm.csv", text.getvalue())
+
+
+def markdown(folder: Path) -> str:
+    """What was confirmed in a sweep's folder, for a page that renders Markdown; "" if nothing was."""
+    if not (folder / NAME).exists():
+        return ""
+    found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    lines = [
+        "| mIoU % | searched seeds, selection | fresh seeds, selection | fresh seeds, reported |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(row)} |" for row in _rows(found)]
+    return "\n".join([*lines, "", f"± is the sample standard deviation over seeds. {difference_in_words(found)}."])
+
+
+def _rows(found: dict[str, Any]) -> list[list[str]]:
+    shown = (("selection", True), ("selection", False), ("reported", False))
+    return [
+        [who, *(mean_and_sd(values(found, who, rule, searched=searched)) for rule, searched in shown)]
+        for who in dict.fromkeys(row["who"] for row in found["rows"])
+    ]
+
+
+def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
+    """Print both, the scores that the search saw and those on fresh seeds, if they are there."""
+    if not (folder / NAME).exists():
+        return
+    found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    searched, fresh = (", ".join(map(str, seeds)) for seeds in (confirmed.sweep.seeds, confirmed.seeds))
+    table = Table(title=f"confirmed: trial {confirmed.winner.number}, {in_words(confirmed.winner.params)}")
+    table.title_justify = "left"
+    for title in ("mIoU %", f"selection, searched seeds {searched}", f"selection, fresh seeds {fresh}"):
+        table.add_column(title, justify="left" if title == "mIoU %" else "right")
+    table.add_column(f"reported, fresh seeds {fresh}", justify="right")
+    for row in _rows(found):
+        table.add_row(*row)
+    console.print(table)
+    line(console, "confirm", difference_in_words(found))
+    if not confirmed.sweep.config.split.follows_seed:
+        line(console, "", "All seeds have the same labelled images (split.follows_seed): only the training is fresh.")
+    line(console, "", str(folder / NAME))

@@ -1,0 +1,188 @@
+"""What can be searched: ranges, whole numbers and choices, as plain values that a sweep's file holds."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dmt_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    import optuna
+
+Value = float | int | str
+Params = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A searched setting's range, both ends included.
+
+    Attributes:
+        low: Least value.
+        high: Greatest value.
+        step: Distance of the values that are tried; 0: any value. Round values are easy to pass on, and equal ones
+            share their stages.
+    """
+
+    low: float
+    high: float
+    step: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
+
+    def __str__(self) -> str:
+        return f"from {self.low:g} to {self.high:g}"
+
+    def grid(self, values: int) -> list[Value]:
+        """That many values at equal distances, both ends included."""
+        return [round(self.low + (self.high - self.low) * i / (values - 1), 10) for i in range(values)]
+
+    def ends(self) -> list[Value]:
+        """Both ends."""
+        return [self.low, self.high]
+
+    def middle(self) -> Value:
+        """The value half-way."""
+        return (self.low + self.high) / 2
+
+    def holds(self, value: object) -> bool:
+        """Whether a value lies in the range."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def at(self, place: float) -> Value:
+        """The value at a place from 0 to 1, to the nearest step."""
+        value = self.low + place * (self.high - self.low)
+        if self.step:
+            value = min(self.high, round(self.low + self.step * round((value - self.low) / self.step), 10))
+        return value
+
+    def place(self, value: Value) -> float:
+        """Where a value lies, from 0 to 1."""
+        return (float(value) - self.low) / (self.high - self.low)
+
+    def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
+        """A trial's value; `exact`: a given one between two steps is taken as it is."""
+        return float(trial.suggest_float(setting, self.low, self.high, step=None if exact else self.step or None))
+
+    def identity(self) -> list[Value]:
+        """What the name of a sweep is made of."""
+        return [self.low, self.high, self.step]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A searched setting that is a whole number, both ends included."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+    def grid(self, values: int) -> list[Value]:
+        """That many values at about equal distances, both ends included; all, where there are not as many."""
+        wanted = [round(self.low + (self.high - self.low) * i / (values - 1)) for i in range(values)]
+        return list(dict.fromkeys(wanted))
+
+    def ends(self) -> list[Value]:
+        """Both ends."""
+        return [self.low, self.high]
+
+    def middle(self) -> Value:
+        """The number half-way."""
+        return (self.low + self.high) // 2
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of the numbers."""
+        return isinstance(value, int | float) and float(value).is_integer() and self.low <= value <= self.high
+
+    def at(self, place: float) -> Value:
+        """The number at a place from 0 to 1."""
+        return min(self.high, self.low + int(place * (self.high - self.low + 1)))
+
+    def place(self, value: Value) -> float:
+        """Where a number lies, from 0 to 1."""
+        return (int(value) - self.low + 0.5) / (self.high - self.low + 1)
+
+    def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
+        """A trial's number."""
+        return int(trial.suggest_int(setting, self.low, self.high))
+
+    def identity(self) -> list[Value]:
+        """What the name of a sweep is made of."""
+        return ["whole", self.low, self.high]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A searched setting that has one of some values, in no order that a sampler could use."""
+
+    values: tuple[Value, ...]
+
+    def __init__(self, *values: Value) -> None:
+        object.__setattr__(self, "values", values)
+        if len(values) < 2 or len(set(values)) < len(values):
+            raise ConfigError(f"a choice needs at least two different values, but got {values}")
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(told, self.values))}"
+
+    def grid(self, values: int) -> list[Value]:
+        """All values."""
+        return list(self.values)
+
+    def ends(self) -> list[Value]:
+        """All values: none lies between others."""
+        return list(self.values)
+
+    def middle(self) -> Value:
+        """The value in the middle of the list."""
+        return self.values[len(self.values) // 2]
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of them."""
+        return value in self.values
+
+    def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
+        """A trial's value."""
+        chosen = trial.suggest_categorical(setting, self.values)
+        assert chosen is not None
+        return chosen
+
+    def identity(self) -> list[Value]:
+        """What the name of a sweep is made of."""
+        return ["choice", *self.values]
+
+
+Dimension = Uniform | Whole | Choice
+Space = Mapping[str, Dimension]
+
+
+def told(value: Value) -> str:
+    """A value for people: 0.25, 5, flip."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def to_json(dimension: Dimension) -> dict[str, Any]:
+    """A dimension as JSON; a range is written as it always was."""
+    if isinstance(dimension, Uniform):
+        return {"low": dimension.low, "high": dimension.high, "step": dimension.step}
+    if isinstance(dimension, Whole):
+        return {"kind": "whole", "low": dimension.low, "high": dimension.high}
+    return {"kind": "choice", "values": list(dimension.values)}
+
+
+def from_json(values: Mapping[str, Any]) -> Dimension:
+    """What `to_json` made."""
+    if values.get("kind") == "whole":
+        return Whole(values["low"], values["high"])
+    if values.get("kind") == "choice":
+        return Choice(*values["values"])
+    return Uniform(**values)

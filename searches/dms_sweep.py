@@ -1,0 +1,49 @@
+"""How different should the labelled images of the two models be? A search over alpha of DMS (DMT, Sec. 4.1.2).
+
+Before they teach each other, model A is pretrained on the first share alpha of the labelled images, model B on the
+last. The closer alpha is to 0.5, the less they have in common and the more they disagree; but each has seen fewer
+labels, in fewer steps, as an epoch is a pass over what a model sees. At 1 both see all, and differ by their seeds
+alone. The paper uses 0.8 on its small splits, the Pet study (000) 0.7.
+
+Beside the score the table shows how far A and B disagree: the share of pseudo-labelled pixels whose label the student
+would not give as it trains, in the first and in the last iteration. Disagreement is what DMS is for; whether more of it
+goes with a better score is the question.
+
+What is shared: nothing between two alphas, as both pretrainings depend on it; all of it with other sweeps and runs that
+have the same alpha. Two points of the same seed have the same labelled images, divided differently.
+
+Killed? Start it again. What was finished is in the storage folder and is not computed twice.
+
+examples:
+  python searches/dms_sweep.py                                           12 trials on the embedded data
+  python searches/dms_sweep.py --dry-run                                 what it would do, and what that costs
+  python searches/dms_sweep.py --grid 10 --seeds 0 1 2                   0.55, 0.6, ... 1: a curve, never pruned
+  python searches/dms_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102
+"""
+
+import sys
+
+from dmt_ray.search.script import search
+from dmt_ray.search.space import Uniform
+
+# At 0.5 the halves would have no image in common, which DMS excludes.
+SPACE = {"dms_alpha": Uniform(0.55, 1, step=0.05)}
+
+# All images for both; the paper's on small splits; the Pet study's; nearly disjoint halves.
+KNOWN = [{"dms_alpha": 1.0}, {"dms_alpha": 0.8}, {"dms_alpha": 0.7}, {"dms_alpha": 0.55}]
+
+
+def main() -> int:
+    """Run the search; returns the exit status."""
+    return search(
+        __doc__ or "",
+        question="dms_sweep",
+        title="Which share alpha of the labelled images should each of the two models see?",
+        space=SPACE,
+        known=KNOWN,
+        outcomes=["disagreement"],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

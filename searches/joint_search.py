@@ -1,0 +1,60 @@
+"""What is best when everything may vary? One search over method, exponents, DMS, schedule and length of an iteration.
+
+The other searches change one thing and hold the rest; this one finds what goes together, and needs many more trials: 40
+by default, drawn at random until there are two for each of the nine things that are searched. TPE by default;
+--sampler gp models the score with a Gaussian process, which uses few trials better but slows down with hundreds.
+
+With --second compute there are two objectives: the score, and the optimizer steps of a trial's plan summed over its
+models (DMT trains two, DST and CBST one). Nothing is pruned then; the end shows the front, the trials that no other
+one beats in both, from the cheapest to the best.
+
+What is shared: whatever two trials happen to have in common, such as the pretraining where alpha is the same, and with
+everything that other sweeps have put into the store. CBST does not read the exponents, nor DST and CBST alpha: points
+that differ in what is not read are the same work, and cost nothing.
+
+Killed? Start it again. What was finished is in the storage folder and is not computed twice.
+
+examples:
+  python searches/joint_search.py                                        40 trials on the embedded data
+  python searches/joint_search.py --dry-run                              what it would do, and what that costs
+  python searches/joint_search.py --second compute --sampler gp          the best score for each amount of training
+  python searches/joint_search.py --recipe camvid --data camvid/ --seeds 0 1 2 --trials 100 --confirm 100 101 102
+"""
+
+import sys
+
+from dmt_ray.config import Config
+from dmt_ray.search.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
+from dmt_ray.search.script import search
+from dmt_ray.search.space import Choice, Space, Uniform, Whole
+
+
+def space(config: Config) -> Space:
+    """What is searched; an iteration is from half to twice as long as the recipe's."""
+    epochs = config.finetune.epochs
+    return {
+        METHOD: Choice("dmt", "dst", "cbst"),
+        "weight.gamma1": Uniform(0, 8, step=0.25),
+        "weight.gamma2": Uniform(0, 8, step=0.25),
+        "dms_alpha": Uniform(0.55, 1, step=0.05),
+        START: Uniform(0.1, 0.5, step=0.1),
+        END: Uniform(0.5, 1, step=0.1),
+        ITERATIONS: Whole(1, 9),
+        CURVATURE: Uniform(0.5, 2, step=0.5),
+        "finetune.epochs": Whole(max(1, epochs // 2), 2 * epochs),
+    }
+
+
+def main() -> int:
+    """Run the search; returns the exit status."""
+    return search(
+        __doc__ or "",
+        question="joint_search",
+        title="Which method, exponents, DMS and schedule are best together?",
+        space=space,
+        trials=40,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
