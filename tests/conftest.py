@@ -9,7 +9,12 @@ from dmt_ray.ablation import Ablation, Cell, ablation_file
 from dmt_ray.config import Config, override
 from dmt_ray.data.shapes import CLASSES, generate
 from dmt_ray.recipes import named
+from dmt_ray.records import rung_score
 from dmt_ray.runner import Machine, Runner
+from dmt_ray.search import sweep_file
+from dmt_ray.search.replay import Replay
+from dmt_ray.search.sweep import Sweep, Uniform
+from dmt_ray.search.sweep_file import SweepFile
 from dmt_ray.store import Store
 from dmt_ray.tracking import About
 
@@ -87,6 +92,38 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
     folder = storage / ablation_file.FOLDER / ablation.name
     ablation_file.write(folder, ablation_file.AblationFile(ablation, storage, pictures, about, command))
     return folder, runner.store
+
+
+@pytest.fixture(scope="session")
+def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config) -> Path:
+    """The folder of a real gamma sweep of six trials beside `small_ablation`, performed in this process."""
+    from dmt_ray.search.study import Study, note_executed, only_one  # Optuna takes seconds to import
+
+    storage = small_ablation[0].parents[1]
+    runner = Runner(Machine(storage, pictures, device="cpu"))
+    sweep = Sweep(
+        question="gamma_sweep",
+        title="Which exponents weigh pseudo labels best?",
+        config=runner.bind(tiny),
+        method="dmt",
+        space={"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)},
+        seeds=(0,),
+    )
+    folder = storage / "sweeps" / sweep.name
+    about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "python searches/gamma_sweep.py")
+    with only_one(folder):
+        study = Study(folder, sweep, 6)
+        while taken := study.take(token := f"trial {study.remaining}"):
+            number, params = taken
+            for rung, models in enumerate(sweep.plans(params)[0].rungs):
+                executed = runner.perform(models.values())
+                note_executed(folder, number, [stage.key for stage in executed])
+                if study.report(token, rung, rung_score(runner.store, models)):
+                    break
+            study.finish(token)
+    file = SweepFile(sweep, 6, Replay("tiny", (), storage, pictures), about.to_json())
+    sweep_file.write(folder, file)
+    return folder
 
 
 @pytest.fixture(scope="session")

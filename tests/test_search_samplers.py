@@ -116,12 +116,6 @@ def test_what_a_sampler_cannot_search_is_refused(name, space, second, message):
         samplers.make(name, space, 0, second=second)
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pip install cmaes"):
-        samplers.make("cmaes", SPACE, 0)
-
-
 # ---- CMA-ES, which is ours -------------------------------------------------------------------------------------
 
 TWO = {G1: Uniform(0, 8), G2: Uniform(0, 8)}

@@ -4,7 +4,6 @@ A sampler is made anew at every start, from a seed that changes with the number 
 propose the points of the last start again. What it has to know of earlier trials it reads from the study.
 """
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -52,14 +51,12 @@ def check(name: str, space: Space, *, second: bool = False) -> None:
     """Say what stands against this sampler.
 
     Raises:
-        ConfigError: If there is no such sampler, it lacks a package, or it cannot search this space.
+        ConfigError: If there is no such sampler, or it cannot search this space.
     """
     if name not in SAMPLERS:
         raise ConfigError(f"there is no sampler {name!r}; known are: {', '.join(SAMPLERS)}")
     if name != "cmaes":
         return
-    if importlib.util.find_spec("cmaes") is None:
-        raise ConfigError("the sampler cmaes needs the package cmaes: pip install cmaes")
     if second:
         raise ConfigError("the sampler cmaes has one objective: use tpe, gp or random with a second one")
     if not _numeric(space):
