@@ -185,7 +185,7 @@ def told(monkeypatch) -> list[dict]:
 
 
 def perform(sweep: Sweep, params, machine: Machine, folder: Path) -> None:
-    perform_trial({"number": 0, "params": params}, Work(sweep, machine, folder, Crew(1)))
+    perform_trial({"number": 0, "params": params}, Work(machine, folder, Crew(1), sweep))
 
 
 def test_seed_by_seed_a_trial_reports_the_last_score_of_each_seed(told, tiny, machine, tmp_path):

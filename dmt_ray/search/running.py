@@ -206,7 +206,7 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
             compiled=request.compiled,
             stall_seconds=request.stall_seconds,
         )
-        work = Work(sweep, machine, study.folder, crew)
+        work = Work(machine, study.folder, crew, sweep)
         if study.remaining:
             progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
             progress.publish = publish

@@ -28,20 +28,25 @@ TERMINATED = 143  # exit status of a process that SIGTERM has ended
 
 
 @dataclass(frozen=True)
-class Work:
+class Job:
     """What every worker has to know.
 
     Attributes:
-        sweep: The sweep.
         machine: Where data and store are, as the workers see them.
-        folder: The sweep's folder.
-        crew: The workers of one trial.
+        folder: The folder of the sweep or the ablation.
+        crew: The workers that perform something together.
     """
 
-    sweep: Sweep
     machine: "Machine"
     folder: Path
     crew: "Crew"
+
+
+@dataclass(frozen=True)
+class Work(Job):
+    """What a sweep's workers have to know: its trials, too."""
+
+    sweep: Sweep
 
 
 def perform_trial(config: dict[str, Any], work: Work) -> None:
@@ -90,7 +95,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
         faults.forget(work.folder, number)
 
 
-def perform_shared(stages: Sequence[Stage], work: Work) -> list[str]:
+def perform_shared(stages: Sequence[Stage], work: Job) -> list[str]:
     """Perform stages that all trials share; the keys of what was computed for them.
 
     If it fails, its note stays: it tells the driver what failed where.
@@ -103,7 +108,7 @@ def perform_shared(stages: Sequence[Stage], work: Work) -> list[str]:
     return executed
 
 
-def _perform(work: Work, who: int | str, targets: Iterable[Stage], rung: int | None) -> list[str]:
+def _perform(work: Job, who: int | str, targets: Iterable[Stage], rung: int | None) -> list[str]:
     executed = []
 
     def done(stage: Stage) -> None:

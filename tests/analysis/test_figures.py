@@ -122,6 +122,7 @@ def test_of_many_trials_those_on_the_front_are_named() -> None:
     trials = [trial(n, 0.5 - 0.01 * n, compute=100 + n) for n in range(20)]  # the cheapest is the best
     found = texts(figures.score_against_compute(figures.trial_costs(trials), images="selection"))
     assert [text for text in found if text.startswith("trial ")] == ["trial 0"]
+    assert "20 complete trials" in found
 
 
 def test_a_search_without_compute_has_no_costs() -> None:

@@ -1,0 +1,63 @@
+"""Figures: functions of plain values and tables that return a matplotlib `Figure`, and functions that read the records.
+
+`python -m analysis.figures NAME` draws all that an ablation's or a sweep's records allow. In a notebook::
+
+    from analysis import figures, records
+    frame = records.of_ablation(Path("runs/ablations/components-shapes-c59ea718"))
+    figures.forest_plot(figures.paired_differences(frame, "shapes"), "Baseline")
+
+Nothing here imports torch, Ray or Optuna before it is used.
+"""
+
+from analysis.figures.best_of import best_of_k, best_of_k_plot
+from analysis.figures.compute import Costly, costs, pareto, score_against_compute, trial_costs
+from analysis.figures.disagreement import disagreement_rates, disagreements
+from analysis.figures.forest import Difference, forest_plot, paired_differences
+from analysis.figures.fractions import fraction_scores, score_by_fraction, searched_fraction_scores
+from analysis.figures.importances import importance_plot, importances
+from analysis.figures.iterations import iteration_scores, score_by_iteration
+from analysis.figures.look import save
+from analysis.figures.maps import qualitative, stored_examples, weight_maps
+from analysis.figures.predictions import Predictor
+from analysis.figures.pseudo_labels import error_among_surest, error_by_class, errors_by_share, label_errors
+from analysis.figures.trials import Searched, parallel_coordinates, searched
+from dmt_ray.figures import curves, landscape, training_curves
+from dmt_ray.search.slices import slices
+
+__all__ = [
+    "Costly",
+    "Difference",
+    "Predictor",
+    "Searched",
+    "best_of_k",
+    "best_of_k_plot",
+    "costs",
+    "curves",
+    "disagreement_rates",
+    "disagreements",
+    "error_among_surest",
+    "error_by_class",
+    "errors_by_share",
+    "forest_plot",
+    "fraction_scores",
+    "importance_plot",
+    "importances",
+    "iteration_scores",
+    "label_errors",
+    "landscape",
+    "paired_differences",
+    "parallel_coordinates",
+    "pareto",
+    "qualitative",
+    "save",
+    "score_against_compute",
+    "score_by_fraction",
+    "score_by_iteration",
+    "searched",
+    "searched_fraction_scores",
+    "slices",
+    "stored_examples",
+    "training_curves",
+    "trial_costs",
+    "weight_maps",
+]
