@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import records, sweeps
+from dmt_ray import found
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.search import why
 from dmt_ray.store import Store
 
 ENDINGS = (".parquet", ".csv")
@@ -42,7 +42,7 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
         ConfigError: If there is nothing of that name.
         StoreError: If there is no store.
     """
-    folders = [why.find(storage, name)] if name is not None else why.all_folders(storage)
+    folders = [found.find(storage, name)] if name is not None else found.all_folders(storage)
     if not folders:
         raise ConfigError(
             f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage."
@@ -52,7 +52,7 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
 
 
 def _of(folder: Path, store: Store) -> pd.DataFrame:
-    return records.of_ablation(folder, store) if why.is_ablation(folder) else sweeps.of_sweep(folder, store)
+    return records.of_ablation(folder, store) if found.is_ablation(folder) else sweeps.of_sweep(folder, store)
 
 
 def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

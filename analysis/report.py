@@ -24,15 +24,18 @@ from dmt_ray.ablation import ablation_file
 from dmt_ray.ablation import why as why_ablation
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, UserError
+from dmt_ray.found import is_ablation
 from dmt_ray.search import sweep_file
 from dmt_ray.search import why as why_sweep
 from dmt_ray.search.space import told
 from dmt_ray.search.summary import CAVEAT
 from dmt_ray.search.sweep import short
+
 Papers = Callable[[Mapping[str, Any]], PaperNumbers | None]
 """Finds the paper's numbers, given what the records say of themselves."""
 
 DPI = 110
+PREDICT = "What models say of images, <code>python -m analysis.figures NAME --predict</code> computes and keeps."
 MANY = 50  # trials that are listed
 CAPTIONS = {
     "forest": "Every row's difference to the reference, paired by seed.",
@@ -59,7 +62,8 @@ h2 { font-size: 1.2rem; border-bottom: 1px solid; padding-bottom: .2rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 pre { overflow-x: auto; padding: .6rem .8rem; border-radius: 4px; }
 pre { background: color-mix(in srgb, currentColor 7%, transparent); }
-figure { margin: 1.2rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(33rem, 100%), 1fr)); gap: 1.5rem; }
+figure { margin: 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figcaption { font-size: .9rem; opacity: .85; } summary { cursor: pointer; } .lead { font-size: 1.05rem; }
 """
 
@@ -107,7 +111,7 @@ def write(folder: Path, file: Path, paper: Papers | None = None) -> None:
     """
     if file.suffix != ".html" or not file.absolute().parent.is_dir():
         raise ConfigError(f"a report is an .html file in a folder that is there, but got {str(file)!r}")
-    page = of_ablation(folder, paper) if why_sweep.is_ablation(folder) else of_sweep_folder(folder)
+    page = of_ablation(folder, paper) if is_ablation(folder) else of_sweep_folder(folder)
     aside = file.with_name(f".{file.name}.part")
     aside.write_text(as_html(page), encoding="utf-8")
     os.replace(aside, file)
@@ -267,8 +271,8 @@ def as_html(page: Page) -> str:
         lists(page.caption),
     ]
     shown, left = _figures(page.drawings)
-    parts += ["<h2>Figures</h2>", *shown] if shown else []
-    parts += [f'<p class="note">Left out: {html.escape("; ".join(left))}.</p>'] if left else []
+    parts += ["<h2>Figures</h2>", '<div class="figures">', *shown, "</div>"] if shown else []
+    parts += [f'<p class="note">Left out: {html.escape("; ".join(left))}. {PREDICT}</p>'] if left else []
     parts += ["<h2>Class by class</h2>", *grids(page.per_class, "h3")] if page.per_class else []
     parts += ["<h2>What went wrong</h2>", _code(page.wrong), "<h2>Data, code and settings</h2>", lists(page.made_from)]
     parts += [

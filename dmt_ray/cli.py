@@ -86,11 +86,33 @@ def parser() -> argparse.ArgumentParser:
         commands,
         "why",
         explain_faults,
-        "Say which trials of a sweep failed, why and where, and which workers were lost.",
+        "Say what of a sweep or an ablation failed, why and where, and which workers were lost.",
         "dmt why gamma_sweep-shapes",
     )
-    why.add_argument("sweep", metavar="SWEEP", help="name of the sweep, the beginning of it, or its folder")
+    why.add_argument("name", metavar="NAME", help=f"{_NAME_HELP}, or its folder")
     add_storage(why)
+
+    export = _add(
+        commands,
+        "export",
+        export_records,
+        "Write all scores of ablations and sweeps into one table, a line a number, as Parquet or CSV.",
+        "dmt export components --out components.parquet",
+    )
+    export.add_argument("name", nargs="?", metavar="NAME", help=f"{_NAME_HELP} (default: all that there are)")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .parquet or a .csv file")
+    add_storage(export)
+
+    report = _add(
+        commands,
+        "report",
+        write_report,
+        "Write an HTML page of an ablation or a sweep: question, tables, figures, data, versions, failures.",
+        "dmt report components --out components.html",
+    )
+    report.add_argument("name", metavar="NAME", help=f"{_NAME_HELP}, or its folder")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE", help="an .html file; it needs no other file")
+    add_storage(report)
 
     store = _add(commands, "store", None, "Look after the store.", "dmt store ls")
     store_commands = store.add_subparsers(required=True, metavar="COMMAND")
@@ -111,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
         commands,
         "publish",
         publish_everything,
-        "Bring all sweeps and runs into MLflow, again or for the first time.",
+        "Bring all sweeps, ablations and runs into MLflow, again or for the first time.",
         "dmt publish",
     )
     add_storage(publish)
@@ -124,6 +146,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+_NAME_HELP = "name of the sweep or ablation, or the beginning of it"
 _METHOD_EXAMPLE = "dmt run --recipe shapes --method dmt --seed 0 --set weight.gamma1=3"
 
 
@@ -266,14 +289,37 @@ def check_data(options: argparse.Namespace) -> None:
     print(report(open_dataset(config.data, options.data, options.storage / "data")))
 
 
-# ---- sweeps ----------------------------------------------------------------------------------------------------
+# ---- sweeps and ablations --------------------------------------------------------------------------------------
 
 
 def explain_faults(options: argparse.Namespace) -> None:
-    """Print what went wrong in a sweep."""
-    from dmt_ray.search.why import explain, find
+    """Print what went wrong in a sweep or an ablation."""
+    from dmt_ray.ablation import why as of_ablation
+    from dmt_ray.found import find, is_ablation
+    from dmt_ray.search import why as of_sweep
 
-    print(explain(find(options.storage, options.sweep)))
+    folder = find(options.storage, options.name)
+    print((of_ablation if is_ablation(folder) else of_sweep).explain(folder))
+
+
+def export_records(options: argparse.Namespace) -> None:
+    """Write the tidy table of one or all ablations and sweeps."""
+    from analysis import export
+
+    export.check(options.out)
+    frame = export.of_all(options.storage, options.name)
+    export.write(frame, options.out)
+    print(f"{len(frame)} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
+
+
+def write_report(options: argparse.Namespace) -> None:
+    """Write the page of an ablation or a sweep."""
+    from ablations.tables import paper_numbers
+    from analysis import report
+    from dmt_ray.found import find
+
+    report.write(find(options.storage, options.name), options.out, paper_numbers)
+    print(f"written: {options.out}")
 
 
 # ---- store -----------------------------------------------------------------------------------------------------
@@ -336,11 +382,12 @@ def _bytes(text: str) -> int:
 
 
 def publish_everything(options: argparse.Namespace) -> int:
-    """Publish every sweep and run of a storage folder; status 1 if MLflow still lacks some."""
-    from dmt_ray.search.publishing import publish_all
+    """Publish every sweep, ablation and run of a storage folder; status 1 if MLflow still lacks some."""
+    from ablations.described import in_markdown
+    from dmt_ray.ablation.publishing import publish_all
 
     _existing_store(options.storage)
-    return 1 if publish_all(options.storage, options.tracking_uri) else 0
+    return 1 if publish_all(options.storage, options.tracking_uri, in_markdown) else 0
 
 
 def browse(options: argparse.Namespace) -> None:

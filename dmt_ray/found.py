@@ -20,7 +20,7 @@ def find(storage: Path, name: str, recipe: str | None = None) -> Path:
         recipe: Of several only those of this recipe.
 
     Raises:
-        MissingStages: If there is none, with the nearest name and the command that computes one.
+        MissingStages: If there is none, with the nearest name, or the command that computes one.
     """
     if is_one(Path(name)):
         return Path(name).absolute()
@@ -29,12 +29,12 @@ def find(storage: Path, name: str, recipe: str | None = None) -> Path:
         return known[name]
     begin = name if recipe is None else f"{name}-{recipe.replace('/', '-')}-"
     found = [path for one, path in known.items() if one.startswith(begin)]
+    if not found and known:
+        raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")
     if not found:
-        there = f"; {nearest(begin, known)}" if known else ""
         raise MissingStages(
-            f"there is no sweep and no ablation {begin!r} in {storage}{there}. Pass the folder of the results as "
-            "--storage, or compute one first, as with `python -m ablations.components` or `python "
-            "searches/gamma_sweep.py`"
+            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or compute "
+            "one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
         )
     return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
 

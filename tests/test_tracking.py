@@ -45,7 +45,9 @@ def fill(store: Store, plan: Plan, rungs: int = 3, gain: float = 0.0, sides: str
         for stage in in_order(evaluation for side, evaluation in rung.items() if side in sides):
             if not store.has(stage):
                 written.append(stage.key)
-                with store.write(stage, {"seconds": 10.0, "versions": {"torch": "9.9"}}) as folder:
+                steps = STEPS.get(stage.operation.name)
+                made = {"seconds": 10.0, "versions": {"torch": "9.9"}} | ({"steps": steps} if steps else {})
+                with store.write(stage, made) as folder:
                     _write(folder, stage, number, gain)
     return written
 

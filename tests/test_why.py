@@ -1,4 +1,4 @@
-"""`dmt why` on sweeps that are on disk; no Ray."""
+"""`dmt why` on sweeps and ablations that are on disk; no Ray."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from dmt_ray import cli
+from dmt_ray.ablation import ablation_file
+from dmt_ray.ablation.ablation import Ablation, Column, Row, cells
+from dmt_ray.ablation.ablation_file import AblationFile
+from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
 from dmt_ray.search import faults, sweep_file
 from dmt_ray.search.faults import Doing
@@ -13,6 +17,7 @@ from dmt_ray.search.replay import Replay
 from dmt_ray.search.study import Study, only_one
 from dmt_ray.search.sweep import Sweep, Uniform
 from dmt_ray.search.sweep_file import SweepFile
+from dmt_ray.store import Store
 
 SPACE = {"weight.gamma1": Uniform(0, 8), "weight.gamma2": Uniform(0, 8)}
 POINTS = tuple({"weight.gamma1": float(i), "weight.gamma2": 5.0} for i in range(3))
@@ -131,9 +136,115 @@ def test_what_is_not_found_is_said_in_one_line(folder, sweep, why, tmp_path):
     assert why("gama_sweep-shapes-12345678", 2).endswith(f"did you mean '{sweep.name}'?\n")
     (tmp_path / "runs" / "sweeps" / f"{sweep.name}-2").mkdir()
     (tmp_path / "runs" / "sweeps" / f"{sweep.name}-2" / "sweep.json").write_text("{}")
-    assert why("gamma", 2) == f"error: several sweeps begin with 'gamma': {sweep.name}, {sweep.name}-2\n"
     assert why(sweep.name).startswith(sweep.name)  # its whole name is not the beginning of another
 
 
 def test_where_there_are_no_sweeps_the_option_is_named(why):
     assert "--storage" in why("gamma_sweep", 2)
+
+
+# ---- of an ablation --------------------------------------------------------------------------------------------
+
+ROWS = {"Baseline": Row("baseline"), "DST": Row("dst"), "DMT": Row("dmt"), "DMT-Flip": Row("dmt_flip")}
+
+
+@pytest.fixture
+def table(tmp_path) -> AblationFile:
+    """An ablation of four rows and two seeds; nothing of it is there."""
+    made = cells("shapes", ("percentiles=[1.0]",), ROWS, {"shapes": Column()}, lambda config: config)
+    file = AblationFile(
+        Ablation("components", "What?", "shapes", made, (0, 1), "Baseline"), tmp_path / "runs", command="x"
+    )
+    Store(file.storage)
+    ablation_file.write(folder_of(file), file)
+    return file
+
+
+def folder_of(file: AblationFile) -> Path:
+    return file.storage / "ablations" / file.ablation.name
+
+
+def performed(file: AblationFile, *, without: set[str] = frozenset()) -> None:
+    """Write all stages but these and those that need them."""
+    store, gone = Store(file.storage), set(without)
+    for wanted in file.ablation.wanted():
+        for stage in wanted.plan.stages():
+            if stage.name in gone or any(below.name in gone for below in stage.inputs.values()):
+                gone.add(stage.name)
+            elif not store.has(stage):
+                with store.write(stage):
+                    pass
+
+
+def stage_of(file: AblationFile, row: str, seed: int, side: str) -> Stage:
+    """The last fine-tuning of a row's model."""
+    plan = next(one.plan for one in file.ablation.wanted() if (one.cell.row, one.seed) == (row, seed))
+    return plan.rungs[-1][side].inputs["model"]
+
+
+def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, why):
+    stage = stage_of(table, "DMT", 1, "B")
+    performed(table, without={stage.name})
+    folder, store = folder_of(table), Store(table.storage)
+    behind = [one.name for one in store.missing([next_rung_of(table, "DMT", 1)["B"]])]
+    ablation_file.write_failed(folder, dict.fromkeys([stage.name, *behind], "the loss became nan"))
+    faults.write(folder, stage.name, "lost", "no progress for 600 s", Doing.of(stage, None), "node6")
+    faults.write(folder, stage.name, "failed", "the loss became nan", Doing.of(stage, None), "node7")
+    (folder / "errors").mkdir()
+    (folder / "errors" / f"{stage.name}.txt").write_text("Traceback ...")
+    said = why("components")
+    lines = {line.split()[0]: line for line in said.splitlines() if line.startswith("  ")}
+    assert said.startswith(f"{table.ablation.name}: 8 runs, 7 complete, 1 failed\n\n{stage.name} failed\n")
+    assert lines["error"] == "  error     the loss became nan"
+    assert f"stage {stage.name} (model B: " in " ".join(said.split())
+    assert lines["costs"] == "  costs     DMT, seed 1"
+    assert lines["node"].endswith("node7")
+    assert "before a worker was lost at 20" in " ".join(said.split())
+    assert lines["traceback"].endswith(f"{stage.name}.txt")
+    assert lines["replay"].split("replay")[1].strip() == (
+        f"dmt run --recipe shapes --method dmt --seed 1 --set 'percentiles=[1.0]' --storage {table.storage}"
+    )
+    assert "shared by all" not in said
+
+
+def next_rung_of(file: AblationFile, row: str, seed: int) -> dict[str, Stage]:
+    return next(one.plan for one in file.ablation.wanted() if (one.cell.row, one.seed) == (row, seed)).rungs[-1]
+
+
+def test_a_stage_that_many_rows_need_costs_them_all(table, why):
+    teacher = next(table.ablation.wanted()).plan.rungs[0]["A"].inputs["model"]
+    performed(table, without={teacher.name})
+    ablation_file.write_failed(folder_of(table), {teacher.name: "out of memory"})
+    said = " ".join(why("components").split())
+    assert "8 runs, 4 complete, 4 failed" in said
+    assert f"{teacher.name} failed error out of memory" in said
+    assert "costs Baseline, DST, DMT and DMT-Flip, seed 0 replay" in said
+
+
+def test_a_worker_that_was_lost_is_said_with_the_rows_that_wanted_the_stage(table, why):
+    stage = stage_of(table, "DMT", 0, "A")
+    performed(table)
+    faults.write(folder_of(table), stage.name, "lost", "its node has died", Doing.of(stage, None))
+    said = " ".join(why("components").split())
+    assert "8 complete not the end of a run: finetune a worker was lost at 20" in said
+    assert "its node has died; wanted for DMT, seed 0; now there" in said
+    assert said.endswith("No stage failed.")
+    assert "shared by all" not in said
+
+
+def test_an_ablation_without_faults_says_so(table, why):
+    assert why("comp").startswith(f"{table.ablation.name}: 8 runs, 8 missing\n")
+    performed(table)
+    assert why(str(folder_of(table))).endswith(": 8 runs, 8 complete\n\nNo stage failed, and no worker was lost.\n")
+
+
+def test_what_failed_and_is_there_now_is_no_failure(table, why):
+    performed(table)
+    ablation_file.write_failed(folder_of(table), {stage_of(table, "DMT", 0, "A").name: "out of memory"})
+    assert why("components").endswith("No stage failed, and no worker was lost.\n")
+
+
+def test_sweeps_and_ablations_are_found_alike(table, folder, sweep, why):
+    assert why("gamma").startswith(sweep.name)
+    assert why("components").startswith(table.ablation.name)
+    assert f"did you mean '{table.ablation.name}'?" in why(f"{table.ablation.name}x", 2)

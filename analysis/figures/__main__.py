@@ -6,7 +6,6 @@ say in the storage folder, below analysis/.
 """
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from analysis.figures.predictions import Predictor
 from dmt_ray.ablation import ablation_file
 from dmt_ray.commandline import add_storage, guarded, help_with
 from dmt_ray.config import nearest
-from dmt_ray.errors import ConfigError, MissingStages, UserError
-from dmt_ray.search import sweep_file
+from dmt_ray.errors import ConfigError, UserError
+from dmt_ray.found import find, is_ablation
 
 NAMES = tuple(dict.fromkeys((*OF_ABLATIONS, *OF_SWEEPS)))
-PLACES = {ablation_file.FOLDER: ablation_file.NAME, "sweeps": sweep_file.NAME}  # folder -> the file that tells
 
 
 def main() -> int:
@@ -63,7 +61,7 @@ def _draw(options: argparse.Namespace) -> int:
             raise ConfigError(f"there is no figure {name!r}; {nearest(name, NAMES)}")
     folder = find(options.storage, options.name)
     out = options.out or folder.parents[1] / "figures" / folder.name
-    if (folder / sweep_file.NAME).exists():
+    if not is_ablation(folder):
         _write(list(of_sweep(folder)), out, options, [])
         return 0
     data = options.data or ablation_file.read(folder).data
@@ -77,32 +75,6 @@ def _draw(options: argparse.Namespace) -> int:
     ]
     _write(list(one.drawings()), out, options, left)
     return 0
-
-
-def find(storage: Path, name: str) -> Path:
-    """The folder of an ablation or a sweep.
-
-    Args:
-        storage: Folder of the results.
-        name: A folder, the full name of an ablation or a sweep, or a question: then the one begun or gone on with last.
-
-    Raises:
-        MissingStages: If there is none, with the command that lists what there is.
-    """
-    if any((Path(name) / file).is_file() for file in PLACES.values()):
-        return Path(name).absolute()
-    there = [path.parent for place, file in PLACES.items() for path in storage.glob(f"{place}/*/{file}")]
-    found = [folder for folder in there if folder.name == name]
-    found = found or [folder for folder in there if folder.name.startswith(f"{name}-")]
-    if not found:
-        names = ", ".join(sorted(folder.name for folder in there)) or "nothing yet"
-        raise MissingStages(
-            f"{storage} has no ablation or sweep {name!r}; there is: {names}. Compute one with "
-            f"`{shlex.join(['python', '-m', 'ablations.components', '--storage', str(storage)])}`, or another script "
-            "of ablations/ or searches/"
-        )
-    newest = max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
-    return newest.absolute()
 
 
 def _write(drawings: list[Drawing], out: Path, options: argparse.Namespace, left: list[str]) -> None:

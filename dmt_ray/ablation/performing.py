@@ -16,7 +16,7 @@ from dmt_ray.orphans import free_orphans
 from dmt_ray.plan import Plan, Stage, shared
 from dmt_ray.search import faults
 from dmt_ray.search.study import note_executed
-from dmt_ray.search.trial import SHARED, Work, explain, keep_traceback, perform_shared
+from dmt_ray.search.trial import SHARED, Job, explain, keep_traceback, perform_shared
 from dmt_ray.search.tuning import HEAD, LOST_WORKERS
 from dmt_ray.store import Store
 
@@ -96,24 +96,24 @@ def _chains(missing: Sequence[Stage], effort: Callable[[Stage], float]) -> dict[
     return weights
 
 
-def perform(todo: list[Unit], work: Work, watcher: Watcher, *, concurrent: int) -> dict[Stage, str]:
+def perform(todo: list[Unit], job: Job, watcher: Watcher, *, concurrent: int) -> dict[Stage, str]:
     """Perform units until all are done, or have failed, or need one that failed. Ray has to be connected.
 
     Args:
         todo: What is to be done, the most urgent first.
-        work: What the workers have to know.
+        job: What the workers have to know.
         watcher: Is told of all that happens.
         concurrent: Units at a time.
 
     Returns:
         The stages that failed, and why; also those that could not begin because of them.
     """
-    faults.forget_all(work.folder)  # of a start that was killed
-    alone = work.crew.workers == 1
+    faults.forget_all(job.folder)  # of a start that was killed
+    alone = job.crew.workers == 1
     task = ray.remote(perform_shared).options(
-        num_cpus=work.crew.cpus if alone else 0,
+        num_cpus=job.crew.cpus if alone else 0,
         max_retries=0,  # Ray would not say so
-        **({"num_gpus": work.crew.gpus} if alone else {"resources": HEAD}),
+        **({"num_gpus": job.crew.gpus} if alone else {"resources": HEAD}),
     )
     left, failed = list(todo), dict[Stage, str]()
     pending = {stage for unit in todo for stage in unit.stages}
@@ -125,10 +125,10 @@ def perform(todo: list[Unit], work: Work, watcher: Watcher, *, concurrent: int) 
             failed.update(dict.fromkeys(unit.stages, _behind(unit, failed)))
         for unit in [unit for unit in left if unit.needs.isdisjoint(pending)][: concurrent - len(running)]:
             left.remove(unit)
-            running[task.remote(unit.targets, work)] = unit
+            running[task.remote(unit.targets, job)] = unit
         for done in ray.wait(list(running), timeout=WAIT_SECONDS)[0] if running else ():
             unit = running.pop(done)
-            why = _end(work, unit, done, losses)
+            why = _end(job, unit, done, losses)
             if why is None:
                 pending.difference_update(unit.stages)
                 watcher.done(unit.stages)
@@ -146,21 +146,21 @@ def _behind(unit: Unit, failed: Mapping[Stage, str]) -> str:
     return next(failed[stage] for stage in unit.needs if stage in failed)
 
 
-def _end(work: Work, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
+def _end(job: Job, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
     """None: it is done; "": it is to be tried again; else why it failed."""
     who = unit.targets[0].name
     try:
-        note_executed(work.folder, SHARED, ray.get(done))
+        note_executed(job.folder, SHARED, ray.get(done))
         return None
     except ray.exceptions.RayTaskError as error:
         why = explain(error.cause)
-        faults.write(work.folder, who, "failed", why, faults.noted(work.folder, who))
-        keep_traceback(work.folder, who, str(error))
+        faults.write(job.folder, who, "failed", why, faults.noted(job.folder, who))
+        keep_traceback(job.folder, who, str(error))
         return why
     except ray.exceptions.RayError as error:
-        doing = faults.noted(work.folder, who)
-        why = faults.why_lost(work.machine.store, doing, str(error))
-        faults.write(work.folder, who, "lost", why, doing)
+        doing = faults.noted(job.folder, who)
+        why = faults.why_lost(job.machine.store, doing, str(error))
+        faults.write(job.folder, who, "lost", why, doing)
         losses[who] += 1
         return (
             "" if losses[who] <= LOST_WORKERS else f"lost {losses[who]} workers, the last one in {doing or who}: {why}"

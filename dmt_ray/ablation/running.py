@@ -24,7 +24,7 @@ from dmt_ray.search import cluster, faults
 from dmt_ray.search.effort import Effort
 from dmt_ray.search.effort import Work as Steps
 from dmt_ray.search.study import only_one
-from dmt_ray.search.trial import Work
+from dmt_ray.search.trial import Job
 from dmt_ray.store import Store
 from dmt_ray.tracking.results import SweepState
 
@@ -50,6 +50,7 @@ class Request:
         tracking_uri: MLflow; None: in the storage folder.
         dry_run: Only say what would be done.
         command: The command line.
+        power: What so many seeds can show, in words.
         table: Makes the table in Markdown, given the ablation's folder and the store, for MLflow; None: without it.
     """
 
@@ -66,6 +67,7 @@ class Request:
     tracking_uri: str | None
     dry_run: bool
     command: str
+    power: str
     table: Callable[[Path, Store], str] | None = None
 
 
@@ -221,11 +223,11 @@ def _perform(
         todo = performing.units(store, [one.plan for one in wanted], effort, crews=crew.workers > 1)
         amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
         names = {stage: one.name for one in reversed(wanted) for stage in one.plan.stages()}
-        work = Work(None, machine, folder, crew)
+        job = Job(machine, folder, crew)
         progress = _Progress(store, amounts, names, console)
         progress.publish = publish
         with progress:
-            failed = performing.perform(todo, work, progress, concurrent=min(request.concurrent or room, room))
+            failed = performing.perform(todo, job, progress, concurrent=min(request.concurrent or room, room))
         return {stage.name: why for stage, why in failed.items()}
     finally:
         cluster.disconnect()

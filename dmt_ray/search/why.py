@@ -5,9 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmt_ray.ablation import ablation_file
-from dmt_ray.config import nearest
-from dmt_ray.errors import ConfigError
 from dmt_ray.search import faults, sweep_file
 from dmt_ray.search.faults import Fault
 from dmt_ray.search.study import read_trials
@@ -17,44 +14,6 @@ from dmt_ray.search.trial import SHARED
 
 WIDTH = 100
 _TITLE = 12  # columns
-
-
-def find(storage: Path, name: str) -> Path:
-    """The folder of a sweep or an ablation.
-
-    Args:
-        storage: Folder of the results.
-        name: Its name, the beginning of it if no other name begins so, or its folder.
-
-    Raises:
-        ConfigError: If there is nothing of that name, with the nearest names, or if there are several.
-    """
-    if (Path(name) / sweep_file.NAME).is_file() or is_ablation(Path(name)):
-        return Path(name).absolute()
-    known = {path.name: path for path in all_folders(storage)}
-    if not known:
-        raise ConfigError(
-            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage."
-        )
-    if name in known:
-        return known[name]
-    begun = sorted(one for one in known if one.startswith(name))
-    if len(begun) > 1:
-        raise ConfigError(f"several names begin with {name!r}: {', '.join(begun)}")
-    if not begun:
-        raise ConfigError(f"there is no sweep and no ablation {name!r} in {storage}; {nearest(name, known)}")
-    return known[begun[0]]
-
-
-def all_folders(storage: Path) -> list[Path]:
-    """The folders of all sweeps and ablations, by name."""
-    files = [f"sweeps/*/{sweep_file.NAME}", f"{ablation_file.FOLDER}/*/{ablation_file.NAME}"]
-    return sorted((path.parent for pattern in files for path in storage.glob(pattern)), key=lambda folder: folder.name)
-
-
-def is_ablation(folder: Path) -> bool:
-    """Whether a folder is that of an ablation, and not of a sweep."""
-    return (folder / ablation_file.NAME).is_file()
 
 
 def explain(folder: Path) -> str:

@@ -3,7 +3,18 @@
 from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.kept import keep, kept
-from dmt_ray.tracking.results import RunResults, SweepResults
+from dmt_ray.tracking.results import AblationResults, Results, RunResults, SweepResults
 from dmt_ray.tracking.tracker import Tracker, connect
 
-__all__ = ["About", "Mirror", "RunResults", "SweepResults", "Tracker", "connect", "keep", "kept"]
+__all__ = [
+    "AblationResults",
+    "About",
+    "Mirror",
+    "Results",
+    "RunResults",
+    "SweepResults",
+    "Tracker",
+    "connect",
+    "keep",
+    "kept",
+]

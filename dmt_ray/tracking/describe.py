@@ -6,7 +6,7 @@ from typing import Any
 
 from dmt_ray.config import Config
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.search.sweep import Params, Sweep, Trial, short
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 from dmt_ray.tracking.results import SweepResults
@@ -16,9 +16,12 @@ COMMIT = "mlflow.source.git.commit"
 PACKAGES = ("dmt-ray", "torch", "segmentation-models-pytorch", "ray", "optuna", "mlflow")
 
 
-def settings_name(params: Mapping[str, float]) -> str:
+def settings_name(params: Params) -> str:
     """The searched settings as a name that reads like a row of a table: "gamma1=5 gamma2=5"."""
-    return " ".join(f"{setting.rsplit('.', 1)[-1]}={value:.4g}" for setting, value in params.items())
+    return " ".join(
+        f"{short(setting)}={value if isinstance(value, str) else format(value, '.4g')}"
+        for setting, value in params.items()
+    )
 
 
 def params(config: Config, **further: object) -> dict[str, str]:
@@ -109,7 +112,7 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
 
 
 def _space(sweep: Sweep) -> str:
-    ranges = ", ".join(f"{setting} from {values.low:g} to {values.high:g}" for setting, values in sweep.space.items())
+    ranges = ", ".join(f"{setting} {values}" for setting, values in sweep.space.items())
     seeds = ", ".join(map(str, sweep.seeds))
     return f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {seeds}; {ranges}."
 

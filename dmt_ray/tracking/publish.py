@@ -6,39 +6,45 @@ in, and the times of metrics come from the store, so that MLflow drops what an i
 
 import logging
 import math
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.config import override
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.key import key_of
-from dmt_ray.plan import Plan
+from dmt_ray.search.space import told
 from dmt_ray.search.summary import best as best_of
 from dmt_ray.search.sweep import Trial
-from dmt_ray.store import Store
 from dmt_ray.tracking import artifacts, describe, replay
-from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror
+from dmt_ray.tracking.publish_ablation import publish_ablation
+from dmt_ray.tracking.publish_shared import (
+    DONE,
+    FILES,
+    KIND,
+    NAME,
+    PARENT,
+    began,
+    children,
+    ended,
+    found_or_new,
+    publish_files,
+    publish_plans,
+    stored,
+)
 from dmt_ray.tracking.replay import Point
-from dmt_ray.tracking.results import RunResults, SweepResults
+from dmt_ray.tracking.results import AblationResults, Results, RunResults, SweepResults
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
 
-PARENT = "mlflow.parentRunId"
-KIND, NAME, TRIAL = "dmt.kind", "dmt.name", "dmt.trial"
-DONE = "published.all"  # digest of everything that decides what a run shows
-FILES = "published.files"  # the same for a sweep's tables and figures
+TRIAL = "dmt.trial"
 MANY = 20  # ended trials from which on a sweep's figures are not drawn again for each further one
 STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
-def publish(mirror: Mirror, results: SweepResults | RunResults) -> None:
+def publish(mirror: Mirror, results: Results) -> None:
     """Bring MLflow up to date with these results.
 
     Raises:
@@ -46,6 +52,8 @@ def publish(mirror: Mirror, results: SweepResults | RunResults) -> None:
     """
     if isinstance(results, SweepResults):
         _publish_sweep(mirror, results)
+    elif isinstance(results, AblationResults):
+        publish_ablation(mirror, results)
     else:
         _publish_run(mirror, results)
 
@@ -55,13 +63,12 @@ def publish(mirror: Mirror, results: SweepResults | RunResults) -> None:
 
 def _publish_run(mirror: Mirror, results: RunResults) -> None:
     plans, store = {results.seed: results.plan}, results.store
-    stored = [rung for rung in results.plan.rungs if all(store.has(evaluation) for evaluation in rung.values())]
-    complete = len(stored) == len(results.plan.rungs)
+    complete = all(store.has(evaluation) for rung in results.plan.rungs for evaluation in rung.values())
 
     def now() -> str:
-        return key_of(["run", complete, *_stored(store, plans)])
+        return key_of(["run", complete, *stored(store, plans)])
 
-    run = _found_or_new(mirror, {KIND: "run", NAME: results.name}, results.name, _began(store, plans, None))
+    run = found_or_new(mirror, {KIND: "run", NAME: results.name}, results.name, began(store, plans, None))
     done = now()
     if run.data.tags.get(DONE) == done and run.info.status == ("FINISHED" if complete else "RUNNING"):
         return
@@ -71,12 +78,12 @@ def _publish_run(mirror: Mirror, results: RunResults) -> None:
     mirror.tag(run, describe.common_tags(results.method, results.config, [results.seed], results.about))
     if results.about.command:
         mirror.tag(run, {"command": results.about.command, describe.NOTE: f"```\n{results.about.command}\n```"})
-    _publish_plans(mirror, run, store, plans, results.about)
+    publish_plans(mirror, run, store, plans, results.about)
     everything = [stage.key for stage in results.plan.stages()]
     config, about = results.config, results.about
-    _publish_files(mirror, run, lambda folder: artifacts.write_run(folder, store, config, plans, everything, about))
+    publish_files(mirror, run, lambda folder: artifacts.write_run(folder, store, config, plans, everything, about))
     if complete:
-        mirror.set_status(run, "FINISHED", _ended(store, plans, None))
+        mirror.set_status(run, "FINISHED", ended(store, plans, None))
     if now() == done:  # else a stage turned out to be damaged
         mirror.tag(run, {DONE: done})
 
@@ -86,33 +93,17 @@ def _publish_run(mirror: Mirror, results: RunResults) -> None:
 
 def _publish_sweep(mirror: Mirror, results: SweepResults) -> None:
     sweep = results.sweep
-    parent = _found_or_new(mirror, {KIND: "sweep", NAME: sweep.name}, sweep.name, None)
+    parent = found_or_new(mirror, {KIND: "sweep", NAME: sweep.name}, sweep.name, None)
     sweep_id = parent.info.run_id
     states = {_identity(trial): _state(results, trial) for trial in results.begun}
     news = [trial for trial in results.begun if mirror.told.get((sweep_id, name := _identity(trial))) != states[name]]
-    children = _children(mirror, sweep_id, [_identity(trial) for trial in news])
+    runs = children(mirror, sweep_id, TRIAL, [_identity(trial) for trial in news])
     # First the trials: a sweep's page never speaks of one that is not there.
     for trial in news:
         name = _identity(trial)
-        if _publish_trial(mirror, results, parent, trial, children.get(name)):
+        if _publish_trial(mirror, results, parent, trial, runs.get(name)):
             mirror.told[sweep_id, name] = states[name]
     _publish_parent(mirror, results, parent)
-
-
-def _children(mirror: Mirror, sweep_id: str, names: Sequence[str]) -> dict[str, "Run"]:
-    """The runs of these trials, where there are any. All of a sweep's are read once: a thousand take seconds."""
-    if not names:
-        return {}
-    if not any(sweep == sweep_id for sweep, _ in mirror.runs):
-        runs = mirror.find({PARENT: sweep_id})
-    else:
-        runs = mirror.find_ids([mirror.runs[sweep_id, name] for name in names if (sweep_id, name) in mirror.runs])
-        for name in names:  # another process may have made it
-            if (sweep_id, name) not in mirror.runs:
-                runs += mirror.find({PARENT: sweep_id, TRIAL: name})
-    found = {run.data.tags.get(TRIAL, ""): run for run in reversed(runs)}
-    mirror.runs |= {(sweep_id, name): run.info.run_id for name, run in found.items()}
-    return found
 
 
 def _state(results: SweepResults, trial: Trial) -> str:
@@ -133,25 +124,25 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
     status = "KILLED" if interrupted else STATUS[trial.state]
 
     def now() -> str:
-        return key_of([trial.state, interrupted, trial.error, len(trial.executed), *_stored(store, plans)])
+        return key_of([trial.state, interrupted, trial.error, len(trial.executed), *stored(store, plans)])
 
     done = now()
     if run is not None and run.data.tags.get(DONE) == done and run.info.status == status:
         return True
     if run is None:
         tags = {PARENT: parent.info.run_id, KIND: "trial", NAME: sweep.name, TRIAL: _identity(trial)}
-        run = mirror.create(describe.settings_name(trial.params), tags, _began(store, plans, trial.executed))
+        run = mirror.create(describe.settings_name(trial.params), tags, began(store, plans, trial.executed))
         mirror.runs[parent.info.run_id, _identity(trial)] = run.info.run_id
     elif run.info.status != "RUNNING" and status == "RUNNING":
         mirror.set_status(run, "RUNNING")
-    config = override(sweep.config, trial.params)
+    config, method = sweep.config_of(trial.params), sweep.method_of(trial.params)
     seeds = ", ".join(map(str, sweep.seeds))
-    mirror.log_params(run, describe.params(config, method=sweep.method, seeds=seeds, trial=trial.number))
+    mirror.log_params(run, describe.params(config, method=method, seeds=seeds, trial=trial.number))
     reused = len(
         {stage for plan in plans.values() for stage in plan.stages() if store.has(stage)}
         - {stage for plan in plans.values() for stage in plan.stages() if stage.key in trial.executed}
     )
-    tags = describe.common_tags(sweep.method, config, sweep.seeds, results.about)
+    tags = describe.common_tags(method, config, sweep.seeds, results.about)
     tags |= {"trial": str(trial.number), "executed": str(len(trial.executed)), "reused": str(reused)}
     tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
     if trial.number in results.replay:
@@ -161,12 +152,12 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
     states["error"] = trial.error if trial.state == "failed" else None
     mirror.tag(run, tags | {name: value for name, value in states.items() if value is not None})
     mirror.untag(run, [name for name, value in states.items() if value is None])
-    _publish_plans(mirror, run, store, plans, results.about, finals=trial.state == "complete")
+    publish_plans(mirror, run, store, plans, results.about, finals=trial.state == "complete")
     if status != "RUNNING":
-        _publish_files(
+        publish_files(
             mirror, run, lambda f: artifacts.write_run(f, store, config, plans, trial.executed, results.about)
         )
-        mirror.set_status(run, status, _ended(store, plans, trial.executed))
+        mirror.set_status(run, status, ended(store, plans, trial.executed))
     if now() != done:
         return False
     mirror.tag(run, {DONE: done})
@@ -198,14 +189,14 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
     if best is not None:
         plans = sweep.plans(best.params)
         tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
-        tags |= {"best.trial": str(best.number)} | {f"best.{name}": f"{value:g}" for name, value in best.params.items()}
+        tags |= {"best.trial": str(best.number)} | {f"best.{name}": told(value) for name, value in best.params.items()}
         # One point per number of finished trials: how the best so far has grown.
-        step, when = sum(trial.state == "complete" for trial in results.begun), _ended(store, plans, None)
+        step, when = sum(trial.state == "complete" for trial in results.begun), ended(store, plans, None)
         mirror.log_points(parent, [Point(name, value, step, when or 0) for name, value in finals.items()])
     mirror.tag(parent, tags)
     drawn = _drawn(results.state, [row for row in shown if row[1] != "running"])
     if parent.data.tags.get(FILES) != drawn:
-        _publish_files(mirror, parent, lambda folder: artifacts.write_sweep(folder, results, best))
+        publish_files(mirror, parent, lambda folder: artifacts.write_sweep(folder, results, best))
         mirror.tag(parent, {FILES: drawn})
     if results.state == "finished" and best is not None:
         _publish_model(mirror, results, parent, best)
@@ -224,79 +215,3 @@ def _publish_model(mirror: Mirror, results: SweepResults, parent: "Run", best: T
     from dmt_ray.tracking.best_model import log_best_model  # torch, which nothing else here needs
 
     log_best_model(mirror, parent, results.store, results.sweep.plans(best.params), results.about)
-
-
-# ---- what both share -------------------------------------------------------------------------------------------
-
-
-def _stored(store: Store, plans: Mapping[int, Plan]) -> list[str]:
-    return [unit.evaluation.key for unit in replay.units(plans) if store.has(unit.evaluation)]
-
-
-def _found_or_new(mirror: Mirror, identity: Mapping[str, str], name: str, start: int | None) -> "Run":
-    found = mirror.find(identity)
-    return found[0] if found else mirror.create(name, identity, start)
-
-
-def _publish_plans(
-    mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], about: About, *, finals: bool = True
-) -> None:
-    """The metrics of all units that are stored and not yet marked as published."""
-    for unit in replay.units(plans):
-        mark = f"published.{unit.name}"
-        if run.data.tags.get(mark) != unit.evaluation.key and store.has(unit.evaluation):
-            with _readable(unit.name):
-                mirror.log_points(run, replay.points(store, plans, unit, about))
-                mirror.tag(run, {mark: unit.evaluation.key})
-    rungs = min(len(plan.rungs) for plan in plans.values())
-    complete = 0
-    for rung in range(rungs):
-        evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[rung].values()]
-        mark, value = f"published.{rung}", key_of([evaluation.key for evaluation in evaluations])
-        if not all(store.has(evaluation) for evaluation in evaluations):
-            break
-        complete += 1
-        if run.data.tags.get(mark) != value:
-            with _readable(f"rung {rung}"):
-                mirror.log_points(run, replay.rung_points(store, plans, rung))
-                mirror.tag(run, {mark: value})
-    if finals and complete == rungs and run.data.tags.get("published.finals") != value:
-        with _readable("the last rung"):
-            found, when = replay.finals(store, plans), _ended(store, plans, None) or 0
-            mirror.log_points(run, [Point(name, number, rungs - 1, when) for name, number in found.items()])
-            mirror.tag(run, {"published.finals": value})
-
-
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    """Go on where a stage is damaged or gone: it is published when it has been computed again."""
-    try:
-        yield
-    except (StoreError, MissingStages) as error:
-        log.warning("%s is not published: %s", what, error)
-
-
-def _publish_files(mirror: Mirror, run: "Run", write: Callable[[Path], None]) -> None:
-    with tempfile.TemporaryDirectory(prefix="dmt-") as name:
-        with _readable("a figure"):
-            write(Path(name))
-        mirror.upload(run, Path(name))
-
-
-def _times(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | None) -> list[tuple[int, int]]:
-    """Begin and end, in milliseconds since 1970, of the stored stages, or of those of them that a trial executed."""
-    own = None if executed is None else set(executed)
-    return [
-        (end - round(1000 * replay.took(store, stage)), end)
-        for stage in dict.fromkeys(stage for plan in plans.values() for stage in plan.stages())
-        if (own is None or stage.key in own) and store.has(stage)
-        for end in [replay.ended(store, stage)]
-    ]
-
-
-def _began(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | None) -> int | None:
-    return min((begin for begin, _ in _times(store, plans, executed)), default=None)
-
-
-def _ended(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | None) -> int | None:
-    return max((end for _, end in _times(store, plans, executed)), default=None)

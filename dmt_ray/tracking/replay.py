@@ -85,9 +85,7 @@ def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     the rung that "val" chooses, mean over seeds.
     """
     chosen = [selected(store, plan) for plan in plans.values()]
-    reported = {
-        f"reported_{rule}": statistics.fmean(one[rule].reported for one in chosen) for rule in get_args(Keep)
-    }
+    reported = {f"reported_{rule}": statistics.fmean(one[rule].reported for one in chosen) for rule in get_args(Keep)}
     return {
         "score": statistics.fmean(one["last"].selection for one in chosen),
         "best_rung": statistics.fmean(one["val"].rung for one in chosen),

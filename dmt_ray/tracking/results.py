@@ -1,9 +1,10 @@
-"""What can be published: a sweep as far as it has come, or a single run."""
+"""What can be published: a sweep or an ablation as far as it has come, or a single run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dmt_ray.ablation.ablation_file import AblationFile
 from dmt_ray.config import Config
 from dmt_ray.key import key_of
 from dmt_ray.plan import Plan
@@ -12,6 +13,7 @@ from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 
 SweepState = Literal["running", "finished", "stopped"]
+"""Of a sweep or an ablation: a process is at it, it came to its end, or neither."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,30 @@ class SweepResults:
 
 
 @dataclass(frozen=True)
+class AblationResults:
+    """An ablation as it is now; what of it is there, the store says.
+
+    Attributes:
+        store: Where its stages are.
+        file: The ablation, with names, colours and splits of its columns, and what its commands need.
+        failed: Name of a stage -> why it failed in the last start.
+        table: Makes the table of what is there, in Markdown; None: the page says the means alone.
+        state: "running" while the driver is at it; else what is begun and not complete counts as interrupted.
+    """
+
+    store: Store
+    file: AblationFile
+    failed: Mapping[str, str] = field(default_factory=dict)
+    table: Callable[[], str] | None = None
+    state: SweepState = "running"
+
+    @property
+    def name(self) -> str:
+        """The ablation's name."""
+        return self.file.ablation.name
+
+
+@dataclass(frozen=True)
 class RunResults:
     """One method on its settings with one seed, as `dmt run` performs it."""
 
@@ -63,3 +89,6 @@ class RunResults:
         """Method, recipe, seed, and what makes it this run and no other."""
         identity = key_of({"method": self.method, "config": self.config.identity(), "seed": self.seed})
         return f"{self.method}-{self.config.recipe}-seed{self.seed}-{identity[:8]}"
+
+
+Results = SweepResults | AblationResults | RunResults

@@ -9,12 +9,11 @@ from pathlib import Path
 from dmt_ray.errors import UserError
 from dmt_ray.tracking.connection import ARTIFACTS, DATABASE, LIMITS, Mirror, check_uri, explain
 from dmt_ray.tracking.publish import publish
-from dmt_ray.tracking.results import RunResults, SweepResults
+from dmt_ray.tracking.results import Results
 
 log = logging.getLogger(__name__)
 
 PAUSE = 60.0  # seconds without a further attempt after a failed one
-Results = SweepResults | RunResults
 
 
 class Tracker:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.figures.__main__ import find, main
+from analysis.figures.__main__ import main
 from analysis.figures.drawing import AblationFigures
 from dmt_ray.ablation import ablation_file
 from dmt_ray.config import Config
@@ -142,8 +142,6 @@ def test_wrong_names_are_told_from_the_right_ones(small_ablation, monkeypatch, c
     assert "did you mean 'forest'" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="has no row 'DMTT'"):
         AblationFigures(folder, figures.Predictor(store.folder), ["DMTT"])
-    with pytest.raises(MissingStages, match=folder.name):
-        find(store.folder, "labels")
 
 
 @pytest.fixture
