@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from analysis import papers, records
+from analysis import export, papers, records
 from analysis.table_latex import latex
 from analysis.table_numbers import PaperNumbers
 from analysis.table_text import csv, markdown, show, web
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tabulate(options: argparse.Namespace) -> int:
     if options.records is not None:
-        frames = [_exported(options.records, options.name)]
+        frames = [export.read(options.records, options.name)]
     else:
         folders = [_named(options)] if options.name else _all(options.storage)
         frames = [records.of_ablation(_checked(folder)) for folder in folders]
@@ -114,19 +114,6 @@ def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None,
         aside.write_text(write(table), encoding="utf-8")
         os.replace(aside, file)
     print(f"\nWritten: {', '.join(map(str, files))}", file=sys.stderr)
-
-
-def _exported(file: Path, question: str | None) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read as records: {error}") from None
-    if "about" not in frame.attrs or "question" not in frame:
-        raise StoreError(f"{file} holds no records of an ablation: it lacks what analysis.records writes beside them")
-    frame = frame if question is None else frame[frame["question"] == question]
-    if frame.empty:
-        raise MissingStages(f"{file} holds no records of an ablation {question!r}")
-    return frame
 
 
 def paper_numbers(about: Mapping[str, Any]) -> PaperNumbers | None:

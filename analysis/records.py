@@ -86,11 +86,32 @@ def tidy(
         "classes": {column: list(about.classes) for (_, column), about in abouts.items()},
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
+        "protocol": [_protocol(cell) for cell in ablation.cells if cell.row == ablation.reference],
         "git": (made or {}).get("git", {}),
         "versions": (made or {}).get("versions", {}),
         "selects": sorted({training.keep for cell in ablation.cells for training in _trainings(cell)}),
     }
     return frame
+
+
+def _protocol(cell: Cell) -> str:
+    """What a column is about, to be held against a paper's protocol."""
+    config = cell.config
+    size = "" if config.data.size is None else f" at {config.data.size[0]} x {config.data.size[1]}"
+    labelled = config.split.labelled
+    share = f"{labelled} labelled images" if isinstance(labelled, int) else f"1/{1 / labelled:.4g} labelled"
+    model = config.model
+    pretrained = f"{model.encoder_weights} weights" if model.encoder_weights else "random weights"
+    start = "weights from a file" if model.weights_file else pretrained
+    settings = (
+        f"{config.data.name}{size}, {share}",
+        f"{model.architecture} on {model.encoder} from {start}",
+        f"crops of {' x '.join(map(str, config.finetune.augment.crop))}",
+        f"gamma1 {config.weight.gamma1:g}, gamma2 {config.weight.gamma2:g}",
+        f"{len(config.percentiles)} iterations",
+        f"DMS share {config.dms_alpha:g}",
+    )
+    return f"{cell.column}: {'; '.join(settings)}."
 
 
 def _about(file: AblationFile, cell: Cell) -> About:

@@ -47,6 +47,7 @@ def caption(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> It
             "whose interval to it does not exclude 0."
             f"{' Oracles, which see all labels, are not ranked.' if oracle else ''}"
         )
+    yield from about.get("protocol", ())
     yield (
         "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean hours of all devices "
         "that a run took, with the stages that it shares with other rows."

@@ -1,5 +1,5 @@
-"""Performs the union of plans on Ray: every stage once, as soon as what it needs is there, those with most behind them
-first.
+"""Performs the union of plans on Ray: every stage once, as soon as what it needs is there, seed by seed, those with
+most behind them first.
 
 With single workers each stage is a Ray task of its own. A crew is dealt what all of a seed's plans share, and then plan
 by plan. A stage that fails takes with it only what needs it.
@@ -54,7 +54,8 @@ class Unit:
 
 
 def units(store: Store, plans: Sequence[Plan], effort: Callable[[Stage], float], *, crews: bool) -> list[Unit]:
-    """What is missing of these plans, cut into units; the heaviest chains first."""
+    """What is missing of these plans, cut into units: seed by seed, so that what is stopped has whole pairs, and in a
+    seed the heaviest chains first."""
     missing = store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
     found = _by_plan(plans, missing) if crews else [((stage,), (stage,)) for stage in missing]
     weights = _chains(missing, effort)
@@ -65,7 +66,8 @@ def units(store: Store, plans: Sequence[Plan], effort: Callable[[Stage], float],
             needed for stage in stages for needed in stage.inputs.values() if needed in weights and needed not in own
         )
         made.append(Unit(targets, stages, needs, max(weights[stage] for stage in stages)))
-    return sorted(made, key=lambda unit: -unit.weight)
+    seeds = list(dict.fromkeys(stage.seed for stage in missing))
+    return sorted(made, key=lambda unit: (seeds.index(unit.targets[0].seed), -unit.weight))
 
 
 def _by_plan(plans: Sequence[Plan], missing: Sequence[Stage]) -> list[tuple[tuple[Stage, ...], tuple[Stage, ...]]]:

@@ -37,6 +37,13 @@ def test_the_heaviest_chain_comes_first(tmp_path):
     assert len({unit.targets for unit in todo}) == len(todo) == len(dmt.stages())
 
 
+def test_a_seed_is_finished_before_the_next_one(tmp_path):
+    plans = [METHODS["cbst"](named("shapes"), seed) for seed in (3, 1)]
+    todo = performing.units(Store(tmp_path), plans, one, crews=False)
+    assert [unit.targets[0].seed for unit in todo] == [3] * 17 + [1] * 17  # 1 + 5 x (label, finetune) + 6 scores
+    assert todo[0].weight > todo[16].weight
+
+
 def test_a_unit_needs_what_its_stages_read(tmp_path):
     todo = performing.units(Store(tmp_path), [METHODS["cbst"](named("shapes"), 0)], one, crews=False)
     for unit in todo:
