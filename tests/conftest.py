@@ -96,7 +96,7 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
 
 @pytest.fixture(scope="session")
 def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config) -> Path:
-    """The folder of a real gamma sweep of six trials beside `small_ablation`, performed in this process."""
+    """The folder of a real gamma sweep over nine points beside `small_ablation`, performed in this process."""
     from dmt_ray.search.study import Study, note_executed, only_one  # Optuna takes seconds to import
 
     storage = small_ablation[0].parents[1]
@@ -108,11 +108,12 @@ def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config
         method="dmt",
         space={"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)},
         seeds=(0,),
+        grid=3,
     )
     folder = storage / "sweeps" / sweep.name
     about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "python searches/gamma_sweep.py")
     with only_one(folder):
-        study = Study(folder, sweep, 6)
+        study = Study(folder, sweep, 9)
         while taken := study.take(token := f"trial {study.remaining}"):
             number, params = taken
             for rung, models in enumerate(sweep.plans(params)[0].rungs):
@@ -121,7 +122,7 @@ def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config
                 if study.report(token, rung, rung_score(runner.store, models)):
                     break
             study.finish(token)
-    file = SweepFile(sweep, 6, Replay("tiny", (), storage, pictures), about.to_json())
+    file = SweepFile(sweep, 9, Replay("tiny", (), storage, pictures), about.to_json())
     sweep_file.write(folder, file)
     return folder
 

@@ -14,7 +14,7 @@ from analysis.figures.compute import Costly, costs, pareto, score_against_comput
 from analysis.figures.disagreement import disagreement_rates, disagreements
 from analysis.figures.forest import Difference, forest_plot, paired_differences
 from analysis.figures.fractions import fraction_scores, score_by_fraction, searched_fraction_scores
-from analysis.figures.importances import importance_plot, importances
+from analysis.figures.importances import LEAST_TRIALS, importance_plot, importances
 from analysis.figures.iterations import iteration_scores, score_by_iteration
 from analysis.figures.look import save
 from analysis.figures.maps import qualitative, stored_examples, weight_maps
@@ -25,6 +25,7 @@ from dmt_ray.figures import curves, landscape, training_curves
 from dmt_ray.search.slices import slices
 
 __all__ = [
+    "LEAST_TRIALS",
     "Costly",
     "Difference",
     "Predictor",

@@ -173,7 +173,7 @@ def _best_of_k(found: Searched) -> Figure:
     if not complete:
         raise MissingStages("no trial is complete yet")
     known = all(trial.number in found.reported for trial in complete)
-    reported = [float(np.mean(found.reported[trial.number])) for trial in complete] if known else None
+    reported = [found.reported_mean(trial) for trial in complete] if known else None
     return best_of_k_plot(best_of_k([trial.score or 0.0 for trial in complete], reported))
 
 

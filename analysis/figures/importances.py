@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Evaluator = Literal["fANOVA", "PED-ANOVA"]
 EVALUATORS: tuple[Evaluator, ...] = ("fANOVA", "PED-ANOVA")
-LEAST = 8  # complete trials below which importances say nothing
+LEAST_TRIALS = 8  # complete trials below which importances say nothing
 REPEATS = 20
 
 
@@ -47,8 +47,8 @@ def importances(
         MissingStages: If less than 8 trials are complete.
     """
     complete = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
-    if len(complete) < LEAST:
-        raise MissingStages(f"importances need at least {LEAST} complete trials, but there are {len(complete)}")
+    if len(complete) < LEAST_TRIALS:
+        raise MissingStages(f"importances need at least {LEAST_TRIALS} complete trials, but there are {len(complete)}")
     lines = []
     for repeat in range(repeats):
         drawn = np.random.default_rng(repeat).integers(len(complete), size=len(complete))

@@ -1,5 +1,6 @@
 """A search's trials, and all settings of each of them side by side: parallel coordinates."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ class Searched:
     def complete(self) -> list[Trial]:
         """The complete trials, by number."""
         return [trial for trial in self.trials if trial.state == "complete" and trial.score is not None]
+
+    def reported_mean(self, trial: Trial) -> float:
+        """The score of a complete trial on the reported images, mean over its seeds."""
+        return statistics.fmean(self.reported[trial.number])
 
 
 def searched(folder: Path) -> Searched:

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from ablations import tables as command
+from analysis import export
 from analysis.table_latex import escape, latex
 from analysis.table_numbers import PaperNumbers
 from analysis.table_text import csv, markdown, show, web
@@ -150,7 +151,7 @@ def test_command_writes_all_four_files(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = records({"last": PLAIN, "paper": BEST}, paper="dmt-9", paper_columns={"1/8": "1/20"}, command="x")
-    frame.to_parquet(tmp_path / "records.parquet")
+    export.write(export.together([frame]), tmp_path / "records.parquet")
     assert run(monkeypatch, "components", "--records", tmp_path / "records.parquet", "--out", tmp_path / "out") == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         f"components-shapes.{ending}" for ending in ("csv", "html", "md", "tex")
@@ -163,7 +164,7 @@ def test_command_writes_all_four_files(
 def test_command_says_in_one_line_why_there_is_no_table(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records({"last": PLAIN}).to_parquet(tmp_path / "records.parquet")
+    export.write(export.together([records({"last": PLAIN})]), tmp_path / "records.parquet")
     assert run(monkeypatch, "components", "--records", tmp_path / "records.parquet", "--per-class") == 2
     assert "cannot be put in a table: no record has the IoU of a class" in capsys.readouterr().err
 
