@@ -107,7 +107,7 @@ def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None,
     show(table, Console())
     out.mkdir(parents=True, exist_ok=True)
     against = "" if reference is None else f"-against-{reference}"
-    stem = re.sub(r"[^A-Za-z0-9.]+", "-", f"{frame['question'].iloc[0]}-{about['recipe']}{against}")
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", f"{frame['question'].iloc[0]}-{about['recipe']}{against}")
     files = [out / f"{stem}.{ending}" for ending in WRITERS]
     for file, write in zip(files, WRITERS.values(), strict=True):
         aside = file.with_name(f".{file.name}.part")

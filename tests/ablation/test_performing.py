@@ -166,3 +166,35 @@ def test_a_second_start_tries_only_what_is_missing(performed):
     assert len(ablation_file.read_failed(folder)) > 0
     assert json.loads((folder / "ablation.json").read_text())["seeds"] == [0, 1]
     assert os.environ.get("RAY_ADDRESS") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_ends_with_its_table(script, settings, pictures, tmp_path):
+    done = ablation(
+        *(f"ablations.{script}", "--seeds", 0, 1, "--set", "split.labelled=4", "--set", "oracle.epochs=2"),
+        *("--recipe", settings, "--data", pictures, "--storage", tmp_path / "runs"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    [folder] = (tmp_path / "runs" / "ablations").iterdir()
+    assert set(records.of_ablation(folder)["state"]) == {"there"}
+    [table] = (tmp_path / "runs" / "tables").glob("*.md")
+    assert table.stem == f"{script}-mine"
+    assert "(n=2)" in table.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_crews_perform_the_same_ablation_to_the_same_numbers(settings, pictures, tmp_path):
+    values = []
+    for workers in (1, 2):
+        storage = tmp_path / f"with {workers}"
+        done = ablation(
+            *("ablations.iterations", "--rows", "DMT", "CBST", "--seeds", 0, "--workers", workers),
+            *("--recipe", settings, "--data", pictures, "--storage", storage),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        [folder] = (storage / "ablations").iterdir()
+        found = records.of_ablation(folder)
+        values.append(found[(found["rule"] == "each") & (found["metric"] == "miou")]["value"].to_list())
+        assert not Store(storage).running()
+    assert values[0] == pytest.approx(values[1], abs=1e-9)
