@@ -184,7 +184,7 @@ def test_every_script_ends_with_its_table(script, settings, pictures, tmp_path):
 
 
 @pytest.mark.slow
-def test_crews_perform_the_same_ablation_to_the_same_numbers(settings, pictures, tmp_path):
+def test_crews_perform_the_same_ablation_to_the_same_numbers_but_for_rounding(settings, pictures, tmp_path):
     values = []
     for workers in (1, 2):
         storage = tmp_path / f"with {workers}"
@@ -197,4 +197,5 @@ def test_crews_perform_the_same_ablation_to_the_same_numbers(settings, pictures,
         found = records.of_ablation(folder)
         values.append(found[(found["rule"] == "each") & (found["metric"] == "miou")]["value"].to_list())
         assert not Store(storage).running()
-    assert values[0] == pytest.approx(values[1], abs=1e-9)
+    # CBST is one model, whose batches two workers share: float32 sums in another order.
+    assert values[0] == pytest.approx(values[1], abs=1e-4)
