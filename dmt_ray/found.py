@@ -33,8 +33,8 @@ def find(storage: Path, name: str, recipe: str | None = None) -> Path:
         raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")
     if not found:
         raise MissingStages(
-            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or compute "
-            "one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
+            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or "
+            "compute one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
         )
     return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
 
