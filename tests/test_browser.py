@@ -102,7 +102,8 @@ def see(browser: str, address: str, tmp_path_factory: pytest.TempPathFactory) ->
 
     def look(page: str) -> str:
         words = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1500,2500", "--dump-dom"]
-        words += [f"--user-data-dir={profile}", "--virtual-time-budget=30000", f"{address}/#/experiments/1/runs{page}"]
+        # Of the browser's own clock, which stands still while it waits for the server: charts are drawn late.
+        words += [f"--user-data-dir={profile}", "--virtual-time-budget=120000", f"{address}/#/experiments/1/runs{page}"]
         done = subprocess.run([browser, *words], capture_output=True, text=True, timeout=PATIENCE, check=True)
         return done.stdout
 
