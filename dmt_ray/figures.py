@@ -93,7 +93,7 @@ def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64]) -> list[Any]:
     scores = done[:, 2]
     # A collapsed trial must not wash out the differences between all others.
     low, high = float(np.quantile(scores, 0.1)) if len(scores) >= 10 else float(scores.min()), float(scores.max())
-    norm = Normalize(low, high if high > low else low + 1e-6)
+    norm = Normalize(low, high) if high > low else Normalize(low - 0.5, low + 0.5)
     surface = _surface(done)
     if surface is not None:
         x, y, z, corners = surface
