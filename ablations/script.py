@@ -1,7 +1,6 @@
 """The command line that all ablations share. A script says what its rows and columns are; everything else is here."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,21 +8,11 @@ from pathlib import Path
 from ablations.described import in_markdown
 from analysis.statistics import visible
 from dmt_ray.ablation.ablation import Ablation, Column, Row, cells
-from dmt_ray.commandline import (
-    STALL_SECONDS,
-    add_address,
-    add_experiment,
-    add_shared_store,
-    add_storage,
-    add_tracking,
-    add_workers,
-    check_workers,
-    command_line,
-    guarded,
-)
+from dmt_ray.commandline import command_line, guarded
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.recipes import load
+from dmt_ray.request import add_options, asked, check
 
 # torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
 
@@ -77,49 +66,16 @@ def _parser(manual: str, question: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_experiment(parser)
-    add_storage(parser)
-    add_shared_store(parser)
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the data set (default: below the variable DMT_DATA)"
-    )
-    add_address(parser)
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        default=list(SEEDS),
-        metavar="SEED",
-        help=f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})",
-    )
+    add_options(parser, seeds=list(SEEDS), of_seeds="every row is run", at_a_time="stages")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, and the reference (default: all)")
-    parser.add_argument(
-        "--max-concurrent", type=int, metavar="N", help="stages at a time (default: as many as there is room for)"
-    )
-    add_workers(parser)
-    parser.add_argument(
-        "--stall-limit",
-        type=float,
-        default=STALL_SECONDS,
-        metavar="SECONDS",
-        help=f"a worker that gets no further for so long is taken to hang, and replaced (default: {STALL_SECONDS:.0f})",
-    )
-    add_tracking(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
     return parser
 
 
 def _check(options: argparse.Namespace, rows: Mapping[str, Row]) -> None:
-    if options.max_concurrent is not None and options.max_concurrent < 1:
-        raise ConfigError(f"--max-concurrent must be 1 or more, but got {options.max_concurrent}")
-    if not options.stall_limit > 0:
-        raise ConfigError(f"--stall-limit must be above 0 seconds, but got {options.stall_limit:g}")
-    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
-        raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, options.seeds))}")
+    check(options)
     for name in options.rows or ():
         if name not in rows:
             raise ConfigError(f"there is no row {name!r}; {nearest(name, rows)}")
-    check_workers(options)
 
 
 def _run(
@@ -155,18 +111,7 @@ def _run(
         ),
         seeds,
         running.Request(
-            storage=Path(os.path.abspath(options.storage)),
-            data=None if options.data is None else Path(os.path.abspath(options.data)),
-            address=options.address,
-            concurrent=options.max_concurrent,
-            workers=options.workers,
-            gpus=options.gpus_per_worker,
-            cpus=options.cpus_per_worker,
-            compiled=options.compile,
-            shared=options.shared_store,
-            stall_seconds=options.stall_limit,
-            tracking_uri=options.tracking_uri,
-            dry_run=options.dry_run,
+            **asked(options),
             command=command_line("python", "-m", f"ablations.{question}", *sys.argv[1:]),
             power=visible(len(seeds)),
             table=in_markdown,

@@ -16,9 +16,9 @@ from dmt_ray.ablation.ablation import Ablation, Wanted
 from dmt_ray.ablation.ablation_file import AblationFile
 from dmt_ray.ablation.progress import UnionProgress
 from dmt_ray.config import Config
-from dmt_ray.crew import hire
 from dmt_ray.estimate import Estimator, duration
 from dmt_ray.plan import Stage
+from dmt_ray.request import Asked
 from dmt_ray.runner import Machine, Runner
 from dmt_ray.search import cluster, faults
 from dmt_ray.search.effort import Effort
@@ -32,40 +32,16 @@ PUBLISH_SECONDS = 120.0  # between two publications of a running ablation
 CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last one: the figures of many runs take minutes
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for; None means: decide yourself.
+@dataclass(frozen=True, kw_only=True)
+class Request(Asked):
+    """What the command line of an ablation asks for.
 
     Attributes:
-        storage: Folder of the results, absolute.
-        data: Folder of the data set, absolute; None: below the variable DMT_DATA.
-        address: Ray cluster; None: a local Ray.
-        concurrent: Stages, or plans of crews, at a time; None: as many as there is room for.
-        workers: Workers of a plan: 1, or an even number.
-        gpus: GPUs of a worker; None: 1 where there are GPUs.
-        cpus: CPUs of a worker.
-        compiled: Whether networks go through torch.compile.
-        shared: URL of an object store that the machines share; None: they all see the storage folder.
-        stall_seconds: After so long without progress a worker is taken to hang.
-        tracking_uri: MLflow; None: in the storage folder.
-        dry_run: Only say what would be done.
         command: The command line.
         power: What so many seeds can show, in words.
         table: Makes the table in Markdown, given the ablation's folder and the store, for MLflow; None: without it.
     """
 
-    storage: Path
-    data: Path | None
-    address: str | None
-    concurrent: int | None
-    workers: int
-    gpus: float | None
-    cpus: int
-    compiled: bool
-    shared: str | None
-    stall_seconds: float
-    tracking_uri: str | None
-    dry_run: bool
     command: str
     power: str
     table: Callable[[Path, Store], str] | None = None
@@ -207,18 +183,7 @@ def _perform(
     from dmt_ray.ablation import performing  # needs the environment that connecting has prepared
 
     try:
-        if request.address is not None:
-            cluster.check_nodes(None if request.shared else request.storage, request.data)
-        crew, room = hire(cluster.nodes(), request.workers, cpus=request.cpus, gpus=request.gpus)
-        machine = Machine(
-            request.storage,
-            request.data,
-            device="cuda" if crew.gpus else "cpu",
-            threads=crew.cpus,
-            shared=request.shared,
-            compiled=request.compiled,
-            stall_seconds=request.stall_seconds,
-        )
+        machine, crew, room = request.engage()
         effort = Effort(runner)
         todo = performing.units(store, [one.plan for one in wanted], effort, crews=crew.workers > 1)
         amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
@@ -227,7 +192,7 @@ def _perform(
         progress = _Progress(store, amounts, names, console)
         progress.publish = publish
         with progress:
-            failed = performing.perform(todo, job, progress, concurrent=min(request.concurrent or room, room))
+            failed = performing.perform(todo, job, progress, concurrent=room)
         return {stage.name: why for stage, why in failed.items()}
     finally:
         cluster.disconnect()

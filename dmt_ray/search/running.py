@@ -3,15 +3,14 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 
 from dmt_ray import tracking
 from dmt_ray.commandline import command_line
 from dmt_ray.config import Config
-from dmt_ray.crew import hire
 from dmt_ray.errors import DataError
+from dmt_ray.request import Asked
 from dmt_ray.runner import Machine, Runner
 from dmt_ray.search import cluster, confirm, dry_run, faults, publishing, sharing, summary, sweep_file
 from dmt_ray.search.confirm import Confirmation
@@ -28,50 +27,26 @@ from dmt_ray.tracking import About
 from dmt_ray.tracking.results import SweepState
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for; None means: decide yourself.
+@dataclass(frozen=True, kw_only=True)
+class Request(Asked):
+    """What the command line of a search asks for.
 
     Attributes:
         recipe: Recipe as it was given.
         changes: Overrides as they were given.
         seeds: Seeds of every trial.
         trials: Trials in all; None: all points of the grid.
-        storage: Folder of the results, absolute.
-        data: Folder of the data set, absolute; None: below the variable DMT_DATA.
-        address: Ray cluster; None: a local Ray.
-        concurrent: Trials at a time; None: as many as there is room for.
-        workers: Workers of a trial: 1, or an even number.
-        gpus: GPUs of a worker; None: 1 where there are GPUs.
-        cpus: CPUs of a worker.
-        compiled: Whether networks go through torch.compile.
-        shared: URL of an object store that the machines share; None: they all see the storage folder.
-        stall_seconds: After so long without progress a worker is taken to hang.
-        tracking_uri: MLflow; None: in the storage folder.
-        dry_run: Only say what would be done.
         fresh: Set the old study aside.
+        command: The command line.
         sampler: A name in `samplers.SAMPLERS`.
         pruner: A name in `script.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
-        command: The command line.
     """
 
     recipe: str
     changes: tuple[str, ...]
     seeds: tuple[int, ...]
     trials: int | None
-    storage: Path
-    data: Path | None
-    address: str | None
-    concurrent: int | None
-    workers: int
-    gpus: float | None
-    cpus: int
-    compiled: bool
-    shared: str | None
-    stall_seconds: float
-    tracking_uri: str | None
-    dry_run: bool
     fresh: bool
     command: tuple[str, ...]
     sampler: str = "tpe"
@@ -192,20 +167,7 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
     from dmt_ray.search import tuning  # needs the environment that connecting has prepared
 
     try:
-        if request.address is not None:
-            cluster.check_nodes(None if request.shared else request.storage, request.data)
-        crew, room = hire(cluster.nodes(), request.workers, cpus=request.cpus, gpus=request.gpus)
-        # So that no two trials ever wait for each other's workers.
-        room = min(request.concurrent or room, room)
-        machine = Machine(
-            request.storage,
-            request.data,
-            device="cuda" if crew.gpus else "cpu",
-            threads=crew.cpus,
-            shared=request.shared,
-            compiled=request.compiled,
-            stall_seconds=request.stall_seconds,
-        )
+        machine, crew, room = request.engage()  # so that no two trials ever wait for each other's workers
         work = Work(machine, study.folder, crew, sweep)
         if study.remaining:
             progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)

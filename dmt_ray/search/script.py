@@ -1,24 +1,13 @@
 """The command line that all search scripts share. A script says what it asks; everything else is here."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from dmt_ray.commandline import (
-    STALL_SECONDS,
-    add_address,
-    add_experiment,
-    add_shared_store,
-    add_storage,
-    add_tracking,
-    add_workers,
-    check_workers,
-    guarded,
-)
+from dmt_ray.commandline import guarded
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
+from dmt_ray.request import add_options, asked, check
 from dmt_ray.search.dimensions import own_point
 from dmt_ray.search.space import Choice, Params, Space
 from dmt_ray.search.sweep import Sweep
@@ -95,13 +84,7 @@ def _parser(manual: str, question: str, sampler: str, trials: int) -> argparse.A
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_experiment(parser)
-    add_storage(parser)
-    add_shared_store(parser)
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the data set (default: below the variable DMT_DATA)"
-    )
-    add_address(parser)
+    add_options(parser, seeds=[0], of_seeds="score every trial", at_a_time="trials")
     count = "all points of the grid" if sampler == "grid" else str(trials)
     parser.add_argument(
         "--trials", type=int, metavar="N", help=f"trials in all, with those of earlier starts (default: {count})"
@@ -134,48 +117,18 @@ def _parser(manual: str, question: str, sampler: str, trials: int) -> argparse.A
         help="after the search run its best trial and the recipe again on these fresh seeds, and show both",
     )
     parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        default=[0],
-        metavar="SEED",
-        help="score every trial on all of them (default: 0)",
-    )
-    parser.add_argument(
-        "--max-concurrent",
-        type=int,
-        metavar="N",
-        help="trials at a time (default: as many as there is room for)",
-    )
-    add_workers(parser)
-    parser.add_argument(
-        "--stall-limit",
-        type=float,
-        default=STALL_SECONDS,
-        metavar="SECONDS",
-        help=f"a worker that gets no further for so long is taken to hang, and replaced (default: {STALL_SECONDS:.0f})",
-    )
-    add_tracking(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
-    parser.add_argument(
         "--fresh", action="store_true", help="keep the old study under another name and start anew; stages are reused"
     )
     return parser
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("trials", "max_concurrent"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, but got {value}")
-    if not options.stall_limit > 0:
-        raise ConfigError(f"--stall-limit must be above 0 seconds, but got {options.stall_limit:g}")
+    if options.trials is not None and options.trials < 1:
+        raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
+    check(options)
     _check_sampler(options)
-    if min(options.seeds) < 0 or len(set(options.seeds)) < len(options.seeds):
-        raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, options.seeds))}")
     _check_fresh(options.confirm, options.seeds)
     _check_pruner(options)
-    check_workers(options)
 
 
 def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
@@ -259,18 +212,7 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
             changes=tuple(options.changes),
             seeds=tuple(sorted(options.seeds)),
             trials=options.trials or (None if options.sampler == "grid" else trials),
-            storage=Path(os.path.abspath(options.storage)),
-            data=None if options.data is None else Path(os.path.abspath(options.data)),
-            address=options.address,
-            concurrent=options.max_concurrent,
-            workers=options.workers,
-            gpus=options.gpus_per_worker,
-            cpus=options.cpus_per_worker,
-            compiled=options.compile,
-            shared=options.shared_store,
-            stall_seconds=options.stall_limit,
-            tracking_uri=options.tracking_uri,
-            dry_run=options.dry_run,
+            **asked(options),
             fresh=options.fresh,
             command=tuple(sys.argv),
             sampler=options.sampler,
