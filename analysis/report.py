@@ -27,9 +27,9 @@ from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.found import is_ablation
 from dmt_ray.search import sweep_file
 from dmt_ray.search import why as why_sweep
-from dmt_ray.search.space import told
 from dmt_ray.search.summary import CAVEAT
 from dmt_ray.search.sweep import short
+from dmt_ray.space import told
 
 Papers = Callable[[Mapping[str, Any]], PaperNumbers | None]
 """Finds the paper's numbers, given what the records say of themselves."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from dmt_ray.config import Settings
 from dmt_ray.key import key_of
@@ -68,7 +69,7 @@ class Plan:
 
     rungs: tuple[Rung, ...]
 
-    def __init__(self, rungs: Iterable[Rung]) -> None:
+    def __init__(self, rungs: Iterable[Mapping[Any, Stage]]) -> None:
         object.__setattr__(self, "rungs", tuple(dict(rung) for rung in rungs))
 
     def stages(self) -> list[Stage]:

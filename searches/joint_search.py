@@ -26,7 +26,7 @@ import sys
 from dmt_ray.config import Config
 from dmt_ray.search.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
 from dmt_ray.search.script import search
-from dmt_ray.search.space import Choice, Space, Uniform, Whole
+from dmt_ray.space import Choice, Space, Uniform, Whole
 
 
 def space(config: Config) -> Space:

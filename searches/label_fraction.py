@@ -24,7 +24,7 @@ import sys
 
 from dmt_ray.search.dimensions import LABEL_FRACTION, METHOD
 from dmt_ray.search.script import search
-from dmt_ray.search.space import Choice
+from dmt_ray.space import Choice
 
 SPACE = {
     LABEL_FRACTION: Choice(0.01, 0.02, 0.05, 0.1, 0.5, 0.8, 0.95),

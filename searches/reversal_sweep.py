@@ -24,7 +24,7 @@ import sys
 
 from dmt_ray.config import Config
 from dmt_ray.search.script import search
-from dmt_ray.search.space import Choice, Space
+from dmt_ray.space import Choice, Space
 
 PETS = (5, 10, 20, 30)
 

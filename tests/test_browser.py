@@ -18,8 +18,8 @@ from dmt_ray import tracking
 from dmt_ray.ablation.publishing import publish_all
 from dmt_ray.records import rung_score
 from dmt_ray.runner import Machine, Runner
-from dmt_ray.search.space import Uniform
 from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.space import Uniform
 from tests.ablations import perform
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -11,8 +11,8 @@ from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation, Difference, confirmation, mean_and_sd, paired
-from dmt_ray.search.space import Choice, Uniform
 from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.space import Choice, Uniform
 from dmt_ray.store import Store
 from dmt_ray.tracking import About
 

@@ -7,9 +7,9 @@ import pytest
 
 from dmt_ray.recipes import load
 from dmt_ray.search.pruning import MedianAtRung, least_seeds
-from dmt_ray.search.space import Uniform, Whole
 from dmt_ray.search.study import Study
 from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.space import Uniform, Whole
 
 ALPHA, ITERATIONS = "dms_alpha", "schedule.iterations"
 LENGTHS = {ALPHA: Uniform(0.55, 1), ITERATIONS: Whole(1, 5)}

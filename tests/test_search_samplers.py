@@ -11,9 +11,9 @@ from dmt_ray.recipes import load
 from dmt_ray.search import samplers
 from dmt_ray.search.samplers import SAMPLERS
 from dmt_ray.search.script import SAMPLERS as ON_THE_COMMAND_LINE
-from dmt_ray.search.space import Choice, Uniform, Whole
 from dmt_ray.search.study import Study
 from dmt_ray.search.sweep import Params, Sweep
+from dmt_ray.space import Choice, Uniform, Whole
 
 G1, G2, ALPHA, EPOCHS, METHOD = "weight.gamma1", "weight.gamma2", "dms_alpha", "finetune.epochs", "method"
 SPACE = {G1: Uniform(0, 8), ALPHA: Uniform(0.625, 1, step=0.125), EPOCHS: Whole(1, 4), METHOD: Choice("dmt", "dst")}

@@ -11,9 +11,9 @@ from dmt_ray.recipes import load
 from dmt_ray.search import sweep_file
 from dmt_ray.search.dimensions import own_point, pretrain_epochs, schedule, settings_of
 from dmt_ray.search.replay import Replay
-from dmt_ray.search.space import Choice, Uniform, Whole, from_json, to_json
 from dmt_ray.search.sweep import Sweep, Trial, in_words
 from dmt_ray.search.sweep_file import SweepFile
+from dmt_ray.space import Choice, Uniform, Whole, from_json, to_json
 
 SCHEDULE = {
     "schedule.start": Uniform(0.1, 0.5, step=0.1),

@@ -12,10 +12,10 @@ from dmt_ray.search import dry_run, sharing, summary
 from dmt_ray.search.outcomes import disagreement
 from dmt_ray.search.replay import Replay
 from dmt_ray.search.slices import slices
-from dmt_ray.search.space import Choice, Uniform, Whole
 from dmt_ray.search.study import note_executed
 from dmt_ray.search.summary import best, front
 from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.space import Choice, Uniform, Whole
 from dmt_ray.store import Store
 from tests.scripts import script
 

@@ -15,9 +15,9 @@ from dmt_ray.runner import Machine, Runner
 from dmt_ray.search import confirm, running
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.outcomes import disagreement
-from dmt_ray.search.space import Choice, Uniform, Whole
 from dmt_ray.search.sweep import Sweep, Trial
 from dmt_ray.search.trial import Work, perform_trial
+from dmt_ray.space import Choice, Uniform, Whole
 from tests.scripts import NAMES, SEARCHES, script
 from tests.sweeps import RunningSweep, started
 

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from analysis.figures.look import SMALL, TEXT, calm, name_axes, new_figure
 from dmt_ray.errors import MissingStages
 from dmt_ray.figures import BLUE, ORANGE
-from dmt_ray.search.space import Choice, Space, Uniform
 from dmt_ray.search.sweep import Trial, short
+from dmt_ray.space import Choice, Space, Uniform
 
 if TYPE_CHECKING:
     import optuna

@@ -17,8 +17,8 @@ from dmt_ray.errors import MissingStages
 from dmt_ray.figures import SCORES
 from dmt_ray.records import rung_score
 from dmt_ray.search import study, sweep_file
-from dmt_ray.search.space import Choice, Space, Uniform, Value, told
 from dmt_ray.search.sweep import Sweep, Trial, short
+from dmt_ray.space import Choice, Space, Uniform, Value, told
 from dmt_ray.store import Store
 
 

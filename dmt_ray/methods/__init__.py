@@ -1,16 +1,21 @@
 """The methods of the papers: pure functions from settings and a seed to a plan."""
 
-from collections.abc import Callable
-
-from dmt_ray.config import Config
+from dmt_ray.methods.consistency import cps, fixmatch, mean_teacher
+from dmt_ray.methods.curriculum import curriculum
 from dmt_ray.methods.mutual import dmt, dmt_flip, dmt_naive
+from dmt_ray.methods.robust_mutual import direct_mutual, iml, rml
+from dmt_ray.methods.rwms import classical_st, rwms
+from dmt_ray.methods.searched import SPACES, Method
 from dmt_ray.methods.self_training import cbst, dst, dst_double, pseudo_label
 from dmt_ray.methods.single import baseline, online_st, oracle
-from dmt_ray.plan import Plan
 
-Method = Callable[[Config, int], Plan]
+__all__ = ["METHODS", "SPACES", "Method"]
 
 METHODS: dict[str, Method] = {
     method.__name__: method
-    for method in (baseline, oracle, online_st, pseudo_label, cbst, dst, dst_double, dmt, dmt_naive, dmt_flip)
+    for method in (
+        *(baseline, oracle, online_st, pseudo_label, classical_st, cbst, dst, dst_double, curriculum),
+        *(dmt, dmt_naive, dmt_flip, direct_mutual, iml, rml, rwms),
+        *(mean_teacher, fixmatch, cps),
+    )
 }

@@ -1,10 +1,13 @@
 """One model teaches itself: DST, DST with the steps of two models, CBST, and Pseudo-Label."""
 
 from dmt_ray.config import Config, Training
+from dmt_ray.methods.searched import GAMMA, LONG, SCHEDULE, searched
 from dmt_ray.operations import evaluate, finetune, label, pretrain
 from dmt_ray.plan import Plan
+from dmt_ray.space import Uniform
 
 
+@searched({**GAMMA, **SCHEDULE})
 def dst(cfg: Config, seed: int) -> Plan:
     """Dynamic self-training: one model teaches itself, easiest labels first (DMT, Sec. 5.4)."""
     model = pretrain(cfg, seed=seed)
@@ -16,6 +19,7 @@ def dst(cfg: Config, seed: int) -> Plan:
     return Plan(rungs)
 
 
+@searched({**GAMMA, **SCHEDULE})
 def dst_double(cfg: Config, seed: int) -> Plan:
     """DST with the steps of two models: every training takes twice the epochs, each on its own poly schedule.
 
@@ -26,11 +30,19 @@ def dst_double(cfg: Config, seed: int) -> Plan:
     return dst(cfg.evolve(pretrain=_doubled(cfg.pretrain), finetune=_doubled(cfg.finetune)), seed)
 
 
+@searched(LONG)
 def cbst(cfg: Config, seed: int) -> Plan:
     """Class-balanced self-training: DST in which every pseudo label counts the same (DMT, Sec. 5.4)."""
     return dst(cfg.with_weight(rule="uniform"), seed)
 
 
+@searched(
+    {
+        "weight.rise_start": Uniform(0, 0.5, step=0.1),
+        "weight.rise_end": Uniform(0.5, 1, step=0.1),
+        "weight.alpha_f": Uniform(0.5, 5, step=0.5),
+    }
+)
 def pseudo_label(cfg: Config, seed: int) -> Plan:
     """Pseudo-Label: the model's decisions of each step are its labels, and count more and more (Lee, Eq. 14-16).
 

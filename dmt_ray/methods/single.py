@@ -1,15 +1,19 @@
 """Methods without pseudo labels from an earlier model: baseline, oracle, Online ST."""
 
 from dmt_ray.config import Config
+from dmt_ray.methods.searched import searched
 from dmt_ray.operations import evaluate, finetune, pretrain, pretrain_oracle
 from dmt_ray.plan import Plan
+from dmt_ray.space import Choice, Uniform
 
 
+@searched({"pretrain.learning_rate": Choice(0.002, 0.005, 0.01, 0.02, 0.05, 0.1)})
 def baseline(cfg: Config, seed: int) -> Plan:
     """Supervised only: one model on the labelled images (DMT, Sec. 5.2.2)."""
     return Plan([{"A": evaluate(cfg, model=pretrain(cfg, seed=seed))}])
 
 
+@searched({"oracle.learning_rate": Choice(0.002, 0.005, 0.01, 0.02, 0.05, 0.1)})
 def oracle(cfg: Config, seed: int) -> Plan:
     """The upper bound: one model on all train images with their true labels (DMT, Sec. 5.2).
 
@@ -19,6 +23,7 @@ def oracle(cfg: Config, seed: int) -> Plan:
     return Plan([{"A": evaluate(cfg, model=pretrain_oracle(cfg, seed=seed))}])
 
 
+@searched({"weight.threshold": Uniform(0.5, 0.99)})
 def online_st(cfg: Config, seed: int) -> Plan:
     """Online self-training: the model's own sure decisions are its labels, step by step (DMT, Sec. 5.4)."""
     cfg = cfg.with_weight(rule="online")

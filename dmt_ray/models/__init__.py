@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from dmt_ray.models.deeplab_v2 import DeepLabV2
 
 OURS: dict[str, Callable[..., nn.Module]] = {"DeepLabV2": DeepLabV2}
 
-WEIGHTS = "model.safetensors"
-DESCRIPTION = "model.json"
+MODEL = "model"  # of the files of a stage that trains one model; a stage that trains two has A and B
+AVERAGED = "-averaged"  # behind it, the moving average of the weights
 
 
 def build(model: Model, classes: int) -> nn.Module:
@@ -133,25 +133,41 @@ def digest(file: Path) -> str:
         raise ModelError(f"cannot read the weights file {file}: {error.strerror}") from None
 
 
-def save(network: nn.Module, folder: Path, description: dict[str, Any]) -> None:
+def save(
+    network: nn.Module,
+    folder: Path,
+    description: dict[str, Any],
+    *,
+    name: str = MODEL,
+    averaged: Mapping[str, torch.Tensor] | None = None,
+) -> None:
     """Write the weights and what is needed to build the network again into a folder.
 
     Args:
         network: The module to keep.
         folder: An existing folder.
         description: {"model": settings of `config.Model`, "classes": K, "side": "A" or "B"}.
+        name: Which of the folder's models.
+        averaged: The moving average of the weights, where there is one.
     """
-    save_file(
-        {name: value.detach().to("cpu").contiguous() for name, value in network.state_dict().items()},
-        folder / WEIGHTS,
-    )
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for kind, weights in (("", network.state_dict()), (AVERAGED, averaged)):
+        if weights is not None:
+            tensors = {key: value.detach().to("cpu").contiguous() for key, value in weights.items()}
+            save_file(tensors, folder / f"{name}{kind}.safetensors")
+    text = json.dumps(description, indent=1, sort_keys=True) + "\n"
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The network in a stage's folder, on the CPU, and its description (see `save`)."""
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+def load(folder: Path, name: str = MODEL, *, averaged: bool = False) -> tuple[nn.Module, dict[str, Any]]:
+    """A network in a stage's folder, on the CPU, and its description.
+
+    Args:
+        folder: The stage's folder.
+        name: Which of its models; see `save`.
+        averaged: The moving average of its weights, in place of the last.
+    """
+    description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     model = Model(**description["model"]).evolve(weights_file=None, encoder_weights=None)
     network = _network(model, description["classes"])
-    network.load_state_dict(load_file(folder / WEIGHTS))
+    network.load_state_dict(load_file(folder / f"{name}{AVERAGED if averaged else ''}.safetensors"))
     return network, description

@@ -9,7 +9,7 @@ from math import sqrt
 from typing import Any
 
 from dmt_ray.config import Config
-from dmt_ray.search.space import Params, Space, Uniform, Value
+from dmt_ray.space import Params, Space, Uniform, Value
 
 METHOD = "method"
 LABEL_FRACTION = "label_fraction"

@@ -13,8 +13,8 @@ from rich.text import Text
 from dmt_ray.estimate import duration
 from dmt_ray.plan import Stage
 from dmt_ray.search.effort import Effort
-from dmt_ray.search.space import Params, told
 from dmt_ray.search.sweep import State, Sweep, Trial, in_words, short
+from dmt_ray.space import Params, told
 from dmt_ray.store import Running, Store
 
 REFRESH_SECONDS = 1.0

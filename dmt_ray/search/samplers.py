@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dmt_ray.errors import ConfigError
 from dmt_ray.key import key_of
-from dmt_ray.search.space import Choice, Params, Space, Uniform, Whole
+from dmt_ray.space import Choice, Params, Space, Uniform, Whole
 
 GRID = "grid"
 # With fewer trials than this there is nothing to learn from: points are drawn at random.

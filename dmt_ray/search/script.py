@@ -9,8 +9,8 @@ from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.request import add_options, asked, check
 from dmt_ray.search.dimensions import own_point
-from dmt_ray.search.space import Choice, Params, Space
 from dmt_ray.search.sweep import Sweep
+from dmt_ray.space import Choice, Params, Space
 
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
 

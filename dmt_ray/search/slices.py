@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dmt_ray.figures import BLUE, GREY, ORANGE
-from dmt_ray.search.space import Choice, Dimension, Space, told
 from dmt_ray.search.sweep import Trial, short
+from dmt_ray.space import Choice, Dimension, Space, told
 
 COLUMNS = 4
 

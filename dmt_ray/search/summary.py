@@ -16,10 +16,10 @@ from dmt_ray.records import rung_score
 from dmt_ray.search import sharing
 from dmt_ray.search.outcomes import columns, outcomes
 from dmt_ray.search.replay import Replay
-from dmt_ray.search.space import told
 from dmt_ray.search.study import executed
 from dmt_ray.search.sweep import Sweep, Trial, in_words, short
 from dmt_ray.search.trial import SHARED
+from dmt_ray.space import told
 from dmt_ray.store import Store
 
 CAVEAT = (

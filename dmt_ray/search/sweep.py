@@ -11,7 +11,7 @@ from dmt_ray.key import key_of
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.search.dimensions import MAKES, METHOD, made, settings_of
-from dmt_ray.search.space import Choice, Dimension, Params, Space, Uniform, Value, Whole, told
+from dmt_ray.space import Choice, Dimension, Params, Space, Uniform, Value, Whole, told
 
 __all__ = ["Choice", "Dimension", "Params", "Space", "State", "Sweep", "Trial", "Uniform", "Value", "Whole", "short"]
 

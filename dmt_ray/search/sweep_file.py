@@ -11,8 +11,8 @@ from dmt_ray.config import Config
 from dmt_ray.errors import StoreError
 from dmt_ray.provenance import git, versions
 from dmt_ray.search.replay import Replay
-from dmt_ray.search.space import from_json, to_json
 from dmt_ray.search.sweep import Sweep
+from dmt_ray.space import from_json, to_json
 
 NAME = "sweep.json"
 

@@ -17,7 +17,11 @@ from dmt_ray.store.shelf import DamagedStage, Place, Shelf
 log = logging.getLogger(__name__)
 
 # What may be taken away, in this order. Everything else is small and is what tables and figures are made of.
-EVICTABLE = (("labels.npy", "confidence.npy"), ("model.safetensors",), ("examples.npz",))
+EVICTABLE = (
+    ("labels.npy", "confidence.npy", "rank.npy"),
+    tuple(f"{name}{kind}.safetensors" for name in ("model", "A", "B") for kind in ("", "-averaged")),
+    ("examples.npz",),
+)
 LARGE = EVICTABLE[0] + EVICTABLE[1]  # what only computing needs; figures are made of the rest
 FOLDERS = ("stages", "scratch", "aside", "damaged")  # what counts in the size of a store
 _FORGOTTEN = 24 * 3600.0  # seconds after which what lies aside for a living process of this host counts as left behind

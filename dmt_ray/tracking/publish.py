@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.key import key_of
-from dmt_ray.search.space import told
 from dmt_ray.search.summary import best as best_of
 from dmt_ray.search.sweep import Trial
+from dmt_ray.space import told
 from dmt_ray.tracking import artifacts, describe, replay
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.publish_ablation import publish_ablation

@@ -16,10 +16,10 @@ from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.records import selected
 from dmt_ray.search import sweep_file
 from dmt_ray.search.replay import Replay
-from dmt_ray.search.space import Choice, Uniform
 from dmt_ray.search.study import Study, only_one
 from dmt_ray.search.sweep import Sweep
 from dmt_ray.search.sweep_file import SweepFile
+from dmt_ray.space import Choice, Uniform
 from dmt_ray.store import Store
 from tests.test_tracking import ABOUT, CONFIG, SCORES, fill
 from tests.test_tracking_ablation import TWO

@@ -16,8 +16,8 @@ from analysis.figures.best_of import chosen_among
 from analysis.figures.fractions import _tick_labels
 from analysis.figures.look import KNOWN, over_seeds, spread_out, styles
 from dmt_ray.errors import MissingStages
-from dmt_ray.search.space import Choice, Uniform, Whole
 from dmt_ray.search.sweep import Trial
+from dmt_ray.space import Choice, Uniform, Whole
 
 Records = Callable[..., pd.DataFrame]
 PALETTE = np.array([[0, 0, 0], [0, 114, 178], [230, 159, 0]], np.uint8)

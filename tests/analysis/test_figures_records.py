@@ -16,9 +16,9 @@ from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.records import summary
 from dmt_ray.search import sweep_file
 from dmt_ray.search.replay import Replay
-from dmt_ray.search.space import Uniform
 from dmt_ray.search.study import Study
 from dmt_ray.search.sweep import Sweep
+from dmt_ray.space import Uniform
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 from dmt_ray.tracking.replay import finetunings

@@ -60,6 +60,6 @@ def test_stages_of_a_compiled_training_are_like_any_other(tiny, pictures, tmp_pa
         plain, compiled = (store.path(stage) for store in stores)
         assert [file.name for file in sorted(plain.iterdir())] == [file.name for file in sorted(compiled.iterdir())]
         if stage.operation.name in ("pretrain", "finetune"):
-            first, second = (load_file(folder / models.WEIGHTS) for folder in (plain, compiled))
+            first, second = (load_file(folder / "model.safetensors") for folder in (plain, compiled))
             assert {name: value.shape for name, value in first.items()} == {n: v.shape for n, v in second.items()}
             models.load(compiled)

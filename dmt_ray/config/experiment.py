@@ -1,0 +1,143 @@
+"""Everything a method reads, and overrides of it."""
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dmt_ray.config.data import Data, Split
+from dmt_ray.config.settings import Settings, Share, neutral, unknown
+from dmt_ray.config.training import Consistency, LabelRule, Model, Side, Training, Weight
+from dmt_ray.errors import ConfigError
+
+
+class Config(Settings):
+    """Everything a method reads. A recipe is a named value of it."""
+
+    recipe: str = ""
+    data: Data
+    split: Split
+    model: Model
+    model_b: Model | None = Field(None, description="Model B where it differs from model A.")
+    pretrain: Training
+    finetune: Training
+    online: Training = Field(
+        description="Training of all methods that make their labels step by step: Online ST, Pseudo-Label, "
+        "FixMatch, Mean Teacher, CPS, RML."
+    )
+    retrain: Training | None = neutral(
+        None,
+        description="Training from the start on labelled and pseudo-labelled images, of RWMS, Curriculum Labeling "
+        "and DMT for classification; none: as `online`.",
+    )
+    oracle: Training = Field(description="Training of the oracle, on all train images with their true labels.")
+    coarse: int = neutral(
+        0,
+        ge=0,
+        description="Side in pixels of the blocks in which the oracle is given the true labels of images outside the "
+        "labelled list, as of hurried annotators; 0: as they are.",
+    )
+    label: LabelRule = "class_balanced"
+    weight: Weight = Weight()
+    percentiles: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8, 1.0), min_length=1)
+    dms_alpha: float = Field(1.0, gt=0.5, le=1, description="Share of the labelled images that each of A and B sees.")
+    order: Literal["simultaneous", "sequential"] = Field(
+        "simultaneous", description="DMT: both learn from the old other; 000: the second learns from the new first."
+    )
+    first: Literal["A", "B", "val", "val_each"] = Field(
+        "A",
+        description="Which model teaches first in the sequential order: A or B; val: the one that is better on the "
+        "images that select after pretraining; val_each: decided so again before every iteration (000, Sec. 4.2).",
+    )
+    consistency: Consistency = neutral(Consistency())
+    reliable: Share = neutral(0.5, description="Share of the unlabelled images in the first phase of RWMS.")
+    phases: Literal["selective", "random", "one"] = neutral(
+        "selective",
+        description="Of RWMS: the most reliable images first, as many at random first, or all at once (RWMS, Table 3).",
+    )
+
+    @field_validator("percentiles")
+    @classmethod
+    def _rising(cls, percentiles: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < p <= 1 for p in percentiles) or any(a > b for a, b in pairwise(percentiles)):
+            raise ValueError(f"percentiles must not fall and lie above 0 and at most at 1, but got {percentiles}")
+        return percentiles
+
+    @model_validator(mode="after")
+    def _batches(self) -> Self:
+        for name in ("finetune", "online", "retrain"):
+            training = getattr(self, name)
+            if training is not None and training.batch[1] == 0:
+                raise ValueError(f"{name}.batch needs pseudo-labelled images, but got {training.batch}")
+        for name in ("pretrain", "oracle"):
+            if getattr(self, name).batch[1] != 0:
+                raise ValueError(f"{name}.batch is (labelled, 0), but got {getattr(self, name).batch}")
+        return self
+
+    @model_validator(mode="after")
+    def _of_the_task(self) -> Self:
+        if self.data.task == "segmentation":
+            for name, training in self.trainings().items():
+                if training.augment.mixup or training.augment.strong == "any":
+                    raise ValueError(
+                        f"{name}.augment: mixup and strong 'any' move pixels without their masks and are for "
+                        f"classification, but {self.data.name} is for segmentation"
+                    )
+        return self
+
+    def trainings(self) -> dict[str, Training]:
+        """All trainings by name."""
+        known = {name: getattr(self, name) for name in ("pretrain", "finetune", "online", "retrain", "oracle")}
+        return {name: training for name, training in known.items() if training is not None}
+
+    def model_of(self, side: Side) -> Model:
+        """The model on side A or B."""
+        return self.model_b if side == "B" and self.model_b is not None else self.model
+
+    def with_weight(self, **changes: Any) -> "Config":
+        """The same settings with another rule or other exponents."""
+        return self.evolve(weight=self.weight.evolve(**changes))
+
+
+# What is not set starts from something else when a part of it is set.
+_ALIKE = {"model_b": "model", "retrain": "online"}
+
+
+def override(config: Config, changes: Mapping[str, Any]) -> Config:
+    """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
+
+    Raises:
+        ConfigError: If a key does not exist (the message names the nearest right one) or a value does not fit.
+    """
+    values = config.model_dump()
+    for dotted, value in _flatten(changes):
+        _set(values, dotted, value)
+    return Config(**values)
+
+
+def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in changes.items():
+        dotted = f"{prefix}{name}"
+        opaque = dotted.split(".")[-1] in {"arguments", "data", "model_b"}
+        if isinstance(value, Mapping) and not opaque:
+            yield from _flatten(value, f"{dotted}.")
+        else:
+            yield dotted, value
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    place = values
+    for depth, name in enumerate(parents):
+        if name in _ALIKE and place.get(name) is None:
+            place[name] = dict(values[_ALIKE[name]])
+        if not isinstance(place.get(name), dict):
+            raise ConfigError(unknown(".".join(parents[: depth + 1]), place))
+        place = place[name]
+    if last not in place and parents[-1:] != ["arguments"]:
+        raise ConfigError(unknown(dotted, place))
+    if dotted == "data" and isinstance(value, Mapping):
+        same = value.get("name", place["data"]["name"]) == place["data"]["name"]
+        value = {**place["data"], **value} if same else value
+    place[last] = dict(value) if isinstance(value, Mapping) else value

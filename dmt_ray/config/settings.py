@@ -1,0 +1,90 @@
+"""The base of all settings: frozen, validated, unknown keys are errors that name the right one."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from dmt_ray.errors import ConfigError
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def neutral(default: Any, **further: Any) -> Any:
+    """A field that older keys do not know: it enters a key only where it differs from its default."""
+    return Field(default, json_schema_extra={"neutral": True}, **further)
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    not_identity: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError("; ".join(_sentence(detail, type(self)) for detail in error.errors())) from None
+
+    def identity(self) -> dict[str, Any]:
+        """What a key sees of these settings: plain JSON values, without fields that do not change a result."""
+        values: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            extra = field.json_schema_extra
+            is_neutral = isinstance(extra, dict) and bool(extra.get("neutral")) and value == field.default
+            if name not in self.not_identity and not is_neutral:
+                values[name] = value.identity() if isinstance(value, Settings) else value
+        return values
+
+    def evolve(self, **changes: Any) -> Self:
+        """A validated copy with some fields changed."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as the end of a sentence, or all of them when none is near."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(choices)}"
+
+
+def unknown(dotted: str, known: Iterable[str]) -> str:
+    """That there is no such setting, and which one may have been meant."""
+    return f"there is no setting {dotted!r}; {nearest(dotted.split('.')[-1], known)}"
+
+
+def _fields_at(model: Any, path: Iterable[int | str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Settings) else None
+        model = field.annotation if field else _tagged(model, part)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Settings) else []
+
+
+def _tagged(union: Any, tag: int | str) -> Any:
+    for choice in getattr(union, "__args__", ()):
+        if isinstance(choice, type) and issubclass(choice, Settings):
+            field = choice.model_fields.get("name")
+            if field is None or field.default == tag:
+                return choice
+    return None
+
+
+def _sentence(detail: ErrorDetails, model: type[Settings]) -> str:
+    path = detail["loc"]
+    dotted = ".".join(str(part) for part in path)
+    if detail["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        return unknown(dotted, known) if known else f"there is no setting {dotted!r}"
+    if detail["type"] == "missing":
+        return f"{dotted!r} must be set in {model.__name__}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        inner = isinstance(detail.get("ctx", {}).get("error"), ConfigError) and re.match(r"[\w.]+: ", message)
+        return f"{dotted}{'.' if inner else ': '}{message}" if dotted else message
+    return f"{dotted}: {message[:1].lower()}{message[1:]}, but got {detail['input']!r}"

@@ -1,0 +1,166 @@
+"""Networks, how they are trained, and how much pseudo labels count."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dmt_ray.config.settings import Positive, Settings, neutral
+
+Side = Literal["A", "B"]
+SIDES: tuple[Side, Side] = ("A", "B")
+WeightRule = Literal["disagreement", "confidence", "flip", "uniform", "online", "rising", "rank"]
+LabelRule = Literal["class_balanced", "global", "renormalised"]
+Keep = Literal["last", "val", "paper"]
+Strong = Literal["none", "photometric", "jitter", "any"]
+NonNegative = Annotated[float, Field(ge=0)]
+Part = Annotated[float, Field(ge=0, le=1)]
+
+
+class Model(Settings):
+    """A network by name: what segmentation-models-pytorch builds, or one of ours (`models.OURS`)."""
+
+    not_identity = frozenset({"weights_file"})
+
+    architecture: str = "Unet"
+    encoder: str = "resnet18"
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")
+    encoder_weights: str | None = Field(None, description="Name of weights to download, e.g. imagenet; none: nothing.")
+    weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
+    weights_digest: str = Field("", description="Digest of weights_file; filled in when the file is opened.")
+
+
+class Augment(Settings):
+    """Random scale, crop and horizontal flip (DMT, Table 1), and what some methods add."""
+
+    scale: tuple[float, float] = (0.5, 1.5)
+    crop: tuple[Positive, Positive]
+    flip: bool = True
+    pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
+    strong: Strong = neutral(
+        "none",
+        description="Further augmentation. photometric: one operation of RandAugment on colours alone (RML, Sec. 4.1), "
+        "and jitter: colour jitter, grey, blur (RWMS), both on the images without labels; any: one operation of "
+        "RandAugment or Cutout on all images (DMT, Sec. 5.2.2), which moves pixels and so is for classification.",
+    )
+    mixup: float = neutral(
+        0.0, ge=0, description="alpha of mixup's Beta distribution (DMT, Sec. 5.2.2; classification); 0: none."
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _rising(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale must be a rising pair of positive numbers, but got {scale}")
+        return scale
+
+
+class Training(Settings):
+    """One run of SGD with the poly schedule; momentum and schedule start afresh in every stage (the authors' code)."""
+
+    epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
+    learning_rate: float = Field(gt=0)
+    batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(description="Labelled and pseudo-labelled images.")
+    augment: Augment
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    poly_power: float = Field(0.9, ge=0)
+    schedule: Literal["poly", "cosine"] = neutral(
+        "poly", description="Of the learning rate: poly, or a cosine that falls to 0 (DMT, Sec. 5.2.2)."
+    )
+    ema: float = neutral(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of a moving average of the weights that is what is scored (DMT, Sec. 5.2.3); 0: none.",
+    )
+    matched: bool = neutral(
+        False,
+        description="Share out the batch so that a pass over the unlabelled images is also one over the labelled "
+        "(000, Sec. 3); `batch` then gives its sum alone.",
+    )
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        "float32",
+        description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float64 to see what "
+        "rounding does.",
+    )
+    keep: Keep = Field(
+        "last",
+        description="Snapshot that goes on: the last; the best on the selection images (val); or the best on the "
+        "reported images (paper: the papers' protocol, which is optimistic).",
+    )
+    score_every: Positive | None = Field(None, description="Steps between two scores, where keep is not last.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.keep == "last") != (self.score_every is None):
+            raise ValueError(
+                f"score_every is needed with keep 'val' or 'paper' and not used with 'last', "
+                f"but got keep={self.keep!r} and score_every={self.score_every}"
+            )
+        return self
+
+
+class Weight(Settings):
+    """How much a pseudo label counts: a rule of `losses.RULES` and its parameters."""
+
+    rule: WeightRule = "disagreement"
+    gamma1: float = Field(5.0, ge=0, description="Exponent where student and teacher agree.")
+    gamma2: float = Field(5.0, ge=0, description="Exponent where the teacher overrules the student.")
+    threshold: float = Field(0.9, ge=0, le=1, description="Least confidence of a label that is made online.")
+    # Lee, Eq. 16: T1 = 100, T2 = 600, alpha_f = 3; the epochs as shares of a training of 1,000.
+    rise_start: float = Field(0.1, ge=0, le=1, description="Share of the training before which rule 'rising' is 0.")
+    rise_end: float = Field(0.6, ge=0, le=1, description="Share of the training from which 'rising' is alpha_f.")
+    alpha_f: float = Field(
+        3.0, ge=0, description="At most, how much all pseudo labels of a batch count for 1 of all its true labels."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.rise_start > self.rise_end:
+            raise ValueError(f"rise_start must not lie behind rise_end, but got {self.rise_start} and {self.rise_end}")
+        return self
+
+    @property
+    def makes_labels(self) -> bool:
+        """Whether the rule makes its labels itself, step by step, and is given none."""
+        return self.rule in ("online", "rising")
+
+    # RWMS (Eq. 4) gives no values. With these, what the other teacher ranks second weighs 0.61.
+    a: float = Field(1.0, ge=0, description="Weight of a label that the other teacher ranks first (rule rank).")
+    b: float = Field(0.5, ge=0, description="How fast the weight falls with the rank (rule rank); 0: not at all.")
+    ramp: bool = Field(
+        False, description="Whether the exponents grow over a training as exp(-5 (1 - t/T)^2) (DMT, Sec. 4.2.1)."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Only what the rule reads: CBST with another gamma is the same CBST."""
+        reads: tuple[str, ...] = {
+            "disagreement": ("gamma1", "gamma2"),
+            "confidence": ("gamma1",),
+            "flip": ("gamma1", "gamma2"),
+            "uniform": (),
+            "online": ("threshold",),
+            "rising": ("rise_start", "rise_end", "alpha_f"),
+            "rank": ("a", "b"),
+        }[self.rule]
+        if self.ramp and "gamma1" in reads:  # older keys do not know it
+            reads += ("ramp",)
+        return {"rule": self.rule} | {name: getattr(self, name) for name in reads}
+
+
+class Consistency(Settings):
+    """What methods read that teach a student on one view of an image what a teacher sees on another.
+
+    What is not set is as the method's paper has it: see `dmt_ray/methods/`.
+    """
+
+    weight: NonNegative | None = Field(None, description="Of the loss on unlabelled images beside the supervised one.")
+    threshold: Part | None = Field(None, description="Least confidence of a teacher whose label counts.")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of the mean teacher's weights.")
+    noise: Literal["none", "model", "input", "both"] | None = Field(
+        None, description="input: photometric augmentation and CutMix; model: dropout and stochastic depth."
+    )
+    dropout: Part | None = Field(None, description="Share of the features that are dropped before the last layer.")
+    survival: Part | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")
+    prototype_momentum: Part | None = Field(None, description="Of the classes' prototypes (RML, Eq. 11).")
+    stages: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="Times that a stage is begun anew.")

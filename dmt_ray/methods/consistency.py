@@ -1,0 +1,48 @@
+"""One view of an image teaches another: Mean Teacher with CutMix, FixMatch and CPS, in the operations of this house.
+
+All start from the same pretrained models as the other methods, so that a table can hold them on equal terms.
+"""
+
+from dmt_ray.config import SIDES, Config
+from dmt_ray.methods.searched import searched
+from dmt_ray.operations import cotrain, evaluate, pretrain
+from dmt_ray.plan import Plan
+from dmt_ray.space import Choice, Uniform
+
+WEIGHT = {"consistency.weight": Choice(0.5, 1.0, 1.5, 3.0, 6.0)}
+THRESHOLD = {"consistency.threshold": Uniform(0.5, 0.99)}
+EMA_DECAY = {"consistency.ema_decay": Choice(0.9, 0.97, 0.99, 0.997, 0.999)}
+
+
+@searched({**WEIGHT, **THRESHOLD, **EMA_DECAY})
+def mean_teacher(cfg: Config, seed: int) -> Plan:
+    """Mean Teacher with CutMix: a student follows the probabilities of its moving average (French et al. 2020)."""
+    model = pretrain(cfg, seed=seed)
+    taught = cotrain(
+        cfg, start={"A": model}, seed=seed, teacher="mean", taught_by="own", loss="squared",
+        threshold=0.97, noise="input", photometric=False,
+    )  # fmt: skip
+    return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught, member="A")}])
+
+
+@searched({**WEIGHT, **THRESHOLD})
+def fixmatch(cfg: Config, seed: int) -> Plan:
+    """FixMatch: what the model is sure of on a weak view is its label on a strong one (Sohn et al. 2020)."""
+    model = pretrain(cfg, seed=seed)
+    taught = cotrain(
+        cfg, start={"A": model}, seed=seed, teacher="student", taught_by="own", threshold=0.95, noise="input"
+    )
+    return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught, member="A")}])
+
+
+@searched(WEIGHT)
+def cps(cfg: Config, seed: int) -> Plan:
+    """Cross Pseudo Supervision with CutMix: each model's labels of the moment teach the other (Chen et al. 2021)."""
+    models = {side: pretrain(cfg, seed=seed, side=side) for side in SIDES}
+    taught = cotrain(
+        cfg, start=models, seed=seed, teacher="student", taught_by="peer", weight=1.5, noise="input", photometric=False
+    )
+    return Plan([
+        {side: evaluate(cfg, model=model) for side, model in models.items()},
+        {side: evaluate(cfg, model=taught, member=side) for side in SIDES},
+    ])  # fmt: skip

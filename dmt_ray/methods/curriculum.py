@@ -1,0 +1,23 @@
+"""One model after the other, each new, taught by the one before: Curriculum Labeling, and DMT for classification."""
+
+from dmt_ray.config import Config
+from dmt_ray.methods.searched import LONG, searched
+from dmt_ray.operations import evaluate, label, pretrain, retrain
+from dmt_ray.plan import Plan
+
+
+@searched(LONG)
+def curriculum(cfg: Config, seed: int) -> Plan:
+    """Curriculum Labeling: every model starts anew, and every pseudo label counts the same (DMT, Sec. 5.3.1; CL)."""
+    return generations(cfg.with_weight(rule="uniform"), seed)
+
+
+def generations(cfg: Config, seed: int) -> Plan:
+    """A chain of models, each initialised anew and taught by the one before it (DMT, Algorithm 1)."""
+    model = pretrain(cfg, seed=seed)
+    rungs = [{"A": evaluate(cfg, model=model)}]
+    for generation, share in enumerate(cfg.percentiles, start=1):
+        labels = label(cfg, teacher=model, share=share)
+        model = retrain(cfg, labels=labels, seed=seed, generation=generation)
+        rungs.append({"A": evaluate(cfg, model=model)})
+    return Plan(rungs)

@@ -1,0 +1,34 @@
+"""What can be searched in a method, declared beside it."""
+
+from collections.abc import Callable, Mapping
+
+from dmt_ray.config import Config
+from dmt_ray.plan import Plan
+from dmt_ray.space import Choice, Dimension, Uniform, Whole
+
+Method = Callable[[Config, int], Plan]
+Searched = Mapping[str, Dimension]
+
+SPACES: dict[str, Searched] = {}
+"""Method -> setting -> the values that a search tries."""
+
+# Names of `search.dimensions`: a schedule of percentiles has a shape and no settings of its own.
+SCHEDULE: Searched = {
+    "schedule.start": Uniform(0.1, 0.5, step=0.1),
+    "schedule.end": Uniform(0.5, 1, step=0.1),
+    "schedule.iterations": Whole(1, 9),
+    "schedule.curvature": Uniform(0.5, 2, step=0.5),
+}
+GAMMA: Searched = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}
+DMS: Searched = {"dms_alpha": Uniform(0.55, 1, step=0.05)}
+LONG: Searched = {**SCHEDULE, "label": Choice("class_balanced", "global")}
+
+
+def searched(space: Searched) -> Callable[[Method], Method]:
+    """Declares what can be searched in the method that follows."""
+
+    def declare(method: Method) -> Method:
+        SPACES[method.__name__] = space
+        return method
+
+    return declare
