@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipe", metavar="NAME", help="of several ablations the newest of this recipe")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: tables/ in the storage)")
     parser.add_argument("--reference", metavar="ROW", help="the row that the others are compared with")
-    parser.add_argument("--per-class", action="store_true", help="also the IoU of every class")
+    parser.add_argument(
+        "--per-class", action="store_true", help="also the IoU (in classification the accuracy) of every class"
+    )
     parser.add_argument(
         "--records", type=Path, metavar="FILE", help="records that were exported as Parquet, instead of the storage's"
     )

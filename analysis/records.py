@@ -5,6 +5,9 @@ config (8 hex digits of the settings), key (of the evaluation, "" for a mean); s
 error; model ("A", "B", "mean"); rung; rule; images ("selection", "reported"); metric; value (a fraction); snapshots;
 models, steps and device_seconds (of the whole plan).
 
+metric: "miou", "pixel_accuracy" and "iou/<class>"; in classification "accuracy", "fine_grained" and
+"class_accuracy/<class>". The first is the `headline`. Beside the score of averaged weights stands "last_weights_...".
+
 rule: "each": every model at every rung, as it is. "last", "val", "paper": what `dmt_ray.records.selected` picks.
 A number that is not there has a single row, with the state, no value, and rule "last".
 """
@@ -21,12 +24,14 @@ from dmt_ray.ablation import ablation_file
 from dmt_ray.ablation.ablation import Ablation, Cell, Wanted
 from dmt_ray.ablation.ablation_file import AblationFile
 from dmt_ray.key import key_of
+from dmt_ray.measures import MEASURES, Measure, measure_of
+from dmt_ray.operations import TRAININGS
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.records import Selected, metrics, selected
+from dmt_ray.records import Selected, class_scores, metrics, selected
+from dmt_ray.records import scores as of_images
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 
-TRAININGS = ("pretrain", "finetune")
 RULES = ("last", "val", "paper")
 COLUMNS = (
     *("experiment", "question", "recipe", "data", "row", "column", "method"),
@@ -131,7 +136,7 @@ def command(file: AblationFile, cell: Cell) -> str:
 
 
 def _trainings(cell: Cell) -> tuple[Any, ...]:
-    return cell.config.pretrain, cell.config.finetune, cell.config.online, cell.config.oracle
+    return tuple(cell.config.trainings().values())
 
 
 def _of_cell(
@@ -167,7 +172,7 @@ def _of_cell(
             "rung": len(plan.rungs) - 1,
             "rule": "last",
             "images": "reported",
-            "metric": "miou",
+            "metric": measure_of(cell.config.data),
         }
         return
     yield from of_plan(store, plan, line, about)
@@ -223,11 +228,24 @@ def _of_rule(
 def scores(store: Store, evaluation: Stage, about: About) -> Iterator[tuple[str, str, float]]:
     """(images, metric, value) of everything that an evaluation says; a class that does not occur has no value."""
     for images, said in metrics(store, evaluation).items():
-        yield images, "miou", float(said["miou"])
-        yield images, "pixel_accuracy", float(said["pixel_accuracy"])
-        for number, value in enumerate(said["iou"]):
-            if value is not None:
-                yield images, f"iou/{about.class_name(number)}", float(value)
+        for metric, value in of_images(said).items():
+            yield images, metric, value
+        title, values = class_scores(said)
+        for number, of_class in enumerate(values):
+            if of_class is not None:
+                yield images, f"{title}/{about.class_name(number)}", float(of_class)
+
+
+def headline(frame: pd.DataFrame) -> Measure:
+    """What the models of a tidy table are measured by.
+
+    Raises:
+        ValueError: If some are measured by something else than others, which no table or figure can show together.
+    """
+    found = [measure for measure in MEASURES if (frame["metric"] == measure).any()]
+    if len(found) > 1:
+        raise ValueError("the records are of segmentation and of classification, which do not belong in one table")
+    return found[0] if found else "miou"
 
 
 def cost(store: Store, plan: Plan) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from analysis.figures.drawing import AblationFigures, Drawing, of_sweep
 from analysis.figures.predictions import Predictor
 from analysis.table_numbers import RULES, PaperNumbers
 from analysis.table_text import STYLE, grids, lists
-from analysis.tables import Block, Cell, build, percent
+from analysis.tables import Block, Cell, build, of_each_class, percent
 from dmt_ray.ablation import ablation_file
 from dmt_ray.ablation import why as why_ablation
 from dmt_ray.config import Config
@@ -78,7 +78,7 @@ class Page:
         command: What computes it.
         tables: Grids of numbers.
         caption: What they mean.
-        per_class: Grids of the IoU of each class.
+        per_class: Grids of the scores of each class.
         drawings: Figures, each drawn when it is wanted.
         wrong: What went wrong, as `dmt why` says it.
         made_from: Data, splits, code and packages.
@@ -149,7 +149,7 @@ def of_ablation(folder: Path, paper: Papers | None = None) -> Page:
         command=file.command,
         tables=blocks,
         caption=caption,
-        per_class=[block for block in classes if block.title.startswith("IoU") or ": IoU" in block.title],
+        per_class=[block for block in classes if "of each class" in block.title],
         drawings=AblationFigures(folder, Predictor(folder.parents[1], file.data, "cpu", computes=False)).drawings(),
         wrong=why_ablation.explain(folder),
         made_from=footer,
@@ -172,8 +172,9 @@ def of_sweep_folder(folder: Path) -> Page:
     states = ranked["state"].map({"there": "complete", "missing": "not complete"}).fillna(ranked["state"])
     counts = ", ".join(f"{count} {state}" for state, count in states.value_counts(sort=False).items())
     caption = [
-        "Trials by the score that the search maximises: mIoU on the images that select, mean over models and seeds "
-        f"({', '.join(map(str, sweep.seeds))}). The other columns are on the reported images, under the three rules.",
+        f"Trials by the score that the search maximises: {sweep.score_name} on the images that select, mean over "
+        f"models and seeds ({', '.join(map(str, sweep.seeds))}). The other columns are on the reported images,"
+        " under the three rules.",
         CAVEAT,
     ]
     if len(ranked) and ranked["score"].notna().any():
@@ -182,7 +183,7 @@ def of_sweep_folder(folder: Path) -> Page:
         title=sweep.title,
         lead=f"{sweep.name}: {file.trials} trials of {sweep.method}, of which {counts or 'none is begun'}.",
         command=about["command"],
-        tables=[_trials(ranked, list(sweep.space))] if len(ranked) else [],
+        tables=[_trials(ranked, list(sweep.space), sweep.score_name)] if len(ranked) else [],
         caption=caption,
         per_class=list(_classes_of_best(frame, ranked)),
         drawings=of_sweep(folder) if (folder / "study.db").exists() else (),
@@ -196,8 +197,9 @@ def of_sweep_folder(folder: Path) -> Page:
 
 
 def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a trial, the best first: its own columns, and the reported mIoU by rule as reported/<rule>."""
-    reported = frame[(frame["images"] == "reported") & (frame["metric"] == "miou") & (frame["state"] == "there")]
+    """A line a trial, the best first: its own columns, and the reported score by rule as reported/<rule>."""
+    asked = (frame["images"] == "reported") & (frame["metric"] == records.headline(frame))
+    reported = frame[asked & (frame["state"] == "there")]
     means = reported.groupby(["trial", "rule"])["value"].mean().unstack()
     trials = frame.drop_duplicates("trial").set_index("trial")
     for rule in RULES:
@@ -209,7 +211,7 @@ def _place(ranked: pd.DataFrame, frame: pd.DataFrame) -> int:
     return list(frame["trial"].unique()).index(ranked["trial"].iloc[0])
 
 
-def _trials(ranked: pd.DataFrame, space: Sequence[str]) -> Block:
+def _trials(ranked: pd.DataFrame, space: Sequence[str], measure: str) -> Block:
     rows = []
     for line in ranked.head(MANY).to_dict("records"):
         scores = [line["score"], *(line[f"reported/{rule}"] for rule in RULES)]
@@ -219,22 +221,23 @@ def _trials(ranked: pd.DataFrame, space: Sequence[str]) -> Block:
         rows.append(tuple(map(Cell, texts)))
     header = ("trial", *map(short, space), "state", "selection", *(RULES[rule] for rule in RULES))
     notes = (f"The best {MANY} of {len(ranked)} trials.",) if len(ranked) > MANY else ()
-    return Block("mIoU (%)", header, tuple(rows), notes)
+    return Block(f"{measure} (%)", header, tuple(rows), notes)
 
 
 def _classes_of_best(frame: pd.DataFrame, ranked: pd.DataFrame) -> Iterator[Block]:
-    """IoU of every class after the last rung of the best trial."""
+    """What is said of every class after the last rung of the best trial."""
     if not len(ranked) or ranked["score"].isna().all():
         return
     best = frame[(frame["trial"] == ranked["trial"].iloc[0]) & (frame["rule"] == "last")]
-    classes = [metric for metric in dict.fromkeys(best["metric"]) if str(metric).startswith("iou/")]
+    start, name = of_each_class(frame)
+    classes = [metric for metric in dict.fromkeys(best["metric"]) if str(metric).startswith(start)]
     rows = []
     for metric in classes:
         lines = best[best["metric"] == metric]
         cells = [lines[lines["images"] == images]["value"].tolist() for images in ("selection", "reported")]
         texts = [percent(statistics.fmean(values)) if values else "–" for values in cells]
-        rows.append(tuple(map(Cell, (metric.removeprefix("iou/"), *texts))))
-    title = f"IoU (%) of each class, trial {ranked['trial'].iloc[0]} after its last iteration"
+        rows.append(tuple(map(Cell, (metric.removeprefix(start), *texts))))
+    title = f"{name} (%) of each class, trial {ranked['trial'].iloc[0]} after its last iteration"
     yield Block(title, ("", "images that select", "reported images"), tuple(rows))
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis import records
 from dmt_ray.key import key_of
+from dmt_ray.measures import Measure
 from dmt_ray.plan import Plan
 from dmt_ray.search import sweep_file
 from dmt_ray.search.study import read_trials
@@ -112,10 +113,13 @@ def _of_trial(store: Store, file: SweepFile, trial: Trial, row: str, about: Abou
         if trial.state == "complete" and there:
             yield from records.of_plan(store, plan, line, about)
         else:
-            yield from _of_part(store, plan, line | ({"state": "missing"} if trial.state == "complete" else {}), about)
+            state = {"state": "missing"} if trial.state == "complete" else {}
+            yield from _of_part(store, plan, line | state, sweep.measure, about)
 
 
-def _of_part(store: Store, plan: Plan, line: dict[str, Any], about: About) -> Iterator[dict[str, Any]]:
+def _of_part(
+    store: Store, plan: Plan, line: dict[str, Any], measure: Measure, about: About
+) -> Iterator[dict[str, Any]]:
     """What there is of a trial that has not come to its end."""
     for rung, models in enumerate(plan.rungs):
         for side, evaluation in models.items():
@@ -123,5 +127,5 @@ def _of_part(store: Store, plan: Plan, line: dict[str, Any], about: About) -> It
                 one = line | {"key": evaluation.key, "model": side, "rung": rung, "rule": "each", "snapshots": 1}
                 for images, metric, value in records.scores(store, evaluation, about):
                     yield one | {"images": images, "metric": metric, "value": value}
-    last = {"model": "mean", "rung": len(plan.rungs) - 1, "rule": "last", "images": "reported", "metric": "miou"}
+    last = {"model": "mean", "rung": len(plan.rungs) - 1, "rule": "last", "images": "reported", "metric": measure}
     yield line | last

@@ -12,12 +12,15 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.records import headline
 from analysis.statistics import Interval
 from analysis.table_caption import caption, footer
 from analysis.table_numbers import RULES, Comparison, Mark, Numbers, PaperNumbers, Place, Score, numbers
 from analysis.table_raw import raw
+from dmt_ray.measures import MEASURES
 
-METRICS = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+METRICS = {str(measure): name for measure, name in MEASURES.items()}
+METRICS |= {"pixel_accuracy": "pixel accuracy", "fine_grained": "fine-grained accuracy"}
 MANY = 4  # columns of scores that stand side by side in 120 characters
 CLASSES = 7  # columns of classes that do
 NONE = "–"
@@ -64,7 +67,7 @@ class Table:
 def build(
     frame: pd.DataFrame,
     *,
-    metric: str = "miou",
+    metric: str | None = None,
     reference: str | None = None,
     paper: PaperNumbers | None = None,
     commands: Mapping[tuple[str, str], str] | None = None,
@@ -74,11 +77,12 @@ def build(
 
     Args:
         frame: Tidy records; ``frame.attrs["about"]`` says where they are from.
-        metric: "miou", "pixel_accuracy" or "iou/<class>", on the reported images.
+        metric: "miou", "pixel_accuracy" or "iou/<class>", or what else the records have, on the reported images; None:
+            what the models are measured by.
         reference: The row that all others are compared with; None: the one that the records name.
         paper: The paper's numbers.
         commands: (row, column) -> what computes it; None: as the records say.
-        per_class: Whether the IoU of every class is shown, too.
+        per_class: Whether the IoU of every class (in classification its accuracy) is shown, too.
 
     Raises:
         ValueError: If the records cannot be put in one table, or lack what is asked for.
@@ -89,6 +93,7 @@ def build(
         raise ValueError("the records do not name a reference row: give reference=")
     if commands is None:
         commands = {(row, column): command for row, column, command in about.get("commands", ())}
+    metric = metric or headline(frame)
     found = numbers(frame, metric, reference)
     name = f"{METRICS.get(metric, metric)} (%)"
     blocks = list(_overview(found, name))
@@ -235,25 +240,30 @@ def _range(counts: Sequence[int]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
+def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:
+    """Beginning of the metrics that are about single classes, and their name for people."""
+    return ("class_accuracy/", "Accuracy") if headline(frame) == "accuracy" else ("iou/", "IoU")
+
+
 def _classes(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
-    """IoU of every class under the first rule, with as many classes side by side as can be read."""
-    rule = found.rules[0]
-    classes = [metric for metric in dict.fromkeys(frame["metric"]) if str(metric).startswith("iou/")]
+    """Every class under the first rule, with as many classes side by side as can be read."""
+    rule, (start, name) = found.rules[0], of_each_class(frame)
+    classes = [metric for metric in dict.fromkeys(frame["metric"]) if str(metric).startswith(start)]
     if not classes and any(score.values for score in found.scores.values()):
-        raise ValueError("no record has the IoU of a class: the table cannot be shown per class")
+        raise ValueError(f"no record has the {name} of a class: the table cannot be shown per class")
     scores = {metric: numbers(frame, metric, found.reference).scores for metric in classes}
     for column in found.columns:
         # A class that has no pixel in one column's data may have some in another's.
         own = [m for m in classes if any(scores[m].get(Place(row, column, rule), EMPTY).values for row in found.rows)]
-        for start in range(0, len(own), CLASSES):
-            part = own[start : start + CLASSES]
+        for first in range(0, len(own), CLASSES):
+            part = own[first : first + CLASSES]
             rows = []
             for row in found.rows:
                 place = Place(row, column, rule)
                 cells = (_class_text(scores[metric].get(place, EMPTY), found.scores[place]) for metric in part)
                 rows.append((Cell(row), *map(Cell, cells)))
-            title = _labelled(found, column, f"IoU (%) of each class, {RULES[rule]}")
-            yield Block(title, ("", *(metric.removeprefix("iou/") for metric in part)), tuple(rows))
+            title = _labelled(found, column, f"{name} (%) of each class, {RULES[rule]}")
+            yield Block(title, ("", *(metric.removeprefix(start) for metric in part)), tuple(rows))
 
 
 EMPTY = Score({}, 0)

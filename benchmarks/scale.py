@@ -39,6 +39,7 @@ from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import VALTINY, divide
 from dmt_ray.engine.training import ROW_STEPS, ROWS
+from dmt_ray.operations import TRAININGS
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load
 from dmt_ray.runner import Machine, Runner
@@ -179,7 +180,7 @@ class Pace:
         name = f"{stage.operation.name} {stage.seed}"
         if name not in self._amounts:
             work = self.runner.work_of(stage)
-            if stage.operation.name not in ("pretrain", "finetune"):
+            if stage.operation.name not in TRAININGS:
                 self._amounts[name] = (0, work, 0, 0)
             else:
                 parts = divide(config.split, config.data, self.runner.dataset(config.data))

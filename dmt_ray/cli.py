@@ -1,10 +1,12 @@
 """The `dmt` command: run a method, explain its plan, look after the store, check data, publish and browse results."""
 
 import argparse
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ from dmt_ray.errors import ConfigError
 # torch and mlflow take seconds to import: each command imports what it needs.
 
 if TYPE_CHECKING:
-    from dmt_ray.config import Config
+    from dmt_ray.config import Config, Task
     from dmt_ray.methods import Method
     from dmt_ray.plan import Stage
     from dmt_ray.runner import Runner
@@ -69,7 +71,13 @@ def parser() -> argparse.ArgumentParser:
     plan = _add(commands, "plan", plan_method, "Explain a plan, what of it is missing, and its cost.", _METHOD_EXAMPLE)
     _method_options(plan)
 
-    _add(commands, "methods", list_methods, "List the methods and the recipes.", "dmt methods")
+    _add(
+        commands,
+        "methods",
+        list_methods,
+        "List the methods, with what can be searched in them, and the recipes.",
+        "dmt methods",
+    )
 
     data = _add(commands, "data", None, "Look at data sets.", "dmt data check --recipe camvid --data camvid/")
     check = _add(
@@ -183,8 +191,9 @@ def run_method(options: argparse.Namespace) -> int | None:
 
         cluster.prepare()
     from dmt_ray import tracking
+    from dmt_ray.measures import MEASURES, measure_of
     from dmt_ray.progress import StageProgress
-    from dmt_ray.records import collapsed, miou
+    from dmt_ray.records import collapsed, score
     from dmt_ray.runner import Machine, Runner
     from dmt_ray.search.effort import Effort
 
@@ -206,11 +215,13 @@ def run_method(options: argparse.Namespace) -> int | None:
         progress.expect({stage: effort(stage) for stage in runner.store.missing(wanted)})
         executed = _by_crew(options, runner, wanted) if options.workers > 1 else runner.perform(wanted)
     print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
-    print(f"{'rung':>4}  {'model':5}  {'selection mIoU':>14}  {'reported mIoU':>13}")
+    titles = [f"{which} {MEASURES[measure_of(config.data)]}" for which in ("selection", "reported")]
+    print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
     for number, rung in enumerate(plan.rungs):
         for side, evaluation in rung.items():
-            scores = [100 * miou(runner.store, evaluation, which) for which in ("selection", "reported")]
-            print(f"{number:>4}  {side:5}  {scores[0]:>12.2f} %  {scores[1]:>11.2f} %")
+            scores = [100 * score(runner.store, evaluation, which) for which in ("selection", "reported")]
+            cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
+            print(f"{number:>4}  {side:5}  {'  '.join(cells)}")
     for number in range(len(plan.rungs)):
         for sentence in collapsed(runner.store, plan, number).values():
             print(f"warning: {sentence}")
@@ -269,14 +280,35 @@ def _experiment(options: argparse.Namespace) -> tuple["Config", "Method"]:
 
 
 def list_methods(options: argparse.Namespace) -> None:
-    """Print methods and recipes, a line each."""
-    from dmt_ray.methods import METHODS
+    """Print methods, with their tasks and what can be searched in them, and recipes."""
+    from dmt_ray.methods import METHODS, space_of
     from dmt_ray.recipes import RECIPES
 
-    for title, table in (("methods", METHODS), ("recipes", RECIPES)):
-        print(title)
-        for name, function in table.items():
-            print(f"  {name:16}{(function.__doc__ or '').splitlines()[0]}")
+    print("methods")
+    for name, method in METHODS.items():
+        print(f"  {name:16}{_first_line(method)}")
+        spaces = {task: ", ".join(space_of(name, task)) for task in _tasks(method)}
+        for settings in dict.fromkeys(spaces.values()):
+            tasks = " and ".join(task for task, own in spaces.items() if own == settings)
+            print(textwrap.indent(textwrap.fill(f"for {tasks}; searched: {settings}", 100), " " * 20))
+    print("recipes")
+    for name, recipe in RECIPES.items():
+        print(f"  {name:16}{_first_line(recipe)}")
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").splitlines()[0]
+
+
+def _tasks(method: "Method") -> "Iterator[Task]":
+    """What a method is for: whether it makes a plan for such data."""
+    from dmt_ray.config import DigitsData, ShapesData
+    from dmt_ray.recipes import named
+
+    for data in (ShapesData(), DigitsData()):
+        with contextlib.suppress(ConfigError):
+            method(named("shapes").evolve(data=data), 0)
+            yield data.task
 
 
 def check_data(options: argparse.Namespace) -> None:

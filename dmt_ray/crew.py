@@ -23,6 +23,7 @@ from dmt_ray.operations import side_of
 from dmt_ray.orphans import free_orphans
 from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.runner import Machine, Progress, Runner, Told
+from dmt_ray.slices import Cotrain
 from dmt_ray.store.files import aside_name
 
 if TYPE_CHECKING:
@@ -124,12 +125,16 @@ def deal(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
 
     dealt = []
     for wave in waves(in_order(wanted)):
-        of_a, of_b = ([stage for stage in wave if side_of(stage) == side] for side in SIDES)
-        halves = (of_a, of_b) if of_a and of_b else (wave[::2], wave[1::2])  # of one model: in turn
-        if len(wave) == 1:
-            dealt.append(Wave(some(wave), ((), ())))
-        else:
-            dealt.append(Wave((), (some(halves[0]), some(halves[1]))))
+        # Next to a training of both models an evaluation is nothing: one half would wait for the other.
+        of_both = [stage for stage in wave if isinstance(stage.config, Cotrain)]
+        of_one = [stage for stage in wave if stage not in of_both]
+        for part in (of_one, of_both):
+            of_a, of_b = ([stage for stage in part if side_of(stage) == side] for side in SIDES)
+            halves = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
+            if len(part) == 1:
+                dealt.append(Wave(some(part), ((), ())))
+            else:
+                dealt.append(Wave((), (some(halves[0]), some(halves[1]))))
     return [wave for wave in dealt if wave.stages()]
 
 

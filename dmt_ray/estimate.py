@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
+from dmt_ray.operations import TRAININGS
 from dmt_ray.plan import Stage
 from dmt_ray.store import Store
 
@@ -15,7 +16,7 @@ class Estimate:
 
     Attributes:
         stages: How many there are.
-        work: Their optimizer steps (trainings) and images (labelling, evaluation), by operation.
+        work: Their optimizer steps (trainings) and images (labelling, evaluation and the like), by operation.
         seconds: Time in one process, by earlier stages of the same operation; None if there is no experience yet.
         bytes: Disk space, likewise.
     """
@@ -27,8 +28,8 @@ class Estimate:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps."""
-        return sum(amount for operation, amount in self.work.items() if operation in ("pretrain", "finetune"))
+        """Optimizer steps, summed over the models."""
+        return sum(amount for operation, amount in self.work.items() if operation in TRAININGS)
 
     def __str__(self) -> str:
         time = (

@@ -38,6 +38,7 @@ CURVES = {  # column of a history -> title of its chart and label of its axis
     "agreement": ("Student and pseudo label agree", "share of pseudo-labelled pixels (%)"),
     "mean_weight": ("Mean weight of a pseudo label", "weight (0 to 1)"),
     "pseudo_accuracy": ("Accuracy of the pseudo labels", "share that is right (%)"),
+    "total_variation": ("Total variation between the teachers", "0: the same, 1: nothing in common"),
 }
 
 
@@ -50,22 +51,25 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def landscape(
-    points: Sequence[tuple[float, float, float | None, str]], recipe: tuple[float, float] | None = None
+    points: Sequence[tuple[float, float, float | None, str]],
+    recipe: tuple[float, float] | None = None,
+    measure: str = "mIoU",
 ) -> Figure:
     """Score over the two exponents: every trial, and a surface between the finished ones.
 
     Args:
-        points: A trial each: gamma1, gamma2, its mIoU in ``[0, 1]`` (None where it has none) and its state, one of
+        points: A trial each: gamma1, gamma2, its score in ``[0, 1]`` (None where it has none) and its state, one of
             "running", "complete", "pruned", "failed". The surface and the colours know the complete ones alone: a
             pruned trial's score is that of an earlier iteration.
         recipe: The exponents of the recipe that was searched; for those of the papers, the paper's.
+        measure: What the score is.
     """
     figure = Figure(figsize=(6.6, 5.4), layout="constrained")
     axes = figure.add_subplot()
     done = np.array([(g1, g2, 100 * s) for g1, g2, s, state in points if state == "complete" and s is not None])
     handles: list[Any] = []
     if len(done):
-        handles += _scored(figure, axes, done)
+        handles += _scored(figure, axes, done, measure)
     handles += _unscored(axes, points)
     if recipe is not None:
         handles.append(
@@ -89,7 +93,7 @@ def landscape(
     return figure
 
 
-def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64]) -> list[Any]:
+def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64], measure: str) -> list[Any]:
     scores = done[:, 2]
     # A collapsed trial must not wash out the differences between all others.
     low, high = float(np.quantile(scores, 0.1)) if len(scores) >= 10 else float(scores.min()), float(scores.max())
@@ -113,11 +117,11 @@ def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64]) -> list[Any]:
         edgecolor="white",
         linewidth=0.9,
         zorder=6,
-        label=f"best: γ₁ = {best[0]:.3g}, γ₂ = {best[1]:.3g}, mIoU {best[2]:.2f} %",
+        label=f"best: γ₁ = {best[0]:.3g}, γ₂ = {best[1]:.3g}, {measure} {best[2]:.2f} %",
     )
     collapsed = low > scores.min()
     bar = figure.colorbar(ScalarMappable(norm, SCORES), ax=axes, pad=0.02, extend="min" if collapsed else "neither")
-    bar.set_label("mIoU on the selection images (%)", fontsize=11)
+    bar.set_label(f"{measure} on the selection images (%)", fontsize=11)
     finished = Line2D(
         [],
         [],
@@ -176,12 +180,13 @@ def _limits(axes: Axes, places: Sequence[tuple[float, float]]) -> None:
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
 
 
-def curves(trials: Sequence[tuple[str, Mapping[int, float], str]]) -> Figure:
+def curves(trials: Sequence[tuple[str, Mapping[int, float], str]], measure: str = "mIoU") -> Figure:
     """Score of every trial after each iteration, the best one marked.
 
     Args:
-        trials: A trial each: its name, rung -> mIoU in ``[0, 1]``, and its state as in `landscape`. The best is the
+        trials: A trial each: its name, rung -> score in ``[0, 1]``, and its state as in `landscape`. The best is the
             complete one with the highest score on its last rung.
+        measure: What the score is.
     """
     figure = Figure(figsize=(6.6, 4.4), layout="constrained")
     axes = figure.add_subplot()
@@ -203,7 +208,7 @@ def curves(trials: Sequence[tuple[str, Mapping[int, float], str]]) -> Figure:
                 marker="o",
                 markersize=5,
                 zorder=4,
-                label=f"best: {name}, mIoU {values[-1]:.2f} %",
+                label=f"best: {name}, {measure} {values[-1]:.2f} %",
             )
         else:
             axes.plot(rungs, values, color=GREY, linewidth=1.0, alpha=0.65, zorder=2)
@@ -220,7 +225,7 @@ def curves(trials: Sequence[tuple[str, Mapping[int, float], str]]) -> Figure:
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("iteration (0: before any pseudo label)", fontsize=11)
-    axes.set_ylabel("mIoU on the selection images (%)", fontsize=11)
+    axes.set_ylabel(f"{measure} on the selection images (%)", fontsize=11)
     axes.set_title(f"{len(trials)} trials", fontsize=11, loc="left")
     _calm(axes)
     handles = [handle for handle in axes.lines if not str(handle.get_label()).startswith("_")]

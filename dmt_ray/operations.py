@@ -168,7 +168,7 @@ def cotrain(
     config = Cotrain(
         data=cfg.data,
         split=cfg.split.for_seed(seed),
-        training=cfg.online,
+        training=cfg.cotrain or cfg.online,
         students=len(start),
         teacher=teacher,
         taught_by=taught_by,
@@ -189,7 +189,12 @@ def assess(cfg: Config, *, labels: Stage, judge: Stage) -> Stage:
         cfg: Settings of the method.
         labels: A labelling of all pixels.
         judge: The other teacher.
+
+    Raises:
+        ConfigError: If the data are not for segmentation: an image's reliability is that of its many pixels.
     """
+    if cfg.data.task != "segmentation":
+        raise ConfigError(f"methods that judge images by their pixels are for segmentation; {cfg.data.name} is not")
     config = Assess(data=cfg.data, split=cfg.split.for_seed(judge.seed))
     return Stage(ASSESS, config, judge.seed, {"labels": labels, "judge": judge})
 

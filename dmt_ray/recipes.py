@@ -39,6 +39,9 @@ def shapes() -> Config:
         pretrain=Training(epochs=160, learning_rate=0.05, batch=(8, 0), augment=augment),
         finetune=Training(epochs=1, learning_rate=0.03, batch=(1, 7), augment=augment),
         online=Training(epochs=5, learning_rate=0.03, batch=(1, 7), augment=augment),
+        # As many steps as five iterations: two means of a loss want as many images for the one as for the other.
+        cotrain=Training(epochs=3, learning_rate=0.03, batch=(4, 4), augment=augment),
+        retrain=Training(epochs=4, learning_rate=0.05, batch=(4, 4), augment=augment),
         oracle=Training(epochs=16, learning_rate=0.05, batch=(8, 0), augment=augment),
         # Far below the paper's 3 to 5, with which this small network loses objects to the background (docs/log.md).
         weight=Weight(gamma1=0.5, gamma2=0.5),
@@ -70,6 +73,8 @@ def _camvid(
         pretrain=Training(epochs=round(n / sqrt(share)), learning_rate=0.05, batch=(8, 0), augment=augment),
         finetune=Training(epochs=epochs, learning_rate=0.02, batch=(2, 6), augment=augment),
         online=Training(epochs=5 * epochs, learning_rate=0.02, batch=(2, 6), augment=augment),
+        cotrain=Training(epochs=3 * epochs, learning_rate=0.02, batch=(4, 4), augment=augment),
+        retrain=Training(epochs=4 * epochs, learning_rate=0.05, batch=(4, 4), augment=augment),
         oracle=Training(epochs=n, learning_rate=0.05, batch=(8, 0), augment=augment),
         weight=Weight(gamma1=gamma, gamma2=gamma),
         dms_alpha=0.8,

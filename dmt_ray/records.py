@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
-from dmt_ray.config import Keep
+from dmt_ray.config import SIDES, Keep, Side
+from dmt_ray.measures import MEASURES, Measure
 from dmt_ray.plan import Plan, Rung, Stage
 from dmt_ray.store import Store
 
@@ -20,17 +21,50 @@ def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
     return found
 
 
-def miou(store: Store, evaluation: Stage, which: Which = "selection") -> float:
-    """mIoU in [0, 1] of an evaluate stage, on the images that select or on those that are reported."""
-    return float(metrics(store, evaluation)[which]["miou"])
+def measure(store: Store, evaluation: Stage) -> Measure:
+    """What an evaluate stage measured its model by."""
+    found: Measure = metrics(store, evaluation)["selection"].get("measure", "miou")
+    return found
+
+
+def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
+    """The measure, in [0, 1], of an evaluate stage, on the images that select or on those that are reported."""
+    said = metrics(store, evaluation)[which]
+    return float(said[said.get("measure", "miou")])
+
+
+def scores(said: Mapping[str, Any]) -> dict[str, float]:
+    """All that is said of some images as a whole, by metric, the measure first.
+
+    In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
+    Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
+    """
+    names = ("accuracy", "fine_grained") if said.get("measure") == "accuracy" else ("miou", "pixel_accuracy")
+    last = {f"last_weights_{name}": float(value) for name, value in said.get("last_weights", {}).items()}
+    return {name: float(said[name]) for name in names} | last
+
+
+def class_scores(said: Mapping[str, Any]) -> tuple[str, list[float | None]]:
+    """What is said of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
+    if said.get("measure") != "accuracy":
+        return "iou", list(said["iou"])
+    rows = said["confusion"]
+    return "class_accuracy", [row[k] / sum(row) if sum(row) else None for k, row in enumerate(rows)]
 
 
 def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
-    """mIoU in [0, 1] of a rung: the mean over its models.
+    """Score in [0, 1] of a rung: the mean over its models.
 
     The mean, not the better of the two: choosing between A and B would add the luck of the choice to every trial.
     """
-    return sum(miou(store, evaluation, which) for evaluation in rung.values()) / len(rung)
+    return sum(score(store, evaluation, which) for evaluation in rung.values()) / len(rung)
+
+
+def picked(store: Store, pick: Stage) -> Stage:
+    """The model that a `pick` stage has chosen."""
+    first, second = (score(store, pick.inputs[f"{name}_scores"]) for name in ("first", "second"))
+    config: Any = pick.config
+    return pick.inputs["first" if config.better == (first >= second) else "second"]  # of equal ones the first is better
 
 
 class Selected(NamedTuple):
@@ -39,8 +73,8 @@ class Selected(NamedTuple):
     Attributes:
         rung: The rung it picks.
         models: "A", "B", or both where their mean is taken.
-        selection: mIoU in [0, 1] on the images that select.
-        reported: mIoU in [0, 1] on the reported images.
+        selection: Score in [0, 1] on the images that select.
+        reported: Score in [0, 1] on the reported images.
         snapshots: How many models were compared, those inside trainings too; 1 where nothing was chosen.
     """
 
@@ -60,7 +94,7 @@ def selected(store: Store, plan: Plan) -> dict[Keep, Selected]:
     """
     last = len(plan.rungs) - 1
     found = {
-        (rung, side): (miou(store, evaluation), miou(store, evaluation, "reported"))
+        (rung, side): (score(store, evaluation), score(store, evaluation, "reported"))
         for rung, models in enumerate(plan.rungs)
         for side, evaluation in models.items()
     }
@@ -83,12 +117,12 @@ def _snapshots(store: Store, evaluation: Stage) -> int:
 def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
     """The models that pseudo labels have ruined.
 
-    A model has collapsed if its selection mIoU is less than half of what the same side had at rung 0. With wrong
-    exponents a public repetition of DMT fell from 59 % to 22 %. Selection and not reported mIoU, because what a search
+    A model has collapsed if its selection score is less than half of what the same side had at rung 0. With wrong
+    exponents a public repetition of DMT fell from 59 % to 22 %. Selection and not reported score, because what a search
     learns must not depend on the reported images.
 
     Nothing is said at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
-    selection mIoU was at most twice that of the answer "everywhere the commonest class": half of it is then what one
+    selection score was at most twice that of the answer "everywhere the commonest class": half of it is then what one
     gets without having learnt anything, and a network of a few steps may well fall below that for a while.
 
     Args:
@@ -104,24 +138,37 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
         before = plan.rungs[0].get(side)
         if before is None or before.inputs["model"].operation.name != "pretrain":
             continue
-        was, now = miou(store, before), miou(store, evaluation)
-        if was > 2 * _commonest(metrics(store, before)["selection"]["confusion"]) and now < was / 2:
+        was, now, name = score(store, before), score(store, evaluation), measure(store, evaluation)
+        if was > 2 * _commonest(metrics(store, before)["selection"]["confusion"], name) and now < was / 2:
             found[side] = (
-                f"model {side} collapsed: its selection mIoU is {now:.2%} at rung {rung}, but was {was:.2%} before any "
-                "pseudo label"
+                f"model {side} collapsed: its selection {MEASURES[name]} is {now:.2%} at rung {rung}, but was "
+                f"{was:.2%} before any pseudo label"
             )
     return found
 
 
-def _commonest(confusion: list[list[int]]) -> float:
-    """mIoU of a model that answers the commonest class everywhere."""
-    pixels = [sum(row) for row in confusion]
-    return max(pixels) / sum(pixels) / sum(count > 0 for count in pixels)
+def _commonest(confusion: list[list[int]], name: Measure) -> float:
+    """Score of a model that answers the commonest class everywhere."""
+    counts = [sum(row) for row in confusion]
+    accuracy = max(counts) / sum(counts)
+    return accuracy if name == "accuracy" else accuracy / sum(count > 0 for count in counts)
 
 
-def history(store: Store, stage: Stage) -> pd.DataFrame:
-    """The history of a pretrain or finetune stage: a row for every five steps, or for a fiftieth of a long stage."""
-    return pd.read_csv(store.open(stage) / "history.csv")
+def history(store: Store, stage: Stage, side: Side | None = None) -> pd.DataFrame:
+    """The history of a training: a row for every five steps, or for a fiftieth of a long stage.
+
+    Args:
+        store: Holds it.
+        stage: A pretrain, finetune, retrain or cotrain stage.
+        side: Of a `cotrain` stage, whose history is about several models: the one that is asked for. Its columns lose
+            their prefix, as "A.coverage", those of the other model are left out.
+    """
+    table = pd.read_csv(store.open(stage) / "history.csv")
+    if stage.operation.name != "cotrain" or side is None:
+        return table
+    others = tuple(f"{other}." for other in SIDES if other != side)
+    own = [name for name in table.columns if not name.startswith(others)]
+    return table[own].rename(columns=lambda name: name.removeprefix(f"{side}."))
 
 
 def summary(store: Store, labelling: Stage) -> Mapping[str, Any]:

@@ -13,20 +13,23 @@ from typing import Any
 import torch
 
 from dmt_ray import models
-from dmt_ray.config import Config, Data, Model, Training
+from dmt_ray.config import Config, Data, Model, Task, Training
 from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
+from dmt_ray.engine.cotraining import cotrain
 from dmt_ray.engine.evaluation import evaluate
 from dmt_ray.engine.labelling import label
-from dmt_ray.engine.schedule import steps
+from dmt_ray.engine.picking import pick
+from dmt_ray.engine.reliability import assess, compose
+from dmt_ray.engine.schedule import images_of, steps
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import finetune, pretrain
+from dmt_ray.engine.training import finetune, pretrain, retrain
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
 from dmt_ray.interruption import deferred
 from dmt_ray.key import key_of
 from dmt_ray.plan import Stage
 from dmt_ray.provenance import git, versions
-from dmt_ray.slices import Evaluate, Finetune, Label, Pretrain
+from dmt_ray.slices import Assess, Compose, Cotrain, Evaluate, Finetune, Label, Pick, Pretrain, Retrain
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.watchdog import STALLED, Watchdog
 
@@ -34,6 +37,11 @@ PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
     "pretrain": pretrain,
     "label": label,
     "finetune": finetune,
+    "retrain": retrain,
+    "cotrain": cotrain,
+    "assess": assess,
+    "compose": compose,
+    "pick": pick,
     "evaluate": evaluate,
 }
 
@@ -111,11 +119,11 @@ class Runner:
             dms_half(parts.labelled, bound.dms_alpha, "A")
         for model in (bound.model, bound.model_b):
             if model is not None:
-                check_model(model, len(dataset.classes), (bound.pretrain, bound.finetune, bound.online, bound.oracle))
+                check_model(model, len(dataset.classes), bound.trainings().values(), bound.data.task)
         return bound
 
     def work_of(self, stage: Stage) -> int:
-        """How much work a stage is: optimizer steps of a training, images of labelling or evaluation."""
+        """How much work a stage is: see the function of this name."""
         return work_of(stage, self.dataset(stage.config.data))  # type: ignore[attr-defined]
 
     def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
@@ -241,46 +249,66 @@ def bind_model(model: Model) -> Model:
     return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
 
 
-def check_model(model: Model, classes: int, trainings: Iterable[Training]) -> None:
+def check_model(model: Model, classes: int, trainings: Iterable[Training], task: Task) -> None:
     """Build the network without memory, and push one crop of each training through it.
 
     Raises:
-        ModelError: If it cannot be built, the weights do not fit, or it cannot take such crops.
+        ModelError: If it cannot be built, is for another task than the data, the weights do not fit, or it cannot take
+            such crops.
     """
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
     with torch.device("meta"):
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
+        _check_task(model, task)
         for crop in sorted({training.augment.crop for training in trainings}):
+            answer = (2, classes, *((1, 1) if task == "classification" else crop))
             try:
                 found = tuple(network(torch.empty(2, 3, *crop)).shape)
-                reason = "" if found == (2, classes, *crop) else f"its output has the shape {found}"
-            except RuntimeError as error:
+                reason = "" if found == answer else f"its output has the shape {found}, not {answer}"
+            except (RuntimeError, ModelError) as error:
                 reason = " ".join(str(error).split())
             if reason:
                 raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
 
 
+def _check_task(model: Model, task: Task) -> None:
+    if models.task_of(model) == task:
+        return
+    fitting = [name for name in models.OURS if models.task_of(Model(architecture=name)) == task]
+    others = " and what segmentation-models-pytorch builds, such as Unet" if task == "segmentation" else ""
+    raise ModelError(
+        f"{model.architecture} is for {models.task_of(model)}, but the data are for {task}; "
+        f"for those there are {', '.join(fitting)}{others}"
+    )
+
+
 def work_of(stage: Stage, dataset: Dataset) -> int:
-    """How much work a stage is: optimizer steps of a training, images of labelling or evaluation."""
+    """How much work a stage is: optimizer steps of a training, summed over its models; else images that it goes over.
+
+    A choice between two models is one piece of work.
+    """
     config = stage.config
+    if isinstance(config, Pick):
+        return 1
+    if not isinstance(config, Evaluate | Label | Assess | Compose | Pretrain | Finetune | Retrain | Cotrain):
+        raise TypeError(f"{stage} has no measure of work")
+    parts = divide(config.split, config.data, dataset)
+    labelled, unlabelled = len(parts.labelled), len(parts.unlabelled)
     if isinstance(config, Evaluate):
-        parts = divide(config.split, config.data, dataset)
         return len(parts.selection[1]) + len(parts.reported[1])
-    if isinstance(config, Label):
-        return len(divide(config.split, config.data, dataset).unlabelled)
-    if isinstance(config, Finetune):
-        parts = divide(config.split, config.data, dataset)
-        return steps(config.training, labelled=len(parts.labelled), pseudo=len(parts.unlabelled))
+    if isinstance(config, Label | Assess | Compose):
+        return unlabelled
     if isinstance(config, Pretrain):
-        parts = divide(config.split, config.data, dataset)
-        labelled = len(parts.labelled)
         if config.images == "dms":
             labelled = len(dms_half(parts.labelled, config.dms_alpha, config.side))
         elif config.images == "all":
             labelled += int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
         return steps(config.training, labelled=labelled, pseudo=0)
-    raise TypeError(f"{stage} has no measure of work")
+    models_together = config.students if isinstance(config, Cotrain) else 1
+    if isinstance(config, Retrain):
+        unlabelled = images_of(unlabelled, config.images)
+    return models_together * steps(config.training, labelled=labelled, pseudo=unlabelled)
 
 
 def _device_name(device: torch.device) -> str:

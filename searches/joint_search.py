@@ -8,6 +8,8 @@ With --second compute there are two objectives: the score, and the optimizer ste
 models (DMT trains two, DST and CBST one). Nothing is pruned then; the end shows the front, the trials that no other
 one beats in both, from the cheapest to the best.
 
+With --method one method is searched alone, whichever it is: over what is declared beside it, as `dmt methods` shows.
+
 What is shared: whatever two trials happen to have in common, such as the pretraining where alpha is the same, and with
 everything that other sweeps have put into the store. CBST does not read the exponents, nor DST and CBST alpha: points
 that differ in what is not read are the same work, and cost nothing.
@@ -18,6 +20,7 @@ examples:
   python searches/joint_search.py                                        40 trials on the embedded data
   python searches/joint_search.py --dry-run                              what it would do, and what that costs
   python searches/joint_search.py --second compute --sampler gp          the best score for each amount of training
+  python searches/joint_search.py --method rml --trials 20               Robust Mutual Learning and its own settings
   python searches/joint_search.py --recipe camvid --data camvid/ --seeds 0 1 2 --trials 100 --confirm 100 101 102
 """
 
@@ -53,6 +56,7 @@ def main() -> int:
         title="Which method, exponents, DMS and schedule are best together?",
         space=space,
         trials=40,
+        by_method=True,
     )
 
 

@@ -59,8 +59,10 @@ def tiny() -> Config:
         "percentiles": [0.5, 1.0],
         "pretrain.epochs": 10,
         "finetune.epochs": 4,
+        "cotrain.epochs": 1,
+        "retrain.epochs": 2,
     }
-    for training in ("pretrain", "finetune", "online", "oracle"):
+    for training in ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle"):
         changes[f"{training}.augment.crop"] = [32, 32]
     return override(named("shapes"), changes)
 
@@ -139,7 +141,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model: {encoder: tu-test_resnet, arguments: {encoder_depth: 4, decoder_channels: [32, 16, 8, 8]}}\n"
         "percentiles: [1.0]\n"
         + "".join(
-            f"{name}: {{epochs: 2, augment: {{crop: [32, 32]}}}}\n" for name in ("pretrain", "finetune", "online")
+            f"{name}: {{epochs: 2, augment: {{crop: [32, 32]}}}}\n"
+            for name in ("pretrain", "finetune", "online", "cotrain", "retrain")
         )
         + "oracle.augment.crop: [32, 32]\n"
     )

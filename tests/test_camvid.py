@@ -3,7 +3,7 @@
 from dmt_ray.config import override
 from dmt_ray.methods import dmt
 from dmt_ray.recipes import named
-from dmt_ray.records import miou, summary
+from dmt_ray.records import score, summary
 from dmt_ray.runner import Machine, Runner
 
 
@@ -17,7 +17,7 @@ def test_dmt_takes_a_few_steps_on_camvid(camvid_folder, tmp_path):
     assert len(runner.dataset(plan.stages()[0].config.data).subsets["train"]) == 367
     for rung in plan.rungs:
         for evaluation in rung.values():
-            assert 0.02 < miou(runner.store, evaluation, "reported") < 0.9
+            assert 0.02 < score(runner.store, evaluation, "reported") < 0.9
     labels = plan.rungs[1]["A"].inputs["model"].inputs["labels"]
     assert 0.5 <= summary(runner.store, labels)["kept"] < 0.6
     assert summary(runner.store, labels)["images"] == 367 - 64

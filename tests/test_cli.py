@@ -59,6 +59,17 @@ def test_every_help_ends_with_an_example(words, capsys):
     assert re.search(r"example:\n  dmt ", capsys.readouterr().out)
 
 
+def test_methods_are_listed_with_their_tasks_and_what_can_be_searched(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["dmt", "methods"])
+    assert cli.main() == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name in METHODS:
+        assert f" {name} " in said
+    assert "in two stages (RML, Sec. 4). for segmentation; searched: consistency.weight, " in said
+    assert "(DMT, Sec. 5.2.2). for segmentation and classification; searched: pretrain.learning_rate" in said
+    assert "for classification; searched: weight.gamma1, weight.gamma2, schedule.start" in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

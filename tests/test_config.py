@@ -11,7 +11,7 @@ from dmt_ray.recipes import RECIPES, load, named
     [
         pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'epochs'", id="misspelt setting"),
         pytest.param("finetun.epochs=3", "'finetun'; did you mean 'finetune'", id="misspelt group"),
-        pytest.param("zzz=3", "known are: coarse, consistency, data", id="nothing near"),
+        pytest.param("zzz=3", "known are: coarse, consistency, cotrain, data", id="nothing near"),
         pytest.param(
             "weight.gamma1=-1", "weight.gamma1: .*greater than or equal to 0, but got -1", id="negative gamma"
         ),

@@ -81,6 +81,20 @@ def test_models_of_several_seeds_are_dealt_out_in_turn():
     assert deal(targets, models)[0].halves == (tuple(models[::2]), tuple(models[1::2]))
 
 
+def test_a_training_of_both_models_has_all_workers_although_evaluations_could_go_beside_it():
+    plan = METHODS["rml"](load("shapes"), 0)
+    dealt = deal([stage for rung in plan.rungs for stage in rung.values()], plan.stages())
+    together = [wave.together for wave in dealt if wave.together]
+    assert together == [(plan.rungs[rung]["A"].inputs["model"],) for rung in (1, 2)]
+    assert {stage for wave in dealt for stage in wave.stages()} == set(plan.stages())
+
+
+def test_trainings_of_both_models_of_two_seeds_go_to_a_half_each():
+    targets = [METHODS["rml"](load("shapes"), seed).rungs[1]["A"] for seed in (0, 1)]
+    both = [target.inputs["model"] for target in targets]
+    assert deal(targets, both)[0].halves == ((both[0],), (both[1],))
+
+
 def test_what_needs_a_stage_of_another_trial_is_left_for_later():
     plan = METHODS["dmt"](load("shapes"), 0)
     stages = plan.stages()

@@ -14,6 +14,7 @@ from dmt_ray.losses import (
     compare,
     disagreement_counts,
     dynamic_weight,
+    ramp,
     rising_weight,
     step_loss,
     summarise,
@@ -312,3 +313,25 @@ def test_tensors_of_different_pixels_are_refused():
         weighted_cross_entropy(logits, labels, confidence[:1])
     with pytest.raises(ValueError, match="labelled must be between 0 and the batch size 4, but got 5"):
         step_loss(logits, labels, confidence, labelled=5, rule=RULES["uniform"], parameters=Parameters(1, 1))
+
+
+def test_the_exponents_ramp_up_over_a_training():
+    assert [ramp(progress) for progress in (0, 0.5, 1)] == pytest.approx([math.exp(-5), math.exp(-1.25), 1])
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("disagreement", 0.4**1.5), ("confidence", 0.4**1), ("flip", 0.4**1.5)])
+def test_a_ramp_halves_both_exponents_where_it_is_at_one_half(rule, expected):
+    progress = 1 - math.sqrt(math.log(2) / 5)
+    parameters = Parameters(2, 3, progress=progress, ramp=True)
+    target = RULES[rule](compare(*one_pixel([0.6, 0.4], 1, 0.9)), parameters)
+    assert target.weights.item() == pytest.approx(expected)
+
+
+def test_a_flipped_label_has_a_ramp_too():
+    progress = 1 - math.sqrt(math.log(2) / 5)
+    target = RULES["flip"](compare(*one_pixel([0.9, 0.1], 1, 0.7)), Parameters(2, 4, progress=progress, ramp=True))
+    assert target.weights.item() == pytest.approx(0.3**2)
+
+
+def test_without_a_ramp_the_exponents_do_not_follow_the_progress():
+    assert Parameters(2, 3, progress=0.0).exponents == (2, 3)

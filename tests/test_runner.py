@@ -15,7 +15,7 @@ from dmt_ray.config import override
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import ConfigError, DataError, ModelError, TrainingFailed
 from dmt_ray.methods import METHODS, baseline, dmt
-from dmt_ray.records import history, metrics, miou, rung_score, summary
+from dmt_ray.records import history, metrics, rung_score, score, summary
 from dmt_ray.runner import Runner
 from dmt_ray.slices import Finetune, Pretrain
 
@@ -71,7 +71,7 @@ def test_every_stage_holds_what_the_readme_of_the_store_promises(performed):
 def test_the_score_of_a_rung_is_the_mean_of_its_models(performed):
     runner, plan = performed
     rung = plan.rungs[-1]
-    scores = [miou(runner.store, rung[side]) for side in ("A", "B")]
+    scores = [score(runner.store, rung[side]) for side in ("A", "B")]
     assert rung_score(runner.store, rung) == pytest.approx(sum(scores) / 2)
     assert 0 < scores[0] < 1
 
@@ -241,6 +241,8 @@ def test_every_method_runs_to_the_end(module_machine, tiny, method):
     plan = METHODS[method](runner.bind(tiny), 0)
     runner.perform(targets(plan))
     assert all(0 < rung_score(runner.store, rung) < 1 for rung in plan.rungs)
+    for stage in plan.stages():
+        assert runner.work_of(stage) == runner.store.record(stage).made["steps"], stage
 
 
 @pytest.mark.parametrize("rule", ["global", "renormalised"])
@@ -258,7 +260,7 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
     plan = baseline(runner.bind(override(tiny, changes)), 0)
     runner.perform(targets(plan))
     scores = [line.split(",") for line in (runner.store.path(plan.stages()[0]) / "scores.csv").read_text().split()[1:]]
-    assert miou(runner.store, plan.rungs[0]["A"], "reported") == max(float(row[2]) for row in scores)
+    assert score(runner.store, plan.rungs[0]["A"], "reported") == max(float(row[2]) for row in scores)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
     [
         ({"model.encoder": "resnet19"}, ModelError, "no encoder 'resnet19'; did you mean 'resnet1"),
         ({"model.encoder": "tu-resnet19zz"}, ModelError, "timm has no network"),
-        ({"model.architecture": "UNet"}, ModelError, "did you mean 'Unet'"),
+        ({"model.architecture": "UNet"}, ModelError, "the U-Net on an encoder is called 'Unet'"),
         ({"model.arguments": {"depth": 3}}, ModelError, "cannot be built"),
         ({"model.weights_file": "none.safetensors"}, ModelError, "cannot read the weights file"),
         ({"model.weights_file": "weights.pth"}, ModelError, "cannot read|come as .safetensors"),

@@ -6,6 +6,7 @@ import pytest
 
 from dmt_ray.errors import ConfigError
 from dmt_ray.key import key_of
+from dmt_ray.methods import METHODS, SPACES, space_of
 from dmt_ray.plan import in_order
 from dmt_ray.recipes import load
 from dmt_ray.search import sweep_file
@@ -127,6 +128,26 @@ def test_the_recipe_as_a_point(recipe, changes, space, point):
     assert own_point(load(recipe, changes), "dmt", space) == point
 
 
+def test_what_a_recipe_leaves_open_is_what_the_method_takes():
+    point = own_point(load("shapes"), "rml", SPACES["rml"])
+    assert point == {
+        "consistency.weight": 1.0,
+        "consistency.threshold": 0.0,
+        "consistency.ema_decay": 0.99,
+        "consistency.dropout": 0.5,
+        "consistency.survival": 0.8,
+        "consistency.prototype_momentum": 0.99,
+    }
+    assert own_point(load("shapes", ["consistency.dropout=0.2"]), "rml", SPACES["rml"])["consistency.dropout"] == 0.2
+    assert own_point(load("shapes", ["consistency.weight=2"]), "rml", SPACES["rml"]) is None  # none of the choices
+
+
+def test_a_training_that_is_not_set_is_the_one_that_is_taken_for_it():
+    space = {"retrain.learning_rate": Choice(0.03, 0.3)}
+    config = load("shapes").evolve(retrain=None)
+    assert own_point(config, "classical_st", space) == {"retrain.learning_rate": config.online.learning_rate}
+
+
 def test_a_trial_is_replayed_by_plain_settings():
     sweep = a_sweep(SCHEDULE | {"method": Choice("dmt", "dst")})
     trial = Trial(0, PAPER | {"method": "dst"}, "complete", {0: 0.5})
@@ -145,6 +166,52 @@ def test_points_that_mean_the_same_have_the_same_stages():
 
 def test_a_point_in_words():
     assert in_words(PAPER | {"method": "dst"}) == "start=0.2 end=1 iterations=5 curvature=1 method=dst"
+
+
+# ---- what is declared beside each method -----------------------------------------------------------------------
+
+
+TASKS = [
+    *(("segmentation", method) for method in METHODS),
+    *(
+        ("classification", method)
+        for method in ("baseline", "cbst", "dst", "curriculum", "dmt", "dmt_naive", "dmt_flip")
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "method"), TASKS)
+def test_everything_that_can_be_searched_in_a_method_changes_its_plan(task, method):
+    config, space = load("shapes"), space_of(method, task)
+    if task == "classification":
+        config = config.evolve(data={"name": "digits"}, label="global")
+    sweep = Sweep("joint_search", "", config, method, space, (0,))
+    low, high = sweep.corners()
+    assert low != high
+    middle = sweep.middle()
+    for setting, values in space.items():
+        plans = [sweep.plans({**middle, setting: end}) for end in values.ends()]
+        assert plans[0] != plans[-1], setting
+
+
+def test_every_method_says_what_can_be_searched_in_it():
+    assert SPACES.keys() == METHODS.keys()
+
+
+def test_mixup_is_searched_where_images_have_one_class():
+    assert "retrain.augment.mixup" in space_of("dmt", "classification")
+    assert "retrain.augment.mixup" not in space_of("dmt", "segmentation")
+
+
+def test_values_that_the_settings_cannot_take_are_named():
+    with pytest.raises(ConfigError, match=r"the search would try mixup=1, which these settings cannot take: .*mixup"):
+        Sweep("s", "", load("shapes"), "curriculum", {"retrain.augment.mixup": Uniform(0, 1)}, (0,))
+
+
+def test_a_method_that_is_not_for_such_data_is_refused_without_a_word_of_the_search():
+    config = load("shapes").evolve(data={"name": "digits"})
+    with pytest.raises(ConfigError, match=r"^methods that train on two views of an image are for segmentation"):
+        Sweep("s", "", config, "rml", SPACES["rml"], (0,))
 
 
 # ---- a sweep over them -----------------------------------------------------------------------------------------
@@ -187,6 +254,14 @@ def test_a_grid_of_choices_holds_all_pairs():
 def test_a_searched_schedule_does_not_change_the_name_of_a_sweep():
     assert a_sweep(SCHEDULE, "percentiles=[1.0]").name == a_sweep(SCHEDULE).name
     assert a_sweep(SCHEDULE, "finetune.epochs=2").name != a_sweep(SCHEDULE).name
+
+
+def test_a_sweep_over_a_part_that_the_recipe_does_not_set_has_a_name():
+    config = load("shapes").evolve(retrain=None)
+    names = {
+        Sweep("a_search", "", config, method, SPACES[method], (0,)).name for method in ("rml", "classical_st", "cps")
+    }
+    assert len(names) == 3
 
 
 @pytest.mark.parametrize("other", [{"seed_by_seed": True}, {"second": "compute"}, {"grid": 5}], ids=str)

@@ -10,6 +10,7 @@ import pytest
 
 from dmt_ray.config import Config
 from dmt_ray.crew import Crew
+from dmt_ray.methods import SPACES
 from dmt_ray.records import history, rung_score
 from dmt_ray.runner import Machine, Runner
 from dmt_ray.search import confirm, running
@@ -152,6 +153,20 @@ def test_the_joint_search_varies_everything(requested):
     assert (sweep.second, request.trials, request.pruner) == ("compute", 40, "none")
 
 
+def test_a_method_can_be_searched_alone_in_its_own_space(requested):
+    sweep, request = requested("joint_search", "--method", "rml")
+    assert (sweep.method, sweep.space) == ("rml", SPACES["rml"])
+    assert sweep.title == "Which settings suit rml best?"
+    assert sweep.points()[0]["consistency.survival"] == 0.8  # the paper's, first
+    assert (request.trials, request.sampler) == (40, "tpe")
+
+
+def test_a_method_that_is_misspelt_is_named(run):
+    status, said = run("joint_search", "--method", "rmll")
+    assert status == 2
+    assert "there is no method 'rmll'; did you mean 'rml'?" in said
+
+
 def test_label_fractions_are_a_grid_over_the_methods(requested):
     sweep, request = requested("label_fraction", "--set", "oracle.epochs=10")
     assert len(sweep.points()) == 7 * 4
@@ -288,6 +303,17 @@ def test_a_joint_search_shows_the_front(tmp_path, settings, pictures):
     assert {row["state"] for row in done.rows} == {"complete"}
     assert all(float(row["optimizer_steps"]) > 0 for row in done.rows)
     assert "front " in done.said
+
+
+@pytest.mark.slow
+def test_robust_mutual_learning_is_searched(tmp_path, settings, pictures):
+    done = real(tmp_path, settings, pictures, "joint_search", "--method", "rml", "--trials", "2")
+    assert {row["state"] for row in done.rows} == {"complete"}
+    assert done.rows[0]["consistency.threshold"] == "0.0"
+    assert all(0 < float(row["selection_miou_2"]) < 1 for row in done.rows)  # after the second stage
+    assert "dmt run --recipe" in done.said
+    assert "--method rml" in done.said
+    assert (done.sweep.folder / "slices.png").exists()
 
 
 @pytest.mark.slow

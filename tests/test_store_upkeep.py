@@ -12,6 +12,7 @@ import pytest
 
 from dmt_ray import operations, recipes
 from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage
 from dmt_ray.store import Store
 
@@ -108,6 +109,32 @@ def test_what_matters_less_is_evicted_first(store: Store) -> None:
     assert (store.path(OTHER) / "model.safetensors").exists()
     assert store.verify() == []
     assert [row.bytes for row in store.ls() if row.key == TUNED.key] == [40]
+
+
+def test_of_models_that_were_trained_together_all_weights_can_go_and_no_history(store: Store) -> None:
+    trained = METHODS["rml"](CONFIG, 0).rungs[1]["A"].inputs["model"]
+    weights = {f"{side}{kind}.safetensors": 4000 for side in "AB" for kind in ("", "-averaged")}
+    with store.write(trained) as folder:
+        for name, size in {**weights, "A.json": 10, "B.json": 10, "history.csv": 20}.items():
+            (folder / name).write_bytes(b"x" * size)
+    assert set(store.gc(0).evicted) == {f"{trained.name}/{name}" for name in weights}
+    assert {path.name for path in store.path(trained).iterdir()} == {"A.json", "B.json", "history.csv", "record.json"}
+
+
+def test_of_the_labels_of_a_phase_the_maps_can_go_and_not_the_order_of_the_images(store: Store) -> None:
+    student = METHODS["rwms"](CONFIG, 0).rungs[1]["A"].inputs["model"]
+    phase = student.inputs["labels"]
+    with store.write(phase) as folder:
+        for name in ("labels.npy", "rank.npy", "order.csv", "images.npy", "summary.json"):
+            (folder / name).write_bytes(b"x" * 100)
+    assert store.gc(0).evicted == (f"{phase.name}/labels.npy", f"{phase.name}/rank.npy")
+
+
+def test_an_averaged_model_goes_with_the_last_one(store: Store) -> None:
+    with store.write(A) as folder:
+        for name in ("model.safetensors", "model-averaged.safetensors", "model.json"):
+            (folder / name).write_bytes(b"x" * 100)
+    assert store.gc(0).evicted == (f"{A.name}/model.safetensors", f"{A.name}/model-averaged.safetensors")
 
 
 def test_no_more_goes_than_the_budget_asks(store: Store) -> None:

@@ -62,11 +62,12 @@ def best_of_k(scores: ArrayLike, of: ArrayLike | None = None) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["k", "best", "low", "high", "chosen"])
 
 
-def best_of_k_plot(curve: pd.DataFrame) -> Figure:
+def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
     """The best of k trials: its expectation and middle 80 %, and what the chosen trial scores on the reported images.
 
     Args:
         curve: As `best_of_k` gives it, from fractions.
+        measure: What the score is.
     """
     figure = new_figure(3.6)
     axes = figure.add_subplot()
@@ -89,6 +90,6 @@ def best_of_k_plot(curve: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(1 - 0.02 * len(curve), None)
     calm(axes)
-    name_axes(axes, "trials, k", "mIoU (%)", f"expected best of k of {len(curve)} trials; band: middle 80 %")
+    name_axes(axes, "trials, k", f"{measure} (%)", f"expected best of k of {len(curve)} trials; band: middle 80 %")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
     return figure

@@ -1,4 +1,4 @@
-"""Compute against score: what a row's points of mIoU cost, and which rows nothing else beats (the Pareto front)."""
+"""Compute against score: what a row's points of score cost, and which rows nothing else beats (the Pareto front)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from analysis.figures.look import (
     spread_out,
     styles,
 )
+from analysis.records import headline
 from dmt_ray.errors import MissingStages
 from dmt_ray.search.sweep import Trial
 
@@ -39,7 +40,7 @@ class Costly:
     Attributes:
         name: Its name.
         cost: Optimizer steps summed over its models, or device-hours; mean over seeds.
-        scores: mIoU, fractions, one a seed.
+        scores: Fractions, one a seed.
         models: How many models it trains; 0: unknown.
     """
 
@@ -63,13 +64,13 @@ def costs(
         frame: The tidy table (`analysis.records`).
         column: A column of the ablation.
         unit: Of the cost. Device-hours are those of the machines that computed it.
-        rule: Which selection rule's reported mIoU.
+        rule: Which selection rule's reported score.
         leave_out: Methods that no other row competes with: the oracle is given more labels.
 
     Raises:
         MissingStages: If no row is complete.
     """
-    asked = (frame["column"] == column) & (frame["rule"] == rule) & (frame["metric"] == "miou")
+    asked = (frame["column"] == column) & (frame["rule"] == rule) & (frame["metric"] == headline(frame))
     asked &= ~frame["method"].isin(leave_out)
     there = frame[asked & (frame["images"] == "reported") & (frame["state"] == "there")]
     found = []
@@ -114,14 +115,19 @@ def pareto(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
 
 
 def score_against_compute(
-    points: Sequence[Costly], *, unit: Literal["steps", "hours"] = "steps", images: str = "reported"
+    points: Sequence[Costly],
+    *,
+    unit: Literal["steps", "hours"] = "steps",
+    images: str = "reported",
+    measure: str = "mIoU",
 ) -> Figure:
-    """mIoU against what it costs, with 95 % t intervals over seeds, and the Pareto front of the means.
+    """Score against what it costs, with 95 % t intervals over seeds, and the Pareto front of the means.
 
     Args:
         points: The rows, or trials. Of more than twelve only those on the front are named.
         unit: Of the costs.
         images: Which images were scored.
+        measure: What the score is.
     """
     figure = new_figure(HEIGHT)
     axes = figure.add_subplot()
@@ -150,7 +156,7 @@ def score_against_compute(
     name_axes(
         axes,
         UNITS[unit],
-        f"mIoU on the {images} images (%)",
+        f"{measure} on the {images} images (%)",
         over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials",
     )
     handles = [Line2D([], [], color="#BBBBBB", linewidth=5, alpha=0.55, label="Pareto front")]

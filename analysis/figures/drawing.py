@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from dmt_ray.ablation.ablation import Ablation, Wanted
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages
 from dmt_ray.figures import curves, landscape
+from dmt_ray.measures import MEASURES
 from dmt_ray.search.dimensions import LABEL_FRACTION
 from dmt_ray.search.slices import slices
 from dmt_ray.store import Store
@@ -59,6 +61,7 @@ class AblationFigures:
                 raise ConfigError(f"{folder.name} has no row {row!r}; {nearest(row, self.ablation.rows)}")
         self.store = Store(folder.parents[1])
         self.frame = records.of_ablation(folder, self.store)
+        self._measure = MEASURES[records.headline(self.frame)]
         self._predictor = predictor
         self._rows = list(rows)
         there = self.frame[self.frame["state"] == "there"]
@@ -80,17 +83,22 @@ class AblationFigures:
             for name, draw in self._of_column(column):
                 yield f"{name}-{_as_file(column)}" if several else name, draw
         if several:
-            yield "fractions", lambda: score_by_fraction(fraction_scores(self.frame, self.ablation))
+            yield (
+                "fractions",
+                lambda: score_by_fraction(fraction_scores(self.frame, self.ablation), measure=self._measure),
+            )
 
     def _of_column(self, column: str) -> Iterator[Drawing]:
         frame, reference = self.frame, self.ablation.reference
         about = About.from_json(self.file.about[column]) if column in self.file.about else About()
         wanted = [one for one in self._wanted if one.cell.column == column]
-        yield "forest", lambda: forest_plot(paired_differences(frame, column), reference)
-        yield "iterations", lambda: score_by_iteration(iteration_scores(frame, column))
-        yield "gains", lambda: score_by_iteration(iteration_scores(frame, column), gain=True)
-        yield "compute", lambda: score_against_compute(costs(frame, column))
-        yield "hours", lambda: score_against_compute(costs(frame, column, unit="hours"), unit="hours")
+        measure = self._measure
+        yield "forest", lambda: forest_plot(paired_differences(frame, column), reference, measure=measure)
+        yield "iterations", lambda: score_by_iteration(iteration_scores(frame, column), measure=measure)
+        yield "gains", lambda: score_by_iteration(iteration_scores(frame, column), gain=True, measure=measure)
+        yield "compute", lambda: score_against_compute(costs(frame, column), measure=measure)
+        hours = partial(score_against_compute, unit="hours", measure=measure)
+        yield "hours", lambda: hours(costs(frame, column, unit="hours"))
         yield (
             "label-errors",
             lambda: error_among_surest(errors_by_share(label_errors(self.store, wanted, about))),
@@ -143,20 +151,20 @@ class AblationFigures:
 def of_sweep(folder: Path) -> Iterator[Drawing]:
     """The figures of a sweep in its folder, as `<storage>/sweeps/<name>`."""
     found = searched(folder)
-    sweep, trials = found.sweep, found.trials
+    sweep, trials, measure = found.sweep, found.trials, found.sweep.score_name
     if not sweep.seed_by_seed:
-        yield "curves", lambda: curves([(f"trial {t.number}", t.scores, t.state) for t in trials])
+        yield "curves", lambda: curves([(f"trial {t.number}", t.scores, t.state) for t in trials], measure)
     if tuple(sweep.space) == GAMMAS:
         yield "landscape", lambda: _landscape(found)
-    yield "slices", lambda: slices(sweep.space, trials)
-    yield "parallel", lambda: parallel_coordinates(sweep.space, trials)
+    yield "slices", lambda: slices(sweep.space, trials, measure)
+    yield "parallel", lambda: parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
         yield "importances", lambda: importance_plot(importances(sweep.space, trials))
     yield "best-of-k", lambda: _best_of_k(found)
     if sweep.second == "compute":
-        yield "compute", lambda: score_against_compute(trial_costs(trials), images="selection")
+        yield "compute", lambda: score_against_compute(trial_costs(trials), images="selection", measure=measure)
     if LABEL_FRACTION in sweep.space:
-        yield "fractions", lambda: score_by_fraction(searched_fraction_scores(found))
+        yield "fractions", lambda: score_by_fraction(searched_fraction_scores(found), measure=measure)
 
 
 def _landscape(found: Searched) -> Figure:
@@ -165,7 +173,7 @@ def _landscape(found: Searched) -> Figure:
         (float(t.params[one]), float(t.params[two]), t.score, t.state) for t in found.trials if len(t.params) == 2
     ]
     own = found.sweep.config.weight
-    return landscape(points, (own.gamma1, own.gamma2))
+    return landscape(points, (own.gamma1, own.gamma2), found.sweep.score_name)
 
 
 def _best_of_k(found: Searched) -> Figure:
@@ -174,7 +182,8 @@ def _best_of_k(found: Searched) -> Figure:
         raise MissingStages("no trial is complete yet")
     known = all(trial.number in found.reported for trial in complete)
     reported = [found.reported_mean(trial) for trial in complete] if known else None
-    return best_of_k_plot(best_of_k([trial.score or 0.0 for trial in complete], reported))
+    curve = best_of_k([trial.score or 0.0 for trial in complete], reported)
+    return best_of_k_plot(curve, found.sweep.score_name)
 
 
 def _palette(about: About) -> NDArray[np.uint8]:

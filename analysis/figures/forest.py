@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.look import INK, SMALL, TITLE, calm, darker, name_axes, new_figure, styles
+from analysis.records import headline
 from analysis.statistics import Interval, common, paired_interval, pooled_error, pooled_interval
 from dmt_ray.errors import MissingStages
 
@@ -49,7 +50,7 @@ def paired_differences(
     rule: Literal["last", "val", "paper"] = "last",
     leave_out: Sequence[str] = ("oracle",),
 ) -> list[Difference]:
-    """Differences in reported mIoU to the reference, in the order of the rows.
+    """Differences in reported scores to the reference, in the order of the rows.
 
     Args:
         frame: The tidy table (`analysis.records`).
@@ -62,7 +63,7 @@ def paired_differences(
         MissingStages: If no other row has a seed in common with the reference.
     """
     reference = reference or str(frame.attrs["about"]["reference"])
-    asked = (frame["column"] == column) & (frame["rule"] == rule) & (frame["metric"] == "miou")
+    asked = (frame["column"] == column) & (frame["rule"] == rule) & (frame["metric"] == headline(frame))
     there = frame[asked & (frame["images"] == "reported") & frame["value"].notna() & ~frame["method"].isin(leave_out)]
     scores: dict[str, dict[int, float]] = {}
     for row, seed, value in there[["row", "seed", "value"]].itertuples(index=False):
@@ -88,7 +89,9 @@ def _pooled(scores: Mapping[str, Mapping[int, float]]) -> tuple[float, int]:
     return pooled_error([[values[seed] for seed in seeds] for values in scores.values()])
 
 
-def forest_plot(differences: Sequence[Difference], reference: str, *, rule: str = "last") -> Figure:
+def forest_plot(
+    differences: Sequence[Difference], reference: str, *, rule: str = "last", measure: str = "mIoU"
+) -> Figure:
     """Differences in percentage points: dots are seeds, thick bars the paired 95 % interval, thin ones the pooled.
 
     Filled means stand where the paired interval excludes 0, hollow ones where it does not.
@@ -97,6 +100,7 @@ def forest_plot(differences: Sequence[Difference], reference: str, *, rule: str 
         differences: As `paired_differences` gives them, drawn from top to bottom.
         reference: Name of the row that was subtracted.
         rule: Which selection rule's scores they are.
+        measure: What the scores are.
     """
     figure = new_figure(1.6 + 0.36 * len(differences))
     axes = figure.add_subplot()
@@ -130,7 +134,7 @@ def forest_plot(differences: Sequence[Difference], reference: str, *, rule: str 
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.text(1.02, 1.0, "mean [95 % interval]  wins", transform=axes.transAxes, va="bottom", fontsize=SMALL, color=INK)
-    name_axes(axes, f"reported mIoU minus {reference}, same seed (points)")
+    name_axes(axes, f"reported {measure} minus {reference}, same seed (points)")
     axes.set_title(RULES[rule], fontsize=TITLE, loc="left", color=INK, pad=16)
     figure.supxlabel(
         "dots: seeds; thick: paired t interval, mean filled where it excludes 0;\n"

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from analysis.figures.look import bars, calm, intervals, name_axes, name_ends, new_figure, over_seeds, styles
 from analysis.figures.trials import Searched
+from analysis.records import headline
 from dmt_ray.ablation.ablation import Ablation
 from dmt_ray.errors import ConfigError, MissingStages
 from dmt_ray.search.dimensions import LABEL_FRACTION, METHOD
@@ -34,7 +35,7 @@ Scores = Mapping[str, Mapping[float, tuple[float, ...]]]
 def fraction_scores(
     frame: pd.DataFrame, ablation: Ablation, *, rule: Literal["last", "val", "paper"] = "last"
 ) -> dict[str, dict[float, tuple[float, ...]]]:
-    """Reported mIoU at every amount of labelled images.
+    """Reported score at every amount of labelled images.
 
     Args:
         frame: The tidy table of the ablation (`analysis.records`).
@@ -56,7 +57,7 @@ def fraction_scores(
             "score against label fraction needs columns that differ in split.labelled, all shares or all numbers of "
             f"images, but got {told}"
         )
-    asked = (frame["rule"] == rule) & (frame["metric"] == "miou") & (frame["images"] == "reported")
+    asked = (frame["rule"] == rule) & (frame["metric"] == headline(frame)) & (frame["images"] == "reported")
     found: dict[str, dict[float, tuple[float, ...]]] = {}
     for (row, column), lines in frame[asked & (frame["state"] == "there")].groupby(["row", "column"], sort=False):
         found.setdefault(str(row), {})[float(amounts[str(column)])] = tuple(map(float, lines["value"]))
@@ -66,7 +67,7 @@ def fraction_scores(
 
 
 def searched_fraction_scores(searched: Searched) -> dict[str, dict[float, tuple[float, ...]]]:
-    """Reported mIoU at every share of labelled images of a sweep over shares and methods, as `searches.label_fraction`.
+    """Reported score at every share of labelled images of a sweep over them and methods, as `searches.label_fraction`.
 
     Returns:
         As `fraction_scores`; the mean of the models after the last iteration. A point that several trials have is that
@@ -90,13 +91,14 @@ def searched_fraction_scores(searched: Searched) -> dict[str, dict[float, tuple[
     return found
 
 
-def score_by_fraction(scores: Scores, *, rule_of: str = "after the last iteration") -> Figure:
-    """mIoU of each row against the labelled images, on a logarithmic axis: means over seeds, 95 % t intervals.
+def score_by_fraction(scores: Scores, *, rule_of: str = "after the last iteration", measure: str = "mIoU") -> Figure:
+    """Score of each row against the labelled images, on a logarithmic axis: means over seeds, 95 % t intervals.
 
     Args:
         scores: Row -> amount -> fractions, one a seed, as `fraction_scores` gives them. The oracle, which sees all
             labels whatever the amount, is a dashed line.
         rule_of: When or how the scored model was chosen.
+        measure: What the score is.
     """
     figure = new_figure(HEIGHT)
     axes = figure.add_subplot()
@@ -130,7 +132,7 @@ def score_by_fraction(scores: Scores, *, rule_of: str = "after the last iteratio
     name_axes(
         axes,
         "labelled share of the train images" if amounts[-1] <= 1 else "labelled images",
-        f"reported mIoU {rule_of} (%)",
+        f"reported {measure} {rule_of} (%)",
         over_seeds(len(values) for row in scores.values() for values in row.values()),
     )
     axes.set_ylim(axes.get_ylim())

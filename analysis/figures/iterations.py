@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.look import bars, calm, intervals, name_axes, name_ends, new_figure, over_seeds, styles
+from analysis.records import headline
 from dmt_ray.errors import MissingStages
 
 HEIGHT = 3.6
@@ -16,7 +17,7 @@ HEIGHT = 3.6
 def iteration_scores(
     frame: pd.DataFrame, column: str, images: Literal["selection", "reported"] = "reported"
 ) -> dict[str, pd.DataFrame]:
-    """mIoU per iteration of the rows that have iterations.
+    """Score per iteration of the rows that have iterations.
 
     Args:
         frame: The tidy table (`analysis.records`).
@@ -30,7 +31,7 @@ def iteration_scores(
     Raises:
         MissingStages: If no row has any.
     """
-    asked = (frame["column"] == column) & (frame["rule"] == "each") & (frame["metric"] == "miou")
+    asked = (frame["column"] == column) & (frame["rule"] == "each") & (frame["metric"] == headline(frame))
     there = frame[asked & (frame["images"] == images) & (frame["method"] != "online_st")]
     found = {}
     for row, lines in there.groupby("row", sort=False):
@@ -43,15 +44,20 @@ def iteration_scores(
 
 
 def score_by_iteration(
-    scores: Mapping[str, pd.DataFrame], *, gain: bool = False, images: Literal["selection", "reported"] = "reported"
+    scores: Mapping[str, pd.DataFrame],
+    *,
+    gain: bool = False,
+    images: Literal["selection", "reported"] = "reported",
+    measure: str = "mIoU",
 ) -> Figure:
-    """mIoU of each row after each iteration: means over seeds with 95 % t intervals.
+    """Score of each row after each iteration: means over seeds with 95 % t intervals.
 
     Args:
         scores: Row -> fractions, one line a seed, one column an iteration; iteration 0 is before any pseudo label.
         gain: Draw the difference to the same seed's iteration 0, in percentage points. How hard a seed's split is
             drops out, so that intervals are much narrower.
         images: Which images were scored.
+        measure: What the score is.
     """
     figure = new_figure(HEIGHT)
     axes = figure.add_subplot()
@@ -77,7 +83,7 @@ def score_by_iteration(
     name_axes(
         axes,
         "iteration (0: before any pseudo label)",
-        "gain in mIoU since iteration 0 (points)" if gain else "mIoU (%)",
+        f"gain in {measure} since iteration 0 (points)" if gain else f"{measure} (%)",
         f"{images} images; {over_seeds(map(len, scores.values()))}",
     )
     axes.set_ylim(axes.get_ylim())

@@ -29,7 +29,7 @@ class Searched:
     Attributes:
         sweep: The sweep.
         trials: All trials that have begun.
-        reported: Number of a complete trial -> mIoU on the reported images after its last rung, mean over models, a
+        reported: Number of a complete trial -> score on the reported images after its last rung, mean over models, a
             fraction for every seed of the sweep; without those whose evaluations are not stored.
     """
 
@@ -68,12 +68,13 @@ def searched(folder: Path) -> Searched:
     return Searched(sweep, trials, reported)
 
 
-def parallel_coordinates(space: Space, trials: Sequence[Trial]) -> Figure:
+def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
     """A line a trial across all settings to its score: colours are scores, the best is black.
 
     Args:
         space: What is searched.
         trials: The trials; those that are not complete are pale and end before the score.
+        measure: What the score is.
     """
     complete = _complete(trials)
     scores = np.array([100 * (trial.score or 0.0) for trial in complete])
@@ -98,7 +99,7 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial]) -> Figure:
         _axis(axes, i, [(_place_of(space, name, value), told(value)) for value in _ticks(space, name)])
     ticks = MaxNLocator(5).tick_values(low, high)
     _axis(axes, len(names), [(float(norm(t)), f"{t:g}") for t in ticks if low <= t <= high])
-    axes.set_xticks(range(len(names) + 1), [*map(short, names), "mIoU (%)"], fontsize=TEXT, color=INK)
+    axes.set_xticks(range(len(names) + 1), [*map(short, names), f"{measure} (%)"], fontsize=TEXT, color=INK)
     axes.set_xlim(-0.12, len(names) + 0.25)
     axes.set_ylim(-0.04, 1.04)
     axes.tick_params(length=0, labelleft=False)

@@ -23,8 +23,12 @@ class Config(Settings):
     pretrain: Training
     finetune: Training
     online: Training = Field(
-        description="Training of all methods that make their labels step by step: Online ST, Pseudo-Label, "
-        "FixMatch, Mean Teacher, CPS, RML."
+        description="Training of the methods that make their labels themselves, step by step: Online ST, Pseudo-Label."
+    )
+    cotrain: Training | None = neutral(
+        None,
+        description="Training of students by teachers that change with them, of RML, Mean Teacher, FixMatch and CPS; "
+        "none: as `online`.",
     )
     retrain: Training | None = neutral(
         None,
@@ -66,7 +70,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _batches(self) -> Self:
-        for name in ("finetune", "online", "retrain"):
+        for name in ("finetune", "online", "cotrain", "retrain"):
             training = getattr(self, name)
             if training is not None and training.batch[1] == 0:
                 raise ValueError(f"{name}.batch needs pseudo-labelled images, but got {training.batch}")
@@ -88,7 +92,8 @@ class Config(Settings):
 
     def trainings(self) -> dict[str, Training]:
         """All trainings by name."""
-        known = {name: getattr(self, name) for name in ("pretrain", "finetune", "online", "retrain", "oracle")}
+        names = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
+        known = {name: getattr(self, name) for name in names}
         return {name: training for name, training in known.items() if training is not None}
 
     def model_of(self, side: Side) -> Model:
@@ -101,7 +106,7 @@ class Config(Settings):
 
 
 # What is not set starts from something else when a part of it is set.
-_ALIKE = {"model_b": "model", "retrain": "online"}
+_ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -34,13 +34,17 @@ class Settings(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What a key sees of these settings: plain JSON values, without fields that do not change a result."""
         values: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
+        for name in type(self).model_fields:
             value = getattr(self, name)
-            extra = field.json_schema_extra
-            is_neutral = isinstance(extra, dict) and bool(extra.get("neutral")) and value == field.default
-            if name not in self.not_identity and not is_neutral:
+            if name not in self.not_identity and not self.is_neutral(name):
                 values[name] = value.identity() if isinstance(value, Settings) else value
         return values
+
+    def is_neutral(self, name: str) -> bool:
+        """Whether a field is one that older keys do not know, and has its default."""
+        field = type(self).model_fields[name]
+        extra = field.json_schema_extra
+        return isinstance(extra, dict) and bool(extra.get("neutral")) and getattr(self, name) == field.default
 
     def evolve(self, **changes: Any) -> Self:
         """A validated copy with some fields changed."""

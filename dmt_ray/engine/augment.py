@@ -5,7 +5,7 @@ depend on the batch a sample is in, on the worker that trains it or on what was 
 a crash as if nothing had happened.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +19,13 @@ from dmt_ray.losses import IGNORE
 
 DRAWS = 4  # random numbers of a sample: scale, row, column, flip
 
-# The last word of the generator's counter, which keeps the two uses of one (seed, stream, epoch) apart.
-_FOR_SAMPLES, _FOR_ORDER = 0, 1
+# The last word of the generator's counter, which keeps the uses of one (seed, stream, epoch) apart.
+FOR_SAMPLES, _FOR_ORDER, FOR_STRONG, FOR_MIXUP, FOR_BOXES, FOR_LOTS = range(6)
 
 
-def draw(seed: int, stream: int, epoch: int, samples: Sequence[int]) -> NDArray[np.float64]:
+def draw(
+    seed: int, stream: int, epoch: int, samples: Sequence[int], *, numbers: int = DRAWS, use: int = FOR_SAMPLES
+) -> NDArray[np.float64]:
     """Random numbers for the augmentation of some samples.
 
     Args:
@@ -32,16 +34,19 @@ def draw(seed: int, stream: int, epoch: int, samples: Sequence[int]) -> NDArray[
         epoch: 0 or more.
         samples: Places in the epoch's order, not numbers of images: a short list that is cycled within an epoch then
             gets a new augmentation each time around.
+        numbers: How many for each.
+        use: What for: ``FOR_SAMPLES`` (scale, row, column, flip), ``FOR_STRONG``, ``FOR_MIXUP``, ``FOR_BOXES``,
+            ``FOR_LOTS``.
 
     Returns:
-        float64 ``[len(samples), 4]`` in ``[0, 1)``: for the scale, the row, the column and the flip.
+        float64 ``[len(samples), numbers]`` in ``[0, 1)``.
 
     Raises:
         ValueError: If a number is negative or too large.
     """
-    blocks = [_philox(seed, stream, (0, sample, epoch, _FOR_SAMPLES)).random_raw(DRAWS) for sample in samples]
+    blocks = [_philox(seed, stream, (0, sample, epoch, use)).random_raw(numbers) for sample in samples]
     # The upper 53 bits of each word, as many as a double holds.
-    upper = np.array(blocks, np.uint64).reshape(-1, DRAWS) >> np.uint64(11)
+    upper = np.array(blocks, np.uint64).reshape(-1, numbers) >> np.uint64(11)
     return upper.astype(np.float64) * 2.0**-53
 
 
@@ -64,8 +69,8 @@ class Batch(NamedTuple):
     """Augmented samples, as the network and `losses.step_loss` take them."""
 
     images: Tensor  # float32 [N, 3, h, w], normalised
-    labels: Tensor  # int64 [N, h, w], IGNORE where the crop reaches beyond the image
-    confidence: Tensor  # float32 [N, h, w] in [0, 1]; meaningless where the label is IGNORE
+    labels: Tensor  # int64 [N, h, w], IGNORE where the crop reaches beyond the image; [N, 1, 1] in classification
+    confidence: Tensor  # float32, of the shape of labels, in [0, 1]; meaningless where the label is IGNORE
 
 
 def augment(
@@ -80,6 +85,8 @@ def augment(
     flip: bool,
     mean: Tensor,
     std: Tensor,
+    pad: int = 0,
+    further: Callable[[Tensor], Tensor] | None = None,
 ) -> Batch:
     """Scale, crop, flip and normalise a batch in one resampling (DMT, Sec. 5.1: scale 0.5-1.5, crop, flip).
 
@@ -91,8 +98,10 @@ def augment(
 
     Args:
         images: uint8 ``[N, 3, H, W]``, padded at the right and the bottom to a common size.
-        labels: Classes or `IGNORE`, any integer type, ``[N, H, W]``.
-        confidence: uint8 ``[N, H, W]``, in units of 1/255; ``None`` for labels made by people, who are sure (1).
+        labels: Classes or `IGNORE`, any integer type, ``[N, H, W]``; or ``[N, 1, 1]``, one of the whole image, which
+            stays as it is.
+        confidence: uint8, of the shape of ``labels``, in units of 1/255; ``None`` for labels made by people, who are
+            sure (1).
         sizes: Height and width of each image within the padding, int64 ``[N, 2]``.
         draws: From `draw`, ``[N, 4]``.
         scale: Lowest and highest factor, uniform in between.
@@ -100,11 +109,16 @@ def augment(
         flip: Whether every second image, at random, is mirrored left to right.
         mean: Of the channels, float32 ``[3]``, in the range of images in ``[0, 1]``; on the device of the images.
         std: The same, standard deviation.
+        pad: Pixels of 0 around the scaled image, which the crop may take in.
+        further: What else becomes of the images before they are normalised; it is given float32 ``[N, 3, h, w]`` in
+            ``[0, 1]``, and gives the same back.
 
     Raises:
-        ValueError: If sizes or draws do not fit the batch.
+        ValueError: If sizes, labels or draws do not fit the batch.
     """
     count, _, height, width = images.shape
+    if labels.shape not in ((count, height, width), (count, 1, 1)):
+        raise ValueError(f"labels must be {[count, height, width]} or {[count, 1, 1]}, but got {list(labels.shape)}")
     if sizes.shape != (count, 2) or (sizes < 1).any() or (sizes > (height, width)).any():
         raise ValueError(
             f"sizes must be [{count}, 2] between 1 and ({height}, {width}), "
@@ -113,8 +127,8 @@ def augment(
     if draws.shape != (count, DRAWS):
         raise ValueError(f"draws must be [{count}, {DRAWS}], but got {draws.shape}")
     factors = scale[0] + (scale[1] - scale[0]) * draws[:, 0]
-    rows = _positions(sizes[:, 0], factors, draws[:, 1], crop[0])
-    columns = _positions(sizes[:, 1], factors, draws[:, 2], crop[1])
+    rows = _positions(sizes[:, 0], factors, draws[:, 1], crop[0], pad)
+    columns = _positions(sizes[:, 1], factors, draws[:, 2], crop[1], pad)
     if flip:
         columns = np.where(draws[:, 3, None] < 0.5, columns[:, :, ::-1], columns)
     # Both axes and all kinds of position in one copy to the device.
@@ -123,7 +137,6 @@ def augment(
     row_share, column_share = across_rows[3].view(count, 1, -1, 1), across_columns[3].view(count, 1, 1, -1)
     row, column = across_rows[:3].long().unsqueeze(3), across_columns[:3].long().unsqueeze(2)
     inside = (row[2] >= 0) & (column[2] >= 0)
-    shape = (count, *crop)
 
     # Torchvision's transforms take one image at a time, several calls for each. On one CPU thread that costs 1.3 times
     # as much (8x64x64 with labels and confidence: 1.2 ms to 0.9 ms); on a GPU every one of those calls is a launch, and
@@ -139,19 +152,21 @@ def augment(
     upper = torch.lerp(corner(0, 0), corner(0, 1), column_share)
     lower = torch.lerp(corner(1, 0), corner(1, 1), column_share)
     pixels = torch.lerp(upper, lower, row_share) * inside.unsqueeze(1)
+    if further is not None:
+        pixels = further(pixels / 255) * 255
     normalised = torch.addcmul((-mean / std).view(3, 1, 1), pixels, (1 / (255 * std)).view(3, 1, 1))
 
-    nearest = (row[2].clamp(min=0) * width + column[2].clamp(min=0)).flatten(1)
-    new_labels = torch.where(inside, labels.flatten(1).gather(1, nearest).view(shape), IGNORE).long()
-    if confidence is None:
-        new_confidence = torch.ones((), device=images.device).expand(shape)
-    else:
-        new_confidence = from_byte(confidence.flatten(1).gather(1, nearest).view(shape))
-    return Batch(normalised, new_labels, new_confidence)
+    if labels.shape == (count, height, width):
+        nearest = (row[2].clamp(min=0) * width + column[2].clamp(min=0)).flatten(1)
+        labels = torch.where(inside, labels.flatten(1).gather(1, nearest).view(count, *crop), IGNORE)
+        if confidence is not None:
+            confidence = confidence.flatten(1).gather(1, nearest).view(count, *crop)
+    sure = torch.ones((), device=images.device).expand(labels.shape) if confidence is None else from_byte(confidence)
+    return Batch(normalised, labels.long(), sure)
 
 
 def _positions(
-    size: NDArray[np.int64], factor: NDArray[np.float64], place: NDArray[np.float64], crop: int
+    size: NDArray[np.int64], factor: NDArray[np.float64], place: NDArray[np.float64], crop: int, pad: int
 ) -> NDArray[np.float64]:
     """Where along one axis each place of the crop comes from, ``[4, N, crop]``.
 
@@ -159,8 +174,8 @@ def _positions(
     image), and the second neighbour's share. The neighbours never lie beyond the image.
     """
     scaled = np.maximum(np.rint(size * factor).astype(np.int64), 1)
-    room = scaled - crop
-    first = np.sign(room) * np.floor(place * (abs(room) + 1)).astype(np.int64)
+    room = scaled + 2 * pad - crop
+    first = np.sign(room) * np.floor(place * (abs(room) + 1)).astype(np.int64) - pad
     wanted = first[:, None] + np.arange(crop)
     size, scaled = size[:, None], scaled[:, None]
     reached = wanted.clip(0, scaled - 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dmt_ray import models
 from dmt_ray.data.splits import divide
@@ -23,17 +23,28 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the model in ``inputs["model"]``; writes metrics.json.
 
+    Where the moving average of its weights is what is scored, the last weights are scored beside it: ``last_weights``
+    holds their measure, and in classification also their fine-grained score.
+
     Returns:
         {"steps": number of images}.
     """
-    network, _ = models.load(inputs["model"])
-    network = network.to(work.device).to(memory_format=torch.channels_last)
     parts = divide(config.split, config.data, work.dataset)
     images = len(parts.selection[1]) + len(parts.reported[1])
-    scores, before = {}, 0
-    for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-        scores[name] = score(network, work, subset, positions, done=before, total=images)
-        before += len(positions)
+    kinds = (True, False) if config.averaged else (False,)
+    scores: dict[str, dict[str, Any]] = {}
+    done = 0
+    for averaged in kinds:
+        network, _ = models.load(inputs["model"], config.member or models.MODEL, averaged=averaged)
+        network = network.to(work.device).to(memory_format=torch.channels_last)
+        for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
+            said = score(network, work, subset, positions, done=done, total=images * len(kinds))
+            done += len(positions)
+            if name in scores:
+                measures = (said.get("measure", "miou"), "fine_grained")
+                scores[name]["last_weights"] = {measure: said[measure] for measure in measures if measure in said}
+            else:
+                scores[name] = said
     if work.team.chief:
         (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return {"steps": images}
@@ -47,11 +58,13 @@ def score(
     The workers of a team share the images, and all get the scores.
 
     Returns:
-        subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth).
+        subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth). In classification
+        also measure ("accuracy"), accuracy and fine_grained, the mean over the images of the probability of the right
+        class where the decision is right.
     """
-    counts = count(network, work, subset, positions, done=done, total=total)
+    counts, likely = count(network, work, subset, positions, done=done, total=total)
     matrix = work.team.add(counts.matrix())
-    return {
+    scores = {
         "subset": subset,
         "images": len(positions),
         "miou": metrics.mean_iou(matrix),
@@ -59,20 +72,35 @@ def score(
         "iou": [None if value != value else value for value in metrics.iou(matrix).tolist()],
         "confusion": matrix.tolist(),
     }
+    if likely is not None:
+        judged = int(matrix.sum())
+        right = {"accuracy": int(matrix.diagonal().sum()) / judged, "fine_grained": float(work.team.add(likely)) / judged}
+        scores |= {"measure": "accuracy", **right}
+    return scores
 
 
 def count(
     network: nn.Module, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
-) -> metrics.Confusion:
-    """This worker's part of the confusion matrix behind `score`; the host does not wait for the device."""
+) -> tuple[metrics.Confusion, Tensor | None]:
+    """This worker's part of the sums behind `score`; the host does not wait for the device.
+
+    Returns:
+        The confusion matrix, and in classification the sum of `metrics.right_probability`.
+    """
     network.eval()
+    likely: Tensor | None = None
+    if getattr(work.dataset, "task", "segmentation") == "classification":
+        likely = torch.zeros((), dtype=torch.float64, device=work.device)
     images = work.dataset.subsets[subset]
     whole = WholeImages(network, work, images)
     counts = metrics.Confusion(len(work.dataset.classes), work.device)
     for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
         chosen = [positions[place] for place in places]
-        counts.update(whole.logits(chosen).argmax(dim=1), whole.masks(chosen))
+        logits, truth = whole.logits(chosen), whole.masks(chosen)
+        counts.update(logits.argmax(dim=1), truth)
+        if likely is not None:
+            likely += metrics.right_probability(logits, truth)
         done += len(chosen) * work.team.size
         if total:
             work.progress(min(done, total), total)
-    return counts
+    return counts, likely

@@ -1,6 +1,6 @@
 """From memory-mapped images to augmented batches. The random numbers come from (seed, epoch, sample) alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from dmt_ray.config import SIDES, Side, Training
 from dmt_ray.data.images import Images
-from dmt_ray.engine.augment import Batch, augment, draw, order
+from dmt_ray.engine.augment import FOR_MIXUP, Batch, augment, draw, order
 from dmt_ray.engine.coarse import Truth
 from dmt_ray.engine.labels import PseudoLabels
-from dmt_ray.engine.schedule import steps_per_epoch
+from dmt_ray.engine.mixing import Mixing
+from dmt_ray.engine.schedule import batch_of, steps_per_epoch
 from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE
+from dmt_ray.losses import IGNORE, mixing_share
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Step(NamedTuple):
     batch: Batch
     truth: Tensor | None  # of the pseudo-labelled images, uint8 [M, h, w], IGNORE where unknown; for statistics only
     labelled: int
+    mixing: Mixing | None = None  # where images are to be mixed
 
 
 class Feed:
@@ -68,6 +70,10 @@ class Feed:
         pseudo: Pseudo labels of the unlabelled images; None in pretraining.
         stream: Which random numbers.
         truth: The labels of the labelled images by position; None: the data set's masks.
+        whole: Whether each worker of the team gets all rows.
+
+    Attributes:
+        batch: Labelled and pseudo-labelled images of a step.
     """
 
     def __init__(
@@ -78,52 +84,62 @@ class Feed:
         pseudo: PseudoLabels | None,
         stream: Stream,
         truth: Truth | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self._images: Images = work.dataset.subsets["train"]
         self._truth = truth or self._images.mask
         self.stream = stream
-        self._work, self._training, self._pseudo = work, training, pseudo
+        self._work, self._training, self._pseudo, self._whole = work, training, pseudo, whole
         self._labelled = np.asarray(labelled)
         self._mean, self._std = work.statistics()
         self._orders: dict[tuple[bool, int], NDArray[np.int64]] = {}
         n_pseudo = 0 if pseudo is None else len(pseudo)
+        self.batch = batch_of(training, labelled=len(labelled), pseudo=n_pseudo)
         self.steps_per_epoch = steps_per_epoch(training, labelled=len(labelled), pseudo=n_pseudo)
         self.steps = training.epochs * self.steps_per_epoch
 
     def step(self, number: int) -> Step:
         """The batch of optimizer step ``number`` (0 ... steps-1)."""
         epoch, place = divmod(number, self.steps_per_epoch)
-        n_labelled, n_pseudo = self._training.batch
+        n_labelled, n_pseudo = self.batch
         if self._pseudo is None:
             first = place * n_labelled
             chosen = [(epoch, i) for i in range(first, min(first + n_labelled, len(self._labelled)))]
-            return self._load(chosen, [])
+            return self._load(number, chosen, [])
         # The labelled list is cycled at its own pace, as in the authors' code.
         cycled = [divmod(number * n_labelled + i, len(self._labelled)) for i in range(n_labelled)]
         first = place * n_pseudo
         pseudo = [(epoch, i) for i in range(first, min(first + n_pseudo, len(self._pseudo)))]
-        return self._load(cycled, pseudo)
+        return self._load(number, cycled, pseudo)
 
-    def _load(self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> Step:
+    def _load(self, number: int, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> Step:
         count = len(labelled)
-        rows = self._work.team.share(range(count + len(pseudo)))
+        every = range(count + len(pseudo))
+        mixing = self._mixing(number, len(every)) if self._training.augment.mixup else None
+        rows = every if self._whole else self._work.team.share(every)
         labelled, pseudo = [labelled[i] for i in rows if i < count], [pseudo[i - count] for i in rows if i >= count]
         chosen = [int(self._labelled[self._order(False, epoch)[place]]) for epoch, place in labelled]
         positions = [int(self._order(True, epoch)[place]) for epoch, place in pseudo]
         if self._pseudo is not None:
             chosen += [self._pseudo.positions[i] for i in positions]
         if not chosen:  # the last batch of an epoch can have fewer rows than the team has workers
-            return self._nothing()
-        sizes = self._images.sizes[chosen].astype(np.int64)
+            return self._nothing(mixing)
+        sizes, of_masks = (
+            of[chosen].astype(np.int64)
+            for of in (self._images.sizes, getattr(self._images, "mask_sizes", self._images.sizes))
+        )
         height, width = (int(side) for side in sizes.max(axis=0))
+        mask_height, mask_width = (int(side) for side in of_masks.max(axis=0))
         count = len(chosen)
         pixels = np.zeros((count, height, width, 3), np.uint8)
         # Label in the low byte, truth in the high one: both take the same way through the augmentation, at once.
-        labels = np.full((count, height, width), IGNORE, np.int32)
-        confidence = np.full((count, height, width), 255, np.uint8)
+        labels = np.full((count, mask_height, mask_width), IGNORE, np.int32)
+        confidence = np.full((count, mask_height, mask_width), 255, np.uint8)
         for row, image in enumerate(chosen):
             h, w = sizes[row]
             pixels[row, :h, :w] = self._images.image(image)
+            h, w = of_masks[row]
             if row < len(labelled):
                 labels[row, :h, :w] = self._truth(image)
             elif self._pseudo is not None:
@@ -135,22 +151,44 @@ class Feed:
             upload([labels], self._work.device),
             upload([confidence], self._work.device) if pseudo else None,
             sizes=sizes,
-            draws=self._draws(labelled, pseudo),
+            draws=self._drawn(draw, labelled, pseudo),
             scale=augmentation.scale,
             crop=augmentation.crop,
             flip=augmentation.flip,
             mean=self._mean,
             std=self._std,
+            pad=augmentation.pad,
+            further=self._strong(labelled, pseudo),
         )
         if not pseudo:
-            return Step(batch, None, len(labelled))
+            return Step(batch, None, len(labelled), mixing)
         hidden = batch.labels[len(labelled) :] >> 8
-        return Step(batch._replace(labels=batch.labels & 255), hidden, len(labelled))
+        return Step(batch._replace(labels=batch.labels & 255), hidden, len(labelled), mixing)
 
-    def _nothing(self) -> Step:
+    def _nothing(self, mixing: Mixing | None) -> Step:
         device, crop = self._work.device, self._training.augment.crop
-        labels = torch.zeros(0, *crop, dtype=torch.int64, device=device)
-        return Step(Batch(torch.zeros(0, 3, *crop, device=device), labels, labels.float()), None, 0)
+        size = crop if getattr(self._work.dataset, "task", "segmentation") == "segmentation" else (1, 1)
+        labels = torch.zeros(0, *size, dtype=torch.int64, device=device)
+        return Step(Batch(torch.zeros(0, 3, *crop, device=device), labels, labels.float()), None, 0, mixing)
+
+    def _mixing(self, number: int, rows: int) -> Mixing:
+        numbers = draw(self.stream.seed, self.stream.number(False), 0, [number], numbers=1 + rows, use=FOR_MIXUP)[0]
+        partners = np.argsort(numbers[1:], kind="stable").astype(np.int64)
+        share = mixing_share(float(numbers[0]), self._training.augment.mixup)
+        return Mixing(share, upload([partners], self._work.device))
+
+    def _strong(
+        self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]
+    ) -> Callable[[Tensor], Tensor] | None:
+        """The strong augmentation: of all images, or of those that people have not labelled alone."""
+        kind = self._training.augment.strong
+        first = 0 if kind == "any" else len(labelled)
+        if kind == "none" or first == len(labelled) + len(pseudo):
+            return None
+        from dmt_ray.engine.strong import draw_strong, strong
+
+        draws = self._drawn(draw_strong, labelled, pseudo)[first:]
+        return lambda images: torch.cat([images[:first], strong(images[first:], draws, kind)])
 
     def _order(self, pseudo: bool, epoch: int) -> NDArray[np.int64]:
         if (pseudo, epoch) not in self._orders:
@@ -160,7 +198,12 @@ class Feed:
             self._orders[pseudo, epoch] = order(self.stream.seed, self.stream.number(pseudo), epoch, n)
         return self._orders[pseudo, epoch]
 
-    def _draws(self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> NDArray[np.float64]:
+    def _drawn(
+        self,
+        draw: Callable[[int, int, int, Sequence[int]], NDArray[np.float64]],
+        labelled: list[tuple[int, int]],
+        pseudo: list[tuple[int, int]],
+    ) -> NDArray[np.float64]:
         seed = self.stream.seed
         drawn = [
             draw(seed, self.stream.number(is_pseudo), epoch, [place])
@@ -200,7 +243,8 @@ class Ahead:
         if prepared.event is not None:
             network = torch.cuda.current_stream(prepared.step.batch.images.device)
             network.wait_event(prepared.event)
-            for tensor in (*prepared.step.batch, prepared.step.truth):
+            mixing = prepared.step.mixing
+            for tensor in (*prepared.step.batch, prepared.step.truth, mixing and mixing.partners):
                 if tensor is not None:  # its memory belongs to the other stream, which must not reuse it too early
                     tensor.record_stream(network)
         return prepared.step

@@ -80,12 +80,12 @@ class History:
     """The rows of one stage, and their CSV file.
 
     Args:
-        pseudo: Whether pseudo-labelled images are trained on.
-        online: Whether the labels are made online: then there are no given labels to agree with.
+        compared: Whether the student is compared with a teacher that labelled before and was more or less sure. It is
+            not in pretraining, with labels that are made online, or where ranks stand in place of confidences.
     """
 
-    def __init__(self, *, pseudo: bool, online: bool) -> None:
-        self._left_out = {"agreement", "negative", "positive"} if online or not pseudo else set()
+    def __init__(self, *, compared: bool) -> None:
+        self._left_out = set() if compared else {"agreement", "negative", "positive"}
         self.rows: list[dict[str, float]] = []
 
     def append(self, row: dict[str, float]) -> None:

@@ -39,25 +39,30 @@ class WholeImages:
         statistics = upload([np.array([MEAN, STD], np.float32)], work.device)
         self._mean, self._std = statistics.view(2, 3, 1, 1)
         self._dtype = next(network.parameters()).dtype
+        self._padded = getattr(work.dataset, "task", "segmentation") == "segmentation"
 
     def inputs(self, chosen: Sequence[int]) -> Tensor:
-        """What the network takes for images of one size: padded with 0 before normalisation to full strides."""
+        """What the network takes for images of one size: normalised.
+
+        For segmentation padded with 0 before that to full strides; in classification it would be part of the image.
+        """
         pixels = upload([self._images.image(i)[np.newaxis] for i in chosen], self._device)
         batch = pixels.permute(0, 3, 1, 2).float() / 255
-        height, width = batch.shape[-2:]
-        batch = nn.functional.pad(batch, (0, -width % STRIDE, 0, -height % STRIDE))
+        if self._padded:
+            height, width = batch.shape[-2:]
+            batch = nn.functional.pad(batch, (0, -width % STRIDE, 0, -height % STRIDE))
         normalised: Tensor = (batch - self._mean) / self._std
         return normalised.to(self._dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def logits(self, chosen: Sequence[int]) -> Tensor:
-        """Logits, float ``[N, K, H, W]``, of images of one size."""
+        """Logits, float ``[N, K, H, W]`` (``[N, K, 1, 1]`` in classification), of images of one size."""
         height, width = (int(side) for side in self._images.sizes[chosen[0]])
         logits: Tensor = self._network(self.inputs(chosen))
         return logits[..., :height, :width]
 
     def masks(self, chosen: Sequence[int]) -> Tensor:
-        """True masks, uint8 ``[N, H, W]``, of images of one size."""
+        """True masks, uint8 ``[N, H, W]`` (``[N, 1, 1]``), of images of one size."""
         return upload([self._images.mask(i)[np.newaxis] for i in chosen], self._device)
 
 

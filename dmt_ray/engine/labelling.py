@@ -7,6 +7,9 @@ written and the next one read.
 
 The workers of a team share the images out. Each keeps its own part until the counts of all are added up and the part
 is selected from; then the chief puts the parts together.
+
+In classification, where a label and its code are 3 bytes an image, the surest are found by sorting, exactly; and images
+that have no label are left out of the files.
 """
 
 import json
@@ -23,15 +26,29 @@ from dmt_ray import models
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.inference import WholeImages, by_size
-from dmt_ray.engine.labels import CONFIDENCE, LABELS, offsets
+from dmt_ray.engine.labels import CONFIDENCE, IMAGES, LABELS, offsets
 from dmt_ray.engine.metrics import Confusion
-from dmt_ray.engine.ranking import Prediction, Ranking, decode, predict, renormalise, select, to_byte
+from dmt_ray.engine.ranking import (
+    CERTAIN,
+    Codes,
+    Prediction,
+    Ranking,
+    Tally,
+    decode,
+    predict,
+    renormalise,
+    select,
+    surest,
+    to_byte,
+)
+from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import fetch, upload
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses import IGNORE
 from dmt_ray.slices import Label
 
 SUMMARY = "summary.json"
+SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the labels, for which summary.json tells the error
 _CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied
 
 
@@ -39,6 +56,9 @@ def label(
     config: Label, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
 ) -> dict[str, Any]:
     """Let the model in ``inputs["teacher"]`` label; writes labels.npy, confidence.npy and summary.json.
+
+    In classification also images.npy, the places in `Parts.unlabelled` of the images that are labelled, int64; the
+    other two files hold these alone.
 
     Returns:
         {"steps": number of images labelled}.
@@ -63,26 +83,35 @@ def label(
     team.add(ranking.counts)
     rule: Literal["class_balanced", "global"] = "global" if config.rule == "global" else "class_balanced"
     thresholds = ranking.thresholds(config.share, rule)
+    by_image = getattr(work.dataset, "task", "segmentation") == "classification"
+    tally = Tally(work.device)
     judged = Confusion(len(work.dataset.classes) + 1, work.device)  # one more for pixels without a label
     if config.rule == "renormalised":
         done, cuts = len(positions), upload([decode(thresholds)], work.device)
-        for places, (labels, confidence) in fetch(_renormalised(whole, positions, own, cuts, judged)):
+        for places, (labels, confidence) in fetch(_renormalised(whole, positions, own, cuts, judged, tally)):
             for row, place in enumerate(places):
                 part.labels[part.place(place)] = labels[row].reshape(-1)
                 part.confidence[part.place(place)] = confidence[row].reshape(-1)
             done += len(places) * team.size
             work.progress(min(done, total), total)
     else:
+        kept = None
+        if by_image:
+            kept, thresholds = _surest_images(part, len(positions), config.share, rule, team, len(work.dataset.classes))
         cuts = upload([thresholds], work.device)
-        for there, (labels, confidence) in fetch(_selected(part, images, positions, cuts, judged)):
+        for there, (labels, confidence) in fetch(_selected(part, images, positions, cuts, kept, judged, tally)):
             part.labels[there], part.confidence[there] = labels, confidence
-    summary = _summarise(judged, work, len(positions), ranking.counts.sum(dim=1).cpu().numpy())
+    summary = summarise(judged, work, len(positions), ranking.counts.sum(dim=1).cpu().numpy())
     summary["thresholds"] = [float(value) for value in decode(thresholds)]
+    team.add(tally.counts)
+    summary["error_by_share"] = dict(zip(map(str, SHARES), tally.errors(SHARES)))
     if team.chief:
         (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if team.size > 1:
         _put_together(part, work, images, positions, batches, out)
     part.close(keep=team.size == 1)
+    if by_image and team.chief:
+        _leave_out_unlabelled(out)
     return {"steps": len(positions)}
 
 
@@ -197,33 +226,77 @@ def predictions(
 
 @torch.inference_mode()
 def _renormalised(
-    whole: WholeImages, positions: Sequence[int], batches: Sequence[list[int]], cuts: Tensor, judged: Confusion
+    whole: WholeImages,
+    positions: Sequence[int],
+    batches: Sequence[list[int]],
+    cuts: Tensor,
+    judged: Confusion,
+    tally: Tally,
 ) -> Iterator[tuple[list[int], tuple[Tensor, Tensor]]]:
     """CBST's own selection. The class can change with the thresholds, so the network has to run a second time."""
     for places in batches:
         chosen = [positions[place] for place in places]
-        probs = whole.logits(chosen).float().softmax(dim=1)
+        logits, truth = whole.logits(chosen), whole.masks(chosen)
+        tally.update(*predict(logits), truth)
+        probs = logits.float().softmax(dim=1)
         labels = renormalise(probs, cuts)
         valid = labels != IGNORE
         confidence = probs.gather(1, torch.where(valid, labels, 0).unsqueeze(1)).squeeze(1)
-        judged.update(torch.where(valid, labels, len(cuts)), whole.masks(chosen))
+        judged.update(torch.where(valid, labels, len(cuts)), truth)
         yield places, (labels.to(torch.uint8), to_byte(confidence))
 
 
+def _surest_images(
+    part: _Part, images: int, share: float, rule: Literal["class_balanced", "global"], team: Team, classes: int
+) -> tuple[NDArray[np.bool_], Codes]:
+    """Which of the images of a part belong to the surest share of all; and the lowest code that is kept, by class."""
+    told = torch.zeros(2, images, dtype=torch.int64)
+    told[:, part.places] = torch.from_numpy(np.stack([part.labels, part.codes]).astype(np.int64))
+    labels, codes = team.add(told).numpy()
+    codes = codes.astype(np.uint16)
+    everyone = np.ones(images, np.bool_)
+    groups = [labels == k for k in range(classes)] if rule == "class_balanced" else [everyone] * classes
+    kept, thresholds = np.zeros(images, np.bool_), np.full(classes, CERTAIN, np.uint16)
+    for k, group in enumerate(groups):
+        if group.any():
+            chosen = np.flatnonzero(group)[surest(codes[group], share)]
+            kept[chosen], thresholds[k] = True, codes[chosen].min()
+    return kept[part.places], thresholds
+
+
+def _leave_out_unlabelled(out: Path) -> None:
+    """Keep the images that have a label, and write down which they are."""
+    labels = np.load(out / LABELS, allow_pickle=False)
+    kept = np.flatnonzero(labels != IGNORE).astype(np.int64)
+    confidence = np.load(out / CONFIDENCE, allow_pickle=False)
+    for name, array in ((IMAGES, kept), (LABELS, labels[kept]), (CONFIDENCE, confidence[kept])):
+        np.save(out / name, array)
+
+
 def _selected(
-    part: _Part, images: Images, positions: Sequence[int], cuts: Tensor, judged: Confusion
+    part: _Part,
+    images: Images,
+    positions: Sequence[int],
+    cuts: Tensor,
+    kept: NDArray[np.bool_] | None,
+    judged: Confusion,
+    tally: Tally,
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
-    """The labels that reach their thresholds, and bytes of confidence in place of codes."""
+    """The labels that reach their thresholds, or those of the images that are kept; and bytes of confidence."""
     for run in part.runs(_CHUNK):
         there = slice(part.place(run[0]).start, part.place(run[-1]).stop)
-        codes = upload([part.codes[there]], cuts.device)
-        labels = select(upload([part.labels[there]], cuts.device), codes, cuts)
+        given, codes = (upload([array[there]], cuts.device) for array in (part.labels, part.codes))
         truth = upload([images.mask(positions[place]).reshape(-1) for place in run], cuts.device)
+        tally.update(given, codes, truth)
+        if kept is None:
+            labels = select(given, codes, cuts)
+        else:
+            labels = torch.where(upload([kept[there]], cuts.device), given, IGNORE)
         judged.update(torch.where(labels == IGNORE, len(cuts), labels), truth)
         yield there, (labels, to_byte(decode(codes)))
 
 
-def _summarise(judged: Confusion, work: Workspace, images: int, predicted: NDArray[np.int64]) -> dict[str, Any]:
+def summarise(judged: Confusion, work: Workspace, images: int, predicted: NDArray[np.int64]) -> dict[str, Any]:
     """Coverage, and where the truth is known accuracy: for analysis only, training never sees it."""
     classes = len(work.dataset.classes)
     kept = work.team.add(judged.predicted()[:classes])

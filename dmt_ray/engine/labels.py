@@ -1,4 +1,4 @@
-"""Pseudo labels on disk: one byte of class and one of confidence a pixel, memory-mapped."""
+"""Pseudo labels on disk: one byte of class and one of evidence a pixel, memory-mapped."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,37 +9,58 @@ from numpy.typing import NDArray
 from dmt_ray.data.images import Images
 
 LABELS = "labels.npy"
-CONFIDENCE = "confidence.npy"
+CONFIDENCE = "confidence.npy"  # the teacher's, in 1/255
+RANK = "rank.npy"  # of the label in another teacher's prediction, from 1 on
+IMAGES = "images.npy"  # places in `Parts.unlabelled` of the images that have labels, where some have none
 
 
 class PseudoLabels:
-    """The labels that a teacher gave to the unlabelled images, in the order of `Parts.unlabelled`.
+    """The labels that a teacher gave to the unlabelled images, or to some of them, in the order of `Parts.unlabelled`.
 
     Attributes:
-        positions: Positions of the images in the train subset.
+        positions: Positions in the train subset of the images that have labels.
     """
 
-    def __init__(self, images: Images, positions: Sequence[int], folder: Path | None) -> None:
-        """Open the labels in a stage's folder; without one they are made online, and pixels hold a placeholder."""
+    def __init__(
+        self, images: Images, positions: Sequence[int], folder: Path | None, evidence: str = CONFIDENCE
+    ) -> None:
+        """Open the labels in a stage's folder; without one they are made online, and pixels hold a placeholder.
+
+        Args:
+            images: The train images.
+            positions: Positions of the unlabelled images.
+            folder: The stage's. If it holds images.npy, its other files hold the labels of these images alone.
+            evidence: The file of what speaks for each label: confidence.npy or rank.npy.
+        """
+        if folder is not None and (folder / IMAGES).exists():
+            positions = [positions[place] for place in np.load(folder / IMAGES, allow_pickle=False)]
         self.positions = tuple(positions)
-        self._sizes = images.sizes[list(positions)]
+        self._sizes = _sizes(images, positions)
         self._offsets = offsets(images, positions)
         self._labels = None if folder is None else np.load(folder / LABELS, mmap_mode="c", allow_pickle=False)
-        self._confidence = None if folder is None else np.load(folder / CONFIDENCE, mmap_mode="c", allow_pickle=False)
+        self._evidence = None if folder is None else np.load(folder / evidence, mmap_mode="c", allow_pickle=False)
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def of(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Labels (class or 255) and confidences (1/255) of the i-th unlabelled image, both uint8 ``[H, W]``."""
+        """Labels (class or 255) and evidence (a confidence in 1/255, or a rank) of the i-th image that has labels.
+
+        Both are uint8, of the shape of the image's mask.
+        """
         shape = tuple(int(side) for side in self._sizes[i])
-        if self._labels is None or self._confidence is None:
+        if self._labels is None or self._evidence is None:
             return np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         place = slice(int(self._offsets[i]), int(self._offsets[i + 1]))
-        return self._labels[place].reshape(shape), self._confidence[place].reshape(shape)
+        return self._labels[place].reshape(shape), self._evidence[place].reshape(shape)
 
 
 def offsets(images: Images, positions: Sequence[int]) -> NDArray[np.int64]:
-    """Where each of the images begins in a flat array of their pixels, and the end: int64 ``[len(positions) + 1]``."""
-    areas = images.sizes[list(positions)].astype(np.int64).prod(axis=1)
+    """Where each image begins in a flat array of their masks' pixels, and the end: int64 ``[len(positions) + 1]``."""
+    areas = _sizes(images, positions).astype(np.int64).prod(axis=1)
     return np.concatenate([np.zeros(1, np.int64), areas.cumsum()])
+
+
+def _sizes(images: Images, positions: Sequence[int]) -> NDArray[np.int32]:
+    sizes: NDArray[np.int32] = getattr(images, "mask_sizes", images.sizes)
+    return sizes[list(positions)]

@@ -1,4 +1,4 @@
-"""Segmentation scores from one confusion matrix, pooled over the whole set (not averaged over images)."""
+"""Scores from one confusion matrix, pooled over the whole set (not averaged over images), and fine-grained testing."""
 
 import torch
 from torch import Tensor
@@ -71,10 +71,14 @@ class Confusion:
 
 
 def iou(matrix: Tensor) -> Tensor:
-    """Intersection over union of each class, float64 ``[K]``; NaN for a class in neither truth nor prediction."""
+    """Intersection over union of each class, float64; NaN for a class in neither truth nor prediction.
+
+    Args:
+        matrix: ``[K, K]``, or several of them, ``[N, K, K]``; the result is ``[K]`` or ``[N, K]``.
+    """
     matrix = matrix.double()
-    hits = matrix.diagonal()
-    return hits / (matrix.sum(dim=0) + matrix.sum(dim=1) - hits)
+    hits = matrix.diagonal(dim1=-2, dim2=-1)
+    return hits / (matrix.sum(dim=-2) + matrix.sum(dim=-1) - hits)
 
 
 def mean_iou(matrix: Tensor) -> float:
@@ -95,6 +99,22 @@ def pixel_accuracy(matrix: Tensor) -> float:
     """
     _check_counts(matrix)
     return float(matrix.diagonal().sum() / matrix.sum())
+
+
+def right_probability(logits: Tensor, truth: Tensor) -> Tensor:
+    """Sum of the probabilities of the right class where the decision is right (DMT, Sec. 5.2.3, fine-grained testing).
+
+    A wrong decision adds nothing, however likely the right class was; nor does an image whose truth is `IGNORE`.
+
+    Args:
+        logits: ``[N, K, ...]``, any floating type.
+        truth: Classes or `IGNORE`, ``[N, ...]``.
+
+    Returns:
+        float64 scalar on the device. Such sums of up to a million float32 probabilities are exact, in any order.
+    """
+    highest, decided = logits.float().softmax(dim=1).max(dim=1)
+    return torch.where(decided == truth, highest, 0.0).double().sum()
 
 
 def _check_counts(matrix: Tensor) -> None:

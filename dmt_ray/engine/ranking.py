@@ -7,6 +7,7 @@ them mantissa, is fine enough to count instead of sort: histograms of codes, one
 needs, and they are added up over batches and workers.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, overload
 
 import numpy as np
@@ -14,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dmt_ray.engine.schedule import images_of
 from dmt_ray.losses import IGNORE
 
 CODES = 65536
 _DROPPED_BITS = 14  # of a float32's 23 bits of mantissa; then a doubt of 1.0 still fits into 16 bits
-_HIGHEST = 0x3F800000 >> _DROPPED_BITS  # the code of certainty; 0x3F800000 are the bits of 1.0
+CERTAIN = 0x3F800000 >> _DROPPED_BITS  # the code of certainty; 0x3F800000 are the bits of 1.0
 
 Codes = NDArray[np.uint16]
 
@@ -60,9 +62,9 @@ def encode(doubt: Tensor | NDArray[np.float32]) -> Tensor | Codes:
     """
     # The bits of a positive float, read as an integer, rise with the float.
     if isinstance(doubt, np.ndarray):
-        return (_HIGHEST - (doubt.astype(np.float32).clip(0, 1).view(np.int32) >> _DROPPED_BITS)).astype(np.uint16)
+        return (CERTAIN - (doubt.astype(np.float32).clip(0, 1).view(np.int32) >> _DROPPED_BITS)).astype(np.uint16)
     bits = doubt.to(torch.float32).clamp(0, 1).view(torch.int32)
-    return (_HIGHEST - (bits >> _DROPPED_BITS)).to(torch.uint16)
+    return (CERTAIN - (bits >> _DROPPED_BITS)).to(torch.uint16)
 
 
 @overload
@@ -77,8 +79,8 @@ def decode(codes: Tensor | Codes) -> Tensor | NDArray[np.float32]:
     """
     half = 1 << (_DROPPED_BITS - 1)
     if isinstance(codes, np.ndarray):
-        return 1 - (((_HIGHEST - codes.astype(np.int32)) << _DROPPED_BITS) + half).view(np.float32).clip(0, 1)
-    return 1 - (((_HIGHEST - codes.to(torch.int32)) << _DROPPED_BITS) + half).view(torch.float32).clamp(0, 1)
+        return 1 - (((CERTAIN - codes.astype(np.int32)) << _DROPPED_BITS) + half).view(np.float32).clip(0, 1)
+    return 1 - (((CERTAIN - codes.to(torch.int32)) << _DROPPED_BITS) + half).view(torch.float32).clamp(0, 1)
 
 
 class Ranking:
@@ -151,13 +153,71 @@ class Ranking:
 def _threshold(histogram: NDArray[np.int64], share: float) -> int:
     occupied = np.flatnonzero(histogram)
     if not len(occupied):
-        return _HIGHEST
+        return CERTAIN
     at_least = histogram[occupied][::-1].cumsum()  # pixels that reach each occupied code, from the surest down
     total = int(at_least[-1])
     place = int(total * share) + 1
     if place > total or total * share < 1:
         place = total
     return int(occupied[::-1][np.searchsorted(at_least, place)])
+
+
+class Tally:
+    """How many labels of each code are right, of those whose truth is known: errors of the surest share (DMT, Fig. 1).
+
+    ``counts`` is int64 ``[2, 65536]``, judged and right; those of several workers are added up by adding these.
+
+    Args:
+        device: Where the batches are.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.counts = torch.zeros(2, CODES, dtype=torch.int64, device=device)
+
+    def update(self, labels: Tensor, codes: Tensor, truth: Tensor) -> None:
+        """Count one batch; the host does not wait for the device.
+
+        Args:
+            labels: Predicted classes, any integer type and shape.
+            codes: uint16, of the shape of ``labels``.
+            truth: Classes or `IGNORE`, likewise.
+        """
+        cells, known = codes.flatten().long(), (truth != IGNORE).flatten()
+        for counts, counted in zip(self.counts, (known, known & (labels == truth).flatten())):
+            counts.scatter_add_(0, cells, counted.long())
+
+    def errors(self, shares: Sequence[float]) -> list[float | None]:
+        """Share of wrong labels among the surest share of all; ties at its end count in; None if no truth is known.
+
+        Args:
+            shares: Each in ``(0, 1]``.
+        """
+        judged, right = self.counts.cpu().numpy()[:, ::-1].cumsum(axis=1)  # from the surest down
+        total = int(judged[-1])
+        if not total:
+            return [None] * len(shares)
+        ends = [int(np.searchsorted(judged, images_of(total, share))) for share in shares]
+        return [float(1 - right[end] / judged[end]) for end in ends]
+
+
+def surest(codes: Codes, share: float) -> NDArray[np.bool_]:
+    """Which of some labels are the surest share: exactly `images_of` of them, of equal ones the first.
+
+    Args:
+        codes: uint16 ``[N]``.
+        share: In ``(0, 1]``.
+
+    Returns:
+        bool ``[N]``.
+
+    Raises:
+        ValueError: If ``share`` is out of range.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, but got {share}")
+    kept = np.zeros(len(codes), np.bool_)
+    kept[np.argsort(CERTAIN - codes.astype(np.int32), kind="stable")[: images_of(len(codes), share)]] = True
+    return kept
 
 
 def select(labels: Tensor, codes: Tensor, thresholds: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ with `where` and `gather`, never by boolean indexing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import exp
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,9 @@ class Parameters:
         rise_end: Progress in ``[0, 1]`` from which it weighs ``highest``.
         highest: Weight at the end of the rise, >= 0.
         progress: Share of the training's steps that were taken before, in ``[0, 1]``.
+        ramp: Whether the exponents grow with the progress.
+        a: Weight of a label that the other teacher ranks first, >= 0 (``"rank"``).
+        b: How fast the weight falls with the rank, >= 0.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -39,9 +43,12 @@ class Parameters:
     rise_end: float = 0.0
     highest: float = 1.0
     progress: float = 1.0
+    ramp: bool = False
+    a: float = 1.0
+    b: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("gamma1", "gamma2", "highest"):
+        for name in ("gamma1", "gamma2", "highest", "a", "b"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, but got {getattr(self, name)}")
         for name in ("threshold", "rise_start", "rise_end", "progress"):
@@ -49,6 +56,20 @@ class Parameters:
                 raise ValueError(f"{name} must be between 0 and 1 inclusive, but got {getattr(self, name)}")
         if self.rise_start > self.rise_end:
             raise ValueError(f"rise_start must not lie behind rise_end, but got {self.rise_start} and {self.rise_end}")
+
+    @property
+    def exponents(self) -> tuple[float, float]:
+        """gamma1 and gamma2 at this progress."""
+        height = ramp(self.progress) if self.ramp else 1.0
+        return self.gamma1 * height, self.gamma2 * height
+
+
+def ramp(progress: float) -> float:
+    """How much of its exponents a rule has after some share t / T of the training (DMT, Sec. 4.2.1).
+
+    ``exp(-5 (1 - t / T)^2)``, from 0.0067 up to 1. The paper prints it without the minus sign, falling.
+    """
+    return exp(-5 * (1 - progress) ** 2)
 
 
 class Comparison(NamedTuple):
@@ -151,13 +172,15 @@ def dynamic_weight(probs: Tensor, labels: Tensor, confidence: Tensor, *, gamma1:
 
 def disagreement(seen: Comparison, parameters: Parameters) -> Target:
     """Weigh by the three cases of `dynamic_weight` (DMT, Eq. 3)."""
-    weights = torch.where(seen.agreement, seen.likelihood**parameters.gamma1, seen.likelihood**parameters.gamma2)
+    gamma1, gamma2 = parameters.exponents
+    weights = torch.where(seen.agreement, seen.likelihood**gamma1, seen.likelihood**gamma2)
     return Target(seen.labels, torch.where(seen.agreement | seen.negative, weights, 0.0))
 
 
 def naive(seen: Comparison, parameters: Parameters) -> Target:
     """Weigh by ``p[y] ** gamma1`` whoever is surer (DMT-Naive, DMT, Sec. 5.4)."""
-    return Target(seen.labels, torch.where(seen.valid, seen.likelihood**parameters.gamma1, 0.0))
+    gamma1, _ = parameters.exponents
+    return Target(seen.labels, torch.where(seen.valid, seen.likelihood**gamma1, 0.0))
 
 
 def flip(seen: Comparison, parameters: Parameters) -> Target:
@@ -166,9 +189,10 @@ def flip(seen: Comparison, parameters: Parameters) -> Target:
     Such a pixel weighs ``(1 - c) ** gamma2``, c the teacher's confidence; the paper prints the exponent 2.
     """
     weights = disagreement(seen, parameters).weights
+    _, gamma2 = parameters.exponents
     return Target(
         torch.where(seen.positive, seen.student_labels(), seen.labels),
-        torch.where(seen.positive, (1 - seen.confidence) ** parameters.gamma2, weights),
+        torch.where(seen.positive, (1 - seen.confidence) ** gamma2, weights),
     )
 
 
@@ -214,6 +238,16 @@ def rising(seen: Comparison, parameters: Parameters) -> Target:
     return Target(labels, seen.valid.to(torch.float32) * weight)
 
 
+def rank(seen: Comparison, parameters: Parameters) -> Target:
+    r"""Weigh by the rank x of the label in another teacher's prediction: ``a exp(-b (x - 1))`` (RWMS, Eq. 4).
+
+    The confidence of the comparison stands for the rank, in units of 1/255: both are kept as a byte. The student has no
+    say, and the three cases mean nothing.
+    """
+    places = (seen.confidence * 255).round() - 1
+    return Target(seen.labels, torch.where(seen.valid, parameters.a * torch.exp(-parameters.b * places), 0.0))
+
+
 RULES: Mapping[str, Rule] = {
     "disagreement": disagreement,
     "confidence": naive,
@@ -221,6 +255,7 @@ RULES: Mapping[str, Rule] = {
     "uniform": uniform,
     "online": online,
     "rising": rising,
+    "rank": rank,
 }
 
 
@@ -315,19 +350,42 @@ def step_loss(
     Raises:
         ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
     """
+    log_probs = torch.log_softmax(logits.float(), dim=1)
+    lesson = lesson_of(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
+    return lesson.loss(cross_entropy_sum(log_probs, lesson.labels, lesson.weights))
+
+
+class Lesson(NamedTuple):
+    """What a step's images teach: true labels of weight 1, and what the rule makes of the pseudo labels."""
+
+    labels: Tensor  # of all images, int64
+    weights: Tensor  # of all images, float32
+    target: Target  # of the pseudo-labelled images alone
+    cases: Tensor  # as `disagreement_counts`
+
+    def loss(self, total: Tensor) -> StepLoss:
+        """The step's loss, given the sum of weighted cross-entropy."""
+        counted = (self.labels != IGNORE).sum()
+        sums = (counted, total.detach(), (self.target.labels != IGNORE).sum(), self.target.weights.sum())
+        statistics = torch.cat([torch.stack([value.double() for value in sums]), self.cases.double()])
+        return StepLoss(total, counted, statistics, self.target)
+
+
+def lesson_of(
+    log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
+) -> Lesson:
+    """What a batch teaches a student that says this to it; arguments as for `step_loss`, log-softmax for logits."""
     if not 0 <= labelled <= len(labels):
         raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
-    _check_pixels(logits, labels)
-    log_probs = torch.log_softmax(logits.float(), dim=1)
+    _check_pixels(log_probs, labels)
     seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
     target = rule(seen, parameters)
-    all_labels = torch.cat([labels[:labelled], target.labels])
-    all_weights = torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights])
-    total = cross_entropy_sum(log_probs, all_labels, all_weights)
-    counted = (all_labels != IGNORE).sum()
-    sums = (counted, total.detach(), (target.labels != IGNORE).sum(), target.weights.sum())
-    statistics = torch.cat([torch.stack([value.double() for value in sums]), _counts(seen).double()])
-    return StepLoss(total, counted, statistics, target)
+    return Lesson(
+        torch.cat([labels[:labelled], target.labels]),
+        torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),
+        target,
+        _counts(seen),
+    )
 
 
 def summarise(statistics: Tensor) -> dict[str, float]:

@@ -5,11 +5,11 @@ from dmt_ray.methods.curriculum import curriculum
 from dmt_ray.methods.mutual import dmt, dmt_flip, dmt_naive
 from dmt_ray.methods.robust_mutual import direct_mutual, iml, rml
 from dmt_ray.methods.rwms import classical_st, rwms
-from dmt_ray.methods.searched import SPACES, Method
+from dmt_ray.methods.searched import SPACES, Method, space_of
 from dmt_ray.methods.self_training import cbst, dst, dst_double, pseudo_label
 from dmt_ray.methods.single import baseline, online_st, oracle
 
-__all__ = ["METHODS", "SPACES", "Method"]
+__all__ = ["METHODS", "SPACES", "Method", "space_of"]
 
 METHODS: dict[str, Method] = {
     method.__name__: method

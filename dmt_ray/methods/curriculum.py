@@ -1,12 +1,12 @@
 """One model after the other, each new, taught by the one before: Curriculum Labeling, and DMT for classification."""
 
 from dmt_ray.config import Config
-from dmt_ray.methods.searched import LONG, searched
+from dmt_ray.methods.searched import ANEW, LONG, SCHEDULE, searched
 from dmt_ray.operations import evaluate, label, pretrain, retrain
 from dmt_ray.plan import Plan
 
 
-@searched(LONG)
+@searched(LONG, classification={**SCHEDULE, **ANEW})
 def curriculum(cfg: Config, seed: int) -> Plan:
     """Curriculum Labeling: every model starts anew, and every pseudo label counts the same (DMT, Sec. 5.3.1; CL)."""
     return generations(cfg.with_weight(rule="uniform"), seed)

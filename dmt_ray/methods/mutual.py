@@ -2,12 +2,14 @@
 
 from dmt_ray.config import Config
 from dmt_ray.methods.curriculum import generations
-from dmt_ray.methods.searched import DMS, GAMMA, SCHEDULE, searched
+from dmt_ray.methods.searched import ANEW, DMS, GAMMA, SCHEDULE, searched
 from dmt_ray.operations import evaluate, finetune, label, pick, pretrain
 from dmt_ray.plan import Plan, Stage
 
+GAMMA1 = {"weight.gamma1": GAMMA["weight.gamma1"]}
 
-@searched({**GAMMA, **DMS, **SCHEDULE})
+
+@searched({**GAMMA, **DMS, **SCHEDULE}, classification={**GAMMA, **SCHEDULE, **ANEW})
 def dmt(cfg: Config, seed: int) -> Plan:
     """Dynamic Mutual Training (DMT, Sec. 4; Algorithm 2 read with Fig. 5: A's labels teach B and B's teach A).
 
@@ -44,13 +46,13 @@ def _scores(cfg: Config, a: Stage, b: Stage) -> dict[str, Stage]:
     return {"A": evaluate(cfg, model=a), "B": evaluate(cfg, model=b)}
 
 
-@searched({"weight.gamma1": GAMMA["weight.gamma1"], **DMS, **SCHEDULE})
+@searched({**GAMMA1, **DMS, **SCHEDULE}, classification={**GAMMA1, **SCHEDULE, **ANEW})
 def dmt_naive(cfg: Config, seed: int) -> Plan:
     """DMT weighed by the student's confidence alone, without the three cases (DMT, Sec. 5.4)."""
     return dmt(cfg.with_weight(rule="confidence"), seed)
 
 
-@searched({**GAMMA, **DMS, **SCHEDULE})
+@searched({**GAMMA, **DMS, **SCHEDULE}, classification={**GAMMA, **SCHEDULE, **ANEW})
 def dmt_flip(cfg: Config, seed: int) -> Plan:
     """DMT that relabels what the student is surer of, instead of leaving it out (DMT, Sec. 5.4)."""
     return dmt(cfg.with_weight(rule="flip"), seed)

@@ -3,12 +3,13 @@
 from typing import Any
 
 from dmt_ray.config import SIDES, Config
-from dmt_ray.methods.consistency import EMA_DECAY, THRESHOLD, WEIGHT
+from dmt_ray.methods.consistency import EMA_DECAY, WEIGHT
 from dmt_ray.methods.searched import searched
 from dmt_ray.operations import cotrain, evaluate, pretrain
 from dmt_ray.plan import Plan
 from dmt_ray.space import Choice, Uniform
 
+THRESHOLD = {"consistency.threshold": Uniform(0, 0.95, step=0.05)}  # none is the paper's
 NOISE = {"consistency.dropout": Uniform(0, 0.8, step=0.1), "consistency.survival": Uniform(0.5, 1, step=0.1)}
 PROTOTYPES = {"consistency.prototype_momentum": Choice(0.9, 0.99, 0.999, 0.9999)}
 
@@ -29,7 +30,7 @@ def iml(cfg: Config, seed: int) -> Plan:
     return _mutual(cfg, seed, teacher="mean", taught_by="both", stages=cfg.consistency.stages or 1)
 
 
-@searched({**WEIGHT, **THRESHOLD, **NOISE})
+@searched({**WEIGHT, **THRESHOLD})
 def direct_mutual(cfg: Config, seed: int) -> Plan:
     """Direct mutual learning: each student learns the other's labels of the moment, without noise (RML, Eq. 3)."""
     return _mutual(cfg, seed, teacher="student", taught_by="peer", noise="none", stages=cfg.consistency.stages or 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from dmt_ray.config import Config
+from dmt_ray.config import Config, Task
 from dmt_ray.plan import Plan
 from dmt_ray.space import Choice, Dimension, Uniform, Whole
 
@@ -11,6 +11,7 @@ Searched = Mapping[str, Dimension]
 
 SPACES: dict[str, Searched] = {}
 """Method -> setting -> the values that a search tries."""
+_OF_CLASSIFICATION: dict[str, Searched] = {}
 
 # Names of `search.dimensions`: a schedule of percentiles has a shape and no settings of its own.
 SCHEDULE: Searched = {
@@ -22,13 +23,21 @@ SCHEDULE: Searched = {
 GAMMA: Searched = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}
 DMS: Searched = {"dms_alpha": Uniform(0.55, 1, step=0.05)}
 LONG: Searched = {**SCHEDULE, "label": Choice("class_balanced", "global")}
+ANEW: Searched = {"retrain.augment.mixup": Uniform(0, 1, step=0.25), "retrain.ema": Choice(0.0, 0.99, 0.999)}
 
 
-def searched(space: Searched) -> Callable[[Method], Method]:
-    """Declares what can be searched in the method that follows."""
+def searched(space: Searched, *, classification: Searched | None = None) -> Callable[[Method], Method]:
+    """Declares what can be searched in the method that follows; None: in classification the same."""
 
     def declare(method: Method) -> Method:
         SPACES[method.__name__] = space
+        if classification is not None:
+            _OF_CLASSIFICATION[method.__name__] = classification
         return method
 
     return declare
+
+
+def space_of(method: str, task: Task) -> Searched:
+    """What can be searched in a method, on data for this task."""
+    return _OF_CLASSIFICATION.get(method, SPACES[method]) if task == "classification" else SPACES[method]

@@ -1,6 +1,5 @@
-"""Networks by name: everything that segmentation-models-pytorch builds, and our own."""
+"""Networks by name: everything that segmentation-models-pytorch builds, and our own; see docs/models.md."""
 
-import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -8,15 +7,41 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dmt_ray.config import Model, nearest
+from dmt_ray.config import Model, Task, nearest
 from dmt_ray.errors import ModelError
 from dmt_ray.models.deeplab_v2 import DeepLabV2
+from dmt_ray.models.noise import add_noise, classifier
+from dmt_ray.models.setr import SETR
+from dmt_ray.models.unet import UNet
+from dmt_ray.models.weights import digest, start_from
+from dmt_ray.models.wide_resnet import WideResNet
 
-OURS: dict[str, Callable[..., nn.Module]] = {"DeepLabV2": DeepLabV2}
+__all__ = [
+    "AVERAGED",
+    "MODEL",
+    "OURS",
+    "add_noise",
+    "build",
+    "check_encoder",
+    "classifier",
+    "digest",
+    "load",
+    "save",
+    "task_of",
+]
+
+OURS: dict[str, Callable[..., nn.Module]] = {
+    "DeepLabV2": DeepLabV2,
+    "SETR": SETR,
+    "UNet": UNet,
+    "WideResNet": WideResNet,
+}
+CLASSIFIERS = frozenset({"WideResNet"})
+NO_ENCODER = "none"
+WHOLE = {"UNet": "; the U-Net on an encoder is called 'Unet'", "WideResNet": ""}  # have no encoder to choose
 
 MODEL = "model"  # of the files of a stage that trains one model; a stage that trains two has A and B
 AVERAGED = "-averaged"  # behind it, the moving average of the weights
@@ -30,30 +55,44 @@ def build(model: Model, classes: int) -> nn.Module:
         classes: Number of output channels K.
 
     Returns:
-        A module from float32 ``[N, 3, H, W]`` (normalised) to logits ``[N, K, H, W]``. Random weights come from
-        torch's global generator.
+        A module from float32 ``[N, 3, H, W]`` (normalised) to logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` where its
+        task is classification. Random weights come from torch's global generator.
 
     Raises:
         ModelError: If a name or argument is unknown, or the weights file does not fit.
     """
     network = _network(model, classes)
     if model.weights_file:
-        _start_from(network, Path(model.weights_file))
+        start_from(network, Path(model.weights_file))
     return network
+
+
+def task_of(model: Model) -> Task:
+    """What an architecture is for."""
+    return "classification" if model.architecture in CLASSIFIERS else "segmentation"
 
 
 def _network(model: Model, classes: int) -> nn.Module:
     try:
-        if model.architecture in OURS:
-            if model.encoder_weights is not None:
-                raise ModelError(f"{model.architecture} downloads nothing; give your weights as model.weights_file")
-            return OURS[model.architecture](model.encoder, classes=classes, **model.arguments)
-        return _from_smp(model, classes)
+        return _ours(model, classes) if model.architecture in OURS else _from_smp(model, classes)
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, ModelError):
             raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{model.architecture} with encoder {model.encoder} cannot be built: {message}") from None
+
+
+def _ours(model: Model, classes: int) -> nn.Module:
+    name, network = model.architecture, OURS[model.architecture]
+    if model.encoder_weights is not None:
+        raise ModelError(f"{name} downloads nothing; give your weights as model.weights_file")
+    if name not in WHOLE:
+        return network(model.encoder, classes=classes, **model.arguments)
+    if model.encoder != NO_ENCODER:
+        raise ModelError(
+            f"{name} has no encoder to choose, but got {model.encoder!r}; set model.encoder to 'none'{WHOLE[name]}"
+        )
+    return network(classes=classes, **model.arguments)
 
 
 def _from_smp(model: Model, classes: int) -> nn.Module:
@@ -94,43 +133,6 @@ def check_encoder(encoder: str) -> None:
 def _one_of(word: str, names: list[str]) -> str:
     answer = nearest(word, names)
     return answer if answer.startswith("did") else "see the list of encoders of segmentation-models-pytorch."
-
-
-def _start_from(network: nn.Module, file: Path) -> None:
-    weights = _read(file)
-    own = network.state_dict()
-    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        encoder = {f"encoder.{name}": value for name, value in weights.items()}
-        fitting = {name: value for name, value in encoder.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise ModelError(
-            f"no tensor of {file} fits the network: it holds e.g. {next(iter(weights), 'nothing')!r}, "
-            f"the network e.g. {next(iter(own))!r}. Names must be those of the whole network or of its encoder."
-        )
-    network.load_state_dict(fitting, strict=False)
-
-
-def _read(file: Path) -> dict[str, torch.Tensor]:
-    if file.suffix != ".safetensors":
-        raise ModelError(
-            f"weights come as .safetensors, which cannot run code when they are read, but got {file.name!r}. Convert "
-            "a file that you trust: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'w.safetensors')"
-        )
-    try:
-        weights: dict[str, torch.Tensor] = load_file(file)
-        return weights
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read the weights file {file}: {error}") from None
-
-
-def digest(file: Path) -> str:
-    """Digest of a weights file, 32 hex digits: its identity, wherever it lies."""
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        raise ModelError(f"cannot read the weights file {file}: {error.strerror}") from None
 
 
 def save(

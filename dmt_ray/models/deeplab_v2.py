@@ -18,8 +18,9 @@ class DeepLabV2(nn.Module):
     Args:
         encoder: "resnet50" or "resnet101" of torchvision (the stride sits in the 3 x 3 convolution, "v1.5").
         classes: Number of classes K.
-        aspp: "full" sums the four branches of dilation 6, 12, 18, 24; "paper" sums the first two only, as the
-            authors' code does, and with it all published DMT numbers (the authors' code).
+        aspp: "full" sums the four branches of dilation 6, 12, 18, 24; "paper" has the first two only, which is what
+            the authors' code sums, and with it all published DMT numbers. (Theirs keeps the other two, which get no
+            gradient; here no parameter stands idle.)
     """
 
     def __init__(self, encoder: str = "resnet101", *, classes: int, aspp: Literal["paper", "full"] = "paper") -> None:
@@ -34,14 +35,25 @@ class DeepLabV2(nn.Module):
         del resnet.avgpool, resnet.fc
         self.encoder = resnet
         dilations = DILATIONS[:2] if aspp == "paper" else DILATIONS
-        self.branches = nn.ModuleList(nn.Conv2d(2048, classes, 3, padding=d, dilation=d) for d in dilations)
+        self.branches = _Sum(nn.Conv2d(2048, classes, 3, padding=d, dilation=d) for d in dilations)
         for branch in self.branches:
             nn.init.normal_(branch.get_parameter("weight"), std=0.01)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """From features to logits; see `models.classifier`."""
+        return self.branches
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``, bilinearly enlarged to the images' size."""
         e = self.encoder
         x = e.maxpool(e.relu(e.bn1(e.conv1(images))))
         x = e.layer4(e.layer3(e.layer2(e.layer1(x))))
-        logits = torch.stack([branch(x) for branch in self.branches]).sum(0)
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=True)
+        return F.interpolate(self.branches(x), size=images.shape[-2:], mode="bilinear", align_corners=True)
+
+
+class _Sum(nn.ModuleList):
+    """Layers whose outputs are summed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([layer(x) for layer in self]).sum(0)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dmt_ray.config import Config
+from dmt_ray.measures import MEASURES, Measure
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage, in_order
 from dmt_ray.records import Which, rung_score
@@ -147,8 +148,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
 
 
 def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
-    """All scores, and the differences on the fresh seeds, as JSON values; mIoU in [0, 1] after the last rung."""
-    rows = []
+    """All scores, and the differences on the fresh seeds, as JSON values; scores in [0, 1] after the last rung."""
+    rows, measure = [], confirmed.sweep.measure
     for candidate in confirmed.candidates():
         for searched, seeds in ((True, confirmed.sweep.seeds), (False, confirmed.seeds)):
             plans = {seed: candidate.plan(seed) for seed in seeds}
@@ -156,10 +157,11 @@ def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
             if not all(store.has(evaluation) for rung in last.values() for evaluation in rung.values()):
                 continue  # the recipe need not be a point of the search
             for seed, rung in last.items():
-                scores = {f"{rule}_miou": rung_score(store, rung, rule) for rule in RULES}
+                scores = {f"{rule}_{measure}": rung_score(store, rung, rule) for rule in RULES}
                 rows.append({"who": candidate.name, "seed": seed, "searched": searched, **scores})
     found: dict[str, Any] = {
         "sweep": confirmed.sweep.name,
+        "measure": measure,
         "searched_seeds": list(confirmed.sweep.seeds),
         "fresh_seeds": list(confirmed.seeds),
         "winner": {
@@ -181,7 +183,16 @@ def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
 def values(found: dict[str, Any], who: str, rule: str, *, searched: bool) -> list[float]:
     """The scores of a candidate, by seed."""
     rows = [row for row in found["rows"] if row["who"] == who and row["searched"] == searched]
-    return [row[f"{rule}_miou"] for row in sorted(rows, key=lambda row: row["seed"])]
+    return [row[f"{rule}_{_measure(found)}"] for row in sorted(rows, key=lambda row: row["seed"])]
+
+
+def _measure(found: dict[str, Any]) -> Measure:
+    measure: Measure = found.get("measure", "miou")  # earlier versions knew no other one
+    return measure
+
+
+def _name(found: dict[str, Any]) -> str:
+    return MEASURES[_measure(found)]
 
 
 def mean_and_sd(scores: Sequence[float]) -> str:
@@ -204,14 +215,14 @@ def difference_in_words(found: dict[str, Any]) -> str:
             interval = f"95 % t interval [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
         parts.append(f"{rule} {100 * difference.mean:+.2f}, {interval}")
     pairs = "1 pair" if len(found["fresh_seeds"]) == 1 else f"{len(found['fresh_seeds'])} pairs"
-    return f"winner - recipe on fresh seeds, mIoU points, paired by seed ({pairs}): {'; '.join(parts)}"
+    return f"winner - recipe on fresh seeds, {_name(found)} points, paired by seed ({pairs}): {'; '.join(parts)}"
 
 
 def write(folder: Path, found: dict[str, Any]) -> None:
     """Write confirm.json and, a line for each seed, confirm.csv into the sweep's folder."""
     replace_file(folder / NAME, json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
-    columns = ["who", "seed", "searched", *(f"{rule}_miou" for rule in RULES)]
+    columns = ["who", "seed", "searched", *(f"{rule}_{_measure(found)}" for rule in RULES)]
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(row | {"searched": str(row["searched"]).lower()} for row in found["rows"])
@@ -224,7 +235,7 @@ def markdown(folder: Path) -> str:
         return ""
     found = json.loads((folder / NAME).read_text(encoding="utf-8"))
     lines = [
-        "| mIoU % | searched seeds, selection | fresh seeds, selection | fresh seeds, reported |",
+        f"| {_name(found)} % | searched seeds, selection | fresh seeds, selection | fresh seeds, reported |",
         "|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(row)} |" for row in _rows(found)]
@@ -247,8 +258,8 @@ def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
     searched, fresh = (", ".join(map(str, seeds)) for seeds in (confirmed.sweep.seeds, confirmed.seeds))
     table = Table(title=f"confirmed: trial {confirmed.winner.number}, {in_words(confirmed.winner.params)}")
     table.title_justify = "left"
-    for title in ("mIoU %", f"selection, searched seeds {searched}", f"selection, fresh seeds {fresh}"):
-        table.add_column(title, justify="left" if title == "mIoU %" else "right")
+    for title in (f"{_name(found)} %", f"selection, searched seeds {searched}", f"selection, fresh seeds {fresh}"):
+        table.add_column(title, justify="left" if title.endswith("%") else "right")
     table.add_column(f"reported, fresh seeds {fresh}", justify="right")
     for row in _rows(found):
         table.add_row(*row)

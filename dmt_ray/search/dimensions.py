@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
-from dmt_ray.config import Config
+from dmt_ray.config import Config, override
+from dmt_ray.methods import METHODS
+from dmt_ray.slices import Cotrain
 from dmt_ray.space import Params, Space, Uniform, Value
 
 METHOD = "method"
@@ -95,8 +97,8 @@ def own_point(config: Config, method: str, space: Space) -> Params | None:
         if value is None or not dimension.holds(value):
             return None
         point[name] = float(value) if isinstance(dimension, Uniform) else value
-    same = all(_as_config(value) == _read(config, name) for name, value in settings_of(config, point).items())
-    return point if same else None
+    again, plan = override(config, settings_of(config, point)), METHODS[method]
+    return point if plan(again, 0) == plan(config, 0) else None
 
 
 def _own_value(config: Config, method: str, name: str) -> Value | None:
@@ -111,8 +113,19 @@ def _own_value(config: Config, method: str, name: str) -> Value | None:
         ITERATIONS: len(own),
         CURVATURE: 1.0,
     }
-    value: Value | None = known[name] if name in known else _read(config, name)
-    return value
+    if name in known:
+        return known[name]
+    start, _, rest = name.partition(".")
+    if start in ("cotrain", "retrain") and getattr(config, start) is None:
+        name = f"online.{rest}"  # which is what is taken then
+    value: Value | None = _read(config, name)
+    return _usual(config, method, rest) if value is None and start == "consistency" else value
+
+
+def _usual(config: Config, method: str, name: str) -> Value | None:
+    """What a method takes where the recipe leaves it open; None: it does not read it."""
+    stages = METHODS[method](config, 0).stages()
+    return next((_read(stage.config, name) for stage in stages if isinstance(stage.config, Cotrain)), None)
 
 
 def _read(config: Any, name: str) -> Any:
@@ -122,7 +135,3 @@ def _read(config: Any, name: str) -> Any:
             return None  # misspelt, which is said where it is set
         config = getattr(config, part)
     return config
-
-
-def _as_config(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 BACKWARD = 3  # a training step costs about three forward passes
 # Settings of a stage that leave the number of its steps and images alone.
-WITHOUT_WORK = {"weight", "model", "rule", "share"}
+WITHOUT_WORK = {
+    *("weight", "model", "rule", "share", "generation"),
+    *("threshold", "ema_decay", "dropout", "survival", "prototype_momentum"),
+}
 
 
 class Work:
@@ -28,7 +31,7 @@ class Work:
         self._known: dict[tuple[object, ...], int] = {}
 
     def __call__(self, stage: Stage) -> int:
-        """Optimizer steps of a training, images of labelling or evaluation."""
+        """Optimizer steps of a training, images of labelling, evaluation and the like."""
         read = (value for name, value in stage.config if name not in WITHOUT_WORK)
         same = (stage.operation.name, *read)
         if same not in self._known:

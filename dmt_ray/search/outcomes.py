@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping
 
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
+from dmt_ray.operations import TRAININGS
 from dmt_ray.plan import Plan
 from dmt_ray.records import history
 from dmt_ray.search.sweep import Sweep, Trial
@@ -19,7 +20,7 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     steps of an iteration, over models and seeds.
 
     Args:
-        store: Holds the fine-tunings.
+        store: Holds the trainings.
         plans: Seed -> plan.
 
     Returns:
@@ -33,7 +34,7 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
             for plan in plans.values()
             if len(plan.rungs) > 1
             for evaluation in plan.rungs[rung].values()
-            if (stage := evaluation.inputs["model"]).operation.name == "finetune"
+            if (stage := evaluation.inputs["model"]).operation.name in TRAININGS
             for table in [history(store, stage)]
             if "agreement" in table
         ]

@@ -67,6 +67,7 @@ class Progress:
         self.effort = effort
         self.console = console
         self.total = total
+        self._name = sweep.score_name
         self.states: dict[int, State] = {}
         self.best: tuple[float, int, Params] | None = None
         for trial in trials:
@@ -106,7 +107,7 @@ class Progress:
         now = time.monotonic()
         if self._live is None and step < line.last and now - self._said > QUIET_SECONDS:
             at = f"seed {step + 1} of {line.last + 1}" if self.sweep.seed_by_seed else f"rung {step} of {line.last}"
-            self._say(f"trial {number}: {at}, mIoU {score:.2%}, {in_words(line.params)}")
+            self._say(f"trial {number}: {at}, {self._name} {score:.2%}, {in_words(line.params)}")
 
     def ended(self, number: int, state: State) -> None:
         """A trial ends."""
@@ -115,7 +116,7 @@ class Progress:
         self.states[number] = state
         self._rank(number, line.params, line.score if state == "complete" else None)
         if self._live is None:
-            score = "" if line.score is None else f", mIoU {line.score:.2%}"
+            score = "" if line.score is None else f", {self._name} {line.score:.2%}"
             self._say(f"trial {number} {state}{score}, {in_words(line.params)}")
 
     def tick(self) -> None:
@@ -192,7 +193,7 @@ class Progress:
             "trial",
             *map(short, self.sweep.space),
             "seed" if self.sweep.seed_by_seed else "rung",
-            "mIoU",
+            self._name,
             "now",
         ):
             table.add_column(title, justify="left" if title == "now" else "right")
@@ -213,7 +214,9 @@ class Progress:
             parts.append(Text(f"and {len(self._running) - fitting} further trials", style="dim"))
         if self.best is not None:
             score, number, params = self.best
-            parts.append(Text(f"best so far: trial {number}, mIoU {score:.2%}, {in_words(params)}", style="green"))
+            parts.append(
+                Text(f"best so far: trial {number}, {self._name} {score:.2%}, {in_words(params)}", style="green")
+            )
         return Group(*parts)
 
     def _place(self, line: _Line) -> str:

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from dmt_ray.commandline import guarded
-from dmt_ray.config import Config
+from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
+from dmt_ray.methods import METHODS, space_of
 from dmt_ray.request import add_options, asked, check
 from dmt_ray.search.dimensions import own_point
 from dmt_ray.search.sweep import Sweep
@@ -32,6 +33,7 @@ def search(
     sampler: str = "tpe",
     trials: int = TRIALS,
     outcomes: Sequence[str] = (),
+    by_method: bool = False,
 ) -> int:
     """Run a search script.
 
@@ -46,26 +48,35 @@ def search(
         sampler: Who proposes points unless the user says otherwise; "grid" for a curve, which is never pruned.
         trials: How many there are unless the user says otherwise; of a grid, all.
         outcomes: Names in `outcomes.OUTCOMES` of what is shown beside the score.
+        by_method: Whether --method searches a single method instead, in the space that is declared beside it.
 
     Returns:
         The exit status: 0, 1 if a trial failed, 2 after an error that the user can mend, 130 if stopped.
     """
-    options = _parser(manual, question, sampler, trials).parse_args()
+    parser = _parser(manual, question, sampler, trials)
+    if by_method:
+        parser.add_argument("--method", metavar="NAME", help="search this method, in its own space: see `dmt methods`")
+    options = parser.parse_args()
     options.changes = [*fixed, *options.changes]
 
     def ask() -> int:
         _check(options)
+        alone: str | None = options.method if by_method else None
+        if alone is not None and alone not in METHODS:
+            raise ConfigError(f"there is no method {alone!r}; {nearest(alone, METHODS)}")
 
         def sweep_of(config: Config) -> Sweep:
             wanted = space(config) if callable(space) else space
+            if alone is not None:
+                wanted = space_of(alone, config.data.task)
             return Sweep(
                 question=question,
-                title=title,
+                title=title if alone is None else f"Which settings suit {alone} best?",
                 config=config,
-                method=method,
+                method=alone or method,
                 space=wanted,
                 seeds=tuple(sorted(options.seeds)),
-                known=_known(config, method, wanted, known),
+                known=_known(config, alone or method, wanted, known),
                 grid=_grid(options, wanted),
                 seed_by_seed=options.pruner == "wilcoxon",
                 second=options.second or "",

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.operations import TRAININGS
 from dmt_ray.plan import Stage, in_order
 from dmt_ray.search.study import executed
 from dmt_ray.search.sweep import Sweep, Trial
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
-
-TRAININGS = ("pretrain", "finetune")
 
 
 @dataclass(frozen=True)

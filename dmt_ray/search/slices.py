@@ -13,12 +13,13 @@ from dmt_ray.space import Choice, Dimension, Space, told
 COLUMNS = 4
 
 
-def slices(space: Space, trials: Sequence[Trial]) -> Figure:
+def slices(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
     """Score of the trials over each dimension of the space.
 
     Args:
         space: What was searched.
         trials: The trials; those that have no score are left out. A pruned trial's is that of where it was stopped.
+        measure: What the score is.
     """
     across = min(COLUMNS, len(space))
     down = -(-len(space) // across)
@@ -30,13 +31,13 @@ def slices(space: Space, trials: Sequence[Trial]) -> Figure:
         axes = figure.add_subplot(down, across, place + 1)
         _slice(axes, name, values, scored, best)
         if place % across == 0:
-            axes.set_ylabel("mIoU on the selection images (%)", fontsize=10)
+            axes.set_ylabel(f"{measure} on the selection images (%)", fontsize=10)
     handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({len(complete)})")]
     if len(complete) < len(scored):
         label = f"pruned, running or failed, at its last score ({len(scored) - len(complete)})"
         handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=GREY, label=label))
     if best is not None:
-        label = f"best: trial {best.number}, mIoU {100 * (best.score or 0.0):.2f} %"
+        label = f"best: trial {best.number}, {measure} {100 * (best.score or 0.0):.2f} %"
         handles.append(Line2D([], [], marker="*", markersize=13, linestyle="", color=ORANGE, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
     return figure

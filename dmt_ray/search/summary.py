@@ -58,7 +58,7 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def reported(sweep: Sweep, store: Store, trial: Trial) -> float | None:
-    """mIoU in [0, 1] on the reported images after a complete trial's last rung, mean over seeds and models."""
+    """Score in [0, 1] on the reported images after a complete trial's last rung, mean over seeds and models."""
     if trial.state != "complete":
         return None
     plans = sweep.plans(trial.params).values()
@@ -72,25 +72,26 @@ def markdown(sweep: Sweep, store: Store, trials: Sequence[Trial], replay: Replay
         return ""
     final = reported(sweep, store, winner)
     lines = [
-        f"**Best: trial {winner.number}, {in_words(winner.params)}**: selection mIoU {winner.score:.2%}"
-        + ("" if final is None else f", reported mIoU {final:.2%}")
+        f"**Best: trial {winner.number}, {in_words(winner.params)}**: selection {sweep.score_name} {winner.score:.2%}"
+        + ("" if final is None else f", reported {sweep.score_name} {final:.2%}")
         + f" after {sweep.rungs_of(winner.params) - 1} iterations."
     ]
     if sweep.second:
-        lines.append("\n".join(f"- {_on_front(trial)}" for trial in front(trials)))
+        lines.append("\n".join(f"- {_on_front(sweep, trial)}" for trial in front(trials)))
     return "\n\n".join([*lines, CAVEAT, f"```\n{replay.command(sweep, winner)}\n```"])
 
 
 def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -> None:
-    """One row a trial; mIoU and shares as fractions."""
+    """One row a trial; scores and shares as fractions."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     steps = range(len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs())
     names = [f"seed_{seed}" for seed in sweep.seeds] if sweep.seed_by_seed else [str(rung) for rung in steps]
     compute = ["optimizer_steps"] if sweep.second else []
     more = [*compute, *columns(sweep)]
-    scores = [f"selection_miou_{name}" for name in names]
-    table.writerow(["number", *sweep.space, "state", *scores, "reported_miou", *more, "executed_stages", "error"])
+    scores = [f"selection_{sweep.measure}_{name}" for name in names]
+    final_name = f"reported_{sweep.measure}"
+    table.writerow(["number", *sweep.space, "state", *scores, final_name, *more, "executed_stages", "error"])
     for trial in trials:
         final = reported(sweep, store, trial)
         found = {"optimizer_steps": trial.compute, **outcomes(sweep, store, trial)}
@@ -123,7 +124,7 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
 
     drawn = []
     if not sweep.seed_by_seed:
-        curves = figures.curves([(f"trial {t.number}", t.scores, t.state) for t in trials])
+        curves = figures.curves([(f"trial {t.number}", t.scores, t.state) for t in trials], sweep.score_name)
         drawn.append(figures.save(curves, folder / "curves.png"))
     if tuple(sweep.space) == GAMMAS:
         points = [
@@ -132,9 +133,10 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
             if len(t.params) == 2
         ]
         own = sweep.config.weight
-        drawn.append(figures.save(figures.landscape(points, (own.gamma1, own.gamma2)), folder / "landscape.png"))
+        landscape = figures.landscape(points, (own.gamma1, own.gamma2), sweep.score_name)
+        drawn.append(figures.save(landscape, folder / "landscape.png"))
     else:
-        drawn.append(figures.save(slices.slices(sweep.space, trials), folder / "slices.png"))
+        drawn.append(figures.save(slices.slices(sweep.space, trials, sweep.score_name), folder / "slices.png"))
     return drawn
 
 
@@ -165,11 +167,12 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
     console.print(_table(sweep, store, trials))
     winner = best(trials)
     if winner is not None and winner.score is not None:
-        line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, selection mIoU {winner.score:.2%}")
+        what = f"selection {sweep.score_name} {winner.score:.2%}"
+        line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, {what}")
         line(console, "", CAVEAT)
         line(console, "replay", replay.command(sweep, winner))
     for i, trial in enumerate(front(trials)):
-        line(console, "" if i else "front", _on_front(trial))
+        line(console, "" if i else "front", _on_front(sweep, trial))
     line(console, "stages", count(sweep, folder, trials))
     line(console, "steps", count_steps(sweep, store, folder, trials))
     line(console, "table", str(folder / "trials.csv"))
@@ -189,10 +192,10 @@ def line(console: Console, title: str, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _on_front(trial: Trial) -> str:
+def _on_front(sweep: Sweep, trial: Trial) -> str:
     return (
-        f"{trial.compute or 0.0:,.0f} optimizer steps: selection mIoU {trial.score or 0.0:.2%}, trial {trial.number}, "
-        f"{in_words(trial.params)}"
+        f"{trial.compute or 0.0:,.0f} optimizer steps: selection {sweep.score_name} {trial.score or 0.0:.2%}, "
+        f"trial {trial.number}, {in_words(trial.params)}"
     )
 
 
@@ -201,7 +204,7 @@ def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
     last = "seeds" if sweep.seed_by_seed else "rungs"
     compute = ["optimizer steps"] if sweep.second else []
     more = [f"{name.replace('_', ' ')} %" for name in columns(sweep)]
-    scores = ["selection mIoU %", "reported mIoU %"]
+    scores = [f"{images} {sweep.score_name} %" for images in ("selection", "reported")]
     for title in ("trial", *map(short, sweep.space), "state", *scores, *compute, *more, last):
         table.add_column(title, justify="left" if title == "state" else "right")
     for trial in ranked(trials):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from dmt_ray.config import Config, override
 from dmt_ray.errors import ConfigError
 from dmt_ray.key import key_of
+from dmt_ray.measures import MEASURES, Measure, measure_of
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.search.dimensions import MAKES, METHOD, made, settings_of
@@ -70,6 +71,7 @@ class Sweep:
             for setting, values in self.space.items():
                 if not values.holds(point.get(setting)):
                     raise ConfigError(f"the known point {dict(point)} must lie in the space: {setting} {values}")
+        self.plans({})  # which says whether the method is for such data
         low, high = ({stage for plan in corner.values() for stage in plan.stages()} for corner in self.corners())
         if low == high:
             raise ConfigError(
@@ -85,7 +87,7 @@ class Sweep:
             *parents, last = setting.split(".")
             place = fixed
             for parent in parents:
-                place = place[parent]
+                place = place.get(parent, {})  # a part that has its neutral value is not there
             place.pop(last, None)
         identity: dict[str, Any] = {
             "config": fixed,
@@ -100,6 +102,16 @@ class Sweep:
             identity["second"] = self.second
         name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
         return name if self.attempt == 1 else f"{name}-{self.attempt}"
+
+    @property
+    def measure(self) -> Measure:
+        """What it maximises."""
+        return measure_of(self.config.data)
+
+    @property
+    def score_name(self) -> str:
+        """The same for people."""
+        return MEASURES[self.measure]
 
     # ---- a point -------------------------------------------------------------------------------------------------
 
@@ -152,9 +164,21 @@ class Sweep:
     # ---- the space -----------------------------------------------------------------------------------------------
 
     def corners(self) -> tuple[dict[int, Plan], dict[int, Plan]]:
-        """The plans of two points that differ in everything that is searched."""
-        low, high = self._corner(0), self._corner(-1)
-        return self.plans(low), self.plans(high)
+        """The plans of two points that differ in everything that is searched.
+
+        Raises:
+            ConfigError: If the settings cannot take the values of one of them.
+        """
+        low, high = (self._checked(self._corner(end)) for end in (0, -1))
+        return low, high
+
+    def _checked(self, point: Params) -> dict[int, Plan]:
+        try:
+            return self.plans(point)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the search would try {in_words(point)}, which these settings cannot take: {error}"
+            ) from None
 
     def _corner(self, end: int) -> dict[str, Value]:
         return {setting: values.ends()[end] for setting, values in self.space.items()}
@@ -211,8 +235,8 @@ class Trial:
         number: Counts up from 0, as in Optuna's study.
         params: What is searched -> value.
         state: "running" also says: interrupted, and taken up by the next start.
-        scores: Step -> selection mIoU in [0, 1]. A step is a rung, with the mean over seeds and models; where the sweep
-            goes seed by seed it is the position of a seed, with the score of its last rung.
+        scores: Step -> score in [0, 1] on the images that select. A step is a rung, with the mean over seeds and
+            models; where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
         error: Why it failed.
         executed: Keys of the stages that this trial computed itself; the others of its plans were reused.
         seed_by_seed: Whether steps are seeds.

@@ -4,7 +4,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from dmt_ray.engine.workspace import MEAN, STD
 from dmt_ray.errors import MissingStages
+from dmt_ray.models import MODEL as MODEL_FILE
 from dmt_ray.models import load
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.records import miou
+from dmt_ray.records import measure, score
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror, log
@@ -45,13 +46,13 @@ class FromImages(nn.Module):
 
 
 def log_best_model(mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], about: About) -> str | None:
-    """Log the model with the highest selection mIoU of the plans' last rungs, once.
+    """Log the model with the highest selection score of the plans' last rungs, once.
 
     Returns:
         Its URI, for ``mlflow.pytorch.load_model``; None where its weights are evicted.
     """
     evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[-1].values()]
-    best = max(evaluations, key=lambda evaluation: miou(store, evaluation))
+    best = max(evaluations, key=lambda evaluation: score(store, evaluation))
     known = run.data.tags.get(MODEL, "").split(" ")
     if known[0] == best.key:
         return known[1]
@@ -60,22 +61,23 @@ def log_best_model(mirror: Mirror, run: "Run", store: Store, plans: Mapping[int,
     except MissingStages as error:
         log.warning("the best model is not published: %s", error)
         return None
-    uri = _log(mirror, run, folder, best, miou(store, best), about)
+    uri = _log(mirror, run, folder, best, f"{measure(store, best)}_selection", score(store, best), about)
     mirror.tag(run, {MODEL: f"{best.key} {uri}", "best.model": uri})
     return uri
 
 
-def _log(mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, score: float, about: About) -> str:
+def _log(mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, name: str, value: float, about: About) -> str:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
     client = mirror.client
-    tags = {"stage": evaluation.inputs["model"].key, "miou_selection": f"{score:.4f}"}
+    tags = {"stage": evaluation.inputs["model"].key, name: f"{value:.4f}"}
     logged = client.create_logged_model(mirror.experiment, "model", source_run_id=run.info.run_id, tags=tags)
     try:
-        with tempfile.TemporaryDirectory(prefix="dmt-") as name:
-            save(folder, Path(name) / "model", about, Model(run_id=run.info.run_id, model_id=logged.model_id))
-            client.log_model_artifacts(logged.model_id, str(Path(name) / "model"))
+        with tempfile.TemporaryDirectory(prefix="dmt-") as aside:
+            path = Path(aside) / "model"
+            save(folder, path, about, evaluation, Model(run_id=run.info.run_id, model_id=logged.model_id))
+            client.log_model_artifacts(logged.model_id, str(path))
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")
         raise
@@ -84,8 +86,8 @@ def _log(mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, score: flo
     return str(logged.model_uri)
 
 
-def save(folder: Path, path: Path, about: About, described: object = None) -> None:
-    """Write the model in a stage's folder as an MLflow model into a new folder.
+def save(folder: Path, path: Path, about: About, evaluation: Stage, described: object = None) -> None:
+    """Write the evaluated model in a stage's folder as an MLflow model into a new folder.
 
     The number and size of images may vary, as far as the network can be traced so.
     """
@@ -96,7 +98,8 @@ def save(folder: Path, path: Path, about: About, described: object = None) -> No
     # An environment made by uv has no pip, and MLflow would warn of that: torch's version is all that is needed.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
-    network, description = load(folder)
+    config: Any = evaluation.config
+    network, description = load(folder, config.member or MODEL_FILE, averaged=config.averaged)
     classes = int(description["classes"])
     whole = FromImages(network).eval()
     signature = ModelSignature(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dmt_ray.config import Config
+from dmt_ray.config import Config, Settings
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.search.sweep import Params, Sweep, Trial, short
 from dmt_ray.store import Store
@@ -25,16 +25,20 @@ def settings_name(params: Params) -> str:
 
 
 def params(config: Config, **further: object) -> dict[str, str]:
-    """All settings that are set, flat and dotted."""
-    return {name: str(value) for name, value in further.items()} | dict(_flat(config.model_dump(mode="json"), ""))
+    """All settings that are set, flat and dotted; without newer ones that are as they always were."""
+    return {name: str(value) for name, value in further.items()} | dict(_flat(config, ""))
 
 
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and name != "arguments":
+def _flat(settings: Settings, prefix: str) -> Iterable[tuple[str, str]]:
+    plain = settings.model_dump(mode="json")
+    for name, value in settings:
+        if settings.is_neutral(name):
+            continue
+        if isinstance(value, Settings):
             yield from _flat(value, f"{prefix}{name}.")
         elif value is not None and value != "":
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+            text = plain[name]
+            yield f"{prefix}{name}", text if isinstance(text, str) else json.dumps(text)
 
 
 def common_tags(method: str, config: Config, seeds: Iterable[int], about: About) -> dict[str, str]:
@@ -94,7 +98,7 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
             lines += ["```", results.replay[best.number], "```", ""]
     if best is not None:
         lines += [
-            "| score of the best trial | mIoU |",
+            f"| score of the best trial | {sweep.score_name} |",
             "|---|---|",
             f"| selection images, last iteration (what the search maximises) | {100 * finals['score']:.2f} % |",
             f"| reported images, last iteration | {100 * finals['reported_last']:.2f} % |",
@@ -107,7 +111,8 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
     lines += [_space(sweep), ""]
     if results.about.command:
         lines += ["The sweep:", "```", results.about.command, "```", ""]
-    lines.append("Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or iterations (`miou_...`).")
+    iterations = f"iterations (`{sweep.measure}_...`)"
+    lines.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
     return "\n".join(lines)
 
 

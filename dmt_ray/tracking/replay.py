@@ -10,12 +10,13 @@ from typing import Any, NamedTuple, get_args
 import pandas as pd
 
 from dmt_ray.config import Keep
+from dmt_ray.operations import side_of
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.records import history, metrics, rung_score, selected, summary
+from dmt_ray.records import class_scores, history, measure, metrics, picked, rung_score, scores, selected, summary
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 
-TRAINED = ("pretrain", "finetune")
+WITH_LABELS = ("finetune", "retrain")  # trainings on pseudo labels that an earlier model made
 NO_METRIC = {"step", "epoch"}  # columns of a history
 
 
@@ -57,10 +58,10 @@ def points(store: Store, plans: Mapping[int, Plan], unit: Unit, about: About) ->
         StoreError, MissingStages: If a stage of the unit is not in the store, or damaged.
     """
     suffix = _seed(plans, unit.seed)
-    before = _trained(plans[unit.seed].rungs[unit.rung - 1].get(unit.side)) if unit.rung else []
+    before = _trained_before(store, plans[unit.seed], unit.rung)
     found: list[Point] = []
     offset = 0
-    for stage in _trained(unit.evaluation):
+    for stage in _trained(store, unit.evaluation):
         if stage not in before:
             found += _training(store, stage, unit, offset, suffix, about)
         offset += steps(store, stage)
@@ -71,14 +72,15 @@ def points(store: Store, plans: Mapping[int, Plan], unit: Unit, about: About) ->
 def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Point]:
     """The scores of a rung, mean over seeds and models."""
     when = max(ended(store, evaluation) for plan in plans.values() for evaluation in plan.rungs[rung].values())
+    name = measure(store, next(iter(next(iter(plans.values())).rungs[rung].values())))
     return [
-        Point("miou_selection", _mean(store, plans, rung, "selection"), rung, when),
-        Point("miou_reported", _mean(store, plans, rung, "reported"), rung, when),
+        Point(f"{name}_selection", _mean(store, plans, rung, "selection"), rung, when),
+        Point(f"{name}_reported", _mean(store, plans, rung, "reported"), rung, when),
     ]
 
 
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
-    """What a complete trial comes to, under the three selection rules (all mIoU in [0, 1], mean over seeds).
+    """What a complete trial comes to, under the three selection rules (all in [0, 1], mean over seeds).
 
     score: on the selection images after the last rung, what a search maximises. reported_last, reported_val,
     reported_paper: on the reported images, see `records.selected`, which chooses for each seed by itself. best_rung:
@@ -98,14 +100,14 @@ def histories(store: Store, plans: Mapping[int, Plan]) -> dict[str, pd.DataFrame
     found: dict[str, pd.DataFrame] = {}
     for seed, plan in plans.items():
         for side in plan.rungs[-1]:
-            pieces, offset, seen = [], 0, set()
+            pieces, offset = [], 0
             for number, rung in enumerate(plan.rungs):
                 if side not in rung or not store.has(rung[side]):
                     break
-                for stage in _trained(rung[side]):
-                    if stage not in seen:
-                        seen.add(stage)
-                        piece = history(store, stage)
+                before = _trained_before(store, plan, number)
+                for stage in _trained(store, rung[side]):
+                    if stage not in before:
+                        piece = history(store, stage, side_of(rung[side]))
                         pieces.append(piece.assign(step=piece["step"] + offset, rung=number))
                         offset += steps(store, stage)
             if pieces:
@@ -114,16 +116,16 @@ def histories(store: Store, plans: Mapping[int, Plan]) -> dict[str, pd.DataFrame
 
 
 def finetunings(store: Store, plan: Plan, side: str = "A") -> list[Stage]:
-    """The fine-tunings of one model whose evaluation is stored, first iteration first."""
+    """The trainings of one model on pseudo labels whose evaluation is stored, first iteration first."""
     found: list[Stage] = []
     for rung in plan.rungs:
         if side in rung and store.has(rung[side]):
-            found = [stage for stage in _trained(rung[side]) if stage.operation.name == "finetune"]
+            found = [stage for stage in _trained(store, rung[side]) if stage.operation.name in WITH_LABELS]
     return found
 
 
 def steps(store: Store, stage: Stage) -> int:
-    """Optimizer steps of a training."""
+    """Optimizer steps of each model of a training."""
     return int(history(store, stage)["step"].iloc[-1])
 
 
@@ -137,19 +139,38 @@ def took(store: Store, stage: Stage) -> float:
     return float(store.record(stage).made.get("seconds", 0.0))
 
 
-def _trained(evaluation: Stage | None) -> list[Stage]:
-    """The trainings behind an evaluated model, first one first."""
+def _trained(store: Store, evaluation: Stage) -> list[Stage]:
+    """The trainings behind an evaluated model, first one first.
+
+    A model that was trained anew comes after the one that has labelled for it: its generations are one story.
+    """
     chain: list[Stage] = []
-    stage = evaluation.inputs["model"] if evaluation is not None else None
-    while stage is not None and stage.operation.name in TRAINED:
+    side, stage = side_of(evaluation), evaluation.inputs["model"]
+    while True:
+        if stage.operation.name == "pick":
+            stage = picked(store, stage)
+            continue
         chain.insert(0, stage)
-        stage = stage.inputs.get("start")
-    return chain
+        if stage.operation.name == "pretrain":
+            return chain
+        if stage.operation.name == "retrain":
+            labels = stage.inputs["labels"]
+            # Of labels that were put together, those that were made last.
+            while labels.operation.name == "compose":
+                labels = labels.inputs.get("rest", labels.inputs["labels"])
+            stage = labels.inputs["teacher"]
+        else:
+            stage = stage.inputs[side if stage.operation.name == "cotrain" else "start"]
+
+
+def _trained_before(store: Store, plan: Plan, rung: int) -> set[Stage]:
+    """The trainings behind all models of the rungs before one."""
+    return {stage for models in plan.rungs[:rung] for one in models.values() for stage in _trained(store, one)}
 
 
 def _training(store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, about: About) -> list[Point]:
     end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
-    tables = [history(store, stage)]
+    tables = [history(store, stage, side_of(unit.evaluation))]
     snapshots = store.open(stage) / "scores.csv"
     if snapshots.exists():
         renamed = {"selection_miou": "snapshot_selection", "reported_miou": "snapshot_reported"}
@@ -182,11 +203,11 @@ def _labels(said: Mapping[str, Any], start: str, rung: int, when: int, suffix: s
 def _scores(store: Store, unit: Unit, suffix: str, about: About) -> list[Point]:
     when = ended(store, unit.evaluation)
     found = []
-    for which, scores in metrics(store, unit.evaluation).items():
-        found.append(Point(f"{unit.side}/miou_{which}{suffix}", float(scores["miou"]), unit.rung, when))
-        accuracy = float(scores["pixel_accuracy"])
-        found.append(Point(f"{unit.side}/pixel_accuracy_{which}{suffix}", accuracy, unit.rung, when))
-        found += _per_class(f"{unit.side}/iou_{which}", scores["iou"], unit.rung, when, suffix, about)
+    for which, said in metrics(store, unit.evaluation).items():
+        for name, value in scores(said).items():
+            found.append(Point(f"{unit.side}/{name}_{which}{suffix}", value, unit.rung, when))
+        title, values = class_scores(said)
+        found += _per_class(f"{unit.side}/{title}_{which}", values, unit.rung, when, suffix, about)
     return found
 
 

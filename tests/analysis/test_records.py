@@ -4,7 +4,7 @@ import pytest
 
 from analysis import records
 from dmt_ray.ablation import ablation_file
-from dmt_ray.records import miou, selected
+from dmt_ray.records import score, selected
 from dmt_ray.store import Store
 
 
@@ -35,11 +35,11 @@ def test_the_rule_paper_is_never_below_any_model_and_last_chooses_nothing(small_
     folder, store = small_ablation
     for wanted in ablation_file.read(folder).ablation.wanted():
         chosen = selected(store, wanted.plan)
-        everything = [miou(store, one, "reported") for rung in wanted.plan.rungs for one in rung.values()]
+        everything = [score(store, one, "reported") for rung in wanted.plan.rungs for one in rung.values()]
         assert chosen["paper"].reported == max(everything)
         assert chosen["val"].snapshots == chosen["paper"].snapshots == len(everything)
         assert chosen["last"].snapshots == 1
-        last = [miou(store, one, "reported") for one in wanted.plan.rungs[-1].values()]
+        last = [score(store, one, "reported") for one in wanted.plan.rungs[-1].values()]
         assert chosen["last"].reported == pytest.approx(sum(last) / len(last))
 
 

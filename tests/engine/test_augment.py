@@ -82,6 +82,42 @@ def test_a_large_crop_holds_the_image_and_pads_the_rest(place, before):
     assert torch.equal(batch.labels, labels)
 
 
+@pytest.mark.parametrize(("place", "shift"), [(0.0, -2), (0.5, 0), (0.999, 2)])
+def test_a_crop_of_a_padded_image_may_reach_beyond_its_border(place, shift):
+    images = random_images(1, 5, 5)
+    draws = np.array([[0.5, place, 0.5, 0.9]])  # only the rows move
+    batch = augment(images, images[:, 0], None, **settings(images, draws=draws, pad=2))  # a crop of 5 in 9 pixels
+    padded = torch.nn.functional.pad(images, (0, 0, 2, 2))[:, :, 2 + shift : 7 + shift]
+    assert torch.equal(batch.images.round(), padded.float())
+    seen = torch.nn.functional.pad(images[:, 0].long(), (0, 0, 2, 2), value=IGNORE)[:, 2 + shift : 7 + shift]
+    assert torch.equal(batch.labels, seen)
+
+
+def test_the_label_of_a_whole_image_does_not_move():
+    images = random_images(3, 8, 8)
+    labels, confidence = torch.tensor([4, IGNORE, 2]).view(3, 1, 1), torch.tensor([51, 102, 255]).view(3, 1, 1)
+    changes = dict(scale=(0.5, 1.5), crop=(16, 16), flip=True, draws=draw(0, 0, 0, range(3)), pad=4)
+    batch = augment(images, labels, confidence.to(torch.uint8), **settings(images, **changes))
+    assert torch.equal(batch.labels, labels)
+    assert batch.confidence.flatten().tolist() == pytest.approx([0.2, 0.4, 1])
+    by_people = augment(images, labels, None, **settings(images, **changes))
+    assert by_people.confidence.flatten().tolist() == [1, 1, 1]
+
+
+def test_further_augmentation_sees_images_between_zero_and_one_and_is_normalised():
+    images = random_images(2, 4, 4)
+    mean = torch.full((3,), 0.5)
+    seen = []
+
+    def invert(bright: torch.Tensor) -> torch.Tensor:
+        seen.append(bright)
+        return 1 - bright
+
+    batch = augment(images, images[:, 0], None, **settings(images, mean=mean, further=invert))
+    torch.testing.assert_close(seen[0], images / 255)
+    torch.testing.assert_close(batch.images, 255 - images.float() - 127.5, rtol=0, atol=1e-3)
+
+
 def test_twice_the_scale_repeats_labels_and_blends_images():
     images = torch.tensor([[10, 50], [10, 50]], dtype=torch.uint8).expand(1, 3, 2, 2)
     batch = augment(images, images[:, 0], None, **settings(images, scale=(2.0, 2.0), crop=(4, 4)))
@@ -203,3 +239,5 @@ def test_bad_input_is_refused():
         augment(images, images[:, 0], None, **settings(images, sizes=np.array([[4, 4], [5, 4]])))
     with pytest.raises(ValueError, match=r"draws must be \[2, 4\]"):
         augment(images, images[:, 0], None, **settings(images, draws=np.zeros((1, 4))))
+    with pytest.raises(ValueError, match=r"labels must be \[2, 4, 4\] or \[2, 1, 1\], but got \[2, 3, 4\]"):
+        augment(images, images[:, 0, :3], None, **settings(images))

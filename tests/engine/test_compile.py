@@ -8,7 +8,7 @@ from dmt_ray.config import override
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.feeding import Feed, Stream
 from dmt_ray.engine.labels import PseudoLabels
-from dmt_ray.engine.training import Stepper
+from dmt_ray.engine.stepper import Stepper
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.methods import METHODS
 from dmt_ray.runner import Machine, Runner

@@ -28,7 +28,7 @@ from dmt_ray.engine.labelling import predictions
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.metrics import Confusion
 from dmt_ray.engine.ranking import Ranking
-from dmt_ray.engine.training import Stepper
+from dmt_ray.engine.stepper import Stepper
 from dmt_ray.engine.transfer import fetch
 from dmt_ray.engine.workspace import Workspace
 
@@ -81,9 +81,10 @@ class MovedFeed(Feed):
     """Prepares on the CPU what a feed of a device without values could not."""
 
     def step(self, number: int) -> Step:
-        batch, truth, labelled = super().step(number)
+        batch, truth, labelled, mixing = super().step(number)
         assert truth is not None
-        return Step(Batch(*(tensor.to("meta") for tensor in batch)), truth.to("meta"), labelled)
+        moved = mixing and mixing._replace(partners=mixing.partners.to("meta"))
+        return Step(Batch(*(tensor.to("meta") for tensor in batch)), truth.to("meta"), labelled, moved)
 
 
 def network_of(work: Workspace) -> nn.Module:
@@ -91,19 +92,24 @@ def network_of(work: Workspace) -> nn.Module:
     return models.build(model, K).to(work.device).to(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("rule", ["disagreement", "confidence", "flip", "uniform", "online", "rising"])
-def test_a_training_step_reads_nothing_from_the_device(work, tiny: Config, rule, tmp_path):
+@pytest.mark.parametrize("rule", ["disagreement", "confidence", "flip", "uniform", "online", "rising", "rank"])
+@pytest.mark.parametrize("mixup", [0, 0.75])
+def test_a_training_step_reads_nothing_from_the_device(work, tiny: Config, rule, mixup, tmp_path):
     parts = divide(tiny.split, tiny.data, work.dataset)
     for name in ("labels", "confidence"):
         np.save(tmp_path / f"{name}.npy", np.zeros(len(parts.unlabelled) * SIDE * SIDE, np.uint8))
     pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, tmp_path)
+    training = tiny.finetune
+    if mixup:  # and all else that classification adds
+        augment = training.augment.evolve(mixup=mixup, pad=4, strong="any")
+        training = training.evolve(augment=augment, ema=0.99, schedule="cosine")
     if work.device.type == "meta":
         where = replace(work, device=torch.device("cpu"))
-        feed: Feed = MovedFeed(where, tiny.finetune, parts.labelled, pseudo, Stream(0, "A", 1))
+        feed: Feed = MovedFeed(where, training, parts.labelled, pseudo, Stream(0, "A", 1))
     else:
-        feed = Feed(work, tiny.finetune, parts.labelled, pseudo, Stream(0, "A", 1))
+        feed = Feed(work, training, parts.labelled, pseudo, Stream(0, "A", 1))
     weight = tiny.weight.evolve(rule=rule)
-    with Stepper(network_of(work).train(), feed, tiny.finetune, weight, work) as stepper:
+    with Stepper(network_of(work).train(), feed, training, weight, work) as stepper:
         stepper.step(0)  # the first one makes the optimizer's buffers
         with never_waiting() as uploads:
             for number in (1, 2, 3):
@@ -124,7 +130,7 @@ def test_evaluation_reads_nothing_before_its_end(work):
     network = network_of(work)
     count(network, work, "val", range(4))
     with never_waiting() as uploads:
-        counts = count(network, work, "val", range(12))
+        counts, _ = count(network, work, "val", range(12))
     assert isinstance(counts, Confusion)
     assert uploads.count == 1 + 2 * 3  # mean and deviation; images and masks of each of three batches
 

@@ -117,6 +117,27 @@ def test_accuracy_is_that_of_the_kept_pixels(work, teacher, tmp_path):
     assert summary["kept"] == pytest.approx(kept.mean())
 
 
+@pytest.mark.parametrize("rule", ["class_balanced", "renormalised"])
+def test_errors_are_told_for_the_surest_shares_of_all_pixels_before_any_selection(work, teacher, tmp_path, rule):
+    _, _, summary = labelled_by(work, teacher, tmp_path, 0.5, rule)
+    classes, sure = one_by_one(work, teacher)
+    from dmt_ray.data import divide
+
+    parts = divide(Split(labelled=LABELLED), named("shapes").data, work.dataset)
+    truth = np.concatenate([work.dataset.subsets["train"].mask(i).ravel() for i in parts.unlabelled])
+    wrong = (classes != truth)[np.argsort(-sure)]
+    for share, error in summary["error_by_share"].items():
+        assert error == pytest.approx(wrong[: int(len(wrong) * float(share))].mean(), abs=0.01)  # ties of codes
+    assert list(summary["error_by_share"]) == ["0.2", "0.4", "0.6", "0.8", "1.0"]
+
+
+def test_where_no_truth_is_known_no_error_is_told(work, teacher, tmp_path):
+    work.dataset.subsets["train"].masks[:] = 255
+    _, _, summary = labelled_by(work, teacher, tmp_path, 0.5)
+    assert summary["accuracy"] is None
+    assert set(summary["error_by_share"].values()) == {None}
+
+
 def test_the_global_rule_has_one_threshold(work, teacher, tmp_path):
     _, _, summary = labelled_by(work, teacher, tmp_path, 0.3, "global")
     assert len(set(summary["thresholds"])) == 1

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
+from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy, right_probability
 from dmt_ray.losses import IGNORE
 
 TRUTH = torch.tensor([[0, 0, 0, 1], [1, 1, IGNORE, IGNORE]])
@@ -87,3 +87,11 @@ def test_no_score_of_a_set_without_labels():
     for score in (mean_iou, pixel_accuracy):
         with pytest.raises(ValueError, match="counts no pixel"):
             score(nothing)
+
+
+def test_fine_grained_testing_counts_a_right_decision_by_its_probability_and_a_wrong_one_not_at_all():
+    probs = torch.tensor([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.1, 0.3, 0.6], [0.9, 0.1, 0.0]])
+    truth = torch.tensor([0, 0, 2, IGNORE])  # right, wrong, right, unknown
+    sum_of_right = right_probability(probs.log().view(4, 3, 1, 1), truth.view(4, 1, 1))
+    assert sum_of_right.item() == pytest.approx(0.7 + 0.6)
+    assert sum_of_right.dtype == torch.float64

@@ -4,12 +4,14 @@ import torch
 
 from dmt_ray.engine.ranking import (
     Ranking,
+    Tally,
     decode,
     encode,
     from_byte,
     predict,
     renormalise,
     select,
+    surest,
     to_byte,
 )
 from dmt_ray.losses import IGNORE
@@ -193,3 +195,44 @@ def test_selection_by_hand():
     kept = selected(labels, codes, np.array([10, 65001], np.uint16))
     assert kept.dtype == np.uint8
     assert kept.tolist() == [[IGNORE, 0, IGNORE, IGNORE]]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        pytest.param(0.1, [1], id="at least one"),
+        pytest.param(0.5, [1, 4], id="rounded down"),
+        pytest.param(0.6, [0, 1, 4], id="of equally sure ones the first"),
+        pytest.param(1.0, [0, 1, 2, 3, 4], id="all"),
+    ],
+)
+def test_of_images_exactly_the_surest_share_is_kept(share, expected):
+    codes = np.array([7, 9, 7, 3, 8], np.uint16)
+    assert np.flatnonzero(surest(codes, share)).tolist() == expected
+
+
+def test_the_surest_of_no_share_are_refused():
+    with pytest.raises(ValueError, match="share must be above 0 and at most 1, but got 0"):
+        surest(np.zeros(2, np.uint16), 0)
+
+
+def test_errors_are_those_of_the_surest_share_whose_truth_is_known():
+    labels = torch.tensor([[0, 1, 2], [0, 1, 2]], dtype=torch.uint8)
+    codes = torch.tensor([[60, 50, 40], [30, 20, 10]], dtype=torch.uint16)
+    truth = torch.tensor([[0, 1, IGNORE], [1, 1, 0]], dtype=torch.uint8)  # right, right, unknown, wrong, right, wrong
+    tally = Tally()
+    for row in range(2):  # two batches
+        tally.update(labels[row], codes[row], truth[row])
+    assert tally.errors((0.2, 0.4, 0.6, 0.8, 1.0)) == pytest.approx([0, 0, 1 / 3, 1 / 4, 2 / 5])
+
+
+def test_labels_that_are_equally_sure_are_judged_together():
+    tally = Tally()
+    tally.update(torch.tensor([0, 0, 0]), torch.full((3,), 9, dtype=torch.uint16), torch.tensor([1, 0, 0]))
+    assert tally.errors((0.2, 1.0)) == pytest.approx([1 / 3, 1 / 3])
+
+
+def test_without_a_truth_there_are_no_errors():
+    tally = Tally()
+    tally.update(torch.zeros(2), torch.zeros(2, dtype=torch.uint16), torch.full((2,), IGNORE))
+    assert tally.errors((0.5, 1.0)) == [None, None]

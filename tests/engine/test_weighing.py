@@ -9,8 +9,8 @@ from dmt_ray.runner import Runner
 
 
 @pytest.mark.parametrize(("batch", "expected"), [((1, 7), 3 / 7), ((2, 6), 1), ((4, 4), 3)])
-def test_alpha_balances_two_means_and_so_a_pixel_weighs_by_the_batch(tiny, batch, expected):
-    parameters = parameters_of(Weight(rule="rising"), tiny.online.evolve(batch=batch))
+def test_alpha_balances_two_means_and_so_a_pixel_weighs_by_the_batch(batch, expected):
+    parameters = parameters_of(Weight(rule="rising"), batch)
     assert parameters.highest == pytest.approx(expected)
 
 

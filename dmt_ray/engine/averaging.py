@@ -1,0 +1,33 @@
+"""A moving average of a network's weights: a mean teacher (Tarvainen & Valpola 2017), or what is scored in the end."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+def average_of(network: nn.Module) -> nn.Module:
+    """A copy of a network as it is, in eval mode, that no gradient changes."""
+    averaged = copy.deepcopy(network).eval()
+    for parameter in averaged.parameters():
+        parameter.requires_grad_(False)
+    return averaged
+
+
+@torch.no_grad()
+def move_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """One step of the average: ``decay`` of what it was, the rest of what the network is now.
+
+    The running statistics of BatchNorm are averaged like weights, so that they fit the averaged weights; what counts in
+    whole numbers is taken over.
+
+    Args:
+        averaged: From `average_of`; changed in place.
+        network: The network in training.
+        decay: In ``[0, 1)``; 0 copies the network.
+    """
+    now, before = network.state_dict(), averaged.state_dict()
+    moving = [name for name, value in before.items() if value.is_floating_point()]
+    torch._foreach_lerp_([before[name] for name in moving], [now[name] for name in moving], 1 - decay)
+    for name in before.keys() - set(moving):
+        before[name].copy_(now[name])

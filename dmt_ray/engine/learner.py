@@ -1,0 +1,182 @@
+"""One student of a `cotrain` stage with what teaches: the average of its weights, its first weights, its prototypes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmt_ray import models
+from dmt_ray.config import Side
+from dmt_ray.engine.averaging import average_of, move_average
+from dmt_ray.engine.feeding import Stream
+from dmt_ray.engine.inference import STRIDE, WholeImages, by_size
+from dmt_ray.engine.parallel import spread
+from dmt_ray.engine.team import Team
+from dmt_ray.engine.views import View
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.losses import IGNORE
+from dmt_ray.losses.prototypes import class_confidence, class_sums, moved, rectify
+from dmt_ray.slices import Cotrain
+
+
+class Taught(NamedTuple):
+    """What a teacher says to some images.
+
+    Attributes:
+        probs: Of the classes, rectified where that is asked for, float32 ``[N, K, h, w]``.
+        features: What its classifier was given, float32 ``[N, C, h', w']``.
+        decided: The teacher's own classes, not rectified, int64 ``[N, h, w]``.
+    """
+
+    probs: Tensor
+    features: Tensor
+    decided: Tensor
+
+
+class Learner(nn.Module):
+    """A student and its teacher; the state dict holds all that changes in training.
+
+    Args:
+        side: Its name.
+        folder: The stage that it starts from.
+        config: The settings.
+        seed: Of the experiment.
+        work: Data, device, team.
+    """
+
+    prototypes: Tensor | None
+
+    def __init__(self, side: Side, folder: Path, config: Cotrain, seed: int, work: Workspace) -> None:
+        super().__init__()
+        together = (folder / f"{side}.json").exists()  # another stage of this kind: go on from its mean teachers
+        loaded, self.description = models.load(
+            folder, side if together else models.MODEL, averaged=together and config.teacher == "mean"
+        )
+        self.description |= {"side": side, "generation": self.description["generation"] + 1}
+        dtype = torch.float64 if config.training.precision == "float64" else torch.float32
+        self.student = loaded.to(work.device, dtype).to(memory_format=torch.channels_last)
+        self.teacher = average_of(self.student) if config.teacher == "mean" else None
+        # Its labels are those of the stage's beginning, whatever becomes of the student (RML, Eq. 6).
+        # In lists: no part of the state.
+        self._initial = [average_of(self.student)] if config.rectified else []
+        self.side, self._config = side, config
+        self._classes = len(work.dataset.classes)
+        width = next(models.classifier(self.student).parameters()).shape[1]
+        prototypes = torch.zeros(self._classes, width, device=work.device)
+        self.register_buffer("prototypes", prototypes if config.rectified else None)
+        self._features: list[Tensor] = []
+        models.classifier(self.scored).register_forward_pre_hook(self._remember)
+        if config.dropout or config.survival < 1:
+            models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
+        # Where it is a wrapper, labelling and scores on the way go past it.
+        self._trained = [spread(self.student, work.team, compiled=work.compiled)]
+        self.stream = Stream(seed, side, self.description["generation"])
+        mean, std = work.statistics()
+        self.view = View(self.stream, photometric=config.photometric, cutmix=config.cutmix, mean=mean, std=std)
+
+    @property
+    def scored(self) -> nn.Module:
+        """The model that labels, and that is scored: the mean teacher, or the student itself."""
+        return self.student if self.teacher is None else self.teacher
+
+    def predict(self, images: Tensor) -> Tensor:
+        """The student's logits in training."""
+        logits: Tensor = self._trained[0](images)
+        return logits
+
+    @torch.no_grad()
+    def teach(self, images: Tensor, cast: AbstractContextManager[Any] | None = None) -> Taught:
+        """What the teacher says, without noise.
+
+        A mean teacher is in eval mode. Where the student itself labels, its BatchNorm takes the batch's own statistics,
+        as the publications' code does: the running ones lag behind a student that moves fast, and its labels drift.
+
+        Args:
+            images: Normalised, ``[N, 3, h, w]``, in the network's memory format; those of the whole team's batch where
+                the student labels.
+            cast: Under which its forward passes run.
+        """
+        with cast or nullcontext(), self._labelling():
+            logits = self.scored(images).float()
+            initial = [first(images).float().softmax(dim=1) for first in self._initial]
+        features = self._features.pop().float()
+        decided = logits.max(dim=1).indices
+        if self.prototypes is None:
+            return Taught(logits.softmax(dim=1), features, decided)
+        return Taught(rectify(initial[0], class_confidence(features, self.prototypes)), features, decided)
+
+    @contextmanager
+    def _labelling(self) -> Iterator[None]:
+        """For a while, the student as one that labels; nothing is changed for good."""
+        if self.teacher is not None:
+            yield
+            return
+        norms = [one for one in self.student.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        self.student.eval()
+        for norm in norms:
+            norm.train()
+            norm.momentum = 0.0  # leaves the running statistics as they are
+        try:
+            yield
+        finally:
+            for norm, momentum in zip(norms, momenta):
+                norm.momentum = momentum
+            self.student.train()
+
+    def _remember(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if not torch.is_grad_enabled():  # of a teacher; a student in training has a gradient
+            self._features[:] = [given[0].detach()]
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Let the mean teacher follow the student by a step."""
+        if self.teacher is not None:
+            move_average(self.teacher, self.student, self._config.ema_decay)
+
+    @torch.no_grad()
+    def move_prototypes(self, features: Tensor, decided: Tensor, team: Team) -> None:
+        """Let the prototypes follow a batch (RML, Eq. 11).
+
+        Args:
+            features: Of this worker's part of it.
+            decided: The teacher's classes of the same images.
+            team: The workers that share the batch.
+        """
+        assert self.prototypes is not None
+        sums, numbers = (team.add(part) for part in class_sums(features, decided, self._classes))
+        self.prototypes = moved(self.prototypes, sums, numbers, momentum=self._config.prototype_momentum)
+
+    @torch.no_grad()
+    def find_prototypes(self, positions: Sequence[int], work: Workspace) -> None:
+        """The prototypes over all train images, as the stage begins (RML, Eq. 10).
+
+        A class that the teacher sees nowhere has the mean of all features: nearness to it then tells nothing.
+        """
+        if self.prototypes is None:
+            return
+        images = work.dataset.subsets["train"]
+        whole = WholeImages(self.scored.eval(), work, images)
+        sums, numbers = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
+        for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
+            chosen = [positions[place] for place in places]
+            decided = whole.logits(chosen).max(dim=1).indices
+            # The features are those of the padded images, and the padding belongs to no class.
+            height, width = (int(side) for side in images.sizes[chosen[0]])
+            decided = F.pad(decided, (0, -width % STRIDE, 0, -height % STRIDE), value=IGNORE)
+            found = class_sums(self._features.pop().float(), decided, self._classes)
+            sums, numbers = sums + found[0], numbers + found[1]
+        sums, numbers = work.team.add(sums), work.team.add(numbers)
+        middle = sums.sum(dim=0) / numbers.sum().clamp(min=1)
+        means = sums / numbers.clamp(min=1).unsqueeze(1)
+        self.prototypes = torch.where((numbers > 0).unsqueeze(1), means, middle)
+        self.student.train()
+
+    def save(self, out: Path) -> None:
+        """Write the student and, where there is one, its mean teacher."""
+        averaged = None if self.teacher is None else self.teacher.float().state_dict()
+        models.save(self.student.float(), out, self.description, name=self.side, averaged=averaged)

@@ -1,0 +1,45 @@
+"""Pick: the better of two models on the images that select, or the other one (000, Sec. 4.2)."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dmt_ray import models
+from dmt_ray.engine.evaluation import METRICS
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.slices import Pick
+
+CHOICE = "choice.json"
+_FILES = (f"{models.MODEL}.json", f"{models.MODEL}.safetensors", f"{models.MODEL}{models.AVERAGED}.safetensors")
+
+
+def pick(
+    config: Pick, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
+) -> dict[str, Any]:
+    """Copy ``inputs["first"]`` or ``inputs["second"]``, whichever the scores beside them say.
+
+    Of models that score the same the first is the better. Writes the model's files and choice.json: which it is, and
+    both scores.
+
+    Returns:
+        {"steps": 1}.
+    """
+    scores = {name: _score(inputs[f"{name}_scores"]) for name in ("first", "second")}
+    first_is_better = scores["first"] >= scores["second"]
+    picked = "first" if first_is_better == config.better else "second"
+    if work.team.chief:
+        for name in _FILES:
+            if (inputs[picked] / name).exists():
+                shutil.copyfile(inputs[picked] / name, out / name)
+        told = {"picked": picked, "scores": scores}
+        (out / CHOICE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    work.progress(1, 1)
+    return {"steps": 1}
+
+
+def _score(evaluation: Path) -> float:
+    """What a model scores on the images that select."""
+    said = json.loads((evaluation / METRICS).read_text(encoding="utf-8"))["selection"]
+    return float(said[said.get("measure", "miou")])

@@ -1,0 +1,84 @@
+"""Model noise in training: dropout before the last layer, and stochastic depth (RML, Sec. 4.1 and 5.2)."""
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmt_ray.errors import ModelError
+
+BRANCHES = ("drop_path", "drop_path1", "drop_path2")  # of timm's blocks: what their residual branches go through
+
+
+def classifier(network: nn.Module) -> nn.Module:
+    """The layer of a network for segmentation or classification that turns features into logits.
+
+    Its only input are the features, ``[N, C, h, w]``; its first parameter has C as its second side.
+    """
+    head: Any = getattr(network, "segmentation_head", None)  # of segmentation-models-pytorch
+    layer: Any = network.classifier if head is None else [m for m in head.modules() if isinstance(m, nn.Conv2d)][-1]
+    assert isinstance(layer, nn.Module)
+    return layer
+
+
+def add_noise(network: nn.Module, *, dropout: float, survival: float) -> None:
+    """Let a network forget features and skip residual blocks in training; in eval mode it is what it was.
+
+    The names of its weights stay the same. The random numbers come from torch's global generator, anew for each image.
+
+    RML (Sec. 5.2) has "layer-wise survival probability as 0.8" for the residual blocks of the backbone. That is read
+    here as the same chance for each block, the uniform rule of Huang et al. (2016, Sec. 3), not as their
+    linear rule, in which only the last block would have 0.8. Where a block survives, its residual branch is divided by
+    the chance; Huang et al. multiply it by the chance in testing instead, which comes to the same on average.
+    A transformer's block has two residual branches, each with its own chance.
+
+    Args:
+        network: One that `build` made; changed in place.
+        dropout: Share of the numbers before the last layer that are set to 0, in ``[0, 1]``; 0: none. RML: 0.5.
+        survival: Chance of a residual branch to be kept, in ``[0, 1]``; 1: none is skipped. RML: 0.8.
+
+    Raises:
+        ValueError: If a share is none.
+        ModelError: If branches are to be skipped, but the encoder has no residual blocks of a kind known here.
+    """
+    if not (0 <= dropout <= 1 and 0 <= survival <= 1):
+        raise ValueError(f"dropout and survival must lie between 0 and 1, but got {dropout} and {survival}")
+    if dropout:
+        classifier(network).register_forward_pre_hook(partial(_forget, dropout))
+    if survival < 1 and not _skip(getattr(network, "encoder", None), survival):
+        raise ModelError(
+            f"stochastic depth needs an encoder with residual blocks: a ResNet, or a network of timm whose blocks have "
+            f"a drop_path; {type(network).__name__} has none here. Take another encoder, or a survival of 1."
+        )
+
+
+def _forget(share: float, layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (F.dropout(given[0], share, layer.training),)
+
+
+def _skip(backbone: nn.Module | None, survival: float) -> int:
+    """Add stochastic depth to a backbone; returns the number of its residual branches."""
+    if backbone is None:
+        return 0
+    from timm.layers import DropPath  # these take longer to import than torch, and few plans need them
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
+    branches = 0
+    for module in list(backbone.modules()):
+        if isinstance(module, BasicBlock | Bottleneck):
+            last: Any = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            last.register_forward_hook(partial(_survive, survival))
+            branches += 1
+        for name in BRANCHES:
+            if isinstance(getattr(module, name, 0), nn.Identity | DropPath | None):
+                setattr(module, name, DropPath(1 - survival).train(module.training))
+                branches += 1
+    return branches
+
+
+def _survive(survival: float, layer: nn.Module, _: tuple[Tensor, ...], branch: Tensor) -> Tensor:
+    from torchvision.ops import stochastic_depth
+
+    kept: Tensor = stochastic_depth(branch, 1 - survival, "row", layer.training)
+    return kept
