@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dmt_ray import cli
+from dmt_ray.methods import METHODS
 
 
 def dmt(*words, cwd=None, env=None):

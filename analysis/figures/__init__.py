@@ -11,6 +11,7 @@ Nothing here imports torch, Ray or Optuna before it is used.
 
 from analysis.figures.best_of import best_of_k, best_of_k_plot
 from analysis.figures.compute import Costly, costs, pareto, score_against_compute, trial_costs
+from analysis.figures.coupling import coupling, coupling_plot
 from analysis.figures.disagreement import disagreement_rates, disagreements
 from analysis.figures.forest import Difference, forest_plot, paired_differences
 from analysis.figures.fractions import fraction_scores, score_by_fraction, searched_fraction_scores
@@ -19,7 +20,14 @@ from analysis.figures.iterations import iteration_scores, score_by_iteration
 from analysis.figures.look import save
 from analysis.figures.maps import qualitative, stored_examples, weight_maps
 from analysis.figures.predictions import Predictor
-from analysis.figures.pseudo_labels import error_among_surest, error_by_class, errors_by_share, label_errors
+from analysis.figures.pseudo_labels import (
+    error_among_surest,
+    error_by_class,
+    errors_by_share,
+    label_errors,
+    teacher_errors,
+)
+from analysis.figures.reliability import reliability, reliability_plot
 from analysis.figures.trials import Searched, parallel_coordinates, searched
 from dmt_ray.figures import curves, landscape, training_curves
 from dmt_ray.search.slices import slices
@@ -33,6 +41,8 @@ __all__ = [
     "best_of_k",
     "best_of_k_plot",
     "costs",
+    "coupling",
+    "coupling_plot",
     "curves",
     "disagreement_rates",
     "disagreements",
@@ -50,6 +60,8 @@ __all__ = [
     "parallel_coordinates",
     "pareto",
     "qualitative",
+    "reliability",
+    "reliability_plot",
     "save",
     "score_against_compute",
     "score_by_fraction",
@@ -58,6 +70,7 @@ __all__ = [
     "searched_fraction_scores",
     "slices",
     "stored_examples",
+    "teacher_errors",
     "training_curves",
     "trial_costs",
     "weight_maps",

@@ -1,6 +1,6 @@
 """How often student and teacher disagree while the student learns, and which of them is surer (DMT, Sec. 3.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -64,10 +64,10 @@ def disagreement_rates(rates: pd.DataFrame) -> Figure:
     figure = new_figure(4.6)
     panels = figure.subplots(2, 1, sharex=True)
     look = styles(dict.fromkeys(rates["row"]))
-    binned = _binned(rates)
+    means = binned(rates, tuple(RATES))
     banded = len(look) <= MOST_BANDS
     for axes, (rate, title) in zip(panels, RATES.items(), strict=True):
-        for row, lines in binned.groupby("row", sort=False):
+        for row, lines in means.groupby("row", sort=False):
             said = 100 * lines.groupby("step")[rate].agg(["mean", "min", "max"])
             style = look[str(row)]
             if banded:
@@ -77,7 +77,7 @@ def disagreement_rates(rates: pd.DataFrame) -> Figure:
         axes.set_xlim(left=0)
         calm(axes)
         name_axes(axes, y="pseudo labels (%)", title=title)
-        _mark_iterations(axes, rates)
+        mark_iterations(axes, rates)
     panels[-1].set_xlabel("optimizer steps of one model since pretraining", fontsize=TEXT, color=INK)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(
@@ -93,18 +93,23 @@ def disagreement_rates(rates: pd.DataFrame) -> Figure:
     return figure
 
 
-def _binned(rates: pd.DataFrame) -> pd.DataFrame:
-    """Means over tenths of every iteration, as single steps scatter too much to be compared."""
+def binned(rates: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Means of columns over tenths of every iteration, as single steps scatter too much to be compared.
+
+    Args:
+        rates: row, seed, model, step, iteration, and the columns.
+        columns: Which.
+    """
     by_iteration = rates.groupby(["row", "iteration"])["step"]
     low, high = by_iteration.transform("min"), by_iteration.transform("max")
     part = ((rates["step"] - low) / (high - low + 1) * PARTS).astype(int)
     keys = ["row", "seed", "model", "iteration"]
-    found = rates.assign(part=part).groupby([*keys, "part"], sort=False)[["step", *RATES]].mean().reset_index()
+    found = rates.assign(part=part).groupby([*keys, "part"], sort=False)[["step", *columns]].mean().reset_index()
     # The same parts of all seeds and models stand at one place.
     return found.assign(step=found.groupby(["row", "iteration", "part"])["step"].transform("mean"))
 
 
-def _mark_iterations(axes: Axes, rates: pd.DataFrame) -> None:
+def mark_iterations(axes: Axes, rates: pd.DataFrame) -> None:
     """Where the iterations of most rows begin."""
     ends = rates.groupby(["row", "iteration"])["step"].max().unstack("row")
     for step in ends.mode(axis="columns")[0].iloc[:-1]:

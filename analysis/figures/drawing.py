@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from analysis import records
 from analysis.figures.best_of import best_of_k, best_of_k_plot
 from analysis.figures.compute import costs, score_against_compute, trial_costs
+from analysis.figures.coupling import coupling, coupling_plot
 from analysis.figures.disagreement import disagreement_rates, disagreements
 from analysis.figures.forest import forest_plot, paired_differences
 from analysis.figures.fractions import fraction_scores, score_by_fraction, searched_fraction_scores
@@ -20,7 +21,14 @@ from analysis.figures.importances import importance_plot, importances
 from analysis.figures.iterations import iteration_scores, score_by_iteration
 from analysis.figures.maps import qualitative, stored_examples, weight_maps
 from analysis.figures.predictions import Predictor
-from analysis.figures.pseudo_labels import error_among_surest, error_by_class, errors_by_share, label_errors
+from analysis.figures.pseudo_labels import (
+    error_among_surest,
+    error_by_class,
+    errors_by_share,
+    label_errors,
+    teacher_errors,
+)
+from analysis.figures.reliability import reliability, reliability_plot
 from analysis.figures.trials import Searched, parallel_coordinates, searched
 from dmt_ray.ablation import ablation_file
 from dmt_ray.ablation.ablation import Ablation, Wanted
@@ -38,8 +46,8 @@ Drawing = tuple[str, Callable[[], Figure]]
 
 GAMMAS = ("weight.gamma1", "weight.gamma2")
 OF_ABLATIONS = (
-    *("forest", "iterations", "gains", "compute", "hours", "label-errors", "class-errors", "disagreement"),
-    *("weights", "qualitative", "surest", "fractions"),
+    *("forest", "iterations", "gains", "compute", "hours", "label-errors", "teachers", "class-errors", "disagreement"),
+    *("coupling", "reliability", "weights", "qualitative", "surest", "fractions"),
 )
 OF_SWEEPS = (*("curves", "landscape", "slices", "parallel", "importances", "best-of-k", "compute", "fractions"),)
 
@@ -103,10 +111,15 @@ class AblationFigures:
             "label-errors",
             lambda: error_among_surest(errors_by_share(label_errors(self.store, wanted, about))),
         )
+        of = "images" if self._measure == MEASURES["accuracy"] else "pixels"
+        teachers = partial(error_among_surest, one_teacher=True, of=of)
+        yield "teachers", lambda: teachers(errors_by_share(teacher_errors(self.store, wanted)))
         yield "class-errors", lambda: self._class_errors(wanted, about)
         # With twice the steps, its line would be twice as long as all others.
         alike = [one for one in wanted if one.cell.method != "dst_double"]
         yield "disagreement", lambda: disagreement_rates(disagreements(self.store, alike))
+        yield "coupling", lambda: coupling_plot(coupling(self.store, wanted))
+        yield "reliability", lambda: reliability_plot(reliability(self.store, wanted))
         yield "weights", lambda: self._weights(wanted, about)
         yield "qualitative", lambda: self._qualitative(wanted, about)
         yield "surest", lambda: self._surest(wanted, about)

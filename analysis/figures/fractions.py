@@ -28,6 +28,15 @@ ROWS = {  # name of a method -> what the papers' tables call it
     "dmt": "DMT",
     "dmt_naive": "DMT-Naive",
     "dmt_flip": "DMT-Flip",
+    "curriculum": "CL",
+    "classical_st": "Self-training",
+    "mean_teacher": "Mean Teacher",
+    "fixmatch": "FixMatch",
+    "cps": "CPS",
+    "direct_mutual": "Direct mutual learning",
+    "iml": "IML",
+    "rml": "RML",
+    "rwms": "RWMS",
 }
 Scores = Mapping[str, Mapping[float, tuple[float, ...]]]
 

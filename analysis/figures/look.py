@@ -40,6 +40,7 @@ KNOWN = {
     "DMT-Naive": Style("#CC79A7", "D"),
     "DMT": Style("#0072B2", "o"),
     "DMT-Flip": Style("#8C564B", "P"),
+    "before pseudo labels": Style("#8C8C8C", "o"),
     "Oracle": Style("#000000", "D"),
 }
 

@@ -68,7 +68,9 @@ class Predictor:
             MissingStages: If nothing is to be computed and they are not kept, or the weights are gone.
             DataError: If there is no such image, or the data cannot be read.
         """
-        model = evaluation.inputs["model"]
+        model, config = evaluation.inputs["model"], evaluation.config
+        if config.data.task == "classification":  # type: ignore[attr-defined]
+            raise MissingStages("images that have one class each are not shown beside masks")
         asked = key_of({"evaluate": evaluation.key, "count": count, "ids": None if ids is None else list(ids)})
         path = self.storage / FOLDER / f"examples-{model.key}-{asked[:8]}.npz"
         if not path.exists():
@@ -114,7 +116,7 @@ class Predictor:
             _write(path, lambda aside: found.to_csv(aside, index=False))
         table = pd.read_csv(path, float_precision="round_trip")
         table["class"] = [ALL if number < 0 else about.class_name(number) for number in table["class"]]
-        return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=side_of(model))[list(COLUMNS)]
+        return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=side_of(evaluation))[list(COLUMNS)]
 
     def _may_compute(self, model: Stage) -> None:
         if not self.computes:
@@ -134,7 +136,7 @@ class Predictor:
         folder = runner.store.open(evaluation.inputs["model"], files=True)
         config: Any = evaluation.config
         work = Workspace(runner.dataset(config.data), device_of(self.device))
-        network, _ = models.load(folder)
+        network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
     def _see(self, evaluation: Stage, count: int, ids: Sequence[str] | None) -> Mapping[str, NDArray[Any]]:

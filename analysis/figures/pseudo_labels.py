@@ -32,6 +32,7 @@ from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
 
 HEIGHT = 3.6
+FIRST = "before pseudo labels"
 ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
@@ -84,6 +85,45 @@ def _of_plan(store: Store, row: str, seed: int, plan: Plan, about: About) -> Ite
             yield line | {"class": about.class_name(number), "kept": _number(kept), "error": _error(accuracy)}
 
 
+def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
+    """How wrong the labels of single teachers are among their surest 20 to 100 % (DMT, Fig. 1).
+
+    Of every row the teachers of its last labels; and in a row `FIRST` those of the first labels, which are the models
+    before any pseudo label.
+
+    Args:
+        store: Where the labellings are, which know it of themselves.
+        wanted: Cells and seeds of one column.
+
+    Returns:
+        As `label_errors`, lines for all classes together; kept is unknown.
+
+    Raises:
+        MissingStages: If no labelling is stored that was compared with the truth.
+    """
+    first, last = [], []
+    for one in wanted:
+        found = list(_of_teachers(store, one.cell.row, one.seed, one.plan))
+        count = max((line["iteration"] for line in found), default=0)
+        first += [line | {"row": FIRST} for line in found if line["iteration"] == 1]
+        last += [line for line in found if line["iteration"] == count > 1]
+    frame = pd.DataFrame([*first, *last], columns=list(COLUMNS)).drop_duplicates(ignore_index=True)
+    if not frame["error"].notna().any():
+        raise MissingStages("no labelling whose truth is known is stored, or one of an earlier version")
+    return frame
+
+
+def _of_teachers(store: Store, row: str, seed: int, plan: Plan) -> Iterable[dict[str, Any]]:
+    counts = dict.fromkeys("AB", 0)
+    for stage in plan.stages():
+        if stage.operation.name == "label" and store.has(stage):
+            teacher = side_of(stage)
+            counts[teacher] += 1
+            line = {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher, "class": ALL}
+            for share, error in summary(store, stage).get("error_by_share", {}).items():
+                yield line | {"share": float(share), "kept": math.nan, "error": _number(error)}
+
+
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
@@ -105,13 +145,14 @@ def errors_by_share(errors: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
-def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool = False) -> Figure:
-    """Share of wrong pseudo labels against the share of the surest pixels that they are given to.
+def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool = False, of: str = "pixels") -> Figure:
+    """Share of wrong pseudo labels against the share of the surest pixels, or images, that they are given to.
 
     Args:
         errors: Row -> fractions, one line a seed, one column a share, as `errors_by_share` gives them.
         one_teacher: Whether a line is about one trained model, as in DMT, Fig. 1. Else every share is that of another
             iteration with its own teacher, as the labellings of a run are stored.
+        of: What is labelled: "pixels" or "images".
     """
     figure = new_figure(HEIGHT)
     axes = figure.add_subplot()
@@ -131,7 +172,7 @@ def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool 
     calm(axes)
     name_axes(
         axes,
-        "surest share of the pixels" if one_teacher else "surest share, taken in from iteration to iteration",
+        f"surest share of the {of}" if one_teacher else "surest share, taken in from iteration to iteration",
         "pseudo labels that are wrong (%)",
         over_seeds(map(len, errors.values())),
     )

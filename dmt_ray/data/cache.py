@@ -35,18 +35,21 @@ def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
         whole = all((folder / name).stat().st_size == size for name, size in record["bytes"].items())
         if record["fingerprint"] != fingerprint or not whole:
             return None
-        return {subset: _open_subset(folder, subset, tuple(ids)) for subset, ids in record["subsets"].items()}
+        one_class = bool(record.get("one_class"))
+        return {
+            subset: _open_subset(folder, subset, tuple(ids), one_class) for subset, ids in record["subsets"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _open_subset(folder: Path, subset: str, ids: tuple[str, ...]) -> Images:
+def _open_subset(folder: Path, subset: str, ids: tuple[str, ...], one_class: bool) -> Images:
     sizes = np.load(folder / f"{subset}.sizes.npy", allow_pickle=False)
     offsets = np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1))])
     known = np.load(folder / f"{subset}.known.npy", allow_pickle=False)
     pixels = np.load(folder / f"{subset}.pixels.npy", mmap_mode="c", allow_pickle=False)
     masks = np.load(folder / f"{subset}.masks.npy", mmap_mode="c", allow_pickle=False)
-    return Images(ids, sizes, offsets, pixels, masks, known)
+    return Images(ids, sizes, offsets, pixels, masks, known, one_class)
 
 
 @contextmanager
@@ -75,6 +78,7 @@ class Writer:
         self._aside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
         self._aside.mkdir()
         self._ids: dict[str, list[str]] = {}
+        self._one_class = False
 
     def __enter__(self) -> "Writer":
         return self
@@ -100,7 +104,8 @@ class Writer:
             _growing(self._aside / f"{subset}.masks.npy", ()) as masks,
         ):
             for image in images:
-                height, width = image.mask.shape
+                height, width = image.image.shape[:2]
+                self._one_class |= image.mask.shape != (height, width)
                 ids.append(image.id)
                 sizes.append((height, width))
                 known.append(image.known)
@@ -118,7 +123,7 @@ class Writer:
             DataError: If another process took the folder away again.
         """
         sizes = {path.name: path.stat().st_size for path in sorted(self._aside.iterdir())}
-        record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes}
+        record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes, "one_class": self._one_class}
         with (self._aside / RECORD).open("w", encoding="utf-8") as file:
             json.dump(record, file)
             file.flush()

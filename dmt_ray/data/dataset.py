@@ -10,8 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmt_ray.config import CamvidData, CityscapesData, Data, FolderData, ShapesData, VocData
-from dmt_ray.data import camvid, cityscapes, folder, voc
+from dmt_ray.config import (
+    CamvidData,
+    CityscapesData,
+    ClassFoldersData,
+    Data,
+    DigitsData,
+    FolderData,
+    ShapesData,
+    Task,
+    VocData,
+)
+from dmt_ray.data import camvid, cityscapes, class_folders, folder, voc
 from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded
 from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import REVISION, Decoded, decode_all
@@ -39,6 +49,7 @@ class Dataset:
     """"train", and what there is of "val" and "test"."""
     root: Path | None
     """The data set's folder; None where there is none."""
+    task: Task = "segmentation"
 
 
 def find_root(data: Data, root: Path | None) -> Path:
@@ -50,7 +61,8 @@ def find_root(data: Data, root: Path | None) -> Path:
     Raises:
         DataError: If there is no such folder; the message says how to name one.
     """
-    marker = {"camvid": "trainannot", "voc": "VOCdevkit", "cityscapes": "leftImg8bit"}.get(data.name, "images")
+    markers = {"camvid": "trainannot", "voc": "VOCdevkit", "cityscapes": "leftImg8bit", "class_folders": "train"}
+    marker = markers.get(data.name, "images")
     marker = data.images if isinstance(data, FolderData) else marker
     names = ("voc", "voc_animals") if data.name == "voc" else (data.name,)
     hint = (
@@ -89,6 +101,8 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
     """
     if isinstance(data, ShapesData):
         return _open_shapes(data, cache, progress)
+    if isinstance(data, DigitsData):
+        return _open_digits(data, cache)
     root = find_root(data, root).absolute()
     problems = Problems()
     listing = _find_files(data, root, problems)
@@ -113,7 +127,7 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
                 if problems:
                     raise problems.error(data.name, root)
                 subsets = writer.finish(fingerprint)
-    return Dataset(data.name, listing.classes, listing.palette, fingerprint, subsets, root)
+    return Dataset(data.name, listing.classes, listing.palette, fingerprint, subsets, root, data.task)
 
 
 def _find_files(data: Data, root: Path, problems: Problems) -> Listing:
@@ -126,6 +140,8 @@ def _find_files(data: Data, root: Path, problems: Problems) -> Listing:
             return cityscapes.find_files(data, root, problems)
         case FolderData():
             return folder.find_files(data, root, problems)
+        case ClassFoldersData():
+            return class_folders.find_files(data, root, problems)
     raise ValueError(f"{data.name!r} has no files")
 
 
@@ -148,6 +164,7 @@ def _fingerprint(listing: Listing, digests: Mapping[Path, str], size: tuple[int,
     subsets = {
         subset: [
             [item.id, digests.get(item.image), item.mask and digests.get(item.mask), meanings[id(item.values)]]
+            + ([] if item.label is None else [item.label])
             for item in items
         ]
         for subset, items in listing.subsets.items()
@@ -206,3 +223,18 @@ def _open_shapes(data: ShapesData, cache: Path, progress: Progress | None) -> Da
                 steps.one_more()
             subsets = writer.finish(fingerprint)
     return Dataset(data.name, shapes.CLASSES, colours(len(shapes.CLASSES)), fingerprint, subsets, None)
+
+
+def _open_digits(data: DigitsData, cache: Path) -> Dataset:
+    from dmt_ray.data import digits  # loads scikit-learn
+
+    fingerprint = _digest({"revision": [REVISION, digits.REVISION], "classes": digits.CLASSES, "size": data.size})
+    place = folder_for(cache, data.name, fingerprint)
+    subsets = _open_unchanged(data, place, fingerprint, "the digits of this version")
+    if subsets is None:
+        with explained(cache), Writer(place) as writer:
+            for subset, images in digits.generate(data.size).items():
+                writer.add(subset, images)
+            subsets = writer.finish(fingerprint)
+    palette = colours(len(digits.CLASSES))
+    return Dataset(data.name, digits.CLASSES, palette, fingerprint, subsets, None, data.task)

@@ -41,7 +41,7 @@ class Decoded:
     image: NDArray[np.uint8]
     """RGB, ``[height, width, 3]``."""
     mask: NDArray[np.uint8]
-    """Class or `IGNORE`, ``[height, width]``."""
+    """Class or `IGNORE`, ``[height, width]``, or ``[1, 1]`` in classification."""
     known: bool
     """Whether the mask is true, or there is none."""
 
@@ -102,6 +102,8 @@ def decode(
         kind = "masks of another size than their images (height x width)"
         return None, [BadFileError(kind, f"{below(item.mask, root)} is {found}")]
     pixels, classes = _resized(image, mask, size)
+    if item.label is not None:
+        return Decoded(item.id, pixels, np.full((1, 1), item.label, np.uint8), known=True), []
     return Decoded(item.id, pixels, classes, mask is not None), []
 
 

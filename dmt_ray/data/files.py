@@ -55,6 +55,8 @@ class Item:
     image: Path
     mask: Path | None
     values: MaskValues
+    label: int | None = None
+    """The image's class, in classification."""
 
 
 @dataclass(frozen=True)

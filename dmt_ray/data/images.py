@@ -1,6 +1,7 @@
 """The images of one subset as flat arrays on disk, so that all processes of a machine share one copy in memory."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,20 @@ class Images:
     pixels: NDArray[np.uint8]
     """RGB, ``[sum of height * width, 3]``."""
     masks: NDArray[np.uint8]
-    """Class 0..K-1 or `IGNORE`, ``[sum of height * width]``."""
+    """Class 0..K-1 or `IGNORE`, ``[sum of height * width]``, or ``[N]`` in classification."""
     known: NDArray[np.bool_]
     """Whether an image has a true mask, ``[N]``; the mask of one that has none is all `IGNORE`."""
+    one_class: bool = False
+    """Whether an image has one class, and so a mask of one pixel (classification)."""
+
+    @cached_property
+    def mask_sizes(self) -> NDArray[np.int32]:
+        """(height, width) of each mask, ``[N, 2]``."""
+        return np.ones_like(self.sizes) if self.one_class else self.sizes
+
+    @cached_property
+    def _mask_offsets(self) -> NDArray[np.int64]:
+        return np.arange(len(self) + 1) if self.one_class else self.offsets
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -36,6 +48,6 @@ class Images:
         return self.pixels[self.offsets[i] : self.offsets[i + 1]].reshape(height, width, 3)
 
     def mask(self, i: int) -> NDArray[np.uint8]:
-        """A view of mask i, ``[height, width]``."""
-        height, width = self.sizes[i]
-        return self.masks[self.offsets[i] : self.offsets[i + 1]].reshape(height, width)
+        """A view of mask i, ``[height, width]``, or ``[1, 1]`` in classification."""
+        height, width = self.mask_sizes[i]
+        return self.masks[self._mask_offsets[i] : self._mask_offsets[i + 1]].reshape(height, width)

@@ -22,6 +22,7 @@ AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (the auth
 HELD_OUT_SEED = 7_000_777  # of the images that are held out to select models; no split has this number
 VALTINY = {"voc": "voc_valtiny.txt", "cityscapes": "cityscapes_valtiny.txt"}
 """The validation images on which the authors of DMT tuned: lists of their code, github.com/voldemortX/DST-CBC."""
+VALTINY_OF_A_CLASS = 20  # train images, in classification (DMT, Sec. 5.1: 200 of CIFAR-10)
 SLACK = 1e-6  # of an image: what a share such as 1 / 105.82 may be off by rounding
 
 
@@ -66,7 +67,7 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     if not known:
         raise DataError(f"no train image of {dataset.name!r} has a mask and can be labelled: label some")
     order = _order(split, known, dataset)
-    labelled = order[: _count(split, len(order), len(known))]
+    labelled = order[: _count(split, len(order), len(known), len(dataset.classes))]
     unlabelled = sorted(set(range(len(train))) - set(labelled) - held_out)
     if not unlabelled:
         raise DataError(
@@ -125,8 +126,11 @@ def _selection(split: Split, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
         return "val", tuple(range(len(val)))
     if split.selection == "valtiny" and val is not None and dataset.name in VALTINY:
         return "val", _valtiny(dataset.name, val)
+    if split.selection == "valtiny" and dataset.task == "classification":
+        return "train", _of_each_class(train, VALTINY_OF_A_CLASS, HELD_OUT_SEED, "split.selection 'valtiny'")
     if isinstance(split.selection, str):
-        choices = (["val"] if val is not None else []) + (["valtiny"] if dataset.name in VALTINY else [])
+        tiny = dataset.name in VALTINY or dataset.task == "classification"
+        choices = (["val"] if val is not None else []) + (["valtiny"] if tiny else [])
         raise DataError(
             f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: "
             f"{''.join(f'{choice}, ' for choice in choices)}a share of the train images to hold out, such as 0.1"
@@ -138,8 +142,27 @@ def _selection(split: Split, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
             f"split.selection {split.selection} would hold out {count} of the {len(known)} train images that have a "
             "mask, and leave none to be labelled: set a smaller share"
         )
+    if split.rule == "per_class":
+        each = max(1, round(count / len(dataset.classes)))
+        return "train", _of_each_class(train, each, HELD_OUT_SEED, f"split.selection {split.selection}")
     order = np.random.default_rng(HELD_OUT_SEED).permutation(known)
     return "train", tuple(sorted(int(i) for i in order[:count]))
+
+
+def _of_each_class(train: Images, each: int, seed: int, what: str) -> tuple[int, ...]:
+    """Positions of as many train images of every class, ascending."""
+    generator = np.random.default_rng(seed)
+    chosen: list[int] = []
+    classes = np.array([train.mask(i)[0, 0] for i in range(len(train))])
+    for number in np.unique(classes):
+        places = np.flatnonzero(classes == number)
+        if each >= len(places):
+            raise DataError(
+                f"{what} holds out {each} images a class, but class {number} has {len(places)} train images, and none "
+                "would be left: set a share of the train images, such as 0.1"
+            )
+        chosen += generator.permutation(places)[:each].tolist()
+    return tuple(sorted(chosen))
 
 
 def _valtiny(name: str, val: Images) -> tuple[int, ...]:
@@ -161,11 +184,27 @@ def _order(split: Split, known: list[int], dataset: Dataset) -> list[int]:
         return _from_list(split, known, dataset)
     if split.rule == "random":
         return [known[i] for i in np.random.default_rng(split.number).permutation(len(known))]
+    if split.rule == "per_class":
+        return _in_turn(split, known, dataset)
     order = sorted(known, key=lambda i: ids[i])
     generator = random.Random(AUTHORS_SEED)
     for _ in range(split.number + 1):
         generator.shuffle(order)
     return order
+
+
+def _in_turn(split: Split, known: list[int], dataset: Dataset) -> list[int]:
+    """One image of each class after the other, so that the first n of K classes are n / K of each."""
+    if dataset.task != "classification":
+        raise DataError(f"split.rule per_class is for classification, but {dataset.name!r} is for segmentation")
+    train = dataset.subsets["train"]
+    generator = np.random.default_rng(split.number)
+    classes = np.array([train.mask(i)[0, 0] for i in known])
+    found = [np.flatnonzero(classes == number) for number in range(len(dataset.classes))]
+    queues = [generator.permutation(places).tolist() for places in found]
+    rounds = [[queue[turn] for queue in queues if turn < len(queue)] for turn in range(max(map(len, queues)))]
+    # Within a round the classes are shuffled, so that the two ends that DMS takes mix them.
+    return [known[one[i]] for one in rounds for i in generator.permutation(len(one))]
 
 
 def _from_list(split: Split, known: list[int], dataset: Dataset) -> list[int]:
@@ -206,7 +245,7 @@ def _depth(ids: Iterable[str]) -> int:
     return max(id.count("/") + 1 for id in ids)
 
 
-def _count(split: Split, listed: int, known: int) -> int:
+def _count(split: Split, listed: int, known: int, classes: int) -> int:
     """How many of the images in drawn order are labelled."""
     labelled = split.labelled
     if split.rule == "list":
@@ -214,6 +253,8 @@ def _count(split: Split, listed: int, known: int) -> int:
             asked = f"split.labelled is {_amount(split)}"
             raise DataError(f"{split.list} holds {listed} ids, but {asked}: set split.labelled to {listed}")
         return listed
+    if split.rule == "per_class":
+        return _count_per_class(split, known, classes)
     if isinstance(labelled, int):
         if labelled > known:
             raise DataError(
@@ -226,6 +267,17 @@ def _count(split: Split, listed: int, known: int) -> int:
     if count == 0:
         raise DataError(f"split.labelled {_amount(split)} of {known} train images is no image at all: set a larger one")
     return min(count + (count % 8 == 1), known)
+
+
+def _count_per_class(split: Split, known: int, classes: int) -> int:
+    labelled = split.labelled
+    count = labelled if isinstance(labelled, int) else max(1, round(labelled * known / classes)) * classes
+    if count % classes:
+        below = max(count - count % classes, classes)
+        raise DataError(f"split.labelled is {count}, which {classes} classes cannot share evenly: set it to {below}")
+    if count > known:
+        raise DataError(f"split.labelled is {_amount(split)}, but only {known} train images are not held out")
+    return count
 
 
 def _name(split: Split) -> str:

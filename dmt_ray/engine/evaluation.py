@@ -74,8 +74,11 @@ def score(
     }
     if likely is not None:
         judged = int(matrix.sum())
-        right = {"accuracy": int(matrix.diagonal().sum()) / judged, "fine_grained": float(work.team.add(likely)) / judged}
-        scores |= {"measure": "accuracy", **right}
+        scores |= {
+            "measure": "accuracy",
+            "accuracy": int(matrix.diagonal().sum()) / judged,
+            "fine_grained": float(work.team.add(likely)) / judged,
+        }
     return scores
 
 
@@ -89,7 +92,7 @@ def count(
     """
     network.eval()
     likely: Tensor | None = None
-    if getattr(work.dataset, "task", "segmentation") == "classification":
+    if work.dataset.task == "classification":
         likely = torch.zeros((), dtype=torch.float64, device=work.device)
     images = work.dataset.subsets[subset]
     whole = WholeImages(network, work, images)

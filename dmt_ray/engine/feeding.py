@@ -125,10 +125,7 @@ class Feed:
             chosen += [self._pseudo.positions[i] for i in positions]
         if not chosen:  # the last batch of an epoch can have fewer rows than the team has workers
             return self._nothing(mixing)
-        sizes, of_masks = (
-            of[chosen].astype(np.int64)
-            for of in (self._images.sizes, getattr(self._images, "mask_sizes", self._images.sizes))
-        )
+        sizes, of_masks = (of[chosen].astype(np.int64) for of in (self._images.sizes, self._images.mask_sizes))
         height, width = (int(side) for side in sizes.max(axis=0))
         mask_height, mask_width = (int(side) for side in of_masks.max(axis=0))
         count = len(chosen)
@@ -167,7 +164,7 @@ class Feed:
 
     def _nothing(self, mixing: Mixing | None) -> Step:
         device, crop = self._work.device, self._training.augment.crop
-        size = crop if getattr(self._work.dataset, "task", "segmentation") == "segmentation" else (1, 1)
+        size = crop if self._work.dataset.task == "segmentation" else (1, 1)
         labels = torch.zeros(0, *size, dtype=torch.int64, device=device)
         return Step(Batch(torch.zeros(0, 3, *crop, device=device), labels, labels.float()), None, 0, mixing)
 

@@ -39,7 +39,7 @@ class WholeImages:
         statistics = upload([np.array([MEAN, STD], np.float32)], work.device)
         self._mean, self._std = statistics.view(2, 3, 1, 1)
         self._dtype = next(network.parameters()).dtype
-        self._padded = getattr(work.dataset, "task", "segmentation") == "segmentation"
+        self._padded = work.dataset.task == "segmentation"
 
     def inputs(self, chosen: Sequence[int]) -> Tensor:
         """What the network takes for images of one size: normalised.

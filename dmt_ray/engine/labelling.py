@@ -83,7 +83,7 @@ def label(
     team.add(ranking.counts)
     rule: Literal["class_balanced", "global"] = "global" if config.rule == "global" else "class_balanced"
     thresholds = ranking.thresholds(config.share, rule)
-    by_image = getattr(work.dataset, "task", "segmentation") == "classification"
+    by_image = work.dataset.task == "classification"
     tally = Tally(work.device)
     judged = Confusion(len(work.dataset.classes) + 1, work.device)  # one more for pixels without a label
     if config.rule == "renormalised":

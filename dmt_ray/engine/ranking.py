@@ -163,9 +163,9 @@ def _threshold(histogram: NDArray[np.int64], share: float) -> int:
 
 
 class Tally:
-    """How many labels of each code are right, of those whose truth is known: errors of the surest share (DMT, Fig. 1).
+    """How many labels of each code are wrong and how many are right: errors of the surest share (DMT, Fig. 1).
 
-    ``counts`` is int64 ``[2, 65536]``, judged and right; those of several workers are added up by adding these.
+    ``counts`` is int64 ``[2, 65536]``, wrong and right; those of several workers are added up by adding these.
 
     Args:
         device: Where the batches are.
@@ -182,9 +182,8 @@ class Tally:
             codes: uint16, of the shape of ``labels``.
             truth: Classes or `IGNORE`, likewise.
         """
-        cells, known = codes.flatten().long(), (truth != IGNORE).flatten()
-        for counts, counted in zip(self.counts, (known, known & (labels == truth).flatten())):
-            counts.scatter_add_(0, cells, counted.long())
+        cells = codes.flatten().long() + CODES * (labels == truth).flatten()
+        self.counts.view(-1).scatter_add_(0, cells, (truth != IGNORE).flatten().long())
 
     def errors(self, shares: Sequence[float]) -> list[float | None]:
         """Share of wrong labels among the surest share of all; ties at its end count in; None if no truth is known.
@@ -192,12 +191,13 @@ class Tally:
         Args:
             shares: Each in ``(0, 1]``.
         """
-        judged, right = self.counts.cpu().numpy()[:, ::-1].cumsum(axis=1)  # from the surest down
+        wrong, right = self.counts.cpu().numpy()[:, ::-1].cumsum(axis=1)  # from the surest down
+        judged = wrong + right
         total = int(judged[-1])
         if not total:
             return [None] * len(shares)
         ends = [int(np.searchsorted(judged, images_of(total, share))) for share in shares]
-        return [float(1 - right[end] / judged[end]) for end in ends]
+        return [float(wrong[end] / judged[end]) for end in ends]
 
 
 def surest(codes: Codes, share: float) -> NDArray[np.bool_]:

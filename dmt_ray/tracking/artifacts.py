@@ -48,7 +48,7 @@ def write_panel(path: Path, store: Store, plan: Plan, about: About) -> bool:
     for file in stored:
         with np.load(file, allow_pickle=False) as content:
             iterations.append(dict(content))
-    if not len(iterations[0]["ids"]):
+    if not len(iterations[0]["ids"]) or iterations[0]["truth_0"].size == 1:  # in classification there are no masks
         return False
     figures.save(figures.panel(iterations, about.palette, about.classes), path)
     return True

@@ -4,8 +4,8 @@ A key cannot see code. If a number here moves while its key does not, the code n
 key: raise the revision of the operation in dmt_ray/operations.py, then write the new numbers down here. If a key
 moves, old stores no longer share work with this version: that must be wanted.
 
-The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64); their rounding grows in training, and they agree to the tolerance below
-on other processors.
+The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Rounding differs between processors
+and grows in training: on another one the loss of the last fine-tuning was 1.3 % off, everything before it less.
 """
 
 import json
@@ -40,7 +40,7 @@ def test_numbers_are_the_ones_that_belong_to_the_keys(performed):
     for stage, row in zip(plan.stages(), GOLDEN, strict=True):
         for name, expected in row["numbers"].items():
             found = numbers(store, stage)[name]
-            assert found == pytest.approx(expected, rel=1e-2), f"{name} {CHANGED.format(stage.operation.name)}"
+            assert found == pytest.approx(expected, rel=3e-2), f"{name} {CHANGED.format(stage.operation.name)}"
 
 
 def numbers(store, stage):

@@ -5,7 +5,7 @@ from dmt_ray.methods.mutual import dmt
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import named
 
-CFG = named("shapes").evolve(data={"name": "digits"}, label="global")
+CFG = named("shapes").evolve(data={"name": "digits"}, label="global", retrain=None)
 
 
 def model(plan: Plan, rung: int) -> Stage:

@@ -1,0 +1,41 @@
+"""Images in one folder a class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one."""
+
+from pathlib import Path
+
+from dmt_ray.config import ClassFoldersData
+from dmt_ray.data.check import Problems
+from dmt_ray.data.files import IMAGE_ENDINGS, Item, Listing, MaskValues, below, colours, files_in
+
+
+def find_files(data: ClassFoldersData, root: Path, problems: Problems) -> Listing:
+    """The images of train, test and, where there is such a folder, val; the classes are the folders of train."""
+    names = ["train", "test", *(["val"] if (root / "val").is_dir() else [])]
+    folders = {name: _folders(root / name, root, problems) for name in names}
+    classes = tuple(sorted(folders["train"]))
+    if len(classes) < 2 and not problems:
+        problems.add("folders with fewer than two classes; expected a folder a class", below(root / "train", root))
+    if len(classes) > 255:
+        problems.add("folders with more than 255 classes", below(root / "train", root))
+    for name in names[1:]:
+        for other in sorted(folders[name].keys() ^ folders["train"].keys()):
+            place = root / (name if other in folders[name] else "train") / other
+            problems.add("classes that not all subsets have", below(place, root))
+    values = MaskValues.numbers(min(len(classes), 255), ignore=255)
+    subsets = {
+        name: [
+            Item(f"{name}/{kind}/{stem}", file, None, values, label)
+            for label, kind in enumerate(classes)
+            if kind in folders[name]
+            for stem, file in files_in(folders[name][kind], IMAGE_ENDINGS, root, problems).items()
+        ]
+        for name in names
+    }
+    return Listing(classes, colours(len(classes)), subsets)
+
+
+def _folders(folder: Path, root: Path, problems: Problems) -> dict[str, Path]:
+    try:
+        return {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    except OSError as error:
+        problems.add("folders that are missing or cannot be read", f"{below(folder, root)} ({error.strerror})")
+        return {}
