@@ -58,6 +58,7 @@ CAPTIONS = {
     "slices": "Selection score against each setting.",
     "parallel": "Every trial across all settings to its score.",
     "importances": "How much each setting matters, and how sure that is.",
+    "setting": "Reported score against what is searched.",
     "best-of-k": "What a search of fewer trials would have found.",
 }
 MORE_STYLE = """

@@ -79,9 +79,12 @@ def parser() -> argparse.ArgumentParser:
         "dmt methods",
     )
 
-    data = _add(commands, "data", None, "Look at data sets.", "dmt data check --recipe camvid --data camvid/")
+    data = _add(
+        commands, "data", None, "Look at data sets, or download one.", "dmt data check --recipe camvid --data camvid/"
+    )
+    data_commands = data.add_subparsers(required=True, metavar="COMMAND")
     check = _add(
-        data.add_subparsers(required=True, metavar="COMMAND"),
+        data_commands,
         "check",
         check_data,
         "Check every image and mask of a data set, and say what it holds.",
@@ -89,6 +92,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add_experiment(check)
     add_machine(check)
+    download = _add(
+        data_commands,
+        "download",
+        download_data,
+        "Download the data set of a recipe: CIFAR-10 or the Oxford-IIIT Pets.",
+        "dmt data download --recipe cifar10-4000 --data data/cifar10",
+    )
+    add_experiment(download)
+    download.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that it is unpacked in")
 
     why = _add(
         commands,
@@ -319,6 +331,15 @@ def check_data(options: argparse.Namespace) -> None:
 
     config = load(options.recipe, options.changes)
     print(report(open_dataset(config.data, options.data, options.storage / "data")))
+
+
+def download_data(options: argparse.Namespace) -> None:
+    """Download a data set, and say where it is."""
+    from dmt_ray.data.download import download
+    from dmt_ray.recipes import load
+
+    place = download(load(options.recipe, options.changes).data, options.data)
+    print(f"downloaded to {place}; check it with: dmt data check --recipe {options.recipe} --data {options.data}")
 
 
 # ---- sweeps and ablations --------------------------------------------------------------------------------------

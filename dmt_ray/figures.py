@@ -38,7 +38,7 @@ CURVES = {  # column of a history -> title of its chart and label of its axis
     "agreement": ("Student and pseudo label agree", "share of pseudo-labelled pixels (%)"),
     "mean_weight": ("Mean weight of a pseudo label", "weight (0 to 1)"),
     "pseudo_accuracy": ("Accuracy of the pseudo labels", "share that is right (%)"),
-    "total_variation": ("Total variation between the teachers", "0: the same, 1: nothing in common"),
+    "total_variation": ("Total variation between the teachers", "distance (0 to 1)"),
 }
 
 

@@ -28,6 +28,7 @@ from analysis.figures.pseudo_labels import (
     teacher_errors,
 )
 from analysis.figures.reliability import reliability, reliability_plot
+from analysis.figures.setting import score_by_setting, setting_scores
 from analysis.figures.trials import Searched, parallel_coordinates, searched
 from dmt_ray.figures import curves, landscape, training_curves
 from dmt_ray.search.slices import slices
@@ -66,8 +67,10 @@ __all__ = [
     "score_against_compute",
     "score_by_fraction",
     "score_by_iteration",
+    "score_by_setting",
     "searched",
     "searched_fraction_scores",
+    "setting_scores",
     "slices",
     "stored_examples",
     "teacher_errors",

@@ -14,8 +14,8 @@ from dmt_ray.store import Store
 from dmt_ray.tracking.replay import histories
 
 PANELS = {
-    "total_variation": ("total variation", "between what the two teachers say"),
-    "pseudo_accuracy": ("right labels (%)", "the teachers' labels of the moment"),
+    "total_variation": ("total variation", "how far the two teachers are apart"),
+    "pseudo_accuracy": ("right labels (%)", "their labels, of which they are sure enough"),
 }
 COLUMNS = ("row", "seed", "model", "step", "iteration", *PANELS)
 

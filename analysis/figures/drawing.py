@@ -29,6 +29,7 @@ from analysis.figures.pseudo_labels import (
     teacher_errors,
 )
 from analysis.figures.reliability import reliability, reliability_plot
+from analysis.figures.setting import score_by_setting, setting_scores
 from analysis.figures.trials import Searched, parallel_coordinates, searched
 from dmt_ray.ablation import ablation_file
 from dmt_ray.ablation.ablation import Ablation, Wanted
@@ -49,7 +50,9 @@ OF_ABLATIONS = (
     *("forest", "iterations", "gains", "compute", "hours", "label-errors", "teachers", "class-errors", "disagreement"),
     *("coupling", "reliability", "weights", "qualitative", "surest", "fractions"),
 )
-OF_SWEEPS = (*("curves", "landscape", "slices", "parallel", "importances", "best-of-k", "compute", "fractions"),)
+OF_SWEEPS = (
+    *("curves", "landscape", "slices", "parallel", "importances", "setting", "best-of-k", "compute", "fractions"),
+)
 
 
 class AblationFigures:
@@ -173,6 +176,9 @@ def of_sweep(folder: Path) -> Iterator[Drawing]:
     yield "parallel", lambda: parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
         yield "importances", lambda: importance_plot(importances(sweep.space, trials))
+    else:
+        [setting] = sweep.space
+        yield "setting", lambda: score_by_setting(setting_scores(found), setting, measure=measure)
     yield "best-of-k", lambda: _best_of_k(found)
     if sweep.second == "compute":
         yield "compute", lambda: score_against_compute(trial_costs(trials), images="selection", measure=measure)

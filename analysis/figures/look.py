@@ -41,6 +41,15 @@ KNOWN = {
     "DMT": Style("#0072B2", "o"),
     "DMT-Flip": Style("#8C564B", "P"),
     "before pseudo labels": Style("#8C8C8C", "o"),
+    "Self-training": Style("#D55E00", "v"),
+    "CL": Style("#D55E00", "^"),
+    "Mean Teacher": Style("#999933", "X"),
+    "FixMatch": Style("#44AA99", "s"),
+    "CPS": Style("#332288", "D"),
+    "Direct mutual learning": Style("#DDAA33", "v"),
+    "IML": Style("#CC6677", "o"),
+    "RML": Style("#882255", "P"),
+    "RWMS": Style("#117733", "o"),
     "Oracle": Style("#000000", "D"),
 }
 

@@ -117,7 +117,7 @@ class ClassFoldersData(_Data):
 class PetsData(_Data):
     """The Oxford-IIIT Pets as torchvision lays them out: images/, annotations/trimaps/, the lists of annotations/.
 
-    All 7,393 images are pooled, and `test_share` of them is drawn to be reported (000, Sec. 3).
+    The images of both lists are pooled, and `test_share` of them is drawn to be reported (000, Sec. 3).
     """
 
     name: Literal["pets"] = "pets"

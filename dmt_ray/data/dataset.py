@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from dmt_ray.config import (
     CamvidData,
+    CifarData,
     CityscapesData,
     ClassFoldersData,
     Data,
     DigitsData,
     FolderData,
+    PetsData,
     ShapesData,
     Task,
     VocData,
 )
-from dmt_ray.data import camvid, cityscapes, class_folders, folder, voc
+from dmt_ray.data import camvid, cifar10, cityscapes, class_folders, folder, pets, voc
 from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded
 from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import REVISION, Decoded, decode_all
@@ -33,6 +35,16 @@ from dmt_ray.errors import DataError
 from dmt_ray.key import canonical
 
 SHAPES_SIDE = 64  # pixels, where no working size is set
+
+MARKERS: Mapping[str, tuple[str, ...]] = {
+    "camvid": ("trainannot",),
+    "voc": ("VOCdevkit",),
+    "cityscapes": ("leftImg8bit",),
+    "class_folders": ("train",),
+    "cifar10": (cifar10.FOLDER, "test_batch"),
+    "pets": (pets.FOLDER, "annotations"),
+}
+"""What a data set's folder holds, one of them at least."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +73,7 @@ def find_root(data: Data, root: Path | None) -> Path:
     Raises:
         DataError: If there is no such folder; the message says how to name one.
     """
-    markers = {"camvid": "trainannot", "voc": "VOCdevkit", "cityscapes": "leftImg8bit", "class_folders": "train"}
-    marker = markers.get(data.name, "images")
-    marker = data.images if isinstance(data, FolderData) else marker
+    markers = (data.images,) if isinstance(data, FolderData) else MARKERS.get(data.name, ("images",))
     names = ("voc", "voc_animals") if data.name == "voc" else (data.name,)
     hint = (
         f"Pass --data DIR, the folder of the data set {data.name!r}, or set the environment variable DMT_DATA "
@@ -73,17 +83,21 @@ def find_root(data: Data, root: Path | None) -> Path:
         if not root.is_dir():
             raise DataError(f"there is no folder {root}. {hint}")
         nested = next((root / name for name in names if (root / name).is_dir()), None)
-        if nested is not None and not (root / marker).exists():
+        if nested is not None and not _holds(root, markers):
             raise DataError(f"{root} is not the folder of the data set {data.name!r}; did you mean {nested}?")
         return root
     base = os.environ.get("DMT_DATA")
     if not base:
         raise DataError(f"the data set {data.name!r} was not found. {hint}")
-    places = [Path(base) / name for name in names] + ([Path(base)] if (Path(base) / marker).exists() else [])
+    places = [Path(base) / name for name in names] + ([Path(base)] if _holds(Path(base), markers) else [])
     for place in places:
         if place.is_dir():
             return place
     raise DataError(f"there is no folder {places[0]} (DMT_DATA is {base}). {hint}")
+
+
+def _holds(folder: Path, markers: Sequence[str]) -> bool:
+    return any((folder / marker).exists() for marker in markers)
 
 
 def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress | None = None) -> Dataset:
@@ -104,6 +118,8 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
     if isinstance(data, DigitsData):
         return _open_digits(data, cache)
     root = find_root(data, root).absolute()
+    if isinstance(data, CifarData):
+        return _open_cifar10(data, root, cache, progress)
     problems = Problems()
     listing = _find_files(data, root, problems)
     for subset, items in listing.subsets.items():
@@ -142,6 +158,8 @@ def _find_files(data: Data, root: Path, problems: Problems) -> Listing:
             return folder.find_files(data, root, problems)
         case ClassFoldersData():
             return class_folders.find_files(data, root, problems)
+        case PetsData():
+            return pets.find_files(data, root, problems)
     raise ValueError(f"{data.name!r} has no files")
 
 
@@ -238,3 +256,27 @@ def _open_digits(data: DigitsData, cache: Path) -> Dataset:
             subsets = writer.finish(fingerprint)
     palette = colours(len(digits.CLASSES))
     return Dataset(data.name, digits.CLASSES, palette, fingerprint, subsets, None, data.task)
+
+
+def _open_cifar10(data: CifarData, root: Path, cache: Path, progress: Progress | None) -> Dataset:
+    problems, files = Problems(), cifar10.find_files(root)
+    paths = [path for found in files.values() for path in found]
+    with explained(cache), ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = digest_files(paths, root, cache, pool, problems, Steps(progress, 0))
+        if problems:
+            raise problems.error(data.name, root)
+        fingerprint = _digest({
+            "revision": [REVISION, cifar10.REVISION], "classes": cifar10.CLASSES, "size": data.size,
+            "subsets": {subset: [digests[path] for path in found] for subset, found in files.items()},
+        })  # fmt: skip
+        place = folder_for(cache, data.name, fingerprint)
+        subsets = _open_unchanged(data, place, fingerprint, f"the files in {root}")
+        if subsets is None:
+            with Writer(place) as writer:
+                for subset, found in files.items():
+                    writer.add(subset, cifar10.decode(found, root, data.size, digests, problems))
+                if problems:
+                    raise problems.error(data.name, root)
+                subsets = writer.finish(fingerprint)
+    palette = colours(len(cifar10.CLASSES))
+    return Dataset(data.name, cifar10.CLASSES, palette, fingerprint, subsets, root, data.task)

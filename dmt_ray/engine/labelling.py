@@ -13,7 +13,7 @@ that have no label are left out of the files.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ from dmt_ray.slices import Label
 
 SUMMARY = "summary.json"
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the labels, for which summary.json tells the error
-_CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied
+_CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied, or parts put together
 
 
 def label(
@@ -115,8 +115,39 @@ def label(
     return {"steps": len(positions)}
 
 
-class _Part:
-    """One worker's share of the labels, in flat arrays on disk, addressed by the place of an image in `positions`.
+class _Layout:
+    """Where some images lie in a flat array of their pixels, addressed by their places in `positions`.
+
+    Args:
+        images: The train images.
+        positions: The unlabelled images.
+        batches: Batches of places.
+    """
+
+    def __init__(self, images: Images, positions: Sequence[int], batches: Iterable[Sequence[int]]) -> None:
+        self.places = sorted(place for batch in batches for place in batch)
+        self._offsets = offsets(images, [positions[place] for place in self.places])
+        self._index = {place: index for index, place in enumerate(self.places)}
+        self.pixels = int(self._offsets[-1])
+
+    def place(self, place: int) -> slice:
+        """Where an image lies."""
+        index = self._index[place]
+        return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
+
+    def runs(self) -> Iterator[tuple[list[int], slice]]:
+        """The images in their order, as many at a time as have about `_CHUNK` pixels, and where these lie."""
+        run: list[int] = []
+        for place in self.places:
+            run.append(place)
+            there = slice(self.place(run[0]).start, self.place(place).stop)
+            if there.stop - there.start >= _CHUNK or place == self.places[-1]:
+                yield run, there
+                run = []
+
+
+class _Part(_Layout):
+    """One worker's share of the labels, in flat arrays on disk.
 
     Args:
         folder: Where the labels go.
@@ -136,31 +167,12 @@ class _Part:
         positions: Sequence[int],
         own: Sequence[list[int]],
     ) -> None:
-        self.places = sorted(place for batch in own for place in batch)
-        self._offsets = offsets(images, [positions[place] for place in self.places])
-        self._index = {place: index for index, place in enumerate(self.places)}
+        super().__init__(images, positions, own)
         prefix = f"{rank}-" if rank or folder == scratch else ""
         self._files = [folder / f"{prefix}{name}" for name in (LABELS, CONFIDENCE)]
         self._codes_file = scratch / f"{rank}-codes.npy"
-        size = int(self._offsets[-1])
-        self.labels, self.confidence = (_flat(file, np.uint8, size) for file in self._files)
-        self.codes = _flat(self._codes_file, np.uint16, size)
-
-    def place(self, place: int) -> slice:
-        """Where an image lies."""
-        index = self._index[place]
-        return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
-
-    def runs(self, pixels: int) -> Iterator[list[int]]:
-        """The images in their order, as many at a time as have about so many pixels."""
-        run: list[int] = []
-        for place in self.places:
-            run.append(place)
-            if self.place(place).stop - self.place(run[0]).start >= pixels:
-                yield run
-                run = []
-        if run:
-            yield run
+        self.labels, self.confidence = (_flat(file, np.uint8, self.pixels) for file in self._files)
+        self.codes = _flat(self._codes_file, np.uint16, self.pixels)
 
     def close(self, *, keep: bool) -> None:
         """Flush what lasts and remove what does not."""
@@ -187,20 +199,22 @@ def _put_together(
     """Bring the parts of all workers to the chief, who writes them as one."""
     team = work.team
     if not team.chief:
-        for place in part.places:
-            team.send_to_chief(part.labels[part.place(place)])
-            team.send_to_chief(part.confidence[part.place(place)])
+        for _, there in part.runs():
+            team.send_to_chief(part.labels[there])
+            team.send_to_chief(part.confidence[there])
         return
-    ends = offsets(images, positions)
-    whole = [_flat(out / name, np.uint8, int(ends[-1])) for name in (LABELS, CONFIDENCE)]
+    together = _Layout(images, positions, batches)
+    whole = [_flat(out / name, np.uint8, together.pixels) for name in (LABELS, CONFIDENCE)]
     for rank in range(team.size):
-        for place in sorted(place for batch in batches[rank :: team.size] for place in batch):
-            there = slice(int(ends[place]), int(ends[place + 1]))
+        layout = _Layout(images, positions, batches[rank :: team.size])
+        for run, there in layout.runs():
             for array, own in zip(whole, (part.labels, part.confidence)):
+                told = np.empty(there.stop - there.start, np.uint8) if rank else own[there]
                 if rank:
-                    team.take_from(rank, array[there])
-                else:
-                    array[there] = own[part.place(place)]
+                    team.take_from(rank, told)
+                for place in run:
+                    at = layout.place(place)
+                    array[together.place(place)] = told[at.start - there.start : at.stop - there.start]
     for array in whole:
         if isinstance(array, np.memmap):
             array.flush()
@@ -283,8 +297,7 @@ def _selected(
     tally: Tally,
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
     """The labels that reach their thresholds, or those of the images that are kept; and bytes of confidence."""
-    for run in part.runs(_CHUNK):
-        there = slice(part.place(run[0]).start, part.place(run[-1]).stop)
+    for run, there in part.runs():
         given, codes = (upload([array[there]], cuts.device) for array in (part.labels, part.codes))
         truth = upload([images.mask(positions[place]).reshape(-1) for place in run], cuts.device)
         tally.update(given, codes, truth)

@@ -35,7 +35,7 @@ class PseudoLabels:
         if folder is not None and (folder / IMAGES).exists():
             positions = [positions[place] for place in np.load(folder / IMAGES, allow_pickle=False)]
         self.positions = tuple(positions)
-        self._sizes = _sizes(images, positions)
+        self._sizes = images.mask_sizes[list(positions)]
         self._offsets = offsets(images, positions)
         self._labels = None if folder is None else np.load(folder / LABELS, mmap_mode="c", allow_pickle=False)
         self._evidence = None if folder is None else np.load(folder / evidence, mmap_mode="c", allow_pickle=False)
@@ -57,10 +57,5 @@ class PseudoLabels:
 
 def offsets(images: Images, positions: Sequence[int]) -> NDArray[np.int64]:
     """Where each image begins in a flat array of their masks' pixels, and the end: int64 ``[len(positions) + 1]``."""
-    areas = _sizes(images, positions).astype(np.int64).prod(axis=1)
+    areas = images.mask_sizes[list(positions)].astype(np.int64).prod(axis=1)
     return np.concatenate([np.zeros(1, np.int64), areas.cumsum()])
-
-
-def _sizes(images: Images, positions: Sequence[int]) -> NDArray[np.int32]:
-    sizes: NDArray[np.int32] = getattr(images, "mask_sizes", images.sizes)
-    return sizes[list(positions)]

@@ -16,7 +16,8 @@ from analysis.figures.best_of import chosen_among
 from analysis.figures.fractions import _tick_labels
 from analysis.figures.look import KNOWN, over_seeds, spread_out, styles
 from dmt_ray.errors import MissingStages
-from dmt_ray.search.sweep import Trial
+from dmt_ray.recipes import named
+from dmt_ray.search.sweep import Sweep, Trial
 from dmt_ray.space import Choice, Uniform, Whole
 
 Records = Callable[..., pd.DataFrame]
@@ -250,6 +251,36 @@ def test_disagreement_is_averaged_over_seeds_models_and_tenths_of_an_iteration()
     assert np.asarray(line.get_ydata(), float).tolist() == pytest.approx([15.5] * 10)
     assert np.asarray(line.get_xdata(), float).tolist() == pytest.approx([1.5 + 2 * part for part in range(10)])
     assert "DMT" in texts(figure)
+
+
+# ---- one setting -----------------------------------------------------------------------------------------------
+
+
+def searched_epochs(**reported: float) -> figures.Searched:
+    """A sweep over the epochs between two reversals with a trial for each of n5, n10, ..."""
+    sweep = Sweep("reversal_sweep", "?", named("shapes"), "dmt", {"finetune.epochs": Choice(10, 5, 20)}, (0, 1), grid=5)
+    trials = tuple(
+        Trial(number, {"finetune.epochs": int(name[1:])}, "complete", {0: 0.5}) for number, name in enumerate(reported)
+    )
+    return figures.Searched(sweep, trials, {i: (value, value + 0.02) for i, value in enumerate(reported.values())})
+
+
+def test_scores_of_a_setting_stand_in_the_order_of_its_values() -> None:
+    found = figures.setting_scores(searched_epochs(n10=0.6, n5=0.5))
+    assert list(found.items()) == [(5, (0.5, 0.52)), (10, (0.6, 0.62))]
+
+
+def test_a_single_value_is_no_curve() -> None:
+    with pytest.raises(MissingStages, match="less than two values"):
+        figures.setting_scores(searched_epochs(n10=0.6))
+
+
+def test_a_curve_over_a_setting_says_what_it_is_over() -> None:
+    found = figures.setting_scores(searched_epochs(n10=0.6, n5=0.5, n20=0.55))
+    figure = figures.score_by_setting(found, "finetune.epochs", measure="accuracy")
+    assert {"5", "10", "20", "finetune: epochs", "mean of 2 seeds, bars: 95 % t interval"} <= set(texts(figure))
+    assert figure.axes[0].get_ylabel() == "reported accuracy after the last iteration (%)"
+    assert figure.axes[0].lines[0].get_ydata() == pytest.approx([51, 61, 56])
 
 
 # ---- label fraction --------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from dmt_ray import models
 from dmt_ray.config import Augment, Config, DigitsData, Model, Split, Training, Weight
 from dmt_ray.data.splits import divide
+from dmt_ray.engine import labelling
 from dmt_ray.engine.evaluation import evaluate
 from dmt_ray.engine.feeding import Feed, Stream
 from dmt_ray.engine.labelling import label
@@ -208,14 +209,15 @@ def test_a_team_pretrains_on_mixed_images_as_one_worker_does(performed, tmp_path
     assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-12)
 
 
-def test_a_team_labels_and_scores_as_one_worker_does_to_the_byte(performed, tmp_path):
+def test_a_team_labels_and_scores_as_one_worker_does_to_the_byte(performed, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelling, "_CHUNK", 100)  # so that a worker hands over several runs
     runner, stages = performed
-    labelling, evaluation = stages["label"][0], stages["evaluate"][0]
-    dataset, model = runner.dataset(labelling.config.data), runner.store.path(stages["pretrain"][0])
+    label_stage, evaluation = stages["label"][0], stages["evaluate"][0]
+    dataset, model = runner.dataset(label_stage.config.data), runner.store.path(stages["pretrain"][0])
 
     def both(team: Team) -> None:
-        work = Workspace(dataset, team=team)
-        perform(label, labelling, {"teacher": model}, tmp_path / f"label{team.size}{team.rank}", work)
+        work = Workspace(dataset, team=team, eval_batch=128)
+        perform(label, label_stage, {"teacher": model}, tmp_path / f"label{team.size}{team.rank}", work)
         perform(evaluate, evaluation, {"model": model}, tmp_path / f"evaluate{team.size}{team.rank}", work)
 
     both(ALONE)

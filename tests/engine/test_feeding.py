@@ -98,6 +98,28 @@ def test_pretraining_counts_epochs_by_the_labelled_images(work):
     assert sorted(int(x[0, 0]) for number in (0, 1) for x in one.step(number).batch.labels) == [0, 1, 2]
 
 
+def test_a_matched_batch_visits_both_lists_about_equally_often(work, labels):
+    one = feed(work, labels, training=TRAINING.evolve(matched=True))
+    assert one.batch == (1, 4)  # of 3 labelled and 8 other images
+    steps = [shown(one.step(number)) for number in range(one.steps_per_epoch)]
+    assert sorted(chain(*(pseudo for _, pseudo in steps))) == list(range(LABELLED, N))
+    assert [len(labelled) for labelled, _ in steps] == [1, 1]
+
+
+def test_an_epoch_is_over_the_images_that_have_labels(work, labels, tmp_path):
+    np.save(tmp_path / "images.npy", np.array([1, 4, 5, 7]))
+    for name in ("labels", "confidence"):
+        array = np.load(tmp_path / f"{name}.npy").reshape(-1, 16)
+        np.save(tmp_path / f"{name}.npy", array[[1, 4, 5, 7]].flatten())
+    some = PseudoLabels(work.dataset.subsets["train"], tuple(range(LABELLED, N)), tmp_path)
+    one = feed(work, some)
+    assert one.steps_per_epoch == 2  # 4 images in batches of 3
+    steps = [one.step(number) for number in range(2)]
+    assert sorted(chain(*(shown(step)[1] for step in steps))) == [4, 7, 8, 10]
+    for step in steps:
+        assert torch.equal(step.batch.labels[step.labelled :], step.truth + 1)
+
+
 def test_padding_has_neither_label_nor_truth(work, labels):
     training = TRAINING.evolve(augment=Augment(scale=(1, 1), crop=(6, 6), flip=False))
     step = feed(work, labels, training=training).step(0)

@@ -4,8 +4,8 @@ A key cannot see code. If a number here moves while its key does not, the code n
 key: raise the revision of the operation in dmt_ray/operations.py, then write the new numbers down here. If a key
 moves, old stores no longer share work with this version: that must be wanted.
 
-The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Rounding differs between processors
-and grows in training: on another one the loss of the last fine-tuning was 1.3 % off, everything before it less.
+The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Rounding differs between
+processors and grows in training: on another one the loss of the last fine-tuning was 1.3 % off, and what came before it less.
 """
 
 import json

@@ -1,0 +1,98 @@
+"""Named settings of the papers and of our data. A user's YAML file starts from one of them and overrides it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dmt_ray.config import Config, nearest, override
+from dmt_ray.errors import ConfigError
+from dmt_ray.recipes.classification import cifar10, cifar10_small, digits
+from dmt_ray.recipes.other_papers import pets, rml_cityscapes, rwms_voc
+from dmt_ray.recipes.segmentation import (
+    FINE,
+    authors,
+    camvid,
+    camvid_full,
+    cityscapes,
+    folder,
+    shapes,
+    voc,
+    voc_animals,
+)
+
+__all__ = ["RECIPES", "load", "named"]
+
+# Pretraining epochs, s and alpha as the authors ran them; where two off-the-shelf weights differ, alpha is 1.
+RECIPES: dict[str, Callable[[], Config]] = {
+    "shapes": shapes,
+    "camvid": camvid,
+    "camvid-full": camvid_full,
+    "voc-animals": voc_animals,
+    "folder": folder,
+    "voc-1/106": voc("voc-1/106", split=authors(105.82), pretrain_epochs=300, epochs=4, dms_alpha=0.8),
+    "voc-1/50": voc("voc-1/50", split=authors(50), pretrain_epochs=134, epochs=4, dms_alpha=0.8),
+    "voc-1/20": voc("voc-1/20", split=authors(20), pretrain_epochs=134, epochs=4, dms_alpha=1.0),
+    "voc-1/8": voc("voc-1/8", split=authors(8), pretrain_epochs=85, epochs=5, dms_alpha=1.0),
+    "voc-1464": voc("voc-1464", split=FINE, pretrain_epochs=85, epochs=5, dms_alpha=1.0),
+    "cityscapes-1/30": cityscapes(
+        "cityscapes-1/30", s=29.75, pretrain_epochs=327, epochs=8, batch=(1, 7), dms_alpha=0.8
+    ),
+    "cityscapes-1/8": cityscapes("cityscapes-1/8", s=8, pretrain_epochs=170, epochs=10, batch=(2, 6), dms_alpha=1.0),
+    "digits": digits,
+    "cifar10-small": cifar10_small,
+    "cifar10-4000": cifar10("cifar10-4000", labelled=4000, batch=(64, 448)),
+    "cifar10-1000": cifar10("cifar10-1000", labelled=1000, batch=(16, 496)),
+    "pets": pets,
+    "rwms-voc-1/16": rwms_voc("rwms-voc-1/16"),
+    "rwms-voc-1/8": rwms_voc("rwms-voc-1/8"),
+    "rwms-voc-1/4": rwms_voc("rwms-voc-1/4"),
+    "rml-cityscapes-1/8": rml_cityscapes,
+}
+
+
+def load(recipe: str, changes: Sequence[str] = ()) -> Config:
+    """The settings behind a recipe's name or a YAML file, with overrides.
+
+    Args:
+        recipe: A name in `RECIPES`, or the path of a YAML file whose key `recipe` names one and whose other keys
+            override it.
+        changes: Overrides such as "finetune.epochs=3"; values are read as YAML.
+
+    Raises:
+        ConfigError: If there is no such recipe or setting, or a value does not fit.
+    """
+    config = _load_file(Path(recipe)) if recipe.endswith((".yaml", ".yml")) else named(recipe)
+    return override(config, dict(_parse(change) for change in changes))
+
+
+def named(recipe: str) -> Config:
+    """The settings of a recipe by its name."""
+    if recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {recipe!r}; {nearest(recipe, RECIPES)} A file must end in .yaml.")
+    return RECIPES[recipe]()
+
+
+def _load_file(path: Path) -> Config:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, Mapping) or not isinstance(values.get("recipe"), str):
+        raise ConfigError(f"{path} must hold settings and name the recipe it starts from, as in `recipe: camvid`")
+    start = named(values["recipe"])
+    changed = override(start, {name: value for name, value in values.items() if name != "recipe"})
+    return changed.evolve(recipe=path.stem)
+
+
+def _parse(change: str) -> tuple[str, Any]:
+    name, separator, text = change.partition("=")
+    if not separator or not name:
+        raise ConfigError(f"an override reads setting=value, as in finetune.epochs=3, but got {change!r}")
+    try:
+        return name.strip(), yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of {change!r} is not valid YAML") from None

@@ -1,0 +1,85 @@
+"""Recipes of the papers beside DMT: the Pet study (000), RWMS and RML. What a paper does not print is DMT's."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dmt_ray.config import (
+    Augment,
+    CityscapesData,
+    Config,
+    Consistency,
+    Model,
+    PetsData,
+    Split,
+    Training,
+    VocData,
+    Weight,
+)
+from dmt_ray.recipes.segmentation import authors
+
+
+def pets() -> Config:
+    """The Oxford-IIIT Pets with a U-Net from nothing, as in 000; its 10,000 epochs of pretraining can be far fewer."""
+    # 000, Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
+    augment = Augment(crop=(128, 128))
+    always: dict[str, Any] = {"learning_rate": 4e-3, "augment": augment, "keep": "val", "score_every": 500}
+    return Config(
+        recipe="pets",
+        data=PetsData(size=(128, 128)),
+        split=Split(labelled=0.1, selection=0.05),
+        model=Model(architecture="UNet", encoder="none"),
+        pretrain=Training(epochs=10_000, batch=(32, 0), **always),
+        finetune=Training(epochs=10, batch=(4, 28), matched=True, **always),
+        online=Training(epochs=50, batch=(4, 28), matched=True, **always),  # as long as five iterations
+        oracle=Training(epochs=1_000, batch=(32, 0), **always),  # as many steps as the baseline
+        weight=Weight(gamma1=3, gamma2=3),
+        dms_alpha=0.7,
+        order="sequential",
+        first="val",
+    )
+
+
+def rwms_voc(name: str) -> Callable[[], Config]:
+    """The recipe for a labelled ratio, which is the end of its name (RWMS, Table 1)."""
+    ratio = name.removeprefix("rwms-voc-")
+
+    def recipe() -> Config:
+        # RWMS prints neither learning rate nor batch: these are those of ST++, whose protocol it shares, with its rate
+        # of the encoder for the whole network. The paper starts from ImageNet: set model.encoder_weights.
+        augment = Augment(crop=(320, 320))  # the paper's 321 less one: DeepLabV3+ takes what 16 divides
+        always: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 1e-4, "augment": augment}
+        return Config(
+            recipe=name,
+            data=VocData(),
+            split=Split(labelled=ratio, selection="valtiny"),
+            model=Model(architecture="DeepLabV3Plus", encoder="resnet50"),
+            model_b=Model(architecture="PSPNet", encoder="resnet50"),
+            pretrain=Training(epochs=80, batch=(16, 0), **always),
+            finetune=Training(epochs=16, batch=(8, 8), **always),
+            online=Training(epochs=80, batch=(8, 8), **always),
+            retrain=Training(epochs=80, batch=(8, 8), **always),
+            oracle=Training(epochs=80, batch=(16, 0), **always),
+        )
+
+    recipe.__doc__ = f"PASCAL VOC 2012, labelled {ratio}, two networks and 80 epochs a phase, as in RWMS."
+    return recipe
+
+
+def rml_cityscapes() -> Config:
+    """Cityscapes at half size, labelled ratio 1/8, 90,000 steps a stage, as in RML, Sec. 5.2."""
+    # 2,604 unlabelled images, 2 a step: 1,302 steps an epoch, and 69 epochs are 89,838 steps.
+    augment = Augment(crop=(256, 512))
+    supervised: dict[str, Any] = {"learning_rate": 4e-3, "batch": (8, 0), "augment": augment}
+    return Config(
+        recipe="rml-cityscapes-1/8",
+        data=CityscapesData(size=(512, 1024)),
+        split=authors(8),
+        model=Model(architecture="DeepLabV2", encoder="resnet101", arguments={"aspp": "full"}),
+        pretrain=Training(epochs=170, **supervised),
+        finetune=Training(epochs=10, learning_rate=4e-3, batch=(2, 6), augment=augment),
+        online=Training(epochs=20, learning_rate=4e-3, batch=(2, 6), augment=augment),
+        cotrain=Training(epochs=69, learning_rate=1e-4, batch=(2, 2), augment=augment),
+        oracle=Training(epochs=60, **supervised),
+        weight=Weight(gamma1=3, gamma2=3),
+        consistency=Consistency(dropout=0.5, survival=0.8, prototype_momentum=0.9999, stages=2),
+    )

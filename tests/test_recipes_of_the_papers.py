@@ -1,0 +1,123 @@
+"""What the recipes of the papers beside DMT's tables say, each number with the place where it is printed."""
+
+from math import ceil
+
+import pytest
+import torch
+
+from dmt_ray import models
+from dmt_ray.config import SIDES
+from dmt_ray.engine.schedule import steps
+from dmt_ray.methods import METHODS
+from dmt_ray.recipes import RECIPES, named
+
+CIFAR = {"cifar10-4000": 4000, "cifar10-1000": 1000}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_network_can_be_built_and_takes_the_crops_of_its_trainings(recipe):
+    config = named(recipe)
+    for side in SIDES:
+        with torch.device("meta"):  # shapes alone: nothing is computed
+            network = models.build(config.model_of(side), classes=7)
+            for height, width in {training.augment.crop for training in config.trainings().values()}:
+                shape = network(torch.empty(2, 3, height, width)).shape
+                pixels = (1, 1) if config.data.task == "classification" else (height, width)
+                assert shape == (2, 7, *pixels)
+        assert models.task_of(config.model_of(side)) == config.data.task
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_makes_a_plan(recipe):
+    assert len(METHODS["dmt"](named(recipe), 0).rungs) == 6  # pretraining and five iterations
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_crops_fit_into_images_of_a_working_size(recipe):
+    config = named(recipe)
+    if config.data.size is None:
+        pytest.skip("no working size")
+    for training in config.trainings().values():
+        assert all(crop <= side for crop, side in zip(training.augment.crop, config.data.size, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "batch", "epochs"),
+    [
+        # DMT, Table 1: 512 images, 7:1 and 31:1. Sec. 5.2.2: sqrt(1 / ratio) x 300; 300 x sqrt(12.5) and sqrt(50).
+        ("cifar10-4000", (64, 448), 1061),
+        ("cifar10-1000", (16, 496), 2121),
+    ],
+)
+def test_cifar10_is_trained_as_dmt_prints_it(recipe, batch, epochs):
+    config = named(recipe)
+    assert (config.model.architecture, config.model.arguments) == ("WideResNet", {"depth": 28, "width": 2})
+    assert (config.pretrain.epochs, config.pretrain.batch) == (epochs, (512, 0))
+    assert (config.oracle.epochs, config.oracle.batch) == (300, (512, 0))  # Sec. 5.2.2
+    for training in (config.retrain, config.finetune, config.online):
+        assert training.batch == batch
+        assert training.learning_rate == 0.1  # Table 1
+    assert config.retrain.epochs == 750  # Table 1
+    assert config.pretrain.learning_rate == config.oracle.learning_rate == 0.2  # Sec. 5.2.2
+    for training in config.trainings().values():
+        assert (training.schedule, training.momentum, training.weight_decay) == ("cosine", 0.9, 5e-4)  # Sec. 5.2.2
+        assert training.ema == 0.999  # Sec. 5.2.3: an averaged network; the decay is that of the authors' code
+        augment = training.augment
+        assert (augment.strong, augment.mixup) == ("any", 0.75)  # Sec. 5.2.2; alpha: the authors' code
+        assert (augment.scale, augment.crop, augment.pad, augment.flip) == ((1, 1), (32, 32), 4, True)  # their code
+
+
+@pytest.mark.parametrize(("recipe", "labelled"), CIFAR.items())
+def test_cifar10_is_divided_and_weighed_as_dmt_prints_it(recipe, labelled):
+    config = named(recipe)
+    assert (config.split.labelled, config.split.rule) == (labelled, "per_class")
+    assert config.split.selection == "valtiny"  # Sec. 5.1: 200 images
+    assert config.label == "global"  # Algorithm 1: top-k images by confidence
+    assert (config.weight.gamma1, config.weight.gamma2, config.weight.ramp) == (4, 4, True)  # Table 1, Sec. 4.2.1
+    assert config.percentiles == (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def test_pets_are_trained_as_000_prints_it():
+    config = named("pets")
+    assert config.data.size == (128, 128)
+    assert (config.split.labelled, config.split.selection) == (0.1, 0.05)  # Sec. 3: "10% and 5%, respectively"
+    assert config.data.test_share == 0.2  # Sec. 3: 1,480 of 7,393 images
+    assert (config.model.architecture, config.model.encoder_weights) == ("UNet", None)  # "random initialization"
+    assert config.pretrain.epochs == 10_000  # "10,000 epochs for (pre-)training"
+    assert config.finetune.epochs == 10  # "10 epochs in DMT fine-tuning"
+    for training in config.trainings().values():
+        assert (training.learning_rate, training.momentum, training.schedule) == (0.004, 0.9, "poly")
+        assert sum(training.batch) == 32
+        assert training.keep == "val"  # "the highest Intersection over Union (IoU) on the validation set"
+    assert config.finetune.matched  # "adjusted to have similar numbers of mini-batches"
+    assert config.online.matched
+    assert (config.weight.gamma1, config.weight.gamma2, config.dms_alpha) == (3, 3, 0.7)
+    assert (config.order, config.first) == ("sequential", "val")  # Algorithm 1, and Sec. 3
+
+
+@pytest.mark.parametrize(("ratio", "share"), [("1/16", 1 / 16), ("1/8", 1 / 8), ("1/4", 1 / 4)])
+def test_voc_is_trained_as_rwms_prints_it(ratio, share):
+    config = named(f"rwms-voc-{ratio}")
+    assert config.split.labelled == share  # Table 1
+    assert (config.model.architecture, config.model.encoder) == ("DeepLabV3Plus", "resnet50")  # "Network architectures"
+    assert (config.model_b.architecture, config.model_b.encoder) == ("PSPNet", "resnet50")
+    for training in (config.pretrain, config.retrain):
+        assert training.epochs == 80  # "Implementation details", as are the following
+        assert (training.momentum, training.weight_decay, training.poly_power) == (0.9, 1e-4, 0.9)
+        assert abs(training.augment.crop[0] - 321) <= 1
+    assert config.reliable == 0.5
+    assert config.phases == "selective"
+
+
+def test_cityscapes_is_trained_as_rml_prints_it():
+    config = named("rml-cityscapes-1/8")
+    assert config.data.size == (512, 1024)  # Sec. 5.1
+    assert (config.model.architecture, config.model.encoder) == ("DeepLabV2", "resnet101")  # Sec. 5.2
+    training = config.cotrain
+    assert training.augment.crop == (256, 512)  # Sec. 5.1
+    assert (training.learning_rate, training.schedule, sum(training.batch)) == (1e-4, "poly", 4)  # Sec. 5.2
+    taken = steps(training, labelled=371, pseudo=2975 - 371)
+    assert abs(taken - 90_000) <= ceil(2604 / training.batch[1]) / 2  # 90k steps, to the nearest epoch
+    noise = config.consistency
+    assert (noise.dropout, noise.survival) == (0.5, 0.8)  # Sec. 5.2
+    assert (noise.prototype_momentum, noise.stages) == (0.9999, 2)  # Sec. 4.2 and 5.2
