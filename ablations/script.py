@@ -30,6 +30,7 @@ def ablate(
     columns: Columns | None = None,
     reference: str = "Baseline",
     paper: str | Mapping[str, str] | None = None,
+    recipe: str = "shapes",
 ) -> int:
     """Run an ablation script.
 
@@ -40,12 +41,14 @@ def ablate(
         rows: Name -> row; or what makes them for the settings of a recipe.
         columns: Makes name -> column for the settings of a recipe; None: the recipe alone.
         reference: The row that the others are compared with.
-        paper: The paper's table, as `analysis.papers` names it; or those of data sets by their names.
+        paper: The paper's table, as `analysis.papers` names it, or several with a space between them; or those of
+            data sets by their names.
+        recipe: The recipe unless the user names another one.
 
     Returns:
         The exit status: 0, 1 if a stage failed, 2 after an error that the user can mend, 130 if stopped.
     """
-    options = _parser(manual, question).parse_args()
+    options = _parser(manual, question, recipe).parse_args()
 
     def ask() -> int:
         config = load(options.recipe, options.changes)
@@ -59,14 +62,19 @@ def ablate(
     return guarded(ask)
 
 
-def _parser(manual: str, question: str) -> argparse.ArgumentParser:
+def from_weights(config: Config) -> bool:
+    """Whether networks start from trained weights, as those of the papers do."""
+    return bool(config.model.weights_file or config.model.encoder_weights)
+
+
+def _parser(manual: str, question: str, recipe: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m ablations.{question}",
         description=manual,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_options(parser, seeds=list(SEEDS), of_seeds="every row is run", at_a_time="stages")
+    add_options(parser, seeds=list(SEEDS), of_seeds="every row is run", at_a_time="stages", recipe=recipe)
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, and the reference (default: all)")
     return parser
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from dmt_ray.commandline import STORAGE, add_storage, guarded, help_with
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 
+# Where a network starts from is for the user to say: no recipe can bring the weights along.
+WEIGHTS = {f"{model}.{name}" for model in ("model", "model_b") for name in ("weights_file", "encoder_weights")}
 WRITERS = {"md": markdown, "tex": latex, "html": web, "csv": csv}
 
 
@@ -121,22 +124,35 @@ def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None,
 def paper_numbers(about: Mapping[str, Any]) -> PaperNumbers | None:
     """What the paper prints of the same table, in percent; None: there is no such table.
 
-    Columns count as the paper's protocol only if nothing was overridden on the command line.
+    Columns count as the paper's protocol only if nothing but the weights to start from was overridden on the command
+    line.
     """
     if about.get("paper") is None:
         return None
-    source = papers.about(about["paper"])
-    values = papers.paper_table(source.id)
-    scale = values["column"].map(lambda column: 100 if source.unit_of(column) == "fraction" else 1)
-    values = values.assign(value=values["value"] * scale, sd=values["sd"] * scale)
-    overridden = any(word.startswith("--set") for word in shlex.split(about.get("command", "")))
+    sources = [papers.about(id) for id in about["paper"].split()]
+    source = sources[0]
+    values = pd.concat([_in_percent(one) for one in sources]).drop_duplicates(["row", "column"])
+    overridden = _overridden(about.get("command", "")) - WEIGHTS
     columns = {} if overridden else {ours: theirs for ours, theirs in about["paper_columns"].items() if theirs}
     protocol = (
         f"{source.metric} in percent; {source.data}, {source.network}; {source.repeats}; spread: {source.spread}."
     )
-    return PaperNumbers(
-        f"{source.authors} {source.year or ''}, {source.number}", protocol, values, source.selection, columns
-    )
+    numbers = " and ".join(one.number for one in sources)
+    return PaperNumbers(f"{source.authors} {source.year or ''}, {numbers}", protocol, values, source.selection, columns)
+
+
+def _in_percent(source: papers.PaperTable) -> pd.DataFrame:
+    values = papers.paper_table(source.id)
+    scale = values["column"].map(lambda column: 100 if source.unit_of(column) == "fraction" else 1)
+    return values.assign(value=values["value"] * scale, sd=values["sd"] * scale)
+
+
+def _overridden(command: str) -> set[str]:
+    """The settings that a command line overrides."""
+    words = shlex.split(command)
+    changes = [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
+    changes += [after for word, after in pairwise(words) if word == "--set"]
+    return {change.partition("=")[0] for change in changes}
 
 
 if __name__ == "__main__":

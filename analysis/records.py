@@ -7,6 +7,7 @@ models, steps and device_seconds (of the whole plan).
 
 metric: "miou", "pixel_accuracy" and "iou/<class>"; in classification "accuracy", "fine_grained" and
 "class_accuracy/<class>". The first is the `headline`. Beside the score of averaged weights stands "last_weights_...".
+"agreement", of the images "unlabelled": the mIoU between the labels of two teachers, mean over the images (RWMS).
 
 rule: "each": every model at every rung, as it is. "last", "val", "paper": what `dmt_ray.records.selected` picks.
 A number that is not there has a single row, with the state, no value, and rule "last".
@@ -25,9 +26,9 @@ from dmt_ray.ablation.ablation import Ablation, Cell, Wanted
 from dmt_ray.ablation.ablation_file import AblationFile
 from dmt_ray.key import key_of
 from dmt_ray.measures import MEASURES, Measure, measure_of
-from dmt_ray.operations import TRAININGS
+from dmt_ray.operations import TRAININGS, side_of
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.records import Selected, class_scores, metrics, selected
+from dmt_ray.records import Selected, class_scores, metrics, selected, summary
 from dmt_ray.records import scores as of_images
 from dmt_ray.store import Store
 from dmt_ray.tracking.about import About
@@ -110,11 +111,11 @@ def _protocol(cell: Cell) -> str:
     start = "weights from a file" if model.weights_file else pretrained
     settings = (
         f"{config.data.name}{size}, {share}",
-        f"{model.architecture} on {model.encoder} from {start}",
+        f"{model.architecture}{'' if model.encoder == 'none' else f' on {model.encoder}'} from {start}",
         f"crops of {' x '.join(map(str, config.finetune.augment.crop))}",
         f"gamma1 {config.weight.gamma1:g}, gamma2 {config.weight.gamma2:g}",
         f"{len(config.percentiles)} iterations",
-        f"DMS share {config.dms_alpha:g}",
+        *([f"DMS share {config.dms_alpha:g}"] if config.data.task == "segmentation" else []),
     )
     return f"{cell.column}: {'; '.join(settings)}."
 
@@ -160,7 +161,7 @@ def _of_cell(
         "state": "there",
         "error": "",
         "key": "",
-        "models": len(plan.rungs[-1]),
+        "models": models_of(plan),
     }
     missing = store.missing(stage for rung in plan.rungs for stage in rung.values())
     if missing:
@@ -201,6 +202,18 @@ def of_plan(store: Store, plan: Plan, line: dict[str, Any], about: About) -> Ite
                     "value": value,
                     "snapshots": 1,
                 }
+    for assessed in plan.stages():
+        if assessed.operation.name == "assess":
+            yield line | {
+                "key": assessed.key,
+                "model": side_of(assessed),
+                "rung": 0,
+                "rule": "each",
+                "images": "unlabelled",
+                "metric": "agreement",
+                "value": float(summary(store, assessed)["agreement"]),
+                "snapshots": 1,
+            }
     for rule, chosen in selected(store, plan).items():
         yield from _of_rule(store, plan, line | {"rule": rule}, chosen, about)
 
@@ -246,6 +259,11 @@ def headline(frame: pd.DataFrame) -> Measure:
     if len(found) > 1:
         raise ValueError("the records are of segmentation and of classification, which do not belong in one table")
     return found[0] if found else "miou"
+
+
+def models_of(plan: Plan) -> int:
+    """How many models a plan trains, those included that only label for others."""
+    return sum(stage.operation.name in ("pretrain", "retrain") for stage in plan.stages())
 
 
 def cost(store: Store, plan: Plan) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _of_trial(store: Store, file: SweepFile, trial: Trial, row: str, about: Abou
             "state": STATES[trial.state],
             "error": trial.error or "" if trial.state == "failed" else "",
             "key": "",
-            "models": len(plan.rungs[-1]),
+            "models": records.models_of(plan),
             "trial": trial.number,
             "score": trial.score if trial.state == "complete" else None,
             **{f"param/{setting}": value for setting, value in trial.params.items()},

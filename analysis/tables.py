@@ -101,6 +101,7 @@ def build(
         blocks.append(_scores(found, column, name, commands))
         compared = {(place.column, place.rule) for place in found.comparisons}
         blocks += [_differences(found, column, rule) for rule in found.rules if (column, rule) in compared]
+    blocks += list(_agreement(frame, found))
     if per_class:
         blocks += list(_classes(frame, found))
     if paper is not None:
@@ -238,6 +239,22 @@ def _range(counts: Sequence[int]) -> str:
     if not counts:
         return NONE
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _agreement(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
+    """How alike the labels of two teachers are, of the rows that have them (RWMS, Table 4)."""
+    lines = frame[frame["metric"] == "agreement"]
+    rows = []
+    for row in found.rows if len(lines) else ():
+        cells = []
+        for column in found.columns:
+            values = lines[(lines["row"] == row) & (lines["column"] == column)]["value"].astype(float)
+            spread = f" ± {percent(values.std())}" if len(values) > 1 else ""
+            cells.append(Cell(f"{percent(values.mean())}{spread} (n={len(values)})" if len(values) else NONE))
+        if any(cell.text != NONE for cell in cells):
+            rows.append((Cell(row), *cells))
+    if rows:
+        yield Block("Agreement: mIoU (%) between both teachers' labels of an image", ("", *found.columns), tuple(rows))
 
 
 def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:

@@ -59,9 +59,10 @@ def help_with(what: str, example: str) -> dict[str, Any]:
     }
 
 
-def add_experiment(options: argparse.ArgumentParser) -> None:
+def add_experiment(options: argparse.ArgumentParser, recipe: str = "shapes") -> None:
     """Options that say what is computed."""
-    options.add_argument("--recipe", default="shapes", metavar="NAME", help="recipe, or a YAML file (default: shapes)")
+    what = f"recipe, or a YAML file (default: {recipe})"
+    options.add_argument("--recipe", default=recipe, metavar="NAME", help=what)
     options.add_argument(
         "--set",
         action="append",

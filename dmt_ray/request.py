@@ -82,7 +82,9 @@ class Asked:
         return machine, crew, min(self.concurrent or room, room)
 
 
-def add_options(parser: argparse.ArgumentParser, *, seeds: list[int], of_seeds: str, at_a_time: str) -> None:
+def add_options(
+    parser: argparse.ArgumentParser, *, seeds: list[int], of_seeds: str, at_a_time: str, recipe: str = "shapes"
+) -> None:
     """Add the options that `asked` reads, and those of recipe and seeds.
 
     Args:
@@ -90,8 +92,9 @@ def add_options(parser: argparse.ArgumentParser, *, seeds: list[int], of_seeds: 
         seeds: The seeds that are taken where none are given.
         of_seeds: What is done on all seeds, in words.
         at_a_time: What --max-concurrent counts: "trials".
+        recipe: The recipe that is taken where none is given.
     """
-    add_experiment(parser)
+    add_experiment(parser, recipe)
     add_storage(parser)
     add_shared_store(parser)
     parser.add_argument(

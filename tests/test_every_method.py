@@ -24,6 +24,8 @@ SHORT: Mapping[str, Any] = {
     "percentiles": [0.5, 1.0],
 }
 
+SEGMENTATION_ALONE = {"direct_mutual", "iml", "rml", "rwms", "mean_teacher", "fixmatch", "cps"}
+
 
 def perform(runner: Runner, cfg: Config, method: str) -> None:
     """Perform a method's plan, and see that every model of every rung has sensible scores."""
@@ -49,10 +51,9 @@ def test_every_method_runs_to_the_end_on_embedded_pictures(storage, pictures, ti
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_to_the_end_on_digits_or_says_that_it_is_for_segmentation(storage, method):
     cfg = override(named("digits"), SHORT)
-    try:
-        METHODS[method](cfg, 0)
-    except ConfigError as error:
-        assert "segmentation" in str(error)
+    if method in SEGMENTATION_ALONE:
+        with pytest.raises(ConfigError, match="segmentation"):
+            METHODS[method](cfg, 0)
     else:
         perform(Runner(Machine(storage, device="cpu")), cfg, method)
 

@@ -160,9 +160,12 @@ def score_against_compute(
         over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials",
     )
     handles = [Line2D([], [], color="#BBBBBB", linewidth=5, alpha=0.55, label="Pareto front")]
-    for marker, models in (("o", 1), ("D", 2)):
-        if any(point.models == models for point in points):
-            what = "one model" if models == 1 else "two models"
+    several = "two models" if max(point.models for point in points) == 2 else "two models or more"
+    for marker, what, there in (
+        ("o", "one model", any(point.models == 1 for point in points)),
+        ("D", several, any(point.models > 1 for point in points)),
+    ):
+        if there:
             handles.append(Line2D([], [], marker=marker, linestyle="", color="#666666", label=what))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=SMALL)
     return figure

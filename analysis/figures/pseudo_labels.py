@@ -168,7 +168,7 @@ def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool 
     shares = sorted({100 * float(share) for table in errors.values() for share in table.columns})
     axes.xaxis.set_major_locator(FixedLocator(shares))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{share:g} %" for share in shares]))
-    axes.set_ylim(0, axes.get_ylim()[1])
+    axes.set_ylim(0, min(100, axes.get_ylim()[1]))
     calm(axes)
     name_axes(
         axes,

@@ -166,6 +166,7 @@ def cells(
             start = column.recipe or recipe
             try:
                 config = override(override(load(start, changes), column.changes), row.changes)
+                METHODS[row.method](config, 0)  # which says whether it is for such data
                 text = config.model_dump_json()
                 if text not in bound:
                     bound[text] = bind(config)

@@ -84,6 +84,8 @@ def _checked(found: Any) -> tuple[NDArray[np.uint8], list[int]]:
     """
     if not isinstance(found, dict):
         raise ValueError(f"holds a {type(found).__name__}")
+    # Who has read the published files in Python 3 as they are, and writes a part of them, has bytes for names.
+    found = {name.decode("latin-1") if isinstance(name, bytes) else name: value for name, value in found.items()}
     missing = [name for name in ("data", "labels") if name not in found]
     if missing:
         raise ValueError(f"has no {' and no '.join(missing)}")
@@ -93,7 +95,7 @@ def _checked(found: Any) -> tuple[NDArray[np.uint8], list[int]]:
         raise ValueError(f"holds {len(pixels)} images but {held}")
     wrong = [label for label in labels if type(label) is not int or not 0 <= label < len(CLASSES)]
     if wrong:
-        raise ValueError(f"holds the label {wrong[0]!r}")
+        raise ValueError(f"holds the label {wrong[0] if type(wrong[0]) is int else type(wrong[0]).__name__}")
     return pixels, labels
 
 

@@ -8,8 +8,8 @@ from dmt_ray.data.files import IMAGE_ENDINGS, Item, Listing, MaskValues, below, 
 
 
 def find_files(data: ClassFoldersData, root: Path, problems: Problems) -> Listing:
-    """The images of train, test and, where there is such a folder, val; the classes are the folders of train."""
-    names = ["train", "test", *(["val"] if (root / "val").is_dir() else [])]
+    """The images of the subsets that are there, of which train and the reported one must be; train has all classes."""
+    names = [name for name in ("train", "val", "test") if name in ("train", data.reported) or (root / name).is_dir()]
     folders = {name: _folders(root / name, root, problems) for name in names}
     classes = tuple(sorted(folders["train"]))
     if len(classes) < 2 and not problems:
@@ -21,15 +21,14 @@ def find_files(data: ClassFoldersData, root: Path, problems: Problems) -> Listin
             place = root / (name if other in folders[name] else "train") / other
             problems.add("classes that not all subsets have", below(place, root))
     values = MaskValues.numbers(min(len(classes), 255), ignore=255)
-    subsets = {
-        name: [
-            Item(f"{name}/{kind}/{stem}", file, None, values, label)
-            for label, kind in enumerate(classes)
-            if kind in folders[name]
-            for stem, file in files_in(folders[name][kind], IMAGE_ENDINGS, root, problems).items()
-        ]
-        for name in names
-    }
+    subsets: dict[str, list[Item]] = {name: [] for name in names}
+    for name in names:
+        for label, kind in enumerate(classes):
+            found = files_in(folders[name][kind], IMAGE_ENDINGS, root, problems) if kind in folders[name] else {}
+            if kind in folders[name] and not found:
+                problems.add("folders without images", below(folders[name][kind], root))
+            subsets[name] += [Item(f"{name}/{kind}/{stem}", file, None, values, label) for stem, file in found.items()]
+        subsets[name].sort(key=lambda item: item.id)
     return Listing(classes, colours(len(classes)), subsets)
 
 

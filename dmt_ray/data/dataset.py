@@ -46,6 +46,9 @@ MARKERS: Mapping[str, tuple[str, ...]] = {
 }
 """What a data set's folder holds, one of them at least."""
 
+PARTS: Mapping[str, tuple[str, ...]] = {"voc": ("voc_animals",), "class_folders": ("cifar10_small",)}
+"""Further names of a data set's folder below DMT_DATA."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -67,14 +70,14 @@ class Dataset:
 def find_root(data: Data, root: Path | None) -> Path:
     """The data set's folder: `root` if it is given, else what the environment variable DMT_DATA leads to.
 
-    DMT_DATA is a folder that holds one folder for each data set, named as `data.name` is (for voc also
-    `voc_animals`), or it is itself the data set's folder.
+    DMT_DATA is a folder that holds one folder for each data set, named as `data.name` is (or as in `PARTS`), or it is
+    itself the data set's folder.
 
     Raises:
         DataError: If there is no such folder; the message says how to name one.
     """
     markers = (data.images,) if isinstance(data, FolderData) else MARKERS.get(data.name, ("images",))
-    names = ("voc", "voc_animals") if data.name == "voc" else (data.name,)
+    names = (data.name, *PARTS.get(data.name, ()))
     hint = (
         f"Pass --data DIR, the folder of the data set {data.name!r}, or set the environment variable DMT_DATA "
         "to a folder that holds it, as camvid/ or VOCdevkit/"
@@ -135,11 +138,17 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
         place = folder_for(cache, data.name, fingerprint)
         subsets = None if problems else _open_unchanged(data, place, fingerprint, f"the files in {root}")
         if subsets is None:
+            sizes: dict[tuple[int, ...], str] = {}
             with Writer(place) as writer:
                 for subset, items in listing.subsets.items():
                     readable = [item for item in items if {item.image, item.mask or item.image} <= digests.keys()]
-                    images = decode_all(readable, root, data.size, digests, pool, problems, steps)
+                    images = _measured(decode_all(readable, root, data.size, digests, pool, problems, steps), sizes)
                     writer.add(subset, _watched(images, listing.classes, problems) if subset == "train" else images)
+                if data.task == "classification" and len(sizes) > 1:
+                    for (height, width), id in sizes.items():
+                        problems.add(
+                            "images of several sizes; set data.size, as [32, 32]", f"{id} ({height} x {width})"
+                        )
                 if problems:
                     raise problems.error(data.name, root)
                 subsets = writer.finish(fingerprint)
@@ -206,6 +215,13 @@ def _open_unchanged(data: Data, place: Path, fingerprint: str, what: str) -> Map
             f"found {fingerprint}. Bring the old files back, or start a new experiment with data.fingerprint empty"
         )
     return open_decoded(place, fingerprint)
+
+
+def _measured(images: Iterator[Decoded], sizes: dict[tuple[int, ...], str]) -> Iterator[Decoded]:
+    """Passes images on, and notes the first of each size."""
+    for image in images:
+        sizes.setdefault(image.image.shape[:2], image.id)
+        yield image
 
 
 def _watched(images: Iterator[Decoded], classes: Sequence[str], problems: Problems) -> Iterator[Decoded]:

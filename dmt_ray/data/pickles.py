@@ -87,6 +87,9 @@ class _Reader:
             stack[-1].extend(values)
         elif name in ("SETITEM", "SETITEMS"):
             values = self._since_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+            # Tuples of tuples of tuples ... would take for ever to be hashed.
+            if not all(isinstance(key, str | bytes) for key in values[::2]):
+                raise ValueError("a pickle of a dict whose keys are no texts")
             stack[-1].update(zip(values[::2], values[1::2], strict=True))
         else:
             self._of_an_array(name, argument)
@@ -94,7 +97,7 @@ class _Reader:
     def _of_an_array(self, name: str, argument: Any) -> None:
         stack = self._stack
         if name in ("GLOBAL", "STACK_GLOBAL"):
-            wanted = argument if name == "GLOBAL" else f"{stack.pop(-2)} {stack.pop()}"
+            wanted = argument if name == "GLOBAL" else " ".join([stack.pop(-2), stack.pop()])
             if wanted not in NUMPY:
                 raise ValueError(f"a pickle that names {wanted.replace(' ', '.')}, which could run code")
             stack.append(Named(wanted))

@@ -60,6 +60,8 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     Raises:
         DataError: If the data set does not have the images that the split asks for.
     """
+    if split.rule == "per_class" and dataset.task != "classification":
+        raise DataError(f"split.rule per_class is for classification, but {dataset.name!r} is for segmentation")
     train = dataset.subsets["train"]
     selection = _selection(split, dataset)
     held_out = set(selection[1]) if selection[0] == "train" else set()
@@ -153,9 +155,8 @@ def _of_each_class(train: Images, each: int, seed: int, what: str) -> tuple[int,
     """Positions of as many train images of every class, ascending."""
     generator = np.random.default_rng(seed)
     chosen: list[int] = []
-    classes = np.array([train.mask(i)[0, 0] for i in range(len(train))])
-    for number in np.unique(classes):
-        places = np.flatnonzero(classes == number)
+    for number in np.unique(train.masks):  # of one pixel each
+        places = np.flatnonzero(train.masks == number)
         if each >= len(places):
             raise DataError(
                 f"{what} holds out {each} images a class, but class {number} has {len(places)} train images, and none "
@@ -195,14 +196,12 @@ def _order(split: Split, known: list[int], dataset: Dataset) -> list[int]:
 
 def _in_turn(split: Split, known: list[int], dataset: Dataset) -> list[int]:
     """One image of each class after the other, so that the first n of K classes are n / K of each."""
-    if dataset.task != "classification":
-        raise DataError(f"split.rule per_class is for classification, but {dataset.name!r} is for segmentation")
     train = dataset.subsets["train"]
     generator = np.random.default_rng(split.number)
-    classes = np.array([train.mask(i)[0, 0] for i in known])
+    classes = train.masks[known]  # of one pixel each
     found = [np.flatnonzero(classes == number) for number in range(len(dataset.classes))]
     queues = [generator.permutation(places).tolist() for places in found]
-    rounds = [[queue[turn] for queue in queues if turn < len(queue)] for turn in range(max(map(len, queues)))]
+    rounds = list(zip(*queues))  # as many as the rarest class has images
     # Within a round the classes are shuffled, so that the two ends that DMS takes mix them.
     return [known[one[i]] for one in rounds for i in generator.permutation(len(one))]
 
@@ -254,7 +253,7 @@ def _count(split: Split, listed: int, known: int, classes: int) -> int:
             raise DataError(f"{split.list} holds {listed} ids, but {asked}: set split.labelled to {listed}")
         return listed
     if split.rule == "per_class":
-        return _count_per_class(split, known, classes)
+        return _count_per_class(split, listed, known, classes)
     if isinstance(labelled, int):
         if labelled > known:
             raise DataError(
@@ -269,7 +268,7 @@ def _count(split: Split, listed: int, known: int, classes: int) -> int:
     return min(count + (count % 8 == 1), known)
 
 
-def _count_per_class(split: Split, known: int, classes: int) -> int:
+def _count_per_class(split: Split, listed: int, known: int, classes: int) -> int:
     labelled = split.labelled
     count = labelled if isinstance(labelled, int) else max(1, round(labelled * known / classes)) * classes
     if count % classes:
@@ -277,6 +276,11 @@ def _count_per_class(split: Split, known: int, classes: int) -> int:
         raise DataError(f"split.labelled is {count}, which {classes} classes cannot share evenly: set it to {below}")
     if count > known:
         raise DataError(f"split.labelled is {_amount(split)}, but only {known} train images are not held out")
+    if count > listed:
+        raise DataError(
+            f"split.labelled is {_amount(split)}, {count // classes} of each class, but the rarest class has only "
+            f"{listed // classes} train images that are not held out: set a smaller one, or split.rule to random"
+        )
     return count
 
 

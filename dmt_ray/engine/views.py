@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dmt_ray.engine.augment import FOR_BOXES, draw
 from dmt_ray.engine.feeding import Stream
-from dmt_ray.engine.strong import draw_strong, strong
 from dmt_ray.engine.transfer import upload
 from dmt_ray.losses.consistency import cutmix_boxes, paste
 
@@ -71,6 +70,8 @@ class View:
         """
         number = self._stream.number(True)
         if self._photometric:
+            from dmt_ray.engine.strong import draw_strong, strong  # loads torchvision, which takes a second
+
             draws = draw_strong(self._stream.seed, number, epoch, [first + row for row in rows.needed])
             bright = (images * self._std + self._mean).clamp(0, 1)
             images = (strong(bright, draws, "photometric") - self._mean) / self._std

@@ -15,7 +15,10 @@ from dmt_ray.recipes import named
 from dmt_ray.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("components", "labelled_ratio", "human_labels", "iterations", "initial_disagreement", "pets")
+SCRIPTS = (
+    *("components", "labelled_ratio", "human_labels", "iterations", "initial_disagreement", "pets"),
+    *("images", "robust_mutual", "architectures", "reliability", "teachers", "methods"),
+)
 
 
 def ablation(*words: str | Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dmt_ray.data.files import colours
+from tests.data.cifar10_files import FOLDER, TRAIN, batch, pixels
 
 
 def _photograph(path: Path, height: int = 4, width: int = 6) -> None:
@@ -76,6 +77,42 @@ def own_root(tmp_path: Path) -> Path:
         _mask(root / f"masks/p{i}.png", [0, 1, 2, 255])
     for i in range(3):
         _photograph(root / f"more/p{i}.png", 8, 5)
+    return root
+
+
+@pytest.fixture
+def pets_root(tmp_path: Path) -> Path:
+    """Ten images, six in trainval.txt and four in test.txt, with the hidden files that the archives bring along."""
+    home = tmp_path / "pets/oxford-iiit-pet"
+    for i in range(10):
+        _photograph(home / f"images/cat_{i}.jpg", 2, 3)
+        _mask(home / f"annotations/trimaps/cat_{i}.png", [1, 2, 3, 2, 1, 3], 2, 3)
+    (home / "images/._cat_0.jpg").write_bytes(b"of another system")
+    (home / "annotations/trimaps/._cat_0.png").write_bytes(b"of another system")
+    (home / "images/cat_0.mat").write_bytes(b"no image")
+    (home / "annotations/trainval.txt").write_text("".join(f"cat_{i} 1 1 1\n" for i in range(6)))
+    (home / "annotations/test.txt").write_text("".join(f"cat_{i} 1 1 1\n" for i in range(6, 10)))
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def cifar10_root(tmp_path: Path) -> Path:
+    """4 images in each of the 5 train files and in the test file."""
+    root = tmp_path / "cifar10"
+    (root / FOLDER).mkdir(parents=True)
+    for seed, name in enumerate([*TRAIN, "test_batch"]):
+        (root / FOLDER / name).write_bytes(batch(pixels(4, seed), [0, 9, seed, 3]))
+    return root
+
+
+@pytest.fixture
+def folders_root(tmp_path: Path) -> Path:
+    """Two train images and one test image of a red cat and of a blue dog each, 4 x 4."""
+    root = tmp_path / "class_folders"
+    for place in ("train/cat/1", "train/cat/2", "train/dog/1", "train/dog/2", "test/cat/3", "test/dog/3"):
+        path = root / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (200, 0, 0) if "cat" in place else (0, 0, 200)).save(path)
     return root
 
 

@@ -135,6 +135,16 @@ def test_a_damaged_folder_is_decoded_again(name, damage, camvid_root, tmp_path):
     assert decoded(tmp_path / "cache") == [folder]
 
 
+def test_a_folder_of_before_there_was_classification_is_opened(camvid_root, tmp_path):
+    age(camvid_root)
+    steps_of(camvid_root, tmp_path / "cache")
+    (folder,) = decoded(tmp_path / "cache")
+    record = json.loads((folder / "dataset.json").read_text())
+    del record["one_class"]
+    (folder / "dataset.json").write_text(json.dumps(record))
+    assert steps_of(camvid_root, tmp_path / "cache") == []
+
+
 def test_a_damaged_manifest_costs_a_reading_and_no_more(camvid_root, tmp_path):
     age(camvid_root)
     steps_of(camvid_root, tmp_path / "cache")

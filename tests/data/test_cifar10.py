@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +10,12 @@ import pytest
 from dmt_ray.config import CifarData, Split
 from dmt_ray.data import divide, open_dataset, pickles
 from dmt_ray.errors import DataError
-
-FOLDER = "cifar-10-batches-py"
-TRAIN = [f"data_batch_{number}" for number in range(1, 6)]
-
-
-def text(value: str) -> bytes:
-    return b"U" + bytes([len(value)]) + value.encode()
-
-
-def batch(pixels: np.ndarray, labels: list[int]) -> bytes:
-    """A file as Python 2 wrote it: protocol 2, and the pixels in one string of bytes."""
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01b\x87R"
-        + (b"(K\x01M" + struct.pack("<H", len(pixels)) + b"M" + struct.pack("<H", 3072) + b"\x86")
-        + b"cnumpy\ndtype\nq\x0eU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        + (b"\x89T" + struct.pack("<i", pixels.size) + pixels.tobytes() + b"tb")
-    )
-    classes = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
-    names = b"](" + b"".join(text(f"{number}.png") for number in range(len(labels))) + b"e"
-    entries = text("batch_label") + text("batch 1 of 5") + text("labels") + b"q\x04" + classes
-    return b"\x80\x02}q\x01(" + entries + text("data") + array + text("filenames") + names + b"u."
-
-
-def pixels(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype=np.uint8)
+from tests.data.cifar10_files import FOLDER, TRAIN, batch, pixels
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """4 images in each of the 5 train files and in the test file."""
-    root = tmp_path / "cifar10"
-    (root / FOLDER).mkdir(parents=True)
-    for seed, name in enumerate([*TRAIN, "test_batch"]):
-        (root / FOLDER / name).write_bytes(batch(pixels(4, seed), [0, 9, seed, 3]))
-    return root
+def root(cifar10_root: Path) -> Path:
+    return cifar10_root
 
 
 def complaint(root: Path) -> str:
@@ -67,7 +37,7 @@ def test_pixels_and_classes_are_those_of_the_files(root, place, tmp_path):
 
 
 def test_the_written_file_is_a_pickle_as_python_2_wrote_it():
-    found = pickle.loads(batch(pixels(2), [4, 5]), encoding="latin1")  # our own bytes
+    found = pickle.loads(batch(pixels(2), [4, 5]), encoding="latin1")  # noqa: S301  # our own bytes
     assert np.array_equal(found["data"], pixels(2))
     assert found["labels"] == [4, 5]
 
@@ -76,6 +46,16 @@ def test_the_written_file_is_a_pickle_as_python_2_wrote_it():
 def test_plain_values_of_every_protocol_are_read(protocol):
     values = {"labels": [1, 300, 70_000, -2], "names": ("a", None, True), "none": []}
     assert pickles.read(pickle.dumps(values, protocol=protocol)) == values
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+@pytest.mark.parametrize("names", [("data", "labels"), (b"data", b"labels")])
+def test_a_part_that_python_3_wrote_opens(root, protocol, names, tmp_path):
+    content = pickle.dumps(dict(zip(names, (pixels(3, seed=7), [5, 6, 7]), strict=True)), protocol=protocol)
+    (root / FOLDER / "test_batch").write_bytes(content)
+    test = open_dataset(CifarData(), root, tmp_path / "cache").subsets["test"]
+    assert test.masks.tolist() == [5, 6, 7]
+    assert np.array_equal(test.image(2)[..., 2], pixels(3, seed=7)[2, 2048:].reshape(32, 32))
 
 
 def test_a_working_size_resizes(root, tmp_path):
@@ -121,8 +101,11 @@ def test_a_file_that_would_run_code_is_refused_and_runs_nothing(root, attack, tm
 
 def test_the_attack_would_have_worked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pickle.loads(b"\x80\x02cos\nsystem\nU\x0ctouch called\x85R.")  # our own bytes
+    pickle.loads(b"\x80\x02cos\nsystem\nU\x0ctouch called\x85R.")  # noqa: S301  # our own bytes
     assert os.path.exists("called")
+
+
+DOUBLED = b"N" + 60 * b"q\x00h\x00\x86"  # a pair of a pair of a pair ...: too long to be hashed or shown
 
 
 @pytest.mark.parametrize(
@@ -138,6 +121,9 @@ def test_the_attack_would_have_worked(tmp_path, monkeypatch):
         (batch(pixels(2), [1, 2])[:-40], ""),
         (batch(pixels(2), [1, 2, 3]), "holds 2 images but 3 labels"),
         (batch(pixels(2), [1, 10]), "holds the label 10"),
+        (batch(pixels(2), [1, 2]).replace(b"K\x02e", DOUBLED + b"e"), "holds the label tuple"),
+        (b"\x80\x02}" + DOUBLED + b"Ns.", "a dict whose keys are no texts"),
+        (b"\x80\x04" + 2 * DOUBLED + b"\x93.", "a damaged pickle"),
         (batch(np.zeros((2, 3000), np.uint8), [1, 2]), "its data are u1 [2, 3072] of 6000 bytes"),
         (batch(pixels(2), [1, 2]).replace(b"U\x02u1", b"U\x02i1"), "its data are i1 [2, 3072] of 6144 bytes"),
     ],

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from torchvision.datasets import CIFAR10, OxfordIIITPet
@@ -114,7 +115,6 @@ def test_other_data_sets_are_got_elsewhere(data: Data, said: str, tmp_path: Path
 
 
 def test_every_data_set_can_be_downloaded_or_says_where_it_is():
-    from dmt_ray.config.data import Data as union
-
-    names = {one.model_fields["name"].default for one in union.__args__[0].__args__}
+    kinds = get_args(get_args(Data)[0])
+    names = {kind.model_fields["name"].default for kind in kinds}
     assert names == {*ELSEWHERE, "cifar10", "pets"}

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import CamvidData, CityscapesData, Data, FolderData, ShapesData, VocData
+from dmt_ray.config import (
+    CamvidData,
+    CifarData,
+    CityscapesData,
+    ClassFoldersData,
+    Data,
+    DigitsData,
+    FolderData,
+    PetsData,
+    ShapesData,
+    VocData,
+)
 from dmt_ray.data import find_root, open_dataset, shapes
 from dmt_ray.errors import ConfigError, DataError
 
@@ -16,8 +27,13 @@ LAYOUTS = {
     "voc": VocData(),
     "cityscapes": CityscapesData(),
     "own": OWN,
+    "pets": PetsData(),
+    "cifar10": CifarData(),
+    "folders": ClassFoldersData(),
     "shapes": ShapesData(size=(16, 16)),
+    "digits": DigitsData(),
 }
+EMBEDDED = ("shapes", "digits")
 
 
 @pytest.fixture
@@ -28,10 +44,10 @@ def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.usefixtures("few_shapes")
 def test_every_data_set_keeps_the_contract(layout, request, tmp_path):
-    root = None if layout == "shapes" else request.getfixturevalue(f"{layout}_root")
+    root = None if layout in EMBEDDED else request.getfixturevalue(f"{layout}_root")
     data = LAYOUTS[layout]
     dataset = open_dataset(data, root, tmp_path / "cache")
-    assert dataset.name == data.name
+    assert (dataset.name, dataset.task) == (data.name, data.task)
     assert dataset.palette.shape == (len(dataset.classes), 3)
     assert len(np.unique(dataset.palette, axis=0)) == len(dataset.classes)
     assert {"train", data.reported} <= dataset.subsets.keys()
@@ -39,17 +55,19 @@ def test_every_data_set_keeps_the_contract(layout, request, tmp_path):
     for images in dataset.subsets.values():
         assert list(images.ids) == sorted(images.ids)
         assert len(images) == len(images.ids) == len(images.sizes) == len(images.known)
-        assert images.offsets[-1] == len(images.pixels) == len(images.masks)
+        assert images.offsets[-1] == len(images.pixels)
+        assert len(images.masks) == (len(images) if data.task == "classification" else len(images.pixels))
         for i in range(len(images)):
             height, width = images.sizes[i]
             assert images.image(i).shape == (height, width, 3)
-            assert images.mask(i).shape == (height, width)
+            assert images.mask(i).shape == tuple(images.mask_sizes[i])
+            assert images.mask(i).shape == ((1, 1) if data.task == "classification" else (height, width))
             assert images.image(i).dtype == images.mask(i).dtype == np.uint8
             values = set(np.unique(images.mask(i)).tolist())
             assert values <= {*range(len(dataset.classes)), 255}
 
 
-@pytest.mark.parametrize("layout", ["camvid", "voc", "cityscapes", "own"])
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in EMBEDDED])
 def test_nothing_is_written_into_the_data_folder(layout, request, tmp_path):
     root = request.getfixturevalue(f"{layout}_root")
     before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
@@ -209,6 +227,12 @@ def test_shapes_are_square_and_not_too_small(size, tmp_path):
         (CityscapesData(), "leftImg8bit", "."),
         (OWN, "images", "."),
         (OWN, "folder/images", "folder"),
+        (CifarData(), "cifar10/cifar-10-batches-py", "cifar10"),
+        (CifarData(), "cifar-10-batches-py", "."),
+        (ClassFoldersData(), "cifar10_small/train", "cifar10_small"),
+        (ClassFoldersData(), "train", "."),
+        (PetsData(), "oxford-iiit-pet", "."),
+        (PetsData(), "pets/annotations", "pets"),
     ],
 )
 def test_dmt_data_leads_to_a_data_set(data: Data, made: str, place: str, tmp_path: Path, monkeypatch):

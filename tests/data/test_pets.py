@@ -15,20 +15,8 @@ TRIMAP = np.array([[1, 2, 3], [2, 1, 3]], np.uint8)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Ten images, six in trainval.txt and four in test.txt, with the hidden files that the archives bring along."""
-    home = tmp_path / "pets/oxford-iiit-pet"
-    (home / "images").mkdir(parents=True)
-    (home / "annotations/trimaps").mkdir(parents=True)
-    for i in range(10):
-        Image.new("RGB", (3, 2), (25 * i, 0, 0)).save(home / f"images/cat_{i}.jpg")
-        Image.fromarray(TRIMAP).save(home / f"annotations/trimaps/cat_{i}.png")
-    (home / "images/._cat_0.jpg").write_bytes(b"of another system")
-    (home / "annotations/trimaps/._cat_0.png").write_bytes(b"of another system")
-    (home / "images/cat_0.mat").write_bytes(b"no image")
-    (home / "annotations/trainval.txt").write_text("".join(f"cat_{i} 1 1 1\n" for i in range(6)))
-    (home / "annotations/test.txt").write_text("".join(f"cat_{i} 1 1 1\n" for i in range(6, 10)))
-    return tmp_path / "pets"
+def root(pets_root: Path) -> Path:
+    return pets_root
 
 
 @pytest.mark.parametrize(

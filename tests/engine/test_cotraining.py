@@ -22,7 +22,7 @@ from dmt_ray.plan import Stage
 from dmt_ray.runner import Runner
 from tests.engine.teams import in_team
 
-STEPS = 15  # 5 epochs of 3 steps
+STEPS = 10  # 5 epochs of 2 steps
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def runner(module_machine) -> Runner:
 @pytest.fixture(scope="module")
 def cfg(runner, tiny) -> Config:
     """In double precision, so that what differs is not rounding."""
-    changes = {"cotrain.precision": "float64", "cotrain.epochs": 5, "cotrain.batch": [2, 6], "pretrain.epochs": 5}
+    changes = {"cotrain.precision": "float64", "cotrain.epochs": 5, "cotrain.batch": [2, 8], "pretrain.epochs": 5}
     return runner.bind(override(tiny, changes))
 
 
@@ -56,9 +56,7 @@ def performed(runner: Runner, stage: Stage, folder: Path, team: Team = ALONE, **
     ("method", "students", "averaged"),
     [
         ("mean_teacher", "A", True),
-        ("fixmatch", "A", False),
         ("cps", "AB", False),
-        ("iml", "AB", True),
         ("rml", "AB", True),
     ],
 )
@@ -79,7 +77,7 @@ def test_the_history_tells_of_each_student_and_how_far_their_teachers_are_apart(
     parts = ("labelled_loss", "unlabelled_loss", "coverage", "pseudo_accuracy")
     names = {f"{side}.{part}" for side in "AB" for part in parts}
     assert set(rows.columns) == {"step", "epoch", "learning_rate", "loss", "total_variation"} | names
-    assert rows["step"].tolist() == [5, 10, 15]
+    assert rows["step"].tolist() == [5, 10]
     assert rows["A.coverage"].eq(1).all()  # RML leaves no label out
     assert rows["total_variation"].between(0.001, 1).all()
     means = [rows[f"{side}.labelled_loss"] + rows[f"{side}.unlabelled_loss"] for side in "AB"]
@@ -96,7 +94,7 @@ def test_the_second_stage_goes_on_from_the_mean_teachers_of_the_first(runner, cf
     assert all(torch.allclose(began[name], ended[name], atol=1e-6) for name in weights)
 
 
-@pytest.mark.parametrize("method", ["fixmatch", "mean_teacher", "rml"])
+@pytest.mark.parametrize("method", ["fixmatch", "rml"])
 def test_two_workers_have_the_losses_and_weights_of_one(runner, cfg, tmp_path, method):
     # Noise inside a network is drawn by each worker for itself (decision 12).
     stage = stage_of(cfg.evolve(consistency={"noise": "input"}), method)
@@ -115,7 +113,7 @@ def test_two_workers_have_the_losses_and_weights_of_one(runner, cfg, tmp_path, m
 def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(runner, cfg, tmp_path):
     stage = stage_of(cfg, "rml")
     runner.perform([stage])
-    with pytest.raises(Interrupted, match="at step 5 of 15"):
+    with pytest.raises(Interrupted, match="at step 5 of 10"):
         performed(runner, stage, tmp_path, stop=lambda: True)
     out = performed(runner, stage, tmp_path)
     for path in runner.store.path(stage).iterdir():
@@ -140,11 +138,11 @@ def test_the_truth_of_unlabelled_images_changes_nothing_but_the_statistics(runne
 
 def test_the_best_snapshot_goes_on_where_the_recipe_says_so(runner, cfg, tmp_path):
     training = cfg.cotrain.evolve(keep="val", score_every=5)
-    stage = stage_of(cfg.evolve(cotrain=training), "iml")
+    stage = stage_of(cfg.evolve(cotrain=training), "fixmatch")
     runner.perform(stage.inputs.values())
     out = performed(runner, stage, tmp_path)
     scores = pd.read_csv(out / "scores.csv")
-    assert scores["step"].tolist() == [5, 10, 15]
+    assert scores["step"].tolist() == [5, 10]
     assert scores[["selection_miou", "reported_miou"]].gt(0).all(axis=None)
 
 

@@ -5,7 +5,7 @@ key: raise the revision of the operation in dmt_ray/operations.py, then write th
 moves, old stores no longer share work with this version: that must be wanted.
 
 The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Rounding differs between
-processors and grows in training: on another one the loss of the last fine-tuning was 1.3 % off, and what came before it less.
+processors and grows in training: on another one the loss of the last fine-tuning was 1.3 % off, the others less.
 """
 
 import json

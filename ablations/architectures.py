@@ -1,0 +1,60 @@
+"""Do unlike networks teach each other better? Table 5 of RML, on any recipe: a CNN and a transformer.
+
+Rows: each network alone on the labelled images; two of a kind, and one of each, in indirect mutual learning without
+noise. The CNN is the recipe's; the transformer is SETR, whose Vision Transformer is small where the recipe's crops are.
+Under `last` the table has the mean over both models, the other two rules choose one of them. The paper prints both.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.architectures --dry-run
+  python -m ablations.architectures --recipe camvid --data camvid/ --seeds 0 1 2
+"""
+
+import sys
+from typing import Any
+
+from ablations.script import ablate
+from dmt_ray.ablation import Row
+from dmt_ray.config import Config
+
+LARGE = 256  # pixels: side of a crop from which on the transformer is as large as the paper's CNN
+NO_NOISE = {"consistency.noise": "none"}
+
+
+def transformer(config: Config) -> dict[str, Any]:
+    """A SETR that suits the recipe's crops, from nothing."""
+    crop = config.pretrain.augment.crop
+    made: dict[str, Any] = {"architecture": "SETR", "encoder": "vit_base_patch16_224", "arguments": {"img_size": crop}}
+    if max(crop) < LARGE:
+        small = {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 4, "channels": 48}
+        made = {"architecture": "SETR", "encoder": "vit_tiny_patch16_224", "arguments": {"img_size": crop, **small}}
+    return made | {"encoder_weights": None, "weights_file": None, "weights_digest": ""}
+
+
+def rows(config: Config) -> dict[str, Row]:
+    """The recipe's network beside a transformer."""
+    other = {f"model.{name}": value for name, value in transformer(config).items()}
+    return {
+        "CNN": Row("baseline"),
+        "Transformer": Row("baseline", other),
+        "CNN - CNN": Row("iml", NO_NOISE),
+        "Transformer - transformer": Row("iml", {**NO_NOISE, **other}),
+        "CNN - transformer": Row("iml", {**NO_NOISE, "model_b": transformer(config)}),
+    }
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="architectures",
+        title="Do unlike networks teach each other better?",
+        rows=rows,
+        reference="CNN",
+        paper="rml-5",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What is each part of Robust Mutual Learning worth? Table 4 of RML, on any recipe, and the four ways of its Figure 4.
+
+Rows: the supervised baseline; indirect mutual learning (IML: two students, each taught by both mean teachers) without
+noise, with noise in the networks, in the images, in both; the same with labels that are rectified by prototypes (RML);
+and a second stage, which begins with the teachers of the first. Beside them stand Mean Teacher, one student and its own
+teacher, and direct mutual learning, in which the students label for each other.
+
+A row of two stages has twice the steps behind the pretraining, and Mean teacher one student: the table prints it. The
+figure `coupling` (`python -m analysis.figures robust_mutual`) shows how far the teachers are apart, and how right their
+labels are, as they teach (RML, Figs. 2 and 4).
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.robust_mutual --dry-run
+  python -m ablations.robust_mutual --recipe camvid --data camvid/ --seeds 0 1 2
+  python -m ablations.robust_mutual --recipe rml-cityscapes-1/8 --data cityscapes/ --set model.encoder_weights=imagenet
+"""
+
+import sys
+
+from ablations.script import ablate, from_weights
+from dmt_ray.ablation import Column, Row
+from dmt_ray.config import Config
+
+ROWS = {
+    "Baseline": Row("baseline"),
+    "Mean teacher": Row("mean_teacher"),
+    "Direct mutual learning": Row("direct_mutual"),
+    "IML": Row("iml", {"consistency.noise": "none"}),
+    "IML (+model noises)": Row("iml", {"consistency.noise": "model"}),
+    "IML (+input noises)": Row("iml", {"consistency.noise": "input"}),
+    "IML (+full noises)": Row("iml", {"consistency.noise": "both"}),
+    "RML": Row("rml", {"consistency.stages": 1}),
+    "RML (two stages)": Row("rml", {"consistency.stages": 2}),
+}
+
+
+def columns(config: Config) -> dict[str, Column]:
+    """The recipe itself, which may be the paper's."""
+    same = config.recipe == "rml-cityscapes-1/8" and from_weights(config)
+    return {config.recipe: Column(paper="1/8" if same else None)}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="robust_mutual",
+        title="What is each part of Robust Mutual Learning worth?",
+        rows=ROWS,
+        columns=columns,
+        paper="rml-4",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
