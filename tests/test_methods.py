@@ -3,6 +3,7 @@
 import pytest
 
 from dmt_ray.config import Config
+from dmt_ray.errors import ConfigError
 from dmt_ray.methods import (
     METHODS,
     baseline,
@@ -16,6 +17,7 @@ from dmt_ray.methods import (
     oracle,
     pseudo_label,
 )
+from dmt_ray.operations import side_of
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import named
 
@@ -149,3 +151,14 @@ def test_seeds_use_different_label_splits_only_if_the_recipe_says_so():
 def test_models_a_and_b_may_differ_in_architecture():
     cfg = CFG.evolve(model_b=CFG.model.evolve(encoder="resnet18"))
     assert [model(dmt(cfg, 0), 0, side).config.model.encoder for side in ("A", "B")] == ["tu-test_resnet", "resnet18"]
+
+
+def test_rwms_refuses_data_whose_images_have_one_class():
+    with pytest.raises(ConfigError, match="methods that judge images by their pixels are for segmentation; digits is"):
+        METHODS["rwms"](CFG.evolve(data={"name": "digits"}), 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_model_that_an_evaluation_is_about_is_that_of_its_name(name):
+    for rung in METHODS[name](CFG, 0).rungs:
+        assert {side: side_of(evaluation) for side, evaluation in rung.items()} == {side: side for side in rung}

@@ -40,7 +40,7 @@ KNOWN = {
     "DMT-Naive": Style("#CC79A7", "D"),
     "DMT": Style("#0072B2", "o"),
     "DMT-Flip": Style("#8C564B", "P"),
-    "before pseudo labels": Style("#8C8C8C", "o"),
+    "before pseudo labels": Style("#8C8C8C", "s"),
     "Self-training": Style("#D55E00", "v"),
     "CL": Style("#D55E00", "^"),
     "Mean Teacher": Style("#999933", "X"),

@@ -147,3 +147,8 @@ def test_what_differs_at_the_start_is_all_that_the_rows_differ_in():
         for row, plan in plans.items()
     }
     assert (shares["DMT, seeds"], shares["DMT, DMS 60 %"]) == ({1.0}, {0.6})
+
+
+def test_a_row_whose_method_is_not_for_the_data_is_named():
+    with pytest.raises(ConfigError, match="RML: methods that train on two views of an image are for segmentation"):
+        cells("digits", (), {"RML": Row("rml")}, {"": Column()}, unbound)

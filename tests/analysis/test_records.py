@@ -4,6 +4,8 @@ import pytest
 
 from analysis import records
 from dmt_ray.ablation import ablation_file
+from dmt_ray.methods import METHODS
+from dmt_ray.recipes import named
 from dmt_ray.records import score, selected
 from dmt_ray.store import Store
 
@@ -77,3 +79,8 @@ def test_rows_come_in_the_order_of_the_script(small_ablation):
     frame = records.of_ablation(folder)
     assert list(frame["row"].unique()) == ["Baseline", "CBST", "DST", "DMT", "Oracle"]
     assert list(frame[frame.row == "CBST"]["seed"].unique()) == [0, 1]
+
+
+@pytest.mark.parametrize(("method", "models"), [("dst", 1), ("dmt", 2), ("rml", 2), ("rwms", 4), ("curriculum", 6)])
+def test_models_that_only_label_for_others_are_counted_too(method, models):
+    assert records.models_of(METHODS[method](named("shapes"), 0)) == models

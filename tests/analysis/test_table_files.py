@@ -181,6 +181,26 @@ def test_overridden_settings_are_another_protocol_than_the_papers() -> None:
     assert command.paper_numbers(about | {"paper": None}) is None
 
 
+@pytest.mark.parametrize(
+    "change", ["--set model.weights_file=coco.safetensors", "--set=model.encoder_weights=imagenet"]
+)
+def test_weights_to_start_from_do_not_make_another_protocol(change: str) -> None:
+    about = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20"}}
+    found = command.paper_numbers(about | {"command": f"python -m ablations.components {change}"})
+    assert found is not None
+    assert found.columns == {"voc-1/20": "1/20"}
+
+
+def test_rows_of_two_tables_of_a_paper_stand_in_one() -> None:
+    found = command.paper_numbers({"paper": "rwms-3 rwms-5", "paper_columns": {}, "command": ""})
+    assert found is not None
+    assert found.name == "Liu et al. 2024, Table 3 and Table 5"
+    printed = found.printed()
+    assert printed["W/o reweighting", "1/8"][0] == 73.8
+    assert printed["One-phase retraining", "1/8"][0] == 72.1
+    assert len(found.values) == 4 * 3  # RWMS, which both have, once
+
+
 def test_papers_that_print_fractions_are_shown_in_percent() -> None:
     found = command.paper_numbers({"paper": "pets-1", "paper_columns": {}, "command": ""})
     assert found is not None

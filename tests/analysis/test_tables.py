@@ -325,3 +325,15 @@ def test_sums_do_not_depend_on_the_order_of_the_records(records: Records) -> Non
     place = Place("Baseline", "1/8", "last")
     means = [numbers(one, "miou", "Baseline").scores[place].mean for one in (frame, frame.iloc[::-1])]
     assert means[0] == means[1]
+
+
+def test_rows_with_two_teachers_say_how_alike_their_labels_are(records: Records) -> None:
+    frame = records({"last": {"Baseline": {0: 0.5, 1: 0.52}, "RWMS": {0: 0.6, 1: 0.62}}})
+    own = frame[frame["row"] == "RWMS"].assign(
+        rule="each", images="unlabelled", metric="agreement", value=[0.66, 0.70], rung=0
+    )
+    both = pd.concat([frame, own], ignore_index=True)
+    both.attrs = frame.attrs
+    [block] = [block for block in build(both).blocks if block.title.startswith("Agreement")]
+    assert [[cell.text for cell in row] for row in block.rows] == [["RWMS", "68.00 ± 2.83 (n=2)"]]
+    assert not [block for block in build(frame).blocks if block.title.startswith("Agreement")]
