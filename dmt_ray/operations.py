@@ -175,7 +175,7 @@ def cotrain(
         loss=loss,
         rectified=rectified,
         photometric=photometric and noise in ("input", "both"),
-        cutmix=noise in ("input", "both"),
+        cutmix=noise in ("cutmix", "input", "both"),
         **values,
     )
     inputs: dict[str, Stage] = {side: model for side, model in start.items()}

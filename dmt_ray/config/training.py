@@ -157,8 +157,10 @@ class Consistency(Settings):
     weight: NonNegative | None = Field(None, description="Of the loss on unlabelled images beside the supervised one.")
     threshold: Part | None = Field(None, description="Least confidence of a teacher whose label counts.")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of the mean teacher's weights.")
-    noise: Literal["none", "model", "input", "both"] | None = Field(
-        None, description="input: photometric augmentation and CutMix; model: dropout and stochastic depth."
+    noise: Literal["none", "model", "cutmix", "input", "both"] | None = Field(
+        None,
+        description="cutmix: CutMix; input: that and photometric augmentation; model: dropout and stochastic depth; "
+        "both: model and input.",
     )
     dropout: Part | None = Field(None, description="Share of the features that are dropped before the last layer.")
     survival: Part | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")

@@ -33,7 +33,8 @@ def iml(cfg: Config, seed: int) -> Plan:
 @searched({**WEIGHT, **THRESHOLD})
 def direct_mutual(cfg: Config, seed: int) -> Plan:
     """Direct mutual learning: each student learns the other's labels of the moment, without noise (RML, Eq. 3)."""
-    return _mutual(cfg, seed, teacher="student", taught_by="peer", noise="none", stages=cfg.consistency.stages or 1)
+    plain = cfg.evolve(consistency=cfg.consistency.evolve(noise="none"))
+    return _mutual(plain, seed, teacher="student", taught_by="peer", stages=cfg.consistency.stages or 1)
 
 
 def _mutual(cfg: Config, seed: int, *, stages: int, **how: Any) -> Plan:

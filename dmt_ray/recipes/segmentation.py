@@ -9,6 +9,7 @@ from dmt_ray.config import (
     CamvidData,
     CityscapesData,
     Config,
+    Consistency,
     Data,
     FolderData,
     Model,
@@ -40,6 +41,8 @@ def shapes() -> Config:
         oracle=Training(epochs=16, learning_rate=0.05, batch=(8, 0), augment=augment),
         # Far below the paper's 3 to 5, with which this small network loses objects to the background (docs/log.md).
         weight=Weight(gamma1=0.5, gamma2=0.5),
+        # Dropout, skipped blocks and other colours are too much for it as well (docs/methods.md).
+        consistency=Consistency(noise="cutmix"),
     )
 
 

@@ -9,7 +9,7 @@ from dmt_ray.methods.robust_mutual import direct_mutual, iml, rml
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import named
 
-CFG = named("shapes")
+CFG = named("shapes").evolve(consistency={})
 COTRAINED = (mean_teacher, fixmatch, cps, direct_mutual, iml, rml)
 
 
@@ -69,6 +69,7 @@ def test_rml_is_iml_with_rectified_labels():
     [
         ("none", 0.0, 1.0, False, False),
         ("model", 0.5, 0.8, False, False),  # RML, Sec. 5.2
+        ("cutmix", 0.0, 1.0, False, True),
         ("input", 0.0, 1.0, True, True),
         ("both", 0.5, 0.8, True, True),
     ],
@@ -77,6 +78,12 @@ def test_noise_of_the_rows_of_table_4(noise, dropout, survival, photometric, cut
     config = trained(iml(CFG.evolve(consistency={"noise": noise}), 0)).config
     assert (config.dropout, config.survival) == (dropout, survival)
     assert (config.photometric, config.cutmix) == (photometric, cutmix)
+
+
+@pytest.mark.parametrize("noise", ["none", "both"])
+def test_direct_mutual_learning_has_no_noise_whatever_is_set(noise):
+    config = trained(direct_mutual(CFG.evolve(consistency={"noise": noise}), 0)).config
+    assert (config.dropout, config.survival, config.photometric, config.cutmix) == (0, 1, False, False)
 
 
 def test_what_is_set_goes_before_what_is_usual():
