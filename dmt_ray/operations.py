@@ -160,11 +160,12 @@ def cotrain(
         raise ConfigError(f"methods that train on two views of an image are for segmentation; {cfg.data.name} is not")
     asked = cfg.consistency.model_dump(exclude_none=True)
     values = {"weight": 1.0, "threshold": 0.0, "noise": "both", "ema_decay": 0.99, "dropout": 0.5, "survival": 0.8}
-    values |= {"prototype_momentum": 0.99, **usual, **asked}
-    noise = values.pop("noise")
-    values.pop("stages", None)  # a matter of the plan
-    if noise not in ("model", "both"):
+    values |= {"prototype_momentum": 0.99, **usual}
+    noise = asked.pop("noise", values.pop("noise"))
+    if noise not in ("model", "both"):  # what is set by itself counts all the same
         values |= {"dropout": 0.0, "survival": 1.0}
+    values |= asked
+    values.pop("stages", None)  # a matter of the plan
     config = Cotrain(
         data=cfg.data,
         split=cfg.split.for_seed(seed),

@@ -129,7 +129,7 @@ def test_the_recipe_as_a_point(recipe, changes, space, point):
 
 
 def test_what_a_recipe_leaves_open_is_what_the_method_takes():
-    point = own_point(load("shapes"), "rml", SPACES["rml"])
+    point = own_point(load("shapes", ["consistency.noise=both"]), "rml", SPACES["rml"])
     assert point == {
         "consistency.weight": 1.0,
         "consistency.threshold": 0.0,
@@ -138,6 +138,8 @@ def test_what_a_recipe_leaves_open_is_what_the_method_takes():
         "consistency.survival": 0.8,
         "consistency.prototype_momentum": 0.99,
     }
+    plain = own_point(load("shapes"), "rml", SPACES["rml"])  # whose noise is CutMix alone
+    assert (plain["consistency.dropout"], plain["consistency.survival"]) == (0, 1)
     assert own_point(load("shapes", ["consistency.dropout=0.2"]), "rml", SPACES["rml"])["consistency.dropout"] == 0.2
     assert own_point(load("shapes", ["consistency.weight=2"]), "rml", SPACES["rml"]) is None  # none of the choices
 

@@ -160,7 +160,7 @@ class Consistency(Settings):
     noise: Literal["none", "model", "cutmix", "input", "both"] | None = Field(
         None,
         description="cutmix: CutMix; input: that and photometric augmentation; model: dropout and stochastic depth; "
-        "both: model and input.",
+        "both: model and input. A dropout or survival that is set counts whatever the noise.",
     )
     dropout: Part | None = Field(None, description="Share of the features that are dropped before the last layer.")
     survival: Part | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")

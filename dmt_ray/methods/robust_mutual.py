@@ -33,7 +33,7 @@ def iml(cfg: Config, seed: int) -> Plan:
 @searched({**WEIGHT, **THRESHOLD})
 def direct_mutual(cfg: Config, seed: int) -> Plan:
     """Direct mutual learning: each student learns the other's labels of the moment, without noise (RML, Eq. 3)."""
-    plain = cfg.evolve(consistency=cfg.consistency.evolve(noise="none"))
+    plain = cfg.evolve(consistency=cfg.consistency.evolve(noise="none", dropout=None, survival=None))
     return _mutual(plain, seed, teacher="student", taught_by="peer", stages=cfg.consistency.stages or 1)
 
 

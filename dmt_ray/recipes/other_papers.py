@@ -81,5 +81,5 @@ def rml_cityscapes() -> Config:
         cotrain=Training(epochs=69, learning_rate=1e-4, batch=(2, 2), augment=augment),
         oracle=Training(epochs=60, **supervised),
         weight=Weight(gamma1=3, gamma2=3),
-        consistency=Consistency(dropout=0.5, survival=0.8, prototype_momentum=0.9999, stages=2),
+        consistency=Consistency(prototype_momentum=0.9999, stages=2),  # dropout and survival as they are usual
     )

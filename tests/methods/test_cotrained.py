@@ -91,6 +91,11 @@ def test_what_is_set_goes_before_what_is_usual():
     assert trained(fixmatch(CFG.evolve(consistency={"threshold": 0.8}), 0)).config.threshold == 0.8
 
 
+def test_dropout_that_is_set_counts_whatever_the_noise():
+    config = trained(iml(CFG.evolve(consistency={"noise": "cutmix", "dropout": 0.3}), 0)).config
+    assert (config.dropout, config.survival) == (0.3, 1.0)
+
+
 def test_mean_teacher_and_cps_use_cutmix_alone():
     assert [trained(m(CFG, 0)).config.photometric for m in (mean_teacher, cps, fixmatch)] == [False, False, True]
 
