@@ -4,8 +4,9 @@ A key cannot see code. If a number here moves while its key does not, the code n
 key: raise the revision of the operation in dmt_ray/operations.py, then write the new numbers down here. If a key
 moves, old stores no longer share work with this version: that must be wanted.
 
-The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Rounding differs between
-processors and grows in training: on another one the loss of the last fine-tuning was 1.3 % off, the others less.
+The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Trainings are of one to three
+steps, since rounding differs between processors and grows from step to step: after the ten and more steps of the
+fixture `tiny` losses on two processors are 2 % apart, after these they agree to the tolerance below.
 """
 
 import json
@@ -13,42 +14,60 @@ from pathlib import Path
 
 import pytest
 
+from dmt_ray.config import Config, override
 from dmt_ray.methods import METHODS
 from dmt_ray.records import history, metrics
 from dmt_ray.runner import Runner
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
-METHOD = "dmt_flip"  # goes through every weight of the rules
 CHANGED = "is not what it was under the same key: raise the revision of {} in dmt_ray/operations.py"
+SHORT = {f"{name}.epochs": 1 for name in ("pretrain", "finetune", "cotrain", "retrain")}
+# Together they go through every operation, and through every weight of the rules.
+CHANGES = {
+    "dmt_flip": {},
+    "dmt": {"order": "sequential", "first": "val", "percentiles": [1.0]},
+    "rml": {"consistency.noise": "input", "consistency.stages": 1, "cotrain.batch": [4, 8]},
+    "rwms": {},
+}
 
 
 @pytest.fixture(scope="module")
-def performed(tiny, module_machine):
-    runner = Runner(module_machine)
-    plan = METHODS[METHOD](runner.bind(tiny), 0)
+def runner(module_machine):
+    return Runner(module_machine)
+
+
+def test_keys_are_the_ones_that_old_stores_hold(runner, tiny):
+    plan = METHODS["dmt_flip"](runner.bind(tiny), 0)
+    assert [stage.name for stage in plan.stages()] == GOLDEN["old"]
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_numbers_are_the_ones_that_belong_to_the_keys(runner, tiny, method):
+    plan = METHODS[method](runner.bind(short(tiny, method)), 0)
+    rows = GOLDEN["numbers"][method]
+    assert [stage.name for stage in plan.stages()] == [row["stage"] for row in rows]
     runner.perform([stage for rung in plan.rungs for stage in rung.values()])
-    return runner.store, plan
-
-
-def test_keys_are_the_ones_that_old_stores_hold(performed):
-    _, plan = performed
-    assert [stage.name for stage in plan.stages()] == [row["stage"] for row in GOLDEN]
-
-
-def test_numbers_are_the_ones_that_belong_to_the_keys(performed):
-    store, plan = performed
-    for stage, row in zip(plan.stages(), GOLDEN, strict=True):
+    for stage, row in zip(plan.stages(), rows, strict=True):
+        found = numbers(runner.store, stage)
+        assert found.keys() == row["numbers"].keys()
         for name, expected in row["numbers"].items():
-            found = numbers(store, stage)[name]
-            assert found == pytest.approx(expected, rel=3e-2), f"{name} {CHANGED.format(stage.operation.name)}"
+            assert found[name] == pytest.approx(expected, rel=2e-3), f"{name} {CHANGED.format(stage.operation.name)}"
+
+
+def short(tiny: Config, method: str) -> Config:
+    return override(tiny, SHORT | CHANGES[method])
 
 
 def numbers(store, stage):
     """A few numbers that a change of the mathematics would move."""
-    if stage.operation.name in ("pretrain", "finetune"):
-        rows = history(store, stage)
-        return {"first loss": float(rows["loss"].iloc[0]), "last loss": float(rows["loss"].iloc[-1])}
-    if stage.operation.name == "label":
-        found = json.loads((store.path(stage) / "summary.json").read_text())
-        return {"kept": found["kept"], "accuracy": found["accuracy"]}
-    return {"reported accuracy": metrics(store, stage)["reported"]["pixel_accuracy"]}
+    kind = stage.operation.name
+    if kind in ("pretrain", "finetune", "retrain"):
+        return {"loss": float(history(store, stage)["loss"].iloc[-1])}
+    if kind == "cotrain":
+        return history(store, stage).iloc[-1].drop(["step", "epoch"]).to_dict()
+    if kind == "evaluate":
+        return {"reported accuracy": metrics(store, stage)["reported"]["pixel_accuracy"]}
+    if kind == "pick":
+        return {"first": float(json.loads((store.path(stage) / "choice.json").read_text())["picked"] == "first")}
+    said = json.loads((store.path(stage) / "summary.json").read_text())
+    return {name: said[name] for name in ("kept", "accuracy", "agreement", "agreement_of_first") if name in said}
