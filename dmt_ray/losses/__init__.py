@@ -1,33 +1,26 @@
 """The papers' mathematics, one file a subject: nothing here knows data, plans or training loops."""
 
+from dmt_ray.losses.cross_entropy import cross_entropy_sum, weighted_cross_entropy
 from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum, mixing_share
+from dmt_ray.losses.pixels import IGNORE
+from dmt_ray.losses.step import STATISTICS, Lesson, StepLoss, disagreement_counts, lesson_of, step_loss, summarise
 from dmt_ray.losses.weighting import (
-    IGNORE,
     RULES,
-    STATISTICS,
     Comparison,
-    Lesson,
     Parameters,
     Rule,
-    StepLoss,
     Target,
     compare,
-    cross_entropy_sum,
     disagreement,
-    disagreement_counts,
     dynamic_weight,
     flip,
-    lesson_of,
     naive,
     online,
     ramp,
     rank,
     rising,
     rising_weight,
-    step_loss,
-    summarise,
     uniform,
-    weighted_cross_entropy,
 )
 
 __all__ = [

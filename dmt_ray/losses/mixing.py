@@ -3,7 +3,8 @@
 from scipy.special import betaincinv
 from torch import Tensor
 
-from dmt_ray.losses.weighting import Target, cross_entropy_sum
+from dmt_ray.losses.cross_entropy import cross_entropy_sum
+from dmt_ray.losses.weighting import Target
 
 
 def mixing_share(number: float, alpha: float) -> float:

@@ -1,8 +1,7 @@
-"""The weight rules and the weighted cross-entropy: the papers' mathematics and nothing else.
+"""The weight rules: how much each pseudo label may teach, by what the student says to it.
 
-A training step computes one log-softmax. The loss reads it, and so does a `Comparison` of the student with its pseudo
-labels, which the rule and the statistics share. Nothing here makes the host wait for the device: masks are combined
-with `where` and `gather`, never by boolean indexing.
+Nothing here makes the host wait for the device: masks are combined with `where` and `gather`, never by boolean
+indexing.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-IGNORE = 255  # the label of a pixel that teaches nothing: unlabelled, padding, or a dropped pseudo label
+from dmt_ray.losses.pixels import IGNORE, check_pixels, of_label
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,10 @@ def compare(probs: Tensor, labels: Tensor, confidence: Tensor) -> Comparison:
             f"labels and confidence must cover the same pixels, "
             f"but got {tuple(labels.shape)} and {tuple(confidence.shape)}"
         )
-    _check_pixels(probs, labels)
+    check_pixels(probs, labels)
     probs = probs.detach()
     valid = labels != IGNORE
-    likelihood = _of_label(probs, labels, valid)
+    likelihood = of_label(probs, labels, valid)
     highest = probs.amax(dim=1)
     agrees = likelihood == highest
     teacher_surer = confidence >= highest
@@ -257,161 +256,3 @@ RULES: Mapping[str, Rule] = {
     "rising": rising,
     "rank": rank,
 }
-
-
-def cross_entropy_sum(log_probs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weight times cross-entropy, the numerator of Eq. 3-6; its gradient flows through ``log_probs`` only.
-
-    A step on several workers divides it by the number of labels of *all* workers, hence a function of its own.
-
-    Args:
-        log_probs: Log-softmax, float32 ``[N, K, H, W]`` or ``[N, K]``.
-        labels: Classes ``0..K-1`` or `IGNORE`, int64 ``[N, H, W]`` or ``[N]``. `IGNORE` adds nothing.
-        weights: float32, of the shape of ``labels``. Detached here.
-
-    Returns:
-        float32 scalar.
-    """
-    valid = labels != IGNORE
-    return -(_of_label(log_probs, labels, valid) * torch.where(valid, weights.detach(), 0.0)).sum()
-
-
-def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross-entropy over labelled and pseudo-labelled pixels together (DMT, Eq. 4-6).
-
-    ``sum(w * CE) / number of labels that are not IGNORE``: a label of weight 0 adds nothing to the sum but stays in the
-    denominator, so a rule that trusts little also takes small steps. Computed in float32, under autocast too.
-
-    Args:
-        logits: ``[N, K, H, W]`` or ``[N, K]``, any floating type.
-        labels: Classes ``0..K-1`` or `IGNORE`, int64 ``[N, H, W]`` or ``[N]``.
-        weights: float32, of the shape of ``labels``.
-
-    Returns:
-        float32 scalar; 0 with a zero gradient if every label is `IGNORE`.
-
-    Raises:
-        ValueError: If logits, labels and weights do not cover the same pixels.
-    """
-    _check_pixels(logits, labels)
-    if labels.shape != weights.shape:
-        raise ValueError(
-            f"labels and weights must cover the same pixels, but got {tuple(labels.shape)} and {tuple(weights.shape)}"
-        )
-    total = cross_entropy_sum(torch.log_softmax(logits.float(), dim=1), labels, weights)
-    return total / (labels != IGNORE).sum().clamp(min=1)
-
-
-def disagreement_counts(probs: Tensor, labels: Tensor, confidence: Tensor) -> Tensor:
-    """How often student and pseudo labels fall into each case; arguments as for `compare`.
-
-    Returns:
-        int64 ``[4]`` on the device: valid, agreement, negative disagreement, positive disagreement.
-    """
-    return _counts(compare(probs, labels, confidence))
-
-
-# The entries of `StepLoss.statistics`: sums, so that steps and workers can be added up before anybody looks.
-STATISTICS = ("counted", "loss", "selected", "weight", "valid", "agreement", "negative", "positive")
-
-
-class StepLoss(NamedTuple):
-    """One step's loss as numerator and denominator, and its statistics, all on the device.
-
-    ``statistics`` is float64 ``[8]`` in the order of `STATISTICS`: labels in the denominator, sum of weighted
-    cross-entropy, pseudo labels that the rule let train, sum of their weights, pseudo labels given, and how many of
-    these were agreement, negative and positive disagreement. float64, because float32 stops counting at 2**24.
-    """
-
-    total: Tensor  # float32 scalar with gradient
-    counted: Tensor  # int64 scalar
-    statistics: Tensor
-    target: Target  # what the rule made of the pseudo labels, [M, ...]
-
-    @property
-    def mean(self) -> Tensor:
-        """The loss of `weighted_cross_entropy` for this batch alone."""
-        return self.total / self.counted.clamp(min=1)
-
-
-def step_loss(
-    logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
-) -> StepLoss:
-    """Weights, loss and statistics of one training step from one log-softmax (DMT, Eq. 3-6).
-
-    Args:
-        logits: Student output, ``[N, K, H, W]`` or ``[N, K]``, any floating type.
-        labels: int64 ``[N, H, W]`` or ``[N]``; those of the labelled images come first.
-        confidence: float32, of the shape of ``labels``; not read for labelled images.
-        labelled: How many of the N images are labelled by people: these weigh 1, the rest goes through the rule.
-        rule: One of the values of `RULES`.
-        parameters: What the rule reads.
-
-    Raises:
-        ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
-    """
-    log_probs = torch.log_softmax(logits.float(), dim=1)
-    lesson = lesson_of(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
-    return lesson.loss(cross_entropy_sum(log_probs, lesson.labels, lesson.weights))
-
-
-class Lesson(NamedTuple):
-    """What a step's images teach: true labels of weight 1, and what the rule makes of the pseudo labels."""
-
-    labels: Tensor  # of all images, int64
-    weights: Tensor  # of all images, float32
-    target: Target  # of the pseudo-labelled images alone
-    cases: Tensor  # as `disagreement_counts`
-
-    def loss(self, total: Tensor) -> StepLoss:
-        """The step's loss, given the sum of weighted cross-entropy."""
-        counted = (self.labels != IGNORE).sum()
-        sums = (counted, total.detach(), (self.target.labels != IGNORE).sum(), self.target.weights.sum())
-        statistics = torch.cat([torch.stack([value.double() for value in sums]), self.cases.double()])
-        return StepLoss(total, counted, statistics, self.target)
-
-
-def lesson_of(
-    log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
-) -> Lesson:
-    """What a batch teaches a student that says this to it; arguments as for `step_loss`, log-softmax for logits."""
-    if not 0 <= labelled <= len(labels):
-        raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
-    _check_pixels(log_probs, labels)
-    seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
-    target = rule(seen, parameters)
-    return Lesson(
-        torch.cat([labels[:labelled], target.labels]),
-        torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),
-        target,
-        _counts(seen),
-    )
-
-
-def summarise(statistics: Tensor) -> dict[str, float]:
-    """Means and shares from a sum of `StepLoss.statistics`. Waits for the device: call it per epoch, not per step.
-
-    Returns:
-        ``loss`` (mean over counted labels), ``weight`` (mean over selected pseudo labels), and ``agreement``,
-        ``negative``, ``positive`` (shares of the pseudo labels given). What nothing was counted for is left out.
-    """
-    sums = dict(zip(STATISTICS, statistics.tolist(), strict=True))
-    parts = {"loss": "counted", "weight": "selected", **dict.fromkeys(("agreement", "negative", "positive"), "valid")}
-    return {part: sums[part] / sums[whole] for part, whole in parts.items() if sums[whole] > 0}
-
-
-def _check_pixels(scores: Tensor, labels: Tensor) -> None:
-    if scores.shape[:1] + scores.shape[2:] != labels.shape:
-        raise ValueError(
-            f"scores [N, K, ...] and labels [N, ...] must cover the same pixels, "
-            f"but got {tuple(scores.shape)} and {tuple(labels.shape)}"
-        )
-
-
-def _of_label(scores: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-    """Each pixel's score of its own label; the score of class 0 where the label is not valid."""
-    return scores.gather(1, torch.where(valid, labels, 0).unsqueeze(1)).squeeze(1)
-
-
-def _counts(seen: Comparison) -> Tensor:
-    return torch.stack([mask.sum() for mask in (seen.valid, seen.agreement, seen.negative, seen.positive)])

@@ -1,0 +1,22 @@
+"""`dmt data`: check and download data sets."""
+
+import argparse
+
+
+def check_data(options: argparse.Namespace) -> None:
+    """Open a data set, which checks it, and describe it."""
+    from dmt_ray.data import open_dataset
+    from dmt_ray.data.report import report
+    from dmt_ray.recipes import load
+
+    config = load(options.recipe, options.changes)
+    print(report(open_dataset(config.data, options.data, options.storage / "data")))
+
+
+def download_data(options: argparse.Namespace) -> None:
+    """Download a data set, and say where it is."""
+    from dmt_ray.data.download import download
+    from dmt_ray.recipes import load
+
+    place = download(load(options.recipe, options.changes).data, options.data)
+    print(f"downloaded to {place}; check it with: dmt data check --recipe {options.recipe} --data {options.data}")

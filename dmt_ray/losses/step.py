@@ -1,0 +1,116 @@
+"""One training step: weights, loss and statistics from one log-softmax.
+
+The loss reads it, and so does a `Comparison` of the student with its pseudo labels, which the rule and the statistics
+share. Nothing here makes the host wait for the device.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dmt_ray.losses.cross_entropy import cross_entropy_sum
+from dmt_ray.losses.pixels import IGNORE, check_pixels
+from dmt_ray.losses.weighting import Comparison, Parameters, Rule, Target, compare
+
+
+def disagreement_counts(probs: Tensor, labels: Tensor, confidence: Tensor) -> Tensor:
+    """How often student and pseudo labels fall into each case; arguments as for `compare`.
+
+    Returns:
+        int64 ``[4]`` on the device: valid, agreement, negative disagreement, positive disagreement.
+    """
+    return _counts(compare(probs, labels, confidence))
+
+
+# The entries of `StepLoss.statistics`: sums, so that steps and workers can be added up before anybody looks.
+STATISTICS = ("counted", "loss", "selected", "weight", "valid", "agreement", "negative", "positive")
+
+
+class StepLoss(NamedTuple):
+    """One step's loss as numerator and denominator, and its statistics, all on the device.
+
+    ``statistics`` is float64 ``[8]`` in the order of `STATISTICS`: labels in the denominator, sum of weighted
+    cross-entropy, pseudo labels that the rule let train, sum of their weights, pseudo labels given, and how many of
+    these were agreement, negative and positive disagreement. float64, because float32 stops counting at 2**24.
+    """
+
+    total: Tensor  # float32 scalar with gradient
+    counted: Tensor  # int64 scalar
+    statistics: Tensor
+    target: Target  # what the rule made of the pseudo labels, [M, ...]
+
+    @property
+    def mean(self) -> Tensor:
+        """The loss of `weighted_cross_entropy` for this batch alone."""
+        return self.total / self.counted.clamp(min=1)
+
+
+def step_loss(
+    logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
+) -> StepLoss:
+    """Weights, loss and statistics of one training step from one log-softmax (DMT, Eq. 3-6).
+
+    Args:
+        logits: Student output, ``[N, K, H, W]`` or ``[N, K]``, any floating type.
+        labels: int64 ``[N, H, W]`` or ``[N]``; those of the labelled images come first.
+        confidence: float32, of the shape of ``labels``; not read for labelled images.
+        labelled: How many of the N images are labelled by people: these weigh 1, the rest goes through the rule.
+        rule: One of the values of `RULES`.
+        parameters: What the rule reads.
+
+    Raises:
+        ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
+    """
+    log_probs = torch.log_softmax(logits.float(), dim=1)
+    lesson = lesson_of(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
+    return lesson.loss(cross_entropy_sum(log_probs, lesson.labels, lesson.weights))
+
+
+class Lesson(NamedTuple):
+    """What a step's images teach: true labels of weight 1, and what the rule makes of the pseudo labels."""
+
+    labels: Tensor  # of all images, int64
+    weights: Tensor  # of all images, float32
+    target: Target  # of the pseudo-labelled images alone
+    cases: Tensor  # as `disagreement_counts`
+
+    def loss(self, total: Tensor) -> StepLoss:
+        """The step's loss, given the sum of weighted cross-entropy."""
+        counted = (self.labels != IGNORE).sum()
+        sums = (counted, total.detach(), (self.target.labels != IGNORE).sum(), self.target.weights.sum())
+        statistics = torch.cat([torch.stack([value.double() for value in sums]), self.cases.double()])
+        return StepLoss(total, counted, statistics, self.target)
+
+
+def lesson_of(
+    log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
+) -> Lesson:
+    """What a batch teaches a student that says this to it; arguments as for `step_loss`, log-softmax for logits."""
+    if not 0 <= labelled <= len(labels):
+        raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
+    check_pixels(log_probs, labels)
+    seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
+    target = rule(seen, parameters)
+    return Lesson(
+        torch.cat([labels[:labelled], target.labels]),
+        torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),
+        target,
+        _counts(seen),
+    )
+
+
+def summarise(statistics: Tensor) -> dict[str, float]:
+    """Means and shares from a sum of `StepLoss.statistics`. Waits for the device: call it per epoch, not per step.
+
+    Returns:
+        ``loss`` (mean over counted labels), ``weight`` (mean over selected pseudo labels), and ``agreement``,
+        ``negative``, ``positive`` (shares of the pseudo labels given). What nothing was counted for is left out.
+    """
+    sums = dict(zip(STATISTICS, statistics.tolist(), strict=True))
+    parts = {"loss": "counted", "weight": "selected", **dict.fromkeys(("agreement", "negative", "positive"), "valid")}
+    return {part: sums[part] / sums[whole] for part, whole in parts.items() if sums[whole] > 0}
+
+
+def _counts(seen: Comparison) -> Tensor:
+    return torch.stack([mask.sum() for mask in (seen.valid, seen.agreement, seen.negative, seen.positive)])
