@@ -1,7 +1,7 @@
 """What models are measured by, and its name for people."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from dmt_ray.config import Data
 
@@ -13,3 +13,14 @@ MEASURES: Mapping[Measure, str] = {"miou": "mIoU", "accuracy": "accuracy"}
 def measure_of(data: Data) -> Measure:
     """What models on these data are measured by."""
     return "accuracy" if data.task == "classification" else "miou"
+
+
+def measure_said(said: Mapping[str, Any]) -> Measure:
+    """What an evaluation of some images measured its model by; before classification there was only mIoU."""
+    found: Measure = said.get("measure", "miou")
+    return found
+
+
+def headline(said: Mapping[str, Any]) -> float:
+    """The measure, in [0, 1], in an evaluation of some images."""
+    return float(said[measure_said(said)])

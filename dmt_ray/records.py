@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import pandas as pd
 
 from dmt_ray.config import SIDES, Keep, Side
-from dmt_ray.measures import MEASURES, Measure
+from dmt_ray.measures import MEASURES, Measure, headline, measure_said
 from dmt_ray.plan import Plan, Rung, Stage
 from dmt_ray.store import Store
 
@@ -23,14 +23,12 @@ def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
 
 def measure(store: Store, evaluation: Stage) -> Measure:
     """What an evaluate stage measured its model by."""
-    found: Measure = metrics(store, evaluation)["selection"].get("measure", "miou")
-    return found
+    return measure_said(metrics(store, evaluation)["selection"])
 
 
 def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
     """The measure, in [0, 1], of an evaluate stage, on the images that select or on those that are reported."""
-    said = metrics(store, evaluation)[which]
-    return float(said[said.get("measure", "miou")])
+    return headline(metrics(store, evaluation)[which])
 
 
 def scores(said: Mapping[str, Any]) -> dict[str, float]:
@@ -39,14 +37,14 @@ def scores(said: Mapping[str, Any]) -> dict[str, float]:
     In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
     Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
     """
-    names = ("accuracy", "fine_grained") if said.get("measure") == "accuracy" else ("miou", "pixel_accuracy")
+    names = ("accuracy", "fine_grained") if measure_said(said) == "accuracy" else ("miou", "pixel_accuracy")
     last = {f"last_weights_{name}": float(value) for name, value in said.get("last_weights", {}).items()}
     return {name: float(said[name]) for name in names} | last
 
 
 def class_scores(said: Mapping[str, Any]) -> tuple[str, list[float | None]]:
     """What is said of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
-    if said.get("measure") != "accuracy":
+    if measure_said(said) != "accuracy":
         return "iou", list(said["iou"])
     rows = said["confusion"]
     return "class_accuracy", [row[k] / sum(row) if sum(row) else None for k, row in enumerate(rows)]
@@ -62,9 +60,8 @@ def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
 
 def picked(store: Store, pick: Stage) -> Stage:
     """The model that a `pick` stage has chosen."""
-    first, second = (score(store, pick.inputs[f"{name}_scores"]) for name in ("first", "second"))
-    config: Any = pick.config
-    return pick.inputs["first" if config.better == (first >= second) else "second"]  # of equal ones the first is better
+    told = json.loads((store.open(pick) / "choice.json").read_text(encoding="utf-8"))
+    return pick.inputs[told["picked"]]
 
 
 class Selected(NamedTuple):

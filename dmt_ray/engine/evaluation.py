@@ -13,6 +13,7 @@ from dmt_ray.data.splits import divide
 from dmt_ray.engine import metrics
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.measures import measure_said
 from dmt_ray.slices import Evaluate
 
 METRICS = "metrics.json"
@@ -41,7 +42,7 @@ def evaluate(
             said = score(network, work, subset, positions, done=done, total=images * len(kinds))
             done += len(positions)
             if name in scores:
-                measures = (said.get("measure", "miou"), "fine_grained")
+                measures = (measure_said(said), "fine_grained")
                 scores[name]["last_weights"] = {measure: said[measure] for measure in measures if measure in said}
             else:
                 scores[name] = said

@@ -9,6 +9,7 @@ from typing import Any
 from dmt_ray import models
 from dmt_ray.engine.evaluation import METRICS
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.measures import headline
 from dmt_ray.slices import Pick
 
 CHOICE = "choice.json"
@@ -41,5 +42,4 @@ def pick(
 
 def _score(evaluation: Path) -> float:
     """What a model scores on the images that select."""
-    said = json.loads((evaluation / METRICS).read_text(encoding="utf-8"))["selection"]
-    return float(said[said.get("measure", "miou")])
+    return headline(json.loads((evaluation / METRICS).read_text(encoding="utf-8"))["selection"])

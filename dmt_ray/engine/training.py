@@ -21,6 +21,7 @@ from dmt_ray.engine.labels import CONFIDENCE, RANK, PseudoLabels
 from dmt_ray.engine.stepper import Stepper
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
+from dmt_ray.measures import headline
 from dmt_ray.slices import Finetune, Pretrain, Retrain
 
 ROWS = 50  # of a stage's history, at most
@@ -187,7 +188,7 @@ class _Best:
         found = {}
         for name, images in (("selection_miou", self._parts.selection), ("reported_miou", self._parts.reported)):
             said = score(scored, self._work, *images)
-            found[name] = said[said.get("measure", "miou")]
+            found[name] = headline(said)
         judge = "selection_miou" if self._keep == "val" else "reported_miou"
         if not self.rows or found[judge] > max(row[judge] for row in self.rows):
             self.weights = {name: value.detach().cpu().clone() for name, value in state.state_dict().items()}
