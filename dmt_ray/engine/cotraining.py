@@ -97,7 +97,7 @@ class _Stepper:
     """Takes the steps of all students by number, and adds up their statistics; a context manager.
 
     Every worker of a team loads the whole global batch, and is responsible for some of its rows: an image that is
-    pasted into another one has to be labelled where that one is, whoever's row it is.
+    pasted into another one has to be labelled where that one is, whose row it may be.
     """
 
     def __init__(
