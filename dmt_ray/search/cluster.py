@@ -71,7 +71,14 @@ def prepare() -> None:
 
 def stop_on_terminate() -> None:
     """Take SIGTERM, which batch systems send, as Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+
+
+def _as_ctrl_c(*_: object) -> None:
+    # A shell script starts what it sends into the background with Ctrl-C ignored: SIGTERM would be lost, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
 
 
 def connect(address: str | None, *, cpus: int) -> dict[str, float]:
