@@ -17,7 +17,7 @@ ablation: $(READY)  ## Table 9 of DMT on the embedded data, 5 seeds; start it ag
 	$(BIN)/python -m ablations.components --storage $(STORAGE) --seeds $(SEEDS) $(ARGS)
 
 tables: $(READY)  ## print the tables of all ablations, and write them as Markdown, LaTeX, CSV and HTML
-	$(BIN)/python -m ablations.tables --storage $(STORAGE) $(ARGS)
+	$(BIN)/python -m dmt_ray.cli.table --storage $(STORAGE) $(ARGS)
 
 ui: $(READY)  ## browse the results on http://127.0.0.1:5000
 	$(BIN)/dmt ui --storage $(STORAGE) $(ARGS)

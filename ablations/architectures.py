@@ -14,9 +14,9 @@ examples:
 import sys
 from typing import Any
 
-from ablations.script import ablate
-from dmt_ray.ablation import Row
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Row
 
 LARGE = 256  # pixels: side of a crop from which on the transformer is as large as the paper's CNN
 NO_NOISE = {"consistency.noise": "none"}

@@ -20,9 +20,9 @@ examples:
 
 import sys
 
-from ablations.script import ablate
-from dmt_ray.ablation import Column, Row
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Column, Row
 
 ROWS = {
     "Baseline": Row("baseline"),

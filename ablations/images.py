@@ -15,9 +15,9 @@ examples:
 
 import sys
 
-from ablations.script import ablate
-from dmt_ray.ablation import Column, Row
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Column, Row
 
 CIFAR10 = {"4,000 labels": "cifar10-4000", "1,000 labels": "cifar10-1000"}
 

@@ -15,8 +15,8 @@ examples:
 
 import sys
 
-from ablations.script import ablate
-from dmt_ray.ablation import Row
+from dmt_ray.cli.ablate import ablate
+from dmt_ray.experiments.ablation import Row
 
 ROWS = {
     "DST": Row("dst"),

@@ -1,7 +1,7 @@
 """What does each iteration bring? Figure 11 of DMT: CBST, DST and DMT from iteration 0 to the last.
 
 Every method is scored after every iteration, so that a single run of each gives its whole curve; the table shows the
-last iteration, and `python -m analysis.figures iterations` draws the curves. The labelled images alone (iteration 0)
+last iteration, and `dmt figures iterations` draws the curves. The labelled images alone (iteration 0)
 are the row Baseline.
 
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
@@ -14,8 +14,8 @@ examples:
 
 import sys
 
-from ablations.script import ablate
-from dmt_ray.ablation import Row
+from dmt_ray.cli.ablate import ablate
+from dmt_ray.experiments.ablation import Row
 
 ROWS = {
     "Baseline": Row("baseline"),

@@ -16,9 +16,9 @@ examples:
 import sys
 from math import sqrt
 
-from ablations.script import ablate
-from dmt_ray.ablation import Column, Row
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.recipes import RECIPES
 
 FACTORS = (0.5, 1, 2, 4)  # of the recipe's labelled images

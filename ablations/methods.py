@@ -30,9 +30,9 @@ examples:
 import sys
 from typing import Any
 
-from ablations.script import ablate
-from dmt_ray.ablation import Row
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Row
 
 OFF = 0.1  # a part of its steps by which a training may miss them before its batch is changed by an image
 

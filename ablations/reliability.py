@@ -6,7 +6,7 @@ with weights by both teachers; in two phases with a random half of the images fi
 by their seeds alone, and --set model_b.architecture=PSPNet or the like makes them differ more.
 
 The table prints what each row trains: RWMS two teachers and two students. The figure `reliability`
-(`python -m analysis.figures reliability`) shows how much the teachers agree on the images of each phase (RWMS, Fig. 4).
+(`dmt figures reliability`) shows how much the teachers agree on the images of each phase (RWMS, Fig. 4).
 
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
@@ -18,9 +18,9 @@ examples:
 
 import sys
 
-from ablations.script import ablate, from_weights
-from dmt_ray.ablation import Column, Row
+from dmt_ray.cli.ablate import ablate, from_weights
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.recipes import RECIPES
 
 FAMILY = "rwms-voc-"

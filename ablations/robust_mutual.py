@@ -6,7 +6,7 @@ and a second stage, which begins with the teachers of the first. Beside them sta
 teacher, and direct mutual learning, in which the students label for each other.
 
 A row of two stages has twice the steps behind the pretraining, and Mean teacher one student: the table prints it. The
-figure `coupling` (`python -m analysis.figures robust_mutual`) shows how far the teachers are apart, and how right their
+figure `coupling` (`dmt figures robust_mutual`) shows how far the teachers are apart, and how right their
 labels are, as they teach (RML, Figs. 2 and 4).
 
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
@@ -19,9 +19,9 @@ examples:
 
 import sys
 
-from ablations.script import ablate, from_weights
-from dmt_ray.ablation import Column, Row
+from dmt_ray.cli.ablate import ablate, from_weights
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Column, Row
 
 ROWS = {
     "Baseline": Row("baseline"),

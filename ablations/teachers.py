@@ -17,9 +17,9 @@ examples:
 
 import sys
 
-from ablations.script import ablate, from_weights
-from dmt_ray.ablation import Column, Row
+from dmt_ray.cli.ablate import ablate, from_weights
 from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Column, Row
 
 PAPER = "rwms-voc-1/8"
 

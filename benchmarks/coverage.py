@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from dmt_ray.commandline import guarded, help_with
+from dmt_ray.cli.options import guarded, help_with
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def simulated(tables: int, n: int, error: Error, rng: np.random.Generator) -> Fl
 def halves(scores: Floats) -> dict[str, Floats]:
     """Half-widths of the intervals of rows 1... minus row 0, float64 ``[tables, ROWS - 1]``, by kind.
 
-    Many tables at once; that these are the intervals of `analysis.statistics` is what its tests check.
+    Many tables at once; that these are the intervals of `dmt_ray.results.statistics` is what its tests check.
     """
     n = scores.shape[2]
     differences = scores[:, 1:] - scores[:, :1]

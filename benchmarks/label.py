@@ -21,14 +21,14 @@ import torch
 from timing import options_of, prepare, report, wait
 
 from dmt_ray import models
-from dmt_ray.commandline import guarded
+from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config, Split
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.labelling import label
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.slices import Label
+from dmt_ray.plan.slices import Label
 
 
 def main() -> int | None:

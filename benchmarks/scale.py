@@ -33,24 +33,27 @@ import numpy as np
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.commandline import guarded
+from dmt_ray.cli import dry_run
+from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config, Data
 from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import VALTINY, divide
 from dmt_ray.engine.training import ROW_STEPS, ROWS
-from dmt_ray.operations import TRAININGS
+from dmt_ray.execution import sweep_progress
+from dmt_ray.execution.effort import Effort
+from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
+from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.recipes import load
-from dmt_ray.runner import Machine, Runner
-from dmt_ray.search import dry_run, progress, publishing, summary, sweep_file
-from dmt_ray.search.effort import Effort
-from dmt_ray.search.replay import Replay
+from dmt_ray.report import publishing_sweep, summary
 from dmt_ray.search.study import Study, note_executed, only_one
-from dmt_ray.search.sweep import Params, Sweep, Uniform
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
-from dmt_ray.tracking import About
 from dmt_ray.tracking.publish import publish
 
 # Images of train and val, and classes, as the papers count them.
@@ -309,7 +312,7 @@ class Simulation:
             self._tick()
 
     def _tick(self) -> None:
-        self.clock.now = self.free + progress.REFRESH_SECONDS
+        self.clock.now = self.free + sweep_progress.REFRESH_SECONDS
         with self.timer.of("tick"):
             self.progress.tick()
 
@@ -321,7 +324,9 @@ class Simulation:
             study = Study(self.folder, self.sweep, options.trials)
         shared = self.perform_shared()
         console = Console(file=io.StringIO(), force_terminal=options.terminal, height=50)
-        self.progress = progress.Progress(self.sweep, self.store, Effort(self.runner), console, [], options.trials)
+        self.progress = sweep_progress.Progress(
+            self.sweep, self.store, Effort(self.runner), console, [], options.trials
+        )
         order = 0
 
         def begin(arrived: float) -> None:
@@ -370,7 +375,7 @@ class Simulation:
             with self.timer.of("a trial ends (progress)"):
                 self.progress.ended(number, state)
             with self.timer.of("results for MLflow"):
-                results = publishing.results(self.folder, self.file, self.store, "running")
+                results = publishing_sweep.results(self.folder, self.file, self.store, "running")
         if self.tracker is not None and self.ended % self.options.publish_every == 0:
             self.waiting = results
         if self.waiting is not None and self.mirror_free <= self.free:
@@ -390,7 +395,7 @@ class Simulation:
             trials = self.study.trials()
         if self.tracker is not None:
             with self.timer.of("end: results for MLflow"):
-                results = publishing.results(self.folder, self.file, self.store, "stopped")
+                results = publishing_sweep.results(self.folder, self.file, self.store, "stopped")
             with self.timer.of("end: publish"):
                 publish(self.tracker.mirror, results)
             with self.timer.of("end: publish again, nothing new"):
@@ -530,7 +535,7 @@ def simulate(options: argparse.Namespace, storage: Path) -> Simulation:
         simulation = Simulation(options, storage, runner, sweep)
         simulation.timer.spent |= timer.spent
         simulation.timer.cpu |= timer.cpu
-        with mock.patch.object(progress, "time", simulation.clock):
+        with mock.patch.object(sweep_progress, "time", simulation.clock):
             simulation.run()
             simulation.end_of_sweep()
     return simulation

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from dmt_ray.commandline import STORAGE, guarded
+from dmt_ray.cli.options import STORAGE, guarded
 from dmt_ray.config import Config
+from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load
-from dmt_ray.records import rung_score
-from dmt_ray.runner import Machine, Runner
+from dmt_ray.results.scores import rung_score
 
 COLOURS = {"baseline": "#666666", "cbst": "#D55E00", "dst": "#CC79A7", "dmt": "#0072B2", "oracle": "#009E73"}
 

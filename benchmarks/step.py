@@ -21,7 +21,7 @@ from timing import options_of, prepare, report, wait
 from torch import nn
 
 from dmt_ray import models
-from dmt_ray.commandline import guarded
+from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.feeding import Feed, Stream

@@ -16,12 +16,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmt_ray.commandline import guarded
-from dmt_ray.crew import Crew, CrewRunner
+from dmt_ray.cli.options import guarded
+from dmt_ray.execution import cluster
+from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.worker_group import Crew, CrewRunner
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
-from dmt_ray.runner import Machine, Runner
-from dmt_ray.search import cluster
 
 
 def main() -> int | None:

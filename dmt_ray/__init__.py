@@ -1,1 +1,4 @@
-"""Dynamic Mutual Training: methods as plans, searches over them, and a store in which nothing is computed twice."""
+"""Hyperparameter search and ablations for Dynamic Mutual Training on Ray, Optuna and MLflow."""
+
+IGNORE = 255
+"""The label of a pixel that neither teaches nor is scored: unlabelled, padding, or a dropped pseudo label."""

@@ -23,8 +23,8 @@ examples:
 
 import sys
 
-from dmt_ray.search.script import search
-from dmt_ray.space import Uniform
+from dmt_ray.cli.sweep import search
+from dmt_ray.methods.space import Uniform
 
 # At 0.5 the halves would have no image in common, which DMS excludes.
 SPACE = {"dms_alpha": Uniform(0.55, 1, step=0.05)}

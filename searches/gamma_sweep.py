@@ -23,8 +23,8 @@ examples:
 
 import sys
 
-from dmt_ray.search.script import search
-from dmt_ray.search.sweep import Uniform
+from dmt_ray.cli.sweep import search
+from dmt_ray.experiments.sweep import Uniform
 
 # From "every label counts" to "only what the student is sure of": at 8 a probability of 0.75 weighs 0.1.
 SPACE = {

@@ -26,10 +26,10 @@ examples:
 
 import sys
 
+from dmt_ray.cli.sweep import search
 from dmt_ray.config import Config
-from dmt_ray.search.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
-from dmt_ray.search.script import search
-from dmt_ray.space import Choice, Space, Uniform, Whole
+from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
+from dmt_ray.methods.space import Choice, Space, Uniform, Whole
 
 
 def space(config: Config) -> Space:

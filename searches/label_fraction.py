@@ -22,9 +22,9 @@ examples:
 
 import sys
 
-from dmt_ray.search.dimensions import LABEL_FRACTION, METHOD
-from dmt_ray.search.script import search
-from dmt_ray.space import Choice
+from dmt_ray.cli.sweep import search
+from dmt_ray.experiments.dimensions import LABEL_FRACTION, METHOD
+from dmt_ray.methods.space import Choice
 
 SPACE = {
     LABEL_FRACTION: Choice(0.01, 0.02, 0.05, 0.1, 0.5, 0.8, 0.95),

@@ -22,9 +22,9 @@ examples:
 
 import sys
 
+from dmt_ray.cli.sweep import search
 from dmt_ray.config import Config
-from dmt_ray.search.script import search
-from dmt_ray.space import Choice, Space
+from dmt_ray.methods.space import Choice, Space
 
 PETS = (5, 10, 20, 30)
 

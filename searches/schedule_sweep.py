@@ -22,9 +22,9 @@ examples:
 
 import sys
 
-from dmt_ray.search.dimensions import CURVATURE, END, ITERATIONS, START
-from dmt_ray.search.script import search
-from dmt_ray.space import Space, Uniform, Whole
+from dmt_ray.cli.sweep import search
+from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, START
+from dmt_ray.methods.space import Space, Uniform, Whole
 
 SPACE: Space = {
     START: Uniform(0.1, 0.5, step=0.1),

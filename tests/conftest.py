@@ -1,25 +1,22 @@
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from dmt_ray.ablation import Ablation, Cell, ablation_file
 from dmt_ray.config import Config, override
 from dmt_ray.data.shapes import CLASSES, generate
+from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.experiments import ablation_file, sweep_file
+from dmt_ray.experiments.ablation import Ablation, Cell
+from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep import Sweep, Uniform
+from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.recipes import named
-from dmt_ray.records import rung_score
-from dmt_ray.runner import Machine, Runner
-from dmt_ray.search import sweep_file
-from dmt_ray.search.replay import Replay
-from dmt_ray.search.sweep import Sweep, Uniform
-from dmt_ray.search.sweep_file import SweepFile
+from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
-from dmt_ray.tracking import About
-
-# Real images for tests; the product itself never looks there.
-REAL = Path(os.environ.get("DMT_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data").resolve()
+from tests.helpers.paths import REAL
 
 
 @pytest.fixture(scope="session")

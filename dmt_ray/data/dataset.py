@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dmt_ray import IGNORE
 from dmt_ray.config import (
     CamvidData,
     CifarData,
@@ -28,11 +29,11 @@ from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded
 from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import REVISION, Decoded, decode_all
 from dmt_ray.data.files import Listing, colours
-from dmt_ray.data.images import IGNORE, Images
+from dmt_ray.data.images import Images
 from dmt_ray.data.manifest import digest_files
 from dmt_ray.data.steps import Progress, Steps
 from dmt_ray.errors import DataError
-from dmt_ray.key import canonical
+from dmt_ray.plan.key import canonical
 
 SHAPES_SIDE = 64  # pixels, where no working size is set
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from dmt_ray import IGNORE
 from dmt_ray.data.check import Problems
 from dmt_ray.data.files import Item, MaskValues, below
-from dmt_ray.data.images import IGNORE
 from dmt_ray.data.steps import Steps
 
 REVISION = 1

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from dmt_ray import IGNORE
 from dmt_ray.data.check import Problems
-from dmt_ray.data.images import IGNORE
 from dmt_ray.errors import DataError
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})

@@ -6,8 +6,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORE = 255
-
 
 @dataclass(frozen=True)
 class Images:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -13,6 +12,7 @@ from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import digest
 from dmt_ray.data.files import below
 from dmt_ray.data.steps import Steps
+from dmt_ray.files import write_text
 
 # A file that was written this short before it was read could be written again within one tick of the file system's
 # clock, with the same size: its digest is not remembered.
@@ -64,10 +64,7 @@ def digest_files(
             known[below(path, root)] = (state.st_size, state.st_mtime_ns, found)
             changed = True
     if changed:
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = manifest.with_name(f".{manifest.name}.{uuid.uuid4().hex}")
-        aside.write_text(json.dumps(known), encoding="utf-8")
-        aside.replace(manifest)
+        write_text(manifest, json.dumps(known))
     return digests
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dmt_ray import IGNORE
 from dmt_ray.data.dataset import Dataset
-from dmt_ray.data.images import IGNORE, Images
+from dmt_ray.data.images import Images
 
 
 def report(dataset: Dataset) -> str:

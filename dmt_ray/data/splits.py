@@ -16,7 +16,7 @@ from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.files import inside, read_ordered_list
 from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
-from dmt_ray.key import canonical
+from dmt_ray.plan.key import canonical
 
 AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (the authors' code)
 HELD_OUT_SEED = 7_000_777  # of the images that are held out to select models; no split has this number

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dmt_ray import IGNORE
 from dmt_ray.engine.ranking import from_byte
 from dmt_ray.engine.transfer import upload
-from dmt_ray.losses import IGNORE
 
 DRAWS = 4  # random numbers of a sample: scale, row, column, flip
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from dmt_ray.data.images import IGNORE, Images
+from dmt_ray import IGNORE
+from dmt_ray.data.images import Images
 
 Truth = Callable[[int], NDArray[np.uint8]]
 

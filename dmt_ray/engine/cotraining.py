@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dmt_ray import IGNORE
 from dmt_ray.config import SIDES, Training
 from dmt_ray.data.splits import Parts, divide
 from dmt_ray.engine.checkpoint import Checkpoint
@@ -18,13 +19,14 @@ from dmt_ray.engine.history import History
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.learner import Learner, Taught
 from dmt_ray.engine.schedule import learning_rate
-from dmt_ray.engine.training import ROW_STEPS, ROWS, SCORES
+from dmt_ray.engine.training import ROW_STEPS, ROWS
 from dmt_ray.engine.views import Rows, rows_of
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
-from dmt_ray.losses import IGNORE, cross_entropy_sum
+from dmt_ray.losses import cross_entropy_sum
 from dmt_ray.losses.consistency import label_loss_sum, paste, sharpest, squared_loss_sum, total_variation_sum
-from dmt_ray.slices import Cotrain
+from dmt_ray.plan.files import SCORES
+from dmt_ray.plan.slices import Cotrain
 
 # What is added up for each student between two rows of the history.
 _SUMS = ("labelled", "counted", "unlabelled", "valid", "sure", "judged", "right")

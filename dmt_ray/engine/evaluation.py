@@ -13,10 +13,9 @@ from dmt_ray.data.splits import divide
 from dmt_ray.engine import metrics
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.measures import measure_said
-from dmt_ray.slices import Evaluate
-
-METRICS = "metrics.json"
+from dmt_ray.plan.files import METRICS
+from dmt_ray.plan.measures import measure_said
+from dmt_ray.plan.slices import Evaluate
 
 
 def evaluate(

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from dmt_ray import IGNORE
 from dmt_ray.config import Weight
 from dmt_ray.engine.inference import logits_of
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
 from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE, RULES, compare
+from dmt_ray.losses import RULES, compare
+from dmt_ray.plan.files import EXAMPLES
 
-EXAMPLES = "examples.npz"
 COUNT = 4
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dmt_ray import IGNORE
 from dmt_ray.config import SIDES, Side, Training
 from dmt_ray.data.images import Images
 from dmt_ray.engine.augment import FOR_MIXUP, Batch, augment, draw, order
@@ -19,7 +20,7 @@ from dmt_ray.engine.mixing import Mixing
 from dmt_ray.engine.schedule import batch_of, steps_per_epoch
 from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE, mixing_share
+from dmt_ray.losses import mixing_share
 
 
 @dataclass(frozen=True)

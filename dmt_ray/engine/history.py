@@ -4,11 +4,12 @@ from pathlib import Path
 
 import torch
 
+from dmt_ray import IGNORE
 from dmt_ray.engine.feeding import Step
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.losses import IGNORE, STATISTICS, StepLoss
+from dmt_ray.losses import STATISTICS, StepLoss
+from dmt_ray.plan.files import HISTORY
 
-HISTORY = "history.csv"
 _PSEUDO = ("area", "judged", "right", "right_weight", "wrong_weight")
 
 

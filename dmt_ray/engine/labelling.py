@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmt_ray import models
+from dmt_ray import IGNORE, models
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.inference import WholeImages, by_size
-from dmt_ray.engine.labels import CONFIDENCE, IMAGES, LABELS, offsets
+from dmt_ray.engine.labels import offsets
 from dmt_ray.engine.metrics import Confusion
 from dmt_ray.engine.ranking import (
     CERTAIN,
@@ -44,10 +44,9 @@ from dmt_ray.engine.ranking import (
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import fetch, upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE
-from dmt_ray.slices import Label
+from dmt_ray.plan.files import CONFIDENCE, IMAGES, LABELS, SUMMARY
+from dmt_ray.plan.slices import Label
 
-SUMMARY = "summary.json"
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the labels, for which summary.json tells the error
 _CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied, or parts put together
 

@@ -7,11 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmt_ray.data.images import Images
-
-LABELS = "labels.npy"
-CONFIDENCE = "confidence.npy"  # the teacher's, in 1/255
-RANK = "rank.npy"  # of the label in another teacher's prediction, from 1 on
-IMAGES = "images.npy"  # places in `Parts.unlabelled` of the images that have labels, where some have none
+from dmt_ray.plan.files import CONFIDENCE, IMAGES, LABELS
 
 
 class PseudoLabels:

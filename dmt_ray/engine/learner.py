@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmt_ray import models
+from dmt_ray import IGNORE, models
 from dmt_ray.config import Side
 from dmt_ray.engine.averaging import average_of, move_average
 from dmt_ray.engine.feeding import Stream
@@ -18,9 +18,8 @@ from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.views import View
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE
 from dmt_ray.losses.prototypes import class_confidence, class_sums, moved, rectify
-from dmt_ray.slices import Cotrain
+from dmt_ray.plan.slices import Cotrain
 
 
 class Taught(NamedTuple):

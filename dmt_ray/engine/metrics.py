@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dmt_ray.losses import IGNORE
+from dmt_ray import IGNORE
 
 
 class Confusion:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from dmt_ray import models
-from dmt_ray.engine.evaluation import METRICS
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.measures import headline
-from dmt_ray.slices import Pick
+from dmt_ray.plan.files import CHOICE, METRICS
+from dmt_ray.plan.measures import headline
+from dmt_ray.plan.slices import Pick
 
-CHOICE = "choice.json"
 _FILES = (f"{models.MODEL}.json", f"{models.MODEL}.safetensors", f"{models.MODEL}{models.AVERAGED}.safetensors")
 
 

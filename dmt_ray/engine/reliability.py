@@ -12,22 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmt_ray import models
+from dmt_ray import IGNORE, models
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.augment import FOR_LOTS, draw
 from dmt_ray.engine.inference import WholeImages, by_size
-from dmt_ray.engine.labelling import SUMMARY, summarise
-from dmt_ray.engine.labels import IMAGES, LABELS, RANK, PseudoLabels, offsets
+from dmt_ray.engine.labelling import summarise
+from dmt_ray.engine.labels import PseudoLabels, offsets
 from dmt_ray.engine.metrics import Confusion, iou
 from dmt_ray.engine.schedule import images_of
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.transfer import fetch, upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE
-from dmt_ray.slices import Assess, Compose
+from dmt_ray.plan.files import AGREEMENT, IMAGES, LABELS, ORDER, RANK, SUMMARY
+from dmt_ray.plan.slices import Assess, Compose
 
-AGREEMENT = "agreement.csv"
-ORDER = "order.csv"
 _FLOAT = np.dtype(np.float64).itemsize
 
 

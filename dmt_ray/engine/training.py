@@ -17,16 +17,16 @@ from dmt_ray.engine.evaluation import score
 from dmt_ray.engine.examples import write_examples
 from dmt_ray.engine.feeding import Feed, Stream
 from dmt_ray.engine.history import History
-from dmt_ray.engine.labels import CONFIDENCE, RANK, PseudoLabels
+from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.stepper import Stepper
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
-from dmt_ray.measures import headline
-from dmt_ray.slices import Finetune, Pretrain, Retrain
+from dmt_ray.plan.files import CONFIDENCE, RANK, SCORES
+from dmt_ray.plan.measures import headline
+from dmt_ray.plan.slices import Finetune, Pretrain, Retrain
 
 ROWS = 50  # of a stage's history, at most
 ROW_STEPS = 5  # of a row, at least: single steps of a small batch say little
-SCORES = "scores.csv"
 
 
 def pretrain(

@@ -2,7 +2,6 @@
 
 from dmt_ray.losses.cross_entropy import cross_entropy_sum, weighted_cross_entropy
 from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum, mixing_share
-from dmt_ray.losses.pixels import IGNORE
 from dmt_ray.losses.step import STATISTICS, Lesson, StepLoss, disagreement_counts, lesson_of, step_loss, summarise
 from dmt_ray.losses.weighting import (
     RULES,
@@ -24,7 +23,6 @@ from dmt_ray.losses.weighting import (
 )
 
 __all__ = [
-    "IGNORE",
     "RULES",
     "STATISTICS",
     "Comparison",

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dmt_ray import IGNORE
 from dmt_ray.losses.cross_entropy import cross_entropy_sum
-from dmt_ray.losses.pixels import IGNORE
 
 BOX_SHARE = 0.5  # of an image's area that CutMix takes from another (French et al. 2020)
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from dmt_ray.losses.pixels import IGNORE, check_pixels, of_label
+from dmt_ray import IGNORE
+from dmt_ray.losses.pixels import check_pixels, of_label
 
 
 def cross_entropy_sum(log_probs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

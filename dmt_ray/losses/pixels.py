@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-IGNORE = 255  # the label of a pixel that teaches nothing: unlabelled, padding, or a dropped pseudo label
-
 
 def check_pixels(scores: Tensor, labels: Tensor) -> None:
     """Refuse scores ``[N, K, ...]`` and labels ``[N, ...]`` of other pixels.

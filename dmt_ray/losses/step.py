@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dmt_ray import IGNORE
 from dmt_ray.losses.cross_entropy import cross_entropy_sum
-from dmt_ray.losses.pixels import IGNORE, check_pixels
+from dmt_ray.losses.pixels import check_pixels
 from dmt_ray.losses.weighting import Comparison, Parameters, Rule, Target, compare
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dmt_ray.losses.pixels import IGNORE, check_pixels, of_label
+from dmt_ray import IGNORE
+from dmt_ray.losses.pixels import check_pixels, of_label
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ All start from the same pretrained models as the other methods, so that a table 
 
 from dmt_ray.config import SIDES, Config
 from dmt_ray.methods.searched import searched
-from dmt_ray.operations import cotrain, evaluate, pretrain
+from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.space import Choice, Uniform
+from dmt_ray.plan.operations import cotrain, evaluate, pretrain
 
 WEIGHT = {"consistency.weight": Choice(0.5, 1.0, 1.5, 3.0, 6.0)}
 THRESHOLD = {"consistency.threshold": Uniform(0.5, 0.99)}

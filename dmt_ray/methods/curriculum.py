@@ -2,8 +2,8 @@
 
 from dmt_ray.config import Config
 from dmt_ray.methods.searched import ANEW, LONG, SCHEDULE, searched
-from dmt_ray.operations import evaluate, label, pretrain, retrain
 from dmt_ray.plan import Plan
+from dmt_ray.plan.operations import evaluate, label, pretrain, retrain
 
 
 @searched(LONG, classification={**SCHEDULE, **ANEW})

@@ -3,8 +3,8 @@
 from dmt_ray.config import Config
 from dmt_ray.methods.curriculum import generations
 from dmt_ray.methods.searched import ANEW, DMS, GAMMA, SCHEDULE, searched
-from dmt_ray.operations import evaluate, finetune, label, pick, pretrain
 from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan.operations import evaluate, finetune, label, pick, pretrain
 
 GAMMA1 = {"weight.gamma1": GAMMA["weight.gamma1"]}
 

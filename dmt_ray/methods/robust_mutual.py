@@ -5,9 +5,9 @@ from typing import Any
 from dmt_ray.config import SIDES, Config
 from dmt_ray.methods.consistency import EMA_DECAY, WEIGHT
 from dmt_ray.methods.searched import searched
-from dmt_ray.operations import cotrain, evaluate, pretrain
+from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.space import Choice, Uniform
+from dmt_ray.plan.operations import cotrain, evaluate, pretrain
 
 THRESHOLD = {"consistency.threshold": Uniform(0, 0.95, step=0.05)}  # none is the paper's
 NOISE = {"consistency.dropout": Uniform(0, 0.8, step=0.1), "consistency.survival": Uniform(0.5, 1, step=0.1)}

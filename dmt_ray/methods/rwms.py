@@ -4,9 +4,9 @@ from typing import Literal
 
 from dmt_ray.config import Config, Training
 from dmt_ray.methods.searched import searched
-from dmt_ray.operations import assess, compose, evaluate, label, pretrain, retrain
+from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.space import Choice, Uniform
+from dmt_ray.plan.operations import assess, compose, evaluate, label, pretrain, retrain
 
 
 @searched(

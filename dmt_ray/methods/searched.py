@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from dmt_ray.config import Config, Task
+from dmt_ray.methods.space import Choice, Dimension, Uniform, Whole
 from dmt_ray.plan import Plan
-from dmt_ray.space import Choice, Dimension, Uniform, Whole
 
 Method = Callable[[Config, int], Plan]
 Searched = Mapping[str, Dimension]

@@ -2,9 +2,9 @@
 
 from dmt_ray.config import Config, Training
 from dmt_ray.methods.searched import GAMMA, LONG, SCHEDULE, searched
-from dmt_ray.operations import evaluate, finetune, label, pretrain
+from dmt_ray.methods.space import Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.space import Uniform
+from dmt_ray.plan.operations import evaluate, finetune, label, pretrain
 
 
 @searched({**GAMMA, **SCHEDULE})

@@ -2,9 +2,9 @@
 
 from dmt_ray.config import Config
 from dmt_ray.methods.searched import searched
-from dmt_ray.operations import evaluate, finetune, pretrain, pretrain_oracle
+from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.space import Choice, Uniform
+from dmt_ray.plan.operations import evaluate, finetune, pretrain, pretrain_oracle
 
 
 @searched({"pretrain.learning_rate": Choice(0.002, 0.005, 0.01, 0.02, 0.05, 0.1)})

@@ -18,6 +18,7 @@ from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest, start_from
 from dmt_ray.models.wide_resnet import WideResNet
+from dmt_ray.plan.files import AVERAGED, MODEL
 
 __all__ = [
     "AVERAGED",
@@ -42,9 +43,6 @@ OURS: dict[str, Callable[..., nn.Module]] = {
 CLASSIFIERS = frozenset({"WideResNet"})
 NO_ENCODER = "none"
 WHOLE = {"UNet": "; the U-Net on an encoder is called 'Unet'", "WideResNet": ""}  # have no encoder to choose
-
-MODEL = "model"  # of the files of a stage that trains one model; a stage that trains two has A and B
-AVERAGED = "-averaged"  # behind it, the moving average of the weights
 
 
 def build(model: Model, classes: int) -> nn.Module:

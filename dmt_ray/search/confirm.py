@@ -15,16 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from dmt_ray.config import Config
-from dmt_ray.measures import MEASURES, Measure
+from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, in_words
+from dmt_ray.files import write_text
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage, in_order
-from dmt_ray.records import Which, rung_score
-from dmt_ray.search.summary import best, line, replace_file
-from dmt_ray.search.sweep import Params, State, Sweep, Trial, in_words
+from dmt_ray.plan.measures import MEASURES, Measure
+from dmt_ray.report.summary import best, line
+from dmt_ray.results.scores import Which, rung_score
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
-    from dmt_ray.tracking import About, RunResults
+    from dmt_ray.experiments.dataset_info import About
+    from dmt_ray.tracking import RunResults
 
 NAME = "confirm.json"
 LEVEL = 0.95  # of the interval of a difference
@@ -220,13 +222,13 @@ def difference_in_words(found: dict[str, Any]) -> str:
 
 def write(folder: Path, found: dict[str, Any]) -> None:
     """Write confirm.json and, a line for each seed, confirm.csv into the sweep's folder."""
-    replace_file(folder / NAME, json.dumps(found, indent=1) + "\n")
+    write_text(folder / NAME, json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
     columns = ["who", "seed", "searched", *(f"{rule}_{_measure(found)}" for rule in RULES)]
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(row | {"searched": str(row["searched"]).lower()} for row in found["rows"])
-    replace_file(folder / "confirm.csv", text.getvalue())
+    write_text(folder / "confirm.csv", text.getvalue())
 
 
 def markdown(folder: Path) -> str:

@@ -14,8 +14,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial, TrialState
 
 from dmt_ray.errors import ConfigError
-from dmt_ray.key import key_of
-from dmt_ray.space import Choice, Params, Space, Uniform, Whole
+from dmt_ray.methods.space import Choice, Params, Space, Uniform, Whole
+from dmt_ray.plan.key import key_of
 
 GRID = "grid"
 # With fewer trials than this there is nothing to learn from: points are drawn at random.

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import StoreError, UserError
-from dmt_ray.key import key_of
-from dmt_ray.search.sweep import Params, State, Sweep, Trial, score_of
+from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
+from dmt_ray.plan.key import key_of
 
 if TYPE_CHECKING:
     import optuna

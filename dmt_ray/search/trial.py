@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import Interrupted, TrainingFailed, UserError
+from dmt_ray.execution import journal
+from dmt_ray.execution.journal import Doing
+from dmt_ray.experiments.sweep import Scored, Sweep
 from dmt_ray.plan import Stage
-from dmt_ray.search import faults
-from dmt_ray.search.faults import Doing
 from dmt_ray.search.study import note_executed
-from dmt_ray.search.sweep import Scored, Sweep
 
 if TYPE_CHECKING:
-    from dmt_ray.crew import Crew, CrewRunner
-    from dmt_ray.runner import Machine, Runner
+    from dmt_ray.execution.runner import Machine, Runner
+    from dmt_ray.execution.worker_group import Crew, CrewRunner
     from dmt_ray.store import Store
 
 SHARED = "shared"
@@ -62,8 +62,8 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     """
     from ray import tune
 
-    from dmt_ray.crew import half_of
-    from dmt_ray.records import rung_score
+    from dmt_ray.execution.worker_group import half_of
+    from dmt_ray.results.scores import rung_score
 
     number = config["number"]
     executed: list[str] = []
@@ -81,7 +81,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     ):  # its worker was told to end: Tune gives the trial to another one, and the note says what it did
         os._exit(TERMINATED)
     except Exception as error:  # a broken trial must not end the others, nor cost its worker process
-        doing = faults.noted(work.folder, number, half_of(error))
+        doing = journal.noted(work.folder, number, half_of(error))
         tune.report(
             {
                 "error": explain(error),
@@ -92,7 +92,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
             }
         )
     finally:
-        faults.forget(work.folder, number)
+        journal.forget(work.folder, number)
 
 
 def perform_shared(stages: Sequence[Stage], work: Job) -> list[str]:
@@ -104,7 +104,7 @@ def perform_shared(stages: Sequence[Stage], work: Job) -> list[str]:
         executed = _perform(work, stages[0].name, stages, None)
     except Interrupted:
         os._exit(TERMINATED)
-    faults.forget(work.folder, stages[0].name)
+    journal.forget(work.folder, stages[0].name)
     return executed
 
 
@@ -117,8 +117,8 @@ def _perform(work: Job, who: int | str, targets: Iterable[Stage], rung: int | No
         executed.append(stage.key)
 
     def lost(half: int, said: str) -> None:
-        doing = faults.noted(work.folder, who, half)
-        faults.write(work.folder, who, "lost", faults.why_lost(work.machine.store, doing, said), doing)
+        doing = journal.noted(work.folder, who, half)
+        journal.write(work.folder, who, "lost", journal.why_lost(work.machine.store, doing, said), doing)
 
     begun = functools.partial(_begun, work.folder, who, rung)
     if work.crew.workers > 1:
@@ -129,23 +129,23 @@ def _perform(work: Job, who: int | str, targets: Iterable[Stage], rung: int | No
 
 
 def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage, half: int = 0) -> None:
-    faults.note(folder, who, Doing.of(stage, rung), half)
+    journal.note(folder, who, Doing.of(stage, rung), half)
 
 
 def _check(store: "Store", work: Work, number: int, group: Iterable[Scored]) -> None:
     """Refuse to go on with a model that its pseudo labels have ruined."""
-    from dmt_ray.records import collapsed
+    from dmt_ray.results.scores import collapsed
 
     for plan, rung in group:
         for side, sentence in collapsed(store, plan, rung).items():
-            faults.note(work.folder, number, Doing.of(plan.rungs[rung][side], rung))
+            journal.note(work.folder, number, Doing.of(plan.rungs[rung][side], rung))
             raise TrainingFailed(sentence)
 
 
 @functools.cache
 def _runner(machine: "Machine", gpus: float) -> "Runner":
-    from dmt_ray.crew import limit_memory
-    from dmt_ray.runner import Runner
+    from dmt_ray.execution.runner import Runner
+    from dmt_ray.execution.worker_group import limit_memory
 
     limit_memory(gpus)
     return Runner(machine)
@@ -153,7 +153,7 @@ def _runner(machine: "Machine", gpus: float) -> "Runner":
 
 @functools.cache
 def _crew(machine: "Machine", crew: "Crew") -> "CrewRunner":
-    from dmt_ray.crew import CrewRunner
+    from dmt_ray.execution.worker_group import CrewRunner
 
     return CrewRunner(machine, crew)
 

@@ -22,14 +22,14 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from dmt_ray.crew import Crew
 from dmt_ray.errors import TrainingFailed
-from dmt_ray.orphans import free_orphans
+from dmt_ray.execution import journal
+from dmt_ray.execution.journal import Doing
+from dmt_ray.execution.orphans import free_orphans
+from dmt_ray.execution.worker_group import Crew
+from dmt_ray.experiments.sweep import Params, State
 from dmt_ray.plan import Stage, waves
-from dmt_ray.search import faults
-from dmt_ray.search.faults import Doing
 from dmt_ray.search.study import Study, note_executed
-from dmt_ray.search.sweep import Params, State
 from dmt_ray.search.trial import SHARED, Work, explain, keep_traceback, perform_shared, perform_trial
 from dmt_ray.store import Store
 
@@ -95,16 +95,16 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray tells no typ
         if error:
             failure, doing = self.losses.get(trial_id, ("its worker was lost", None))
         if failure is not None:
-            faults.write(self.study.folder, number, "failed", failure, doing, node)
-        faults.forget(self.study.folder, number)
+            journal.write(self.study.folder, number, "failed", failure, doing, node)
+        journal.forget(self.study.folder, number)
         self.watcher.ended(number, self.study.finish(trial_id, failure))
 
     def lost(self, trial_id: str, said: str) -> None:
         """Write down that a trial's worker was lost, while its note still says what it was doing."""
         number = self.numbers[trial_id]
-        doing = faults.noted(self.study.folder, number)
-        why = faults.why_lost(self.work.machine.store, doing, said)
-        faults.write(self.study.folder, number, "lost", why, doing)
+        doing = journal.noted(self.study.folder, number)
+        why = journal.why_lost(self.work.machine.store, doing, said)
+        journal.write(self.study.folder, number, "lost", why, doing)
         where = "" if doing is None else f" in {doing} on {doing.node}"
         self.losses[trial_id] = (f"its worker was lost{where}: {why}", doing)
 
@@ -178,7 +178,7 @@ def run_stages(
     Raises:
         TrainingFailed: If one of them fails.
     """
-    faults.forget_all(work.folder)  # of a sweep that was killed
+    journal.forget_all(work.folder)  # of a sweep that was killed
     if work.crew.workers > 1:
         # A crew subtracts the store itself, and cuts what is left into waves. The seeds have nothing in common.
         by_seed: dict[int, list[Stage]] = {}
@@ -210,13 +210,13 @@ def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, conc
                 note_executed(work.folder, SHARED, ray.get(done))
             except ray.exceptions.RayTaskError as error:
                 why = explain(error.cause)
-                faults.write(work.folder, who, "failed", why, faults.noted(work.folder, who))
+                journal.write(work.folder, who, "failed", why, journal.noted(work.folder, who))
                 keep_traceback(work.folder, SHARED, str(error))
                 raise TrainingFailed(f"{what} failed: {why}") from None
             except ray.exceptions.RayError as error:
-                doing = faults.noted(work.folder, who)
-                why = faults.why_lost(work.machine.store, doing, str(error))
-                faults.write(work.folder, who, "lost", why, doing)
+                doing = journal.noted(work.folder, who)
+                why = journal.why_lost(work.machine.store, doing, str(error))
+                journal.write(work.folder, who, "lost", why, doing)
                 losses[who] += 1
                 if losses[who] > LOST_WORKERS:
                     raise TrainingFailed(
@@ -241,7 +241,7 @@ def run_trials(study: Study, work: Work, watcher: Watcher, *, concurrent: int) -
         watcher: Is told of all that happens.
         concurrent: Trials at a time.
     """
-    faults.forget_all(study.folder)
+    journal.forget_all(study.folder)
     for left in study.folder.glob("tune-*"):  # of a sweep that was killed
         shutil.rmtree(left, ignore_errors=True)
     proposals = Proposals(study, work, watcher)

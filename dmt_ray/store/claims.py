@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.key import KEY_LENGTH
+from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
 
 STALE = 30.0  # seconds without a beat after which a claim counts for nothing

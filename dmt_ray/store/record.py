@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from dmt_ray.key import canonical, key_of
+from dmt_ray.plan.key import canonical, key_of
 
 RECORD = "record.json"
 

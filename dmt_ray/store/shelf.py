@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.key import KEY_LENGTH
+from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
 from dmt_ray.store.record import RECORD, Record
 

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from dmt_ray import figures
 from dmt_ray.config import Config
+from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.sweep import Trial
 from dmt_ray.plan import Plan
-from dmt_ray.search.summary import write_csv, write_figures
-from dmt_ray.search.sweep import Trial
+from dmt_ray.plan.files import EXAMPLES
+from dmt_ray.report.figures import kit
+from dmt_ray.report.summary import write_csv, write_figures
+from dmt_ray.results.curves import finetunings, histories
 from dmt_ray.store import Store
-from dmt_ray.tracking.about import About
 from dmt_ray.tracking.describe import stage_table
-from dmt_ray.tracking.replay import finetunings, histories
 from dmt_ray.tracking.results import SweepResults
-
-EXAMPLES = "examples.npz"
 
 
 def write_config(path: Path, config: Config) -> None:
@@ -35,7 +34,7 @@ def write_run(
     table = stage_table(store, plans, executed)
     (folder / "stages.json").write_text(json.dumps(table, indent=1, default=str) + "\n", encoding="utf-8")
     if found := histories(store, plans):
-        figures.save(figures.training_curves(found), folder / "curves.png")
+        kit.save(kit.training_curves(found), folder / "curves.png")
     write_panel(folder / "panel.png", store, next(iter(plans.values())), about)
 
 
@@ -50,7 +49,7 @@ def write_panel(path: Path, store: Store, plan: Plan, about: About) -> bool:
             iterations.append(dict(content))
     if not len(iterations[0]["ids"]) or iterations[0]["truth_0"].size == 1:  # in classification there are no masks
         return False
-    figures.save(figures.panel(iterations, about.palette, about.classes), path)
+    kit.save(kit.panel(iterations, about.palette, about.classes), path)
     return True
 
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from dmt_ray.engine.workspace import MEAN, STD
 from dmt_ray.errors import MissingStages
+from dmt_ray.experiments.dataset_info import About
 from dmt_ray.models import MODEL as MODEL_FILE
 from dmt_ray.models import load
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.records import measure, score
+from dmt_ray.results.scores import measure, score
 from dmt_ray.store import Store
-from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror, log
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dmt_ray.commandline import without_password
+from dmt_ray.cli.options import without_password
 from dmt_ray.errors import UserError
-from dmt_ray.tracking.replay import Point
+from dmt_ray.results.curves import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

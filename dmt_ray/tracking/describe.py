@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dmt_ray.config import Config, Settings
+from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.sweep import Params, Sweep, Trial, short
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.search.sweep import Params, Sweep, Trial, short
 from dmt_ray.store import Store
-from dmt_ray.tracking.about import About
 from dmt_ray.tracking.results import SweepResults
 
 NOTE = "mlflow.note.content"  # MLflow shows it as the description

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.key import key_of
-from dmt_ray.search.summary import best as best_of
-from dmt_ray.search.sweep import Trial
-from dmt_ray.space import told
-from dmt_ray.tracking import artifacts, describe, replay
+from dmt_ray.experiments.sweep import Trial
+from dmt_ray.methods.space import told
+from dmt_ray.plan.key import key_of
+from dmt_ray.report.summary import best as best_of
+from dmt_ray.results import curves
+from dmt_ray.results.curves import Point
+from dmt_ray.tracking import artifacts, describe
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.publish_ablation import publish_ablation
 from dmt_ray.tracking.publish_shared import (
@@ -31,7 +33,6 @@ from dmt_ray.tracking.publish_shared import (
     publish_plans,
     stored,
 )
-from dmt_ray.tracking.replay import Point
 from dmt_ray.tracking.results import AblationResults, Results, RunResults, SweepResults
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
     )
     tags = describe.common_tags(method, config, sweep.seeds, results.about)
     tags |= {"trial": str(trial.number), "executed": str(len(trial.executed)), "reused": str(reused)}
-    tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
+    tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
     if trial.number in results.replay:
         command = results.replay[trial.number]
         tags |= {"command": command, describe.NOTE: f"Again:\n```\n{command}\n```"}
@@ -171,7 +172,7 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
     finals: Mapping[str, float] = {}
     if best is not None:
         try:
-            finals = replay.finals(store, sweep.plans(best.params))
+            finals = curves.finals(store, sweep.plans(best.params))
         except (StoreError, MissingStages) as error:
             log.warning("the best trial of %s cannot be read (%s); start the sweep again.", sweep.name, error)
             best = None
@@ -188,7 +189,7 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
         tags["command"] = results.about.command
     if best is not None:
         plans = sweep.plans(best.params)
-        tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
+        tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
         tags |= {"best.trial": str(best.number)} | {f"best.{name}": told(value) for name, value in best.params.items()}
         # One point per number of finished trials: how the best so far has grown.
         step, when = sum(trial.state == "complete" for trial in results.begun), ended(store, plans, None)

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from urllib.parse import quote, urlencode
 
-from dmt_ray.ablation.ablation import Ablation, Wanted
-from dmt_ray.ablation.replay import command
 from dmt_ray.config import Keep
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.key import key_of
+from dmt_ray.experiments.ablation import Ablation, Wanted
+from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.reproduce_ablation import command
 from dmt_ray.plan import Plan
+from dmt_ray.plan.key import key_of
+from dmt_ray.results import curves
+from dmt_ray.results.curves import Point
 from dmt_ray.store import Store
-from dmt_ray.tracking import artifacts, describe, replay
-from dmt_ray.tracking.about import About
+from dmt_ray.tracking import artifacts, describe
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.publish_shared import (
     DONE,
@@ -35,7 +37,6 @@ from dmt_ray.tracking.publish_shared import (
     publish_plans,
     stored,
 )
-from dmt_ray.tracking.replay import Point
 from dmt_ray.tracking.results import AblationResults
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _publish_cell(
     mirror.log_params(run, describe.params(cell.config, method=cell.method, seed=seed, **place))
     again = command(results.file, part.wanted)
     tags = describe.common_tags(cell.method, cell.config, [seed], about)
-    tags |= describe.made_tags(store, (unit.evaluation for unit in replay.units(plans)))
+    tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
     tags |= place | {"seed": str(seed), "order": part.order, STATE: part.state}
     tags |= {"command": again, describe.NOTE: f"Again:\n```\n{again}\n```"}
     mirror.tag(run, tags | ({"error": part.error} if part.error else {}))
@@ -208,7 +209,7 @@ def _publish_parent(mirror: Mirror, results: AblationResults, parent: "Run", par
     mirror.set_status(parent, "RUNNING")
     table = _table(results)
     means = list(_means(store, parts))
-    evaluations = [unit.evaluation for part in parts for unit in replay.units(part.plans)]
+    evaluations = [unit.evaluation for part in parts for unit in curves.units(part.plans)]
     seeds = ", ".join(map(str, ablation.seeds))
     mirror.log_params(parent, {"recipe": ablation.recipe, "rows": str(len(ablation.rows))})
     tags = {
@@ -247,7 +248,7 @@ def _means(store: Store, parts: Sequence[Part]) -> Iterable[Mean]:
     for part in parts:
         if part.state == "there":
             try:
-                scores = replay.finals(store, part.plans)
+                scores = curves.finals(store, part.plans)
             except (StoreError, MissingStages) as error:
                 log.warning("%s is left out of the means: %s", part.wanted.name, error)
             else:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.key import key_of
+from dmt_ray.experiments.dataset_info import About
 from dmt_ray.plan import Plan
+from dmt_ray.plan.key import key_of
+from dmt_ray.results import curves
+from dmt_ray.results.curves import Point
 from dmt_ray.store import Store
-from dmt_ray.tracking import replay
-from dmt_ray.tracking.about import About
 from dmt_ray.tracking.connection import Mirror
-from dmt_ray.tracking.replay import Point
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -29,7 +29,7 @@ FILES = "published.files"  # the same for the tables and figures of a sweep or a
 
 def stored(store: Store, plans: Mapping[int, Plan]) -> list[str]:
     """Keys of the evaluations that are there."""
-    return [unit.evaluation.key for unit in replay.units(plans) if store.has(unit.evaluation)]
+    return [unit.evaluation.key for unit in curves.units(plans) if store.has(unit.evaluation)]
 
 
 def found_or_new(mirror: Mirror, identity: Mapping[str, str], name: str, start: int | None) -> "Run":
@@ -58,11 +58,11 @@ def publish_plans(
     mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], about: About, *, finals: bool = True
 ) -> None:
     """The metrics of all units that are stored and not yet marked as published."""
-    for unit in replay.units(plans):
+    for unit in curves.units(plans):
         mark = f"published.{unit.name}"
         if run.data.tags.get(mark) != unit.evaluation.key and store.has(unit.evaluation):
             with _readable(unit.name):
-                mirror.log_points(run, replay.points(store, plans, unit, about))
+                mirror.log_points(run, curves.points(store, plans, unit, about))
                 mirror.tag(run, {mark: unit.evaluation.key})
     rungs = min(len(plan.rungs) for plan in plans.values())
     complete = 0
@@ -74,11 +74,11 @@ def publish_plans(
         complete += 1
         if run.data.tags.get(mark) != value:
             with _readable(f"rung {rung}"):
-                mirror.log_points(run, replay.rung_points(store, plans, rung))
+                mirror.log_points(run, curves.rung_points(store, plans, rung))
                 mirror.tag(run, {mark: value})
     if finals and complete == rungs and run.data.tags.get("published.finals") != value:
         with _readable("the last rung"):
-            found, when = replay.finals(store, plans), ended(store, plans, None) or 0
+            found, when = curves.finals(store, plans), ended(store, plans, None) or 0
             mirror.log_points(run, [Point(name, number, rungs - 1, when) for name, number in found.items()])
             mirror.tag(run, {"published.finals": value})
 
@@ -104,10 +104,10 @@ def _times(store: Store, plans: Mapping[int, Plan], executed: Iterable[str] | No
     """Begin and end, in milliseconds since 1970, of the stored stages, or of those of them that a trial executed."""
     own = None if executed is None else set(executed)
     return [
-        (end - round(1000 * replay.took(store, stage)), end)
+        (end - round(1000 * curves.took(store, stage)), end)
         for stage in dict.fromkeys(stage for plan in plans.values() for stage in plan.stages())
         if (own is None or stage.key in own) and store.has(stage)
-        for end in [replay.ended(store, stage)]
+        for end in [curves.ended(store, stage)]
     ]
 
 

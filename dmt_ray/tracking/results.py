@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dmt_ray.ablation.ablation_file import AblationFile
 from dmt_ray.config import Config
-from dmt_ray.key import key_of
+from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import Plan
-from dmt_ray.search.sweep import Sweep, Trial
+from dmt_ray.plan.key import key_of
 from dmt_ray.store import Store
-from dmt_ray.tracking.about import About
 
 SweepState = Literal["running", "finished", "stopped"]
 """Of a sweep or an ablation: a process is at it, it came to its end, or neither."""

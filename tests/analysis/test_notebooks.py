@@ -2,13 +2,14 @@
 
 import json
 import os
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).resolve().parents[2] / "analysis"
+from tests.helpers.paths import ROOT
+
+FOLDER = ROOT / "analysis"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 

@@ -1,6 +1,5 @@
 """Tiny data sets on disk, one for each layout."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dmt_ray.data.files import colours
-from tests.data.cifar10_files import FOLDER, TRAIN, batch, pixels
+from tests.helpers.cifar10_files import FOLDER, TRAIN, batch, pixels
+from tests.helpers.paths import REAL
 
 
 def _photograph(path: Path, height: int = 4, width: int = 6) -> None:
@@ -119,7 +119,7 @@ def folders_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def real_data() -> Path:
     """The folder of real data sets, which DMT_DATA names."""
-    folder = Path(os.environ.get("DMT_DATA") or Path(__file__).parents[2] / "../shared/data").resolve()
+    folder = REAL
     if not folder.is_dir():
         pytest.skip("needs real images: set DMT_DATA to a folder that holds camvid/ and voc_animals/")
     return folder

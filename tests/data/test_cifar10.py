@@ -10,7 +10,7 @@ import pytest
 from dmt_ray.config import CifarData, Split
 from dmt_ray.data import divide, open_dataset, pickles
 from dmt_ray.errors import DataError
-from tests.data.cifar10_files import FOLDER, TRAIN, batch, pixels
+from tests.helpers.cifar10_files import FOLDER, TRAIN, batch, pixels
 
 
 @pytest.fixture

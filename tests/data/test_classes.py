@@ -7,7 +7,7 @@ from PIL import Image
 from dmt_ray.config import ClassFoldersData, DigitsData, ShapesData, Split
 from dmt_ray.data import Dataset, Images, divide, open_dataset, report
 from dmt_ray.errors import DataError
-from tests.conftest import REAL
+from tests.helpers.paths import REAL
 
 
 def of_classes(*classes: int, name: str = "class_folders") -> Dataset:

@@ -1,12 +1,12 @@
 """The page on data tells the truth."""
 
 import re
-from pathlib import Path
 
 from dmt_ray.data import divide, open_dataset
 from dmt_ray.recipes import load
+from tests.helpers.paths import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs/data.md"
+PAGE = ROOT / "docs/data.md"
 
 
 def test_the_example_opens_an_own_folder(own_root, tmp_path):

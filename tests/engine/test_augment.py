@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from dmt_ray import IGNORE
 from dmt_ray.engine.augment import augment, draw, order
-from dmt_ray.losses import IGNORE
 
 RAW = dict(mean=torch.zeros(3), std=torch.full((3,), 1 / 255))  # normalisation that leaves grey values as they are
 

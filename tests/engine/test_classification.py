@@ -21,10 +21,10 @@ from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.training import pretrain, retrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
-from dmt_ray.figures import panel
+from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS
-from dmt_ray.runner import Machine, Runner
-from tests.engine.teams import in_team
+from dmt_ray.report.figures.kit import panel
+from tests.helpers.teams import in_team
 
 SHARES = (0.2, 1.0)
 LABELLED = 60

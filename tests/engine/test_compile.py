@@ -10,8 +10,8 @@ from dmt_ray.engine.feeding import Feed, Stream
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.stepper import Stepper
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS
-from dmt_ray.runner import Machine, Runner
 
 pytestmark = pytest.mark.slow
 

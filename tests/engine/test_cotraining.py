@@ -17,10 +17,10 @@ from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.views import rows_of
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
+from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage
-from dmt_ray.runner import Runner
-from tests.engine.teams import in_team
+from tests.helpers.teams import in_team
 
 STEPS = 10  # 5 epochs of 2 steps
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from dmt_ray import IGNORE
 from dmt_ray.config import Augment, Training
 from dmt_ray.data import Dataset, Images
 from dmt_ray.engine.feeding import Feed, Stream
 from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE
 
 N, LABELLED = 11, 3
 PLAIN = Augment(scale=(1, 1), crop=(4, 4), flip=False)

@@ -10,8 +10,8 @@ from dmt_ray.config import Model, Split
 from dmt_ray.data import Dataset, Images
 from dmt_ray.engine.labelling import label
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.plan.slices import Label
 from dmt_ray.recipes import named
-from dmt_ray.slices import Label
 
 K = 4
 SIZES = [(40, 33), (32, 64), (40, 33), (20, 20), (32, 64), (32, 32), (33, 40)]  # not all multiples of the stride

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from dmt_ray import IGNORE
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy, right_probability
-from dmt_ray.losses import IGNORE
 
 TRUTH = torch.tensor([[0, 0, 0, 1], [1, 1, IGNORE, IGNORE]])
 PREDICTION = torch.tensor([[0, 0, 1, 1], [1, 3, 2, 0]])

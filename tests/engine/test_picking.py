@@ -7,8 +7,8 @@ from dmt_ray.config import Split
 from dmt_ray.engine.picking import pick
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.plan.slices import Pick
 from dmt_ray.recipes import named
-from dmt_ray.slices import Pick
 
 DATA, SPLIT = named("shapes").data, Split(labelled=2)
 

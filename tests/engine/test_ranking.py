@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from dmt_ray import IGNORE
 from dmt_ray.engine.ranking import (
     Ranking,
     Tally,
@@ -14,7 +15,6 @@ from dmt_ray.engine.ranking import (
     surest,
     to_byte,
 )
-from dmt_ray.losses import IGNORE
 
 
 def ranking_of(labels: np.ndarray, codes: np.ndarray, classes: int) -> Ranking:

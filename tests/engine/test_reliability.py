@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmt_ray import models
+from dmt_ray import IGNORE, models
 from dmt_ray.config import Model, Split
 from dmt_ray.data import Dataset, Images, divide
 from dmt_ray.engine.augment import order
@@ -16,10 +16,9 @@ from dmt_ray.engine.labels import PseudoLabels, offsets
 from dmt_ray.engine.reliability import agreement_of, assess, compose, first_images, ranks_of
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import IGNORE
+from dmt_ray.plan.slices import Assess, Compose, Label
 from dmt_ray.recipes import named
-from dmt_ray.slices import Assess, Compose, Label
-from tests.engine.teams import in_team
+from tests.helpers.teams import in_team
 
 K = 4
 SIZES = [(40, 33), (32, 64), (40, 33), (20, 20), (32, 64), (32, 32), (33, 40), (32, 64)]

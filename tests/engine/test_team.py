@@ -19,9 +19,9 @@ from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.training import finetune, pretrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
+from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import dst, pseudo_label
-from dmt_ray.runner import Runner
-from tests.engine.teams import in_team
+from tests.helpers.teams import in_team
 
 ENGINE = {"pretrain": pretrain, "label": label, "finetune": finetune, "evaluate": evaluate}
 STEPS = 20

@@ -3,9 +3,9 @@ import pytest
 
 from dmt_ray.config import Weight, override
 from dmt_ray.engine.weighing import parameters_of
+from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import pseudo_label
-from dmt_ray.records import history
-from dmt_ray.runner import Runner
+from dmt_ray.results.scores import history
 
 
 @pytest.mark.parametrize(("batch", "expected"), [((1, 7), 3 / 7), ((2, 6), 1), ((4, 4), 3)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmt_ray.losses import IGNORE
+from dmt_ray import IGNORE
 from dmt_ray.losses.consistency import (
     cutmix_boxes,
     label_loss_sum,

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from dmt_ray.losses import IGNORE, Target, lesson_of, mix, mixed_cross_entropy_sum, mixing_share
+from dmt_ray import IGNORE
+from dmt_ray.losses import Target, lesson_of, mix, mixed_cross_entropy_sum, mixing_share
 from dmt_ray.losses.weighting import RULES, Parameters
 
 

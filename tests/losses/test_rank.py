@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from dmt_ray import IGNORE
 from dmt_ray.engine.ranking import from_byte
-from dmt_ray.losses import IGNORE, RULES, Parameters, compare
+from dmt_ray.losses import RULES, Parameters, compare
 
 PROBS = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 2, 2)  # of the student, who has no say
 

@@ -2,7 +2,7 @@ import pytest
 
 from dmt_ray.config import Augment, Model, Training
 from dmt_ray.errors import ModelError
-from dmt_ray.runner import check_model
+from dmt_ray.execution.runner import check_model
 
 WRN = Model(architecture="WideResNet", encoder="none")
 UNET = Model(architecture="UNet", encoder="none")

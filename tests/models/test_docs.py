@@ -1,5 +1,4 @@
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -7,8 +6,9 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from dmt_ray.engine.workspace import MEAN, STD
+from tests.helpers.paths import ROOT
 
-CONVERSIONS = re.findall(r"```python\n(.*?)```", Path(__file__).parents[2].joinpath("docs/models.md").read_text(), re.S)
+CONVERSIONS = re.findall(r"```python\n(.*?)```", ROOT.joinpath("docs/models.md").read_text(), re.S)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The `dmt` command, and the command lines of searches and ablations."""

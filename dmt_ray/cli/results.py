@@ -1,0 +1,60 @@
+"""`dmt why`, `dmt export`, `dmt report`, `dmt publish` and `dmt ui`: what came out of sweeps, ablations and runs."""
+
+import argparse
+import os
+import sys
+
+from dmt_ray.cli.store import existing
+from dmt_ray.errors import ConfigError
+
+
+def explain_faults(options: argparse.Namespace) -> None:
+    """Print what went wrong in a sweep or an ablation."""
+    from dmt_ray.experiments import diagnose_ablation as of_ablation
+    from dmt_ray.experiments import diagnose_sweep as of_sweep
+    from dmt_ray.experiments.locate import find, is_ablation
+
+    folder = find(options.storage, options.name)
+    print((of_ablation if is_ablation(folder) else of_sweep).explain(folder))
+
+
+def export_records(options: argparse.Namespace) -> None:
+    """Write the tidy table of one or all ablations and sweeps."""
+    from dmt_ray.results import export
+
+    export.check(options.out)
+    frame = export.of_all(options.storage, options.name)
+    export.write(frame, options.out)
+    print(f"{len(frame)} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
+
+
+def write_report(options: argparse.Namespace) -> None:
+    """Write the page of an ablation or a sweep."""
+    from dmt_ray.cli.table import paper_numbers
+    from dmt_ray.experiments.locate import find
+    from dmt_ray.report import html_page
+
+    html_page.write(find(options.storage, options.name), options.out, paper_numbers)
+    print(f"written: {options.out}")
+
+
+def publish_everything(options: argparse.Namespace) -> int:
+    """Publish every sweep, ablation and run of a storage folder; status 1 if MLflow still lacks some."""
+    from dmt_ray.report.described import in_markdown
+    from dmt_ray.report.publishing_ablation import publish_all
+
+    existing(options.storage)
+    return 1 if publish_all(options.storage, options.tracking_uri, in_markdown) else 0
+
+
+def browse(options: argparse.Namespace) -> None:
+    """Become the MLflow server; Ctrl-C ends it."""
+    database = options.storage.absolute() / "mlflow.db"
+    if not database.exists():
+        raise ConfigError(f"there is nothing to browse yet: no {database}. Run `make sweep` or `dmt run` first.")
+    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
+    print(f"MLflow on http://{options.host}:{options.port} - Ctrl-C ends it", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
+    command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
+    os.execv(sys.executable, command)

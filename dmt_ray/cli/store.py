@@ -1,0 +1,69 @@
+"""`dmt store`: look after what was computed."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmt_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dmt_ray.store import Store
+
+
+def list_store(options: argparse.Namespace) -> None:
+    """Print the stages of a store, a line each."""
+    from dmt_ray.execution.cost import size
+
+    store = existing(options.storage)
+    rows = store.ls()
+    for row in rows:
+        evicted = f"  (evicted: {', '.join(row.evicted)})" if row.evicted else ""
+        print(
+            f"{row.operation + '-' + row.key[:8]:18}  seed {row.seed}  {size(row.bytes):>9}  {row.made}  "
+            f"{row.summary}{evicted}"
+        )
+    print(f"{len(rows)} stages, {size(store.size())}")
+
+
+def verify_store(options: argparse.Namespace) -> int:
+    """Check every byte; status 1 if anything was damaged."""
+    store = existing(options.storage)
+    damaged = store.verify()
+    for name in damaged:
+        print(f"damaged, set aside: {name}")
+    for sentence in store.remade():
+        print(f"note: {sentence}")
+    print(f"{len(store.ls())} stages are intact, {len(damaged)} were damaged")
+    return 1 if damaged else 0
+
+
+def collect_garbage(options: argparse.Namespace) -> None:
+    """Evict files until the budget is met."""
+    from dmt_ray.execution.cost import size
+
+    freed = existing(options.storage).gc(_bytes(options.budget))
+    print(
+        f"{len(freed.evicted)} files evicted, {len(freed.removed)} leftovers removed: "
+        f"{size(freed.bytes)} freed, {size(freed.left)} left"
+    )
+
+
+def existing(folder: Path) -> "Store":
+    """The store in a folder.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    from dmt_ray.store import Store
+
+    if not (folder / "store.json").exists():
+        raise ConfigError(f"there is no store in {folder}. Pass its folder as --storage.")
+    return Store(folder)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", text)
+    if not match:
+        raise ConfigError(f"a size reads 500MB or 10GB, but got {text!r}")
+    return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))

@@ -1,0 +1,233 @@
+"""The command line that all search scripts share. A script says what it asks; everything else is here."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from dmt_ray.cli.options import guarded
+from dmt_ray.cli.request import add_options, asked, check
+from dmt_ray.config import Config, nearest
+from dmt_ray.errors import ConfigError
+from dmt_ray.experiments.dimensions import own_point
+from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.methods import METHODS, space_of
+from dmt_ray.methods.space import Choice, Params, Space
+
+# torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
+
+TRIALS = 12
+GRID = 5  # values of a range, where a grid is asked for without a number
+SAMPLERS = ("grid", "random", "tpe", "cmaes", "gp")
+PRUNERS = ("median", "wilcoxon", "none")
+
+
+def search(
+    manual: str,
+    *,
+    question: str,
+    title: str,
+    space: Space | Callable[[Config], Space],
+    method: str = "dmt",
+    known: Sequence[Params] = (),
+    fixed: Sequence[str] = (),
+    sampler: str = "tpe",
+    trials: int = TRIALS,
+    outcomes: Sequence[str] = (),
+    by_method: bool = False,
+) -> int:
+    """Run a search script.
+
+    Args:
+        manual: The script's docstring, shown by --help.
+        question: The script's name, such as "gamma_sweep".
+        title: What it asks, in one sentence.
+        space: What is searched -> its values; or a function that makes it of the recipe.
+        method: A name in `methods.METHODS`.
+        known: Points that are tried first, after the recipe's own.
+        fixed: Overrides that belong to the question, as in "order=sequential"; those of the command line come after.
+        sampler: Who proposes points unless the user says otherwise; "grid" for a curve, which is never pruned.
+        trials: How many there are unless the user says otherwise; of a grid, all.
+        outcomes: Names in `outcomes.OUTCOMES` of what is shown beside the score.
+        by_method: Whether --method searches a single method instead, in the space that is declared beside it.
+
+    Returns:
+        The exit status: 0, 1 if a trial failed, 2 after an error that the user can mend, 130 if stopped.
+    """
+    parser = _parser(manual, question, sampler, trials)
+    if by_method:
+        parser.add_argument("--method", metavar="NAME", help="search this method, in its own space: see `dmt methods`")
+    options = parser.parse_args()
+    options.changes = [*fixed, *options.changes]
+
+    def ask() -> int:
+        _check(options)
+        alone: str | None = options.method if by_method else None
+        if alone is not None and alone not in METHODS:
+            raise ConfigError(f"there is no method {alone!r}; {nearest(alone, METHODS)}")
+
+        def sweep_of(config: Config) -> Sweep:
+            wanted = space(config) if callable(space) else space
+            if alone is not None:
+                wanted = space_of(alone, config.data.task)
+            return Sweep(
+                question=question,
+                title=title if alone is None else f"Which settings suit {alone} best?",
+                config=config,
+                method=alone or method,
+                space=wanted,
+                seeds=tuple(sorted(options.seeds)),
+                known=_known(config, alone or method, wanted, known),
+                grid=_grid(options, wanted),
+                seed_by_seed=options.pruner == "wilcoxon",
+                second=options.second or "",
+                outcomes=tuple(outcomes),
+            )
+
+        return _run(options, sweep_of, trials)
+
+    return guarded(ask)
+
+
+def _parser(manual: str, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python searches/{question}.py",
+        description=manual,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_options(parser, seeds=[0], of_seeds="score every trial", at_a_time="trials")
+    count = "all points of the grid" if sampler == "grid" else str(trials)
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help=f"trials in all, with those of earlier starts (default: {count})"
+    )
+    parser.add_argument(
+        "--sampler",
+        choices=SAMPLERS,
+        help=f"who proposes points; grid: all points in place of a search (default: {sampler})",
+    )
+    parser.set_defaults(default_sampler=sampler)
+    parser.add_argument(
+        "--grid", type=int, metavar="G", help=f"a grid of G values per range, and all choices (grid alone: {GRID})"
+    )
+    parser.add_argument(
+        "--pruner",
+        choices=PRUNERS,
+        help="median: stop a trial between rungs where others were better; wilcoxon: seed by seed, stop what loses "
+        "split after split against the best trial; a grid and a search with two objectives are never pruned "
+        "(default: median)",
+    )
+    parser.add_argument(
+        "--second", choices=("compute",), help="a second objective: fewer optimizer steps, summed over the models"
+    )
+    parser.add_argument(
+        "--confirm",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="SEED",
+        help="after the search run its best trial and the recipe again on these fresh seeds, and show both",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="keep the old study under another name and start anew; stages are reused"
+    )
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.trials is not None and options.trials < 1:
+        raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
+    check(options)
+    _check_sampler(options)
+    _check_fresh(options.confirm, options.seeds)
+    _check_pruner(options)
+
+
+def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
+    if len(set(fresh)) < len(fresh) or min(fresh, default=0) < 0:
+        raise ConfigError(f"--confirm must be different numbers from 0 on, but got {' '.join(map(str, fresh))}")
+    if used := sorted(set(fresh) & set(searched)):
+        raise ConfigError(
+            f"--confirm wants fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial is "
+            "chosen on them"
+        )
+
+
+def _check_sampler(options: argparse.Namespace) -> None:
+    """Fill in the sampler that is meant, and refuse what contradicts it."""
+    if options.grid is not None and options.grid < 2:
+        raise ConfigError(f"--grid must be 2 or more, but got {options.grid}")
+    if options.grid is not None and options.sampler not in (None, "grid"):
+        raise ConfigError(f"--grid is no search: leave --sampler {options.sampler} out")
+    options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
+    if options.sampler == "grid" and options.trials is not None:
+        raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
+
+
+def _check_pruner(options: argparse.Namespace) -> None:
+    """Fill in the pruner that is meant, and refuse what can never prune."""
+    why = "a grid is" if options.sampler == "grid" else "two objectives are" if options.second else ""
+    if why and options.pruner not in (None, "none"):
+        raise ConfigError(f"{why} never pruned: leave --pruner {options.pruner} out")
+    options.pruner = options.pruner or ("none" if why else "median")
+    if options.pruner != "wilcoxon":
+        return
+    from dmt_ray.search.pruning import P_THRESHOLD, least_seeds  # takes a while to import
+
+    if len(options.seeds) < least_seeds():
+        raise ConfigError(
+            f"--pruner wilcoxon can never stop a trial with {len(options.seeds)} seeds: one that loses on "
+            f"{least_seeds() - 1} has p = {0.5 ** (least_seeds() - 1):g}, the first below {P_THRESHOLD:g}, and what it "
+            f"saves are the seeds after that. Give {least_seeds()} --seeds or more, or use --pruner median"
+        )
+
+
+def _grid(options: argparse.Namespace, space: Space) -> int:
+    """Values per range; always the same number where there is no range."""
+    if options.sampler != "grid":
+        return 0
+    ranges = any(not isinstance(values, Choice) for values in space.values())
+    return int(options.grid) if options.grid is not None and ranges else GRID
+
+
+def _known(config: Config, method: str, space: Space, known: Sequence[Params]) -> tuple[Params, ...]:
+    """The points that are tried first, each once: the recipe's own, and the given ones that lie in the space."""
+    own = own_point(config, method, space)
+    points = [*([] if own is None else [own]), *known]
+    fitting = [
+        point for point in points if all(name in space and space[name].holds(value) for name, value in point.items())
+    ]
+    return tuple(point for i, point in enumerate(fitting) if point not in fitting[:i])
+
+
+def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trials: int) -> int:
+    from dmt_ray.execution import cluster
+    from dmt_ray.recipes import load
+
+    cluster.stop_on_terminate()
+    config = load(options.recipe, options.changes)
+    space = sweep_of(config).space  # says within a moment what is wrong with it
+    if options.sampler in ("cmaes", "gp"):
+        from dmt_ray.search import samplers
+
+        samplers.check(options.sampler, space, second=bool(options.second))
+    if options.address is not None:
+        cluster.probe(options.address)
+    cluster.prepare()
+    from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
+
+    return sweep_driver.run(
+        sweep_of,
+        config,
+        sweep_driver.Request(
+            recipe=options.recipe,
+            changes=tuple(options.changes),
+            seeds=tuple(sorted(options.seeds)),
+            trials=options.trials or (None if options.sampler == "grid" else trials),
+            **asked(options),
+            fresh=options.fresh,
+            command=tuple(sys.argv),
+            sampler=options.sampler,
+            pruner=options.pruner,
+            confirm=tuple(sorted(options.confirm)),
+        ),
+    )

@@ -1,0 +1,114 @@
+"""What a plan would cost: stages and steps that are missing, and time and disk by the store's own experience."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
+
+from dmt_ray.plan import Stage
+from dmt_ray.plan.operations import TRAININGS
+from dmt_ray.store import Store
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of some stages.
+
+    Attributes:
+        stages: How many there are.
+        work: Their optimizer steps (trainings) and images (labelling, evaluation and the like), by operation.
+        seconds: Time in one process, by earlier stages of the same operation; None if there is no experience yet.
+        bytes: Disk space, likewise.
+    """
+
+    stages: int
+    work: dict[str, int]
+    seconds: float | None
+    bytes: int | None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps, summed over the models."""
+        return sum(amount for operation, amount in self.work.items() if operation in TRAININGS)
+
+    def __str__(self) -> str:
+        time = (
+            "time unknown (nothing of the kind has been run here yet)"
+            if self.seconds is None
+            else duration(self.seconds)
+        )
+        disk = "disk unknown" if self.bytes is None else f"{size(self.bytes)} of disk"
+        return f"{self.stages} stages, {self.steps:,} optimizer steps, {time}, {disk}"
+
+
+def estimate(stages: Sequence[Stage], store: Store, work_of: Callable[[Stage], int]) -> Estimate:
+    """Estimate stages that are to be computed, once; several times: `Estimator`."""
+    return Estimator(store, work_of)(stages)
+
+
+class Estimator:
+    """Estimates stages that are to be computed. The store's records are read once, for the first estimate.
+
+    Args:
+        store: Its records say how long a step of each operation took, and how large a stage was.
+        work_of: Steps or images of a stage.
+    """
+
+    def __init__(self, store: Store, work_of: Callable[[Stage], int]) -> None:
+        self._store = store
+        self._work_of = work_of
+        self._paces: dict[frozenset[str], dict[str, tuple[float, float]]] = {}
+
+    def __call__(self, stages: Sequence[Stage]) -> Estimate:
+        """The cost of these stages."""
+        work: dict[str, int] = defaultdict(int)
+        number: dict[str, int] = defaultdict(int)
+        for stage in stages:
+            work[stage.operation.name] += self._work_of(stage)
+            number[stage.operation.name] += 1
+        family = _family(stages)
+        if family not in self._paces:
+            self._paces[family] = _pace(self._store, family)
+        pace = self._paces[family]
+        known = bool(stages) and all(operation in pace for operation in work)
+        return Estimate(
+            stages=len(stages),
+            work=dict(work),
+            seconds=sum(pace[o][0] * amount for o, amount in work.items()) if known else (None if stages else 0.0),
+            bytes=sum(int(pace[o][1] * n) for o, n in number.items()) if known else (None if stages else 0),
+        )
+
+
+def _family(stages: Iterable[Stage]) -> frozenset[str]:
+    """Data sets of the stages: a step on other data says nothing about these."""
+    return frozenset(str(stage.config.data.fingerprint) for stage in stages)  # type: ignore[attr-defined]
+
+
+def _pace(store: Store, family: Set[str]) -> dict[str, tuple[float, float]]:
+    """Operation -> (median seconds a step, median bytes a stage)."""
+    seconds, sizes = defaultdict(list), defaultdict(list)
+    for record in store.records():
+        steps = record.made.get("steps")
+        if record.config.get("data", {}).get("fingerprint") in family and steps and "seconds" in record.made:
+            seconds[record.operation].append(record.made["seconds"] / steps)
+            sizes[record.operation].append(float(sum(record.sizes.values())))
+    return {o: (statistics.median(seconds[o]), statistics.median(sizes[o])) for o in seconds}
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 8 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """A number of bytes for people: 850 B, 1.5 MB, 2.0 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")

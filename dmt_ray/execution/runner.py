@@ -1,0 +1,315 @@
+"""Performs stages: subtracts the store from what is wanted, and calls the engine for the rest, in this process."""
+
+import contextlib
+import functools
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dmt_ray import models
+from dmt_ray.config import Config, Data, Model, Task, Training
+from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
+from dmt_ray.engine.cotraining import cotrain
+from dmt_ray.engine.evaluation import evaluate
+from dmt_ray.engine.labelling import label
+from dmt_ray.engine.picking import pick
+from dmt_ray.engine.reliability import assess, compose
+from dmt_ray.engine.schedule import images_of, steps
+from dmt_ray.engine.team import ALONE, Team
+from dmt_ray.engine.training import finetune, pretrain, retrain
+from dmt_ray.engine.workspace import Workspace, device_of
+from dmt_ray.errors import ConfigError, MissingStages, ModelError
+from dmt_ray.execution.health import STALLED, Watchdog
+from dmt_ray.execution.interruption import deferred
+from dmt_ray.plan import Stage
+from dmt_ray.plan.key import key_of
+from dmt_ray.plan.slices import Assess, Compose, Cotrain, Evaluate, Finetune, Label, Pick, Pretrain, Retrain
+from dmt_ray.store import DamagedStage, Store
+from dmt_ray.store.provenance import git, versions
+
+PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "pretrain": pretrain,
+    "label": label,
+    "finetune": finetune,
+    "retrain": retrain,
+    "cotrain": cotrain,
+    "assess": assess,
+    "compose": compose,
+    "pick": pick,
+    "evaluate": evaluate,
+}
+
+Progress = Callable[[Stage, int, int], None]
+Told = Callable[[Stage], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and on what stages are performed. Nothing here changes a result beyond floating-point sums.
+
+    Attributes:
+        store: Folder of the store.
+        data: Folder of the data set; None: below the environment variable DMT_DATA.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        threads: CPU threads of one process.
+        shared: URL of an object store that machines share; None: `store` is all there is.
+        compiled: Whether networks in training go through torch.compile.
+        stall_seconds: A process whose stage gets no further for so long is taken to hang, and ended; None: people
+            watch it themselves.
+    """
+
+    store: Path
+    data: Path | None = None
+    device: str = "auto"
+    threads: int = 1
+    shared: str | None = None
+    compiled: bool = False
+    stall_seconds: float | None = None
+
+    def open_store(self) -> Store:
+        """The store; see `store.Store` for the errors."""
+        return Store(self.store, self.shared)
+
+
+class Runner:
+    """Performs stages one after the other in this process.
+
+    Args:
+        machine: Where and on what.
+        on_progress: Called with a stage, its steps done and its steps in all.
+    """
+
+    def __init__(self, machine: Machine, on_progress: Progress | None = None) -> None:
+        self.machine = machine
+        self.store = machine.open_store()
+        self.on_progress = on_progress
+
+    def dataset(self, data: Data) -> Dataset:
+        """The opened data set; decoded on first use, then shared by all runners of this process.
+
+        Raises:
+            DataError: If files are missing or broken (see `data.open_dataset`).
+        """
+        return _opened(data, self.machine.data, self.machine.store / "data")
+
+    def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
+        """Check everything that can be checked before work starts, and fill in what identifies data and weights.
+
+        Raises:
+            DataError: If the data are not as their layout promises, or cannot be divided as the split says.
+            ModelError: If a network cannot be built, or cannot take crops of the size that training uses.
+        """
+        device_check(self.machine.device)
+        dataset = self.dataset(config.data)
+        model_b = None if config.model_b is None else bind_model(config.model_b)
+        bound = config.evolve(
+            data=config.data.evolve(fingerprint=dataset.fingerprint),
+            split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
+            model=bind_model(config.model),
+            model_b=model_b,
+        )
+        for seed in seeds:
+            parts = divide(bound.split.for_seed(seed), bound.data, dataset)
+            dms_half(parts.labelled, bound.dms_alpha, "A")
+        for model in (bound.model, bound.model_b):
+            if model is not None:
+                check_model(model, len(dataset.classes), bound.trainings().values(), bound.data.task)
+        return bound
+
+    def work_of(self, stage: Stage) -> int:
+        """How much work a stage is: see the function of this name."""
+        return work_of(stage, self.dataset(stage.config.data))  # type: ignore[attr-defined]
+
+    def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
+        """Compute what is missing of the targets and of all they need.
+
+        Args:
+            targets: Stages that are wanted.
+            begun: Called before a stage is computed.
+            done: Called when a stage was computed and is there.
+
+        Returns:
+            The stages that this call computed itself; the others were in the store, or another process was quicker.
+
+        Raises:
+            UserError: If a stage cannot be computed. What was finished before stays in the store.
+        """
+        wanted = list(targets)
+        executed: list[Stage] = []
+        while missing := self.store.missing(wanted):
+            # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
+            with contextlib.suppress(DamagedStage, MissingStages):
+                for stage in missing:
+                    with self.store.claim(stage) as claim:
+                        if not claim.held:
+                            continue
+                        if begun is not None:
+                            begun(stage)
+                        self.compute(stage, claim.beat)
+                    executed.append(stage)
+                    if done is not None:
+                        done(stage)
+        return executed
+
+    def compute(self, stage: Stage, beat: Callable[[int, int], None], team: Team = ALONE) -> None:
+        """Compute a stage, whose inputs are in the store, whether it is there or not; the team's chief writes it.
+
+        Args:
+            stage: The stage; somebody holds the claim on it.
+            beat: Is told steps done and steps in all.
+            team: The workers that compute it together; each of them calls this.
+
+        Raises:
+            UserError: If it cannot be computed, such as MissingStages if an input is not there.
+            Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
+        """
+        self.dataset(stage.config.data)  # type: ignore[attr-defined]  # decoding for the first time tells no progress
+        # Everything else is watched, since reading inputs from a file system can hang as well.
+        limit = self.machine.stall_seconds
+        dog = Watchdog(limit, stage.name, self.store.scratch(stage) / STALLED) if limit else None
+
+        def progress(step: int, total: int) -> None:
+            if dog is not None:
+                dog.alive(f"step {step} of {total}")
+            if team.chief:
+                beat(step, total)
+                if self.on_progress is not None:
+                    self.on_progress(stage, step, total)
+
+        with dog or contextlib.nullcontext(), deferred() as stop:
+            self._compute(stage, self._workspace(stage, progress, team, stop))
+
+    def _compute(self, stage: Stage, work: Workspace) -> None:
+        engine = PERFORM[stage.operation.name]
+        inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+        scratch = self.store.scratch(stage)
+        if not work.team.chief:
+            engine(stage.config, seed=stage.seed, inputs=inputs, out=scratch, scratch=scratch, work=work)
+            return
+        made: dict[str, Any] = {
+            "host": platform.node(),
+            "device": _device_name(work.device),
+            "threads": torch.get_num_threads(),
+            "workers": work.team.size,
+            "versions": versions(),
+            "git": git(),
+        }
+        began = time.perf_counter()
+        with self.store.write(stage, made) as out:
+            made |= engine(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
+            made["seconds"] = round(time.perf_counter() - began, 3)
+
+    def _workspace(
+        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
+    ) -> Workspace:
+        torch.set_num_threads(self.machine.threads)
+        device = device_of(self.machine.device)
+        data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
+        dataset = self.dataset(data)
+        return Workspace(dataset, device, progress, team=team, stop=stop, compiled=self.machine.compiled)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_cached(data_key: str, root: Path | None, cache: Path) -> Dataset:
+    return open_dataset(_DATA[data_key], root, cache)
+
+
+_DATA: dict[str, Data] = {}
+
+
+def _opened(data: Data, root: Path | None, cache: Path) -> Dataset:
+    key = key_of(data.identity())
+    _DATA[key] = data
+    return _open_cached(key, root, cache)
+
+
+def device_check(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ConfigError: With what there is.
+    """
+    try:
+        torch.empty(0, device=device_of(device))
+    except (RuntimeError, AssertionError):
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(there)}") from None
+
+
+def bind_model(model: Model) -> Model:
+    """Fill in the digest of the weights file."""
+    if model.weights_file is None:
+        return model
+    return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+
+
+def check_model(model: Model, classes: int, trainings: Iterable[Training], task: Task) -> None:
+    """Build the network without memory, and push one crop of each training through it.
+
+    Raises:
+        ModelError: If it cannot be built, is for another task than the data, the weights do not fit, or it cannot take
+            such crops.
+    """
+    if model.weights_file:
+        models.build(model.evolve(encoder_weights=None), classes)
+    with torch.device("meta"):
+        network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
+        _check_task(model, task)
+        for crop in sorted({training.augment.crop for training in trainings}):
+            answer = (2, classes, *((1, 1) if task == "classification" else crop))
+            try:
+                found = tuple(network(torch.empty(2, 3, *crop)).shape)
+                reason = "" if found == answer else f"its output has the shape {found}, not {answer}"
+            except (RuntimeError, ModelError) as error:
+                reason = " ".join(str(error).split())
+            if reason:
+                raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
+
+
+def _check_task(model: Model, task: Task) -> None:
+    if models.task_of(model) == task:
+        return
+    fitting = [name for name in models.OURS if models.task_of(Model(architecture=name)) == task]
+    others = " and what segmentation-models-pytorch builds, such as Unet" if task == "segmentation" else ""
+    raise ModelError(
+        f"{model.architecture} is for {models.task_of(model)}, but the data are for {task}; "
+        f"for those there are {', '.join(fitting)}{others}"
+    )
+
+
+def work_of(stage: Stage, dataset: Dataset) -> int:
+    """How much work a stage is: optimizer steps of a training, summed over its models; else images that it goes over.
+
+    A choice between two models is one piece of work.
+    """
+    config = stage.config
+    if isinstance(config, Pick):
+        return 1
+    if not isinstance(config, Evaluate | Label | Assess | Compose | Pretrain | Finetune | Retrain | Cotrain):
+        raise TypeError(f"{stage} has no measure of work")
+    parts = divide(config.split, config.data, dataset)
+    labelled, unlabelled = len(parts.labelled), len(parts.unlabelled)
+    if isinstance(config, Evaluate):
+        return len(parts.selection[1]) + len(parts.reported[1])
+    if isinstance(config, Label | Assess | Compose):
+        return unlabelled
+    if isinstance(config, Pretrain):
+        if config.images == "dms":
+            labelled = len(dms_half(parts.labelled, config.dms_alpha, config.side))
+        elif config.images == "all":
+            labelled += int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
+        return steps(config.training, labelled=labelled, pseudo=0)
+    models_together = config.students if isinstance(config, Cotrain) else 1
+    if isinstance(config, Retrain):
+        unlabelled = images_of(unlabelled, config.images)
+    return models_together * steps(config.training, labelled=labelled, pseudo=unlabelled)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({os.cpu_count()} cores)"

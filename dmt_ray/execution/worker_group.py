@@ -1,0 +1,433 @@
+"""A crew: workers that perform stages together in Ray Train runs, half of them model A's and half of them model B's.
+
+The driver decides and the workers obey. The driver claims what is missing, cuts it into waves of stages that do not
+depend on each other, and starts one Ray Train run for all of them. A wave of several stages is dealt out to the two
+halves of the workers, each half one process group; a wave of a single stage is performed by all workers together. The
+workers meet in the store: a wave begins when all stages of the one before are there.
+"""
+
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from dmt_ray.config import SIDES
+from dmt_ray.engine.team import Team
+from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
+from dmt_ray.execution.orphans import free_orphans
+from dmt_ray.execution.runner import Machine, Progress, Runner, Told
+from dmt_ray.plan import Stage, in_order, waves
+from dmt_ray.plan.operations import side_of
+from dmt_ray.plan.slices import Cotrain
+from dmt_ray.store.files import aside_name
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
+POLL_SECONDS = 0.1  # between two looks of the driver at what is there
+BARRIER_SECONDS = 0.02  # and of the workers, who wait for each other's stages
+Begun = Callable[[Stage, int], None]
+# Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
+COLLECTIVE_SECONDS = 1800
+STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may be lost, and come back
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many workers, and what each of them has.
+
+    Attributes:
+        workers: 1, or an even number. One worker needs no Ray Train: see `runner.Runner`.
+        cpus: CPUs of a worker, and its threads.
+        gpus: GPUs of a worker; a part lets several workers share one.
+    """
+
+    workers: int
+    cpus: int = 1
+    gpus: float = 0.0
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What Ray sets aside for a worker."""
+        return {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
+
+    def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
+        """How many such workers fit on these nodes, given each node's resources."""
+        wanted = self.resources.items()
+        return sum(min(_places(node.get(name, 0.0), amount) for name, amount in wanted) for node in nodes)
+
+    def in_words(self) -> str:
+        """What a worker has, for people."""
+        return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
+
+
+def _places(there: float, amount: float) -> int:
+    """How often an amount fits; a part of a GPU lies on one GPU."""
+    return int(there) * int(1 / amount + 1e-6) if amount < 1 else int(there / amount)
+
+
+def hire(nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None) -> tuple[Crew, int]:
+    """A crew that a cluster has room for, and for how many such crews it has room at once.
+
+    Args:
+        nodes: The resources of each node.
+        workers: 1, or an even number.
+        cpus: CPUs of a worker.
+        gpus: GPUs of a worker; None: 1 where there are GPUs.
+
+    Raises:
+        ConfigError: If there is no room for one, with what would fit.
+    """
+    crew = Crew(workers, cpus, float(any(node.get("GPU", 0.0) for node in nodes)) if gpus is None else gpus)
+    room = crew.room(nodes)
+    if room < workers:
+        fitting = room - room % 2 if room > 1 else room
+        advice = f"--workers {fitting} would fit" if fitting else "give each less"
+        raise ConfigError(
+            f"--workers is {workers}, but there is room for {room} workers of {crew.in_words()}: {advice}"
+        )
+    return crew, room // workers
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Stages that do not depend on each other, and who performs them: all workers together, or each half its own."""
+
+    together: tuple[Stage, ...]
+    halves: tuple[tuple[Stage, ...], tuple[Stage, ...]]
+
+    def stages(self) -> tuple[Stage, ...]:
+        """All of them."""
+        return (*self.together, *self.halves[0], *self.halves[1])
+
+
+def deal(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
+    """Waves of what is missing, in order.
+
+    Who performs a stage follows from all that is wanted, whether it is there or not: it decides in which order sums are
+    added up, and a plan that was interrupted has to end with the same bytes as one that was not.
+
+    Args:
+        wanted: The targets of a plan.
+        missing: What has to be computed for them.
+    """
+    left = set(missing)
+
+    def some(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+        return tuple(stage for stage in stages if stage in left)
+
+    dealt = []
+    for wave in waves(in_order(wanted)):
+        # Next to a training of both models an evaluation is nothing: one half would wait for the other.
+        of_both = [stage for stage in wave if isinstance(stage.config, Cotrain)]
+        of_one = [stage for stage in wave if stage not in of_both]
+        for part in (of_one, of_both):
+            of_a, of_b = ([stage for stage in part if side_of(stage) == side] for side in SIDES)
+            halves = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
+            if len(part) == 1:
+                dealt.append(Wave(some(part), ((), ())))
+            else:
+                dealt.append(Wave((), (some(halves[0]), some(halves[1]))))
+    return [wave for wave in dealt if wave.stages()]
+
+
+@dataclass(frozen=True)
+class _Orders:
+    """What a run's workers are told."""
+
+    machine: Machine
+    crew: Crew
+    waves: tuple[Wave, ...]
+    tickets: Mapping[str, Mapping[str, Any]]  # stage key -> claim's ticket
+    begun: Begun | None
+
+
+class StageFailed(Exception):
+    """A stage raised on a worker; what it was comes along, as the driver would not see it.
+
+    Attributes:
+        kind: Name of the error's class.
+        text: What it said.
+        stage: Name of the stage.
+        node: Host name.
+        half: Of the crew, 0 or 1.
+    """
+
+    def __init__(self, kind: str, text: str, stage: str, node: str, half: int) -> None:
+        super().__init__(kind, text, stage, node, half)
+        self.kind, self.text, self.stage, self.node, self.half = kind, text, stage, node, half
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
+
+
+# What another run would not mend. A worker that was told to end is not among it: another one takes its place.
+_ERRORS: dict[str, type[UserError]] = {
+    one.__name__: one for one in (ConfigError, DataError, ModelError, StoreError, TrainingFailed)
+}
+
+
+class CrewRunner:
+    """Performs stages by a crew; to be used where `Runner` is used for one process. Ray has to be connected.
+
+    Args:
+        machine: Where data and store are, as the workers see them.
+        crew: The workers.
+        on_progress: Called with a stage, its steps done and its steps in all.
+    """
+
+    def __init__(self, machine: Machine, crew: Crew, on_progress: Progress | None = None) -> None:
+        self.machine = replace(machine, threads=crew.cpus)
+        self.crew = crew
+        self.store = machine.open_store()
+        self._on_progress = on_progress
+
+    def perform(
+        self,
+        targets: Iterable[Stage],
+        begun: Begun | None = None,
+        done: Told | None = None,
+        lost: Callable[[int, str], None] | None = None,
+    ) -> list[Stage]:
+        """Compute what is missing of the targets and of all they need.
+
+        Args:
+            targets: Stages that are wanted.
+            begun: Called, on the worker, before a stage is computed, with the stage and the worker's half; it travels.
+            done: Called when a stage is there that was computed for this.
+            lost: Called when a run has ended before its time, though another one may mend it: with the half of the
+                worker that was lost, and what Ray says.
+
+        Returns:
+            The stages that were computed for this call.
+
+        Raises:
+            UserError: If a stage cannot be computed, or workers are lost again and again. What was finished before
+                stays in the store.
+        """
+        wanted = list(targets)
+        executed: list[Stage] = []
+        in_vain = 0
+        while missing := self.store.missing(wanted):
+            with self._claimed(missing) as tickets:
+                mine = _doable([stage for stage in missing if stage.key in tickets], missing)
+                if not mine:
+                    time.sleep(POLL_SECONDS)  # another process computes what is needed first
+                    continue
+                before = len(executed)
+                orders = _Orders(self.machine, self.crew, tuple(deal(wanted, mine)), tickets, begun)
+                error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
+            if error is not None:
+                in_vain = 0 if len(executed) > before else in_vain + 1
+                free_orphans()
+                _raise_if_final(error, in_vain)
+                if lost is not None:
+                    lost(*self._whom(error))
+        return executed
+
+    def _whom(self, error: "RayTrainError | RayError") -> tuple[int, str]:
+        """The half of the worker that was lost, not of one that only raised because of that; and what is said of it."""
+        failures = {rank: _unwrapped(one) for rank, one in getattr(error, "worker_failures", {}).items()}
+        first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
+        return int(first >= self.crew.workers // 2), str(failures.get(first, error))
+
+    @contextmanager
+    def _claimed(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
+        """Claims on those of the stages that nobody else computes: their tickets."""
+        with ExitStack() as stack:
+            claims = {stage.key: stack.enter_context(self.store.claim(stage, wait=False)) for stage in stages}
+            yield {key: claim.ticket for key, claim in claims.items() if claim.held}
+
+    def _run(self, orders: _Orders, stages: list[Stage], done: Told) -> "RayTrainError | RayError | None":
+        """One Ray Train run, followed until it ends; what ended it before its time."""
+        errors: list[Any] = []
+        # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
+        train = threading.Thread(target=_train, args=(orders, errors), daemon=True)
+        train.start()
+        left = list(stages)
+        while train.is_alive():
+            train.join(POLL_SECONDS)
+            left = self._follow(left, done)
+        left = self._follow(left, done, afresh=True)
+        if left and not errors:
+            raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
+        return errors[0] if errors else None
+
+    def _follow(self, left: list[Stage], done: Told, *, afresh: bool = False) -> list[Stage]:
+        there = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
+        for stage in there:
+            done(stage)
+        if self._on_progress is not None:
+            mine = {stage.key: stage for stage in left}
+            for claim in self.store.running():
+                if claim.key in mine and claim.steps:
+                    self._on_progress(mine[claim.key], claim.step, claim.steps)
+        return [stage for stage in left if stage not in there]
+
+
+def _note(stage: Stage, executed: list[Stage], done: Told | None) -> None:
+    executed.append(stage)
+    if done is not None:
+        done(stage)
+
+
+def _doable(mine: list[Stage], missing: list[Stage]) -> list[Stage]:
+    """Those of my stages that need nothing that somebody else is still computing."""
+    others = set(missing) - set(mine)
+    doable: list[Stage] = []
+    for stage in mine:
+        if others.isdisjoint(stage.inputs.values()):
+            doable.append(stage)
+        else:
+            others.add(stage)
+    return doable
+
+
+def half_of(error: BaseException) -> int:
+    """The half of the crew that an error comes from; 0 where there is no crew."""
+    return getattr(error, "half", 0)
+
+
+def _raise_if_final(error: "RayTrainError | RayError", in_vain: int) -> None:
+    """Say what is wrong, unless another run may mend it."""
+    failures = [_unwrapped(one) for one in getattr(error, "worker_failures", {}).values()]
+    stages = [one for one in failures if isinstance(one, StageFailed)]
+    for one in stages:
+        if one.kind in _ERRORS:
+            raise _at(_ERRORS[one.kind](one.text), one)
+    if "worker group startup timed out" in str(error):
+        raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts")
+    # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
+    if in_vain > LOST_RUNS:
+        if stages:
+            raise _at(TrainingFailed(str(stages[0])), stages[0])
+        raise TrainingFailed(f"a crew lost workers {in_vain} times in a row: {' '.join(str(error).split())[:500]}")
+
+
+def _at(error: UserError, where: StageFailed) -> UserError:
+    error.add_note(f"in {where.stage} on {where.node}")
+    vars(error)["half"] = where.half
+    return error
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What Ray Train has wrapped, without a public way to it: what a worker raised, or why it does not answer."""
+    for name in ("_base_exc", "health_check_failure"):
+        error = getattr(error, name, error)
+    return error
+
+
+def _train(orders: _Orders, errors: list[Any]) -> None:
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+
+    class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray tells no types
+        """Without the actor that is to free placement groups: where there is no dashboard it frees none, stays for
+        ever, and costs 12 s at the end of each run. `orphans.py` does it."""
+
+        def _create_default_callbacks(self) -> list[Any]:
+            made = super()._create_default_callbacks()
+            return [one for one in made if not isinstance(one, PlacementGroupCleanerCallback)]
+
+    # Nothing is kept there, but Ray Train wants a folder.
+    name = aside_name("train")
+    folder = orders.machine.store / "aside"
+    trainer = Trainer(
+        _perform_waves,
+        train_loop_config={"orders": orders},
+        # The two halves have groups of their own, with NCCL where each worker has a whole GPU.
+        torch_config=TorchConfig(backend="gloo", timeout_s=COLLECTIVE_SECONDS),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=orders.crew.workers,
+            use_gpu=bool(orders.crew.gpus),
+            resources_per_worker=orders.crew.resources,
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(folder),
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=STARTS),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:  # of Ray Train, of Ray where the run's controller was lost; this is a thread's end
+        errors.append(error)
+    finally:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+# ---- on the workers ---------------------------------------------------------------------------------------------
+
+
+def _perform_waves(config: Mapping[str, Any]) -> None:
+    import ray.train
+    import segmentation_models_pytorch  # noqa: F401 (takes seconds; with it the first stage of a run is like the others)
+    from ray.train.torch import get_device
+
+    orders: _Orders = config["orders"]
+    rank = ray.train.get_context().get_world_rank()
+    device = str(get_device()) if orders.crew.gpus else "cpu"
+    limit_memory(orders.crew.gpus, device)
+    runner = Runner(replace(orders.machine, device=device))
+    runner.dataset(orders.waves[0].stages()[0].config.data)  # type: ignore[attr-defined]  # checked again by each process
+    half, own, whole = _teams(rank, orders.crew)
+    for wave in orders.waves:
+        for stage in wave.together:
+            _perform(runner, orders, stage, whole, 0)
+        for stage in wave.halves[half]:
+            _perform(runner, orders, stage, own, half)
+        while not all(runner.store.has(stage, files=True) for stage in wave.stages()):
+            time.sleep(BARRIER_SECONDS)
+
+
+def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, half: int) -> None:
+    # After a worker was lost Ray Train may start the same orders again.
+    if not team.any(not runner.store.has(stage, files=True)):
+        return
+    if orders.begun is not None and team.chief:
+        orders.begun(stage, half)
+    try:
+        runner.compute(stage, runner.store.borrowed(orders.tickets[stage.key]).beat, team)
+        if team.chief and (left := runner.store.upload()):  # the others wait for it
+            raise StoreError(f"the object store does not answer: {', '.join(left)} could not be uploaded")
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise StageFailed(type(error).__name__, text, stage.name, platform.node(), half) from error
+
+
+def limit_memory(gpus: float, device: str | None = None) -> None:
+    """Keep this process to its part of a GPU: Ray hands out parts, but does not see to it that they suffice."""
+    if 0 < gpus < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(gpus, device)
+
+
+def _teams(rank: int, crew: Crew) -> tuple[int, Team, Team]:
+    """Which half a worker belongs to, that half, and all workers."""
+    import torch.distributed as dist
+
+    timeout = timedelta(seconds=COLLECTIVE_SECONDS)
+    # NCCL wants a GPU for each worker.
+    backend = "nccl" if crew.gpus >= 1 else "gloo"
+
+    def groups(ranks: list[int]) -> tuple[Any, Any]:
+        control = dist.new_group(ranks, timeout=timeout, backend="gloo")
+        return control, (control if backend == "gloo" else dist.new_group(ranks, timeout=timeout, backend=backend))
+
+    middle = crew.workers // 2
+    # Every worker makes all groups, in the same order.
+    halves = [groups(list(range(middle))), groups(list(range(middle, crew.workers)))]
+    control, group = groups(list(range(crew.workers)))
+    half = int(rank >= middle)
+    own = Team(rank - half * middle, middle, halves[half][1], halves[half][0])
+    return half, own, Team(rank, crew.workers, group, control)

@@ -1,0 +1,183 @@
+"""What an ablation is: rows and columns of a table, each cell a plan for every seed."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from dmt_ray.config import Config, nearest, override
+from dmt_ray.errors import ConfigError, DataError, ModelError
+from dmt_ray.methods import METHODS
+from dmt_ray.plan import Plan
+from dmt_ray.plan.key import key_of
+from dmt_ray.recipes import load
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as a script writes it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}.
+
+    Attributes:
+        method: A name in `methods.METHODS`.
+        changes: Dotted setting -> value, on top of the column's settings.
+    """
+
+    method: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"there is no method {self.method!r}; {nearest(self.method, METHODS)}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Settings under which every row is run, such as a labelled ratio.
+
+    Attributes:
+        changes: Dotted setting -> value, on top of the recipe.
+        recipe: Another recipe than the one that was asked for.
+        paper: The column of the paper's table that this one repeats, such as "1/20"; only where data, network and
+            training are the paper's.
+    """
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str | None = None
+    paper: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row in a column.
+
+    Attributes:
+        row: Name of the row.
+        column: Name of the column.
+        method: A name in `methods.METHODS`.
+        config: Settings, bound to their data.
+        recipe: Name or file of the recipe, as `--recipe` takes it.
+        changes: Overrides of the recipe, as `--set` takes them.
+        paper: See `Column`.
+    """
+
+    row: str
+    column: str
+    method: str
+    config: Config
+    recipe: str
+    changes: tuple[str, ...] = ()
+    paper: str | None = None
+
+    def plan(self, seed: int) -> Plan:
+        """What has to be done for one seed."""
+        return METHODS[self.method](self.config, seed)
+
+
+class Wanted(NamedTuple):
+    """One number of a table: a cell for one seed."""
+
+    cell: Cell
+    seed: int
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """For people: "DMT, 1/20, seed 0"."""
+        return ", ".join(part for part in (self.cell.row, self.cell.column, f"seed {self.seed}") if part)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A table: every row in every column, for every seed.
+
+    Attributes:
+        question: The script's name, such as "components".
+        title: What it asks, in one sentence.
+        recipe: The recipe that was asked for.
+        cells: Row by row, in each the columns in their order.
+        seeds: All rows have the same, so that they are compared pair by pair.
+        reference: The row that the others are compared with.
+        paper: The paper's table, as `dmt_ray.report.papers` names it; None: there is none.
+    """
+
+    question: str
+    title: str
+    recipe: str
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+    reference: str
+    paper: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError(f"an ablation needs different seeds from 0 on, but got {self.seeds}")
+        if len({(cell.row, cell.column) for cell in self.cells}) < len(self.cells):
+            raise ConfigError("two cells of an ablation have the same row and column")
+        if self.reference not in self.rows:
+            raise ConfigError(f"the reference {self.reference!r} is not a row; {nearest(self.reference, self.rows)}")
+
+    @property
+    def name(self) -> str:
+        """Names its folder; with further rows or seeds it stays the same table, with other settings it does not."""
+        columns = {cell.column: cell.config for cell in self.cells if cell.row == self.reference}
+        settings = {column: config.identity() for column, config in columns.items()}
+        return f"{self.question}-{self.recipe.replace('/', '-')}-{key_of(settings)[:8]}"
+
+    @property
+    def rows(self) -> list[str]:
+        """Names of the rows, in order."""
+        return list(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in order."""
+        return list(dict.fromkeys(cell.column for cell in self.cells))
+
+    def wanted(self) -> Iterator[Wanted]:
+        """Every cell for every seed, seed by seed: what is stopped early has whole pairs."""
+        for seed in self.seeds:
+            for cell in self.cells:
+                yield Wanted(cell, seed, cell.plan(seed))
+
+
+def cells(
+    recipe: str,
+    changes: Sequence[str],
+    rows: Mapping[str, Row],
+    columns: Mapping[str, Column],
+    bind: Callable[[Config], Config],
+) -> tuple[Cell, ...]:
+    """The cells of a table, checked and bound to their data.
+
+    Args:
+        recipe: Recipe as it was asked for.
+        changes: Overrides as they were asked for; those of columns and rows come on top.
+        rows: Name -> row.
+        columns: Name -> column.
+        bind: Checks settings and fills in what identifies their data.
+
+    Raises:
+        UserError: If a setting or the data are wrong, with the cell that it is about.
+    """
+    bound: dict[str, Config] = {}
+    found = []
+    for name, row in rows.items():
+        for title, column in columns.items():
+            start = column.recipe or recipe
+            try:
+                config = override(override(load(start, changes), column.changes), row.changes)
+                METHODS[row.method](config, 0)  # which says whether it is for such data
+                text = config.model_dump_json()
+                if text not in bound:
+                    bound[text] = bind(config)
+            except (ConfigError, DataError, ModelError) as error:
+                raise type(error)(f"{name}{f', {title}' if title else ''}: {error}") from None
+            told = (*changes, *_told(column.changes), *_told(row.changes))
+            found.append(Cell(name, title, row.method, bound[text], start, told, column.paper))
+    return tuple(found)
+
+
+def _told(changes: Mapping[str, Any]) -> Iterator[str]:
+    """Overrides as they are typed."""
+    for setting, value in changes.items():
+        yield f"{setting}={json.dumps(value)}"  # which is YAML, too

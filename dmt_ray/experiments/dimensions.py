@@ -1,0 +1,137 @@
+"""Searched names that are no settings but make some: a schedule's shape, the share of labelled images, the method.
+
+A trial is always translated into plain settings, so that `dmt run --set ...` repeats it, and so that two points that
+mean the same have the same stages.
+"""
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+from dmt_ray.config import Config, override
+from dmt_ray.methods import METHODS
+from dmt_ray.methods.space import Params, Space, Uniform, Value
+from dmt_ray.plan.slices import Cotrain
+
+METHOD = "method"
+LABEL_FRACTION = "label_fraction"
+START, END, ITERATIONS, CURVATURE = (f"schedule.{word}" for word in ("start", "end", "iterations", "curvature"))
+SCHEDULE = (START, END, ITERATIONS, CURVATURE)
+
+MAKES: dict[str, tuple[str, ...]] = {
+    METHOD: (),
+    LABEL_FRACTION: ("split.labelled", "pretrain.epochs"),
+    **{name: ("percentiles",) for name in SCHEDULE},
+}
+"""Name -> the settings that it makes. All other names are settings themselves."""
+
+# Of a share of pixels: schedules that begin alike have then equal first values, and equal values share their stages.
+ROUND_TO = 1 / 20
+
+
+def settings_of(config: Config, params: Params) -> dict[str, Any]:
+    """A point as plain settings, the method left out.
+
+    Args:
+        config: The recipe; of a schedule, what is not searched comes from its percentiles.
+        params: A point of the space.
+    """
+    settings: dict[str, Any] = {name: value for name, value in params.items() if name not in MAKES}
+    if any(name in params for name in SCHEDULE):
+        own = config.percentiles
+        settings["percentiles"] = schedule(
+            start=float(params.get(START, own[0])),
+            end=float(params.get(END, own[-1])),
+            iterations=int(params.get(ITERATIONS, len(own))),
+            curvature=float(params.get(CURVATURE, 1.0)),
+        )
+    if LABEL_FRACTION in params:
+        fraction = float(params[LABEL_FRACTION])
+        settings |= {"split.labelled": fraction, "pretrain.epochs": pretrain_epochs(fraction, config.oracle.epochs)}
+    return settings
+
+
+def schedule(*, start: float, end: float, iterations: int, curvature: float) -> list[float]:
+    """The percentiles of a schedule: start + (end - start) * (i / (iterations - 1)) ** curvature, in steps of 5 %.
+
+    DMT's own (Sec. 4.2.2) is start 0.2, end 1, 5 iterations, curvature 1. With a curvature above 1 it stays long with
+    the surest labels, below 1 it takes in the others early. A single iteration takes the share `end` at once.
+
+    Args:
+        start: Share of the pixels in the first iteration, at most `end`.
+        end: Share in the last.
+        iterations: Number of iterations.
+        curvature: Above 0; 1 is straight.
+    """
+    if iterations == 1:
+        return [_rounded(end)]
+    return [_rounded(start + (end - start) * (i / (iterations - 1)) ** curvature) for i in range(iterations)]
+
+
+def _rounded(share: float) -> float:
+    parts = round(1 / ROUND_TO)
+    return max(1, round(share * parts)) / parts
+
+
+def pretrain_epochs(fraction: float, n: int) -> int:
+    """Pretraining epochs for a share of labelled images: sqrt(1 / share) x N, N the oracle's (DMT, Sec. 5.2.2)."""
+    return max(1, round(sqrt(1 / fraction) * n))
+
+
+def made(space: Iterable[str]) -> list[str]:
+    """The settings that a space's names stand for."""
+    return list(dict.fromkeys(setting for name in space for setting in MAKES.get(name, (name,))))
+
+
+def own_point(config: Config, method: str, space: Space) -> Params | None:
+    """The recipe as a point of the space, or None if it is none of its points, as with a schedule that is not straight.
+
+    Args:
+        config: The recipe.
+        method: Its method.
+        space: The space.
+    """
+    point: dict[str, Value] = {}
+    for name, dimension in space.items():
+        value = _own_value(config, method, name)
+        if value is None or not dimension.holds(value):
+            return None
+        point[name] = float(value) if isinstance(dimension, Uniform) else value
+    again, plan = override(config, settings_of(config, point)), METHODS[method]
+    return point if plan(again, 0) == plan(config, 0) else None
+
+
+def _own_value(config: Config, method: str, name: str) -> Value | None:
+    own = config.percentiles
+    labelled = config.split.labelled
+    known: dict[str, Value | None] = {
+        METHOD: method,
+        # A number of images is no share: nobody knows of how many before the data are opened.
+        LABEL_FRACTION: labelled if isinstance(labelled, float) else None,
+        START: own[0],
+        END: own[-1],
+        ITERATIONS: len(own),
+        CURVATURE: 1.0,
+    }
+    if name in known:
+        return known[name]
+    start, _, rest = name.partition(".")
+    if start in ("cotrain", "retrain") and getattr(config, start) is None:
+        name = f"online.{rest}"  # which is what is taken then
+    value: Value | None = _read(config, name)
+    return _usual(config, method, rest) if value is None and start == "consistency" else value
+
+
+def _usual(config: Config, method: str, name: str) -> Value | None:
+    """What a method takes where the recipe leaves it open; None: it does not read it."""
+    stages = METHODS[method](config, 0).stages()
+    return next((_read(stage.config, name) for stage in stages if isinstance(stage.config, Cotrain)), None)
+
+
+def _read(config: Any, name: str) -> Any:
+    """The value of a dotted setting."""
+    for part in name.split("."):
+        if not hasattr(config, part):
+            return None  # misspelt, which is said where it is set
+        config = getattr(config, part)
+    return config

@@ -1,0 +1,56 @@
+"""Finds sweeps and ablations by their names."""
+
+from pathlib import Path
+
+from dmt_ray.config import nearest
+from dmt_ray.errors import MissingStages
+from dmt_ray.experiments import ablation_file, sweep_file
+
+PATTERNS = (f"sweeps/*/{sweep_file.NAME}", f"{ablation_file.FOLDER}/*/{ablation_file.NAME}")
+
+
+def find(storage: Path, name: str, recipe: str | None = None) -> Path:
+    """The folder of a sweep or an ablation.
+
+    Args:
+        storage: Folder of the results.
+        name: Its full name, or its folder; or the question (or another beginning of its name): then the one of these
+            that was begun, or gone on with, last.
+        recipe: Of several only those of this recipe.
+
+    Raises:
+        MissingStages: If there is none, with the nearest name, or the command that computes one.
+    """
+    if is_one(Path(name)):
+        return Path(name).absolute()
+    known = {path.name: path for path in all_folders(storage)}
+    if name in known:
+        return known[name]
+    begin = name if recipe is None else f"{name}-{recipe.replace('/', '-')}-"
+    found = [path for one, path in known.items() if one.startswith(begin)]
+    if not found and known:
+        raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")
+    if not found:
+        raise MissingStages(
+            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or "
+            "compute one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
+        )
+    return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
+
+
+def all_folders(storage: Path) -> list[Path]:
+    """The folders of all sweeps and ablations, by name."""
+    return sorted(
+        (path.parent.absolute() for pattern in PATTERNS for path in storage.glob(pattern)),
+        key=lambda folder: folder.name,
+    )
+
+
+def is_ablation(folder: Path) -> bool:
+    """Whether a folder is that of an ablation."""
+    return (folder / ablation_file.NAME).is_file()
+
+
+def is_one(folder: Path) -> bool:
+    """Whether a folder is that of a sweep or an ablation."""
+    return is_ablation(folder) or (folder / sweep_file.NAME).is_file()

@@ -1,0 +1,68 @@
+"""How much work trials share: optimizer steps one by one, and of the union of their plans."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.plan import Stage, in_order
+from dmt_ray.plan.operations import TRAININGS
+from dmt_ray.search.study import executed
+from dmt_ray.search.trial import SHARED
+from dmt_ray.store import Store
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Optimizer steps of some trials.
+
+    Attributes:
+        trials: How many they are.
+        alone: What they need if each computes all it needs.
+        together: What they need, or have executed, when equal work is done once.
+    """
+
+    trials: int
+    alone: int
+    together: int
+
+    @property
+    def share(self) -> float:
+        """Part of the work that remains."""
+        return self.together / self.alone if self.alone else 1.0
+
+
+def compute(stages: Iterable[Stage], work_of: Callable[[Stage], int]) -> int:
+    """Optimizer steps of the trainings among some stages, over all models."""
+    return sum(work_of(stage) for stage in stages if stage.operation.name in TRAININGS)
+
+
+def of(plans: Sequence[Sequence[Stage]], work_of: Callable[[Stage], int]) -> Sharing:
+    """What some trials need, each given by its stages."""
+    union = dict.fromkeys(stage for stages in plans for stage in stages)
+    return Sharing(len(plans), sum(compute(stages, work_of) for stages in plans), compute(union, work_of))
+
+
+def performed(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial]) -> Sharing:
+    """What the trials needed as far as they came, and what was executed for them, by the store's records."""
+    begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
+    own = {key for trial in begun for key in trial.executed} | set(executed(folder, SHARED))
+    steps: dict[Stage, int] = {}
+    alone = 0
+    for trial in begun:
+        for stage in in_order(sweep.targets(trial.params, len(trial.scores))):
+            if stage not in steps:
+                steps[stage] = _steps(store, stage)
+            alone += steps[stage]
+    return Sharing(len(begun), alone, sum(count for stage, count in steps.items() if stage.key in own))
+
+
+def _steps(store: Store, stage: Stage) -> int:
+    """Optimizer steps by the record of a stage; 0 for one that trains nothing, or that is gone."""
+    if stage.operation.name not in TRAININGS:
+        return 0
+    try:
+        return int(store.record(stage).made.get("steps", 0))
+    except (StoreError, MissingStages):
+        return 0

@@ -1,0 +1,275 @@
+"""What a sweep is: a question, the settings that it holds fixed, and the space that it searches."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dmt_ray.config import Config, override
+from dmt_ray.errors import ConfigError
+from dmt_ray.experiments.dimensions import MAKES, METHOD, made, settings_of
+from dmt_ray.methods import METHODS
+from dmt_ray.methods.space import Choice, Dimension, Params, Space, Uniform, Value, Whole, told
+from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan.key import key_of
+from dmt_ray.plan.measures import MEASURES, Measure, measure_of
+
+__all__ = ["Choice", "Dimension", "Params", "Space", "State", "Sweep", "Trial", "Uniform", "Value", "Whole", "short"]
+
+State = Literal["running", "complete", "pruned", "failed"]
+Scored = tuple[Plan, int]
+"""A plan and the number of one of its rungs."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One search: what is asked, what is fixed, what varies.
+
+    Attributes:
+        question: The script's name, such as "gamma_sweep".
+        title: One sentence for people.
+        config: Settings of the method, bound to their data.
+        method: A name in `methods.METHODS`; of the recipe, where the method itself is searched.
+        space: What is searched -> its values, such as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names of
+            `dimensions.MAKES`.
+        seeds: Every trial is scored on all of them, so that trials are compared pair by pair.
+        known: Points that are tried first, each a value for everything in the space.
+        grid: Values per range of an exhaustive grid, in place of a search; 0: a search.
+        attempt: Counts up from 1 when the same search is begun afresh.
+        seed_by_seed: Whether a trial goes through all rungs of a seed before the next one, and is pruned between
+            seeds; else through all seeds of a rung before the next one, and is pruned between rungs.
+        second: What is minimised beside the score that is maximised: "compute", the optimizer steps of a trial's plan
+            summed over its models; or nothing.
+        outcomes: Names in `outcomes.OUTCOMES` of what is shown beside the score.
+    """
+
+    question: str
+    title: str
+    config: Config
+    method: str
+    space: Space
+    seeds: tuple[int, ...]
+    known: tuple[Params, ...] = ()
+    grid: int = 0
+    attempt: int = 1
+    seed_by_seed: bool = False
+    second: Literal["", "compute"] = ""
+    outcomes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        methods = [self.method]
+        if METHOD in self.space:
+            methods += [str(value) for value in self.space[METHOD].ends()]
+        for method in methods:
+            if method not in METHODS:
+                raise ConfigError(f"there is no method {method!r}; known are: {', '.join(METHODS)}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError(f"a sweep needs different seeds from 0 on, but got {self.seeds}")
+        if self.grid == 1 or self.grid < 0:
+            raise ConfigError(f"a grid needs at least 2 values per setting, but got {self.grid}")
+        for point in self.known:
+            for setting, values in self.space.items():
+                if not values.holds(point.get(setting)):
+                    raise ConfigError(f"the known point {dict(point)} must lie in the space: {setting} {values}")
+        self.plans({})  # which says whether the method is for such data
+        low, high = ({stage for plan in corner.values() for stage in plan.stages()} for corner in self.corners())
+        if low == high:
+            raise ConfigError(
+                f"{' and '.join(self.space)} change nothing here: the method {self.method!r} with the weight rule "
+                f"{self.config.weight.rule!r} does not read them"
+            )
+
+    @property
+    def name(self) -> str:
+        """Names the study, its folder and its experiment; the same whenever the same question is asked."""
+        fixed = self.config.identity()
+        for setting in made(self.space):
+            *parents, last = setting.split(".")
+            place = fixed
+            for parent in parents:
+                place = place.get(parent, {})  # a part that has its neutral value is not there
+            place.pop(last, None)
+        identity: dict[str, Any] = {
+            "config": fixed,
+            "method": self.method,
+            "space": {setting: values.identity() for setting, values in self.space.items()},
+            "seeds": list(self.seeds),
+            "grid": self.grid,
+        }
+        if self.seed_by_seed:
+            identity["seed_by_seed"] = True
+        if self.second:
+            identity["second"] = self.second
+        name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
+        return name if self.attempt == 1 else f"{name}-{self.attempt}"
+
+    @property
+    def measure(self) -> Measure:
+        """What it maximises."""
+        return measure_of(self.config.data)
+
+    @property
+    def score_name(self) -> str:
+        """The same for people."""
+        return MEASURES[self.measure]
+
+    # ---- a point -------------------------------------------------------------------------------------------------
+
+    def settings(self, params: Params) -> dict[str, Any]:
+        """A point as plain settings, as `dmt run --set` takes them; the method is `method_of`."""
+        return settings_of(self.config, params)
+
+    def config_of(self, params: Params) -> Config:
+        """The settings of the sweep with those of a point."""
+        return override(self.config, self.settings(params))
+
+    def method_of(self, params: Params) -> str:
+        """The method of a point."""
+        return str(params.get(METHOD, self.method))
+
+    def plans(self, params: Params) -> dict[int, Plan]:
+        """The plan of a point for every seed."""
+        config, method = self.config_of(params), METHODS[self.method_of(params)]
+        return {seed: method(config, seed) for seed in self.seeds}
+
+    def rungs_of(self, params: Params) -> int:
+        """Number of rungs of a point's plans."""
+        return len(METHODS[self.method_of(params)](self.config_of(params), self.seeds[0]).rungs)
+
+    def steps(self, params: Params) -> list[list[list[Scored]]]:
+        """A trial's work: its steps, after each of which it is scored and may be pruned.
+
+        A step is a list of what is performed one after the other, each a rung of some plans; the step's score is that
+        of the last of them. By rungs, a step is a rung of all seeds; seed by seed, it is all rungs of one seed.
+        """
+        plans = list(self.plans(params).values())
+        if self.seed_by_seed:
+            return [[[(plan, rung)] for rung in range(len(plan.rungs))] for plan in plans]
+        return [[[(plan, rung) for plan in plans]] for rung in range(len(plans[0].rungs))]
+
+    def steps_of(self, params: Params) -> int:
+        """Number of steps of a trial."""
+        return len(self.seeds) if self.seed_by_seed else self.rungs_of(params)
+
+    def targets(self, params: Params, steps: int | None = None) -> list[Stage]:
+        """The evaluations of the first steps of a trial, or of all."""
+        return [
+            evaluation
+            for step in self.steps(params)[:steps]
+            for group in step
+            for plan, rung in group
+            for evaluation in plan.rungs[rung].values()
+        ]
+
+    # ---- the space -----------------------------------------------------------------------------------------------
+
+    def corners(self) -> tuple[dict[int, Plan], dict[int, Plan]]:
+        """The plans of two points that differ in everything that is searched.
+
+        Raises:
+            ConfigError: If the settings cannot take the values of one of them.
+        """
+        low, high = (self._checked(self._corner(end)) for end in (0, -1))
+        return low, high
+
+    def _checked(self, point: Params) -> dict[int, Plan]:
+        try:
+            return self.plans(point)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the search would try {in_words(point)}, which these settings cannot take: {error}"
+            ) from None
+
+    def _corner(self, end: int) -> dict[str, Value]:
+        return {setting: values.ends()[end] for setting, values in self.space.items()}
+
+    def middle(self) -> dict[str, Value]:
+        """The point in the middle, which stands for those that are not known yet."""
+        return {setting: values.middle() for setting, values in self.space.items()}
+
+    def _probes(self) -> list[Params]:
+        """Points that together show what depends on what: two corners, each with every end of every dimension."""
+        corners: list[Params] = [self._corner(0), self._corner(-1)]
+        if all(isinstance(values, Uniform) and setting not in MAKES for setting, values in self.space.items()):
+            return corners  # they differ in every setting, and so in all that depends on one
+        probes = [*corners, *(() if self.grid else self.known)]
+        probes += [
+            {**corner, setting: end}
+            for corner in corners
+            for setting, values in self.space.items()
+            for end in values.ends()
+        ]
+        return [probe for i, probe in enumerate(probes) if probe not in probes[:i]]
+
+    def common(self) -> list[Stage]:
+        """The stages that all trials share, inputs first."""
+        first, *others = [self.plans(probe) for probe in self._probes()]
+        found = []
+        for seed, plan in first.items():
+            there = [set(other[seed].stages()) for other in others]
+            found += [stage for stage in plan.stages() if all(stage in stages for stages in there)]
+        return found
+
+    def rungs(self) -> int:
+        """Number of rungs of the trials with the most of them."""
+        return max(map(self.rungs_of, self._probes()))
+
+    def always_rungs(self) -> int | None:
+        """Number of rungs of every trial, or None where trials differ in it."""
+        found = set(map(self.rungs_of, self._probes()))
+        return found.pop() if len(found) == 1 else None
+
+    def points(self) -> list[dict[str, Value]]:
+        """What is tried first, in this order: the whole grid, or the known points."""
+        if not self.grid:
+            return [dict(point) for point in self.known]
+        axes = [values.grid(self.grid) for values in self.space.values()]
+        return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*axes)]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one point of a sweep.
+
+    Attributes:
+        number: Counts up from 0, as in Optuna's study.
+        params: What is searched -> value.
+        state: "running" also says: interrupted, and taken up by the next start.
+        scores: Step -> score in [0, 1] on the images that select. A step is a rung, with the mean over seeds and
+            models; where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
+        error: Why it failed.
+        executed: Keys of the stages that this trial computed itself; the others of its plans were reused.
+        seed_by_seed: Whether steps are seeds.
+        compute: Optimizer steps of its plan, summed over its models and averaged over seeds, where they are minimised.
+    """
+
+    number: int
+    params: Params
+    state: State
+    scores: dict[int, float]
+    error: str | None = None
+    executed: tuple[str, ...] = ()
+    seed_by_seed: bool = False
+    compute: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """What a search maximises: the score of the last rung, or the mean over the seeds, as far as it has come."""
+        if not self.scores:
+            return None
+        return score_of(self.scores, self.seed_by_seed)
+
+
+def score_of(scores: Mapping[int, float], seed_by_seed: bool) -> float:
+    """The score of a trial by those of its steps."""
+    return sum(scores.values()) / len(scores) if seed_by_seed else scores[max(scores)]
+
+
+def short(setting: str) -> str:
+    """The last word of a dotted setting, as people see it."""
+    return setting.rpartition(".")[2]
+
+
+def in_words(params: Params) -> str:
+    """A point for people: "gamma1=5 gamma2=2.5"."""
+    return " ".join(f"{short(setting)}={told(value)}" for setting, value in params.items())

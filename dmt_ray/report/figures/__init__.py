@@ -1,0 +1,81 @@
+"""Figures: functions of plain values and tables that return a matplotlib `Figure`, and functions that read the records.
+
+`dmt figures NAME` draws all that an ablation's or a sweep's records allow. In a notebook::
+
+    from dmt_ray.report import figures
+    from dmt_ray.results import tidy
+    frame = tidy.of_ablation(Path("runs/ablations/components-shapes-c59ea718"))
+    figures.forest_plot(figures.paired_differences(frame, "shapes"), "Baseline")
+
+Nothing here imports torch, Ray or Optuna before it is used.
+"""
+
+from dmt_ray.report.figures.best_of import best_of_k, best_of_k_plot
+from dmt_ray.report.figures.compute import Costly, costs, pareto, score_against_compute, trial_costs
+from dmt_ray.report.figures.coupling import coupling, coupling_plot
+from dmt_ray.report.figures.disagreement import disagreement_rates, disagreements
+from dmt_ray.report.figures.forest import Difference, forest_plot, paired_differences
+from dmt_ray.report.figures.fractions import fraction_scores, score_by_fraction, searched_fraction_scores
+from dmt_ray.report.figures.importances import LEAST_TRIALS, importance_plot, importances
+from dmt_ray.report.figures.iterations import iteration_scores, score_by_iteration
+from dmt_ray.report.figures.kit import curves, landscape, training_curves
+from dmt_ray.report.figures.look import save
+from dmt_ray.report.figures.maps import qualitative, stored_examples, weight_maps
+from dmt_ray.report.figures.predictions import Predictor
+from dmt_ray.report.figures.pseudo_labels import (
+    error_among_surest,
+    error_by_class,
+    errors_by_share,
+    label_errors,
+    teacher_errors,
+)
+from dmt_ray.report.figures.reliability import reliability, reliability_plot
+from dmt_ray.report.figures.setting import score_by_setting, setting_scores
+from dmt_ray.report.figures.slices import slices
+from dmt_ray.report.figures.trials import Searched, parallel_coordinates, searched
+
+__all__ = [
+    "LEAST_TRIALS",
+    "Costly",
+    "Difference",
+    "Predictor",
+    "Searched",
+    "best_of_k",
+    "best_of_k_plot",
+    "costs",
+    "coupling",
+    "coupling_plot",
+    "curves",
+    "disagreement_rates",
+    "disagreements",
+    "error_among_surest",
+    "error_by_class",
+    "errors_by_share",
+    "forest_plot",
+    "fraction_scores",
+    "importance_plot",
+    "importances",
+    "iteration_scores",
+    "label_errors",
+    "landscape",
+    "paired_differences",
+    "parallel_coordinates",
+    "pareto",
+    "qualitative",
+    "reliability",
+    "reliability_plot",
+    "save",
+    "score_against_compute",
+    "score_by_fraction",
+    "score_by_iteration",
+    "score_by_setting",
+    "searched",
+    "searched_fraction_scores",
+    "setting_scores",
+    "slices",
+    "stored_examples",
+    "teacher_errors",
+    "training_curves",
+    "trial_costs",
+    "weight_maps",
+]

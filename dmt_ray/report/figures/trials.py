@@ -1,0 +1,154 @@
+"""A search's trials, and all settings of each of them side by side: parallel coordinates."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dmt_ray.errors import MissingStages
+from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments.sweep import Sweep, Trial, short
+from dmt_ray.methods.space import Choice, Space, Uniform, Value, told
+from dmt_ray.report.figures.kit import SCORES
+from dmt_ray.report.figures.look import INK, SMALL, TEXT, name_axes, new_figure
+from dmt_ray.results.scores import rung_score
+from dmt_ray.search import study
+from dmt_ray.store import Store
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A sweep and its trials, as they are now.
+
+    Attributes:
+        sweep: The sweep.
+        trials: All trials that have begun.
+        reported: Number of a complete trial -> score on the reported images after its last rung, mean over models, a
+            fraction for every seed of the sweep; without those whose evaluations are not stored.
+    """
+
+    sweep: Sweep
+    trials: tuple[Trial, ...]
+    reported: Mapping[int, tuple[float, ...]]
+
+    @property
+    def complete(self) -> list[Trial]:
+        """The complete trials, by number."""
+        return [trial for trial in self.trials if trial.state == "complete" and trial.score is not None]
+
+    def reported_mean(self, trial: Trial) -> float:
+        """The score of a complete trial on the reported images, mean over its seeds."""
+        return statistics.fmean(self.reported[trial.number])
+
+
+def searched(folder: Path) -> Searched:
+    """Read a sweep's folder, as `<storage>/sweeps/<name>`; reported scores come from the storage around it.
+
+    Raises:
+        StoreError: If the folder holds no sweep.
+        MissingStages: If the sweep has not begun.
+    """
+    sweep = sweep_file.read(folder).sweep
+    if not (folder / "study.db").is_file():
+        raise MissingStages(f"the sweep {folder.name} has no trials yet")
+    trials = tuple(study.read_trials(folder, sweep.name))
+    store = Store(folder.parents[1])
+    reported = {}
+    for trial in trials:
+        if trial.state == "complete":
+            last = [plan.rungs[-1] for plan in sweep.plans(trial.params).values()]
+            if all(store.has(evaluation) for rung in last for evaluation in rung.values()):
+                reported[trial.number] = tuple(rung_score(store, rung, "reported") for rung in last)
+    return Searched(sweep, trials, reported)
+
+
+def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
+    """A line a trial across all settings to its score: colours are scores, the best is black.
+
+    Args:
+        space: What is searched.
+        trials: The trials; those that are not complete are pale and end before the score.
+        measure: What the score is.
+    """
+    complete = _complete(trials)
+    scores = np.array([100 * (trial.score or 0.0) for trial in complete])
+    figure = new_figure(3.6, max(5.2, 1.3 * (len(space) + 1)))
+    axes = figure.add_subplot()
+    names = list(space)
+    low, high = float(scores.min()), float(scores.max())
+    norm = Normalize(low, high if high > low else low + 1e-6)
+    others = [trial for trial in trials if trial.state != "complete" and all(name in trial.params for name in names)]
+    pale = [[(i, _place(space, trial, name)) for i, name in enumerate(names)] for trial in others]
+    axes.add_collection(LineCollection(pale, colors="#CCCCCC", linewidths=0.8, linestyles=(0, (3, 2)), zorder=1))
+    thin = 1.4 if len(complete) <= 20 else 0.9
+    by_score = [complete[i] for i in np.argsort(scores, kind="stable")]
+    for trial in by_score:
+        score = 100 * (trial.score or 0.0)
+        y = [*(_place(space, trial, name) for name in names), float(norm(score))]
+        best = trial is by_score[-1]
+        # The rim keeps the pale yellow of good scores apart from the paper.
+        axes.plot(y, color="black" if best else "#777777", linewidth=4.4 if best else 1.7 * thin, zorder=3)
+        axes.plot(y, color=SCORES(norm(score)), linewidth=2.6 if best else thin, zorder=3)
+    for i, name in enumerate(names):
+        _axis(axes, i, [(_place_of(space, name, value), told(value)) for value in _ticks(space, name)])
+    ticks = MaxNLocator(5).tick_values(low, high)
+    _axis(axes, len(names), [(float(norm(t)), f"{t:g}") for t in ticks if low <= t <= high])
+    axes.set_xticks(range(len(names) + 1), [*map(short, names), f"{measure} (%)"], fontsize=TEXT, color=INK)
+    axes.set_xlim(-0.12, len(names) + 0.25)
+    axes.set_ylim(-0.04, 1.04)
+    axes.tick_params(length=0, labelleft=False)
+    axes.spines[:].set_visible(False)
+    name_axes(axes, title=f"{len(complete)} complete trials, score on the selection images; black: the best")
+    return figure
+
+
+def _complete(trials: Sequence[Trial]) -> list[Trial]:
+    complete = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
+    if not complete:
+        raise MissingStages("no trial is complete yet")
+    return complete
+
+
+def _place(space: Space, trial: Trial, name: str) -> float:
+    return _place_of(space, name, trial.params[name])
+
+
+def _place_of(space: Space, name: str, value: Value) -> float:
+    """Where a value stands on its axis, from 0 to 1."""
+    values = space[name]
+    if isinstance(values, Choice):
+        return values.values.index(value) / (len(values.values) - 1)
+    return (float(value) - values.low) / (values.high - values.low)
+
+
+def _ticks(space: Space, name: str) -> list[Value]:
+    values = space[name]
+    if isinstance(values, Choice):
+        return list(values.values)
+    found = MaxNLocator(5, steps=[1, 2, 5, 10], integer=not isinstance(values, Uniform)).tick_values(
+        values.low, values.high
+    )
+    return [float(tick) for tick in found if values.low <= tick <= values.high]
+
+
+def _axis(axes: Axes, x: float, ticks: Sequence[tuple[float, str]]) -> None:
+    axes.axvline(x, color="#888888", linewidth=0.9, zorder=2)
+    for y, text in ticks:
+        axes.plot([x, x + 0.025], [y, y], color="#888888", linewidth=0.9, zorder=2)
+        axes.text(
+            x + 0.04,
+            y,
+            text,
+            va="center",
+            fontsize=SMALL,
+            color=INK,
+            zorder=5,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        )

@@ -1,0 +1,1 @@
+"""Tables of ablations: numbers, captions, and the forms they are written in."""

@@ -1,0 +1,335 @@
+"""Tables of an ablation, made from its tidy records (`dmt_ray.results.tidy`).
+
+`build` turns records into a `Table`, a plain value: texts in blocks, and the raw numbers. `text` and `latex` beside
+this module write it. `docs/tables.md` tells how to read one. Nothing in a table depends on when, where or how often it
+is made: the same records give the same bytes.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dmt_ray.plan.measures import MEASURES
+from dmt_ray.report.tables.caption import caption, footer
+from dmt_ray.report.tables.numbers import RULES, Comparison, Mark, Numbers, PaperNumbers, Place, Score, numbers
+from dmt_ray.report.tables.raw import raw
+from dmt_ray.results.statistics import Interval
+from dmt_ray.results.tidy import headline
+
+METRICS = {str(measure): name for measure, name in MEASURES.items()}
+METRICS |= {"pixel_accuracy": "pixel accuracy", "fine_grained": "fine-grained accuracy"}
+MANY = 4  # columns of scores that stand side by side in 120 characters
+CLASSES = 7  # columns of classes that do
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text of a table, and how it is marked."""
+
+    text: str
+    mark: Mark = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One grid of a table, under its title. Notes are said below it, commands as something that can be copied."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table.
+
+    Attributes:
+        title: What the ablation asks.
+        blocks: The grids, in the order in which they are read.
+        caption: What everything means, a sentence or two each.
+        footer: What the table was made from.
+        raw: Every number, one line a row, column and rule; scores are fractions.
+    """
+
+    title: str
+    blocks: tuple[Block, ...]
+    caption: tuple[str, ...]
+    footer: tuple[str, ...]
+    raw: pd.DataFrame
+
+
+def build(
+    frame: pd.DataFrame,
+    *,
+    metric: str | None = None,
+    reference: str | None = None,
+    paper: PaperNumbers | None = None,
+    commands: Mapping[tuple[str, str], str] | None = None,
+    per_class: bool = False,
+) -> Table:
+    """The table of an ablation.
+
+    Args:
+        frame: Tidy records; ``frame.attrs["about"]`` says where they are from.
+        metric: "miou", "pixel_accuracy" or "iou/<class>", or what else the records have, on the reported images; None:
+            what the models are measured by.
+        reference: The row that all others are compared with; None: the one that the records name.
+        paper: The paper's numbers.
+        commands: (row, column) -> what computes it; None: as the records say.
+        per_class: Whether the IoU of every class (in classification its accuracy) is shown, too.
+
+    Raises:
+        ValueError: If the records cannot be put in one table, or lack what is asked for.
+    """
+    about: Mapping[str, Any] = frame.attrs.get("about", {})
+    reference = reference or about.get("reference")
+    if reference is None:
+        raise ValueError("the records do not name a reference row: give reference=")
+    if commands is None:
+        commands = {(row, column): command for row, column, command in about.get("commands", ())}
+    metric = metric or headline(frame)
+    found = numbers(frame, metric, reference)
+    name = f"{METRICS.get(metric, metric)} (%)"
+    blocks = list(_overview(found, name))
+    for column in found.columns:
+        blocks.append(_scores(found, column, name, commands))
+        compared = {(place.column, place.rule) for place in found.comparisons}
+        blocks += [_differences(found, column, rule) for rule in found.rules if (column, rule) in compared]
+    blocks += list(_agreement(frame, found))
+    if per_class:
+        blocks += list(_classes(frame, found))
+    if paper is not None:
+        blocks += list(_paper(found, paper))
+    return Table(
+        title=str(about.get("title") or frame["question"].iloc[0]),
+        blocks=tuple(blocks),
+        caption=tuple(caption(frame, found, about)),
+        footer=tuple(footer(frame, found, about)),
+        raw=raw(found, paper),
+    )
+
+
+def percent(fraction: float) -> str:
+    """0.67154 as 67.15."""
+    return f"{100 * fraction:z.2f}"
+
+
+def score_text(score: Score) -> str:
+    """A cell: "67.15 ± 0.42 (n=3)"; what is not there is said, as in "– (1 failed)"."""
+    there = len(score.values)
+    gaps = [f"{count} {what}" for count, what in ((len(score.failed), "failed"), (score.missing, "missing")) if count]
+    if not there:
+        return f"{NONE} ({', '.join(gaps)})"
+    spread = f" ± {percent(score.sd)}" if there > 1 else ""
+    return (
+        f"{percent(score.mean)}{spread} ({', '.join([f'n={there}' + (f' of {score.planned}' if gaps else ''), *gaps])})"
+    )
+
+
+def p_text(p: float) -> str:
+    """.25, .0625, 1; four decimals at most."""
+    if math.isnan(p):
+        return NONE
+    return "<.0001" if p < 0.0001 else f"{p:.4f}".rstrip("0").rstrip(".").removeprefix("0")
+
+
+def _ends(interval: Interval) -> str:
+    return f"[{100 * interval.low:+z.2f}, {100 * interval.high:+z.2f}]" if interval.known else NONE
+
+
+def _labelled(found: Numbers, column: str, text: str) -> str:
+    return text if len(found.columns) == 1 else f"{column}: {text}"
+
+
+def _overview(found: Numbers, name: str) -> Iterator[Block]:
+    """All columns side by side, under the first rule."""
+    rule = found.rules[0]
+    for start in range(0, len(found.columns), MANY) if len(found.columns) > 1 else ():
+        columns = found.columns[start : start + MANY]
+        rows = [(Cell(row), *(_score(found, Place(row, column, rule)) for column in columns)) for row in found.rows]
+        yield Block(f"{name}, {RULES[rule]}", ("", *columns), tuple(rows))
+
+
+def _score(found: Numbers, place: Place) -> Cell:
+    return Cell(score_text(found.scores[place]), found.marks.get(place, ""))
+
+
+def _scores(found: Numbers, column: str, name: str, commands: Mapping[tuple[str, str], str]) -> Block:
+    rows, notes, missing = [], [], []
+    for row in found.rows:
+        first = found.scores[Place(row, column, found.rules[0])]
+        cells = [_score(found, Place(row, column, rule)) for rule in found.rules]
+        rows.append((Cell(row), *cells, Cell(_cost(first)), Cell(_hours(first))))
+        for pair, why in first.failed.items():
+            notes.append(f"{row}, seed {pair.seed} failed: {why.splitlines()[0] if why else 'nobody wrote down why'}")
+        if (first.missing or first.failed) and (row, column) in commands:
+            missing.append((row, commands[row, column]))
+    header = ("", *(RULES[rule] for rule in found.rules), "models × steps", "device h")
+    return Block(_labelled(found, column, name), header, tuple(rows), tuple(notes), tuple(missing))
+
+
+def _cost(score: Score) -> str:
+    if not score.models or math.isnan(score.steps):
+        return NONE
+    return f"{score.models} × {score.steps / score.models:,.0f}"
+
+
+def _hours(score: Score) -> str:
+    hours = score.device_seconds / 3600
+    if math.isnan(hours):
+        return NONE
+    return f"{hours:.2f}" if hours >= 0.1 else f"{hours:.2g}"
+
+
+def _differences(found: Numbers, column: str, rule: str) -> Block:
+    rows, notes = [], []
+    reference = found.scores[Place(found.reference, column, rule)]
+    for row in found.rows:
+        place = Place(row, column, rule)
+        if row == found.reference:
+            continue
+        score, compared = found.scores[place], found.comparisons.get(place)
+        choices = () if rule == "last" else (Cell(_range(score.snapshots)),)
+        if compared is None:
+            rows.append((Cell(row), *(Cell(NONE) for _ in range(5)), *choices))
+        else:
+            rows.append((Cell(row), *_compared(compared), *choices))
+        pairs = compared.wins.pairs if compared else 0
+        gaps = score.values and reference.values and pairs < max(score.planned, reference.planned)
+        if gaps and rule == found.rules[0]:  # the pairs are the same under every rule
+            notes.append(
+                f"{row}: paired on the {pairs} (split, seed) that both rows have; {row} has {len(score.values)} of "
+                f"{score.planned} runs, {found.reference} {len(reference.values)} of {reference.planned}. "
+                "The difference is that of the pairs, not of the two means."
+            )
+    header = (
+        "",
+        "difference, 95 % t",
+        "pooled",
+        "wins",
+        "sign-flip p",
+        "Holm",
+        *(["best of"] if rule != "last" else []),
+    )
+    of = "" if rule == "last" else f" (itself best of {_range(reference.snapshots)})"
+    title = _labelled(found, column, f"Difference to {found.reference}{of}, {RULES[rule]}")
+    return Block(title, header, tuple(rows), tuple(notes))
+
+
+def _compared(one: Comparison) -> tuple[Cell, ...]:
+    star = "*" if one.starred else ""
+    interval = f" {_ends(one.paired)}" if one.paired.known else ""
+    ties = f" ({one.wins.ties} tied)" if one.wins.ties else ""
+    return (
+        Cell(f"{100 * one.paired.mean:+z.2f}{star}{interval}"),
+        Cell(_ends(one.pooled)),
+        Cell(f"{one.wins.wins}/{one.wins.pairs}{ties}"),
+        Cell(f"p={p_text(one.test.p)}, floor {p_text(one.test.floor)}".replace("=<", "<")),
+        Cell(p_text(one.holm)),
+    )
+
+
+def _range(counts: Sequence[int]) -> str:
+    if not counts:
+        return NONE
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _agreement(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
+    """How alike the labels of two teachers are, of the rows that have them (RWMS, Table 4)."""
+    lines = frame[frame["metric"] == "agreement"]
+    rows = []
+    for row in found.rows if len(lines) else ():
+        cells = []
+        for column in found.columns:
+            values = lines[(lines["row"] == row) & (lines["column"] == column)]["value"].astype(float)
+            spread = f" ± {percent(values.std())}" if len(values) > 1 else ""
+            cells.append(Cell(f"{percent(values.mean())}{spread} (n={len(values)})" if len(values) else NONE))
+        if any(cell.text != NONE for cell in cells):
+            rows.append((Cell(row), *cells))
+    if rows:
+        yield Block("Agreement: mIoU (%) between both teachers' labels of an image", ("", *found.columns), tuple(rows))
+
+
+def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:
+    """Beginning of the metrics that are about single classes, and their name for people."""
+    return ("class_accuracy/", "Accuracy") if headline(frame) == "accuracy" else ("iou/", "IoU")
+
+
+def _classes(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
+    """Every class under the first rule, with as many classes side by side as can be read."""
+    rule, (start, name) = found.rules[0], of_each_class(frame)
+    classes = [metric for metric in dict.fromkeys(frame["metric"]) if str(metric).startswith(start)]
+    if not classes and any(score.values for score in found.scores.values()):
+        raise ValueError(f"no record has the {name} of a class: the table cannot be shown per class")
+    scores = {metric: numbers(frame, metric, found.reference).scores for metric in classes}
+    for column in found.columns:
+        # A class that has no pixel in one column's data may have some in another's.
+        own = [m for m in classes if any(scores[m].get(Place(row, column, rule), EMPTY).values for row in found.rows)]
+        for first in range(0, len(own), CLASSES):
+            part = own[first : first + CLASSES]
+            rows = []
+            for row in found.rows:
+                place = Place(row, column, rule)
+                cells = (_class_text(scores[metric].get(place, EMPTY), found.scores[place]) for metric in part)
+                rows.append((Cell(row), *map(Cell, cells)))
+            title = _labelled(found, column, f"{name} (%) of each class, {RULES[rule]}")
+            yield Block(title, ("", *(metric.removeprefix(start) for metric in part)), tuple(rows))
+
+
+EMPTY = Score({}, 0)
+
+
+def _class_text(score: Score, cell: Score) -> str:
+    if not score.values:
+        return NONE
+    spread = f" ± {100 * score.sd:.1f}" if len(score.values) > 1 else ""
+    count = f" (n={len(score.values)})" if len(score.values) < cell.planned else ""
+    return f"{100 * score.mean:z.1f}{spread}{count}"
+
+
+def _paper(found: Numbers, paper: PaperNumbers) -> Iterator[Block]:
+    """The paper's numbers: beside ours where the protocol is the same, else in a table of their own."""
+    printed = paper.printed()
+    rule = paper.selection if paper.selection in found.rules else found.rules[0]
+    rows = []
+    for column, theirs in paper.columns.items():
+        for row in found.rows:
+            score = found.scores.get(Place(row, column, rule))
+            value = printed.get((row, theirs))
+            if score is not None and value is not None:
+                difference = f"{100 * score.mean - value[0]:+z.2f}" if score.values else NONE
+                texts = (row, column, score_text(score), _paper_text(*value), difference)
+                rows.append(tuple(map(Cell, texts)))
+    if rows:
+        header = ("", "", f"ours, {RULES[rule]}", paper.name, "ours - paper's")
+        yield Block(f"Beside {paper.name}", header, tuple(rows), (f"The paper's protocol: {paper.protocol}",))
+    apart = [column for column in dict.fromkeys(paper.values["column"]) if column not in paper.columns.values()]
+    names = list(dict.fromkeys(paper.values["row"]))
+    if apart:
+        yield Block(
+            f"{paper.name}: another protocol, not to be compared",
+            ("", *apart),
+            tuple(
+                (
+                    Cell(row),
+                    *(
+                        Cell(_paper_text(*printed[row, column]) if (row, column) in printed else NONE)
+                        for column in apart
+                    ),
+                )
+                for row in names
+                if any((row, column) in printed for column in apart)
+            ),
+            (f"The paper's protocol: {paper.protocol} Only the order of the rows can be set beside ours.",),
+        )
+
+
+def _paper_text(value: float, sd: float) -> str:
+    return f"{value:.2f}" if math.isnan(sd) else f"{value:.2f} ± {sd:.2f}"

@@ -1,0 +1,99 @@
+"""What stands below a table: what its texts and marks mean, and what it was made from."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from dmt_ray.report.tables.numbers import ORACLE, Numbers
+from dmt_ray.results.statistics import visible
+
+DIGITS = 12  # of digests and fingerprints that are shown
+NONE = "–"
+
+
+def caption(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Iterator[str]:
+    """What the texts and marks of a table mean, a sentence or two each."""
+    runs = max(score.planned for score in found.scores.values())
+    if runs > 1:
+        yield f"± is the sample standard deviation (ddof 1) over runs: {_over(frame)}."
+    else:
+        yield "One run each: no ±, no interval, no row is marked."
+    rules = {
+        "last": "last: the mean over the models after the last iteration, nothing is selected",
+        "val": "validation: of all snapshots the one that is best on the held-out images that select",
+        "paper": "best on the reported set: as the papers do, chosen by the score that is printed, hence optimistic",
+    }
+    yield "; ".join(rules[rule] for rule in found.rules) + "."
+    if "paper" in about.get("selects", ()):
+        yield (
+            "The papers' protocol: trainings went on from the snapshots that were best on the reported images. What "
+            "stands under last and validation comes after that choice, too."
+        )
+    oracle = ORACLE in found.methods.values()
+    yield (
+        "Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: with the error "
+        f"of all R rows{' but oracles' if oracle else ''}, df (R - 1)(n - 1), which holds only if all rows scatter "
+        "alike. "
+        f"Wins: pairs above {found.reference}. "
+        "p: exact two-sided sign-flip test, with the smallest p that so many pairs can have. "
+        "Holm: p adjusted for the rows of its block; for several rules and columns it is not adjusted."
+    )
+    starred = any(one.starred for one in found.comparisons.values())
+    if runs > 1:
+        yield visible(runs) + (" *: Holm's p is at most .05." if starred else "")
+        yield (
+            "Bold: best, and the paired 95 % interval to every other row excludes 0. Underlined: best, and all rows "
+            "whose interval to it does not exclude 0."
+            f"{' Oracles, which see all labels, are not ranked.' if oracle else ''}"
+        )
+    yield from about.get("protocol", ())
+    yield (
+        "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean hours of all devices "
+        "that a run took, with the stages that it shares with other rows."
+    )
+
+
+def _over(frame: pd.DataFrame) -> str:
+    """What the runs of a cell differ in, for people."""
+    said = []
+    for _, part in frame.groupby("column", sort=False):
+        seeds, splits = part["seed"].nunique(), part["split_digest"][part["split_digest"] != ""].nunique()
+        how = {
+            0: "",
+            1: ", all on the same label split",
+            seeds: ", each with a label split of its own",
+        }.get(splits, f" on {splits} label splits; runs on the same split are counted as independent")
+        said.append(f"{seeds} seeds{how}" if seeds != 1 or splits < 2 else f"{splits} label splits, one seed")
+    return "; ".join(dict.fromkeys(said))
+
+
+def footer(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Iterator[str]:
+    """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
+
+    def unique(name: str) -> str:
+        return ", ".join(
+            dict.fromkeys(str(value)[:DIGITS] if name == "fingerprint" else str(value) for value in frame[name])
+        )
+
+    yield f"Records of {unique('experiment')}; recipe {unique('recipe')}."
+    yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
+    git = about.get("git") or {}
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    yield f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
+    rows_of: dict[str, list[str]] = {}
+    for row in found.rows:
+        rows_of.setdefault("/".join(found.configs.get((row, c), NONE) for c in found.columns), []).append(row)
+    settings = [f"{hashes} ({', '.join(rows)})" for hashes, rows in rows_of.items()]
+    yield f"Settings (hash): {'; '.join(settings) if len(settings) > 1 else next(iter(rows_of))}."
+    splits = (
+        frame[["column", "seed", "split", "split_digest"]][frame["split"] != ""]
+        .drop_duplicates()
+        .sort_values("seed", kind="stable")
+    )
+    named = dict.fromkeys(
+        f"{s} {str(d)[:DIGITS]}" for s, d in zip(splits["split"], splits["split_digest"], strict=True)
+    )
+    yield f"Splits (digest): {', '.join(named) or 'unknown'}."
+    versions = about.get("versions") or {}
+    yield f"Packages: {', '.join(f'{name} {versions[name]}' for name in sorted(versions)) or 'unknown'}."

@@ -1,0 +1,309 @@
+"""From tidy records to the numbers of a table: scores of cells, differences to the reference, which rows to mark.
+
+All scores are fractions in 0..1, as in the records. Nothing is formatted here; `dmt_ray.report.tables.build` does that.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dmt_ray.config import nearest
+from dmt_ray.results.statistics import (
+    LEVEL,
+    Interval,
+    SignFlip,
+    Wins,
+    common,
+    holm,
+    mean_and_sd,
+    paired_interval,
+    pooled_error,
+    pooled_interval,
+    sign_flip,
+    wins,
+)
+
+RULES = {"last": "last", "val": "validation", "paper": "best on the reported set"}
+# The method that sees all labels. As an upper bound it must not hide what is best below it; and as no split of the
+# labels moves its score, it does not belong in an error that is pooled because splits move all rows alike.
+ORACLE = "oracle"
+NEEDED = (
+    *("row", "column", "method", "data", "fingerprint", "config", "seed", "split", "split_digest", "state", "error"),
+    *("rule", "images", "metric", "value", "snapshots", "models", "steps", "device_seconds"),
+)
+
+Mark = Literal["", "bold", "underline"]
+
+
+class Pair(NamedTuple):
+    """What two rows must have in common to be compared run by run. The digest guards against splits of one name."""
+
+    seed: int
+    split: str
+    split_digest: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A cell of the table under one selection rule.
+
+    Attributes:
+        values: Score of each run that is there, in the order of the seeds.
+        planned: How many runs the cell should have.
+        failed: Run -> why it failed.
+        snapshots: Among how many models the rule chose, from the fewest to the most over the runs.
+        models: How many models a run trains; 0 where unknown.
+        steps: Optimizer steps of all models of a run together, mean over the runs; NaN where unknown.
+        device_seconds: Seconds of all devices of a run together, mean over the runs; NaN where unknown.
+    """
+
+    values: Mapping[Pair, float]
+    planned: int
+    failed: Mapping[Pair, str] = field(default_factory=dict)
+    snapshots: tuple[int, ...] = ()
+    models: int = 0
+    steps: float = math.nan
+    device_seconds: float = math.nan
+
+    @property
+    def missing(self) -> int:
+        """How many runs are neither there nor known to have failed."""
+        return self.planned - len(self.values) - len(self.failed)
+
+    @property
+    def mean(self) -> float:
+        """Mean over the runs that are there; NaN if none is."""
+        return mean_and_sd(list(self.values.values()))[0] if self.values else math.nan
+
+    @property
+    def sd(self) -> float:
+        """Sample standard deviation over the runs that are there; NaN below two."""
+        return mean_and_sd(list(self.values.values()))[1] if self.values else math.nan
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row minus the reference row, paired by (split, seed). `holm` is the p adjusted for the rows beside it."""
+
+    paired: Interval
+    pooled: Interval
+    wins: Wins
+    test: SignFlip
+    holm: float
+
+    @property
+    def starred(self) -> bool:
+        """Whether the adjusted p is at most .05, which it cannot be where the floor is higher."""
+        return self.holm <= 1 - LEVEL + 1e-12
+
+
+class Place(NamedTuple):
+    """Where a score stands: row, column, selection rule."""
+
+    row: str
+    column: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Everything that a table prints, by `Place`. Rows, columns and rules are in the order in which they are shown."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    rules: tuple[str, ...]
+    reference: str
+    methods: Mapping[str, str]
+    configs: Mapping[tuple[str, str], str]
+    scores: Mapping[Place, Score]
+    comparisons: Mapping[Place, Comparison]
+    marks: Mapping[Place, Mark]
+
+
+@dataclass(frozen=True)
+class PaperNumbers:
+    """What a paper prints.
+
+    Attributes:
+        name: The table, as "DMT, Table 9".
+        protocol: How it was measured, in one sentence.
+        values: Columns ``row``, ``column``, ``value`` and ``sd`` (NaN: none printed), in percent.
+        selection: The rule that chose the models of the paper: "last", "val", "paper", or "unknown".
+        columns: Column of our table -> column of the paper's, where data, network and training are the same. All other
+            numbers are another protocol's and are shown apart.
+    """
+
+    name: str
+    protocol: str
+    values: pd.DataFrame
+    selection: str
+    columns: Mapping[str, str]
+
+    def printed(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """(row, the paper's column) -> value and sd."""
+        keys = zip(self.values["row"], self.values["column"], strict=True)
+        found = zip(self.values["value"].astype(float), self.values["sd"].astype(float), strict=True)
+        return dict(zip(keys, found, strict=True))
+
+
+def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
+    """Read a tidy frame (`dmt_ray.results.tidy`).
+
+    Args:
+        frame: The records, rows and columns of the table in the order in which they first occur.
+        metric: Which metric of the reported images, such as "miou".
+        reference: The row that the others are compared with.
+
+    Raises:
+        ValueError: If the frame lacks columns, holds a run twice or a score that is no number, mixes data sets in one
+            column, or has no such metric or reference.
+    """
+    lacking = [name for name in NEEDED if name not in frame]
+    if lacking or frame.empty:
+        raise ValueError(
+            f"a table is made of tidy records, but these have {len(frame)} lines and lack the columns {lacking}"
+        )
+    rows, columns = (tuple(dict.fromkeys(frame[name])) for name in ("row", "column"))
+    if reference not in rows:
+        raise ValueError(f"the reference {reference!r} is not a row; {nearest(reference, rows)}")
+    for column, part in frame.groupby("column", sort=False):
+        data = part[["data", "fingerprint"]].drop_duplicates()
+        if len(data) > 1:
+            raise ValueError(
+                f"column {column!r} mixes data, which do not belong in one table: {data.to_dict('records')}"
+            )
+    there = frame[(frame["state"] == "there") & (frame["images"] == "reported") & (frame["metric"] == metric)]
+    if there.empty and (frame["state"] == "there").any():
+        known = [name for name in dict.fromkeys(frame["metric"]) if isinstance(name, str)]
+        raise ValueError(f"no record has the metric {metric!r} on the reported images; {nearest(metric, known)}")
+    rules = tuple(rule for rule in RULES if (there["rule"] == rule).any()) or ("last",)
+    scores = _scores(frame, there, rows, columns, rules)
+    comparisons: dict[Place, Comparison] = {}
+    marks: dict[Place, Mark] = {}
+    methods = dict(zip(frame["row"], frame["method"], strict=True))
+    for column in columns:
+        for rule in rules:
+            block = {row: scores[Place(row, column, rule)] for row in rows}
+            below = {row: score for row, score in block.items() if methods[row] != ORACLE}
+            compared = _compare(block, reference, pooled=list(below))
+            comparisons |= {Place(row, column, rule): found for row, found in compared.items()}
+            marked = _marks(below)
+            marks |= {Place(row, column, rule): mark for row, mark in marked.items()}
+    configs = dict(zip(zip(frame["row"], frame["column"], strict=True), frame["config"], strict=True))
+    return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks)
+
+
+def _scores(
+    frame: pd.DataFrame, there: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], rules: Sequence[str]
+) -> dict[Place, Score]:
+    seeds: dict[str, set[int]] = {}  # of a column: all rows should have them all
+    runs: dict[tuple[str, str], set[Pair]] = {}
+    failed: dict[tuple[str, str], dict[Pair, str]] = {}
+    models: dict[tuple[str, str], int] = {}
+    known = frame[["row", "column", "seed", "split", "split_digest", "state", "error", "models"]].drop_duplicates()
+    for line in _lines(known):
+        cell, pair = (line.row, line.column), _pair(line)
+        seeds.setdefault(line.column, set()).add(pair.seed)
+        runs.setdefault(cell, set()).add(pair)
+        models[cell] = 0 if pd.isna(line.models) else int(line.models)
+        if line.state == "failed":
+            failed.setdefault(cell, {})[pair] = str(line.error)
+    values: dict[Place, dict[Pair, float]] = {}
+    lines: dict[Place, list[tuple[int, float, float]]] = {}
+    for line in _lines(there):
+        if line.rule not in rules:
+            continue
+        place, pair = Place(line.row, line.column, line.rule), _pair(line)
+        if pair in values.setdefault(place, {}):
+            raise ValueError(f"{place} has two scores for {pair}: every run may be in the records once")
+        if not math.isfinite(line.value):
+            raise ValueError(f"{place}, {pair}: the score {line.value} is no number, although its state is 'there'")
+        values[place][pair] = float(line.value)
+        lines.setdefault(place, []).append((int(line.snapshots), float(line.steps), float(line.device_seconds)))
+    found = {}
+    for row in rows:
+        for column in columns:
+            own = runs.get((row, column), set())
+            planned = len(own) + len(seeds.get(column, set()) - {pair.seed for pair in own})
+            for rule in rules:
+                place = Place(row, column, rule)
+                snapshots, steps, seconds = zip(*lines[place]) if place in lines else ((), (), ())
+                found[place] = Score(
+                    # Sorted, so that sums do not depend on the order of the records.
+                    values=dict(sorted(values.get(place, {}).items())),
+                    planned=planned,
+                    failed=dict(sorted(failed.get((row, column), {}).items())),
+                    snapshots=tuple(sorted(set(snapshots))),
+                    models=models.get((row, column), 0),
+                    steps=_mean(steps),
+                    device_seconds=_mean(seconds),
+                )
+    return found
+
+
+def _lines(frame: pd.DataFrame) -> Iterator[Any]:
+    yield from frame.itertuples(index=False)
+
+
+def _pair(line: Any) -> Pair:
+    return Pair(int(line.seed), str(line.split), str(line.split_digest))
+
+
+def _mean(values: Iterable[float]) -> float:
+    finite = sorted(value for value in values if math.isfinite(value))
+    return math.fsum(finite) / len(finite) if finite else math.nan
+
+
+def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) -> dict[str, Comparison]:
+    """All rows of a block that share a run with the reference, compared with it; some have their error pooled."""
+    error, freedom = pooled_error_of([block[row] for row in pooled])
+    found = {}
+    for row, score in block.items():
+        pairs, differences = common(score.values, block[reference].values)
+        if row != reference and pairs:
+            found[row] = (
+                paired_interval(differences),
+                pooled_interval(differences, error, freedom if {row, reference} <= set(pooled) else 0),
+                wins(differences),
+                sign_flip(differences),
+            )
+    adjusted = holm([test.p for *_, test in found.values()])
+    return {row: Comparison(*values, p) for (row, values), p in zip(found.items(), adjusted, strict=True)}
+
+
+def pooled_error_of(scores: Sequence[Score]) -> tuple[float, int]:
+    """The pooled error of a block, from the runs that all of its rows have; rows without any run are left out.
+
+    Gaps are not filled: a layout with gaps has no residuals that are independent of the means.
+    """
+    present = [score.values for score in scores if score.values]
+    shared = [pair for pair in present[0] if all(pair in values for values in present)] if present else []
+    if not shared:
+        return math.nan, 0
+    return pooled_error(np.array([[values[pair] for pair in shared] for values in present]))
+
+
+def _marks(block: Mapping[str, Score]) -> dict[str, Mark]:
+    """Bold for a best row whose paired interval to every other row excludes 0; else underlines for all that tie.
+
+    A row that cannot be compared with the best one, for want of two common runs, ties. Where nothing can be compared
+    nothing is marked.
+    """
+    most = max((len(score.values) for score in block.values()), default=0)
+    ranked = {row: score for row, score in block.items() if score.values and (most < 2 or len(score.values) > 1)}
+    if len(ranked) < 2:
+        return {}
+    best = max(ranked, key=lambda row: ranked[row].mean)
+    intervals = {}
+    for row, score in ranked.items():
+        pairs, differences = common(ranked[best].values, score.values)
+        if row != best:
+            intervals[row] = paired_interval(differences) if pairs else Interval(math.nan, math.nan, math.nan)
+    if not any(interval.known for interval in intervals.values()):
+        return {}
+    tied = [row for row, interval in intervals.items() if not interval.excludes_zero]
+    return {best: "bold"} if not tied else {row: "underline" for row in ranked if row == best or row in tied}

@@ -1,0 +1,131 @@
+"""Write a table as Markdown, HTML or CSV, or print it."""
+
+import html
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from dmt_ray.report.tables.build import Block, Cell, Table
+
+WIDTH = 120
+
+# Colours of the reader's system, light or dark; no font and no file has to be fetched.
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
+.grid { overflow-x: auto; }
+table { border-collapse: collapse; border: solid; border-width: 2px 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .9rem .25rem 0; text-align: left; white-space: nowrap; }
+thead th { border-bottom: 1px solid; font-weight: 600; } tbody th { font-weight: 400; }
+p, li { max-width: 62rem; } footer, .note { font-size: .85rem; opacity: .8; } footer { overflow-wrap: anywhere; }
+"""
+
+
+def markdown(table: Table) -> str:
+    """As a Markdown document. Underlines are `<ins>`, which Markdown has no sign for."""
+    signs = {"": "{}", "bold": "**{}**", "underline": "<ins>{}</ins>"}
+    parts = [f"# {_plain(table.title)}"]
+    for block in table.blocks:
+        parts.append(f"## {_plain(block.title)}")
+        parts.append(_grid(block, lambda cell: signs[cell.mark].format(_plain(cell.text))))
+        said = [f"- {_plain(note)}" for note in block.notes]
+        said += [f"- {_plain(row)} is computed by `{command}`" for row, command in block.commands]
+        parts += ["\n".join(said)] if said else []
+    for lines in (table.caption, table.footer):
+        parts.append("\n".join(_wrapped(_plain(line)) for line in lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is. An underline within a word means nothing there and can stay."""
+    return re.sub(r"([\\`*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(
+        line, WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _grid(block: Block, write: Callable[[Cell], str]) -> str:
+    lines = [[_plain(name) for name in block.header], *([write(cell) for cell in row] for row in block.rows)]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(block.header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
+
+
+def show(table: Table, console: Console) -> None:
+    """Print a table. A terminal shows bold and underlined texts as such, anything else gets Markdown."""
+    if not console.is_terminal:
+        console.file.write(markdown(table))
+        return
+    styles = {"": "", "bold": "bold", "underline": "underline"}
+    console.print(Text(table.title, "bold"))
+    for block in table.blocks:
+        grid = Grid(*block.header, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for row in block.rows:
+            grid.add_row(*(Text().append(cell.text, styles[cell.mark]) for cell in row))
+        console.print()
+        console.print(Text(block.title, "bold"))
+        console.print(grid)
+        for note in block.notes:
+            console.print(Text(f"  {note}"))
+        for name, command in block.commands:
+            console.print(Text(f"  {name} is computed by: {command}"), soft_wrap=True)
+    for lines, style in ((table.caption, ""), (table.footer, "dim")):
+        console.print()
+        for line in lines:
+            console.print(Text(line, style))
+
+
+def web(table: Table) -> str:
+    """As an HTML page that needs no other file."""
+    title = html.escape(table.title)
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>{title}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{title}</h1>",
+        *grids(table.blocks),
+        lists(table.caption),
+        f"<footer>{lists(table.footer)}</footer>",
+        "</body></html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def grids(blocks: Sequence[Block], heading: str = "h2") -> list[str]:
+    """Blocks as parts of an HTML page, in the style of `STYLE`."""
+    tags = {"": "{}", "bold": "<b>{}</b>", "underline": "<u>{}</u>"}
+    parts = []
+    for block in blocks:
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in block.header)
+        parts.append(f"<{heading}>{html.escape(block.title)}</{heading}>")
+        parts.append(f'<div class="grid"><table><thead><tr>{head}</tr></thead><tbody>')
+        for row in block.rows:
+            cells = "".join(f"<td>{tags[cell.mark].format(html.escape(cell.text))}</td>" for cell in row[1:])
+            parts.append(f'<tr><th scope="row">{html.escape(row[0].text)}</th>{cells}</tr>')
+        parts.append("</tbody></table></div>")
+        parts += [f'<p class="note">{html.escape(note)}</p>' for note in block.notes]
+        parts += [
+            f'<p class="note">{html.escape(name)} is computed by <code>{html.escape(command)}</code></p>'
+            for name, command in block.commands
+        ]
+    return parts
+
+
+def lists(lines: Sequence[str]) -> str:
+    """Sentences as a list of an HTML page."""
+    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def csv(table: Table) -> str:
+    """The raw numbers; scores are fractions. Ten digits: sums in another order differ only behind them."""
+    text: str = table.raw.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    return text

@@ -1,0 +1,1 @@
+"""Reads records back: scores, curves, one tidy table, statistics."""

@@ -1,0 +1,72 @@
+"""What a sweep may show of a trial beside its score."""
+
+import statistics
+from collections.abc import Callable, Mapping
+
+from dmt_ray.errors import ConfigError, MissingStages, StoreError
+from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.plan import Plan
+from dmt_ray.plan.operations import TRAININGS
+from dmt_ray.results.scores import history
+from dmt_ray.store import Store
+
+Outcome = Callable[[Store, Mapping[int, Plan]], dict[str, float]]
+
+
+def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
+    """How far two models differ: the share of pseudo-labelled pixels whose label the student would not give.
+
+    The student is seen as it trains on the labels of the other model: cases 2 and 3 of DMT, Eq. 3. Means over the
+    steps of an iteration, over models and seeds.
+
+    Args:
+        store: Holds the trainings.
+        plans: Seed -> plan.
+
+    Returns:
+        "disagreement_first" and "disagreement_last", of the first and of the last iteration, in [0, 1]; nothing for
+        methods that have no pseudo labels or make them online.
+    """
+    found = {}
+    for name, rung in (("disagreement_first", 1), ("disagreement_last", -1)):
+        shares = [
+            1 - float(table["agreement"].mean())
+            for plan in plans.values()
+            if len(plan.rungs) > 1
+            for evaluation in plan.rungs[rung].values()
+            if (stage := evaluation.inputs["model"]).operation.name in TRAININGS
+            for table in [history(store, stage)]
+            if "agreement" in table
+        ]
+        if shares:
+            found[name] = statistics.fmean(shares)
+    return found
+
+
+OUTCOMES: dict[str, tuple[Outcome, tuple[str, ...]]] = {
+    "disagreement": (disagreement, ("disagreement_first", "disagreement_last")),
+}
+"""Name -> the function, and the columns that it gives."""
+
+
+def columns(sweep: Sweep) -> list[str]:
+    """The columns of a sweep's outcomes.
+
+    Raises:
+        ConfigError: If there is no such outcome.
+    """
+    for name in sweep.outcomes:
+        if name not in OUTCOMES:
+            raise ConfigError(f"there is no outcome {name!r}; known are: {', '.join(OUTCOMES)}")
+    return [column for name in sweep.outcomes for column in OUTCOMES[name][1]]
+
+
+def outcomes(sweep: Sweep, store: Store, trial: Trial) -> dict[str, float]:
+    """A complete trial's outcomes by column; what its stages do not tell is left out."""
+    if trial.state != "complete" or not sweep.outcomes:
+        return {}
+    plans = sweep.plans(trial.params)
+    try:
+        return {column: value for name in sweep.outcomes for column, value in OUTCOMES[name][0](store, plans).items()}
+    except (StoreError, MissingStages):
+        return {}

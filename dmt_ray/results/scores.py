@@ -1,0 +1,175 @@
+"""Read scores and histories back from the store: what searches maximise, and what tables and figures show."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+import pandas as pd
+
+from dmt_ray.config import SIDES, Keep, Side
+from dmt_ray.plan import Plan, Rung, Stage
+from dmt_ray.plan.files import CHOICE, HISTORY, METRICS, SCORES, SUMMARY
+from dmt_ray.plan.measures import MEASURES, Measure, headline, measure_said
+from dmt_ray.store import Store
+
+Which = Literal["selection", "reported"]
+_WHICH: tuple[Which, ...] = get_args(Which)
+
+
+def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
+    """What an evaluate stage wrote: {"selection": scores, "reported": scores}."""
+    found: Mapping[str, Any] = json.loads((store.open(evaluation) / METRICS).read_text(encoding="utf-8"))
+    return found
+
+
+def measure(store: Store, evaluation: Stage) -> Measure:
+    """What an evaluate stage measured its model by."""
+    return measure_said(metrics(store, evaluation)["selection"])
+
+
+def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
+    """The measure, in [0, 1], of an evaluate stage, on the images that select or on those that are reported."""
+    return headline(metrics(store, evaluation)[which])
+
+
+def scores(said: Mapping[str, Any]) -> dict[str, float]:
+    """All that is said of some images as a whole, by metric, the measure first.
+
+    In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
+    Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
+    """
+    names = ("accuracy", "fine_grained") if measure_said(said) == "accuracy" else ("miou", "pixel_accuracy")
+    last = {f"last_weights_{name}": float(value) for name, value in said.get("last_weights", {}).items()}
+    return {name: float(said[name]) for name in names} | last
+
+
+def class_scores(said: Mapping[str, Any]) -> tuple[str, list[float | None]]:
+    """What is said of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
+    if measure_said(said) != "accuracy":
+        return "iou", list(said["iou"])
+    rows = said["confusion"]
+    return "class_accuracy", [row[k] / sum(row) if sum(row) else None for k, row in enumerate(rows)]
+
+
+def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
+    """Score in [0, 1] of a rung: the mean over its models.
+
+    The mean, not the better of the two: choosing between A and B would add the luck of the choice to every trial.
+    """
+    return sum(score(store, evaluation, which) for evaluation in rung.values()) / len(rung)
+
+
+def picked(store: Store, pick: Stage) -> Stage:
+    """The model that a `pick` stage has chosen."""
+    told = json.loads((store.open(pick) / CHOICE).read_text(encoding="utf-8"))
+    return pick.inputs[told["picked"]]
+
+
+class Selected(NamedTuple):
+    """What a selection rule picks among the models of a plan.
+
+    Attributes:
+        rung: The rung it picks.
+        models: "A", "B", or both where their mean is taken.
+        selection: Score in [0, 1] on the images that select.
+        reported: Score in [0, 1] on the reported images.
+        snapshots: How many models were compared, those inside trainings too; 1 where nothing was chosen.
+    """
+
+    rung: int
+    models: tuple[str, ...]
+    selection: float
+    reported: float
+    snapshots: int
+
+
+def selected(store: Store, plan: Plan) -> dict[Keep, Selected]:
+    """The three selection rules, applied to a plan whose evaluations are all stored.
+
+    last: the mean over the models after the last rung; nothing is chosen. val: the model and rung that are best on the
+    images that select. paper: those that are best on the reported images, as DMT chooses between F_A and F_B
+    (Algorithm 2, line 16) and between snapshots; optimistic.
+    """
+    last = len(plan.rungs) - 1
+    found = {
+        (rung, side): (score(store, evaluation), score(store, evaluation, "reported"))
+        for rung, models in enumerate(plan.rungs)
+        for side, evaluation in models.items()
+    }
+    compared = sum(_snapshots(store, evaluation) for rung in plan.rungs for evaluation in rung.values())
+    means = [rung_score(store, plan.rungs[last], which) for which in _WHICH]
+    chosen: dict[Keep, Selected] = {"last": Selected(last, tuple(plan.rungs[last]), means[0], means[1], 1)}
+    rules: tuple[tuple[Keep, int], ...] = (("val", 0), ("paper", 1))
+    for rule, by in rules:
+        rung, side = max(found, key=lambda one: found[one][by])  # of equal ones the earliest
+        chosen[rule] = Selected(rung, (side,), *found[rung, side], compared)
+    return chosen
+
+
+def _snapshots(store: Store, evaluation: Stage) -> int:
+    """Models that were compared for one that was evaluated: where a training keeps the best, all that it scored."""
+    scores = store.open(evaluation.inputs["model"]) / SCORES
+    return len(pd.read_csv(scores)) if scores.exists() else 1
+
+
+def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
+    """The models that pseudo labels have ruined.
+
+    A model has collapsed if its selection score is less than half of what the same side had at rung 0. With wrong
+    exponents a public repetition of DMT fell from 59 % to 22 %. Selection and not reported score, because what a search
+    learns must not depend on the reported images.
+
+    Nothing is said at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
+    selection score was at most twice that of the answer "everywhere the commonest class": half of it is then what one
+    gets without having learnt anything, and a network of a few steps may well fall below that for a while.
+
+    Args:
+        store: Holds the evaluations of rung 0 and of this rung.
+        plan: The plan.
+        rung: Which rung is asked about.
+
+    Returns:
+        Side -> a sentence, for each model that has collapsed.
+    """
+    found = {}
+    for side, evaluation in plan.rungs[rung].items() if rung else ():
+        before = plan.rungs[0].get(side)
+        if before is None or before.inputs["model"].operation.name != "pretrain":
+            continue
+        was, now, name = score(store, before), score(store, evaluation), measure(store, evaluation)
+        if was > 2 * _commonest(metrics(store, before)["selection"]["confusion"], name) and now < was / 2:
+            found[side] = (
+                f"model {side} collapsed: its selection {MEASURES[name]} is {now:.2%} at rung {rung}, but was "
+                f"{was:.2%} before any pseudo label"
+            )
+    return found
+
+
+def _commonest(confusion: list[list[int]], name: Measure) -> float:
+    """Score of a model that answers the commonest class everywhere."""
+    counts = [sum(row) for row in confusion]
+    accuracy = max(counts) / sum(counts)
+    return accuracy if name == "accuracy" else accuracy / sum(count > 0 for count in counts)
+
+
+def history(store: Store, stage: Stage, side: Side | None = None) -> pd.DataFrame:
+    """The history of a training: a row for every five steps, or for a fiftieth of a long stage.
+
+    Args:
+        store: Holds it.
+        stage: A pretrain, finetune, retrain or cotrain stage.
+        side: Of a `cotrain` stage, whose history is about several models: the one that is asked for. Its columns lose
+            their prefix, as "A.coverage", those of the other model are left out.
+    """
+    table = pd.read_csv(store.open(stage) / HISTORY)
+    if stage.operation.name != "cotrain" or side is None:
+        return table
+    others = tuple(f"{other}." for other in SIDES if other != side)
+    own = [name for name in table.columns if not name.startswith(others)]
+    return table[own].rename(columns=lambda name: name.removeprefix(f"{side}."))
+
+
+def summary(store: Store, labelling: Stage) -> Mapping[str, Any]:
+    """What a label stage says of its labels: coverage per class and, where the truth is known, accuracy."""
+    found: Mapping[str, Any] = json.loads((store.open(labelling) / SUMMARY).read_text(encoding="utf-8"))
+    return found

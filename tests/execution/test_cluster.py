@@ -1,0 +1,210 @@
+"""Real Ray clusters, with and without a token: who is let in, and what is said within seconds to whom it is not."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dmt_ray.errors import UserError
+from dmt_ray.execution import cluster
+from tests.helpers.paths import ROOT
+
+TOKEN = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
+
+
+def free_port() -> int:
+    """A port that Ray may listen on: it keeps 10002 to 19999 for its workers."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        if not 10002 <= port <= 19999:
+            return port
+
+
+def home(folder: Path, token: str | None) -> dict[str, str]:
+    """An environment of a user of their own, whose token is known."""
+    (folder / ".ray").mkdir(parents=True)
+    if token is not None:
+        (folder / ".ray" / "auth_token").write_text(token)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return kept | {"HOME": str(folder), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+
+
+JOIN = """
+    import os, sys
+    from pathlib import Path
+    from dmt_ray.errors import UserError
+    from dmt_ray.execution import cluster
+    try:
+        resources = cluster.connect(sys.argv[1], cpus=1)
+        import ray
+        print("CPU", resources["CPU"], "OMP", ray.get(ray.remote(os.getenv).remote("OMP_NUM_THREADS")))
+        if sys.argv[2:]:
+            cluster.check_nodes(*(Path(folder) for folder in sys.argv[2:]))
+            print("all nodes are fine")
+    except UserError as error:
+        print("error:", error)
+"""
+
+
+def join(address: str, environment: dict[str, str], *folders: Path) -> tuple[str, float]:
+    """What a process that joins the cluster says, and how many seconds it takes."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(JOIN), address, *map(str, folders)],
+        env=environment,
+        cwd=environment["HOME"],  # python -c would take dmt_ray from the current folder
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host:port of a cluster of one node that wants TOKEN."""
+    port = free_port()
+    temporary = tempfile.mkdtemp(prefix="ray-")  # pytest's folders are too long for Ray's sockets
+    ray = Path(sys.executable).with_name("ray")
+    small = ["--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
+    environment = home(tmp_path_factory.mktemp("head"), TOKEN)
+    process = subprocess.Popen(
+        [
+            *[str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"],
+            *[f"--temp-dir={temporary}", *small],
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        end = time.monotonic() + 60
+        while "CPU" not in (said := join(f"127.0.0.1:{port}", environment)[0]):
+            assert process.poll() is None, "ray start has ended"
+            assert time.monotonic() < end, said
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)  # ray start --block ends its children
+        try:
+            process.wait(60)
+        finally:
+            _kill_session(process.pid)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _kill_session(leader: int) -> None:
+    """Whatever is left of the processes that `ray start` made: they are in its session."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == leader:
+                os.kill(int(folder.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            continue
+
+
+def test_a_port_that_is_not_rays_is_told_from_one_that_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(UserError, match=r"no Ray cluster at .* \(no answer\)"):
+            cluster.probe(address)
+        assert time.monotonic() - began < 2 * cluster.PROBE_SECONDS
+
+
+def test_another_servers_port_is_told_from_rays() -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            for _ in range(100):
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            with pytest.raises(UserError, match=r"something else answers; is it the dashboard's port\?"):
+                cluster.probe(f"127.0.0.1:{port}")
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", ":6379", "http://head:8265"])
+def test_what_is_no_address_is_said(address: str) -> None:
+    with pytest.raises(UserError, match="--address is auto or host:port"):
+        cluster.probe(address)
+
+
+def test_a_job_that_gives_a_variable_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DMT_DATA", raising=False)
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "2"}}}')
+    told = cluster._worker_environment()
+    assert told["TUNE_FUNCTION_THREAD_TIMEOUT_S"] == "60"
+    assert told.keys() == cluster.WORKER_ENVIRONMENT.keys() - {"OMP_NUM_THREADS"}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {}, "metadata": {}}')
+    monkeypatch.setenv("DMT_DATA", "/shared")
+    assert cluster._worker_environment() == {**cluster.WORKER_ENVIRONMENT, "DMT_DATA": "/shared"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["file", "variable", "path"])
+def test_who_has_the_token_is_let_in(way: str, head: str, tmp_path: Path) -> None:
+    environment = home(tmp_path / "home", TOKEN if way == "file" else None)
+    if way == "variable":
+        environment["RAY_AUTH_TOKEN"] = TOKEN
+    if way == "path":
+        (tmp_path / "token").write_text(TOKEN)
+        environment["RAY_AUTH_TOKEN_PATH"] = str(tmp_path / "token")
+    said, _ = join(head, environment, tmp_path / "runs", tmp_path)
+    assert "CPU 1.0 OMP 1" in said
+    assert "all nodes are fine" in said
+
+
+@pytest.mark.slow
+def test_auto_means_the_cluster_that_the_environment_names(head: str, tmp_path: Path) -> None:
+    said, _ = join("auto", home(tmp_path / "home", TOKEN) | {"RAY_ADDRESS": head}, tmp_path / "runs", tmp_path)
+    assert "all nodes are fine" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("token", "more", "words"),
+    [
+        pytest.param(None, {}, "wants a token: there is none here; copy ~/.ray/auth_token", id="none"),
+        pytest.param(None, {"RAY_AUTH_MODE": "token"}, "wants a token: there is none here", id="none but the mode"),
+        pytest.param(OTHER, {}, "wants a token: the one found here is another", id="wrong file"),
+        pytest.param(TOKEN, {"RAY_AUTH_TOKEN": OTHER}, "the one found here is another", id="wrong variable"),
+        pytest.param(TOKEN, {"RAY_AUTH_MODE": "disabled"}, "RAY_AUTH_MODE is 'disabled' here", id="switched off"),
+    ],
+)
+def test_who_lacks_the_token_is_told_within_seconds(
+    token: str | None, more: dict[str, str], words: str, head: str, tmp_path: Path
+) -> None:
+    said, seconds = join(head, home(tmp_path / "home", token) | more)
+    assert words in said
+    assert seconds < 15  # Ray itself tries for 20 s after it has been imported
+
+
+@pytest.mark.slow
+def test_a_node_that_lacks_the_data_or_runs_other_code_is_named(head: str, tmp_path: Path) -> None:
+    environment = home(tmp_path / "home", TOKEN)
+    said, _ = join(head, environment, tmp_path / "runs", tmp_path / "nowhere")
+    assert f" has no folder {tmp_path / 'nowhere'}." in said
+    shutil.copytree(ROOT / "dmt_ray", tmp_path / "other" / "dmt_ray", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "other" / "dmt_ray" / "extra.py").write_text("")
+    said, _ = join(head, environment | {"PYTHONPATH": str(tmp_path / "other")}, tmp_path / "runs", tmp_path)
+    assert " has another version of dmt_ray." in said

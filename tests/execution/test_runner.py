@@ -1,0 +1,344 @@
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dmt_ray.config import override
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.errors import ConfigError, DataError, ModelError, TrainingFailed
+from dmt_ray.execution import runner as runner_module
+from dmt_ray.execution.runner import Runner
+from dmt_ray.methods import METHODS, baseline, dmt
+from dmt_ray.plan.slices import Finetune, Pretrain
+from dmt_ray.recipes import named
+from dmt_ray.results.scores import history, metrics, rung_score, score, summary
+
+
+def files_of(store, stage):
+    return {path.name: path.read_bytes() for path in store.path(stage).iterdir() if path.name != "record.json"}
+
+
+def targets(plan):
+    return [stage for rung in plan.rungs for stage in rung.values()]
+
+
+@pytest.fixture(scope="module")
+def performed(module_machine, tiny):
+    """A whole tiny DMT, computed once for this file."""
+    runner = Runner(module_machine)
+    plan = dmt(runner.bind(tiny), 0)
+    runner.perform(targets(plan))
+    return runner, plan
+
+
+def test_a_plan_is_performed_once(performed):
+    runner, plan = performed
+    assert runner.perform(targets(plan)) == []
+    assert runner.store.missing(plan.stages()) == []
+
+
+def test_a_second_trial_computes_only_what_gamma_changes(performed, tiny):
+    runner, _ = performed
+    other = dmt(runner.bind(tiny.with_weight(gamma1=1)), 0)
+    executed = runner.perform(targets(other))
+    assert sorted(stage.operation.name for stage in executed) == sorted(
+        ["finetune"] * 4 + ["evaluate"] * 4 + ["label"] * 2
+    )
+
+
+def test_every_stage_holds_what_the_readme_of_the_store_promises(performed):
+    runner, plan = performed
+    for stage in plan.stages():
+        expected = {
+            "pretrain": {"model.safetensors", "model.json", "history.csv"},
+            "finetune": {"model.safetensors", "model.json", "history.csv", "examples.npz"},
+            "label": {"labels.npy", "confidence.npy", "summary.json"},
+            "evaluate": {"metrics.json"},
+        }[stage.operation.name]
+        assert set(files_of(runner.store, stage)) == expected
+        made = runner.store.record(stage).made
+        assert made["steps"] > 0
+        assert made["seconds"] > 0
+        assert "torch" in made["versions"]
+
+
+def test_the_score_of_a_rung_is_the_mean_of_its_models(performed):
+    runner, plan = performed
+    rung = plan.rungs[-1]
+    scores = [score(runner.store, rung[side]) for side in ("A", "B")]
+    assert rung_score(runner.store, rung) == pytest.approx(sum(scores) / 2)
+    assert 0 < scores[0] < 1
+
+
+def test_the_miou_of_an_evaluation_follows_from_its_confusion_matrix(performed):
+    runner, plan = performed
+    found = metrics(runner.store, plan.rungs[0]["A"])["reported"]
+    matrix = np.array(found["confusion"])
+    hits, union = matrix.diagonal(), matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
+    assert found["miou"] == pytest.approx(np.mean(hits[union > 0] / union[union > 0]))
+    assert matrix.sum() == found["images"] * 32 * 32
+
+
+def test_the_shares_of_the_three_cases_add_up_to_one(performed):
+    runner, plan = performed
+    rows = history(runner.store, plan.rungs[1]["A"].inputs["model"])
+    assert list(rows["step"]) == [5, 10, 12]
+    assert np.allclose(rows[["agreement", "negative", "positive"]].sum(axis=1), 1)
+    assert rows["mean_weight"].between(0, 1).all()
+
+
+def test_half_of_the_pixels_of_every_predicted_class_are_kept_at_percentile_one_half(performed):
+    runner, plan = performed
+    found = summary(runner.store, plan.rungs[1]["A"].inputs["model"].inputs["labels"])
+    for predicted, coverage in zip(found["predicted"], found["coverage"], strict=True):
+        assert (coverage is None) == (predicted == 0)
+        assert coverage is None or 0.5 <= coverage < 0.56  # ties at the threshold are kept
+    assert 0 < found["accuracy"] <= 1
+
+
+def test_all_pixels_are_kept_at_percentile_one(performed):
+    runner, plan = performed
+    folder = runner.store.open(plan.rungs[2]["A"].inputs["model"].inputs["labels"])
+    labels = np.load(folder / "labels.npy", mmap_mode="r")
+    assert labels.max() < 6
+    assert labels.dtype == np.uint8
+    assert summary(runner.store, plan.rungs[2]["A"].inputs["model"].inputs["labels"])["kept"] == 1
+
+
+def test_the_same_plan_gives_the_same_bytes_in_another_store(performed, machine, tiny):
+    runner, plan = performed
+    other = Runner(machine)
+    stages = plan.stages()[:7]
+    other.perform(stages)
+    for stage in stages:
+        assert files_of(other.store, stage) == files_of(runner.store, stage), stage
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL in a test that must go on: nothing in the product catches it."""
+
+
+@pytest.mark.parametrize("operation", ["pretrain", "finetune"])
+def test_a_training_that_is_killed_midway_goes_on_to_the_same_bytes(performed, machine, tiny, monkeypatch, operation):
+    runner, plan = performed
+    monkeypatch.setattr(runner_module, "Workspace", functools.partial(Workspace, checkpoint_seconds=0.0))
+    stage = next(stage for stage in plan.stages() if stage.operation.name == operation)
+    steps_seen = []
+
+    def kill_late(running, step, steps):
+        if running == stage:
+            steps_seen.append(step)
+            if step == steps * 4 // 5:
+                raise Killed
+
+    with pytest.raises(Killed):
+        Runner(machine, kill_late).perform([stage])
+    killed_at = steps_seen[-1]
+    steps_seen.clear()
+    again = Runner(machine, lambda running, step, steps: steps_seen.append(step) if running == stage else None)
+    again.perform([stage])
+    assert 1 < steps_seen[0] <= killed_at  # from the last checkpoint, not from the start
+    assert files_of(again.store, stage) == files_of(runner.store, stage)
+
+
+def test_a_crash_after_some_stages_costs_none_of_them(performed, machine, tiny):
+    plan = performed[1]
+    begun = []
+
+    def crash(stage, step, steps):
+        begun.append(stage)
+        if len(set(begun)) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Runner(machine, crash).perform(targets(plan))
+    finished = list(dict.fromkeys(begun))[:3]
+    executed = Runner(machine).perform(targets(plan))
+    assert set(executed).isdisjoint(finished)
+    assert set(executed) | set(finished) == set(plan.stages())
+
+
+@pytest.mark.slow
+def test_sigkill_leaves_a_store_that_goes_on(machine, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "dmt_ray.cli",
+        "run",
+        "--storage",
+        str(machine.store),
+        "--set",
+        "pretrain.epochs=4",
+    ]
+    command += ["--set", "percentiles=[1.0]", "--threads", "1"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(machine.store.glob("stages/label/*/record.json")):
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    there = {path.parent.name for path in machine.store.glob("stages/*/*/record.json")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{len(there)} found in" in done.stdout
+    assert not list((machine.store / "claims").glob("*.json"))
+    # What the killed process was writing lies aside, where nobody takes it for a stage, until it is tidied up.
+    Runner(machine).store.gc(10**12)
+    assert not list((machine.store / "aside").iterdir())
+
+
+def test_a_damaged_stage_is_set_aside_and_computed_again(performed, machine, tiny, caplog):
+    runner = Runner(machine)
+    plan = performed[1]
+    pretrained, evaluation = plan.stages()[0], plan.stages()[1]
+    runner.perform([pretrained])
+    weights = runner.store.path(pretrained) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    os.utime(weights, ns=(0, 0))
+    executed = runner.perform([evaluation])
+    assert executed == [pretrained, evaluation]
+    assert "damaged" in caplog.text
+
+
+def test_a_loss_that_is_not_a_number_ends_the_stage_with_a_reason(machine, tiny):
+    runner = Runner(machine)
+    cfg = runner.bind(override(tiny, {"pretrain.learning_rate": 1e30, "pretrain.epochs": 3}))
+    with pytest.raises(TrainingFailed, match=r"the loss became nan.*Try a smaller learning rate"):
+        runner.perform(targets(baseline(cfg, 0)))
+    assert not list((machine.store / "stages").glob("*/*"))
+
+
+def test_truth_of_unlabelled_images_never_reaches_the_training(performed, machine, tiny):
+    """With other masks behind the unlabelled images the trained weights keep their bytes."""
+    runner, plan = performed
+    stages = [stage for stage in plan.stages() if stage.operation.name in ("pretrain", "label")][:2]
+    student = plan.rungs[1]["A"].inputs["model"]
+    other = Runner(machine)
+    dataset = other.dataset(student.config.data)
+    train = dataset.subsets["train"]
+    labelled = set(runner_module.divide(student.config.split, student.config.data, dataset).labelled)
+    before = train.masks.copy()
+    try:
+        for i in set(range(len(train))) - labelled:
+            train.mask(i)[:] = 5 - np.minimum(train.mask(i), 5)
+        other.perform([student])
+    finally:
+        train.masks[:] = before
+    assert stages
+    same = files_of(other.store, student)
+    assert same["model.safetensors"] == files_of(runner.store, student)["model.safetensors"]
+    assert same["history.csv"] != files_of(runner.store, student)["history.csv"]  # its accuracy column did change
+
+
+@pytest.mark.parametrize("rule", ["global", "renormalised"])
+def test_the_other_ways_to_select_labels_run(module_machine, tiny, rule):
+    runner = Runner(module_machine)
+    plan = METHODS["cbst"](runner.bind(tiny.evolve(label=rule)), 0)
+    runner.perform(targets(plan))
+    kept = summary(runner.store, plan.rungs[1]["A"].inputs["model"].inputs["labels"])["kept"]
+    assert 0.3 < kept < 0.7
+
+
+def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
+    runner = Runner(module_machine)
+    changes = {"pretrain.keep": "paper", "pretrain.score_every": 1, "pretrain.epochs": 5}
+    plan = baseline(runner.bind(override(tiny, changes)), 0)
+    runner.perform(targets(plan))
+    scores = [line.split(",") for line in (runner.store.path(plan.stages()[0]) / "scores.csv").read_text().split()[1:]]
+    assert score(runner.store, plan.rungs[0]["A"], "reported") == max(float(row[2]) for row in scores)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model.encoder": "resnet19"}, ModelError, "no encoder 'resnet19'; did you mean 'resnet1"),
+        ({"model.encoder": "tu-resnet19zz"}, ModelError, "timm has no network"),
+        ({"model.architecture": "UNet"}, ModelError, "the U-Net on an encoder is called 'Unet'"),
+        ({"model.arguments": {"depth": 3}}, ModelError, "cannot be built"),
+        ({"model.weights_file": "none.safetensors"}, ModelError, "cannot read the weights file"),
+        ({"model.weights_file": "weights.pth"}, ModelError, "cannot read|come as .safetensors"),
+        (
+            {
+                "model": {"architecture": "FPN", "encoder": "resnet18", "arguments": {}},
+                "pretrain.augment.crop": [60, 60],
+            },
+            ModelError,
+            r"cannot take crops of \(60, 60\): .*divisible by 32",
+        ),
+        ({"split.labelled": 5000}, DataError, "5000"),
+        ({"split.selection": "valtiny"}, DataError, "valtiny"),
+        ({"data": {"name": "camvid"}}, DataError, "camvid"),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_work_starts(machine, tiny, monkeypatch, changes, error, message):
+    monkeypatch.delenv("DMT_DATA", raising=False)
+    with pytest.raises(error, match=message):
+        Runner(machine).bind(override(tiny, changes))
+
+
+def test_a_device_that_is_not_there_is_refused(machine, tiny):
+    with pytest.raises(ConfigError, match="no device 'cuda:99'"):
+        Runner(replace(machine, device="cuda:99")).bind(tiny)
+
+
+def test_own_weights_are_started_from(performed, machine, tiny):
+    runner, plan = performed
+    pretrained = runner.store.path(plan.stages()[0]) / "model.safetensors"
+    other = Runner(machine)
+    cfg = other.bind(override(tiny, {"model.weights_file": str(pretrained), "pretrain.learning_rate": 1e-9}))
+    started = baseline(cfg, 0)
+    other.perform(targets(started))
+    assert cfg.model.weights_digest
+    assert other.store.path(started.stages()[0]).exists()
+    description = json.loads((other.store.path(started.stages()[0]) / "model.json").read_text())
+    assert description["model"]["weights_file"] is None  # where they lay is nobody's business later
+
+
+def test_work_is_counted_in_steps_and_images(performed):
+    runner, plan = performed
+    for stage in plan.stages():
+        assert runner.work_of(stage) == runner.store.record(stage).made["steps"]
+    assert isinstance(plan.stages()[0].config, Pretrain)
+    assert any(isinstance(stage.config, Finetune) for stage in plan.stages())
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        pytest.param("rml", {}, id="two students in a stage"),
+        pytest.param("mean_teacher", {}, id="one student"),
+        pytest.param("rwms", {"reliable": 0.3}, id="some images first"),
+        pytest.param("oracle", {}, id="all true labels"),
+        pytest.param("pseudo_label", {}, id="labels made online"),
+        pytest.param("dmt", {"order": "sequential", "first": "val"}, id="a choice between models"),
+        pytest.param("cbst", {"finetune": {"matched": True}}, id="batches that match the lists"),
+    ],
+)
+def test_work_is_known_before_it_is_done(module_machine, tiny, method, changes):
+    runner = Runner(module_machine)
+    plan = METHODS[method](runner.bind(override(tiny, changes)), 0)
+    runner.perform(targets(plan))
+    for stage in plan.stages():
+        assert runner.work_of(stage) == runner.store.record(stage).made["steps"], stage
+
+
+def test_work_is_known_where_only_the_surest_images_have_labels(module_machine):
+    runner = Runner(replace(module_machine, data=None))
+    short = {f"{name}.epochs": 1 for name in ("pretrain", "retrain")}
+    plan = METHODS["dmt"](runner.bind(override(named("digits"), {"percentiles": [0.3, 0.7], **short})), 0)
+    runner.perform(targets(plan))
+    for stage in plan.stages():
+        assert runner.work_of(stage) == runner.store.record(stage).made["steps"], stage
+
+
+def test_a_training_that_is_none_of_the_method_s_is_looked_at_too(machine, tiny):
+    with pytest.raises(ModelError, match=r"cannot take crops of \(60, 60\)"):
+        Runner(machine).bind(
+            override(tiny, {"model": {"architecture": "FPN", "arguments": {}}, "cotrain.augment.crop": [60, 60]})
+        )

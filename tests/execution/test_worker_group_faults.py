@@ -1,0 +1,179 @@
+"""Sweeps whose trials have two workers each: what happens to them must not change a byte of what they find."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dmt_ray.execution import journal
+from dmt_ray.execution.journal import Doing
+from tests.execution.test_faults import (  # noqa: F401 (fixtures)
+    assert_as_if_nothing_had_happened,
+    assert_it_keeps_what_it_has,
+    home,
+    undisturbed,
+    why,
+    words,
+)
+from tests.helpers.sweeps import MARK, RunningSweep, kill_marked, started
+
+RAY = Path(sys.executable).with_name("ray")
+
+
+# Of a cluster after a sweep: what is free, and what became of everything that was set aside.
+LEFT = """
+import time, ray
+ray.init(address="127.0.0.1:7411", log_to_driver=False, logging_level="error")
+end = time.monotonic() + 30
+while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"] and time.monotonic() < end:
+    time.sleep(0.2)
+states = sorted({group["state"] for group in ray.util.placement_group_table().values()})
+free, there = ray.available_resources().get("CPU"), ray.cluster_resources()["CPU"]
+print(free, "of", there, "CPUs are free, placement groups:", states)
+"""
+READY = """
+import sys, time, ray
+while True:
+    try:
+        ray.init(address="127.0.0.1:7411", log_to_driver=False, logging_level="critical")
+        if ray.cluster_resources()["CPU"] == int(sys.argv[1]):
+            break
+    except Exception:
+        pass
+    ray.shutdown()
+    time.sleep(1)
+"""
+ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def crews(home: Path, *options: str) -> list[str | Path]:  # noqa: F811
+    return [*words(home, "gamma.py", 3), "--workers", "2", *options]
+
+
+def worker(sweep: RunningSweep, operation: str, seconds: float = 300) -> Doing:
+    """What a worker says that it does, once it is in the middle of a stage of this operation."""
+    while True:
+        claim = sweep.at_work(operation, seconds=seconds)
+        for note in (sweep.folder / "doing").glob("*.json"):
+            with contextlib.suppress(OSError, ValueError):  # it is taken away, or written anew
+                doing = Doing.from_json(json.loads(note.read_text()))
+                if doing is not None and doing.stage == f"{claim.operation}-{claim.key}":
+                    return doing
+
+
+@pytest.mark.slow
+def test_workers_of_a_crew_that_are_killed_or_hang_cost_the_stage_they_were_in(home, tmp_path, undisturbed):  # noqa: F811
+    with started(tmp_path / "runs", *crews(home, "--stall-limit", "30")) as sweep:
+        os.kill(worker(sweep, "pretrain").pid, signal.SIGKILL)
+        killed = worker(sweep, "finetune")
+        os.kill(killed.pid, signal.SIGKILL)
+        while (hanging := worker(sweep, "finetune")).stage == killed.stage:
+            time.sleep(0.02)
+        os.kill(hanging.pid, signal.SIGSTOP)
+        said = sweep.finish()
+        assert sweep.process.returncode == 0, said
+        assert_as_if_nothing_had_happened(sweep, undisturbed)
+    assert [fault.kind for fault in journal.read(sweep.folder)] == ["lost"] * 3
+    assert "No trial failed." in why(sweep)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(home, tmp_path, undisturbed, signal_):  # noqa: F811
+    with started(tmp_path / "runs", *crews(home)) as sweep:
+        sweep.at_work("finetune")
+        sweep.process.send_signal(signal_)
+        said = sweep.finish(90)
+        assert sweep.process.returncode == (130 if signal_ == signal.SIGTERM else -9), said
+        gone = time.monotonic() + 30
+        while sweep.processes() and time.monotonic() < gone:
+            time.sleep(0.2)
+        assert sweep.processes() == []
+    with started(tmp_path / "runs", *crews(home)) as again:
+        again.finish()
+        assert_as_if_nothing_had_happened(again, undisturbed)
+
+
+@pytest.mark.slow
+def test_trials_of_crews_that_fail_are_recorded_and_the_others_go_on(home, tmp_path):  # noqa: F811
+    options = [*words(home, "rate.py", 4), "--workers", "2"]
+    with started(tmp_path / "runs", *options) as sweep:
+        said = sweep.finish()
+        assert sweep.process.returncode == 1, said
+        assert sweep.left_behind() == []
+    states = {trial.params["finetune.learning_rate"]: trial.state for trial in sweep.trials()}
+    assert states == {0.005: "complete", 10.0: "failed", 1e30: "failed", 0.01: "complete"}
+    collapse, broken = (trial for trial in sweep.trials() if trial.state == "failed")
+    assert collapse.error.startswith("model A collapsed: ")
+    assert broken.error.startswith("the loss became nan before step 5 of ")
+    found = {fault.who: fault for fault in journal.read(sweep.folder)}
+    assert found[2].doing.stage.startswith("finetune-")
+    assert found[2].doing.pid not in (0, sweep.process.pid)
+    assert "trial 2 failed: learning_rate=1e+30" in why(sweep)
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_crew_that_is_told_to_end_keeps_what_it_has(home, tmp_path, undisturbed):  # noqa: F811
+    with started(tmp_path / "runs", *crews(home)) as sweep:
+        struck = worker(sweep, "finetune")
+        os.kill(struck.pid, signal.SIGTERM)
+        assert_it_keeps_what_it_has(sweep, struck.stage, struck.pid)
+        said = sweep.finish()
+        assert sweep.process.returncode == 0, said
+        assert_as_if_nothing_had_happened(sweep, undisturbed)
+    (fault,) = journal.read(sweep.folder)
+    assert (fault.kind, fault.doing.stage) == ("lost", struck.stage)
+
+
+@pytest.fixture
+def second_node(tmp_path_factory) -> Iterator[str]:
+    """A cluster of two nodes with two CPUs each on this machine; the mark of the second one's processes."""
+    folder = tmp_path_factory.mktemp("ray")
+    marks = [uuid.uuid4().hex, uuid.uuid4().hex]
+    head = ["--head", "--port", "7411", "--include-dashboard", "false", "--temp-dir", str(folder)]
+    # With an address of its own: a driver joins the node that has its own address, and that is not to be lost here.
+    second = ["--address", "127.0.0.1:7411", "--node-ip-address", "127.0.0.2"]
+    nodes = []
+    try:
+        for mark, options in zip(marks, (head, second), strict=True):
+            command = [str(RAY), "start", "--block", "--num-cpus", "2", *options]
+            nodes.append(
+                subprocess.Popen(
+                    command, env=ENVIRONMENT | {MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+            subprocess.run([sys.executable, "-c", READY, str(2 * len(nodes))], env=ENVIRONMENT, check=True, timeout=120)
+        yield marks[1]
+    finally:
+        for mark, node in zip(marks, nodes, strict=False):
+            kill_marked(mark)
+            node.wait()
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(
+    home,  # noqa: F811
+    tmp_path,
+    undisturbed,  # noqa: F811
+    second_node,
+    monkeypatch,
+):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:7411")  # other clusters may run on this machine
+    with started(tmp_path / "runs", *crews(home, "--address", "auto")) as sweep:
+        sweep.at_work("finetune")
+        kill_marked(second_node)
+        said = sweep.finish()
+        assert sweep.process.returncode == 0, said
+        assert_as_if_nothing_had_happened(sweep, undisturbed)
+    assert journal.read(sweep.folder)[0].kind == "lost"
+    left = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert left.stdout == "2.0 of 2.0 CPUs are free, placement groups: ['REMOVED']\n"

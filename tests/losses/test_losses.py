@@ -1,0 +1,337 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dmt_ray import IGNORE
+from dmt_ray.losses import (
+    RULES,
+    STATISTICS,
+    Comparison,
+    Parameters,
+    compare,
+    disagreement_counts,
+    dynamic_weight,
+    ramp,
+    rising_weight,
+    step_loss,
+    summarise,
+    weighted_cross_entropy,
+)
+
+
+def one_pixel(student: list[float], label: int, teacher_was: float) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.tensor(student).view(1, -1, 1, 1), torch.full((1, 1, 1), label), torch.full((1, 1, 1), teacher_was)
+
+
+def random_batch(images: int = 4, classes: int = 5, size: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, labels (a tenth of them ignored) and confidences."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(images, classes, size, size, generator=generator)
+    labels = torch.randint(0, classes, (images, size, size), generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < 0.1] = IGNORE
+    return logits, labels, torch.rand(labels.shape, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("student", "label", "teacher_was", "expected"),
+    [
+        pytest.param([0.8, 0.2], 0, 0.9, 0.8**2, id="agreement"),
+        pytest.param([0.8, 0.2], 0, 0.1, 0.8**2, id="agreement with an unsure teacher"),
+        pytest.param([0.6, 0.4], 1, 0.9, 0.4**3, id="teacher surer"),
+        pytest.param([0.75, 0.25], 1, 0.75, 0.25**3, id="equally sure counts as teacher surer"),
+        pytest.param([0.9, 0.1], 1, 0.7, 0.0, id="student surer"),
+        pytest.param([0.5, 0.5], 1, 0.1, 0.5**2, id="a label that ties for the maximum is agreement"),
+        pytest.param([0.9, 0.1], IGNORE, 0.9, 0.0, id="ignored"),
+    ],
+)
+def test_weight_of_one_pixel(student, label, teacher_was, expected):
+    weight = dynamic_weight(*one_pixel(student, label, teacher_was), gamma1=2, gamma2=3)
+    assert weight.shape == (1, 1, 1)
+    assert weight.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("student", "label", "teacher_was", "expected"),
+    [
+        pytest.param([1.0, 0.0], 1, 1.0, 1.0, id="0 ** 0 where the teacher is surer"),
+        pytest.param([0.6, 0.4], 0, 0.9, 1.0, id="agreement"),
+        pytest.param([0.9, 0.1], 1, 0.7, 0.0, id="the student is surer"),
+    ],
+)
+def test_exponents_of_zero_keep_the_third_case_at_zero(student, label, teacher_was, expected):
+    assert dynamic_weight(*one_pixel(student, label, teacher_was), gamma1=0, gamma2=0).item() == expected
+
+
+def test_the_rule_has_no_jump_at_gamma_zero():
+    logits, labels, confidence = random_batch()
+    probs = logits.softmax(dim=1)
+    at_zero = dynamic_weight(probs, labels, confidence, gamma1=0, gamma2=0)
+    near_zero = dynamic_weight(probs, labels, confidence, gamma1=1e-6, gamma2=1e-6)
+    assert (at_zero - near_zero).abs().max() < 1e-4
+    assert (at_zero == 0).sum() > (labels == IGNORE).sum()  # some labels are in case 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "student", "label", "teacher_was", "new_label", "weight"),
+    [
+        pytest.param("disagreement", [0.9, 0.1], 1, 0.7, 1, 0.0, id="disagreement drops case 3"),
+        pytest.param("confidence", [0.9, 0.1], 1, 0.7, 1, 0.1**2, id="naive keeps case 3"),
+        pytest.param("confidence", [0.6, 0.4], 1, 0.9, 1, 0.4**2, id="naive reads gamma1 only"),
+        pytest.param("confidence", [0.9, 0.1], IGNORE, 0.9, IGNORE, 0.0, id="naive ignores"),
+        pytest.param("flip", [0.9, 0.1], 1, 0.7, 0, 0.3**3, id="flip learns the student's class in case 3"),
+        pytest.param("flip", [0.8, 0.2], 0, 0.7, 0, 0.8**2, id="flip keeps agreement"),
+        pytest.param("flip", [0.6, 0.4], 1, 0.9, 1, 0.4**3, id="flip keeps negative disagreement"),
+        pytest.param("flip", [0.9, 0.1], IGNORE, 0.7, IGNORE, 0.0, id="flip ignores"),
+        pytest.param("uniform", [0.9, 0.1], 1, 0.7, 1, 1.0, id="uniform keeps case 3 at 1"),
+        pytest.param("uniform", [0.9, 0.1], IGNORE, 0.7, IGNORE, 0.0, id="uniform ignores"),
+        pytest.param("online", [0.95, 0.05], 1, 0.7, 0, 1.0, id="online believes a sure student"),
+        pytest.param("online", [0.85, 0.15], 0, 0.99, IGNORE, 0.0, id="online drops an unsure student"),
+        pytest.param("online", [0.95, 0.05], IGNORE, 0.7, IGNORE, 0.0, id="online leaves padding alone"),
+        pytest.param("rising", [0.45, 0.55], 0, 0.99, 1, 1.5, id="rising believes an unsure student"),
+        pytest.param("rising", [0.95, 0.05], IGNORE, 0.7, IGNORE, 0.0, id="rising leaves padding alone"),
+    ],
+)
+def test_what_each_rule_makes_of_one_pixel(rule, student, label, teacher_was, new_label, weight):
+    seen = compare(*one_pixel(student, label, teacher_was))
+    rise = dict(rise_start=0.25, rise_end=0.75, highest=3.0, progress=0.5)
+    target = RULES[rule](seen, Parameters(gamma1=2, gamma2=3, threshold=0.9, **rise))
+    assert target.labels.item() == new_label
+    assert target.weights.item() == pytest.approx(weight)
+    assert (target.labels.dtype, target.weights.dtype) == (torch.int64, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        pytest.param(0.0, 0.0, id="at first"),
+        pytest.param(0.1, 0.0, id="start of the rise"),
+        pytest.param(0.35, 1.5, id="half way"),
+        pytest.param(0.6, 3.0, id="end of the rise"),
+        pytest.param(1.0, 3.0, id="at last"),
+    ],
+)
+def test_the_weight_of_pseudo_label_rises_linearly(progress, expected):  # T1 = 0.1, T2 = 0.6, alpha_f = 3
+    weight = rising_weight(progress=progress, rise_start=0.1, rise_end=0.6, highest=3)
+    assert weight == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("progress", "expected"), [(0.49, 0), (0.5, 2), (0.51, 2)])
+def test_a_rise_without_length_is_a_step(progress, expected):
+    assert rising_weight(progress=progress, rise_start=0.5, rise_end=0.5, highest=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        pytest.param(0.0, math.log(2) / 2, id="the labelled pixel alone, over both"),
+        pytest.param(0.5, (math.log(2) + 1.5 * math.log(4 / 3)) / 2, id="half way to 3"),
+        pytest.param(1.0, (math.log(2) + 3 * math.log(4 / 3)) / 2, id="at last"),
+    ],
+)
+def test_loss_of_pseudo_label_by_hand(progress, expected):
+    logits = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()  # the first is labelled by people
+    parameters = Parameters(1, 1, rise_start=0, rise_end=1, highest=3, progress=progress)
+    labels = torch.zeros(2, dtype=torch.int64)
+    step = step_loss(logits, labels, torch.zeros(2), labelled=1, rule=RULES["rising"], parameters=parameters)
+    assert step.mean.item() == pytest.approx(expected)
+
+
+def test_every_label_is_in_exactly_one_case():
+    logits, labels, confidence = random_batch()
+    seen = compare(logits.softmax(dim=1), labels, confidence)
+    cases = seen.agreement.int() + seen.negative.int() + seen.positive.int()
+    assert torch.equal(cases, (labels != IGNORE).int())
+    assert min(seen.agreement.sum(), seen.negative.sum(), seen.positive.sum()) > 0
+
+
+def test_counts_of_a_batch_that_holds_each_case_once():
+    probs = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1], [0.8, 0.2]])
+    labels = torch.tensor([0, 1, 1, IGNORE, 0])
+    confidence = torch.tensor([0.9, 0.9, 0.7, 0.9, 0.2])
+    assert disagreement_counts(probs, labels, confidence).tolist() == [4, 2, 1, 1]
+
+
+def test_loss_of_two_pixels_by_hand():
+    logits = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.25, 0.75]]).log()
+    loss = weighted_cross_entropy(logits, torch.tensor([0, 1, IGNORE]), torch.tensor([1.0, 0.5, 7.0]))
+    assert loss.item() == pytest.approx((math.log(2) + 0.5 * math.log(4 / 3)) / 2)
+
+
+def test_zero_weighted_pixels_stay_in_the_denominator():
+    logits, labels, _ = random_batch()
+    half = torch.ones(labels.shape)
+    half[:2] = 0
+    expected = F.cross_entropy(logits[2:], labels[2:], ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum()
+    assert weighted_cross_entropy(logits, labels, half).item() == pytest.approx(expected.item())
+
+
+def test_weights_of_one_give_the_plain_cross_entropy_and_its_gradient():
+    logits, labels, _ = random_batch()
+    ours, plain = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss = weighted_cross_entropy(ours, labels, torch.ones(labels.shape))
+    expected = F.cross_entropy(plain, labels, ignore_index=IGNORE)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(ours.grad, plain.grad)
+
+
+def test_classification_shapes():
+    logits, labels, weights = torch.zeros(3, 4), torch.tensor([0, 3, IGNORE]), torch.tensor([1.0, 0.5, 1.0])
+    assert weighted_cross_entropy(logits, labels, weights).item() == pytest.approx(1.5 * math.log(4) / 2)
+
+
+def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient():
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = weighted_cross_entropy(logits, torch.full((2, 4, 4), IGNORE), torch.ones(2, 4, 4))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_no_gradient_flows_through_the_weight():
+    logits, labels, confidence = random_batch()
+    through_step, through_constant = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    step_loss(
+        through_step, labels, confidence, labelled=0, rule=RULES["disagreement"], parameters=Parameters(3, 2)
+    ).mean.backward()
+    weights = dynamic_weight(logits.softmax(dim=1), labels, confidence, gamma1=3, gamma2=2)
+    weighted_cross_entropy(through_constant, labels, weights).backward()
+    torch.testing.assert_close(through_step.grad, through_constant.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_computed_in_float32_under_autocast(dtype):
+    logits, labels, confidence = random_batch()
+    parameters = Parameters(3, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = weighted_cross_entropy(logits.to(dtype), labels, confidence)
+        step = step_loss(logits.to(dtype), labels, confidence, labelled=1, rule=RULES["flip"], parameters=parameters)
+    assert (loss.dtype, step.total.dtype) == (torch.float32, torch.float32)
+    torch.testing.assert_close(loss, weighted_cross_entropy(logits.to(dtype).float(), labels, confidence))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("labelled", [0, 1, 4])
+def test_a_step_is_its_rule_and_the_weighted_cross_entropy(rule, labelled):
+    logits, labels, confidence = random_batch()
+    parameters = Parameters(gamma1=3, gamma2=2, threshold=0.6)
+    step = step_loss(logits, labels, confidence, labelled=labelled, rule=RULES[rule], parameters=parameters)
+
+    target = RULES[rule](compare(logits.softmax(dim=1), labels, confidence), parameters)
+    by_people = torch.arange(len(labels)).view(-1, 1, 1) < labelled
+    expected_labels = torch.where(by_people, labels, target.labels)
+    expected = weighted_cross_entropy(logits, expected_labels, torch.where(by_people, 1.0, target.weights))
+    torch.testing.assert_close(step.mean, expected)
+    assert step.counted == (expected_labels != IGNORE).sum()
+
+
+def test_halves_of_a_batch_add_up_to_the_whole():
+    logits, labels, confidence = random_batch()
+
+    def step(images: slice, labelled: int):
+        batch = logits[images], labels[images], confidence[images]
+        return step_loss(*batch, labelled=labelled, rule=RULES["disagreement"], parameters=Parameters(3, 2))
+
+    whole, first, second = step(slice(None), 1), step(slice(2), 1), step(slice(2, None), 0)
+    torch.testing.assert_close((first.total + second.total) / (first.counted + second.counted), whole.mean)
+    torch.testing.assert_close(first.statistics + second.statistics, whole.statistics, rtol=1e-6, atol=0)
+
+
+def test_statistics_of_a_step_by_hand():
+    probs = torch.tensor([[0.5, 0.5], [0.8, 0.2], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]])
+    labels = torch.tensor([0, 0, 1, 1, IGNORE])  # the first is labelled by people, then agreement, negative, positive
+    step = step_loss(
+        probs.log(),
+        labels,
+        torch.tensor([0.0, 0.9, 0.9, 0.7, 0.9]),
+        labelled=1,
+        rule=RULES["disagreement"],
+        parameters=Parameters(gamma1=1, gamma2=1),
+    )
+    loss = math.log(2) - 0.8 * math.log(0.8) - 0.4 * math.log(0.4)
+    assert dict(zip(STATISTICS, step.statistics.tolist(), strict=True)) == pytest.approx(
+        dict(counted=4, loss=loss, selected=3, weight=1.2, valid=3, agreement=1, negative=1, positive=1)
+    )
+    assert summarise(step.statistics) == pytest.approx(
+        dict(loss=loss / 4, weight=0.4, agreement=1 / 3, negative=1 / 3, positive=1 / 3)
+    )
+
+
+def test_a_summary_leaves_out_what_was_never_counted():
+    logits, labels, confidence = random_batch()
+    only_people = step_loss(
+        logits, labels, confidence, labelled=len(labels), rule=RULES["disagreement"], parameters=Parameters(3, 2)
+    )
+    assert summarise(only_people.statistics).keys() == {"loss"}
+
+
+def test_counts_beyond_float32_stay_exact():
+    one = torch.ones(len(STATISTICS), dtype=torch.float64)
+    logits, labels, confidence = random_batch()
+    step = step_loss(logits, labels, confidence, labelled=1, rule=RULES["uniform"], parameters=Parameters(0, 0))
+    assert (step.statistics + 2**24 * one)[0].item() == step.counted.item() + 2**24
+
+
+def test_a_comparison_carries_no_gradient():
+    logits, labels, confidence = random_batch()
+    seen: Comparison = compare(logits.requires_grad_().softmax(dim=1), labels, confidence)
+    assert not any(tensor.requires_grad for tensor in seen)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(gamma1=-1.0),
+        dict(gamma2=-0.5),
+        dict(gamma1=math.nan),
+        dict(threshold=1.5),
+        dict(progress=1.1),
+        dict(highest=-1),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused_by_name(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Parameters(**dict(gamma1=1.0, gamma2=1.0) | bad)
+
+
+def test_a_rise_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ValueError, match=r"rise_start must not lie behind rise_end, but got 0.7 and 0.6"):
+        Parameters(1, 1, rise_start=0.7, rise_end=0.6)
+
+
+def test_tensors_of_different_pixels_are_refused():
+    logits, labels, confidence = random_batch()
+    with pytest.raises(ValueError, match="labels and confidence"):
+        compare(logits, labels, confidence[:, 1:])
+    with pytest.raises(ValueError, match="same pixels"):
+        compare(logits, labels[:2], confidence[:2])
+    with pytest.raises(ValueError, match="labels and weights"):
+        weighted_cross_entropy(logits, labels, confidence[:1])
+    with pytest.raises(ValueError, match="labelled must be between 0 and the batch size 4, but got 5"):
+        step_loss(logits, labels, confidence, labelled=5, rule=RULES["uniform"], parameters=Parameters(1, 1))
+
+
+def test_the_exponents_ramp_up_over_a_training():
+    assert [ramp(progress) for progress in (0, 0.5, 1)] == pytest.approx([math.exp(-5), math.exp(-1.25), 1])
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("disagreement", 0.4**1.5), ("confidence", 0.4**1), ("flip", 0.4**1.5)])
+def test_a_ramp_halves_both_exponents_where_it_is_at_one_half(rule, expected):
+    progress = 1 - math.sqrt(math.log(2) / 5)
+    parameters = Parameters(2, 3, progress=progress, ramp=True)
+    target = RULES[rule](compare(*one_pixel([0.6, 0.4], 1, 0.9)), parameters)
+    assert target.weights.item() == pytest.approx(expected)
+
+
+def test_a_flipped_label_has_a_ramp_too():
+    progress = 1 - math.sqrt(math.log(2) / 5)
+    target = RULES["flip"](compare(*one_pixel([0.9, 0.1], 1, 0.7)), Parameters(2, 4, progress=progress, ramp=True))
+    assert target.weights.item() == pytest.approx(0.3**2)
+
+
+def test_without_a_ramp_the_exponents_do_not_follow_the_progress():
+    assert Parameters(2, 3, progress=0.0).exponents == (2, 3)

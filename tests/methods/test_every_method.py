@@ -1,0 +1,88 @@
+"""Every method is really performed: on pictures of the embedded kind, and for a few steps on real images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dmt_ray.config import Config, override
+from dmt_ray.errors import ConfigError
+from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.methods import METHODS
+from dmt_ray.recipes import named
+from dmt_ray.results.scores import metrics, score
+from tests.helpers.paths import REAL
+
+SHORT: Mapping[str, Any] = {
+    "pretrain.epochs": 1,
+    "finetune.epochs": 1,
+    "online.epochs": 1,
+    "cotrain.epochs": 1,
+    "retrain.epochs": 1,
+    "oracle.epochs": 1,
+    "percentiles": [0.5, 1.0],
+}
+
+SEGMENTATION_ALONE = {"direct_mutual", "iml", "rml", "rwms", "mean_teacher", "fixmatch", "cps"}
+
+
+def perform(runner: Runner, cfg: Config, method: str) -> None:
+    """Perform a method's plan, and see that every model of every rung has sensible scores."""
+    plan = METHODS[method](runner.bind(cfg), 0)
+    evaluations = [evaluation for rung in plan.rungs for evaluation in rung.values()]
+    runner.perform(evaluations)
+    for evaluation in evaluations:
+        assert 0 < score(runner.store, evaluation, "reported") < 1
+        assert metrics(runner.store, evaluation)["selection"]["images"] > 0
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory) -> Path:
+    """Shared, as in a table: what methods have in common is computed once."""
+    return tmp_path_factory.mktemp("every") / "runs"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_to_the_end_on_embedded_pictures(storage, pictures, tiny, method):
+    perform(Runner(Machine(storage, pictures, device="cpu")), override(tiny, SHORT), method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_to_the_end_on_digits_or_says_that_it_is_for_segmentation(storage, method):
+    cfg = override(named("digits"), SHORT)
+    if method in SEGMENTATION_ALONE:
+        with pytest.raises(ConfigError, match="segmentation"):
+            METHODS[method](cfg, 0)
+    else:
+        perform(Runner(Machine(storage, device="cpu")), cfg, method)
+
+
+def real(storage: Path, folder: str, recipe: str, method: str, **changes: Any) -> None:
+    if not (REAL / folder).is_dir():
+        pytest.skip(f"no real images: set DMT_DATA to a folder that holds {folder}/")
+    cfg = override(named(recipe), {**SHORT, "percentiles": [1.0], **changes})
+    perform(Runner(Machine(storage, REAL / folder, device="cpu")), cfg, method)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_for_a_few_steps_on_camvid(storage, method):
+    real(storage, "camvid", "camvid", method, **{"data.size": [48, 64], "split.selection": 0.05} | crops((48, 64)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_for_a_few_steps_on_animals_of_pascal_voc(storage, method):
+    real(storage, "voc_animals", "voc-animals", method, **{"data.size": [48, 48]} | crops((32, 32)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["baseline", "oracle", "curriculum", "dmt", "dmt_naive", "dmt_flip", "cbst", "dst"])
+def test_methods_for_classification_run_for_a_few_steps_on_cifar(storage, method):
+    real(storage, "cifar10_small", "cifar10-small", method)
+
+
+def crops(size: tuple[int, int]) -> dict[str, Any]:
+    names = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
+    return {f"{name}.augment.crop": list(size) for name in names}

@@ -1,0 +1,351 @@
+"""The search scripts: what they have in common, their dry runs, and a tiny real run of each."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dmt_ray.cli import sweep_driver
+from dmt_ray.config import Config
+from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.worker_group import Crew
+from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.methods import SPACES
+from dmt_ray.methods.space import Choice, Uniform, Whole
+from dmt_ray.results.extra_metrics import disagreement
+from dmt_ray.results.scores import history, rung_score
+from dmt_ray.search import confirm
+from dmt_ray.search.confirm import Confirmation
+from dmt_ray.search.trial import Work, perform_trial
+from tests.helpers.scripts import NAMES, SEARCHES, script
+from tests.helpers.sweeps import RunningSweep, started
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """What a script sets for its process stays within a test."""
+    monkeypatch.setattr("dmt_ray.execution.cluster.stop_on_terminate", lambda: None)
+    monkeypatch.setattr("dmt_ray.execution.cluster.prepare", lambda: None)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path, settings, pictures):
+    """Run a script in this process, on a few pictures; its status and what it says, in one line."""
+
+    def call(name: str, *options: str) -> tuple[int, str]:
+        where = ["--recipe", settings, "--data", pictures, "--storage", tmp_path / "runs"]
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, where), *options])
+        status = script(name).main()
+        said = capsys.readouterr()
+        return status, " ".join((said.out + said.err).split())
+
+    return call
+
+
+@pytest.fixture
+def requested(run, monkeypatch):
+    """The sweep and the request that a script makes of its options."""
+
+    def call(name: str, *options: str) -> tuple[Sweep, sweep_driver.Request]:
+        made: list[tuple[Sweep, sweep_driver.Request]] = []
+
+        def note(sweep_of, config: Config, request: sweep_driver.Request) -> int:
+            made.append((sweep_of(config), request))
+            return 0
+
+        monkeypatch.setattr(sweep_driver, "run", note)
+        status, said = run(name, *options)
+        assert status == 0, said
+        return made[0]
+
+    return call
+
+
+# ---- what they have in common ----------------------------------------------------------------------------------
+
+
+def test_there_is_a_script_for_each_question():
+    assert NAMES == ["dms_sweep", "gamma_sweep", "joint_search", "label_fraction", "reversal_sweep", "schedule_sweep"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_is_short_and_is_its_own_manual(name):
+    text = (SEARCHES / f"{name}.py").read_text()
+    assert text.count("\n") <= 70
+    manual = script(name).__doc__
+    for words in ("What is shared:", "Killed? Start it again.", "examples:", f"python searches/{name}.py --dry-run"):
+        assert words in manual
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(run, tmp_path, name):
+    one_image_is_enough = ["--set", "dms_alpha=1"]
+    status, said = run(name, "--dry-run", "--seeds", "0", "1", "--confirm", "2", "3", *one_image_is_enough)
+    assert status == 0, said
+    assert f"sweep {name}-mine-" in said
+    for words in ("seeds 0, 1", " optimizer steps", "confirm the best trial and the recipe on seeds 2, 3", "in all"):
+        assert words in said
+    assert not (tmp_path / "runs" / "sweeps").exists()
+    assert not (tmp_path / "runs" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_scripts_take_the_same_options(requested, name):
+    options = ["--sampler", "random", "--trials", "7", "--seeds", "0", "1", "2", "3", "4", "--pruner", "wilcoxon"]
+    sweep, request = requested(name, *options, "--confirm", "9", "8", "--address", "auto", "--workers", "2")
+    assert (request.sampler, request.pruner, request.trials, request.confirm) == ("random", "wilcoxon", 7, (8, 9))
+    assert (sweep.grid, sweep.seed_by_seed, sweep.seeds) == (0, True, (0, 1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param(["--seeds", "0", "1", "--confirm", "1", "2"], "the search itself uses 1", id="not fresh"),
+        pytest.param(["--confirm", "5", "5"], "must be different numbers from 0 on, but got 5 5", id="a seed twice"),
+        pytest.param(
+            ["--pruner", "wilcoxon", "--seeds", "0", "1", "2", "3"],
+            "can never stop a trial with 4 seeds: one that loses on 4 has p = 0.0625",
+            id="too few seeds for the Wilcoxon pruner",
+        ),
+        pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid is no search", id="a grid and a sampler"),
+        pytest.param(["--sampler", "grid", "--trials", "3"], "leave --trials out", id="a grid and trials"),
+        pytest.param(["--grid", "3", "--pruner", "median"], "a grid is never pruned", id="a grid and a pruner"),
+        pytest.param(["--second", "compute", "--pruner", "median"], "two objectives are never pruned", id="second"),
+        pytest.param(["--second", "compute", "--sampler", "cmaes"], "has one objective", id="CMA-ES and a second"),
+    ],
+)
+def test_what_contradicts_itself_is_said_in_one_line(run, options, words):
+    status, said = run("gamma_sweep", *options)
+    assert status == 2
+    assert words in said
+
+
+def test_a_point_that_the_data_cannot_be_divided_for_is_said_before_the_work_begins(run):
+    status, said = run("label_fraction", "--dry-run", "--set", "dms_alpha=0.8")
+    assert status == 2
+    assert "(split.labelled=0.01 dms_alpha=0.8): with dms_alpha 0.8 and 1 labelled images a model sees none" in said
+
+
+# ---- what each of them asks ------------------------------------------------------------------------------------
+
+
+def test_alpha_is_searched_above_one_half(requested):
+    sweep, request = requested("dms_sweep")
+    assert sweep.space == {"dms_alpha": Uniform(0.55, 1, step=0.05)}
+    assert [point["dms_alpha"] for point in sweep.points()] == [0.8, 1.0, 0.7, 0.55]  # the recipe's own first
+    assert (sweep.outcomes, request.trials, request.pruner) == (("disagreement",), 12, "median")
+
+
+def test_schedules_begin_with_the_recipe_s_own(requested):
+    sweep, request = requested("schedule_sweep", "--set", "percentiles=[0.3,0.8]")
+    assert sweep.settings(sweep.points()[0]) == {"percentiles": [0.3, 0.8]}
+    assert sweep.settings(sweep.points()[1]) == {"percentiles": [0.2, 0.4, 0.6, 0.8, 1.0]}
+    assert (len(sweep.points()), request.trials) == (13, 12)
+
+
+def test_the_joint_search_varies_everything(requested):
+    sweep, request = requested("joint_search", "--second", "compute", "--set", "finetune.epochs=5")
+    assert sweep.space["method"] == Choice("dmt", "dst", "cbst")
+    assert sweep.space["finetune.epochs"] == Whole(2, 10)
+    assert len(sweep.space) == 9
+    assert (sweep.second, request.trials, request.pruner) == ("compute", 40, "none")
+
+
+def test_a_method_can_be_searched_alone_in_its_own_space(requested):
+    sweep, request = requested("joint_search", "--method", "rml")
+    assert (sweep.method, sweep.space) == ("rml", SPACES["rml"])
+    assert sweep.title == "Which settings suit rml best?"
+    assert sweep.points()[0]["consistency.survival"] == 0.8  # the paper's, first
+    assert (request.trials, request.sampler) == (40, "tpe")
+
+
+def test_a_method_that_is_misspelt_is_named(run):
+    status, said = run("joint_search", "--method", "rmll")
+    assert status == 2
+    assert "there is no method 'rmll'; did you mean 'rml'?" in said
+
+
+def test_label_fractions_are_a_grid_over_the_methods(requested):
+    sweep, request = requested("label_fraction", "--set", "oracle.epochs=10")
+    assert len(sweep.points()) == 7 * 4
+    assert (request.sampler, request.trials, request.pruner) == ("grid", None, "none")
+    # sqrt(1 / 0.01) x 10 epochs of pretraining
+    config = sweep.config_of({"label_fraction": 0.01, "method": "cbst"})
+    assert (config.split.labelled, config.pretrain.epochs) == (0.01, 100)
+
+
+@pytest.mark.parametrize(("own", "tried"), [(1, (1, 2, 4, 6)), (4, (4, 8, 16, 24)), (10, (5, 10, 20, 30))])
+def test_epochs_between_reversals_fit_the_recipe(requested, own, tried):
+    sweep, request = requested("reversal_sweep", "--set", f"finetune.epochs={own}")
+    assert sweep.space == {"finetune.epochs": Choice(*tried)}
+    assert sweep.config.order == "sequential"
+    assert request.changes[0] == "order=sequential"  # and so in the command that repeats a trial
+
+
+def test_the_command_line_has_the_last_word_on_what_a_script_fixes(requested):
+    assert requested("reversal_sweep", "--set", "order=simultaneous")[0].config.order == "simultaneous"
+
+
+# ---- real work without Ray -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(monkeypatch) -> list[dict]:
+    """What a trial reports to Tune."""
+    reports: list[dict] = []
+    monkeypatch.setattr("ray.tune.report", reports.append)
+    return reports
+
+
+def perform(sweep: Sweep, params, machine: Machine, folder: Path) -> None:
+    perform_trial({"number": 0, "params": params}, Work(machine, folder, Crew(1), sweep))
+
+
+def test_seed_by_seed_a_trial_reports_the_last_score_of_each_seed(told, tiny, machine, tmp_path):
+    config = Runner(machine).bind(tiny.evolve(percentiles=(1.0,)), (0, 1))
+    sweep = Sweep("s", "?", config, "dst", {"weight.gamma1": Uniform(0, 8)}, (0, 1), seed_by_seed=True)
+    perform(sweep, {"weight.gamma1": 0.5}, machine, tmp_path)
+    plans = sweep.plans({"weight.gamma1": 0.5})
+    assert [report["step"] for report in told] == [0, 1]
+    store = machine.open_store()
+    assert [report["score"] for report in told] == [rung_score(store, plan.rungs[-1]) for plan in plans.values()]
+    first, both = (set(json.loads(report["executed"])) for report in told)
+    assert first == {stage.key for stage in plans[0].stages()}
+    assert both == first | {stage.key for stage in plans[1].stages()}
+
+
+def test_a_schedule_goes_on_from_another_one_that_begins_like_it(told, tiny, machine, tmp_path):
+    config = Runner(machine).bind(tiny, (0,))
+    module = script("schedule_sweep")
+    sweep = Sweep("s", "?", config, "dst", module.SPACE, (0,))
+    lengths = ((2, 0.5), (3, 0.8))
+    short, long = ({**module.KNOWN[2], "schedule.iterations": n, "schedule.end": end} for n, end in lengths)
+    assert sweep.settings(long)["percentiles"][:2] == sweep.settings(short)["percentiles"] == [0.2, 0.5]
+    for params in (short, long):
+        perform(sweep, params, machine, tmp_path)
+    assert [report["step"] for report in told] == [0, 1, 2, 0, 1, 2, 3]
+    assert [report["score"] for report in told[3:6]] == [report["score"] for report in told[:3]]
+    executed = json.loads(told[-1]["executed"])
+    assert len(executed) == 3  # the last iteration: labels, training, evaluation
+
+
+def test_disagreement_comes_from_the_stored_histories(tiny, machine):
+    runner = Runner(machine)
+    sweep = Sweep("s", "?", runner.bind(tiny, (0,)), "dmt", {"dms_alpha": Uniform(0.55, 1)}, (0,))
+    plans = sweep.plans({"dms_alpha": 0.7})
+    runner.perform(plans[0].rungs[-1].values())
+    found = disagreement(runner.store, plans)
+    tables = [history(runner.store, rung.inputs["model"]) for rung in plans[0].rungs[1].values()]
+    cases = [(table["negative"] + table["positive"]).mean() for table in tables]  # cases 2 and 3 of DMT
+    assert found["disagreement_first"] == pytest.approx(sum(cases) / 2)
+    assert 0 < found["disagreement_last"] < 1
+
+
+def test_a_winner_is_confirmed_by_real_runs(tiny, machine, tmp_path):
+    runner = Runner(machine)
+    config = runner.bind(tiny.evolve(percentiles=(1.0,)), (0, 5, 6))
+    sweep = Sweep("s", "?", config, "dst", {"weight.gamma1": Uniform(0, 8)}, (0,))
+    found = Confirmation(sweep, Trial(0, {"weight.gamma1": 4.0}, "complete", {1: 0.5}), (5, 6))
+    runner.perform(found.stages())
+    result = confirm.result(found, runner.store)
+    assert result["difference"]["reported"]["n"] == 2
+    assert all(0 < row["reported_miou"] < 1 for row in result["rows"])
+    assert [row["seed"] for row in result["rows"]] == [5, 6, 5, 6]
+    assert runner.store.missing(found.stages()) == []
+
+
+# ---- real searches ---------------------------------------------------------------------------------------------
+
+
+def real(tmp_path: Path, settings: Path, pictures: Path, name: str, *options: str) -> SimpleNamespace:
+    """A real run in a process of its own; what it said and left."""
+    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2"]
+    with started(tmp_path / "runs", f"searches/{name}.py", *where, *options) as sweep:
+        said = sweep.finish()
+        assert sweep.process.returncode == 0, said
+    return SimpleNamespace(said=said, sweep=sweep, rows=rows(sweep, "trials.csv"))
+
+
+def rows(sweep: RunningSweep, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((sweep.folder / name).read_text().splitlines()))
+
+
+@pytest.mark.slow
+def test_a_dms_sweep_shows_disagreement(tmp_path, settings, pictures):
+    done = real(tmp_path, settings, pictures, "dms_sweep", "--trials", "2")
+    assert [row["dms_alpha"] for row in done.rows] == ["0.8", "1.0"]
+    assert all(0 < float(row["disagreement_first"]) < 1 for row in done.rows)
+    assert (done.sweep.folder / "slices.png").exists()
+
+
+@pytest.mark.slow
+def test_a_schedule_sweep_performs_at_most_sixty_percent_and_is_confirmed(tmp_path, settings, pictures):
+    options = ["--confirm", "5", "6", "--pruner", "none", "--set", "percentiles=[0.2,0.4,0.6,0.8,1.0]"]
+    done = real(tmp_path, settings, pictures, "schedule_sweep", *options)
+    assert {row["state"] for row in done.rows} <= {"complete", "failed"}
+    share = float(done.said.split("were executed (")[1].split("%")[0])
+    assert share <= 60
+    found = json.loads((done.sweep.folder / "confirm.json").read_text())
+    assert found["fresh_seeds"] == [5, 6]
+    kept = list((tmp_path / "runs" / "experiments").glob("*.json"))
+    assert len(kept) == 2 * len({row["who"] for row in found["rows"]})
+    again = real(tmp_path, settings, pictures, "schedule_sweep", *options)
+    assert "all 12 trials are done" in again.said
+    assert json.loads((done.sweep.folder / "confirm.json").read_text()) == found
+
+
+@pytest.mark.slow
+def test_a_joint_search_shows_the_front(tmp_path, settings, pictures):
+    options = ["--second", "compute", "--sampler", "gp", "--trials", "3", "--set", "dms_alpha=1"]
+    done = real(tmp_path, settings, pictures, "joint_search", *options)
+    assert {row["state"] for row in done.rows} == {"complete"}
+    assert all(float(row["optimizer_steps"]) > 0 for row in done.rows)
+    assert "front " in done.said
+
+
+@pytest.mark.slow
+def test_robust_mutual_learning_is_searched(tmp_path, settings, pictures):
+    done = real(tmp_path, settings, pictures, "joint_search", "--method", "rml", "--trials", "2")
+    assert {row["state"] for row in done.rows} == {"complete"}
+    assert done.rows[0]["consistency.threshold"] == "0.0"
+    assert all(0 < float(row["selection_miou_2"]) < 1 for row in done.rows)  # after the second stage
+    assert "dmt run --recipe" in done.said
+    assert "--method rml" in done.said
+    assert (done.sweep.folder / "slices.png").exists()
+
+
+@pytest.mark.slow
+def test_label_fractions_of_some_methods(tmp_path, settings, pictures):
+    options = [
+        "--sampler",
+        "random",
+        "--trials",
+        "3",
+        "--pruner",
+        "none",
+        "--set",
+        "oracle.epochs=1",
+        "--set",
+        "dms_alpha=1",
+    ]
+    done = real(tmp_path, settings, pictures, "label_fraction", *options)
+    assert {row["state"] for row in done.rows} == {"complete"}
+
+
+@pytest.mark.slow
+def test_all_epochs_between_reversals_are_performed(tmp_path, settings, pictures):
+    done = real(tmp_path, settings, pictures, "reversal_sweep", "--set", "finetune.epochs=1")
+    assert [(row["finetune.epochs"], row["state"]) for row in done.rows] == [(n, "complete") for n in "1246"]
+    assert "--set order=sequential --set" in done.said
+
+
+@pytest.mark.slow
+def test_trials_that_lose_split_after_split_are_stopped(tmp_path, settings, pictures):
+    seeds = ["--seeds", "0", "1", "2", "3", "4", "5"]
+    options = [*seeds, "--pruner", "wilcoxon", "--sampler", "cmaes", "--trials", "3", "--max-concurrent", "1"]
+    done = real(tmp_path, settings, pictures, "gamma_sweep", *options, "--set", "percentiles=[1.0]")
+    assert {row["state"] for row in done.rows} <= {"complete", "pruned"}
+    assert all(row["selection_miou_seed_3"] for row in done.rows)  # never stopped before the fourth

@@ -1,0 +1,235 @@
+"""Claims keep two processes from doing the same work, and tell people how far it is."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dmt_ray import recipes
+from dmt_ray.plan import operations
+from dmt_ray.store import Store, claims, files
+
+CONFIG = recipes.named("shapes")
+A = operations.pretrain(CONFIG, seed=0)
+LABELS = operations.label(CONFIG, teacher=A, share=0.2)
+
+PERFORMER = """
+import sys, time
+from pathlib import Path
+from dmt_ray.plan import operations
+from dmt_ray import recipes
+from dmt_ray.store import Store
+stage = operations.pretrain(recipes.named("shapes"), seed=0)
+store = Store(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+with store.claim(stage) as claim:
+    if claim.held:
+        print("executes", flush=True)
+        time.sleep(float(sys.argv[2]))
+        with store.write(stage) as folder:
+            (folder / "model.safetensors").write_bytes(b"weights")
+    else:
+        print("found", flush=True)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def performer(store: Store, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PERFORMER, str(store.folder), str(seconds)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def go(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("go\n")
+    child.stdin.flush()
+
+
+def age(path: Path, seconds: float) -> None:
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def foreign_claim(store: Store, *, seconds_old: float, host: str = "elsewhere") -> Path:
+    path = store.folder / "claims" / f"{A.key}.json"
+    path.parent.mkdir(exist_ok=True)
+    content = {"operation": "pretrain", "inputs": [], "host": host, "pid": 1, "started": 1.0, "beat": 1.0}
+    path.write_text(json.dumps(content | {"step": 3, "steps": 9, "token": "0123456789abcdef"}))
+    age(path, seconds_old)
+    return path
+
+
+def test_of_two_processes_one_executes_and_the_other_finds(store: Store) -> None:
+    children = [performer(store, 0.7), performer(store, 0.7)]
+    for child in children:
+        go(child)
+    assert sorted(child.communicate(timeout=20)[0] for child in children) == ["executes\n", "found\n"]
+    assert [child.returncode for child in children] == [0, 0]
+    assert list((store.folder / "claims").iterdir()) == []
+
+
+def test_the_stage_of_a_killed_process_is_taken_over_at_once(store: Store) -> None:
+    first, second = performer(store, 60), performer(store, 0)
+    go(first)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "executes\n"
+    go(second)
+    time.sleep(0.2)
+    assert second.poll() is None
+    first.kill()
+    first.communicate()
+    begun = time.monotonic()
+    assert second.communicate(timeout=20)[0] == "executes\n"
+    assert time.monotonic() - begun < 5
+    assert store.has(A)
+
+
+def test_of_many_heirs_of_a_stale_claim_one_takes_over(store: Store) -> None:
+    for _ in range(20):
+        foreign_claim(store, seconds_old=31)
+        barrier, held = threading.Barrier(4), []
+
+        def inherit(barrier: threading.Barrier = barrier, held: list[bool] = held) -> None:
+            barrier.wait()
+            with store.claim(A, wait=False) as claim:
+                held.append(claim.held)
+                barrier.wait()
+
+        threads = [threading.Thread(target=inherit) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(held) == 1
+        assert len(held) == 4
+        with store.claim(A, wait=False) as claim:
+            assert claim.held
+
+
+def test_a_fresh_claim_of_another_host_is_respected(store: Store) -> None:
+    foreign_claim(store, seconds_old=25)
+    with store.claim(A, wait=False) as claim:
+        assert not claim.held
+        claim.beat(1, 2)
+    (running,) = store.running()
+    assert (running.key, running.operation, running.host, running.pid) == (A.key, "pretrain", "elsewhere", 1)
+    assert (running.step, running.steps) == (3, 9)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"token": "../../x"}'])
+def test_a_claim_that_cannot_be_read_counts_by_its_age(store: Store, text: str) -> None:
+    path = foreign_claim(store, seconds_old=0)
+    path.write_text(text)
+    with store.claim(A, wait=False) as claim:
+        assert not claim.held
+    age(path, 31)
+    with store.claim(A, wait=False) as claim:
+        assert claim.held
+
+
+def test_a_stage_that_is_there_needs_no_claim(store: Store) -> None:
+    with store.write(A) as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+    with store.claim(A) as claim:
+        assert not claim.held
+    assert store.running() == []
+
+
+def test_an_evicted_stage_can_be_claimed(store: Store) -> None:
+    with store.write(A) as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+    store.gc(0)
+    with store.claim(A) as claim:
+        assert claim.held
+
+
+def test_progress_is_told_at_most_once_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.claim(A) as claim:
+        claim.beat(1, 100)
+        claim.beat(2, 100)
+        assert [(one.step, one.steps) for one in store.running()] == [(1, 100)]
+        monkeypatch.setattr(claims, "PROGRESS", 0.0)
+        claim.beat(3, 100)
+        assert [(one.step, one.pid, one.host) for one in store.running()] == [(3, os.getpid(), files.HOST)]
+    assert store.running() == []
+
+
+def test_a_long_step_does_not_look_dead(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT", 0.05)
+    with store.claim(A):
+        path = store.folder / "claims" / f"{A.key}.json"
+        age(path, 100)
+        time.sleep(0.3)
+        assert time.time() - path.stat().st_mtime < 10
+        assert len(store.running()) == 1
+
+
+def test_a_claim_that_was_taken_over_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "PROGRESS", 0.0)
+    with store.claim(A) as claim:
+        foreign_claim(store, seconds_old=0)
+        claim.beat(5, 9)
+        assert [one.host for one in store.running()] == ["elsewhere"]
+    assert [one.host for one in store.running()] == ["elsewhere"]
+
+
+def test_inputs_of_a_running_stage_are_not_evicted(store: Store) -> None:
+    with store.write(A) as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+    with store.claim(LABELS):
+        assert store.gc(0).evicted == ()
+    assert store.gc(0).evicted == (f"{A.name}/model.safetensors",)
+
+
+def test_another_process_tells_progress_in_a_claim_it_borrowed(store: Store) -> None:
+    script = """
+import json, sys
+from pathlib import Path
+from dmt_ray.store import Store
+claim = Store(Path(sys.argv[1])).borrowed(json.loads(sys.argv[2]))
+claim.beat(3, 9)
+claim.beat(4, 9)
+"""
+    with store.claim(LABELS) as claim:
+        command = [sys.executable, "-c", script, str(store.folder), json.dumps(claim.ticket)]
+        subprocess.run(command, check=True)
+        (running,) = store.running()
+        assert (running.step, running.steps) == (3, 9)  # told at most once a second
+        assert (running.key, running.pid, running.inputs) == (LABELS.key, os.getpid(), (A.key,))
+    assert store.running() == []
+
+
+def test_a_borrowed_claim_says_nothing_any_more_when_it_is_released_or_taken_over(store: Store) -> None:
+    with store.claim(A) as claim:
+        ticket = claim.ticket
+    store.borrowed(ticket).beat(1, 2)
+    assert store.running() == []
+    foreign_claim(store, seconds_old=0)
+    store.borrowed(ticket).beat(1, 2)
+    assert [(one.host, one.step) for one in store.running()] == [("elsewhere", 3)]
+
+
+def test_the_ticket_of_a_claim_that_is_not_held_is_empty_and_tells_nothing(store: Store) -> None:
+    foreign_claim(store, seconds_old=0)
+    with store.claim(A, wait=False) as claim:
+        assert claim.ticket == {}
+        store.borrowed(claim.ticket).beat(1, 2)
+    assert [one.step for one in store.running()] == [3]
+
+
+@pytest.mark.parametrize("changes", [{"key": "../../x"}, {"token": "*"}, {"key": None}])
+def test_what_is_no_ticket_is_refused(store: Store, changes: dict[str, object]) -> None:
+    with store.claim(A) as claim, pytest.raises(ValueError, match="a ticket is what"):
+        store.borrowed(claim.ticket | changes)
