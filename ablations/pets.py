@@ -2,7 +2,7 @@
 
 Rows: the supervised baseline; Pseudo-Label (Lee 2013: one model, whose own labels count more and more); DMT in the
 study's sequential order, where the second model learns from the first, and the first then from the second; the oracle.
-First teaches the model that is better on the images that select: decided once after pretraining, as in the study, or
+First teaches the model that is better on the validation images: decided once after pretraining, as in the study, or
 anew before every iteration, as it proposes.
 
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.

@@ -44,7 +44,7 @@ from dmt_ray.execution import sweep_progress
 from dmt_ray.execution.effort import Effort
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import sweep_file
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
@@ -246,9 +246,9 @@ class Simulation:
         self.options, self.runner, self.sweep = options, runner, sweep
         self.store, self.pace, self.timer, self.clock = runner.store, Pace(options, runner), Timer(), Clock()
         self.folder = storage / "sweeps" / sweep.name
-        about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds)
+        dataset_info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds)
         self.replay = Replay(options.recipe, (), storage)
-        self.file = sweep_file.SweepFile(sweep, options.trials, self.replay, about.to_json())
+        self.file = sweep_file.SweepFile(sweep, options.trials, self.replay, dataset_info.to_json())
         sweep_file.write(self.folder, self.file)
         self.busy = 0.0  # GPU seconds
         self.free = self.mirror_free = 0.0  # virtual times at which driver and publisher have nothing left to do
@@ -285,9 +285,9 @@ class Simulation:
             if workers > 1 and missing:
                 yield luck.uniform(9, 16)  # the start of a Ray Train run
             for wave in waves(missing) if workers > 1 else [[stage] for stage in missing]:
-                with ExitStack() as claims:
+                with ExitStack() as leases:
                     for stage in wave:
-                        claims.enter_context(self.store.claim(stage, wait=False)).beat(0, 1)
+                        leases.enter_context(self.store.lease(stage, wait=False)).beat(0, 1)
                     each = max(1, workers // len(wave))
                     seconds = [self.pace.seconds(stage, each) for stage in wave]
                     self.busy += sum(seconds) * each
@@ -475,18 +475,18 @@ def _is_event(what: str) -> bool:
 
 def _inodes(folder: Path) -> tuple[int, int, int]:
     files = folders = size = 0
-    for place, _, names in os.walk(folder):
+    for stage_path, _, names in os.walk(folder):
         folders += 1
         files += len(names)
-        size += sum(os.lstat(os.path.join(place, name)).st_size for name in names)
+        size += sum(os.lstat(os.path.join(stage_path, name)).st_size for name in names)
     return files, folders, size
 
 
 def main() -> int | None:
     """Simulate one sweep and print the figures."""
     chosen = parser().parse_args()
-    with tempfile.TemporaryDirectory(prefix="dmt-scale-") as aside:
-        storage = (chosen.storage or Path(aside)).absolute()
+    with tempfile.TemporaryDirectory(prefix="dmt-scale-") as staging:
+        storage = (chosen.storage or Path(staging)).absolute()
         simulate(chosen, storage).print(storage)
     return None
 

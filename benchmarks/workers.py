@@ -19,7 +19,7 @@ from pathlib import Path
 from dmt_ray.cli.options import guarded
 from dmt_ray.execution import cluster
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.worker_group import Crew, CrewRunner
+from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
 
@@ -42,7 +42,7 @@ def main() -> int | None:
     with tempfile.TemporaryDirectory() as folder:
         alone = Runner(Machine(Path(folder) / "alone", chosen.data, "cpu"))
         machine = Machine(Path(folder) / "together", chosen.data, "cpu")
-        crew = CrewRunner(machine, Crew(chosen.workers))
+        worker_group = GroupRunner(machine, WorkerGroup(chosen.workers))
         Runner(machine).bind(config)  # decodes the data
         plan = dmt(alone.bind(config), 0)
         print(f"{'rung':>4} {'1 worker':>10} {chosen.workers:>2} workers {'ratio':>6} {'start and end':>14}")
@@ -51,13 +51,13 @@ def main() -> int | None:
             os.sched_setaffinity(0, cores[:1])
             one = _alone(alone, list(rung.values()))
             os.sched_setaffinity(0, cores)
-            work, around = _together(crew, list(rung.values()), Path(folder))
+            work, around = _together(worker_group, list(rung.values()), Path(folder))
             sums = [total + value for total, value in zip(sums, (one, work, around), strict=True)]
             print(f"{number:>4} {one:>8.1f} s {work:>8.1f} s {work / one:>6.2f} {around:>12.1f} s", flush=True)
         one, work, around = sums
         print(f" all {one:>8.1f} s {work:>8.1f} s {work / one:>6.2f} {around:>12.1f} s")
         print(f"with the starts and ends of the runs: {(work + around) / one:.2f}")
-        same = _bytes(alone, plan.stages()) == _bytes(crew, plan.stages())
+        same = _bytes(alone, plan.stages()) == _bytes(worker_group, plan.stages())
         print(f"the two have {'the same bytes' if same else 'DIFFERENT BYTES'} in all {len(plan.stages())} stages")
     cluster.disconnect()
     return None if same else 1
@@ -69,7 +69,7 @@ def _alone(runner: Runner, targets: Sequence[Stage]) -> float:
     return time.perf_counter() - began
 
 
-def _together(runner: CrewRunner, targets: Sequence[Stage], folder: Path) -> tuple[float, float]:
+def _together(runner: GroupRunner, targets: Sequence[Stage], folder: Path) -> tuple[float, float]:
     """Seconds from the beginning of the first stage to the end of the last, and all other seconds."""
     marks = folder / "begun"
     marks.write_text("")
@@ -81,12 +81,12 @@ def _together(runner: CrewRunner, targets: Sequence[Stage], folder: Path) -> tup
     return work, whole - work
 
 
-def _mark(marks: Path, stage: Stage, half: int) -> None:
+def _mark(marks: Path, stage: Stage, side: int) -> None:
     with marks.open("a") as file:
         file.write(f"{time.time()}\n")
 
 
-def _bytes(runner: Runner | CrewRunner, stages: Sequence[Stage]) -> list[object]:
+def _bytes(runner: Runner | GroupRunner, stages: Sequence[Stage]) -> list[object]:
     return [runner.store.record(stage).files for stage in stages]
 
 

@@ -41,7 +41,7 @@ def main() -> int:
         title="Which share alpha of the labelled images should each of the two models see?",
         space=SPACE,
         known=KNOWN,
-        outcomes=["disagreement"],
+        extra_metrics=["disagreement"],
     )
 
 

@@ -2,7 +2,7 @@
 
 gamma1 rules where student and teacher agree, gamma2 where the teacher overrules the student: the larger, the less a
 pseudo label counts that the student finds unlikely. The paper sets both to 5 on PASCAL VOC and to 3 on Cityscapes
-(Table 1) and does not search. Here Optuna does, by the mIoU on the images that select, never on the reported ones.
+(Table 1) and does not search. Here Optuna does, by the mIoU on the validation images, never on the reported ones.
 
 What is shared: pretraining does not know gamma, so that both models, their scores and the labels of the first
 iteration are computed once for all trials. Every trial is scored on the same seeds, hence on the same labelled images

@@ -29,7 +29,7 @@ import sys
 from dmt_ray.cli.sweep import search
 from dmt_ray.config import Config
 from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
-from dmt_ray.methods.space import Choice, Space, Uniform, Whole
+from dmt_ray.methods.space import Choice, Integer, Space, Uniform
 
 
 def space(config: Config) -> Space:
@@ -42,9 +42,9 @@ def space(config: Config) -> Space:
         "dms_alpha": Uniform(0.55, 1, step=0.05),
         START: Uniform(0.1, 0.5, step=0.1),
         END: Uniform(0.5, 1, step=0.1),
-        ITERATIONS: Whole(1, 9),
+        ITERATIONS: Integer(1, 9),
         CURVATURE: Uniform(0.5, 2, step=0.5),
-        "finetune.epochs": Whole(max(1, epochs // 2), 2 * epochs),
+        "finetune.epochs": Integer(max(1, epochs // 2), 2 * epochs),
     }
 
 

@@ -24,12 +24,12 @@ import sys
 
 from dmt_ray.cli.sweep import search
 from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, START
-from dmt_ray.methods.space import Space, Uniform, Whole
+from dmt_ray.methods.space import Integer, Space, Uniform
 
 SPACE: Space = {
     START: Uniform(0.1, 0.5, step=0.1),
     END: Uniform(0.5, 1, step=0.1),
-    ITERATIONS: Whole(1, 9),
+    ITERATIONS: Integer(1, 9),
     CURVATURE: Uniform(0.5, 2, step=0.5),
 }
 

@@ -9,7 +9,7 @@ from dmt_ray.data.shapes import CLASSES, generate
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Cell
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Uniform
 from dmt_ray.experiments.sweep_file import SweepFile
@@ -17,6 +17,8 @@ from dmt_ray.recipes import named
 from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
 from tests.helpers.paths import REAL
+
+pytest_plugins = ["tests.helpers.records"]
 
 
 @pytest.fixture(scope="session")
@@ -87,9 +89,9 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
     ablation = Ablation("small", "Does a small ablation suffice for tests?", "shapes", cells, (0, 1), "Baseline")
     runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
     command = "python -m ablations.small --seeds 0 1 --rows DMT Oracle --set a=1 --dry-run"
-    about = {"pictures": About.of(runner.dataset(config.data), config, (0, 1), command).to_json()}
+    dataset_info = {"pictures": DatasetInfo.of(runner.dataset(config.data), config, (0, 1), command).to_json()}
     folder = storage / ablation_file.FOLDER / ablation.name
-    ablation_file.write(folder, ablation_file.AblationFile(ablation, storage, pictures, about, command))
+    ablation_file.write(folder, ablation_file.AblationFile(ablation, storage, pictures, dataset_info, command))
     return folder, runner.store
 
 
@@ -110,7 +112,9 @@ def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config
         grid=3,
     )
     folder = storage / "sweeps" / sweep.name
-    about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "python searches/gamma_sweep.py")
+    dataset_info = DatasetInfo.of(
+        runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "python searches/gamma_sweep.py"
+    )
     with only_one(folder):
         study = Study(folder, sweep, 9)
         while taken := study.take(token := f"trial {study.remaining}"):
@@ -121,7 +125,7 @@ def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config
                 if study.report(token, rung, rung_score(runner.store, models)):
                     break
             study.finish(token)
-    file = SweepFile(sweep, 9, Replay("tiny", (), storage, pictures), about.to_json())
+    file = SweepFile(sweep, 9, Replay("tiny", (), storage, pictures), dataset_info.to_json())
     sweep_file.write(folder, file)
     return folder
 

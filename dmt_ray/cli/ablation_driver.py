@@ -97,7 +97,7 @@ def run(
         return folder, 0
     with only_one(folder):
         file = AblationFile(
-            ablation, request.storage, request.data, _about(runner, ablation, request.command), request.command
+            ablation, request.storage, request.data, _dataset_info(runner, ablation, request.command), request.command
         )
         ablation_file.write(folder, file)
         tracker = tracking.connect(request.tracking_uri, request.storage)
@@ -159,13 +159,15 @@ def _describe(
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _about(runner: Runner, ablation: Ablation, command: str) -> dict[str, dict[str, Any]]:
+def _dataset_info(runner: Runner, ablation: Ablation, command: str) -> dict[str, dict[str, Any]]:
     """What people want to see beside results, for each column, and for rows whose splits differ from it."""
     found: dict[str, dict[str, Any]] = {}
     for cell in sorted(ablation.cells, key=lambda cell: cell.row != ablation.reference):
-        about = tracking.About.of(runner.dataset(cell.config.data), cell.config, ablation.seeds, command).to_json()
-        if about != found.setdefault(cell.column, about):
-            found[f"{cell.column} / {cell.row}"] = about
+        dataset_info = tracking.DatasetInfo.of(
+            runner.dataset(cell.config.data), cell.config, ablation.seeds, command
+        ).to_json()
+        if dataset_info != found.setdefault(cell.column, dataset_info):
+            found[f"{cell.column} / {cell.row}"] = dataset_info
     return found
 
 
@@ -183,12 +185,12 @@ def _perform(
     from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
 
     try:
-        machine, crew, room = request.engage()
+        machine, worker_group, room = request.allocate()
         effort = Effort(runner)
-        todo = tasks.units(store, [one.plan for one in wanted], effort, crews=crew.workers > 1)
+        todo = tasks.units(store, [one.plan for one in wanted], effort, worker_groups=worker_group.workers > 1)
         amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
         names = {stage: one.name for one in reversed(wanted) for stage in one.plan.stages()}
-        job = Job(machine, folder, crew)
+        job = Job(machine, folder, worker_group)
         progress = _Progress(store, amounts, names, console)
         progress.publish = publish
         with progress:

@@ -13,7 +13,7 @@ from dmt_ray.cli.options import add_storage, guarded, help_with
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.experiments import ablation_file
-from dmt_ray.experiments.locate import find, is_ablation
+from dmt_ray.experiments.locate import is_ablation, locate
 from dmt_ray.report.figures.drawing import OF_ABLATIONS, OF_SWEEPS, AblationFigures, Drawing, of_sweep
 from dmt_ray.report.figures.look import save
 from dmt_ray.report.figures.predictions import Predictor
@@ -59,7 +59,7 @@ def _draw(options: argparse.Namespace) -> int:
     for name in options.only:
         if name not in NAMES:
             raise ConfigError(f"there is no figure {name!r}; {nearest(name, NAMES)}")
-    folder = find(options.storage, options.name)
+    folder = locate(options.storage, options.name)
     out = options.out or folder.parents[1] / "figures" / folder.name
     if not is_ablation(folder):
         _write(list(of_sweep(folder)), out, options, [])

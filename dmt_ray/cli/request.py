@@ -20,7 +20,7 @@ from dmt_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from dmt_ray.execution.runner import Machine
-    from dmt_ray.execution.worker_group import Crew
+    from dmt_ray.execution.worker_group import WorkerGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Asked:
         storage: Folder of the results, absolute.
         data: Folder of the data set, absolute; None: below the variable DMT_DATA.
         address: Ray cluster; None: a local Ray.
-        concurrent: Trials, stages, or plans of crews, at a time; None: as many as there is room for.
+        concurrent: Trials, stages, or plans of worker groups, at a time; None: as many as there is room for.
         workers: Workers of a plan: 1, or an even number.
         gpus: GPUs of a worker; None: 1 where there are GPUs.
         cpus: CPUs of a worker.
@@ -55,8 +55,8 @@ class Asked:
     tracking_uri: str | None
     dry_run: bool
 
-    def engage(self) -> "tuple[Machine, Crew, int]":
-        """What the workers are told, a crew that the cluster has room for, and for how many of them at once.
+    def allocate(self) -> "tuple[Machine, WorkerGroup, int]":
+        """What the workers are told, a worker group that the cluster has room for, and for how many of them at once.
 
         Ray has to be connected.
 
@@ -65,21 +65,21 @@ class Asked:
         """
         from dmt_ray.execution import cluster
         from dmt_ray.execution.runner import Machine
-        from dmt_ray.execution.worker_group import hire
+        from dmt_ray.execution.worker_group import allocate
 
         if self.address is not None:
             cluster.check_nodes(None if self.shared else self.storage, self.data)
-        crew, room = hire(cluster.nodes(), self.workers, cpus=self.cpus, gpus=self.gpus)
+        worker_group, room = allocate(cluster.nodes(), self.workers, cpus=self.cpus, gpus=self.gpus)
         machine = Machine(
             self.storage,
             self.data,
-            device="cuda" if crew.gpus else "cpu",
-            threads=crew.cpus,
+            device="cuda" if worker_group.gpus else "cpu",
+            threads=worker_group.cpus,
             shared=self.shared,
             compiled=self.compiled,
             stall_seconds=self.stall_seconds,
         )
-        return machine, crew, min(self.concurrent or room, room)
+        return machine, worker_group, min(self.concurrent or room, room)
 
 
 def add_options(

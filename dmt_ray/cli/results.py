@@ -12,9 +12,9 @@ def explain_faults(options: argparse.Namespace) -> None:
     """Print what went wrong in a sweep or an ablation."""
     from dmt_ray.experiments import diagnose_ablation as of_ablation
     from dmt_ray.experiments import diagnose_sweep as of_sweep
-    from dmt_ray.experiments.locate import find, is_ablation
+    from dmt_ray.experiments.locate import is_ablation, locate
 
-    folder = find(options.storage, options.name)
+    folder = locate(options.storage, options.name)
     print((of_ablation if is_ablation(folder) else of_sweep).explain(folder))
 
 
@@ -31,10 +31,10 @@ def export_records(options: argparse.Namespace) -> None:
 def write_report(options: argparse.Namespace) -> None:
     """Write the page of an ablation or a sweep."""
     from dmt_ray.cli.table import paper_numbers
-    from dmt_ray.experiments.locate import find
+    from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
 
-    html_page.write(find(options.storage, options.name), options.out, paper_numbers)
+    html_page.write(locate(options.storage, options.name), options.out, paper_numbers)
     print(f"written: {options.out}")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_method(options: argparse.Namespace) -> int | None:
-    """Perform a plan, in this process or by a crew, and say what came out."""
+    """Perform a plan, in this process or by a worker group, and say what came out."""
     check_workers(options)
     alone = {"--address": options.address, "--gpus-per-worker": options.gpus_per_worker}
     given = [name for name, value in alone.items() if value is not None]
@@ -57,7 +57,7 @@ def run_method(options: argparse.Namespace) -> int | None:
         wanted = [stage for rung in plan.rungs for stage in rung.values()]
         effort = Effort(runner)
         progress.expect({stage: effort(stage) for stage in runner.store.missing(wanted)})
-        executed = _by_crew(options, runner, wanted) if options.workers > 1 else runner.perform(wanted)
+        executed = _by_worker_group(options, runner, wanted) if options.workers > 1 else runner.perform(wanted)
     print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
     titles = [f"{which} {MEASURES[measure_of(config.data)]}" for which in ("selection", "reported")]
     print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
@@ -69,8 +69,10 @@ def run_method(options: argparse.Namespace) -> int | None:
     for number in range(len(plan.rungs)):
         for sentence in collapsed(runner.store, plan, number).values():
             print(f"warning: {sentence}")
-    about = tracking.About.of(runner.dataset(config.data), config, [options.seed], command_line("dmt", *sys.argv[1:]))
-    results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, about)
+    dataset_info = tracking.DatasetInfo.of(
+        runner.dataset(config.data), config, [options.seed], command_line("dmt", *sys.argv[1:])
+    )
+    results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, dataset_info)
     tracking.keep(options.storage, results)
     tracker.publish_soon(results)
     if tracker.close():
@@ -79,17 +81,19 @@ def run_method(options: argparse.Namespace) -> int | None:
     return None
 
 
-def _by_crew(options: argparse.Namespace, runner: "Runner", wanted: "list[Stage]") -> "list[Stage]":
+def _by_worker_group(options: argparse.Namespace, runner: "Runner", wanted: "list[Stage]") -> "list[Stage]":
     from dmt_ray.execution import cluster
-    from dmt_ray.execution.worker_group import CrewRunner, hire
+    from dmt_ray.execution.worker_group import GroupRunner, allocate
 
     cluster.connect(options.address, cpus=len(os.sched_getaffinity(0)))
     try:
         if options.address is not None:
             cluster.check_nodes(None if options.shared_store else runner.machine.store, runner.machine.data)
-        crew, _ = hire(cluster.nodes(), options.workers, cpus=options.cpus_per_worker, gpus=options.gpus_per_worker)
+        worker_group, _ = allocate(
+            cluster.nodes(), options.workers, cpus=options.cpus_per_worker, gpus=options.gpus_per_worker
+        )
         machine = replace(runner.machine, stall_seconds=STALL_SECONDS)
-        return CrewRunner(machine, crew, runner.on_progress).perform(wanted)
+        return GroupRunner(machine, worker_group, runner.on_progress).perform(wanted)
     finally:
         cluster.disconnect()
         runner.store.tidy()

@@ -8,7 +8,7 @@ from dmt_ray.cli.options import guarded
 from dmt_ray.cli.request import add_options, asked, check
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments.dimensions import own_point
+from dmt_ray.experiments.dimensions import default_point
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods import METHODS, space_of
 from dmt_ray.methods.space import Choice, Params, Space
@@ -32,7 +32,7 @@ def search(
     fixed: Sequence[str] = (),
     sampler: str = "tpe",
     trials: int = TRIALS,
-    outcomes: Sequence[str] = (),
+    extra_metrics: Sequence[str] = (),
     by_method: bool = False,
 ) -> int:
     """Run a search script.
@@ -47,7 +47,7 @@ def search(
         fixed: Overrides that belong to the question, as in "order=sequential"; those of the command line come after.
         sampler: Who proposes points unless the user says otherwise; "grid" for a curve, which is never pruned.
         trials: How many there are unless the user says otherwise; of a grid, all.
-        outcomes: Names in `outcomes.OUTCOMES` of what is shown beside the score.
+        extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
         by_method: Whether --method searches a single method instead, in the space that is declared beside it.
 
     Returns:
@@ -80,7 +80,7 @@ def search(
                 grid=_grid(options, wanted),
                 seed_by_seed=options.pruner == "wilcoxon",
                 second=options.second or "",
-                outcomes=tuple(outcomes),
+                extra_metrics=tuple(extra_metrics),
             )
 
         return _run(options, sweep_of, trials)
@@ -191,7 +191,7 @@ def _grid(options: argparse.Namespace, space: Space) -> int:
 
 def _known(config: Config, method: str, space: Space, known: Sequence[Params]) -> tuple[Params, ...]:
     """The points that are tried first, each once: the recipe's own, and the given ones that lie in the space."""
-    own = own_point(config, method, space)
+    own = default_point(config, method, space)
     points = [*([] if own is None else [own]), *known]
     fitting = [
         point for point in points if all(name in space and space[name].holds(value) for name, value in point.items())

@@ -18,7 +18,7 @@ from dmt_ray.execution.effort import Work as Measured
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.execution.sweep_progress import Progress
 from dmt_ray.experiments import reuse, sweep_file
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Params, State, Sweep
 from dmt_ray.experiments.sweep_file import SweepFile
@@ -103,9 +103,9 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
         study = Study(folder, sweep, total, sampler=request.sampler, pruner=request.pruner, compute=compute)
         command = command_line("python", *request.command)
         seeds = [*sweep.seeds, *request.confirm]
-        about = About.of(runner.dataset(sweep.config.data), sweep.config, seeds, command)
+        dataset_info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, seeds, command)
         replay = Replay(request.recipe, request.changes, request.storage, request.data)
-        file = SweepFile(sweep, total, replay, about.to_json())
+        file = SweepFile(sweep, total, replay, dataset_info.to_json())
         sweep_file.write(folder, file)
         tracker = tracking.connect(request.tracking_uri, request.storage)
         unpublished: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
             confirmed = _to_confirm(study, request) if state == "finished" else None
             if confirmed is not None and not _missing(study, runner.store, request):
                 confirm.write(folder, confirm.result(confirmed, runner.store))
-                for run in confirmed.runs(runner.store, about):
+                for run in confirmed.runs(runner.store, dataset_info):
                     tracking.keep(request.storage, run)
                     tracker.publish_soon(run)
             tracker.publish_soon(publishing_sweep.results(folder, file, runner.store, state))
@@ -171,8 +171,8 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
     from dmt_ray.search import tuning  # needs the environment that connecting has prepared
 
     try:
-        machine, crew, room = request.engage()  # so that no two trials ever wait for each other's workers
-        work = Work(machine, study.folder, crew, sweep)
+        machine, worker_group, room = request.allocate()  # so that no two trials ever wait for each other's workers
+        work = Work(machine, study.folder, worker_group, sweep)
         if study.remaining:
             progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
             progress.publish = publish

@@ -73,7 +73,7 @@ def _tabulate(options: argparse.Namespace) -> int:
 
 def _named(options: argparse.Namespace) -> Path:
     try:
-        return locate.find(options.storage, options.name, options.recipe)
+        return locate.locate(options.storage, options.name, options.recipe)
     except MissingStages:
         of_recipe = "" if options.recipe is None else f" with the recipe {options.recipe}"
         words = ["python", "-m", f"ablations.{options.name}"]
@@ -103,36 +103,36 @@ def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None,
     Raises:
         ConfigError: If the reference is not one of its rows.
     """
-    about = frame.attrs["about"]
+    dataset_info = frame.attrs["about"]
     if reference is not None and reference not in set(frame["row"]):
         raise ConfigError(f"there is no row {reference!r}; {nearest(reference, frame['row'].unique())}")
     try:
-        table = build(frame, paper=paper_numbers(about), per_class=per_class, reference=reference)
+        table = build(frame, paper=paper_numbers(dataset_info), per_class=per_class, reference=reference)
     except ValueError as error:
         raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be put in a table: {error}") from None
     show(table, Console())
     out.mkdir(parents=True, exist_ok=True)
     against = "" if reference is None else f"-against-{reference}"
-    stem = re.sub(r"[^A-Za-z0-9._]+", "-", f"{frame['question'].iloc[0]}-{about['recipe']}{against}")
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", f"{frame['question'].iloc[0]}-{dataset_info['recipe']}{against}")
     files = [out / f"{stem}.{ending}" for ending in WRITERS]
     for file, write in zip(files, WRITERS.values(), strict=True):
         write_text(file, write(table))
     print(f"\nWritten: {', '.join(map(str, files))}", file=sys.stderr)
 
 
-def paper_numbers(about: Mapping[str, Any]) -> PaperNumbers | None:
+def paper_numbers(dataset_info: Mapping[str, Any]) -> PaperNumbers | None:
     """What the paper prints of the same table, in percent; None: there is no such table.
 
     Columns count as the paper's protocol only if nothing but the weights to start from was overridden on the command
     line.
     """
-    if about.get("paper") is None:
+    if dataset_info.get("paper") is None:
         return None
-    sources = [papers.about(id) for id in about["paper"].split()]
+    sources = [papers.about(id) for id in dataset_info["paper"].split()]
     source = sources[0]
     values = pd.concat([_in_percent(one) for one in sources]).drop_duplicates(["row", "column"])
-    overridden = _overridden(about.get("command", "")) - WEIGHTS
-    columns = {} if overridden else {ours: theirs for ours, theirs in about["paper_columns"].items() if theirs}
+    overridden = _overridden(dataset_info.get("command", "")) - WEIGHTS
+    columns = {} if overridden else {ours: theirs for ours, theirs in dataset_info["paper_columns"].items() if theirs}
     protocol = (
         f"{source.metric} in percent; {source.data}, {source.network}; {source.repeats}; spread: {source.spread}."
     )

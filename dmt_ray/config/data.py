@@ -72,7 +72,7 @@ class FolderData(_Data):
     unlabelled: str | None = Field(None, description="Folder of further images that have no masks.")
     train_list: str | None = Field(None, description="File that lists the train images, below the data set's folder.")
     val_list: str | None = Field(None, description="File that lists the validation images.")
-    test_list: str | None = Field(None, description="File that lists the reported images.")
+    test_list: str | None = Field(None, description="File that lists the test images.")
     test_share: Share = Field(0.2, description="Share of the images that are reported, where there is no test_list.")
     reported: Literal["val", "test"] = "test"
 

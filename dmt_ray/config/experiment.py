@@ -52,7 +52,7 @@ class Config(Settings):
     first: Literal["A", "B", "val", "val_each"] = Field(
         "A",
         description="Which model teaches first in the sequential order: A or B; val: the one that is better on the "
-        "images that select after pretraining; val_each: decided so again before every iteration (000, Sec. 4.2).",
+        "validation images after pretraining; val_each: decided so again before every iteration (000, Sec. 4.2).",
     )
     consistency: Consistency = neutral(Consistency())
     reliable: Share = neutral(0.5, description="Share of the unlabelled images in the first phase of RWMS.")

@@ -85,8 +85,8 @@ class Training(Settings):
     )
     keep: Keep = Field(
         "last",
-        description="Snapshot that goes on: the last; the best on the selection images (val); or the best on the "
-        "reported images (paper: the papers' protocol, which is optimistic).",
+        description="Snapshot that goes on: the last; the best on the validation images (val); or the best on the "
+        "test images (paper: the papers' protocol, which is optimistic).",
     )
     score_every: Positive | None = Field(None, description="Steps between two scores, where keep is not last.")
 

@@ -18,7 +18,7 @@ TEST = 50  # images a class that are reported; all others are for training
 REVISION = 1
 """Raised whenever the same working size gives other pixels."""
 
-_SEED = 19980701  # of the draw of the reported images
+_SEED = 19980701  # of the draw of the test images
 _HIGHEST = 16  # grey level of the files' white
 
 

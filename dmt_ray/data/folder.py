@@ -20,7 +20,7 @@ from dmt_ray.data.files import (
 )
 from dmt_ray.errors import ConfigError
 
-TEST_SEED = 8_000_888  # of the draw of the reported images, the same for all splits
+TEST_SEED = 8_000_888  # of the draw of the test images, the same for all splits
 
 
 def find_files(data: FolderData, root: Path, problems: Problems) -> Listing:

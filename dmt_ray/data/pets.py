@@ -13,7 +13,7 @@ from dmt_ray.data.files import Item, Listing, MaskValues, below, colours, files_
 
 FOLDER = "oxford-iiit-pet"
 LISTS = ("trainval.txt", "test.txt")
-TEST_SEED = 7_393_000  # of the draw of the reported images, the same for all splits
+TEST_SEED = 7_393_000  # of the draw of the test images, the same for all splits
 
 CLASSES = ("background", "pet")
 BORDERS: dict[str, tuple[tuple[str, ...], MaskValues]] = {

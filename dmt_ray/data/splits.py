@@ -33,13 +33,13 @@ class Parts:
     name: str
     """For people, tags and tables: "authors-1/20-0", "random-60-3", "list-mine"."""
     digest: str
-    """12 hex digits over the ids of the labelled and the selection images."""
+    """12 hex digits over the ids of the labelled and the validation images."""
     labelled: tuple[int, ...]
     """Positions in "train", in the order in which they were drawn: the halves of DMS are its two ends."""
     unlabelled: tuple[int, ...]
     """Positions in "train", ascending."""
     selection: tuple[str, tuple[int, ...]]
-    """The subset and the positions of the images that select models."""
+    """The subset and the positions of the validation images."""
     reported: tuple[str, tuple[int, ...]]
     """The subset and the positions of the images that are reported."""
 

@@ -1,4 +1,4 @@
-"""Evaluate: one confusion matrix over the images that select, one over the images that are reported."""
+"""Evaluate: one confusion matrix over the validation images, one over the images that are reported."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Pick: the better of two models on the images that select, or the other one (000, Sec. 4.2)."""
+"""Pick: the better of two models on the validation images, or the other one (000, Sec. 4.2)."""
 
 import json
 import shutil
@@ -40,5 +40,5 @@ def pick(
 
 
 def _score(evaluation: Path) -> float:
-    """What a model scores on the images that select."""
+    """What a model scores on the validation images."""
     return headline(json.loads((evaluation / METRICS).read_text(encoding="utf-8"))["selection"])

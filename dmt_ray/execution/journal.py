@@ -98,33 +98,33 @@ class Fault:
     when: str
 
 
-def note(folder: Path, who: int | str, doing: Doing, half: int = 0) -> None:
+def note(folder: Path, who: int | str, doing: Doing, side: int = 0) -> None:
     """Say what this worker is about to do.
 
     Args:
         folder: The sweep's folder.
         who: A trial's number, or the name of the first of some stages that all trials share.
         doing: What it is.
-        half: Of the trial's crew; 0, too, where there is one worker.
+        side: Of the trial's worker group; 0, too, where there is one worker.
     """
-    file = _note(folder, who, half)
+    file = _note(folder, who, side)
     with suppress(OSError):  # a notice that cannot be written must not end the trial
         write_text(file, json.dumps(asdict(doing)))
 
 
-def noted(folder: Path, who: int | str, half: int = 0) -> Doing | None:
+def noted(folder: Path, who: int | str, side: int = 0) -> Doing | None:
     """What a worker was doing when it was last heard of."""
     try:
-        return Doing.from_json(json.loads(_note(folder, who, half).read_text(encoding="utf-8")))
+        return Doing.from_json(json.loads(_note(folder, who, side).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 
 
 def forget(folder: Path, who: int | str) -> None:
     """Take the notes away."""
-    for half in (0, 1):
+    for side in (0, 1):
         with suppress(OSError):
-            _note(folder, who, half).unlink(missing_ok=True)
+            _note(folder, who, side).unlink(missing_ok=True)
 
 
 def forget_all(folder: Path) -> None:
@@ -132,8 +132,8 @@ def forget_all(folder: Path) -> None:
     shutil.rmtree(folder / "doing", ignore_errors=True)
 
 
-def _note(folder: Path, who: int | str, half: int) -> Path:
-    return folder / "doing" / f"{who}{'-second' * half}.json"
+def _note(folder: Path, who: int | str, side: int) -> Path:
+    return folder / "doing" / f"{who}{'-second' * side}.json"
 
 
 def write(folder: Path, who: int | str, kind: Kind, error: str, doing: Doing | None, node: str | None = None) -> None:

@@ -146,12 +146,12 @@ class Runner:
             # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
                 for stage in missing:
-                    with self.store.claim(stage) as claim:
-                        if not claim.held:
+                    with self.store.lease(stage) as lease:
+                        if not lease.held:
                             continue
                         if begun is not None:
                             begun(stage)
-                        self.compute(stage, claim.beat)
+                        self.compute(stage, lease.beat)
                     executed.append(stage)
                     if done is not None:
                         done(stage)
@@ -161,7 +161,7 @@ class Runner:
         """Compute a stage, whose inputs are in the store, whether it is there or not; the team's chief writes it.
 
         Args:
-            stage: The stage; somebody holds the claim on it.
+            stage: The stage; somebody holds the lease on it.
             beat: Is told steps done and steps in all.
             team: The workers that compute it together; each of them calls this.
 

@@ -125,18 +125,18 @@ class Progress:
         if now - self._drawn < REFRESH_SECONDS:
             return
         self._drawn = now
-        claims = self._measure()
+        leases = self._measure()
         if self._live is not None:
-            self._live.update(self._screen(claims), refresh=True)
-        elif now - self._said > SILENCE_SECONDS and claims:
-            self._say(", ".join(map(_step, claims)))
+            self._live.update(self._screen(leases), refresh=True)
+        elif now - self._said > SILENCE_SECONDS and leases:
+            self._say(", ".join(map(_step, leases)))
 
     def _measure(self) -> list[Running]:
         self._count(self._shared)
         for line in self._running.values():
             self._count(line.missing)
-        claims = self.store.running()
-        parts = {claim.key: claim.step / claim.steps for claim in claims if claim.steps}
+        leases = self.store.running()
+        parts = {lease.key: lease.step / lease.steps for lease in leases if lease.steps}
         pending = {stage for line in self._running.values() for stage in line.missing} | self._shared.keys()
         begun = sum(parts.get(stage.key, 0.0) * self.effort(stage) for stage in pending)
         waiting = max(0, self.total - len(self.states))
@@ -144,7 +144,7 @@ class Progress:
         self._work.partly = begun
         if not self._work.done + begun:
             self._began = time.monotonic()  # before, workers were starting, which says nothing about the pace
-        return claims
+        return leases
 
     def _count(self, missing: dict[Stage, None]) -> None:
         for stage in list(missing):
@@ -175,7 +175,7 @@ class Progress:
         ended = sum(state != "running" for state in self.states.values())
         return f"[{ended}/{self.total}]".replace("[", r"\[")
 
-    def _screen(self, claims: list[Running]) -> Group:
+    def _screen(self, leases: list[Running]) -> Group:
         states = list(self.states.values())
         counts = ", ".join(
             f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed", "running") if state in states
@@ -199,7 +199,7 @@ class Progress:
             table.add_column(title, justify="left" if title == "now" else "right")
         blank = [""] * len(self.sweep.space)
         if self._shared and not self._running:
-            table.add_row("shared", *blank, "", "", self._now(claims, {stage.key for stage in self._common}))
+            table.add_row("shared", *blank, "", "", self._now(leases, {stage.key for stage in self._common}))
         fitting = max(1, self.console.size.height - AROUND)
         for number, trial in sorted(self._running.items())[:fitting]:
             table.add_row(
@@ -207,7 +207,7 @@ class Progress:
                 *(told(trial.params[setting]) for setting in self.sweep.space),
                 self._place(trial),
                 "" if trial.score is None else f"{trial.score:.2%}",
-                self._now(claims, {stage.key for stage in trial.missing}),
+                self._now(leases, {stage.key for stage in trial.missing}),
             )
         parts: list[Text | Table] = [header, line, table]
         if len(self._running) > fitting:
@@ -225,9 +225,9 @@ class Progress:
             return f"{1 if line.step is None else min(line.step + 2, line.last + 1)}/{line.last + 1}"
         return f"{0 if line.step is None else min(line.step + 1, line.last)}/{line.last}"
 
-    def _now(self, claims: list[Running], keys: set[str]) -> str:
-        return ", ".join(_step(claim) for claim in claims if claim.key in keys)
+    def _now(self, leases: list[Running], keys: set[str]) -> str:
+        return ", ".join(_step(lease) for lease in leases if lease.key in keys)
 
 
-def _step(claim: Running) -> str:
-    return f"{claim.operation} {claim.step}/{claim.steps}" if claim.steps else claim.operation
+def _step(lease: Running) -> str:
+    return f"{lease.operation} {lease.step}/{lease.steps}" if lease.steps else lease.operation

@@ -1,8 +1,8 @@
 """Performs the union of plans on Ray: every stage once, as soon as what it needs is there, seed by seed, those with
 most behind them first.
 
-With single workers each stage is a Ray task of its own. A crew is dealt what all of a seed's plans share, and then plan
-by plan. A stage that fails takes with it only what needs it.
+With single workers each stage is a Ray task of its own. A worker group is given what all plans of a seed share, then
+what is left of each plan. A stage that fails takes with it only what needs it.
 """
 
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import ray
 
 from dmt_ray.execution import journal
-from dmt_ray.execution.orphans import free_orphans
+from dmt_ray.execution.leaked import free_leaked
 from dmt_ray.plan import Plan, Stage, shared
 from dmt_ray.search.study import note_executed
 from dmt_ray.search.trial import SHARED, Job, explain, keep_traceback, perform_shared
@@ -38,7 +38,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Unit:
-    """What one worker, or one crew, does at a go.
+    """What one worker, or one worker group, does at a go.
 
     Attributes:
         targets: What is wanted.
@@ -53,11 +53,11 @@ class Unit:
     weight: float
 
 
-def units(store: Store, plans: Sequence[Plan], effort: Callable[[Stage], float], *, crews: bool) -> list[Unit]:
+def units(store: Store, plans: Sequence[Plan], effort: Callable[[Stage], float], *, worker_groups: bool) -> list[Unit]:
     """What is missing of these plans, cut into units: seed by seed, so that what is stopped has whole pairs, and in a
     seed the heaviest chains first."""
     missing = store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
-    found = _by_plan(plans, missing) if crews else [((stage,), (stage,)) for stage in missing]
+    found = _by_plan(plans, missing) if worker_groups else [((stage,), (stage,)) for stage in missing]
     weights = _chains(missing, effort)
     made = []
     for targets, stages in found:
@@ -111,11 +111,11 @@ def perform(todo: list[Unit], job: Job, watcher: Watcher, *, concurrent: int) ->
         The stages that failed, and why; also those that could not begin because of them.
     """
     journal.forget_all(job.folder)  # of a start that was killed
-    alone = job.crew.workers == 1
+    alone = job.worker_group.workers == 1
     task = ray.remote(perform_shared).options(
-        num_cpus=job.crew.cpus if alone else 0,
+        num_cpus=job.worker_group.cpus if alone else 0,
         max_retries=0,  # Ray would not say so
-        **({"num_gpus": job.crew.gpus} if alone else {"resources": HEAD}),
+        **({"num_gpus": job.worker_group.gpus} if alone else {"resources": HEAD}),
     )
     left, failed = list(todo), dict[Stage, str]()
     pending = {stage for unit in todo for stage in unit.stages}
@@ -140,7 +140,7 @@ def perform(todo: list[Unit], job: Job, watcher: Watcher, *, concurrent: int) ->
             else:
                 left.insert(0, unit)  # its worker was lost; another one tries
         watcher.tick()
-    free_orphans()
+    free_leaked()
     return failed
 
 

@@ -70,9 +70,9 @@ class UnionProgress:
         if now - self._drawn < REFRESH_SECONDS:
             return
         self._drawn = now
-        claims = {claim.key: claim for claim in self._store.running()}
-        running = [(stage, claims[stage.key]) for stage in self._left if stage.key in claims]
-        done = self._done + sum(self._left[stage] * claim.step / claim.steps for stage, claim in running if claim.steps)
+        leases = {lease.key: lease for lease in self._store.running()}
+        running = [(stage, leases[stage.key]) for stage in self._left if stage.key in leases]
+        done = self._done + sum(self._left[stage] * lease.step / lease.steps for stage, lease in running if lease.steps)
         if not done:
             return
         if self._began is None:

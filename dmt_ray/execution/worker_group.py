@@ -1,8 +1,8 @@
-"""A crew: workers that perform stages together in Ray Train runs, half of them model A's and half of them model B's.
+"""A worker group performs stages together in Ray Train runs: half of the workers are side A, the others side B.
 
-The driver decides and the workers obey. The driver claims what is missing, cuts it into waves of stages that do not
-depend on each other, and starts one Ray Train run for all of them. A wave of several stages is dealt out to the two
-halves of the workers, each half one process group; a wave of a single stage is performed by all workers together. The
+The driver decides and the workers obey. The driver leases what is missing, cuts it into waves of stages that do not
+depend on each other, and starts one Ray Train run for all of them. A wave of several stages is assigned to the two
+sides, each of which is one process group; a wave of a single stage is performed by all workers together. The
 workers meet in the store: a wave begins when all stages of the one before are there.
 """
 
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
-from dmt_ray.execution.orphans import free_orphans
+from dmt_ray.execution.leaked import free_leaked
 from dmt_ray.execution.runner import Machine, Progress, Runner, Told
 from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.plan.operations import side_of
 from dmt_ray.plan.slices import Cotrain
-from dmt_ray.store.files import aside_name
+from dmt_ray.store.files import staging_name
 
 if TYPE_CHECKING:
     from ray.exceptions import RayError
@@ -40,7 +40,7 @@ STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may 
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerGroup:
     """How many workers, and what each of them has.
 
     Attributes:
@@ -73,8 +73,10 @@ def _places(there: float, amount: float) -> int:
     return int(there) * int(1 / amount + 1e-6) if amount < 1 else int(there / amount)
 
 
-def hire(nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None) -> tuple[Crew, int]:
-    """A crew that a cluster has room for, and for how many such crews it has room at once.
+def allocate(
+    nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None
+) -> tuple[WorkerGroup, int]:
+    """A worker group that a cluster has room for, and for how many such worker groups it has room at once.
 
     Args:
         nodes: The resources of each node.
@@ -85,30 +87,32 @@ def hire(nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus:
     Raises:
         ConfigError: If there is no room for one, with what would fit.
     """
-    crew = Crew(workers, cpus, float(any(node.get("GPU", 0.0) for node in nodes)) if gpus is None else gpus)
-    room = crew.room(nodes)
+    worker_group = WorkerGroup(
+        workers, cpus, float(any(node.get("GPU", 0.0) for node in nodes)) if gpus is None else gpus
+    )
+    room = worker_group.room(nodes)
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
         advice = f"--workers {fitting} would fit" if fitting else "give each less"
         raise ConfigError(
-            f"--workers is {workers}, but there is room for {room} workers of {crew.in_words()}: {advice}"
+            f"--workers is {workers}, but there is room for {room} workers of {worker_group.in_words()}: {advice}"
         )
-    return crew, room // workers
+    return worker_group, room // workers
 
 
 @dataclass(frozen=True)
 class Wave:
-    """Stages that do not depend on each other, and who performs them: all workers together, or each half its own."""
+    """Stages that do not depend on each other, and who performs them: all workers together, or each side its own."""
 
     together: tuple[Stage, ...]
-    halves: tuple[tuple[Stage, ...], tuple[Stage, ...]]
+    sides: tuple[tuple[Stage, ...], tuple[Stage, ...]]
 
     def stages(self) -> tuple[Stage, ...]:
         """All of them."""
-        return (*self.together, *self.halves[0], *self.halves[1])
+        return (*self.together, *self.sides[0], *self.sides[1])
 
 
-def deal(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
+def assign(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
     """Waves of what is missing, in order.
 
     Who performs a stage follows from all that is wanted, whether it is there or not: it decides in which order sums are
@@ -123,19 +127,19 @@ def deal(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
     def some(stages: Iterable[Stage]) -> tuple[Stage, ...]:
         return tuple(stage for stage in stages if stage in left)
 
-    dealt = []
+    assigned = []
     for wave in waves(in_order(wanted)):
-        # Next to a training of both models an evaluation is nothing: one half would wait for the other.
+        # Next to a training of both models an evaluation is nothing: one side would wait for the other.
         of_both = [stage for stage in wave if isinstance(stage.config, Cotrain)]
         of_one = [stage for stage in wave if stage not in of_both]
         for part in (of_one, of_both):
             of_a, of_b = ([stage for stage in part if side_of(stage) == side] for side in SIDES)
-            halves = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
+            sides = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
             if len(part) == 1:
-                dealt.append(Wave(some(part), ((), ())))
+                assigned.append(Wave(some(part), ((), ())))
             else:
-                dealt.append(Wave((), (some(halves[0]), some(halves[1]))))
-    return [wave for wave in dealt if wave.stages()]
+                assigned.append(Wave((), (some(sides[0]), some(sides[1]))))
+    return [wave for wave in assigned if wave.stages()]
 
 
 @dataclass(frozen=True)
@@ -143,9 +147,9 @@ class _Orders:
     """What a run's workers are told."""
 
     machine: Machine
-    crew: Crew
+    worker_group: WorkerGroup
     waves: tuple[Wave, ...]
-    tickets: Mapping[str, Mapping[str, Any]]  # stage key -> claim's ticket
+    lease_tokens: Mapping[str, Mapping[str, Any]]  # stage key -> lease's lease token
     begun: Begun | None
 
 
@@ -157,12 +161,12 @@ class StageFailed(Exception):
         text: What it said.
         stage: Name of the stage.
         node: Host name.
-        half: Of the crew, 0 or 1.
+        side: Of the worker group, 0 or 1.
     """
 
-    def __init__(self, kind: str, text: str, stage: str, node: str, half: int) -> None:
-        super().__init__(kind, text, stage, node, half)
-        self.kind, self.text, self.stage, self.node, self.half = kind, text, stage, node, half
+    def __init__(self, kind: str, text: str, stage: str, node: str, side: int) -> None:
+        super().__init__(kind, text, stage, node, side)
+        self.kind, self.text, self.stage, self.node, self.side = kind, text, stage, node, side
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
@@ -174,18 +178,18 @@ _ERRORS: dict[str, type[UserError]] = {
 }
 
 
-class CrewRunner:
-    """Performs stages by a crew; to be used where `Runner` is used for one process. Ray has to be connected.
+class GroupRunner:
+    """Performs stages by a worker group; to be used where `Runner` is used for one process. Ray has to be connected.
 
     Args:
         machine: Where data and store are, as the workers see them.
-        crew: The workers.
+        worker group: The workers.
         on_progress: Called with a stage, its steps done and its steps in all.
     """
 
-    def __init__(self, machine: Machine, crew: Crew, on_progress: Progress | None = None) -> None:
-        self.machine = replace(machine, threads=crew.cpus)
-        self.crew = crew
+    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: Progress | None = None) -> None:
+        self.machine = replace(machine, threads=worker_group.cpus)
+        self.worker_group = worker_group
         self.store = machine.open_store()
         self._on_progress = on_progress
 
@@ -200,9 +204,9 @@ class CrewRunner:
 
         Args:
             targets: Stages that are wanted.
-            begun: Called, on the worker, before a stage is computed, with the stage and the worker's half; it travels.
+            begun: Called, on the worker, before a stage is computed, with the stage and the worker's side; it travels.
             done: Called when a stage is there that was computed for this.
-            lost: Called when a run has ended before its time, though another one may mend it: with the half of the
+            lost: Called when a run has ended before its time, though another one may mend it: with the side of the
                 worker that was lost, and what Ray says.
 
         Returns:
@@ -216,34 +220,34 @@ class CrewRunner:
         executed: list[Stage] = []
         in_vain = 0
         while missing := self.store.missing(wanted):
-            with self._claimed(missing) as tickets:
-                mine = _doable([stage for stage in missing if stage.key in tickets], missing)
+            with self._leased(missing) as lease_tokens:
+                mine = _doable([stage for stage in missing if stage.key in lease_tokens], missing)
                 if not mine:
                     time.sleep(POLL_SECONDS)  # another process computes what is needed first
                     continue
                 before = len(executed)
-                orders = _Orders(self.machine, self.crew, tuple(deal(wanted, mine)), tickets, begun)
+                orders = _Orders(self.machine, self.worker_group, tuple(assign(wanted, mine)), lease_tokens, begun)
                 error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
             if error is not None:
                 in_vain = 0 if len(executed) > before else in_vain + 1
-                free_orphans()
+                free_leaked()
                 _raise_if_final(error, in_vain)
                 if lost is not None:
                     lost(*self._whom(error))
         return executed
 
     def _whom(self, error: "RayTrainError | RayError") -> tuple[int, str]:
-        """The half of the worker that was lost, not of one that only raised because of that; and what is said of it."""
+        """The side of the worker that was lost, not of one that only raised because of that; and what is said of it."""
         failures = {rank: _unwrapped(one) for rank, one in getattr(error, "worker_failures", {}).items()}
         first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
-        return int(first >= self.crew.workers // 2), str(failures.get(first, error))
+        return int(first >= self.worker_group.workers // 2), str(failures.get(first, error))
 
     @contextmanager
-    def _claimed(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
-        """Claims on those of the stages that nobody else computes: their tickets."""
+    def _leased(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
+        """Leases on those of the stages that nobody else computes: their lease tokens."""
         with ExitStack() as stack:
-            claims = {stage.key: stack.enter_context(self.store.claim(stage, wait=False)) for stage in stages}
-            yield {key: claim.ticket for key, claim in claims.items() if claim.held}
+            leases = {stage.key: stack.enter_context(self.store.lease(stage, wait=False)) for stage in stages}
+            yield {key: lease.lease_token for key, lease in leases.items() if lease.held}
 
     def _run(self, orders: _Orders, stages: list[Stage], done: Told) -> "RayTrainError | RayError | None":
         """One Ray Train run, followed until it ends; what ended it before its time."""
@@ -266,9 +270,9 @@ class CrewRunner:
             done(stage)
         if self._on_progress is not None:
             mine = {stage.key: stage for stage in left}
-            for claim in self.store.running():
-                if claim.key in mine and claim.steps:
-                    self._on_progress(mine[claim.key], claim.step, claim.steps)
+            for lease in self.store.running():
+                if lease.key in mine and lease.steps:
+                    self._on_progress(mine[lease.key], lease.step, lease.steps)
         return [stage for stage in left if stage not in there]
 
 
@@ -290,9 +294,9 @@ def _doable(mine: list[Stage], missing: list[Stage]) -> list[Stage]:
     return doable
 
 
-def half_of(error: BaseException) -> int:
-    """The half of the crew that an error comes from; 0 where there is no crew."""
-    return getattr(error, "half", 0)
+def side_of_error(error: BaseException) -> int:
+    """The side of the worker group that an error comes from; 0 where there is no worker group."""
+    return getattr(error, "side", 0)
 
 
 def _raise_if_final(error: "RayTrainError | RayError", in_vain: int) -> None:
@@ -308,12 +312,14 @@ def _raise_if_final(error: "RayTrainError | RayError", in_vain: int) -> None:
     if in_vain > LOST_RUNS:
         if stages:
             raise _at(TrainingFailed(str(stages[0])), stages[0])
-        raise TrainingFailed(f"a crew lost workers {in_vain} times in a row: {' '.join(str(error).split())[:500]}")
+        raise TrainingFailed(
+            f"a worker group lost workers {in_vain} times in a row: {' '.join(str(error).split())[:500]}"
+        )
 
 
 def _at(error: UserError, where: StageFailed) -> UserError:
     error.add_note(f"in {where.stage} on {where.node}")
-    vars(error)["half"] = where.half
+    vars(error)["side"] = where.side
     return error
 
 
@@ -331,24 +337,24 @@ def _train(orders: _Orders, errors: list[Any]) -> None:
 
     class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray tells no types
         """Without the actor that is to free placement groups: where there is no dashboard it frees none, stays for
-        ever, and costs 12 s at the end of each run. `orphans.py` does it."""
+        ever, and costs 12 s at the end of each run. `leaked placement groups.py` does it."""
 
         def _create_default_callbacks(self) -> list[Any]:
             made = super()._create_default_callbacks()
             return [one for one in made if not isinstance(one, PlacementGroupCleanerCallback)]
 
     # Nothing is kept there, but Ray Train wants a folder.
-    name = aside_name("train")
-    folder = orders.machine.store / "aside"
+    name = staging_name("train")
+    folder = orders.machine.store / "staging"
     trainer = Trainer(
         _perform_waves,
         train_loop_config={"orders": orders},
-        # The two halves have groups of their own, with NCCL where each worker has a whole GPU.
+        # The two sides have groups of their own, with NCCL where each worker has a whole GPU.
         torch_config=TorchConfig(backend="gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=orders.crew.workers,
-            use_gpu=bool(orders.crew.gpus),
-            resources_per_worker=orders.crew.resources,
+            num_workers=orders.worker_group.workers,
+            use_gpu=bool(orders.worker_group.gpus),
+            resources_per_worker=orders.worker_group.resources,
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -375,33 +381,33 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
 
     orders: _Orders = config["orders"]
     rank = ray.train.get_context().get_world_rank()
-    device = str(get_device()) if orders.crew.gpus else "cpu"
-    limit_memory(orders.crew.gpus, device)
+    device = str(get_device()) if orders.worker_group.gpus else "cpu"
+    limit_memory(orders.worker_group.gpus, device)
     runner = Runner(replace(orders.machine, device=device))
     runner.dataset(orders.waves[0].stages()[0].config.data)  # type: ignore[attr-defined]  # checked again by each process
-    half, own, whole = _teams(rank, orders.crew)
+    side, own, whole = _teams(rank, orders.worker_group)
     for wave in orders.waves:
         for stage in wave.together:
             _perform(runner, orders, stage, whole, 0)
-        for stage in wave.halves[half]:
-            _perform(runner, orders, stage, own, half)
+        for stage in wave.sides[side]:
+            _perform(runner, orders, stage, own, side)
         while not all(runner.store.has(stage, files=True) for stage in wave.stages()):
             time.sleep(BARRIER_SECONDS)
 
 
-def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, half: int) -> None:
+def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, side: int) -> None:
     # After a worker was lost Ray Train may start the same orders again.
     if not team.any(not runner.store.has(stage, files=True)):
         return
     if orders.begun is not None and team.chief:
-        orders.begun(stage, half)
+        orders.begun(stage, side)
     try:
-        runner.compute(stage, runner.store.borrowed(orders.tickets[stage.key]).beat, team)
+        runner.compute(stage, runner.store.borrowed(orders.lease_tokens[stage.key]).beat, team)
         if team.chief and (left := runner.store.upload()):  # the others wait for it
             raise StoreError(f"the object store does not answer: {', '.join(left)} could not be uploaded")
     except Exception as error:
         text = " ".join(str(error).split())
-        raise StageFailed(type(error).__name__, text, stage.name, platform.node(), half) from error
+        raise StageFailed(type(error).__name__, text, stage.name, platform.node(), side) from error
 
 
 def limit_memory(gpus: float, device: str | None = None) -> None:
@@ -412,22 +418,22 @@ def limit_memory(gpus: float, device: str | None = None) -> None:
         torch.cuda.set_per_process_memory_fraction(gpus, device)
 
 
-def _teams(rank: int, crew: Crew) -> tuple[int, Team, Team]:
-    """Which half a worker belongs to, that half, and all workers."""
+def _teams(rank: int, worker_group: WorkerGroup) -> tuple[int, Team, Team]:
+    """Which side a worker belongs to, that side, and all workers."""
     import torch.distributed as dist
 
     timeout = timedelta(seconds=COLLECTIVE_SECONDS)
     # NCCL wants a GPU for each worker.
-    backend = "nccl" if crew.gpus >= 1 else "gloo"
+    backend = "nccl" if worker_group.gpus >= 1 else "gloo"
 
     def groups(ranks: list[int]) -> tuple[Any, Any]:
         control = dist.new_group(ranks, timeout=timeout, backend="gloo")
         return control, (control if backend == "gloo" else dist.new_group(ranks, timeout=timeout, backend=backend))
 
-    middle = crew.workers // 2
+    middle = worker_group.workers // 2
     # Every worker makes all groups, in the same order.
-    halves = [groups(list(range(middle))), groups(list(range(middle, crew.workers)))]
-    control, group = groups(list(range(crew.workers)))
-    half = int(rank >= middle)
-    own = Team(rank - half * middle, middle, halves[half][1], halves[half][0])
-    return half, own, Team(rank, crew.workers, group, control)
+    sides = [groups(list(range(middle))), groups(list(range(middle, worker_group.workers)))]
+    control, group = groups(list(range(worker_group.workers)))
+    side = int(rank >= middle)
+    own = Team(rank - side * middle, middle, sides[side][1], sides[side][0])
+    return side, own, Team(rank, worker_group.workers, group, control)

@@ -25,7 +25,7 @@ class AblationFile:
         ablation: The ablation.
         storage: Folder of the results.
         data: Folder of the data set, where one was given.
-        about: Column -> names, colours and splits for people (`tracking.About.to_json`); "column / row" for a row
+        about: Column -> names, colours and splits for people (`tracking.DatasetInfo.to_json`); "column / row" for a row
             that has other splits than the reference.
         command: The command that performs it.
     """
@@ -33,12 +33,12 @@ class AblationFile:
     ablation: Ablation
     storage: Path
     data: Path | None = None
-    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    dataset_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     command: str = ""
 
-    def about_of(self, cell: Cell) -> Mapping[str, Any] | None:
+    def dataset_info_of(self, cell: Cell) -> Mapping[str, Any] | None:
         """Names, colours and splits of a cell; None where they are not known."""
-        return self.about.get(f"{cell.column} / {cell.row}", self.about.get(cell.column))
+        return self.dataset_info.get(f"{cell.column} / {cell.row}", self.dataset_info.get(cell.column))
 
 
 def write(folder: Path, file: AblationFile) -> None:
@@ -66,7 +66,7 @@ def write(folder: Path, file: AblationFile) -> None:
         ],
         "storage": str(file.storage),
         "data": None if file.data is None else str(file.data),
-        "about": file.about,
+        "about": file.dataset_info,
         "command": file.command,
         "versions": versions(),
         "git": git(),

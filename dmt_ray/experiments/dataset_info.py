@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class About:
+class DatasetInfo:
     """Every part may be missing: classes then go by their numbers, and figures that need colours are left out.
 
     Attributes:
@@ -30,7 +30,7 @@ class About:
     command: str = ""
 
     @classmethod
-    def of(cls, dataset: "Dataset", config: Config, seeds: Iterable[int], command: str = "") -> "About":
+    def of(cls, dataset: "Dataset", config: Config, seeds: Iterable[int], command: str = "") -> "DatasetInfo":
         """What an opened data set and the settings tell."""
         from dmt_ray.data import divide
 
@@ -48,7 +48,7 @@ class About:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "About":
+    def from_json(cls, values: Mapping[str, Any]) -> "DatasetInfo":
         """The opposite of `to_json`."""
         return cls(
             tuple(values["classes"]),

@@ -18,7 +18,7 @@ LABEL_FRACTION = "label_fraction"
 START, END, ITERATIONS, CURVATURE = (f"schedule.{word}" for word in ("start", "end", "iterations", "curvature"))
 SCHEDULE = (START, END, ITERATIONS, CURVATURE)
 
-MAKES: dict[str, tuple[str, ...]] = {
+DERIVED: dict[str, tuple[str, ...]] = {
     METHOD: (),
     LABEL_FRACTION: ("split.labelled", "pretrain.epochs"),
     **{name: ("percentiles",) for name in SCHEDULE},
@@ -36,7 +36,7 @@ def settings_of(config: Config, params: Params) -> dict[str, Any]:
         config: The recipe; of a schedule, what is not searched comes from its percentiles.
         params: A point of the space.
     """
-    settings: dict[str, Any] = {name: value for name, value in params.items() if name not in MAKES}
+    settings: dict[str, Any] = {name: value for name, value in params.items() if name not in DERIVED}
     if any(name in params for name in SCHEDULE):
         own = config.percentiles
         settings["percentiles"] = schedule(
@@ -80,10 +80,10 @@ def pretrain_epochs(fraction: float, n: int) -> int:
 
 def made(space: Iterable[str]) -> list[str]:
     """The settings that a space's names stand for."""
-    return list(dict.fromkeys(setting for name in space for setting in MAKES.get(name, (name,))))
+    return list(dict.fromkeys(setting for name in space for setting in DERIVED.get(name, (name,))))
 
 
-def own_point(config: Config, method: str, space: Space) -> Params | None:
+def default_point(config: Config, method: str, space: Space) -> Params | None:
     """The recipe as a point of the space, or None if it is none of its points, as with a schedule that is not straight.
 
     Args:

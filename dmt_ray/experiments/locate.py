@@ -9,7 +9,7 @@ from dmt_ray.experiments import ablation_file, sweep_file
 PATTERNS = (f"sweeps/*/{sweep_file.NAME}", f"{ablation_file.FOLDER}/*/{ablation_file.NAME}")
 
 
-def find(storage: Path, name: str, recipe: str | None = None) -> Path:
+def locate(storage: Path, name: str, recipe: str | None = None) -> Path:
     """The folder of a sweep or an ablation.
 
     Args:

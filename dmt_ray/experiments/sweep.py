@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from dmt_ray.config import Config, override
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments.dimensions import MAKES, METHOD, made, settings_of
+from dmt_ray.experiments.dimensions import DERIVED, METHOD, made, settings_of
 from dmt_ray.methods import METHODS
-from dmt_ray.methods.space import Choice, Dimension, Params, Space, Uniform, Value, Whole, told
+from dmt_ray.methods.space import Choice, Dimension, Integer, Params, Space, Uniform, Value, told
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
 
-__all__ = ["Choice", "Dimension", "Params", "Space", "State", "Sweep", "Trial", "Uniform", "Value", "Whole", "short"]
+__all__ = ["Choice", "Dimension", "Integer", "Params", "Space", "State", "Sweep", "Trial", "Uniform", "Value", "short"]
 
 State = Literal["running", "complete", "pruned", "failed"]
 Scored = tuple[Plan, int]
@@ -31,7 +31,7 @@ class Sweep:
         config: Settings of the method, bound to their data.
         method: A name in `methods.METHODS`; of the recipe, where the method itself is searched.
         space: What is searched -> its values, such as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names of
-            `dimensions.MAKES`.
+            `dimensions.DERIVED`.
         seeds: Every trial is scored on all of them, so that trials are compared pair by pair.
         known: Points that are tried first, each a value for everything in the space.
         grid: Values per range of an exhaustive grid, in place of a search; 0: a search.
@@ -40,7 +40,7 @@ class Sweep:
             seeds; else through all seeds of a rung before the next one, and is pruned between rungs.
         second: What is minimised beside the score that is maximised: "compute", the optimizer steps of a trial's plan
             summed over its models; or nothing.
-        outcomes: Names in `outcomes.OUTCOMES` of what is shown beside the score.
+        extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
     """
 
     question: str
@@ -54,7 +54,7 @@ class Sweep:
     attempt: int = 1
     seed_by_seed: bool = False
     second: Literal["", "compute"] = ""
-    outcomes: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         methods = [self.method]
@@ -190,7 +190,7 @@ class Sweep:
     def _probes(self) -> list[Params]:
         """Points that together show what depends on what: two corners, each with every end of every dimension."""
         corners: list[Params] = [self._corner(0), self._corner(-1)]
-        if all(isinstance(values, Uniform) and setting not in MAKES for setting, values in self.space.items()):
+        if all(isinstance(values, Uniform) and setting not in DERIVED for setting, values in self.space.items()):
             return corners  # they differ in every setting, and so in all that depends on one
         probes = [*corners, *(() if self.grid else self.known)]
         probes += [
@@ -235,7 +235,7 @@ class Trial:
         number: Counts up from 0, as in Optuna's study.
         params: What is searched -> value.
         state: "running" also says: interrupted, and taken up by the next start.
-        scores: Step -> score in [0, 1] on the images that select. A step is a rung, with the mean over seeds and
+        scores: Step -> score in [0, 1] on the validation images. A step is a rung, with the mean over seeds and
             models; where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
         error: Why it failed.
         executed: Keys of the stages that this trial computed itself; the others of its plans were reused.

@@ -25,13 +25,13 @@ class SweepFile:
         sweep: The sweep.
         trials: Trials in all.
         replay: What repeats a trial.
-        about: Names, colours and splits for people (`tracking.About.to_json`).
+        about: Names, colours and splits for people (`tracking.DatasetInfo.to_json`).
     """
 
     sweep: Sweep
     trials: int
     replay: Replay
-    about: Mapping[str, Any] = field(default_factory=dict)
+    dataset_info: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write(folder: Path, file: SweepFile) -> None:
@@ -50,13 +50,13 @@ def write(folder: Path, file: SweepFile) -> None:
         "attempt": sweep.attempt,
         "seed_by_seed": sweep.seed_by_seed,
         "second": sweep.second,
-        "outcomes": sweep.outcomes,
+        "outcomes": sweep.extra_metrics,
         "trials": file.trials,
         "recipe": replay.recipe,
         "changes": list(replay.changes),
         "storage": str(replay.storage),
         "data": None if replay.data is None else str(replay.data),
-        "about": file.about,
+        "about": file.dataset_info,
         "versions": versions(),
         "git": git(),
     }
@@ -84,7 +84,7 @@ def read(folder: Path) -> SweepFile:
             # Not in the files of earlier versions.
             seed_by_seed=content.get("seed_by_seed", False),
             second=content.get("second", ""),
-            outcomes=tuple(content.get("outcomes", ())),
+            extra_metrics=tuple(content.get("outcomes", ())),
         )
         data = None if content["data"] is None else Path(content["data"])
         replay = Replay(content["recipe"], tuple(content["changes"]), Path(content["storage"]), data)

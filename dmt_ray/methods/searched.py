@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from dmt_ray.config import Config, Task
-from dmt_ray.methods.space import Choice, Dimension, Uniform, Whole
+from dmt_ray.methods.space import Choice, Dimension, Integer, Uniform
 from dmt_ray.plan import Plan
 
 Method = Callable[[Config, int], Plan]
@@ -17,7 +17,7 @@ _OF_CLASSIFICATION: dict[str, Searched] = {}
 SCHEDULE: Searched = {
     "schedule.start": Uniform(0.1, 0.5, step=0.1),
     "schedule.end": Uniform(0.5, 1, step=0.1),
-    "schedule.iterations": Whole(1, 9),
+    "schedule.iterations": Integer(1, 9),
     "schedule.curvature": Uniform(0.5, 2, step=0.5),
 }
 GAMMA: Searched = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}

@@ -73,7 +73,7 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class Whole:
+class Integer:
     """A searched setting that is a whole number, both ends included."""
 
     low: int
@@ -161,7 +161,7 @@ class Choice:
         return ["choice", *self.values]
 
 
-Dimension = Uniform | Whole | Choice
+Dimension = Uniform | Integer | Choice
 Space = Mapping[str, Dimension]
 
 
@@ -174,7 +174,7 @@ def to_json(dimension: Dimension) -> dict[str, Any]:
     """A dimension as JSON; a range is written as it always was."""
     if isinstance(dimension, Uniform):
         return {"low": dimension.low, "high": dimension.high, "step": dimension.step}
-    if isinstance(dimension, Whole):
+    if isinstance(dimension, Integer):
         return {"kind": "whole", "low": dimension.low, "high": dimension.high}
     return {"kind": "choice", "values": list(dimension.values)}
 
@@ -182,7 +182,7 @@ def to_json(dimension: Dimension) -> dict[str, Any]:
 def from_json(values: Mapping[str, Any]) -> Dimension:
     """What `to_json` made."""
     if values.get("kind") == "whole":
-        return Whole(values["low"], values["high"])
+        return Integer(values["low"], values["high"])
     if values.get("kind") == "choice":
         return Choice(*values["values"])
     return Uniform(**values)

@@ -227,7 +227,7 @@ def compose(
 
 
 def pick(cfg: Config, *, models: tuple[Stage, Stage], better: bool) -> Stage:
-    """One of two models: the better on the images that select, or the other one (000, Sec. 4.2).
+    """One of two models: the better on the validation images, or the other one (000, Sec. 4.2).
 
     Args:
         cfg: Settings of the method.
@@ -241,7 +241,7 @@ def pick(cfg: Config, *, models: tuple[Stage, Stage], better: bool) -> Stage:
 
 
 def evaluate(cfg: Config, *, model: Stage, member: Literal["", "A", "B"] = "") -> Stage:
-    """Score a model on the images that select and on the images that are reported.
+    """Score a model on the validation images and on the images that are reported.
 
     Where a moving average of its weights was kept, it is what is scored.
 

@@ -152,7 +152,7 @@ class Pick(Settings):
 
 
 class Evaluate(Settings):
-    """What evaluation reads: the images that select, and the images that are reported."""
+    """What evaluation reads: the validation images, and the images that are reported."""
 
     data: Data
     split: Split

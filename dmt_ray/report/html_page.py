@@ -168,22 +168,22 @@ def _of_row(file: ablation_file.AblationFile, row: str) -> Config:
 def of_sweep_folder(folder: Path) -> Page:
     """What the page of a sweep says."""
     file, frame = sweep_file.read(folder), tidy_sweep.of_sweep(folder)
-    sweep, about = file.sweep, frame.attrs["about"]
+    sweep, dataset_info = file.sweep, frame.attrs["about"]
     ranked = _ranked(frame)
     states = ranked["state"].map({"there": "complete", "missing": "not complete"}).fillna(ranked["state"])
     counts = ", ".join(f"{count} {state}" for state, count in states.value_counts(sort=False).items())
     caption = [
-        f"Trials by the score that the search maximises: {sweep.score_name} on the images that select, mean over "
-        f"models and seeds ({', '.join(map(str, sweep.seeds))}). The other columns are on the reported images,"
+        f"Trials by the score that the search maximises: {sweep.score_name} on the validation images, mean over "
+        f"models and seeds ({', '.join(map(str, sweep.seeds))}). The other columns are on the test images,"
         " under the three rules.",
         CAVEAT,
     ]
     if len(ranked) and ranked["score"].notna().any():
-        caption.append(f"The best trial again: {about['commands'][_place(ranked, frame)][2]}")
+        caption.append(f"The best trial again: {dataset_info['commands'][_place(ranked, frame)][2]}")
     return Page(
         title=sweep.title,
         lead=f"{sweep.name}: {file.trials} trials of {sweep.method}, of which {counts or 'none is begun'}.",
-        command=about["command"],
+        command=dataset_info["command"],
         tables=[_trials(ranked, list(sweep.space), sweep.score_name)] if len(ranked) else [],
         caption=caption,
         per_class=list(_classes_of_best(frame, ranked)),
@@ -191,7 +191,7 @@ def of_sweep_folder(folder: Path) -> Page:
         wrong=why_sweep.explain(folder),
         made_from=list(_made_from(frame)),
         settings={
-            "What is searched": "\n".join(f"{setting}: {values}" for setting, values in about["space"].items()),
+            "What is searched": "\n".join(f"{setting}: {values}" for setting, values in dataset_info["space"].items()),
             "All other settings": _yaml(sweep.config),
         },
     )
@@ -239,11 +239,11 @@ def _classes_of_best(frame: pd.DataFrame, ranked: pd.DataFrame) -> Iterator[Bloc
         texts = [percent(statistics.fmean(values)) if values else "–" for values in cells]
         rows.append(tuple(map(Cell, (metric.removeprefix(start), *texts))))
     title = f"{name} (%) of each class, trial {ranked['trial'].iloc[0]} after its last iteration"
-    yield Block(title, ("", "images that select", "reported images"), tuple(rows))
+    yield Block(title, ("", "validation images", "test images"), tuple(rows))
 
 
 def _made_from(frame: pd.DataFrame) -> Iterator[str]:
-    about: dict[str, Any] = frame.attrs["about"]
+    dataset_info: dict[str, Any] = frame.attrs["about"]
 
     def unique(name: str) -> str:
         return ", ".join(map(str, dict.fromkeys(frame[name])))
@@ -252,7 +252,7 @@ def _made_from(frame: pd.DataFrame) -> Iterator[str]:
         yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
         splits = frame[["split", "split_digest"]].drop_duplicates().itertuples(index=False)
         yield f"Splits (digest): {', '.join(f'{one.split} {one.split_digest}' for one in splits)}."
-    git, versions = about["git"], about["versions"]
+    git, versions = dataset_info["git"], dataset_info["versions"]
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     yield f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
     yield f"Packages: {', '.join(f'{name} {versions[name]}' for name in sorted(versions)) or 'unknown'}."

@@ -25,7 +25,7 @@ def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") ->
         store: Where its stages are.
         state: "running" if the caller performs its trials now.
     """
-    from dmt_ray.experiments.dataset_info import About
+    from dmt_ray.experiments.dataset_info import DatasetInfo
     from dmt_ray.tracking import SweepResults
 
     trials = read_trials(folder, file.sweep.name)
@@ -37,7 +37,7 @@ def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") ->
         store=store,
         sweep=file.sweep,
         trials=tuple(trials),
-        about=About.from_json(file.about),
+        dataset_info=DatasetInfo.from_json(file.dataset_info),
         replay={trial.number: file.replay.command(file.sweep, trial) for trial in known},
         result=result,
         state=state,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dmt_ray.config import Config
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
 from dmt_ray.store import Store
 from dmt_ray.tracking.results import RunResults
@@ -21,7 +21,7 @@ def keep(storage: Path, results: RunResults) -> None:
         "method": results.method,
         "config": results.config.model_dump(mode="json"),
         "seed": results.seed,
-        "about": results.about.to_json(),
+        "about": results.dataset_info.to_json(),
     }
     file = folder / f"{results.name.replace('/', '-')}.json"
     file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
@@ -33,4 +33,4 @@ def kept(storage: Path, store: Store) -> Iterator[RunResults]:
         values = json.loads(file.read_text(encoding="utf-8"))
         config, seed = Config(**values["config"]), values["seed"]
         plan = METHODS[values["method"]](config, seed)
-        yield RunResults(values["method"], config, seed, plan, store, About.from_json(values["about"]))
+        yield RunResults(values["method"], config, seed, plan, store, DatasetInfo.from_json(values["about"]))

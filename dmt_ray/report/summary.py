@@ -16,14 +16,14 @@ from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import told
 from dmt_ray.plan import in_order
-from dmt_ray.results.extra_metrics import columns, outcomes
+from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
 from dmt_ray.search.study import executed
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
 
 CAVEAT = (
-    "The score is on the images that select, and the best of many is flattered by the choice: "
+    "The score is on the validation images, and the best of many is flattered by the choice: "
     "run the settings again with fresh seeds before you report them (--confirm)."
 )
 GAMMAS = ("weight.gamma1", "weight.gamma2")
@@ -58,7 +58,7 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def reported(sweep: Sweep, store: Store, trial: Trial) -> float | None:
-    """Score in [0, 1] on the reported images after a complete trial's last rung, mean over seeds and models."""
+    """Score in [0, 1] on the test images after a complete trial's last rung, mean over seeds and models."""
     if trial.state != "complete":
         return None
     plans = sweep.plans(trial.params).values()
@@ -94,7 +94,7 @@ def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -
     table.writerow(["number", *sweep.space, "state", *scores, final_name, *more, "executed_stages", "error"])
     for trial in trials:
         final = reported(sweep, store, trial)
-        found = {"optimizer_steps": trial.compute, **outcomes(sweep, store, trial)}
+        found = {"optimizer_steps": trial.compute, **extra_metrics(sweep, store, trial)}
         table.writerow(
             [
                 trial.number,
@@ -201,7 +201,7 @@ def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
     for title in ("trial", *map(short, sweep.space), "state", *scores, *compute, *more, last):
         table.add_column(title, justify="left" if title == "state" else "right")
     for trial in ranked(trials):
-        final, found = reported(sweep, store, trial), outcomes(sweep, store, trial)
+        final, found = reported(sweep, store, trial), extra_metrics(sweep, store, trial)
         table.add_row(
             str(trial.number),
             *(told(trial.params[setting]) if setting in trial.params else "" for setting in sweep.space),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 import pandas as pd
 
 from dmt_ray.config import Keep
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import SCORES
 from dmt_ray.plan.operations import side_of
@@ -62,7 +62,7 @@ def units(plans: Mapping[int, Plan]) -> Iterator[Unit]:
                 yield Unit(f"{rung}.{side}{_seed(plans, seed)}", seed, rung, side, evaluation)
 
 
-def points(store: Store, plans: Mapping[int, Plan], unit: Unit, about: About) -> list[Point]:
+def points(store: Store, plans: Mapping[int, Plan], unit: Unit, dataset_info: DatasetInfo) -> list[Point]:
     """The metrics of a unit. Steps count optimizer steps over all stages of the model, or rungs.
 
     Raises:
@@ -74,9 +74,9 @@ def points(store: Store, plans: Mapping[int, Plan], unit: Unit, about: About) ->
     offset = 0
     for stage in _trained(store, unit.evaluation):
         if stage not in before:
-            found += _training(store, stage, unit, offset, suffix, about)
+            found += _training(store, stage, unit, offset, suffix, dataset_info)
         offset += steps(store, stage)
-    found += _scores(store, unit, suffix, about)
+    found += _scores(store, unit, suffix, dataset_info)
     return [point for point in found if math.isfinite(point.value)]
 
 
@@ -93,8 +93,8 @@ def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Poin
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     """What a complete trial comes to, under the three selection rules (all in [0, 1], mean over seeds).
 
-    score: on the selection images after the last rung, what a search maximises. reported_last, reported_val,
-    reported_paper: on the reported images, see `records.selected`, which chooses for each seed by itself. best_rung:
+    score: on the validation images after the last rung, what a search maximises. reported_last, reported_val,
+    reported_paper: on the test images, see `records.selected`, which chooses for each seed by itself. best_rung:
     the rung that "val" chooses, mean over seeds.
     """
     chosen = [selected(store, plan) for plan in plans.values()]
@@ -179,7 +179,9 @@ def _trained_before(store: Store, plan: Plan, rung: int) -> set[Stage]:
     return {stage for models in plan.rungs[:rung] for one in models.values() for stage in _trained(store, one)}
 
 
-def _training(store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, about: About) -> list[Point]:
+def _training(
+    store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, dataset_info: DatasetInfo
+) -> list[Point]:
     end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
     tables = [history(store, stage, side_of(unit.evaluation))]
     snapshots = store.open(stage) / SCORES
@@ -198,34 +200,42 @@ def _training(store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, 
             ]
     labels = stage.inputs.get("labels")
     if labels is not None:
-        found += _labels(summary(store, labels), f"{unit.side}/labels", unit.rung, ended(store, labels), suffix, about)
+        found += _labels(
+            summary(store, labels), f"{unit.side}/labels", unit.rung, ended(store, labels), suffix, dataset_info
+        )
     return found
 
 
-def _labels(said: Mapping[str, Any], start: str, rung: int, when: int, suffix: str, about: About) -> list[Point]:
+def _labels(
+    said: Mapping[str, Any], start: str, rung: int, when: int, suffix: str, dataset_info: DatasetInfo
+) -> list[Point]:
     found = [Point(f"{start}_kept{suffix}", float(said["kept"]), rung, when)]
     if said.get("accuracy") is not None:
         found.append(Point(f"{start}_accuracy{suffix}", float(said["accuracy"]), rung, when))
     for title, values in (("coverage", said["coverage"]), ("accuracy", said.get("class_accuracy"))):
-        found += _per_class(f"{start}_{title}", values or [], rung, when, suffix, about)
+        found += _per_class(f"{start}_{title}", values or [], rung, when, suffix, dataset_info)
     return found
 
 
-def _scores(store: Store, unit: Unit, suffix: str, about: About) -> list[Point]:
+def _scores(store: Store, unit: Unit, suffix: str, dataset_info: DatasetInfo) -> list[Point]:
     when = ended(store, unit.evaluation)
     found = []
     for which, said in metrics(store, unit.evaluation).items():
         for name, value in scores(said).items():
             found.append(Point(f"{unit.side}/{name}_{which}{suffix}", value, unit.rung, when))
         title, values = class_scores(said)
-        found += _per_class(f"{unit.side}/{title}_{which}", values, unit.rung, when, suffix, about)
+        found += _per_class(f"{unit.side}/{title}_{which}", values, unit.rung, when, suffix, dataset_info)
     return found
 
 
-def _per_class(start: str, values: list[float | None], rung: int, when: int, suffix: str, about: About) -> list[Point]:
+def _per_class(
+    start: str, values: list[float | None], rung: int, when: int, suffix: str, dataset_info: DatasetInfo
+) -> list[Point]:
     return [
         # MLflow allows few characters in a name, and groups by the slash.
-        Point(f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', about.class_name(k))}{suffix}", float(value), rung, when)
+        Point(
+            f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', dataset_info.class_name(k))}{suffix}", float(value), rung, when
+        )
         for k, value in enumerate(values)
         if value is not None
     ]

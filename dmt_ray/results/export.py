@@ -36,13 +36,13 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
 
     Returns:
         The columns of `records`; where there are sweeps also those of `sweeps`. ``attrs["abouts"]`` maps each
-        experiment to its ``about``; of a single one it is ``attrs["about"]``, too.
+        experiment to its ``dataset_info``; of a single one it is ``attrs["dataset_info"]``, too.
 
     Raises:
         ConfigError: If there is nothing of that name.
         StoreError: If there is no store.
     """
-    folders = [locate.find(storage, name)] if name is not None else locate.all_folders(storage)
+    folders = [locate.locate(storage, name)] if name is not None else locate.all_folders(storage)
     if not folders:
         raise ConfigError(
             f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage."
@@ -92,7 +92,7 @@ def read(file: Path, experiment: str | None = None) -> pd.DataFrame:
         experiment: Name of one ablation or sweep, or the beginning of it; None: the only one.
 
     Returns:
-        Its lines, with ``attrs["about"]``, as `records` or `sweeps` make them.
+        Its lines, with ``attrs["dataset_info"]``, as `records` or `sweeps` make them.
 
     Raises:
         StoreError: If the file holds no such records.

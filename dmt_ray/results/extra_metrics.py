@@ -10,7 +10,7 @@ from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.results.scores import history
 from dmt_ray.store import Store
 
-Outcome = Callable[[Store, Mapping[int, Plan]], dict[str, float]]
+ExtraMetric = Callable[[Store, Mapping[int, Plan]], dict[str, float]]
 
 
 def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
@@ -43,30 +43,34 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     return found
 
 
-OUTCOMES: dict[str, tuple[Outcome, tuple[str, ...]]] = {
+EXTRA_METRICS: dict[str, tuple[ExtraMetric, tuple[str, ...]]] = {
     "disagreement": (disagreement, ("disagreement_first", "disagreement_last")),
 }
 """Name -> the function, and the columns that it gives."""
 
 
 def columns(sweep: Sweep) -> list[str]:
-    """The columns of a sweep's outcomes.
+    """The columns of a sweep's extra metrics.
 
     Raises:
         ConfigError: If there is no such outcome.
     """
-    for name in sweep.outcomes:
-        if name not in OUTCOMES:
-            raise ConfigError(f"there is no outcome {name!r}; known are: {', '.join(OUTCOMES)}")
-    return [column for name in sweep.outcomes for column in OUTCOMES[name][1]]
+    for name in sweep.extra_metrics:
+        if name not in EXTRA_METRICS:
+            raise ConfigError(f"there is no outcome {name!r}; known are: {', '.join(EXTRA_METRICS)}")
+    return [column for name in sweep.extra_metrics for column in EXTRA_METRICS[name][1]]
 
 
-def outcomes(sweep: Sweep, store: Store, trial: Trial) -> dict[str, float]:
-    """A complete trial's outcomes by column; what its stages do not tell is left out."""
-    if trial.state != "complete" or not sweep.outcomes:
+def extra_metrics(sweep: Sweep, store: Store, trial: Trial) -> dict[str, float]:
+    """A complete trial's extra metrics by column; what its stages do not tell is left out."""
+    if trial.state != "complete" or not sweep.extra_metrics:
         return {}
     plans = sweep.plans(trial.params)
     try:
-        return {column: value for name in sweep.outcomes for column, value in OUTCOMES[name][0](store, plans).items()}
+        return {
+            column: value
+            for name in sweep.extra_metrics
+            for column, value in EXTRA_METRICS[name][0](store, plans).items()
+        }
     except (StoreError, MissingStages):
         return {}

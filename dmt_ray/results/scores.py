@@ -28,7 +28,7 @@ def measure(store: Store, evaluation: Stage) -> Measure:
 
 
 def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
-    """The measure, in [0, 1], of an evaluate stage, on the images that select or on those that are reported."""
+    """The measure, in [0, 1], of an evaluate stage, on the validation images or on those that are reported."""
     return headline(metrics(store, evaluation)[which])
 
 
@@ -71,8 +71,8 @@ class Selected(NamedTuple):
     Attributes:
         rung: The rung it picks.
         models: "A", "B", or both where their mean is taken.
-        selection: Score in [0, 1] on the images that select.
-        reported: Score in [0, 1] on the reported images.
+        selection: Score in [0, 1] on the validation images.
+        reported: Score in [0, 1] on the test images.
         snapshots: How many models were compared, those inside trainings too; 1 where nothing was chosen.
     """
 
@@ -87,7 +87,7 @@ def selected(store: Store, plan: Plan) -> dict[Keep, Selected]:
     """The three selection rules, applied to a plan whose evaluations are all stored.
 
     last: the mean over the models after the last rung; nothing is chosen. val: the model and rung that are best on the
-    images that select. paper: those that are best on the reported images, as DMT chooses between F_A and F_B
+    validation images. paper: those that are best on the test images, as DMT chooses between F_A and F_B
     (Algorithm 2, line 16) and between snapshots; optimistic.
     """
     last = len(plan.rungs) - 1
@@ -117,7 +117,7 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
 
     A model has collapsed if its selection score is less than half of what the same side had at rung 0. With wrong
     exponents a public repetition of DMT fell from 59 % to 22 %. Selection and not reported score, because what a search
-    learns must not depend on the reported images.
+    learns must not depend on the test images.
 
     Nothing is said at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
     selection score was at most twice that of the answer "everywhere the commonest class": half of it is then what one

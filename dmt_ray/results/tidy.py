@@ -24,7 +24,7 @@ import pandas as pd
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Cell, Wanted
 from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
@@ -72,7 +72,7 @@ def tabulate(
         made: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
     """
     ablation = file.ablation
-    abouts = {(cell.row, cell.column): _about(file, cell) for cell in ablation.cells}
+    abouts = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
     lines = [
         line
         for wanted in ablation.wanted()
@@ -89,7 +89,7 @@ def tabulate(
         "paper_columns": {cell.column: cell.paper for cell in ablation.cells},
         "recipe": ablation.recipe,
         "seeds": list(ablation.seeds),
-        "classes": {column: list(about.classes) for (_, column), about in abouts.items()},
+        "classes": {column: list(dataset_info.classes) for (_, column), dataset_info in abouts.items()},
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
         "protocol": [_protocol(cell) for cell in ablation.cells if cell.row == ablation.reference],
@@ -120,9 +120,9 @@ def _protocol(cell: Cell) -> str:
     return f"{cell.column}: {'; '.join(settings)}."
 
 
-def _about(file: AblationFile, cell: Cell) -> About:
-    said = file.about_of(cell)
-    return About() if said is None else About.from_json(said)
+def _dataset_info(file: AblationFile, cell: Cell) -> DatasetInfo:
+    said = file.dataset_info_of(cell)
+    return DatasetInfo() if said is None else DatasetInfo.from_json(said)
 
 
 def command(file: AblationFile, cell: Cell) -> str:
@@ -141,10 +141,10 @@ def _trainings(cell: Cell) -> tuple[Any, ...]:
 
 
 def _of_cell(
-    store: Store, ablation: Ablation, wanted: Wanted, about: About, failed: Mapping[str, str]
+    store: Store, ablation: Ablation, wanted: Wanted, dataset_info: DatasetInfo, failed: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     cell, plan = wanted.cell, wanted.plan
-    split, digest = about.splits.get(wanted.seed, ("", ""))
+    split, digest = dataset_info.splits.get(wanted.seed, ("", ""))
     line = {
         "experiment": ablation.name,
         "question": ablation.question,
@@ -176,10 +176,10 @@ def _of_cell(
             "metric": measure_of(cell.config.data),
         }
         return
-    yield from of_plan(store, plan, line, about)
+    yield from of_plan(store, plan, line, dataset_info)
 
 
-def of_plan(store: Store, plan: Plan, line: dict[str, Any], about: About) -> Iterator[dict[str, Any]]:
+def of_plan(store: Store, plan: Plan, line: dict[str, Any], dataset_info: DatasetInfo) -> Iterator[dict[str, Any]]:
     """The lines of a plan that is complete: every model at every rung, and what the three rules select.
 
     Args:
@@ -191,7 +191,7 @@ def of_plan(store: Store, plan: Plan, line: dict[str, Any], about: About) -> Ite
     line = line | cost(store, plan)
     for rung, models in enumerate(plan.rungs):
         for side, evaluation in models.items():
-            for images, metric, value in scores(store, evaluation, about):
+            for images, metric, value in scores(store, evaluation, dataset_info):
                 yield line | {
                     "key": evaluation.key,
                     "model": side,
@@ -215,15 +215,15 @@ def of_plan(store: Store, plan: Plan, line: dict[str, Any], about: About) -> Ite
                 "snapshots": 1,
             }
     for rule, chosen in selected(store, plan).items():
-        yield from _of_rule(store, plan, line | {"rule": rule}, chosen, about)
+        yield from _of_rule(store, plan, line | {"rule": rule}, chosen, dataset_info)
 
 
 def _of_rule(
-    store: Store, plan: Plan, line: dict[str, Any], chosen: Selected, about: About
+    store: Store, plan: Plan, line: dict[str, Any], chosen: Selected, dataset_info: DatasetInfo
 ) -> Iterator[dict[str, Any]]:
     found: dict[tuple[str, str], list[float]] = {}
     for side in chosen.models:
-        for images, metric, value in scores(store, plan.rungs[chosen.rung][side], about):
+        for images, metric, value in scores(store, plan.rungs[chosen.rung][side], dataset_info):
             found.setdefault((images, metric), []).append(value)
     model = chosen.models[0] if len(chosen.models) == 1 else "mean"
     for (images, metric), values in found.items():
@@ -238,7 +238,7 @@ def _of_rule(
         }
 
 
-def scores(store: Store, evaluation: Stage, about: About) -> Iterator[tuple[str, str, float]]:
+def scores(store: Store, evaluation: Stage, dataset_info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
     """(images, metric, value) of everything that an evaluation says; a class that does not occur has no value."""
     for images, said in metrics(store, evaluation).items():
         for metric, value in of_images(said).items():
@@ -246,7 +246,7 @@ def scores(store: Store, evaluation: Stage, about: About) -> Iterator[tuple[str,
         title, values = class_scores(said)
         for number, of_class in enumerate(values):
             if of_class is not None:
-                yield images, f"{title}/{about.class_name(number)}", float(of_class)
+                yield images, f"{title}/{dataset_info.class_name(number)}", float(of_class)
 
 
 def headline(frame: pd.DataFrame) -> Measure:

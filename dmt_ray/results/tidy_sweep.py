@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dmt_ray.experiments import sweep_file
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.plan import Plan
@@ -36,7 +36,7 @@ def of_sweep(folder: Path, store: Store | None = None) -> pd.DataFrame:
         store: Where its stages are; None: the store two folders up.
 
     Returns:
-        The table; ``attrs["about"]`` as in `records`, without a reference row.
+        The table; ``attrs["dataset_info"]`` as in `records`, without a reference row.
 
     Raises:
         StoreError: If the folder holds no sweep, or there is no store.
@@ -57,9 +57,9 @@ def tabulate(store: Store, file: SweepFile, trials: list[Trial], made: Mapping[s
         trials: The trials whose settings are known.
         made: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
     """
-    sweep, about, rows = file.sweep, About.from_json(file.about), rows_of(trials)
+    sweep, dataset_info, rows = file.sweep, DatasetInfo.from_json(file.dataset_info), rows_of(trials)
     params = [f"param/{setting}" for setting in sweep.space]
-    lines = [line for trial in trials for line in _of_trial(store, file, trial, rows[trial.number], about)]
+    lines = [line for trial in trials for line in _of_trial(store, file, trial, rows[trial.number], dataset_info)]
     frame = pd.DataFrame(lines, columns=[*tidy.COLUMNS, "trial", "score", *params])
     frame.attrs["about"] = {
         "title": sweep.title,
@@ -67,8 +67,8 @@ def tabulate(store: Store, file: SweepFile, trials: list[Trial], made: Mapping[s
         "paper": None,
         "recipe": sweep.config.recipe,
         "seeds": list(sweep.seeds),
-        "classes": {"": list(about.classes)},
-        "command": about.command,
+        "classes": {"": list(dataset_info.classes)},
+        "command": dataset_info.command,
         "commands": [[rows[trial.number], "", file.replay.command(sweep, trial)] for trial in trials],
         "git": (made or {}).get("git", {}),
         "versions": (made or {}).get("versions", {}),
@@ -84,10 +84,12 @@ def rows_of(trials: list[Trial]) -> dict[int, str]:
     return {number: text if often[text] == 1 else f"{text} (trial {number})" for number, text in words.items()}
 
 
-def _of_trial(store: Store, file: SweepFile, trial: Trial, row: str, about: About) -> Iterator[dict[str, Any]]:
+def _of_trial(
+    store: Store, file: SweepFile, trial: Trial, row: str, dataset_info: DatasetInfo
+) -> Iterator[dict[str, Any]]:
     sweep, config = file.sweep, file.sweep.config_of(trial.params)
     for seed, plan in sweep.plans(trial.params).items():
-        split, digest = about.splits.get(seed, ("", ""))
+        split, digest = dataset_info.splits.get(seed, ("", ""))
         line = {
             "experiment": sweep.name,
             "question": sweep.question,
@@ -111,21 +113,21 @@ def _of_trial(store: Store, file: SweepFile, trial: Trial, row: str, about: Abou
         }
         there = all(store.has(evaluation) for rung in plan.rungs for evaluation in rung.values())
         if trial.state == "complete" and there:
-            yield from tidy.of_plan(store, plan, line, about)
+            yield from tidy.of_plan(store, plan, line, dataset_info)
         else:
             state = {"state": "missing"} if trial.state == "complete" else {}
-            yield from _of_part(store, plan, line | state, sweep.measure, about)
+            yield from _of_part(store, plan, line | state, sweep.measure, dataset_info)
 
 
 def _of_part(
-    store: Store, plan: Plan, line: dict[str, Any], measure: Measure, about: About
+    store: Store, plan: Plan, line: dict[str, Any], measure: Measure, dataset_info: DatasetInfo
 ) -> Iterator[dict[str, Any]]:
     """What there is of a trial that has not come to its end."""
     for rung, models in enumerate(plan.rungs):
         for side, evaluation in models.items():
             if store.has(evaluation):
                 one = line | {"key": evaluation.key, "model": side, "rung": rung, "rule": "each", "snapshots": 1}
-                for images, metric, value in tidy.scores(store, evaluation, about):
+                for images, metric, value in tidy.scores(store, evaluation, dataset_info):
                     yield one | {"images": images, "metric": metric, "value": value}
     last = {"model": "mean", "rung": len(plan.rungs) - 1, "rule": "last", "images": "reported", "metric": measure}
     yield line | last

@@ -25,7 +25,7 @@ from dmt_ray.results.scores import Which, rung_score
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
-    from dmt_ray.experiments.dataset_info import About
+    from dmt_ray.experiments.dataset_info import DatasetInfo
     from dmt_ray.tracking import RunResults
 
 NAME = "confirm.json"
@@ -80,12 +80,12 @@ class Confirmation:
         plans = [candidate.plan(seed) for seed in self.seeds for candidate in self.candidates()]
         return in_order(stage for plan in plans for rung in plan.rungs for stage in rung.values())
 
-    def runs(self, store: Store, about: "About") -> "list[RunResults]":
+    def runs(self, store: Store, dataset_info: "DatasetInfo") -> "list[RunResults]":
         """The runs, as `dmt run` would have performed them, for MLflow."""
         from dmt_ray.tracking import RunResults
 
         return [
-            RunResults(candidate.method, candidate.config, seed, candidate.plan(seed), store, about)
+            RunResults(candidate.method, candidate.config, seed, candidate.plan(seed), store, dataset_info)
             for candidate in self.candidates()
             for seed in self.seeds
         ]

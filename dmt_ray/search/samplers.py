@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import FrozenTrial, TrialState
 
 from dmt_ray.errors import ConfigError
-from dmt_ray.methods.space import Choice, Params, Space, Uniform, Whole
+from dmt_ray.methods.space import Choice, Integer, Params, Space, Uniform
 from dmt_ray.plan.key import key_of
 
 GRID = "grid"
@@ -73,12 +73,12 @@ def _gp(space: Space, seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup_trials(space), warn_independent_sampling=False)
 
 
-def _numeric(space: Space) -> dict[str, Uniform | Whole]:
+def _numeric(space: Space) -> dict[str, Uniform | Integer]:
     return {name: values for name, values in space.items() if not isinstance(values, Choice)}
 
 
-def _distribution(values: Uniform | Whole) -> BaseDistribution:
-    if isinstance(values, Whole):
+def _distribution(values: Uniform | Integer) -> BaseDistribution:
+    if isinstance(values, Integer):
         return IntDistribution(values.low, values.high)
     return FloatDistribution(values.low, values.high, step=values.step or None)
 

@@ -20,7 +20,7 @@ from dmt_ray.search.study import note_executed
 
 if TYPE_CHECKING:
     from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.execution.worker_group import Crew, CrewRunner
+    from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup
     from dmt_ray.store import Store
 
 SHARED = "shared"
@@ -34,12 +34,12 @@ class Job:
     Attributes:
         machine: Where data and store are, as the workers see them.
         folder: The folder of the sweep or the ablation.
-        crew: The workers that perform something together.
+        worker group: The workers that perform something together.
     """
 
     machine: "Machine"
     folder: Path
-    crew: "Crew"
+    worker_group: "WorkerGroup"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     """
     from ray import tune
 
-    from dmt_ray.execution.worker_group import half_of
+    from dmt_ray.execution.worker_group import side_of_error
     from dmt_ray.results.scores import rung_score
 
     number = config["number"]
@@ -81,7 +81,7 @@ def perform_trial(config: dict[str, Any], work: Work) -> None:
     ):  # its worker was told to end: Tune gives the trial to another one, and the note says what it did
         os._exit(TERMINATED)
     except Exception as error:  # a broken trial must not end the others, nor cost its worker process
-        doing = journal.noted(work.folder, number, half_of(error))
+        doing = journal.noted(work.folder, number, side_of_error(error))
         tune.report(
             {
                 "error": explain(error),
@@ -116,20 +116,20 @@ def _perform(work: Job, who: int | str, targets: Iterable[Stage], rung: int | No
         note_executed(work.folder, SHARED if rung is None else who, [stage.key])
         executed.append(stage.key)
 
-    def lost(half: int, said: str) -> None:
-        doing = journal.noted(work.folder, who, half)
+    def lost(side: int, said: str) -> None:
+        doing = journal.noted(work.folder, who, side)
         journal.write(work.folder, who, "lost", journal.why_lost(work.machine.store, doing, said), doing)
 
     begun = functools.partial(_begun, work.folder, who, rung)
-    if work.crew.workers > 1:
-        _crew(work.machine, work.crew).perform(targets, begun, done, lost)
+    if work.worker_group.workers > 1:
+        _group_runner(work.machine, work.worker_group).perform(targets, begun, done, lost)
     else:
-        _runner(work.machine, work.crew.gpus).perform(targets, begun, done)
+        _runner(work.machine, work.worker_group.gpus).perform(targets, begun, done)
     return executed
 
 
-def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage, half: int = 0) -> None:
-    journal.note(folder, who, Doing.of(stage, rung), half)
+def _begun(folder: Path, who: int | str, rung: int | None, stage: Stage, side: int = 0) -> None:
+    journal.note(folder, who, Doing.of(stage, rung), side)
 
 
 def _check(store: "Store", work: Work, number: int, group: Iterable[Scored]) -> None:
@@ -152,10 +152,10 @@ def _runner(machine: "Machine", gpus: float) -> "Runner":
 
 
 @functools.cache
-def _crew(machine: "Machine", crew: "Crew") -> "CrewRunner":
-    from dmt_ray.execution.worker_group import CrewRunner
+def _group_runner(machine: "Machine", worker_group: "WorkerGroup") -> "GroupRunner":
+    from dmt_ray.execution.worker_group import GroupRunner
 
-    return CrewRunner(machine, crew)
+    return GroupRunner(machine, worker_group)
 
 
 def explain(error: BaseException) -> str:

@@ -25,8 +25,8 @@ from ray.tune.search import Searcher
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Doing
-from dmt_ray.execution.orphans import free_orphans
-from dmt_ray.execution.worker_group import Crew
+from dmt_ray.execution.leaked import free_leaked
+from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.sweep import Params, State
 from dmt_ray.plan import Stage, waves
 from dmt_ray.search.study import Study, note_executed
@@ -35,10 +35,10 @@ from dmt_ray.store import Store
 
 # A worker that was lost (out of memory, a node gone) is replaced this often; its trial finds its stages in the store.
 LOST_WORKERS = 2
-# Where a trial has a crew, its own process only waits: it stays with the head node, whose loss ends everything anyhow,
-# and takes no CPU from the workers.
+# Where a trial has a worker group, its own process only waits: it takes no CPU from the workers, and stays on the head
+# node, whose loss ends everything anyhow.
 HEAD = {"node:__internal_head__": 0.001}
-ORPHAN_SECONDS = 5.0
+LEAK_SECONDS = 5.0
 
 
 class Watcher(Protocol):
@@ -142,9 +142,9 @@ class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.watcher.tick()
-        if time.monotonic() - self._looked > ORPHAN_SECONDS:
+        if time.monotonic() - self._looked > LEAK_SECONDS:
             self._looked = time.monotonic()
-            free_orphans()
+            free_leaked()
 
 
 def run_shared(store: Store, work: Work, watcher: Watcher, *, concurrent: int) -> None:
@@ -154,7 +154,7 @@ def run_shared(store: Store, work: Work, watcher: Watcher, *, concurrent: int) -
         store: The store.
         work: What the workers have to know.
         watcher: Is told of all that happens.
-        concurrent: Tasks at a time, where each has a crew.
+        concurrent: Tasks at a time, where each has a worker group.
 
     Raises:
         TrainingFailed: If one of them fails; no trial could go on without it.
@@ -172,15 +172,15 @@ def run_stages(
         store: The store.
         work: What the workers have to know.
         watcher: Is told of all that happens.
-        concurrent: Tasks at a time, where each has a crew.
+        concurrent: Tasks at a time, where each has a worker group.
         what: What such a stage is, for messages: "a stage that all trials share".
 
     Raises:
         TrainingFailed: If one of them fails.
     """
     journal.forget_all(work.folder)  # of a sweep that was killed
-    if work.crew.workers > 1:
-        # A crew subtracts the store itself, and cuts what is left into waves. The seeds have nothing in common.
+    if work.worker_group.workers > 1:
+        # A worker group subtracts the store itself, and cuts what is left into waves. The seeds have nothing in common.
         by_seed: dict[int, list[Stage]] = {}
         for stage in stages:
             by_seed.setdefault(stage.seed, []).append(stage)
@@ -192,10 +192,10 @@ def run_stages(
 
 
 def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, concurrent: int, what: str) -> None:
-    options = {"resources": HEAD} if work.crew.workers > 1 else {"num_gpus": work.crew.gpus}
+    options = {"resources": HEAD} if work.worker_group.workers > 1 else {"num_gpus": work.worker_group.gpus}
     # Not repeated by Ray, which would not say so.
     task = ray.remote(perform_shared).options(
-        num_cpus=0 if work.crew.workers > 1 else work.crew.cpus, max_retries=0, **options
+        num_cpus=0 if work.worker_group.workers > 1 else work.worker_group.cpus, max_retries=0, **options
     )
     waiting: dict[Any, tuple[Stage, ...]] = {}
     losses: Counter[str] = Counter()
@@ -224,12 +224,12 @@ def _run_tasks(todo: list[tuple[Stage, ...]], work: Work, watcher: Watcher, conc
                     ) from None
                 todo.append(stages)
         watcher.tick()
-    free_orphans()
+    free_leaked()
 
 
-def _place(crew: Crew) -> tune.PlacementGroupFactory:
-    """What Tune sets aside for a trial's own process. A crew's workers have places of their own."""
-    return tune.PlacementGroupFactory([HEAD if crew.workers > 1 else crew.resources])
+def _place(worker_group: WorkerGroup) -> tune.PlacementGroupFactory:
+    """What Tune sets aside for a trial's own process. A worker group's workers have places of their own."""
+    return tune.PlacementGroupFactory([HEAD if worker_group.workers > 1 else worker_group.resources])
 
 
 def run_trials(study: Study, work: Work, watcher: Watcher, *, concurrent: int) -> None:
@@ -249,7 +249,7 @@ def run_trials(study: Study, work: Work, watcher: Watcher, *, concurrent: int) -
     try:
         with tempfile.TemporaryDirectory(prefix="tune-", dir=study.folder, ignore_cleanup_errors=True) as aside:
             tune.Tuner(
-                tune.with_resources(functools.partial(perform_trial, work=work), _place(work.crew)),
+                tune.with_resources(functools.partial(perform_trial, work=work), _place(work.worker_group)),
                 tune_config=tune.TuneConfig(
                     num_samples=study.total,
                     max_concurrent_trials=concurrent,

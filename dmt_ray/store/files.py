@@ -19,14 +19,14 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reason is a full disk
 
 
-def aside_name(name: str) -> str:
+def staging_name(name: str) -> str:
     """A name that nobody else uses, and that tells which process uses it: <name>.<host>.<pid>.<random>."""
     return f"{name}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
-def owner(aside: str) -> tuple[str, int] | None:
-    """Host and process that a name of `aside_name` tells, or None if it is no such name."""
-    parts = aside.split(".")
+def owner(staging: str) -> tuple[str, int] | None:
+    """Host and process that a name of `staging_name` tells, or None if it is no such name."""
+    parts = staging.split(".")
     return (parts[-3], int(parts[-2])) if len(parts) >= 4 and parts[-2].isdecimal() else None
 
 
@@ -68,7 +68,7 @@ def create(path: Path, text: str) -> None:
         file.write(text)
 
 
-def replace(path: Path, text: str, aside: Path, *, synced: bool = True, folder: int | None = None) -> None:
+def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder: int | None = None) -> None:
     """Write a file so that a reader sees the old text or the new one, never a part.
 
     Args:
@@ -78,8 +78,8 @@ def replace(path: Path, text: str, aside: Path, *, synced: bool = True, folder: 
         synced: Whether the text must survive a power cut.
         folder: Descriptor of the folder that a relative path starts from.
     """
-    aside.mkdir(parents=True, exist_ok=True)
-    draft = aside / aside_name(path.name)
+    staging.mkdir(parents=True, exist_ok=True)
+    draft = staging / staging_name(path.name)
     try:
         create(draft, text)
         if synced:

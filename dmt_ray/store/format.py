@@ -1,18 +1,23 @@
 """The mark of a store's folder: store.json, which tells the format of what lies beside it."""
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from dmt_ray.errors import StoreError
 from dmt_ray.store import files, upkeep
 
 FORMAT = 1
+# Folders of a store had other names before version 0.2; what they hold is taken over.
+_RENAMED = {"aside": "staging", "claims": "leases", "outbox": "pending_uploads", "refused": "rejected"}
 # What else may lie in the folder of a store, written by other parts of the project before the store is opened.
 _NEIGHBOURS = {
     *upkeep.FOLDERS,
-    "claims",
-    "outbox",
-    "refused",
+    *_RENAMED,
+    "leases",
+    "pending_uploads",
+    "rejected",
     "data",
     "sweeps",
     "mlflow.db",
@@ -42,7 +47,7 @@ def check(folder: Path) -> None:
                 f"{folder} is not a store: it has no store.json, but holds {strangers[0]!r}. "
                 f"Pass a new or empty folder as --storage."
             ) from None
-        files.replace(mark, json.dumps({"format": FORMAT}) + "\n", folder / "aside")
+        files.replace(mark, json.dumps({"format": FORMAT}) + "\n", folder / "staging")
         return
     try:
         found = json.loads(text)["format"]
@@ -55,3 +60,6 @@ def check(folder: Path) -> None:
             f"the store {folder} has format {found!r}, but this version of dmt-ray reads format {FORMAT}. "
             f"Use the version that wrote it, or pass another folder as --storage."
         )
+    for old, new in _RENAMED.items():
+        with suppress(OSError):  # none of that name, a new one beside it, or somebody else's store
+            os.rename(folder / old, folder / new)

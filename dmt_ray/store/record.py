@@ -73,8 +73,8 @@ class Record:
             record = _RECORDS.validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{RECORD} is broken ({f'{place}: ' if place else ''}{first['msg']})") from None
+            stage_path = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"{RECORD} is broken ({f'{stage_path}: ' if stage_path else ''}{first['msg']})") from None
         if record.files.keys() != record.sizes.keys() or not set(record.evicted) <= record.files.keys():
             raise ValueError(f"{RECORD} is broken (its files, sizes and evicted do not name the same files)")
         if not record.input_digests.keys() <= record.inputs.keys():

@@ -26,9 +26,9 @@ from pyarrow import fs
 
 from dmt_ray.errors import StoreError
 from dmt_ray.store import files
-from dmt_ray.store.files import aside_name
+from dmt_ray.store.files import staging_name
 from dmt_ray.store.record import RECORD, Record
-from dmt_ray.store.shelf import Place
+from dmt_ray.store.stage_dirs import StagePath
 
 FRESH = 10.0  # seconds for which a list of an operation's stages is good
 PAUSES = (2.0, 8.0)  # seconds before asking again; the libraries for S3 and GCS have by then tried several times
@@ -80,7 +80,7 @@ class Shared:
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
-    def has(self, place: Place, *, afresh: bool = False) -> bool:
+    def has(self, stage_path: StagePath, *, afresh: bool = False) -> bool:
         """Whether a stage is there.
 
         Args:
@@ -90,15 +90,15 @@ class Shared:
         Raises:
             StoreError: If the server does not answer.
         """
-        if place.name in self._there:
+        if stage_path.name in self._there:
             return True
         if afresh:
-            (info,) = self._ask(lambda: self._files.get_file_info([self._path(place, RECORD)]))
+            (info,) = self._ask(lambda: self._files.get_file_info([self._path(stage_path, RECORD)]))
             if info.is_file:
-                self._there.add(place.name)
-        elif time.monotonic() >= self._good_until.get(place.operation, 0.0):
-            self._list(place.operation)
-        return place.name in self._there
+                self._there.add(stage_path.name)
+        elif time.monotonic() >= self._good_until.get(stage_path.operation, 0.0):
+            self._list(stage_path.operation)
+        return stage_path.name in self._there
 
     def _list(self, operation: str) -> None:
         begun = time.monotonic()
@@ -122,7 +122,7 @@ class Shared:
 
     # ---- taking -------------------------------------------------------------------------------------------------
 
-    def record(self, place: Place) -> Record | None:
+    def record(self, stage_path: StagePath) -> Record | None:
         """The record of a stage, checked to be its own; None if it is not there.
 
         Raises:
@@ -131,24 +131,24 @@ class Shared:
         """
 
         def read() -> bytes:
-            with self._files.open_input_stream(self._path(place, RECORD), compression=None) as source:
+            with self._files.open_input_stream(self._path(stage_path, RECORD), compression=None) as source:
                 text: bytes = source.read(_LONGEST_RECORD + 1)
                 return text
 
         try:
             text = self._ask(read)
         except FileNotFoundError:
-            self._there.discard(place.name)
+            self._there.discard(stage_path.name)
             return None
         if len(text) > _LONGEST_RECORD:
             raise ValueError(f"{RECORD} has more than {_LONGEST_RECORD} bytes")
         record = Record.from_json(text)
-        record.check_identity(place.operation, place.key)
+        record.check_identity(stage_path.operation, stage_path.key)
         if record.evicted or RECORD in record.files:
             raise ValueError(f"{RECORD} is not that of a whole stage")
         return record
 
-    def get(self, place: Place, record: Record, names: list[str], folder: Path) -> None:
+    def get(self, stage_path: StagePath, record: Record, names: list[str], folder: Path) -> None:
         """Download files of a stage, and check them against its record: the size first, then the bytes.
 
         Raises:
@@ -156,13 +156,13 @@ class Shared:
             StoreError: If the server does not answer.
         """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(lambda name: self._get(place, record, name, folder / name), names):
+            for _ in pool.map(lambda name: self._get(stage_path, record, name, folder / name), names):
                 pass
 
-    def _get(self, place: Place, record: Record, name: str, target: Path) -> None:
+    def _get(self, stage_path: StagePath, record: Record, name: str, target: Path) -> None:
         for _ in range(_TRIES):
             try:
-                source = self._ask(partial(self._files.open_input_file, self._path(place, record.digest, name)))
+                source = self._ask(partial(self._files.open_input_file, self._path(stage_path, record.digest, name)))
             except FileNotFoundError:
                 raise ValueError(f"{name} is missing") from None
             with source, target.open("wb") as file:
@@ -177,7 +177,7 @@ class Shared:
 
     # ---- giving -------------------------------------------------------------------------------------------------
 
-    def put(self, place: Place, record: Record, folder: Path) -> None:
+    def put(self, stage_path: StagePath, record: Record, folder: Path) -> None:
         """Upload a stage: its files, then its record.
 
         Raises:
@@ -186,19 +186,19 @@ class Shared:
 
         def put(name: str) -> None:
             with (folder / name).open("rb") as content:
-                self._ask(lambda: self._write(content, self._path(place, record.digest, name)))
+                self._ask(lambda: self._write(content, self._path(stage_path, record.digest, name)))
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(put, record.files):
                 pass
         text = BytesIO(record.to_json().encode())
-        self._ask(lambda: self._write(text, self._path(place, RECORD)))
-        self._there.add(place.name)
+        self._ask(lambda: self._write(text, self._path(stage_path, RECORD)))
+        self._there.add(stage_path.name)
 
     def _write(self, content: BinaryIO, path: str) -> None:
         content.seek(0)
         flat = self._files.type_name in _FLAT
-        draft = path if flat else aside_name(path)
+        draft = path if flat else staging_name(path)
         if not flat:
             self._files.create_dir(path.rpartition("/")[0])
         with self._files.open_output_stream(draft, compression=None) as target:
@@ -225,8 +225,8 @@ class Shared:
     def _root(self) -> str:
         return self._connection[1]
 
-    def _path(self, place: Place, *below: str) -> str:
-        return "/".join((self._root, "stages", place.operation, place.key, *below))
+    def _path(self, stage_path: StagePath, *below: str) -> str:
+        return "/".join((self._root, "stages", stage_path.operation, stage_path.key, *below))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         for pause in (*PAUSES, None):

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Stage
 from dmt_ray.store import files, format, upkeep
-from dmt_ray.store.claims import POLL, Borrowed, Claim, Claims, Running
 from dmt_ray.store.files import explained
+from dmt_ray.store.leases import POLL, Borrowed, Lease, Leases, Running
 from dmt_ray.store.record import RECORD, FileNames, Record
-from dmt_ray.store.shelf import Place, Shelf
+from dmt_ray.store.stage_dirs import StageDirs, StagePath
 
 if TYPE_CHECKING:
     from dmt_ray.store.exchange import Exchange
@@ -52,13 +52,13 @@ class Store:
         self.folder = Path(folder).absolute()
         with explained(self.folder):
             format.check(self.folder)
-        self._shelf = Shelf(self.folder)
-        self._claims = Claims(self.folder / "claims", self.folder / "aside")
+        self._stage_dirs = StageDirs(self.folder)
+        self._leases = Leases(self.folder / "leases", self.folder / "staging")
         self._exchange: Exchange | None = None
         if shared is not None:
             from dmt_ray.store import exchange  # its import of pyarrow takes 0.2 s
 
-            self._exchange = exchange.Exchange(self._shelf, self._claims, shared)
+            self._exchange = exchange.Exchange(self._stage_dirs, self._leases, shared)
             self.upload()
 
     def __repr__(self) -> str:
@@ -68,8 +68,8 @@ class Store:
         """The folder of a stage, whether it is there or not: stages/<operation>/<key>. Only `open` fetches it."""
         return self._place(stage).path
 
-    def _place(self, stage: Stage) -> Place:
-        return self._shelf.place(stage.operation.name, stage.key)
+    def _place(self, stage: Stage) -> StagePath:
+        return self._stage_dirs.stage_path(stage.operation.name, stage.key)
 
     # ---- reading ------------------------------------------------------------------------------------------------
 
@@ -86,9 +86,9 @@ class Store:
         Raises:
             StoreError: If it is not in the folder and the object store does not answer.
         """
-        place = self._place(stage)
-        here = self._shelf.is_here(place, whole=True) if files else (place.path / RECORD).is_file()
-        return here or (self._exchange is not None and self._exchange.has(place, afresh=afresh))
+        stage_path = self._place(stage)
+        here = self._stage_dirs.is_here(stage_path, whole=True) if files else (stage_path.path / RECORD).is_file()
+        return here or (self._exchange is not None and self._exchange.has(stage_path, afresh=afresh))
 
     def open(self, stage: Stage, *, files: bool = False) -> Path:
         """The folder of a stage, checked against its record: sizes of the files, and digests of what is needed.
@@ -107,18 +107,18 @@ class Store:
                 was not taken from the object store and counts as missing there.
             StoreError: If the store cannot be read, or the object store does not answer.
         """
-        place = self._place(stage)
+        stage_path = self._place(stage)
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.bring(place, whole=files)
-            record = self._shelf.intact(place, unread=() if files else upkeep.LARGE)
+                self._exchange.bring(stage_path, whole=files)
+            record = self._stage_dirs.intact(stage_path, unread=() if files else upkeep.LARGE)
         if files and record.evicted:
             raise MissingStages(
                 f"{stage.name} lacks {', '.join(record.evicted)}, evicted to free space. Compute it again."
             )
         with suppress(OSError):  # when it was last read, for gc; a read-only store need not know
-            os.utime(place.path / RECORD)
-        return place.path
+            os.utime(stage_path.path / RECORD)
+        return stage_path.path
 
     def record(self, stage: Stage) -> Record:
         """The record of a stage, without a look at its files; fetched like in `open`, with the small files.
@@ -128,17 +128,17 @@ class Store:
             DamagedStage: If the record is broken or not the stage's. The stage has then been moved to damaged/.
             StoreError: If the store cannot be read, or the object store does not answer.
         """
-        place = self._place(stage)
+        stage_path = self._place(stage)
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.bring(place, whole=False)
-            return self._shelf.record(place)
+                self._exchange.bring(stage_path, whole=False)
+            return self._stage_dirs.record(stage_path)
 
     def records(self) -> Iterator[Record]:
         """The records of all stages in the folder that have a readable one; an object store is not asked."""
         with explained(self.folder):
-            places = list(self._shelf.places())
-        return (record for place in places if (record := self._shelf.peek(place)) is not None)
+            stage_paths = list(self._stage_dirs.stage_paths())
+        return (record for stage_path in stage_paths if (record := self._stage_dirs.peek(stage_path)) is not None)
 
     def remade(self) -> list[str]:
         """Stages whose inputs were computed again later, to other bytes (as happens on a GPU), a sentence each.
@@ -149,7 +149,7 @@ class Store:
         return [
             f"{record.operation}-{record.key} was made from an earlier computation of {name}"
             for record in self.records()
-            for name in self._shelf.remade_inputs(record)
+            for name in self._stage_dirs.remade_inputs(record)
         ]
 
     def missing(self, targets: Iterable[Stage]) -> list[Stage]:
@@ -196,31 +196,31 @@ class Store:
         Raises:
             StoreError: If the folder is read-only, the disk is full, or what was written are not plain files.
         """
-        place = self._place(stage)
-        aside = self.folder / "aside" / files.aside_name(stage.name)
+        stage_path = self._place(stage)
+        staging = self.folder / "staging" / files.staging_name(stage.name)
         with explained(self.folder):
-            aside.mkdir(parents=True)
+            staging.mkdir(parents=True)
             input_digests = self._input_digests(stage)
         try:
-            with explained(self.folder, inside=aside):
-                yield aside
+            with explained(self.folder, inside=staging):
+                yield staging
             with explained(self.folder):
-                self._commit(stage, place, aside, input_digests, made or {})
+                self._commit(stage, stage_path, staging, input_digests, made or {})
         finally:
-            files.remove(aside)
-        if self._exchange is not None and self._exchange.give(place):
+            files.remove(staging)
+        if self._exchange is not None and self._exchange.give(stage_path):
             self.upload()
 
     def _input_digests(self, stage: Stage) -> dict[str, str]:
-        records = {name: self._shelf.peek(self._place(below)) for name, below in stage.inputs.items()}
+        records = {name: self._stage_dirs.peek(self._place(below)) for name, below in stage.inputs.items()}
         return {name: record.digest for name, record in records.items() if record is not None}
 
     def _commit(
-        self, stage: Stage, place: Place, aside: Path, input_digests: dict[str, str], made: Mapping[str, Any]
+        self, stage: Stage, stage_path: StagePath, staging: Path, input_digests: dict[str, str], made: Mapping[str, Any]
     ) -> None:
-        names = _plain_files(aside)
+        names = _plain_files(staging)
         for name in names:
-            files.sync(aside / name)
+            files.sync(staging / name)
         record = Record(
             key=stage.key,
             operation=stage.operation.name,
@@ -230,14 +230,14 @@ class Store:
             seed=stage.seed,
             inputs={name: below.key for name, below in stage.inputs.items()},
             input_digests=input_digests,
-            files={name: files.digest(aside / name) for name in names},
-            sizes={name: (aside / name).stat().st_size for name in names},
+            files={name: files.digest(staging / name) for name in names},
+            sizes={name: (staging / name).stat().st_size for name in names},
             evicted=(),
             made={**made, "when": datetime.now(UTC).isoformat(timespec="seconds")},
         )
         if self._exchange is not None:
-            self._exchange.promise(place)
-        self._shelf.install(place, aside, record)
+            self._exchange.promise(stage_path)
+        self._stage_dirs.install(stage_path, staging, record)
         files.remove(self.folder / "scratch" / stage.name)
 
     def upload(self) -> list[str]:
@@ -257,75 +257,75 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    # ---- claims -------------------------------------------------------------------------------------------------
+    # ---- leases -------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def claim(self, stage: Stage, *, wait: bool = True) -> Iterator[Claim]:
+    def lease(self, stage: Stage, *, wait: bool = True) -> Iterator[Lease]:
         """Tell other processes that this one computes a stage, or wait while another does::
 
-            with store.claim(stage) as claim:
-                if claim.held:
+            with store.lease(stage) as lease:
+                if lease.held:
                     ...
-                    claim.beat(step, steps)
+                    lease.beat(step, steps)
 
-        After waiting, a claim that is not held means that the stage is there, with its files. A claim whose process
+        After waiting, a lease that is not held means that the stage is there, with its files. A lease whose process
         has ended, or has given no sign of life for 30 seconds, is taken over.
 
-        Claims are files in this folder: machines that share an object store alone do not see each other's. Before a
-        claim is held the object store is asked for this stage, so that only work at the same time is done twice.
+        Leases are files in this folder: machines that share an object store alone do not see each other's. Before a
+        lease is held the object store is asked for this stage, so that only work at the same time is done twice.
 
         Args:
             stage: The stage.
-            wait: Whether to wait for another process; if not, the claim may also be not held because of it.
+            wait: Whether to wait for another process; if not, the lease may also be not held because of it.
         """
         inputs = [below.key for below in stage.inputs.values()]
-        claim = None
+        lease = None
         told = False
-        while claim is None and not self.has(stage, files=True):
+        while lease is None and not self.has(stage, files=True):
             with explained(self.folder):
-                claim = self._claims.take(stage.key, stage.operation.name, inputs)
-            if claim is not None:
+                lease = self._leases.take(stage.key, stage.operation.name, inputs)
+            if lease is not None:
                 try:
                     finished = self.has(stage, files=True, afresh=True)  # between the two looks
                 except StoreError:
-                    claim.release()
+                    lease.release()
                     raise
                 if finished:
-                    claim.release()
-                    claim = None
+                    lease.release()
+                    lease = None
             else:
                 if not wait:
                     break
-                if not told and (holder := self._claims.holder(stage.key)):
+                if not told and (holder := self._leases.holder(stage.key)):
                     log.info("waiting for %s, which process %d on %s computes", stage.name, holder.pid, holder.host)
                     told = True
                 time.sleep(POLL)
-        with claim or self._claims.nothing() as held:
+        with lease or self._leases.nothing() as held:
             yield held
 
-    def borrowed(self, ticket: Mapping[str, Any]) -> Borrowed:
-        """The claim of another process, to tell progress in it: `beat` writes it, and nothing here keeps it fresh.
+    def borrowed(self, lease_token: Mapping[str, Any]) -> Borrowed:
+        """The lease of another process, to tell progress in it: `beat` writes it, and nothing here keeps it fresh.
 
-        Whoever holds the claim keeps it fresh and releases it; then `beat` does nothing any more.
+        Whoever holds the lease keeps it fresh and releases it; then `beat` does nothing any more.
 
         Args:
-            ticket: `Claim.ticket` of that process's claim. An empty one belongs to no claim.
+            lease token: `Lease.lease token` of that process's lease. An empty one belongs to no lease.
 
         Raises:
-            ValueError: If it is no ticket.
+            ValueError: If it is no lease token.
         """
-        return self._claims.borrowed(ticket)
+        return self._leases.borrowed(lease_token)
 
     def running(self) -> list[Running]:
         """The stages that are being computed now, by any process, the longest-running first."""
-        return self._claims.running()
+        return self._leases.running()
 
     # ---- upkeep -------------------------------------------------------------------------------------------------
 
     def ls(self) -> list[upkeep.Row]:
         """What is in the folder, sorted by operation and key; an object store is not asked."""
         with explained(self.folder):
-            return upkeep.rows(self._shelf)
+            return upkeep.rows(self._stage_dirs)
 
     def verify(self) -> list[str]:
         """Read every byte and check it; damaged stages are moved to damaged/, and their names returned.
@@ -333,7 +333,7 @@ class Store:
         Only the folder is checked. What comes from an object store is checked when it is fetched.
         """
         with explained(self.folder):
-            return upkeep.damaged(self._shelf)
+            return upkeep.damaged(self._stage_dirs)
 
     def gc(self, budget_bytes: int, keep: Iterable[Stage | str] = ()) -> upkeep.Freed:
         """Free space: remove what ended processes left behind, then evict large files until the budget is met.
@@ -352,20 +352,20 @@ class Store:
         """
         keys = {one.key if isinstance(one, Stage) else one for one in keep}
         with explained(self.folder):
-            return upkeep.gc(self._shelf, self._claims, budget_bytes, keys)
+            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys)
 
     def tidy(self) -> tuple[str, ...]:
         """Remove what ended processes left behind, quickly: for the end of a sweep.
 
-        Stale claims; what lies aside for processes that have ended; scratch of stages that are there. Whether a
+        Stale leases; what lies aside for processes that have ended; scratch of stages that are there. Whether a
         process of another host has ended cannot be known. What lies aside for one goes if its stage has no fresh
-        claim and is there as a whole already, or if nothing was written to it for 30 seconds.
+        lease and is there as a whole already, or if nothing was written to it for 30 seconds.
 
         Returns:
             What went, as paths below the store. Nothing, if another process does the same now.
         """
         with explained(self.folder):
-            return upkeep.tidy(self._shelf, self._claims)
+            return upkeep.tidy(self._stage_dirs, self._leases)
 
     def size(self) -> int:
         """Bytes of the stages and of all that lies around for them; decoded data and sweeps do not count."""

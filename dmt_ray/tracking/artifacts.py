@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from dmt_ray.config import Config
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Trial
 from dmt_ray.plan import Plan
 from dmt_ray.plan.files import EXAMPLES
@@ -27,7 +27,12 @@ def write_config(path: Path, config: Config) -> None:
 
 
 def write_run(
-    folder: Path, store: Store, config: Config, plans: Mapping[int, Plan], executed: Sequence[str], about: About
+    folder: Path,
+    store: Store,
+    config: Config,
+    plans: Mapping[int, Plan],
+    executed: Sequence[str],
+    dataset_info: DatasetInfo,
 ) -> None:
     """Files of one trial or run: config.yaml, stages.json, curves.png, and panel.png where there are examples."""
     write_config(folder / "config.yaml", config)
@@ -35,13 +40,13 @@ def write_run(
     (folder / "stages.json").write_text(json.dumps(table, indent=1, default=str) + "\n", encoding="utf-8")
     if found := histories(store, plans):
         kit.save(kit.training_curves(found), folder / "curves.png")
-    write_panel(folder / "panel.png", store, next(iter(plans.values())), about)
+    write_panel(folder / "panel.png", store, next(iter(plans.values())), dataset_info)
 
 
-def write_panel(path: Path, store: Store, plan: Plan, about: About) -> bool:
+def write_panel(path: Path, store: Store, plan: Plan, dataset_info: DatasetInfo) -> bool:
     """What model A was taught and said; False where examples are evicted, or colours unknown."""
     stored = [store.open(stage) / EXAMPLES for stage in finetunings(store, plan)]
-    if about.palette is None or not stored or not all(file.exists() for file in stored):
+    if dataset_info.palette is None or not stored or not all(file.exists() for file in stored):
         return False
     iterations = []
     for file in stored:
@@ -49,7 +54,7 @@ def write_panel(path: Path, store: Store, plan: Plan, about: About) -> bool:
             iterations.append(dict(content))
     if not len(iterations[0]["ids"]) or iterations[0]["truth_0"].size == 1:  # in classification there are no masks
         return False
-    kit.save(kit.panel(iterations, about.palette, about.classes), path)
+    kit.save(kit.panel(iterations, dataset_info.palette, dataset_info.classes), path)
     return True
 
 
@@ -61,4 +66,4 @@ def write_sweep(folder: Path, results: SweepResults, best: Trial | None) -> None
         write_figures(folder, results.sweep, results.begun)
     if best is not None:
         plan = results.sweep.plans(best.params)[results.sweep.seeds[0]]
-        write_panel(folder / "best_panel.png", results.store, plan, results.about)
+        write_panel(folder / "best_panel.png", results.store, plan, results.dataset_info)

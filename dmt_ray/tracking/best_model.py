@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dmt_ray.engine.workspace import MEAN, STD
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.models import MODEL as MODEL_FILE
 from dmt_ray.models import load
 from dmt_ray.plan import Plan, Stage
@@ -45,7 +45,9 @@ class FromImages(nn.Module):
         return logits
 
 
-def log_best_model(mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], about: About) -> str | None:
+def log_best_model(
+    mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], dataset_info: DatasetInfo
+) -> str | None:
     """Log the model with the highest selection score of the plans' last rungs, once.
 
     Returns:
@@ -61,12 +63,14 @@ def log_best_model(mirror: Mirror, run: "Run", store: Store, plans: Mapping[int,
     except MissingStages as error:
         log.warning("the best model is not published: %s", error)
         return None
-    uri = _log(mirror, run, folder, best, f"{measure(store, best)}_selection", score(store, best), about)
+    uri = _log(mirror, run, folder, best, f"{measure(store, best)}_selection", score(store, best), dataset_info)
     mirror.tag(run, {MODEL: f"{best.key} {uri}", "best.model": uri})
     return uri
 
 
-def _log(mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, name: str, value: float, about: About) -> str:
+def _log(
+    mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, name: str, value: float, dataset_info: DatasetInfo
+) -> str:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -76,7 +80,7 @@ def _log(mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, name: str,
     try:
         with tempfile.TemporaryDirectory(prefix="dmt-") as aside:
             path = Path(aside) / "model"
-            save(folder, path, about, evaluation, Model(run_id=run.info.run_id, model_id=logged.model_id))
+            save(folder, path, dataset_info, evaluation, Model(run_id=run.info.run_id, model_id=logged.model_id))
             client.log_model_artifacts(logged.model_id, str(path))
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")
@@ -86,7 +90,7 @@ def _log(mirror: Mirror, run: "Run", folder: Path, evaluation: Stage, name: str,
     return str(logged.model_uri)
 
 
-def save(folder: Path, path: Path, about: About, evaluation: Stage, described: object = None) -> None:
+def save(folder: Path, path: Path, dataset_info: DatasetInfo, evaluation: Stage, described: object = None) -> None:
     """Write the evaluated model in a stage's folder as an MLflow model into a new folder.
 
     The number and size of images may vary, as far as the network can be traced so.
@@ -109,7 +113,7 @@ def save(folder: Path, path: Path, about: About, evaluation: Stage, described: o
     metadata = {
         "input": "RGB images, float32 [N, 3, H, W] in 0..1; the normalisation is in the model",
         "output": "logits [N, K, H, W]; argmax over K gives the class",
-        "classes": [about.class_name(k) for k in range(classes)],
+        "classes": [dataset_info.class_name(k) for k in range(classes)],
         "model": description["model"],
     }
     mlflow.pytorch.save_model(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dmt_ray.config import Config, Settings
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Params, Sweep, Trial, short
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.store import Store
@@ -41,9 +41,9 @@ def _flat(settings: Settings, prefix: str) -> Iterable[tuple[str, str]]:
             yield f"{prefix}{name}", text if isinstance(text, str) else json.dumps(text)
 
 
-def common_tags(method: str, config: Config, seeds: Iterable[int], about: About) -> dict[str, str]:
+def common_tags(method: str, config: Config, seeds: Iterable[int], dataset_info: DatasetInfo) -> dict[str, str]:
     """What a run is about."""
-    splits = [about.splits[seed] for seed in seeds if seed in about.splits]
+    splits = [dataset_info.splits[seed] for seed in seeds if seed in dataset_info.splits]
     tags = {"method": method, "recipe": config.recipe, "data": config.data.name}
     tags |= {"data.fingerprint": config.data.fingerprint} if config.data.fingerprint else {}
     if splits:
@@ -100,17 +100,17 @@ def sweep_note(results: SweepResults, best: Trial | None, finals: Mapping[str, f
         lines += [
             f"| score of the best trial | {sweep.score_name} |",
             "|---|---|",
-            f"| selection images, last iteration (what the search maximises) | {100 * finals['score']:.2f} % |",
-            f"| reported images, last iteration | {100 * finals['reported_last']:.2f} % |",
-            f"| reported images, model and iteration chosen on the selection images "
+            f"| validation images, last iteration (what the search maximises) | {100 * finals['score']:.2f} % |",
+            f"| test images, last iteration | {100 * finals['reported_last']:.2f} % |",
+            f"| test images, model and iteration chosen on the validation images "
             f"| {100 * finals['reported_val']:.2f} % |",
-            f"| reported images, best model and iteration (the papers' protocol, optimistic) "
+            f"| test images, best model and iteration (the papers' protocol, optimistic) "
             f"| {100 * finals['reported_paper']:.2f} % |",
             "",
         ]
     lines += [_space(sweep), ""]
-    if results.about.command:
-        lines += ["The sweep:", "```", results.about.command, "```", ""]
+    if results.dataset_info.command:
+        lines += ["The sweep:", "```", results.dataset_info.command, "```", ""]
     iterations = f"iterations (`{sweep.measure}_...`)"
     lines.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
     return "\n".join(lines)

@@ -76,13 +76,17 @@ def _publish_run(mirror: Mirror, results: RunResults) -> None:
     mirror.set_status(run, "RUNNING")
     run.info._status = "RUNNING"
     mirror.log_params(run, describe.params(results.config, method=results.method, seed=results.seed))
-    mirror.tag(run, describe.common_tags(results.method, results.config, [results.seed], results.about))
-    if results.about.command:
-        mirror.tag(run, {"command": results.about.command, describe.NOTE: f"```\n{results.about.command}\n```"})
-    publish_plans(mirror, run, store, plans, results.about)
+    mirror.tag(run, describe.common_tags(results.method, results.config, [results.seed], results.dataset_info))
+    if results.dataset_info.command:
+        mirror.tag(
+            run, {"command": results.dataset_info.command, describe.NOTE: f"```\n{results.dataset_info.command}\n```"}
+        )
+    publish_plans(mirror, run, store, plans, results.dataset_info)
     everything = [stage.key for stage in results.plan.stages()]
-    config, about = results.config, results.about
-    publish_files(mirror, run, lambda folder: artifacts.write_run(folder, store, config, plans, everything, about))
+    config, dataset_info = results.config, results.dataset_info
+    publish_files(
+        mirror, run, lambda folder: artifacts.write_run(folder, store, config, plans, everything, dataset_info)
+    )
     if complete:
         mirror.set_status(run, "FINISHED", ended(store, plans, None))
     if now() == done:  # else a stage turned out to be damaged
@@ -143,7 +147,7 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
         {stage for plan in plans.values() for stage in plan.stages() if store.has(stage)}
         - {stage for plan in plans.values() for stage in plan.stages() if stage.key in trial.executed}
     )
-    tags = describe.common_tags(method, config, sweep.seeds, results.about)
+    tags = describe.common_tags(method, config, sweep.seeds, results.dataset_info)
     tags |= {"trial": str(trial.number), "executed": str(len(trial.executed)), "reused": str(reused)}
     tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
     if trial.number in results.replay:
@@ -153,10 +157,10 @@ def _publish_trial(mirror: Mirror, results: SweepResults, parent: "Run", trial: 
     states["error"] = trial.error if trial.state == "failed" else None
     mirror.tag(run, tags | {name: value for name, value in states.items() if value is not None})
     mirror.untag(run, [name for name, value in states.items() if value is None])
-    publish_plans(mirror, run, store, plans, results.about, finals=trial.state == "complete")
+    publish_plans(mirror, run, store, plans, results.dataset_info, finals=trial.state == "complete")
     if status != "RUNNING":
         publish_files(
-            mirror, run, lambda f: artifacts.write_run(f, store, config, plans, trial.executed, results.about)
+            mirror, run, lambda f: artifacts.write_run(f, store, config, plans, trial.executed, results.dataset_info)
         )
         mirror.set_status(run, status, ended(store, plans, trial.executed))
     if now() != done:
@@ -177,16 +181,16 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
             log.warning("the best trial of %s cannot be read (%s); start the sweep again.", sweep.name, error)
             best = None
     shown = [[_identity(trial), trial.state, trial.error, sorted(trial.scores.items())] for trial in results.begun]
-    done = key_of([results.state, results.result, results.about.command, shown])
+    done = key_of([results.state, results.result, results.dataset_info.command, shown])
     if parent.data.tags.get(DONE) == done and parent.info.status == status:
         return
     mirror.set_status(parent, "RUNNING")
     seeds = ", ".join(map(str, sweep.seeds))
     mirror.log_params(parent, describe.params(sweep.config, method=sweep.method, seeds=seeds))
-    tags = describe.common_tags(sweep.method, sweep.config, sweep.seeds, results.about)
+    tags = describe.common_tags(sweep.method, sweep.config, sweep.seeds, results.dataset_info)
     tags[describe.NOTE] = describe.sweep_note(results, best, finals)
-    if results.about.command:
-        tags["command"] = results.about.command
+    if results.dataset_info.command:
+        tags["command"] = results.dataset_info.command
     if best is not None:
         plans = sweep.plans(best.params)
         tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
@@ -215,4 +219,4 @@ def _drawn(state: str, ended: Sequence[Any]) -> str:
 def _publish_model(mirror: Mirror, results: SweepResults, parent: "Run", best: Trial) -> None:
     from dmt_ray.tracking.best_model import log_best_model  # torch, which nothing else here needs
 
-    log_best_model(mirror, parent, results.store, results.sweep.plans(best.params), results.about)
+    log_best_model(mirror, parent, results.store, results.sweep.plans(best.params), results.dataset_info)

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from dmt_ray.config import Keep
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments.ablation import Ablation, Wanted
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_ablation import command
 from dmt_ray.plan import Plan
 from dmt_ray.plan.key import key_of
@@ -144,20 +144,22 @@ def _publish_cell(
         mirror.runs[parent, part.identity] = run.info.run_id
     elif run.info.status != "RUNNING" and status == "RUNNING":
         mirror.set_status(run, "RUNNING")
-    about = _about(results, cell.column)
+    dataset_info = _dataset_info(results, cell.column)
     place = {"row": cell.row, "column": cell.column}
     mirror.log_params(run, describe.params(cell.config, method=cell.method, seed=seed, **place))
     again = command(results.file, part.wanted)
-    tags = describe.common_tags(cell.method, cell.config, [seed], about)
+    tags = describe.common_tags(cell.method, cell.config, [seed], dataset_info)
     tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
     tags |= place | {"seed": str(seed), "order": part.order, STATE: part.state}
     tags |= {"command": again, describe.NOTE: f"Again:\n```\n{again}\n```"}
     mirror.tag(run, tags | ({"error": part.error} if part.error else {}))
     mirror.untag(run, () if part.error else ["error"])
-    publish_plans(mirror, run, store, plans, about)
+    publish_plans(mirror, run, store, plans, dataset_info)
     if status != "RUNNING":
         keys = [stage.key for stage in plan.stages()]
-        publish_files(mirror, run, lambda folder: artifacts.write_run(folder, store, cell.config, plans, keys, about))
+        publish_files(
+            mirror, run, lambda folder: artifacts.write_run(folder, store, cell.config, plans, keys, dataset_info)
+        )
         mirror.set_status(run, status, ended(store, plans, None))
     if _shown(store, part) != done:
         return False
@@ -171,9 +173,9 @@ def _name(ablation: Ablation, wanted: Wanted) -> str:
     return " · ".join([wanted.cell.row, *column, f"seed {wanted.seed}"])
 
 
-def _about(results: AblationResults, column: str) -> About:
-    said = results.file.about.get(column)
-    return About() if said is None else About.from_json(said)
+def _dataset_info(results: AblationResults, column: str) -> DatasetInfo:
+    said = results.file.dataset_info.get(column)
+    return DatasetInfo() if said is None else DatasetInfo.from_json(said)
 
 
 def _set_aside(mirror: Mirror, parent: str, wanted: set[str]) -> None:

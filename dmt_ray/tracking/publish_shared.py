@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan
 from dmt_ray.plan.key import key_of
 from dmt_ray.results import curves
@@ -55,14 +55,20 @@ def children(mirror: Mirror, parent: str, tag: str, names: Sequence[str]) -> dic
 
 
 def publish_plans(
-    mirror: Mirror, run: "Run", store: Store, plans: Mapping[int, Plan], about: About, *, finals: bool = True
+    mirror: Mirror,
+    run: "Run",
+    store: Store,
+    plans: Mapping[int, Plan],
+    dataset_info: DatasetInfo,
+    *,
+    finals: bool = True,
 ) -> None:
     """The metrics of all units that are stored and not yet marked as published."""
     for unit in curves.units(plans):
         mark = f"published.{unit.name}"
         if run.data.tags.get(mark) != unit.evaluation.key and store.has(unit.evaluation):
             with _readable(unit.name):
-                mirror.log_points(run, curves.points(store, plans, unit, about))
+                mirror.log_points(run, curves.points(store, plans, unit, dataset_info))
                 mirror.tag(run, {mark: unit.evaluation.key})
     rungs = min(len(plan.rungs) for plan in plans.values())
     complete = 0

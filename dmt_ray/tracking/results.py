@@ -6,7 +6,7 @@ from typing import Literal
 
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import Plan
 from dmt_ray.plan.key import key_of
@@ -33,7 +33,7 @@ class SweepResults:
     store: Store
     sweep: Sweep
     trials: tuple[Trial, ...]
-    about: About = field(default_factory=About)
+    dataset_info: DatasetInfo = field(default_factory=DatasetInfo)
     replay: Mapping[int, str] = field(default_factory=dict)
     result: str = ""
     state: SweepState = "running"
@@ -82,7 +82,7 @@ class RunResults:
     seed: int
     plan: Plan
     store: Store
-    about: About = field(default_factory=About)
+    dataset_info: DatasetInfo = field(default_factory=DatasetInfo)
 
     @property
     def name(self) -> str:

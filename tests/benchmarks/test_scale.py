@@ -14,7 +14,7 @@ from dmt_ray.cli import dry_run
 from dmt_ray.config import Config
 from dmt_ray.execution.effort import Effort, Work
 from dmt_ray.execution.sweep_progress import Progress
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import load
@@ -226,10 +226,10 @@ def calls_of_the_next_publication(mirror: Mirror, store: Store, trials: int) -> 
     """Publish so many trials, and then one more; the MLflow calls of the second time."""
     sweep = replace(a_sweep(), question=f"after-{trials}")
     done = [Trial(n, {G1: n / 10, G2: 1.0}, "failed", {}, "it failed") for n in range(trials + 1)]
-    publish(mirror, SweepResults(store, sweep, tuple(done[:trials]), About()))
+    publish(mirror, SweepResults(store, sweep, tuple(done[:trials]), DatasetInfo()))
     client = mirror.client
     counting = mirror._client = CountingClient(client)  # type: ignore[assignment]
-    publish(mirror, SweepResults(store, sweep, tuple(done), About()))
+    publish(mirror, SweepResults(store, sweep, tuple(done), DatasetInfo()))
     mirror._client = client
     assert len(mirror.find({"dmt.kind": "trial", "dmt.name": sweep.name})) == trials + 1
     return counting.calls

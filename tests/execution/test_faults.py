@@ -114,7 +114,7 @@ def test_workers_that_are_killed_or_hang_are_replaced(home, tmp_path, undisturbe
         assert_as_if_nothing_had_happened(sweep, undisturbed)
     found = {fault.doing.stage: fault for fault in journal.read(sweep.folder)}
     assert {fault.kind for fault in found.values()} == {"lost"}
-    assert set(found) == {f"{claim.operation}-{claim.key}" for claim in (shared, killed, hanging)}
+    assert set(found) == {f"{lease.operation}-{lease.key}" for lease in (shared, killed, hanging)}
     assert {fault.doing.pid for fault in found.values()} == {shared.pid, killed.pid, hanging.pid}
     assert {fault.node for fault in found.values()} == {os.uname().nodename}
     assert found[f"pretrain-{shared.key}"].who == f"pretrain-{shared.key}"
@@ -130,7 +130,7 @@ def test_a_trial_whose_workers_are_always_killed_fails_and_the_others_do_not(hom
         struck = sweep.at_work("finetune")
         killed: set[int] = set()
         while len(killed) < 3:
-            pids = {claim.pid for claim in sweep.store.running() if claim.key == struck.key and claim.step}
+            pids = {lease.pid for lease in sweep.store.running() if lease.key == struck.key and lease.step}
             for pid in pids - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
@@ -305,7 +305,7 @@ def scored(store: Store, evaluation: Stage, matrix: list[list[int]]) -> None:
     miou = float(np.mean(hits / (confusion.sum(0) + confusion.sum(1) - hits)))
     scores = {"miou": miou, "confusion": matrix}
     with store.write(evaluation) as out:
-        # The reported images would say the opposite.
+        # The test images would say the opposite.
         (out / "metrics.json").write_text(json.dumps({"selection": scores, "reported": {"miou": 1 - miou}}))
 
 
@@ -320,7 +320,7 @@ POOR = [[45, 5, 0], [20, 5, 0], [25, 0, 0]]  # (45/95 + 5/30 + 0) / 3 = 0.213: l
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        pytest.param(GOOD, FAIR, False, id="more than half is left"),
+        pytest.param(GOOD, FAIR, False, id="more than side is left"),
         pytest.param(GOOD, COMMONEST, True, id="only the commonest class is left"),
         pytest.param(WEAK, COMMONEST, True, id="a weak model that loses what it knew"),
         pytest.param(COMMONEST, COMMONEST, False, id="there was nothing to lose"),

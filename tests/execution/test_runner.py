@@ -187,10 +187,10 @@ def test_sigkill_leaves_a_store_that_goes_on(machine, tmp_path):
     there = {path.parent.name for path in machine.store.glob("stages/*/*/record.json")}
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{len(there)} found in" in done.stdout
-    assert not list((machine.store / "claims").glob("*.json"))
+    assert not list((machine.store / "leases").glob("*.json"))
     # What the killed process was writing lies aside, where nobody takes it for a stage, until it is tidied up.
     Runner(machine).store.gc(10**12)
-    assert not list((machine.store / "aside").iterdir())
+    assert not list((machine.store / "staging").iterdir())
 
 
 def test_a_damaged_stage_is_set_aside_and_computed_again(performed, machine, tiny, caplog):

@@ -34,7 +34,7 @@ def one(stage):
 
 def test_the_heaviest_chain_comes_first(tmp_path):
     dmt, baseline = (METHODS[name](named("shapes"), 0) for name in ("dmt", "baseline"))
-    todo = tasks.units(Store(tmp_path), [baseline, dmt], one, crews=False)
+    todo = tasks.units(Store(tmp_path), [baseline, dmt], one, worker_groups=False)
     assert [unit.targets[0].operation.name for unit in todo[:2]] == ["pretrain", "pretrain"]
     # pretrain; five times label, finetune; evaluate: a chain of 12 stages
     assert [todo[0].weight, todo[-1].weight] == [12.0, 1.0]
@@ -43,20 +43,20 @@ def test_the_heaviest_chain_comes_first(tmp_path):
 
 def test_a_seed_is_finished_before_the_next_one(tmp_path):
     plans = [METHODS["cbst"](named("shapes"), seed) for seed in (3, 1)]
-    todo = tasks.units(Store(tmp_path), plans, one, crews=False)
+    todo = tasks.units(Store(tmp_path), plans, one, worker_groups=False)
     assert [unit.targets[0].seed for unit in todo] == [3] * 17 + [1] * 17  # 1 + 5 x (label, finetune) + 6 scores
     assert todo[0].weight > todo[16].weight
 
 
 def test_a_unit_needs_what_its_stages_read(tmp_path):
-    todo = tasks.units(Store(tmp_path), [METHODS["cbst"](named("shapes"), 0)], one, crews=False)
+    todo = tasks.units(Store(tmp_path), [METHODS["cbst"](named("shapes"), 0)], one, worker_groups=False)
     for unit in todo:
         assert unit.needs == set(unit.targets[0].inputs.values())
 
 
 def test_a_crew_is_dealt_what_plans_share_and_then_plan_by_plan(tmp_path):
     plans = [METHODS[name](named("shapes"), seed) for seed in (0, 1) for name in ("baseline", "cbst", "dmt")]
-    todo = tasks.units(Store(tmp_path), plans, one, crews=True)
+    todo = tasks.units(Store(tmp_path), plans, one, worker_groups=True)
     shared, own = [u for u in todo if not u.needs], [u for u in todo if u.needs]
     assert len(shared) == 2  # a seed each: pretrained A, its score, its first labels
     assert sorted(stage.operation.name for stage in shared[0].stages) == ["evaluate", "label", "pretrain"]
@@ -156,7 +156,7 @@ def test_nothing_is_left_behind(performed):
     store = Store(storage)
     assert not store.running()
     assert not list((storage / "ablations").glob("*/doing"))
-    assert not list((storage / "aside").glob("*"))
+    assert not list((storage / "staging").glob("*"))
 
 
 @pytest.mark.slow

@@ -7,7 +7,15 @@ import sys
 import pytest
 
 from dmt_ray.errors import ConfigError, TrainingFailed
-from dmt_ray.execution.worker_group import Crew, StageFailed, _doable, _raise_if_final, deal, half_of, hire
+from dmt_ray.execution.worker_group import (
+    StageFailed,
+    WorkerGroup,
+    _doable,
+    _raise_if_final,
+    allocate,
+    assign,
+    side_of_error,
+)
 from dmt_ray.methods import METHODS
 from dmt_ray.plan.operations import side_of
 from dmt_ray.recipes import load
@@ -18,25 +26,25 @@ NODES = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0}]
 
 
 @pytest.mark.parametrize(
-    ("crew", "room"),
+    ("worker_group", "room"),
     [
-        pytest.param(Crew(2, cpus=1, gpus=1), 4, id="one for each GPU"),
-        pytest.param(Crew(2, cpus=5, gpus=1), 2, id="CPUs are scarce"),
-        pytest.param(Crew(2, cpus=1, gpus=0.25), 16, id="four share a GPU"),
-        pytest.param(Crew(2, cpus=1, gpus=0.3), 12, id="three share a GPU, and none lies on two"),
-        pytest.param(Crew(2, cpus=1, gpus=0.6), 4, id="more than half of a GPU"),
-        pytest.param(Crew(2, cpus=1), 20, id="on CPUs"),
-        pytest.param(Crew(2, cpus=1, gpus=4), 0, id="no node has so many"),
+        pytest.param(WorkerGroup(2, cpus=1, gpus=1), 4, id="one for each GPU"),
+        pytest.param(WorkerGroup(2, cpus=5, gpus=1), 2, id="CPUs are scarce"),
+        pytest.param(WorkerGroup(2, cpus=1, gpus=0.25), 16, id="four share a GPU"),
+        pytest.param(WorkerGroup(2, cpus=1, gpus=0.3), 12, id="three share a GPU, and none lies on two"),
+        pytest.param(WorkerGroup(2, cpus=1, gpus=0.6), 4, id="more than side of a GPU"),
+        pytest.param(WorkerGroup(2, cpus=1), 20, id="on CPUs"),
+        pytest.param(WorkerGroup(2, cpus=1, gpus=4), 0, id="no node has so many"),
     ],
 )
-def test_room_is_counted_node_by_node(crew, room):
-    assert crew.room(NODES) == room
+def test_room_is_counted_node_by_node(worker_group, room):
+    assert worker_group.room(NODES) == room
 
 
 def test_as_many_trials_run_at_a_time_as_there_are_whole_crews():
-    assert hire(NODES, 2, cpus=1, gpus=None) == (Crew(2, 1, 1.0), 2)  # 4 GPUs
-    assert hire(NODES, 6, cpus=1, gpus=0) == (Crew(6, 1, 0), 3)  # 20 CPUs
-    assert hire([{"CPU": 2.0}], 1, cpus=1, gpus=None) == (Crew(1, 1, 0.0), 2)
+    assert allocate(NODES, 2, cpus=1, gpus=None) == (WorkerGroup(2, 1, 1.0), 2)  # 4 GPUs
+    assert allocate(NODES, 6, cpus=1, gpus=0) == (WorkerGroup(6, 1, 0), 3)  # 20 CPUs
+    assert allocate([{"CPU": 2.0}], 1, cpus=1, gpus=None) == (WorkerGroup(1, 1, 0.0), 2)
 
 
 @pytest.mark.parametrize(
@@ -49,49 +57,49 @@ def test_as_many_trials_run_at_a_time_as_there_are_whole_crews():
 )
 def test_a_crew_without_room_is_refused_with_what_would_fit(workers, cpus, gpus, message):
     with pytest.raises(ConfigError, match=message):
-        hire(NODES, workers, cpus=cpus, gpus=gpus)
+        allocate(NODES, workers, cpus=cpus, gpus=gpus)
 
 
 def test_each_half_has_a_model_of_its_own():
     plan = METHODS["dmt"](load("shapes"), 0)
     targets = [stage for rung in plan.rungs for stage in rung.values()]
-    dealt = deal(targets, plan.stages())
-    assert [wave.together for wave in dealt] == [()] * len(dealt)
-    for wave in dealt:
-        assert [{side_of(stage) for stage in half} for half in wave.halves] == [{"A"}, {"B"}]
-    assert {stage for wave in dealt for stage in wave.stages()} == set(plan.stages())
+    assigned = assign(targets, plan.stages())
+    assert [wave.together for wave in assigned] == [()] * len(assigned)
+    for wave in assigned:
+        assert [{side_of(stage) for stage in side} for side in wave.sides] == [{"A"}, {"B"}]
+    assert {stage for wave in assigned for stage in wave.stages()} == set(plan.stages())
 
 
 def test_a_stage_that_is_alone_in_its_wave_has_all_workers():
     plan = METHODS["baseline"](load("shapes"), 0)
-    assert [wave.halves for wave in deal(plan.rungs[0].values(), plan.stages())] == [((), ())] * 2
+    assert [wave.sides for wave in assign(plan.rungs[0].values(), plan.stages())] == [((), ())] * 2
 
 
 def test_an_interrupted_plan_is_dealt_out_as_a_whole_one_is():
     plan = METHODS["dmt"](load("shapes"), 0)
     (of_b,) = [stage for stage in plan.stages() if stage.operation.name == "pretrain" and side_of(stage) == "B"]
     # A's pretraining is there already: B's must not get all workers because of that.
-    assert [(wave.together, wave.halves) for wave in deal(plan.rungs[0].values(), [of_b])] == [((), ((), (of_b,)))]
+    assert [(wave.together, wave.sides) for wave in assign(plan.rungs[0].values(), [of_b])] == [((), ((), (of_b,)))]
 
 
 def test_models_of_several_seeds_are_dealt_out_in_turn():
     targets = [METHODS["baseline"](load("shapes"), seed).rungs[0]["A"] for seed in range(5)]
     models = [target.inputs["model"] for target in targets]
-    assert deal(targets, models)[0].halves == (tuple(models[::2]), tuple(models[1::2]))
+    assert assign(targets, models)[0].sides == (tuple(models[::2]), tuple(models[1::2]))
 
 
 def test_a_training_of_both_models_has_all_workers_although_evaluations_could_go_beside_it():
     plan = METHODS["rml"](load("shapes"), 0)
-    dealt = deal([stage for rung in plan.rungs for stage in rung.values()], plan.stages())
-    together = [wave.together for wave in dealt if wave.together]
+    assigned = assign([stage for rung in plan.rungs for stage in rung.values()], plan.stages())
+    together = [wave.together for wave in assigned if wave.together]
     assert together == [(plan.rungs[rung]["A"].inputs["model"],) for rung in (1, 2)]
-    assert {stage for wave in dealt for stage in wave.stages()} == set(plan.stages())
+    assert {stage for wave in assigned for stage in wave.stages()} == set(plan.stages())
 
 
 def test_trainings_of_both_models_of_two_seeds_go_to_a_half_each():
     targets = [METHODS["rml"](load("shapes"), seed).rungs[1]["A"] for seed in (0, 1)]
     both = [target.inputs["model"] for target in targets]
-    assert deal(targets, both)[0].halves == ((both[0],), (both[1],))
+    assert assign(targets, both)[0].sides == ((both[0],), (both[1],))
 
 
 def test_what_needs_a_stage_of_another_trial_is_left_for_later():
@@ -118,7 +126,7 @@ def test_an_error_of_a_stage_is_final_whatever_the_other_workers_say():
     with pytest.raises(TrainingFailed, match=r"^the loss became nan") as raised:
         _raise_if_final(Failures(r0=noise, r1=broken), 0)
     assert raised.value.__notes__ == ["in finetune-1 on node7"]
-    assert half_of(raised.value) == 1
+    assert side_of_error(raised.value) == 1
 
 
 def test_a_lost_worker_is_replaced_twice_and_then_given_up():
@@ -139,7 +147,7 @@ def test_two_workers_make_the_bytes_of_one(tmp_path, settings, pictures):
         return {record.key: record.files for record in Store(tmp_path / name).records()}
 
     assert run("two", "--workers", "2") == run("one")
-    left = [path.name for place in ("claims", "aside", "scratch") for path in (tmp_path / "two" / place).glob("*")]
+    left = [path.name for place in ("leases", "staging", "scratch") for path in (tmp_path / "two" / place).glob("*")]
     assert left == []
 
 
@@ -148,7 +156,7 @@ from dmt_ray.execution import cluster
 cluster.connect(None, cpus=2)
 import ray, time
 from ray.util.placement_group import placement_group
-from dmt_ray.execution.orphans import free_orphans
+from dmt_ray.execution.leaked placement groups import free_orphans
 
 @ray.remote(num_cpus=0)
 class Controller:

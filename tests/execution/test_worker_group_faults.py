@@ -55,24 +55,24 @@ ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLE
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def crews(home: Path, *options: str) -> list[str | Path]:  # noqa: F811
+def worker_groups(home: Path, *options: str) -> list[str | Path]:  # noqa: F811
     return [*words(home, "gamma.py", 3), "--workers", "2", *options]
 
 
 def worker(sweep: RunningSweep, operation: str, seconds: float = 300) -> Doing:
     """What a worker says that it does, once it is in the middle of a stage of this operation."""
     while True:
-        claim = sweep.at_work(operation, seconds=seconds)
+        lease = sweep.at_work(operation, seconds=seconds)
         for note in (sweep.folder / "doing").glob("*.json"):
             with contextlib.suppress(OSError, ValueError):  # it is taken away, or written anew
                 doing = Doing.from_json(json.loads(note.read_text()))
-                if doing is not None and doing.stage == f"{claim.operation}-{claim.key}":
+                if doing is not None and doing.stage == f"{lease.operation}-{lease.key}":
                     return doing
 
 
 @pytest.mark.slow
 def test_workers_of_a_crew_that_are_killed_or_hang_cost_the_stage_they_were_in(home, tmp_path, undisturbed):  # noqa: F811
-    with started(tmp_path / "runs", *crews(home, "--stall-limit", "30")) as sweep:
+    with started(tmp_path / "runs", *worker_groups(home, "--stall-limit", "30")) as sweep:
         os.kill(worker(sweep, "pretrain").pid, signal.SIGKILL)
         killed = worker(sweep, "finetune")
         os.kill(killed.pid, signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_workers_of_a_crew_that_are_killed_or_hang_cost_the_stage_they_were_in(h
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL])
 def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(home, tmp_path, undisturbed, signal_):  # noqa: F811
-    with started(tmp_path / "runs", *crews(home)) as sweep:
+    with started(tmp_path / "runs", *worker_groups(home)) as sweep:
         sweep.at_work("finetune")
         sweep.process.send_signal(signal_)
         said = sweep.finish(90)
@@ -98,7 +98,7 @@ def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(hom
         while sweep.processes() and time.monotonic() < gone:
             time.sleep(0.2)
         assert sweep.processes() == []
-    with started(tmp_path / "runs", *crews(home)) as again:
+    with started(tmp_path / "runs", *worker_groups(home)) as again:
         again.finish()
         assert_as_if_nothing_had_happened(again, undisturbed)
 
@@ -123,7 +123,7 @@ def test_trials_of_crews_that_fail_are_recorded_and_the_others_go_on(home, tmp_p
 
 @pytest.mark.slow
 def test_a_worker_of_a_crew_that_is_told_to_end_keeps_what_it_has(home, tmp_path, undisturbed):  # noqa: F811
-    with started(tmp_path / "runs", *crews(home)) as sweep:
+    with started(tmp_path / "runs", *worker_groups(home)) as sweep:
         struck = worker(sweep, "finetune")
         os.kill(struck.pid, signal.SIGTERM)
         assert_it_keeps_what_it_has(sweep, struck.stage, struck.pid)
@@ -168,7 +168,7 @@ def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(
     monkeypatch,
 ):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:7411")  # other clusters may run on this machine
-    with started(tmp_path / "runs", *crews(home, "--address", "auto")) as sweep:
+    with started(tmp_path / "runs", *worker_groups(home, "--address", "auto")) as sweep:
         sweep.at_work("finetune")
         kill_marked(second_node)
         said = sweep.finish()

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.locate import all_folders, find, is_ablation
+from dmt_ray.experiments.locate import all_folders, is_ablation
 
 
 @pytest.fixture
@@ -34,22 +34,22 @@ def storage(tmp_path):
     ],
 )
 def test_one_is_found_by(storage, name, recipe, found):
-    assert find(storage, name, recipe).name == found
+    assert locate(storage, name, recipe).name == found
 
 
 def test_its_folder_is_a_name_too(storage):
     folder = storage / "ablations" / "components-shapes-0000aaaa"
-    assert find(storage / "elsewhere", str(folder)) == folder
+    assert locate(storage / "elsewhere", str(folder)) == folder
 
 
 def test_what_is_not_there_is_said_with_the_nearest_name(storage):
     with pytest.raises(MissingStages, match="did you mean 'gamma_sweep-shapes-0000cccc'"):
-        find(storage, "gama_sweep-shapes")
+        locate(storage, "gama_sweep-shapes")
 
 
 def test_an_empty_storage_says_what_computes_something(tmp_path):
     with pytest.raises(MissingStages, match=r"python -m ablations\.components"):
-        find(tmp_path, "components")
+        locate(tmp_path, "components")
 
 
 def test_all_are_listed_by_name(storage):

@@ -6,12 +6,12 @@ import pytest
 
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import sweep_file
-from dmt_ray.experiments.dimensions import own_point, pretrain_epochs, schedule, settings_of
+from dmt_ray.experiments.dimensions import default_point, pretrain_epochs, schedule, settings_of
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.methods import METHODS, SPACES, space_of
-from dmt_ray.methods.space import Choice, Uniform, Whole, from_json, to_json
+from dmt_ray.methods.space import Choice, Integer, Uniform, from_json, to_json
 from dmt_ray.plan import in_order
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import load
@@ -19,7 +19,7 @@ from dmt_ray.recipes import load
 SCHEDULE = {
     "schedule.start": Uniform(0.1, 0.5, step=0.1),
     "schedule.end": Uniform(0.5, 1, step=0.1),
-    "schedule.iterations": Whole(1, 9),
+    "schedule.iterations": Integer(1, 9),
     "schedule.curvature": Uniform(0.5, 2, step=0.5),
 }
 PAPER = {"schedule.start": 0.2, "schedule.end": 1.0, "schedule.iterations": 5, "schedule.curvature": 1.0}
@@ -36,8 +36,8 @@ def a_sweep(space, *changes: str, seeds=(0,), **other) -> Sweep:
     ("dimension", "grid", "ends"),
     [
         pytest.param(Uniform(0, 8), [0, 4, 8], [0, 8], id="a range"),
-        pytest.param(Whole(1, 9), [1, 5, 9], [1, 9], id="whole numbers"),
-        pytest.param(Whole(1, 2), [1, 2], [1, 2], id="fewer numbers than asked for"),
+        pytest.param(Integer(1, 9), [1, 5, 9], [1, 9], id="whole numbers"),
+        pytest.param(Integer(1, 2), [1, 2], [1, 2], id="fewer numbers than asked for"),
         pytest.param(Choice("a", 2, 0.5), ["a", 2, 0.5], ["a", 2, 0.5], id="a choice has all"),
     ],
 )
@@ -45,15 +45,15 @@ def test_a_grid_of_three_values(dimension, grid, ends):
     assert (dimension.grid(3), dimension.ends()) == (grid, ends)
 
 
-@pytest.mark.parametrize("dimension", [Uniform(0, 1, step=0.25), Whole(1, 4), Choice("a", 2)], ids=repr)
+@pytest.mark.parametrize("dimension", [Uniform(0, 1, step=0.25), Integer(1, 4), Choice("a", 2)], ids=repr)
 def test_a_dimension_can_be_read_back(dimension):
     assert from_json(json.loads(json.dumps(to_json(dimension)))) == dimension
 
 
 def test_places_of_a_range_and_of_whole_numbers():
     assert [Uniform(0, 8, step=0.25).at(place) for place in (0, 0.5, 0.51, 1)] == [0, 4, 4, 8]
-    assert [Whole(1, 4).at(place) for place in (0, 0.24, 0.25, 0.99, 1)] == [1, 1, 2, 4, 4]
-    assert [Whole(1, 4).at(Whole(1, 4).place(number)) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]
+    assert [Integer(1, 4).at(place) for place in (0, 0.24, 0.25, 0.99, 1)] == [1, 1, 2, 4, 4]
+    assert [Integer(1, 4).at(Integer(1, 4).place(number)) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_places_of_a_range_and_of_whole_numbers():
     [
         pytest.param(lambda: Choice("a"), "at least two different values", id="one value"),
         pytest.param(lambda: Choice(1, 1), "at least two different values", id="a value twice"),
-        pytest.param(lambda: Whole(3, 3), "lower and a higher end", id="one number"),
+        pytest.param(lambda: Integer(3, 3), "lower and a higher end", id="one number"),
     ],
 )
 def test_what_leaves_nothing_to_search_is_refused(build, message):
@@ -125,11 +125,11 @@ def test_what_is_not_searched_of_a_schedule_is_the_recipe_s():
     ],
 )
 def test_the_recipe_as_a_point(recipe, changes, space, point):
-    assert own_point(load(recipe, changes), "dmt", space) == point
+    assert default_point(load(recipe, changes), "dmt", space) == point
 
 
 def test_what_a_recipe_leaves_open_is_what_the_method_takes():
-    point = own_point(load("shapes", ["consistency.noise=both"]), "rml", SPACES["rml"])
+    point = default_point(load("shapes", ["consistency.noise=both"]), "rml", SPACES["rml"])
     assert point == {
         "consistency.weight": 1.0,
         "consistency.threshold": 0.0,
@@ -138,16 +138,18 @@ def test_what_a_recipe_leaves_open_is_what_the_method_takes():
         "consistency.survival": 0.8,
         "consistency.prototype_momentum": 0.99,
     }
-    plain = own_point(load("shapes"), "rml", SPACES["rml"])  # whose noise is CutMix alone
+    plain = default_point(load("shapes"), "rml", SPACES["rml"])  # whose noise is CutMix alone
     assert (plain["consistency.dropout"], plain["consistency.survival"]) == (0, 1)
-    assert own_point(load("shapes", ["consistency.dropout=0.2"]), "rml", SPACES["rml"])["consistency.dropout"] == 0.2
-    assert own_point(load("shapes", ["consistency.weight=2"]), "rml", SPACES["rml"]) is None  # none of the choices
+    assert (
+        default_point(load("shapes", ["consistency.dropout=0.2"]), "rml", SPACES["rml"])["consistency.dropout"] == 0.2
+    )
+    assert default_point(load("shapes", ["consistency.weight=2"]), "rml", SPACES["rml"]) is None  # none of the choices
 
 
 def test_a_training_that_is_not_set_is_the_one_that_is_taken_for_it():
     space = {"retrain.learning_rate": Choice(0.03, 0.3)}
     config = load("shapes").evolve(retrain=None)
-    assert own_point(config, "classical_st", space) == {"retrain.learning_rate": config.online.learning_rate}
+    assert default_point(config, "classical_st", space) == {"retrain.learning_rate": config.online.learning_rate}
 
 
 def test_a_trial_is_replayed_by_plain_settings():
@@ -298,7 +300,7 @@ def written(tmp_path) -> SweepFile:
         known=(PAPER | {"method": "dst", "finetune.epochs": 2},),
         seed_by_seed=True,
         second="compute",
-        outcomes=("disagreement",),
+        extra_metrics=("disagreement",),
     )
     file = SweepFile(sweep, 12, Replay("shapes", (), tmp_path), {})
     sweep_file.write(tmp_path, file)

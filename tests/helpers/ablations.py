@@ -20,9 +20,9 @@ def perform(
     made = cells(str(settings), (), rows, {"mine": Column()}, lambda config: runner.bind(config, seeds))
     ablation = Ablation("components", "What is each part of DMT worth?", "mine", made, seeds, "Baseline")
     config = made[0].config
-    about = tracking.About.of(runner.dataset(config.data), config, seeds, "python -m ablations.components")
+    dataset_info = tracking.DatasetInfo.of(runner.dataset(config.data), config, seeds, "python -m ablations.components")
     folder = storage / "ablations" / ablation.name
-    file = AblationFile(ablation, storage, pictures, {"mine": about.to_json()}, "python -m ablations.components")
+    file = AblationFile(ablation, storage, pictures, {"mine": dataset_info.to_json()}, "python -m ablations.components")
     ablation_file.write(folder, file)
     runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
     return folder

@@ -20,7 +20,7 @@ def tabulate(
     metric: str = "miou",
     methods: Mapping[str, str] | None = None,
     one_split: bool = False,
-    **about: Any,
+    **dataset_info: Any,
 ) -> pd.DataFrame:
     lines = []
     for rule, rows in rules.items():
@@ -64,6 +64,6 @@ def tabulate(
         "reference": "Baseline",
         "git": {"commit": "c0ffee" + "0" * 34, "dirty": False},
         "versions": {"torch": "2.9.0", "python": "3.11.0"},
-        **about,
+        **dataset_info,
     }
     return frame

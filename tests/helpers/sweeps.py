@@ -80,7 +80,7 @@ class RunningSweep:
         return marked(self.mark)
 
     def at_work(self, operation: str, *, but: Container[str] = (), seconds: float = 300) -> Running:
-        """Wait until a worker is in the middle of a stage of this operation; its claim.
+        """Wait until a worker is in the middle of a stage of this operation; its lease.
 
         Args:
             operation: As in "finetune".
@@ -90,9 +90,9 @@ class RunningSweep:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process.poll() is None, self.process.communicate()[0]
-            for claim in self.store.running():
-                if claim.operation == operation and claim.step and claim.key not in but:
-                    return claim
+            for lease in self.store.running():
+                if lease.operation == operation and lease.step and lease.key not in but:
+                    return lease
             time.sleep(0.02)
         raise AssertionError(f"no worker came to {operation}")
 
@@ -131,7 +131,7 @@ class RunningSweep:
         while self.processes() and time.monotonic() < end:
             time.sleep(0.1)
         names = [f"process {pid}" for pid in self.processes()]
-        for place in ("claims", "aside"):
+        for place in ("leases", "staging"):
             names += [f"{place}/{path.name}" for path in (self.storage / place).glob("*")]
         # Of a stage that is not there yet, it is what the next start goes on from.
         there = {f"{record.operation}-{record.key}" for record in self.store.records()}

@@ -1,4 +1,4 @@
-"""Runs a function in several processes that form a team, as the workers of a crew do."""
+"""Runs a function in several processes that form a team, as the workers of a worker group do."""
 
 import multiprocessing
 import tempfile

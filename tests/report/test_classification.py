@@ -8,7 +8,7 @@ import pytest
 
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Row
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Uniform
@@ -80,7 +80,11 @@ def test_a_run_that_is_missing_is_a_missing_accuracy(performed):
     folder, store, _ = performed
     file = ablation_file.read(folder)
     file = ablation_file.AblationFile(
-        type(file.ablation)(**{**vars(file.ablation), "seeds": (0, 1)}), file.storage, None, file.about, file.command
+        type(file.ablation)(**{**vars(file.ablation), "seeds": (0, 1)}),
+        file.storage,
+        None,
+        file.dataset_info,
+        file.command,
     )
     frame = tidy.tabulate(store, file)
     assert set(frame[frame["state"] == "missing"]["metric"]) == {"accuracy"}
@@ -90,7 +94,7 @@ def test_figures_of_classifiers_are_about_accuracy_and_images(performed):
     folder, _, _ = performed
     drawings = dict(AblationFigures(folder, Predictor(folder.parents[1], None, "cpu", computes=False)).drawings())
     assert drawings["iterations"]().axes[0].get_ylabel() == "accuracy (%)"
-    assert drawings["compute"]().axes[0].get_ylabel() == "accuracy on the reported images (%)"
+    assert drawings["compute"]().axes[0].get_ylabel() == "accuracy on the test images (%)"
     assert drawings["forest"]().axes[0].get_xlabel().startswith("reported accuracy minus Baseline")
     assert drawings["teachers"]().axes[0].get_xlabel() == "surest share of the images"
 
@@ -110,7 +114,7 @@ def test_a_sweep_over_a_classifier_is_scored_by_accuracy(performed, sweep, tmp_p
     [row] = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
     assert float(row["selection_accuracy_1"]) == 0.625
     assert 0 < float(row["reported_accuracy"]) < 1
-    assert slices(searched.space, [trial], "accuracy").axes[0].get_ylabel() == "accuracy on the selection images (%)"
+    assert slices(searched.space, [trial], "accuracy").axes[0].get_ylabel() == "accuracy on the validation images (%)"
 
 
 def test_what_is_confirmed_is_an_accuracy(performed, sweep, tmp_path):
@@ -131,7 +135,7 @@ def test_mlflow_is_told_accuracies(performed, sweep):
     _, store, _ = performed
     searched, trial = sweep
     plans = searched.plans(trial.params)
-    names = {point.name for unit in units(plans) for point in points(store, plans, unit, About())}
+    names = {point.name for unit in units(plans) for point in points(store, plans, unit, DatasetInfo())}
     assert {"A/accuracy_selection", "A/fine_grained_reported", "A/last_weights_accuracy_reported"} <= names
     assert "A/class_accuracy_reported/class 3" in names
     assert not [name for name in names if "miou" in name or "/iou" in name]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.methods.space import Choice, Uniform, Whole
+from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.recipes import named
 from dmt_ray.report import figures
 from dmt_ray.report.figures.best_of import chosen_among
@@ -22,7 +22,7 @@ from dmt_ray.report.figures.look import KNOWN, over_seeds, spread_out, styles
 
 Records = Callable[..., pd.DataFrame]
 PALETTE = np.array([[0, 0, 0], [0, 114, 178], [230, 159, 0]], np.uint8)
-SPACE = {"gamma1": Uniform(0, 8), "finetune.epochs": Whole(1, 4), "method": Choice("cbst", "dst", "dmt")}
+SPACE = {"gamma1": Uniform(0, 8), "finetune.epochs": Integer(1, 4), "method": Choice("cbst", "dst", "dmt")}
 
 
 def drawn(figure: Figure) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_the_best_of_two_of_three_trials_is_two_thirds_of_the_time_the_best_of_a
 
 
 def test_the_chosen_trial_brings_its_own_reported_score() -> None:
-    # The best on the selection images, .3, has .1 on the reported ones; .2 has .5.
+    # The best on the validation images, .3, has .1 on the reported ones; .2 has .5.
     curve = figures.best_of_k([0.1, 0.3, 0.2], [0.0, 0.1, 0.5])
     assert curve["chosen"].tolist() == pytest.approx([0.2, (0.1 + 0.1 + 0.5) / 3, 0.1])
 
@@ -84,8 +84,8 @@ def test_as_many_trials_as_there_are_leave_no_choice() -> None:
 def test_the_curve_says_how_many_trials_it_is_about() -> None:
     figure = figures.best_of_k_plot(figures.best_of_k([0.1, 0.3, 0.2], [0.0, 0.1, 0.5]))
     assert "expected best of k of 3 trials; band: middle 80 %" in texts(figure)
-    assert "the same trial on the reported images" in texts(figure)
-    assert "the same trial on the reported images" not in texts(figures.best_of_k_plot(figures.best_of_k([0.1, 0.2])))
+    assert "the same trial on the test images" in texts(figure)
+    assert "the same trial on the test images" not in texts(figures.best_of_k_plot(figures.best_of_k([0.1, 0.2])))
 
 
 # ---- compute ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dmt_ray.cli.figures import main
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.experiments import ablation_file, sweep_file
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods.space import Uniform
@@ -28,8 +28,8 @@ def opened(small_ablation):
     folder, store = small_ablation
     file = ablation_file.read(folder)
     wanted = list(file.ablation.wanted())
-    about = About.from_json(next(iter(file.about.values())))
-    return store, wanted, about, figures.Predictor(store.folder, file.data, "cpu")
+    dataset_info = DatasetInfo.from_json(next(iter(file.dataset_info.values())))
+    return store, wanted, dataset_info, figures.Predictor(store.folder, file.data, "cpu")
 
 
 def of(wanted, row, seed=0):
@@ -42,8 +42,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 def test_errors_of_pseudo_labels_are_those_that_the_labellings_tell(small_ablation):
-    store, wanted, about, _ = opened(small_ablation)
-    errors = figures.label_errors(store, wanted, about)
+    store, wanted, dataset_info, _ = opened(small_ablation)
+    errors = figures.label_errors(store, wanted, dataset_info)
     assert list(dict.fromkeys(errors["row"])) == ["CBST", "DST", "DMT"]  # Baseline and Oracle make none
     labelling = finetunings(store, of(wanted, "CBST", 1).plan)[1].inputs["labels"]
     said = summary(store, labelling)
@@ -59,17 +59,17 @@ def test_errors_of_pseudo_labels_are_those_that_the_labellings_tell(small_ablati
 
 
 def test_errors_among_the_surest_agree_with_the_labelling_of_the_same_teacher(small_ablation):
-    store, wanted, about, predictor = opened(small_ablation)
+    store, wanted, dataset_info, predictor = opened(small_ablation)
     labelling = finetunings(store, of(wanted, "CBST").plan)[0].inputs["labels"]  # by the pretrained model
     baseline = of(wanted, "Baseline").plan.rungs[0]["A"]
     assert baseline.inputs["model"] == labelling.inputs["teacher"]
-    found = predictor.surest_errors(baseline, about, row="Baseline", shares=(0.5, 1.0))
+    found = predictor.surest_errors(baseline, dataset_info, row="Baseline", shares=(0.5, 1.0))
     said = summary(store, labelling)  # at a share of 0.5
     half = found[(found["share"] == 0.5) & (found["class"] == "")]
     assert half["error"].item() == pytest.approx(1 - said["accuracy"], abs=1e-6)
     assert half["kept"].item() == pytest.approx(said["kept"], abs=1e-6)
     assert found[(found["share"] == 1.0) & (found["class"] == "")]["kept"].item() == 1
-    again = replace(predictor, computes=False).surest_errors(baseline, about, row="Baseline", shares=(0.5, 1.0))
+    again = replace(predictor, computes=False).surest_errors(baseline, dataset_info, row="Baseline", shares=(0.5, 1.0))
     assert again.equals(found)
 
 
@@ -100,10 +100,10 @@ def test_disagreement_begins_with_the_first_fine_tuning(small_ablation):
 
 
 def test_weight_maps_show_every_iteration(small_ablation):
-    store, wanted, about, _ = opened(small_ablation)
+    store, wanted, dataset_info, _ = opened(small_ablation)
     stored = figures.stored_examples(store, of(wanted, "DMT").plan)
     assert len(stored) == 2
-    figure = figures.weight_maps(stored, about.palette, about.classes, images=1)
+    figure = figures.weight_maps(stored, dataset_info.palette, dataset_info.classes, images=1)
     assert {"iteration 1", "iteration 2"} <= {text.get_text() for text in figure.axes[0].texts}
     with pytest.raises(MissingStages, match="no examples"):
         figures.stored_examples(store, of(wanted, "Baseline").plan)

@@ -10,7 +10,7 @@ from dmt_ray.cli import dry_run
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.methods.space import Choice, Uniform, Whole
+from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import RECIPES, load
 from dmt_ray.report import summary
@@ -21,7 +21,7 @@ from dmt_ray.search.study import note_executed
 from dmt_ray.store import Store
 from tests.helpers.scripts import script
 
-LENGTHS = {"schedule.iterations": Whole(1, 5), "method": Choice("dmt", "dst")}
+LENGTHS = {"schedule.iterations": Integer(1, 5), "method": Choice("dmt", "dst")}
 STEPS = {"pretrain": 20, "finetune": 10}
 
 
@@ -104,7 +104,7 @@ def test_a_baseline_does_not_disagree(store):
 
 
 def test_outcomes_stand_beside_the_score(store, tmp_path, capsys):
-    sweep = a_sweep({"dms_alpha": Uniform(0.55, 1)}, outcomes=("disagreement",))
+    sweep = a_sweep({"dms_alpha": Uniform(0.55, 1)}, extra_metrics=("disagreement",))
     trials = [Trial(0, {"dms_alpha": 0.8}, "complete", {5: 0.4}), Trial(1, {"dms_alpha": 0.7}, "pruned", {2: 0.3})]
     fill(store, sweep.plans(trials[0].params)[0].stages())
     folder = tmp_path / "sweep"
@@ -128,7 +128,7 @@ def test_steps_one_by_one_and_of_the_union():
 
 def test_what_was_executed_is_counted_by_the_store_s_records(store, tmp_path):
     """Two schedules that begin alike: 20, 60, 100 % and 20, 60 %; the second one stopped after its first iteration."""
-    space = {"schedule.iterations": Whole(1, 3), "schedule.end": Uniform(0.5, 1)}
+    space = {"schedule.iterations": Integer(1, 3), "schedule.end": Uniform(0.5, 1)}
     sweep = a_sweep(space)
     long, short = {"schedule.iterations": 3, "schedule.end": 1.0}, {"schedule.iterations": 2, "schedule.end": 0.6}
     stages = [stage for stage in sweep.plans(long)[0].stages()]

@@ -170,23 +170,27 @@ def test_command_says_in_one_line_why_there_is_no_table(
 
 
 def test_overridden_settings_are_another_protocol_than_the_papers() -> None:
-    about = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20"}, "command": "python -m ablations.components"}
-    same = command.paper_numbers(about)
-    other = command.paper_numbers(about | {"command": "python -m ablations.components --set finetune.epochs=3"})
+    dataset_info = {
+        "paper": "dmt-9",
+        "paper_columns": {"voc-1/20": "1/20"},
+        "command": "python -m ablations.components",
+    }
+    same = command.paper_numbers(dataset_info)
+    other = command.paper_numbers(dataset_info | {"command": "python -m ablations.components --set finetune.epochs=3"})
     assert same is not None
     assert other is not None
     assert same.columns == {"voc-1/20": "1/20"}
     assert other.columns == {}
     assert same.selection == "paper"
-    assert command.paper_numbers(about | {"paper": None}) is None
+    assert command.paper_numbers(dataset_info | {"paper": None}) is None
 
 
 @pytest.mark.parametrize(
     "change", ["--set model.weights_file=coco.safetensors", "--set=model.encoder_weights=imagenet"]
 )
 def test_weights_to_start_from_do_not_make_another_protocol(change: str) -> None:
-    about = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20"}}
-    found = command.paper_numbers(about | {"command": f"python -m ablations.components {change}"})
+    dataset_info = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20"}}
+    found = command.paper_numbers(dataset_info | {"command": f"python -m ablations.components {change}"})
     assert found is not None
     assert found.columns == {"voc-1/20": "1/20"}
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from rich.console import Console
 
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Stage
@@ -37,7 +37,7 @@ WINNER = a_trial(3, 2.0, "dst", 0.44)
 
 
 def write(store: Store, evaluation: Stage, score: float) -> None:
-    """An evaluation with this selection mIoU, and 0.1 less on the reported images."""
+    """An evaluation with this selection mIoU, and 0.1 less on the test images."""
     if not store.has(evaluation):
         with store.write(evaluation, {}) as folder:
             scores = {"selection": {"miou": score}, "reported": {"miou": score - 0.1}}
@@ -67,8 +67,8 @@ def confirmed(store) -> Confirmation:
 def test_a_paired_difference_and_its_t_interval():
     difference = paired([0.42, 0.45, 0.45], [0.41, 0.43, 0.42])  # 1, 2, 3 points: mean 2, sd 1
     assert difference.mean == pytest.approx(0.02)
-    half = T * 0.01 / math.sqrt(3)
-    assert (difference.low, difference.high) == (pytest.approx(0.02 - half), pytest.approx(0.02 + half))
+    side = T * 0.01 / math.sqrt(3)
+    assert (difference.low, difference.high) == (pytest.approx(0.02 - side), pytest.approx(0.02 + side))
     assert difference.n == 3
 
 
@@ -154,6 +154,6 @@ def test_a_page_says_nothing_of_what_was_not_confirmed(tmp_path):
 
 
 def test_the_runs_can_be_published(confirmed, store):
-    runs = confirmed.runs(store, About())
+    runs = confirmed.runs(store, DatasetInfo())
     assert [(run.method, run.seed) for run in runs] == [(method, s) for method in ("dst", "dmt") for s in (5, 6, 7)]
     assert len({run.name for run in runs}) == 6

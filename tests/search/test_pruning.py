@@ -6,13 +6,13 @@ import optuna
 import pytest
 
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.methods.space import Uniform, Whole
+from dmt_ray.methods.space import Integer, Uniform
 from dmt_ray.recipes import load
 from dmt_ray.search.pruning import MedianAtRung, least_seeds
 from dmt_ray.search.study import Study
 
 ALPHA, ITERATIONS = "dms_alpha", "schedule.iterations"
-LENGTHS = {ALPHA: Uniform(0.55, 1), ITERATIONS: Whole(1, 5)}
+LENGTHS = {ALPHA: Uniform(0.55, 1), ITERATIONS: Integer(1, 5)}
 
 
 def a_sweep(seeds: tuple[int, ...] = (0,), *, space=None, known=(), **other) -> Sweep:

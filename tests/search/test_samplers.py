@@ -9,14 +9,14 @@ import pytest
 from dmt_ray.cli.sweep import SAMPLERS as ON_THE_COMMAND_LINE
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.sweep import Params, Sweep
-from dmt_ray.methods.space import Choice, Uniform, Whole
+from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.recipes import load
 from dmt_ray.search import samplers
 from dmt_ray.search.samplers import SAMPLERS
 from dmt_ray.search.study import Study
 
 G1, G2, ALPHA, EPOCHS, METHOD = "weight.gamma1", "weight.gamma2", "dms_alpha", "finetune.epochs", "method"
-SPACE = {G1: Uniform(0, 8), ALPHA: Uniform(0.625, 1, step=0.125), EPOCHS: Whole(1, 4), METHOD: Choice("dmt", "dst")}
+SPACE = {G1: Uniform(0, 8), ALPHA: Uniform(0.625, 1, step=0.125), EPOCHS: Integer(1, 4), METHOD: Choice("dmt", "dst")}
 KNOWN = {G1: 5.0, ALPHA: 0.75, EPOCHS: 2, METHOD: "dst"}
 STARTUP = 8  # two for each dimension
 SEARCHING = [name for name in SAMPLERS if name != "grid"]

@@ -84,7 +84,9 @@ def test_help_is_quick_and_shows_an_example():
             "must be between 0 and 1, as a worker uses one GPU, but got 1.5",
             id="one and a half GPUs",
         ),
-        pytest.param(["--workers", "3"], "one half for each model, but got 3; 2 or 4 would do", id="an odd crew"),
+        pytest.param(
+            ["--workers", "3"], "one half for each model, but got 3; 2 or 4 would do", id="an odd worker group"
+        ),
         pytest.param(["--workers", "0"], "but got 0; 1 would do", id="no worker"),
         pytest.param(["--cpus-per-worker", "0"], "--cpus-per-worker must be 1 or more", id="a worker without CPU"),
         pytest.param(["--max-concurrent", "0"], "--max-concurrent must be 1 or more", id="none at a time"),

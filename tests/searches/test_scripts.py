@@ -11,10 +11,10 @@ import pytest
 from dmt_ray.cli import sweep_driver
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.worker_group import Crew
+from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods import SPACES
-from dmt_ray.methods.space import Choice, Uniform, Whole
+from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.results.extra_metrics import disagreement
 from dmt_ray.results.scores import history, rung_score
 from dmt_ray.search import confirm
@@ -136,7 +136,7 @@ def test_alpha_is_searched_above_one_half(requested):
     sweep, request = requested("dms_sweep")
     assert sweep.space == {"dms_alpha": Uniform(0.55, 1, step=0.05)}
     assert [point["dms_alpha"] for point in sweep.points()] == [0.8, 1.0, 0.7, 0.55]  # the recipe's own first
-    assert (sweep.outcomes, request.trials, request.pruner) == (("disagreement",), 12, "median")
+    assert (sweep.extra_metrics, request.trials, request.pruner) == (("disagreement",), 12, "median")
 
 
 def test_schedules_begin_with_the_recipe_s_own(requested):
@@ -149,7 +149,7 @@ def test_schedules_begin_with_the_recipe_s_own(requested):
 def test_the_joint_search_varies_everything(requested):
     sweep, request = requested("joint_search", "--second", "compute", "--set", "finetune.epochs=5")
     assert sweep.space["method"] == Choice("dmt", "dst", "cbst")
-    assert sweep.space["finetune.epochs"] == Whole(2, 10)
+    assert sweep.space["finetune.epochs"] == Integer(2, 10)
     assert len(sweep.space) == 9
     assert (sweep.second, request.trials, request.pruner) == ("compute", 40, "none")
 
@@ -201,7 +201,7 @@ def told(monkeypatch) -> list[dict]:
 
 
 def perform(sweep: Sweep, params, machine: Machine, folder: Path) -> None:
-    perform_trial({"number": 0, "params": params}, Work(machine, folder, Crew(1), sweep))
+    perform_trial({"number": 0, "params": params}, Work(machine, folder, WorkerGroup(1), sweep))
 
 
 def test_seed_by_seed_a_trial_reports_the_last_score_of_each_seed(told, tiny, machine, tmp_path):

@@ -76,7 +76,7 @@ def test_what_one_machine_writes_the_other_one_has_with_the_same_bytes(machine: 
     assert content_of(fetched) == content_of(written)
     assert other.record(A) == one.record(A)
     assert other.verify() == []
-    assert list((other.folder / "aside").iterdir()) == []
+    assert list((other.folder / "staging").iterdir()) == []
 
 
 def test_only_what_is_small_is_fetched_until_all_files_are_needed(machine: Callable[[str], Store]) -> None:
@@ -153,25 +153,25 @@ def test_work_that_another_machine_has_finished_meanwhile_is_not_begun(
     assert not other.has(A)
     put(one, A)
     assert not other.has(A)  # as the list of this hour tells
-    with other.claim(A) as claim:
-        assert not claim.held
+    with other.lease(A) as lease:
+        assert not lease.held
     assert other.open(A, files=True)
-    with other.claim(LABELS) as claim:
-        assert claim.held
+    with other.lease(LABELS) as lease:
+        assert lease.held
 
 
 def test_a_claim_is_not_left_behind_when_the_server_does_not_answer(
     machine: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(self: shared.Shared, place: object, *, afresh: bool = False) -> bool:
+    def answer(self: shared.Shared, stage_path: object, *, afresh: bool = False) -> bool:
         if afresh:
             raise StoreError("no answer")
         return False
 
     monkeypatch.setattr(shared.Shared, "has", answer)
     store = machine("one")
-    with pytest.raises(StoreError, match="no answer"), store.claim(A):
-        pytest.fail("the claim was held")
+    with pytest.raises(StoreError, match="no answer"), store.lease(A):
+        pytest.fail("the lease was held")
     assert store.running() == []
 
 
@@ -189,7 +189,7 @@ def test_of_several_threads_that_need_a_stage_one_fetches_it(
     for thread in threads:
         thread.join()
     assert (len(found), len(fetched)) == (4, 1)
-    assert list((stores[0].folder / "claims").iterdir()) == []
+    assert list((stores[0].folder / "leases").iterdir()) == []
 
 
 def test_evicting_and_fetching_at_once_damages_nothing(machine: Callable[[str], Store], bucket: Path) -> None:
@@ -222,7 +222,7 @@ assert sys.argv[3] == "evicts" or count
         for role in ("evicts", "fetches", "fetches")
     ]
     assert [child.communicate()[1] for child in children] == [b"", b"", b""]
-    for name in ("damaged", "refused"):
+    for name in ("damaged", "rejected"):
         assert not (other.folder / name).exists()
 
 
@@ -264,7 +264,7 @@ def test_damage_is_refused_said_and_mended(
     assert len(caplog.messages) == 1
     assert bucket.as_uri() in caplog.text
     assert not other.path(A).exists()
-    assert list((other.folder / "aside").iterdir()) == []
+    assert list((other.folder / "staging").iterdir()) == []
     for store in (other, machine("other")):  # in other processes too
         assert store.missing([A]) == [A]
         with pytest.raises(MissingStages):
@@ -381,8 +381,8 @@ with store.write(stage) as folder:
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"now\n"
-    with store.claim(A, wait=False) as claim:
-        assert not claim.held  # it is here, if not yet there
+    with store.lease(A, wait=False) as lease:
+        assert not lease.held  # it is here, if not yet there
     child.kill()
     child.communicate()
     assert not machine("other").has(A)
@@ -394,7 +394,7 @@ def test_what_a_living_process_uploads_is_left_to_it(
     machine: Callable[[str], Store], outage: Callable[[bool], None]
 ) -> None:
     store = machine("one")
-    with store.claim(A):
+    with store.lease(A):
         outage(True)
         put(store, A)
         outage(False)

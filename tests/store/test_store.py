@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from dmt_ray import recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Operation, Stage, operations
-from dmt_ray.store import DamagedStage, Store, files, shelf
+from dmt_ray.store import DamagedStage, Store, files, stage_dirs
 
 CONFIG = recipes.named("shapes")
 A = operations.pretrain(CONFIG, seed=0)
@@ -94,7 +94,7 @@ def test_a_block_that_fails_leaves_nothing(store: Store) -> None:
     with pytest.raises(FileNotFoundError, match="no-such-image"), store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(Path("no-such-image.png").read_bytes())
     assert not store.has(A)
-    assert list((store.folder / "aside").iterdir()) == []
+    assert list((store.folder / "staging").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_a_killed_write_leaves_no_stage_and_gc_cleans_up(store: Store, last: str
     assert child.stdout.readline() == "now\n"
     child.kill()
     child.communicate()
-    assert len(list((store.folder / "aside").iterdir())) == 1
+    assert len(list((store.folder / "staging").iterdir())) == 1
     assert not store.has(A)
     assert store.ls() == []
     assert store.missing([A]) == [A]
     freed = store.gc(10**9)
     assert [name.split(".")[0] for name in freed.removed] == [f"aside/{A.name}"]
-    assert list((store.folder / "aside").iterdir()) == []
+    assert list((store.folder / "staging").iterdir()) == []
     put(store, A)
     assert store.open(A)
 
@@ -147,7 +147,7 @@ store.open(stage)
     assert [child.communicate()[1] for child in children] == ["", ""]
     assert [child.returncode for child in children] == [0, 0]
     assert len(set((store.open(A) / "model.safetensors").read_text())) == 1
-    assert list((store.folder / "aside").iterdir()) == []
+    assert list((store.folder / "staging").iterdir()) == []
 
 
 def test_a_stage_that_is_there_is_not_written_over(store: Store) -> None:
@@ -234,7 +234,7 @@ def test_the_bytes_of_weights_are_read_only_for_who_needs_them(store: Store, mon
     read: list[str] = []
     digest = files.digest
     monkeypatch.setattr(files, "digest", lambda path: read.append(path.name) or digest(path))
-    monkeypatch.setattr(shelf, "_digests", {})
+    monkeypatch.setattr(stage_dirs, "_digests", {})
     store.open(A)
     assert read == ["history.csv"]
     store.open(A, files=True)
@@ -354,7 +354,7 @@ def test_a_full_disk_is_said(small_disk: Path, save: Callable[[Path, np.ndarray]
     with pytest.raises(StoreError, match=r"disk is full.*--storage"), store.write(A) as folder:
         save(folder / "big", big)
     assert not store.has(A)
-    assert list((small_disk / "aside").iterdir()) == []
+    assert list((small_disk / "staging").iterdir()) == []
     put(store, A)
     assert store.open(A)
 
@@ -382,7 +382,7 @@ def test_a_read_only_store_can_be_read_and_says_that_it_cannot_be_written(small_
     store = Store(small_disk)
     assert store.open(A)
     assert len(store.ls()) == 1
-    for use in (store.write(LABELS), store.claim(LABELS)):
+    for use in (store.write(LABELS), store.lease(LABELS)):
         with pytest.raises(StoreError, match=r"[Rr]ead-only.*--storage"), use:
             pytest.fail("a read-only store was written")
     with pytest.raises(StoreError, match=r"[Rr]ead-only"):

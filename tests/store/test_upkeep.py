@@ -192,14 +192,14 @@ def test_what_ended_processes_left_behind_goes(store: Store) -> None:
     put(store, A)
     (store.folder / "scratch" / A.name).mkdir(parents=True)
     (store.scratch(OTHER) / "checkpoint").touch()
-    (store.folder / "claims").mkdir(exist_ok=True)
-    claim = store.folder / "claims" / f"{A.key}.json"
-    claim.write_text("{")
-    os.utime(claim, (1, 1))
-    left = store.folder / "aside" / f"{A.name}.elsewhere.7.0a"
+    (store.folder / "leases").mkdir(exist_ok=True)
+    lease = store.folder / "leases" / f"{A.key}.json"
+    lease.write_text("{")
+    os.utime(lease, (1, 1))
+    left = store.folder / "staging" / f"{A.name}.elsewhere.7.0a"
     left.mkdir()
     freed = store.gc(10**9)
-    assert freed.removed == (f"claims/{claim.name}", f"aside/{left.name}", f"scratch/{A.name}")
+    assert freed.removed == (f"leases/{lease.name}", f"aside/{left.name}", f"scratch/{A.name}")
     assert (store.folder / "scratch" / OTHER.name).exists()
 
 
@@ -208,47 +208,47 @@ def test_tidying_removes_what_was_left_behind_and_evicts_nothing(store: Store) -
     (store.folder / "scratch" / A.name).mkdir(parents=True)
     with store.write(OTHER):
         assert store.tidy() == (f"scratch/{A.name}",)
-        (store.folder / "claims").mkdir(exist_ok=True)
-        (store.folder / "claims" / "gc.json").write_text("{}")
+        (store.folder / "leases").mkdir(exist_ok=True)
+        (store.folder / "leases" / "gc.json").write_text("{}")
         (store.folder / "scratch" / A.name).mkdir()
         assert store.tidy() == ()  # another process is at it
     assert store.has(A, files=True)
     assert store.open(OTHER)
 
 
-OLD = 31.0  # seconds: more than a claim is good for
+OLD = 31.0  # seconds: more than a lease is good for
 
 
 @pytest.mark.parametrize(
-    ("stage", "is_whole", "claimed", "seconds", "goes"),
+    ("stage", "is_whole", "leased", "seconds", "goes"),
     [
         pytest.param(A, True, "", 0, True, id="its stage is there"),
         pytest.param(A, False, "", 0, False, id="its stage was evicted and is being computed"),
-        pytest.param(A, True, "{}", OLD, False, id="claimed although its stage is there"),
+        pytest.param(A, True, "{}", OLD, False, id="leased although its stage is there"),
         pytest.param(OTHER, True, "", 0, False, id="just written to"),
         pytest.param(OTHER, True, "", OLD, True, id="forgotten"),
-        pytest.param(OTHER, True, "{}", OLD, False, id="claimed"),
+        pytest.param(OTHER, True, "{}", OLD, False, id="leased"),
         pytest.param(OTHER, True, "fetch-{}", OLD, False, id="being fetched"),
     ],
 )
 def test_what_lies_aside_for_another_host(
-    store: Store, stage: Stage, is_whole: bool, claimed: str, seconds: float, goes: bool
+    store: Store, stage: Stage, is_whole: bool, leased: str, seconds: float, goes: bool
 ) -> None:
     put(store, A)
     if not is_whole:
         store.gc(0)
-    aside = store.folder / "aside" / f"{stage.name}.elsewhere.7.0a"
-    aside.mkdir()
-    (aside / "history.csv").touch()
-    for path in (aside / "history.csv", aside):
+    staging = store.folder / "staging" / f"{stage.name}.elsewhere.7.0a"
+    staging.mkdir()
+    (staging / "history.csv").touch()
+    for path in (staging / "history.csv", staging):
         os.utime(path, (time.time() - seconds,) * 2)
-    if claimed:
+    if leased:
         content = {"operation": "pretrain", "inputs": [], "host": "elsewhere", "pid": 7, "started": 1.0, "beat": 1.0}
-        (store.folder / "claims").mkdir(exist_ok=True)
-        claim = store.folder / "claims" / f"{claimed.format(stage.key)}.json"
-        claim.write_text(json.dumps(content | {"step": 0, "steps": 1, "token": "0123456789abcdef"}))
-    assert store.tidy() == ((f"aside/{aside.name}",) if goes else ())
-    assert aside.exists() is not goes
+        (store.folder / "leases").mkdir(exist_ok=True)
+        lease = store.folder / "leases" / f"{leased.format(stage.key)}.json"
+        lease.write_text(json.dumps(content | {"step": 0, "steps": 1, "token": "0123456789abcdef"}))
+    assert store.tidy() == ((f"aside/{staging.name}",) if goes else ())
+    assert staging.exists() is not goes
 
 
 def test_an_eviction_that_ended_half_way_is_finished(store: Store) -> None:
@@ -263,9 +263,9 @@ def test_an_eviction_that_ended_half_way_is_finished(store: Store) -> None:
 
 
 def test_only_one_process_tidies_at_a_time(store: Store) -> None:
-    claims = store.folder / "claims"
-    claims.mkdir()
-    (claims / "gc.json").write_text("{}")
+    leases = store.folder / "leases"
+    leases.mkdir()
+    (leases / "gc.json").write_text("{}")
     with pytest.raises(StoreError, match="another process is tidying"):
         store.gc(0)
 

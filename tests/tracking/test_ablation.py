@@ -11,7 +11,7 @@ import pytest
 
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
 from dmt_ray.tracking import AblationResults, Mirror, connect
@@ -46,8 +46,12 @@ def ablation_file(
     made = cells("shapes", CHANGES, rows, columns, lambda config: config)
     ablation = Ablation(question, "What is each part worth?", "shapes", made, seeds, "Baseline")
     palette = np.arange(18, dtype=np.uint8).reshape(6, 3) * 14
-    about = About(CLASSES, None, {seed: (f"random-16-{seed}", f"digest{seed}") for seed in seeds}, "python -m x")
-    with_colours = About(CLASSES, palette, about.splits, "python -m x") if question == "files" else about
+    dataset_info = DatasetInfo(
+        CLASSES, None, {seed: (f"random-16-{seed}", f"digest{seed}") for seed in seeds}, "python -m x"
+    )
+    with_colours = (
+        DatasetInfo(CLASSES, palette, dataset_info.splits, "python -m x") if question == "files" else dataset_info
+    )
     return AblationFile(
         ablation, Path("runs"), None, {column: with_colours.to_json() for column in columns}, "python -m x"
     )

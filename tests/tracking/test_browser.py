@@ -67,8 +67,8 @@ def sweep(storage: Path, pictures: Path, settings: Path) -> tracking.SweepResult
         executed = runner.perform(one.targets(params))
         scores = {rung: rung_score(runner.store, models) for rung, models in enumerate(one.plans(params)[0].rungs)}
         trials.append(Trial(number, params, "complete", scores, None, tuple(stage.key for stage in executed)))
-    about = tracking.About.of(runner.dataset(config.data), config, [0], "make sweep")
-    return tracking.SweepResults(runner.store, one, tuple(trials), about, state="stopped")
+    dataset_info = tracking.DatasetInfo.of(runner.dataset(config.data), config, [0], "make sweep")
+    return tracking.SweepResults(runner.store, one, tuple(trials), dataset_info, state="stopped")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from dmt_ray.execution.runner import Runner
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan
 from dmt_ray.report.figures.kit import CURVES, training_curves
@@ -33,7 +33,7 @@ def performed(module_machine, tiny):
 def published(performed, name: str) -> list:
     runner, plans = performed
     plan = {0: plans[name]}
-    return [point for unit in units(plan) for point in points(runner.store, plan, unit, About())]
+    return [point for unit in units(plan) for point in points(runner.store, plan, unit, DatasetInfo())]
 
 
 def steps_of(plan: Plan, runner: Runner, side: str) -> int:

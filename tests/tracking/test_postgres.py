@@ -18,7 +18,7 @@ import pytest
 
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.tracking import Mirror, SweepResults, connect
 from tests.helpers.paths import ROOT
@@ -146,8 +146,8 @@ def results(module_machine: Machine, tiny: Config) -> SweepResults:
         scores = {rung: 0.1 for rung in range(rungs)}
         state = "complete" if rungs == len(plan.rungs) else "pruned"
         trials.append(Trial(number, params, state, scores, None, tuple(stage.key for stage in done)))
-    about = About.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "make sweep")
-    return SweepResults(runner.store, sweep, tuple(trials), about, state="finished")
+    dataset_info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "make sweep")
+    return SweepResults(runner.store, sweep, tuple(trials), dataset_info, state="finished")
 
 
 def everything(mirror: Mirror, name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from dmt_ray.errors import UserError
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.methods import dmt
 from dmt_ray.plan import Plan, Stage, in_order
@@ -28,8 +28,10 @@ from dmt_ray.tracking.publish import publish
 
 CLASSES = ("background", "disc", "square", "triangle", "star", "cross")
 PALETTE = np.arange(18, dtype=np.uint8).reshape(6, 3) * 14
-NO_COLOURS = About(CLASSES)  # no panels, which take a while to draw
-ABOUT = About(CLASSES, PALETTE, {0: ("random-60-0", "abcabcabcabc"), 1: ("random-60-1", "defdefdefdef")}, "make sweep")
+NO_COLOURS = DatasetInfo(CLASSES)  # no panels, which take a while to draw
+ABOUT = DatasetInfo(
+    CLASSES, PALETTE, {0: ("random-60-0", "abcabcabcabc"), 1: ("random-60-1", "defdefdefdef")}, "make sweep"
+)
 CONFIG = named("shapes").evolve(percentiles=(0.5, 1.0))
 STEPS = {"pretrain": 20, "finetune": 10}
 SCORES = (0.50, 0.62, 0.60)  # selection mIoU after each rung

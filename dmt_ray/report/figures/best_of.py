@@ -63,7 +63,7 @@ def best_of_k(scores: ArrayLike, of: ArrayLike | None = None) -> pd.DataFrame:
 
 
 def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
-    """The best of k trials: its expectation and middle 80 %, and what the chosen trial scores on the reported images.
+    """The best of k trials: its expectation and middle 80 %, and what the chosen trial scores on the test images.
 
     Args:
         curve: As `best_of_k` gives it, from fractions.
@@ -74,7 +74,7 @@ def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
     k = curve["k"]
     axes.fill_between(k, 100 * curve["low"], 100 * curve["high"], color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(
-        k, 100 * curve["best"], color=BLUE, linewidth=2, marker="o", markersize=4, label="on the images that select"
+        k, 100 * curve["best"], color=BLUE, linewidth=2, marker="o", markersize=4, label="on the validation images"
     )
     if curve["chosen"].notna().all():
         axes.plot(
@@ -85,7 +85,7 @@ def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
             linestyle=(0, (4, 1.5)),
             marker="s",
             markersize=4,
-            label="the same trial on the reported images",
+            label="the same trial on the test images",
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(1 - 0.02 * len(curve), None)

@@ -83,7 +83,7 @@ def costs(
 
 
 def trial_costs(trials: Iterable[Trial]) -> list[Costly]:
-    """What the complete trials of a search for cheap settings cost, and what they score on the images that select.
+    """What the complete trials of a search for cheap settings cost, and what they score on the validation images.
 
     Raises:
         MissingStages: If no trial is complete, or the search minimises no compute.

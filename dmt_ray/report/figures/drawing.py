@@ -14,7 +14,7 @@ from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Wanted
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report.figures.best_of import best_of_k, best_of_k_plot
@@ -101,7 +101,9 @@ class AblationFigures:
 
     def _of_column(self, column: str) -> Iterator[Drawing]:
         frame, reference = self.frame, self.ablation.reference
-        about = About.from_json(self.file.about[column]) if column in self.file.about else About()
+        dataset_info = (
+            DatasetInfo.from_json(self.file.dataset_info[column]) if column in self.file.dataset_info else DatasetInfo()
+        )
         wanted = [one for one in self._wanted if one.cell.column == column]
         measure = self._measure
         yield "forest", lambda: forest_plot(paired_differences(frame, column), reference, measure=measure)
@@ -112,20 +114,20 @@ class AblationFigures:
         yield "hours", lambda: hours(costs(frame, column, unit="hours"))
         yield (
             "label-errors",
-            lambda: error_among_surest(errors_by_share(label_errors(self.store, wanted, about))),
+            lambda: error_among_surest(errors_by_share(label_errors(self.store, wanted, dataset_info))),
         )
         of = "images" if self._measure == MEASURES["accuracy"] else "pixels"
         teachers = partial(error_among_surest, one_teacher=True, of=of)
         yield "teachers", lambda: teachers(errors_by_share(teacher_errors(self.store, wanted)))
-        yield "class-errors", lambda: self._class_errors(wanted, about)
+        yield "class-errors", lambda: self._class_errors(wanted, dataset_info)
         # With twice the steps, its line would be twice as long as all others.
         alike = [one for one in wanted if one.cell.method != "dst_double"]
         yield "disagreement", lambda: disagreement_rates(disagreements(self.store, alike))
         yield "coupling", lambda: coupling_plot(coupling(self.store, wanted))
         yield "reliability", lambda: reliability_plot(reliability(self.store, wanted))
-        yield "weights", lambda: self._weights(wanted, about)
-        yield "qualitative", lambda: self._qualitative(wanted, about)
-        yield "surest", lambda: self._surest(wanted, about)
+        yield "weights", lambda: self._weights(wanted, dataset_info)
+        yield "qualitative", lambda: self._qualitative(wanted, dataset_info)
+        yield "surest", lambda: self._surest(wanted, dataset_info)
 
     def _shown(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """The rows that pictures are of, each with its first seed that all of them have."""
@@ -138,26 +140,26 @@ class AblationFigures:
             raise MissingStages(f"no seed of {' and '.join(filter(None, rows))} is complete yet")
         return [one for row in rows for one in wanted if (one.cell.row, one.seed) == (row, common[0])]
 
-    def _class_errors(self, wanted: Sequence[Wanted], about: About) -> Figure:
-        errors = label_errors(self.store, wanted, about)
+    def _class_errors(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
+        errors = label_errors(self.store, wanted, dataset_info)
         known = set(errors["row"])
         rows = [row for row in self._rows or ("CBST", "DST", "DMT") if row in known]
         return error_by_class(errors, rows or None)
 
-    def _weights(self, wanted: Sequence[Wanted], about: About) -> Figure:
+    def _weights(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
         taught = [one for one in self._shown(wanted) if len(one.plan.rungs) > 1]
         if not taught:
             raise MissingStages("no row that makes pseudo labels is complete yet")
-        return weight_maps(stored_examples(self.store, taught[-1].plan), _palette(about), about.classes)
+        return weight_maps(stored_examples(self.store, taught[-1].plan), _palette(dataset_info), dataset_info.classes)
 
-    def _qualitative(self, wanted: Sequence[Wanted], about: About) -> Figure:
+    def _qualitative(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
         examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(wanted)}
-        return qualitative(examples, _palette(about), about.classes)
+        return qualitative(examples, _palette(dataset_info), dataset_info.classes)
 
-    def _surest(self, wanted: Sequence[Wanted], about: About) -> Figure:
+    def _surest(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
         rows = {one.cell.row for one in self._shown(wanted)}
         found = [
-            self._predictor.surest_errors(one.plan.rungs[-1]["A"], about, row=one.cell.row)
+            self._predictor.surest_errors(one.plan.rungs[-1]["A"], dataset_info, row=one.cell.row)
             for one in wanted
             if one.cell.row in rows
         ]
@@ -205,10 +207,10 @@ def _best_of_k(found: Searched) -> Figure:
     return best_of_k_plot(curve, found.sweep.score_name)
 
 
-def _palette(about: About) -> NDArray[np.uint8]:
-    if about.palette is None:
+def _palette(dataset_info: DatasetInfo) -> NDArray[np.uint8]:
+    if dataset_info.palette is None:
         raise MissingStages("the records do not know the colours of the classes")
-    return about.palette
+    return dataset_info.palette
 
 
 def _as_file(column: str) -> str:

@@ -15,8 +15,8 @@ from dmt_ray.results.tidy import headline
 
 RULES = {
     "last": "after the last iteration, mean of the models",
-    "val": "best model on the images that select",
-    "paper": "best model on the reported images (optimistic)",
+    "val": "best model on the validation images",
+    "paper": "best model on the test images (optimistic)",
 }
 
 

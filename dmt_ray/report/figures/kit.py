@@ -122,7 +122,7 @@ def _scored(figure: Figure, axes: Axes, done: NDArray[np.float64], measure: str)
     )
     collapsed = low > scores.min()
     bar = figure.colorbar(ScalarMappable(norm, SCORES), ax=axes, pad=0.02, extend="min" if collapsed else "neither")
-    bar.set_label(f"{measure} on the selection images (%)", fontsize=11)
+    bar.set_label(f"{measure} on the validation images (%)", fontsize=11)
     finished = Line2D(
         [],
         [],
@@ -226,7 +226,7 @@ def curves(trials: Sequence[tuple[str, Mapping[int, float], str]], measure: str 
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("iteration (0: before any pseudo label)", fontsize=11)
-    axes.set_ylabel(f"{measure} on the selection images (%)", fontsize=11)
+    axes.set_ylabel(f"{measure} on the validation images (%)", fontsize=11)
     axes.set_title(f"{len(trials)} trials", fontsize=11, loc="left")
     _calm(axes)
     handles = [handle for handle in axes.lines if not str(handle.get_label()).startswith("_")]

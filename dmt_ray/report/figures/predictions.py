@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dmt_ray import IGNORE
 from dmt_ray.errors import DataError, MissingStages
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.files import replacing
 from dmt_ray.plan import Stage
 from dmt_ray.plan.key import key_of
@@ -54,7 +54,7 @@ class Predictor:
     def examples(
         self, evaluation: Stage, *, count: int = COUNT, ids: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Some reported images and what an evaluated model says of them.
+        """Some test images and what an evaluated model says of them.
 
         Args:
             evaluation: The evaluation of the model, which is asked.
@@ -84,7 +84,7 @@ class Predictor:
     def surest_errors(
         self,
         evaluation: Stage,
-        about: About,
+        dataset_info: DatasetInfo,
         *,
         row: str = "",
         shares: Sequence[float] = SHARES,
@@ -116,7 +116,7 @@ class Predictor:
             with replacing(path) as draft:
                 found.to_csv(draft, index=False)
         table = pd.read_csv(path, float_precision="round_trip")
-        table["class"] = [ALL if number < 0 else about.class_name(number) for number in table["class"]]
+        table["class"] = [ALL if number < 0 else dataset_info.class_name(number) for number in table["class"]]
         return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=side_of(evaluation))[list(COLUMNS)]
 
     def _may_compute(self, model: Stage) -> None:
@@ -151,7 +151,7 @@ class Predictor:
         else:
             places = {images.ids[position]: position for position in positions}
             if unknown := [name for name in ids if name not in places]:
-                raise DataError(f"the reported images of {work.dataset.name!r} have no {unknown[0]!r}")
+                raise DataError(f"the test images of {work.dataset.name!r} have no {unknown[0]!r}")
             chosen = [places[name] for name in ids]
         arrays: dict[str, NDArray[Any]] = {"ids": np.array([images.ids[position] for position in chosen])}
         for e, position in enumerate(chosen):

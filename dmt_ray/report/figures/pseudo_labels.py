@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.ablation import Wanted
-from dmt_ray.experiments.dataset_info import About
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan
 from dmt_ray.plan.operations import side_of
 from dmt_ray.report.figures.look import (
@@ -37,7 +37,7 @@ ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
 
-def label_errors(store: Store, wanted: Iterable[Wanted], about: About) -> pd.DataFrame:
+def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
     """What the labellings of an ablation say of their labels, where they are stored.
 
     Args:
@@ -54,7 +54,7 @@ def label_errors(store: Store, wanted: Iterable[Wanted], about: About) -> pd.Dat
     Raises:
         MissingStages: If no labelling is stored, or none could be compared with the truth.
     """
-    lines = [line for one in wanted for line in _of_plan(store, one.cell.row, one.seed, one.plan, about)]
+    lines = [line for one in wanted for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     if not frame["error"].notna().any():
         raise MissingStages(
@@ -65,7 +65,7 @@ def label_errors(store: Store, wanted: Iterable[Wanted], about: About) -> pd.Dat
     return frame
 
 
-def _of_plan(store: Store, row: str, seed: int, plan: Plan, about: About) -> Iterable[dict[str, Any]]:
+def _of_plan(store: Store, row: str, seed: int, plan: Plan, dataset_info: DatasetInfo) -> Iterable[dict[str, Any]]:
     labellings = [stage for stage in plan.stages() if stage.operation.name == "label" and store.has(stage)]
     counts = dict.fromkeys("AB", 0)
     for stage in labellings:
@@ -82,7 +82,7 @@ def _of_plan(store: Store, row: str, seed: int, plan: Plan, about: About) -> Ite
         yield line | {"class": ALL, "kept": said["kept"], "error": _error(said["accuracy"])}
         for number, accuracy in enumerate(said["class_accuracy"] or []):
             kept = said["coverage"][number]
-            yield line | {"class": about.class_name(number), "kept": _number(kept), "error": _error(accuracy)}
+            yield line | {"class": dataset_info.class_name(number), "kept": _number(kept), "error": _error(accuracy)}
 
 
 def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:

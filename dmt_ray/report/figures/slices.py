@@ -31,7 +31,7 @@ def slices(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figu
         axes = figure.add_subplot(down, across, place + 1)
         _slice(axes, name, values, scored, best)
         if place % across == 0:
-            axes.set_ylabel(f"{measure} on the selection images (%)", fontsize=10)
+            axes.set_ylabel(f"{measure} on the validation images (%)", fontsize=10)
     handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({len(complete)})")]
     if len(complete) < len(scored):
         label = f"pruned, running or failed, at its last score ({len(scored) - len(complete)})"

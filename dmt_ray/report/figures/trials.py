@@ -30,7 +30,7 @@ class Searched:
     Attributes:
         sweep: The sweep.
         trials: All trials that have begun.
-        reported: Number of a complete trial -> score on the reported images after its last rung, mean over models, a
+        reported: Number of a complete trial -> score on the test images after its last rung, mean over models, a
             fraction for every seed of the sweep; without those whose evaluations are not stored.
     """
 
@@ -44,7 +44,7 @@ class Searched:
         return [trial for trial in self.trials if trial.state == "complete" and trial.score is not None]
 
     def reported_mean(self, trial: Trial) -> float:
-        """The score of a complete trial on the reported images, mean over its seeds."""
+        """The score of a complete trial on the test images, mean over its seeds."""
         return statistics.fmean(self.reported[trial.number])
 
 
@@ -105,7 +105,7 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "
     axes.set_ylim(-0.04, 1.04)
     axes.tick_params(length=0, labelleft=False)
     axes.spines[:].set_visible(False)
-    name_axes(axes, title=f"{len(complete)} complete trials, score on the selection images; black: the best")
+    name_axes(axes, title=f"{len(complete)} complete trials, score on the validation images; black: the best")
     return figure
 
 

@@ -76,8 +76,8 @@ def build(
     """The table of an ablation.
 
     Args:
-        frame: Tidy records; ``frame.attrs["about"]`` says where they are from.
-        metric: "miou", "pixel_accuracy" or "iou/<class>", or what else the records have, on the reported images; None:
+        frame: Tidy records; ``frame.attrs["dataset_info"]`` says where they are from.
+        metric: "miou", "pixel_accuracy" or "iou/<class>", or what else the records have, on the test images; None:
             what the models are measured by.
         reference: The row that all others are compared with; None: the one that the records name.
         paper: The paper's numbers.
@@ -87,12 +87,12 @@ def build(
     Raises:
         ValueError: If the records cannot be put in one table, or lack what is asked for.
     """
-    about: Mapping[str, Any] = frame.attrs.get("about", {})
-    reference = reference or about.get("reference")
+    dataset_info: Mapping[str, Any] = frame.attrs.get("about", {})
+    reference = reference or dataset_info.get("reference")
     if reference is None:
         raise ValueError("the records do not name a reference row: give reference=")
     if commands is None:
-        commands = {(row, column): command for row, column, command in about.get("commands", ())}
+        commands = {(row, column): command for row, column, command in dataset_info.get("commands", ())}
     metric = metric or headline(frame)
     found = numbers(frame, metric, reference)
     name = f"{METRICS.get(metric, metric)} (%)"
@@ -107,10 +107,10 @@ def build(
     if paper is not None:
         blocks += list(_paper(found, paper))
     return Table(
-        title=str(about.get("title") or frame["question"].iloc[0]),
+        title=str(dataset_info.get("title") or frame["question"].iloc[0]),
         blocks=tuple(blocks),
-        caption=tuple(caption(frame, found, about)),
-        footer=tuple(footer(frame, found, about)),
+        caption=tuple(caption(frame, found, dataset_info)),
+        footer=tuple(footer(frame, found, dataset_info)),
         raw=raw(found, paper),
     )
 

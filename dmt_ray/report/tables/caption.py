@@ -12,7 +12,7 @@ DIGITS = 12  # of digests and fingerprints that are shown
 NONE = "–"
 
 
-def caption(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Iterator[str]:
+def caption(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]) -> Iterator[str]:
     """What the texts and marks of a table mean, a sentence or two each."""
     runs = max(score.planned for score in found.scores.values())
     if runs > 1:
@@ -21,13 +21,13 @@ def caption(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> It
         yield "One run each: no ±, no interval, no row is marked."
     rules = {
         "last": "last: the mean over the models after the last iteration, nothing is selected",
-        "val": "validation: of all snapshots the one that is best on the held-out images that select",
+        "val": "validation: of all snapshots the one that is best on the held-out validation images",
         "paper": "best on the reported set: as the papers do, chosen by the score that is printed, hence optimistic",
     }
     yield "; ".join(rules[rule] for rule in found.rules) + "."
-    if "paper" in about.get("selects", ()):
+    if "paper" in dataset_info.get("selects", ()):
         yield (
-            "The papers' protocol: trainings went on from the snapshots that were best on the reported images. What "
+            "The papers' protocol: trainings went on from the snapshots that were best on the test images. What "
             "stands under last and validation comes after that choice, too."
         )
     oracle = ORACLE in found.methods.values()
@@ -47,7 +47,7 @@ def caption(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> It
             "whose interval to it does not exclude 0."
             f"{' Oracles, which see all labels, are not ranked.' if oracle else ''}"
         )
-    yield from about.get("protocol", ())
+    yield from dataset_info.get("protocol", ())
     yield (
         "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean hours of all devices "
         "that a run took, with the stages that it shares with other rows."
@@ -68,7 +68,7 @@ def _over(frame: pd.DataFrame) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def footer(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Iterator[str]:
+def footer(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]) -> Iterator[str]:
     """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
 
     def unique(name: str) -> str:
@@ -78,7 +78,7 @@ def footer(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Ite
 
     yield f"Records of {unique('experiment')}; recipe {unique('recipe')}."
     yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
-    git = about.get("git") or {}
+    git = dataset_info.get("git") or {}
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     yield f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
     rows_of: dict[str, list[str]] = {}
@@ -95,5 +95,5 @@ def footer(frame: pd.DataFrame, found: Numbers, about: Mapping[str, Any]) -> Ite
         f"{s} {str(d)[:DIGITS]}" for s, d in zip(splits["split"], splits["split_digest"], strict=True)
     )
     yield f"Splits (digest): {', '.join(named) or 'unknown'}."
-    versions = about.get("versions") or {}
+    versions = dataset_info.get("versions") or {}
     yield f"Packages: {', '.join(f'{name} {versions[name]}' for name in sorted(versions)) or 'unknown'}."

@@ -155,7 +155,7 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
 
     Args:
         frame: The records, rows and columns of the table in the order in which they first occur.
-        metric: Which metric of the reported images, such as "miou".
+        metric: Which metric of the test images, such as "miou".
         reference: The row that the others are compared with.
 
     Raises:
@@ -179,7 +179,7 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
     there = frame[(frame["state"] == "there") & (frame["images"] == "reported") & (frame["metric"] == metric)]
     if there.empty and (frame["state"] == "there").any():
         known = [name for name in dict.fromkeys(frame["metric"]) if isinstance(name, str)]
-        raise ValueError(f"no record has the metric {metric!r} on the reported images; {nearest(metric, known)}")
+        raise ValueError(f"no record has the metric {metric!r} on the test images; {nearest(metric, known)}")
     rules = tuple(rule for rule in RULES if (there["rule"] == rule).any()) or ("last",)
     scores = _scores(frame, there, rows, columns, rules)
     comparisons: dict[Place, Comparison] = {}

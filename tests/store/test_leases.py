@@ -1,4 +1,4 @@
-"""Claims keep two processes from doing the same work, and tell people how far it is."""
+"""Leases keep two processes from doing the same work, and tell people how far it is."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from dmt_ray import recipes
 from dmt_ray.plan import operations
-from dmt_ray.store import Store, claims, files
+from dmt_ray.store import Store, files, leases
 
 CONFIG = recipes.named("shapes")
 A = operations.pretrain(CONFIG, seed=0)
@@ -28,8 +28,8 @@ stage = operations.pretrain(recipes.named("shapes"), seed=0)
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
-with store.claim(stage) as claim:
-    if claim.held:
+with store.lease(stage) as lease:
+    if lease.held:
         print("executes", flush=True)
         time.sleep(float(sys.argv[2]))
         with store.write(stage) as folder:
@@ -63,7 +63,7 @@ def age(path: Path, seconds: float) -> None:
 
 
 def foreign_claim(store: Store, *, seconds_old: float, host: str = "elsewhere") -> Path:
-    path = store.folder / "claims" / f"{A.key}.json"
+    path = store.folder / "leases" / f"{A.key}.json"
     path.parent.mkdir(exist_ok=True)
     content = {"operation": "pretrain", "inputs": [], "host": host, "pid": 1, "started": 1.0, "beat": 1.0}
     path.write_text(json.dumps(content | {"step": 3, "steps": 9, "token": "0123456789abcdef"}))
@@ -77,7 +77,7 @@ def test_of_two_processes_one_executes_and_the_other_finds(store: Store) -> None
         go(child)
     assert sorted(child.communicate(timeout=20)[0] for child in children) == ["executes\n", "found\n"]
     assert [child.returncode for child in children] == [0, 0]
-    assert list((store.folder / "claims").iterdir()) == []
+    assert list((store.folder / "leases").iterdir()) == []
 
 
 def test_the_stage_of_a_killed_process_is_taken_over_at_once(store: Store) -> None:
@@ -103,8 +103,8 @@ def test_of_many_heirs_of_a_stale_claim_one_takes_over(store: Store) -> None:
 
         def inherit(barrier: threading.Barrier = barrier, held: list[bool] = held) -> None:
             barrier.wait()
-            with store.claim(A, wait=False) as claim:
-                held.append(claim.held)
+            with store.lease(A, wait=False) as lease:
+                held.append(lease.held)
                 barrier.wait()
 
         threads = [threading.Thread(target=inherit) for _ in range(4)]
@@ -114,15 +114,15 @@ def test_of_many_heirs_of_a_stale_claim_one_takes_over(store: Store) -> None:
             thread.join()
         assert sum(held) == 1
         assert len(held) == 4
-        with store.claim(A, wait=False) as claim:
-            assert claim.held
+        with store.lease(A, wait=False) as lease:
+            assert lease.held
 
 
 def test_a_fresh_claim_of_another_host_is_respected(store: Store) -> None:
     foreign_claim(store, seconds_old=25)
-    with store.claim(A, wait=False) as claim:
-        assert not claim.held
-        claim.beat(1, 2)
+    with store.lease(A, wait=False) as lease:
+        assert not lease.held
+        lease.beat(1, 2)
     (running,) = store.running()
     assert (running.key, running.operation, running.host, running.pid) == (A.key, "pretrain", "elsewhere", 1)
     assert (running.step, running.steps) == (3, 9)
@@ -132,18 +132,18 @@ def test_a_fresh_claim_of_another_host_is_respected(store: Store) -> None:
 def test_a_claim_that_cannot_be_read_counts_by_its_age(store: Store, text: str) -> None:
     path = foreign_claim(store, seconds_old=0)
     path.write_text(text)
-    with store.claim(A, wait=False) as claim:
-        assert not claim.held
+    with store.lease(A, wait=False) as lease:
+        assert not lease.held
     age(path, 31)
-    with store.claim(A, wait=False) as claim:
-        assert claim.held
+    with store.lease(A, wait=False) as lease:
+        assert lease.held
 
 
 def test_a_stage_that_is_there_needs_no_claim(store: Store) -> None:
     with store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
-    with store.claim(A) as claim:
-        assert not claim.held
+    with store.lease(A) as lease:
+        assert not lease.held
     assert store.running() == []
 
 
@@ -151,25 +151,25 @@ def test_an_evicted_stage_can_be_claimed(store: Store) -> None:
     with store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
     store.gc(0)
-    with store.claim(A) as claim:
-        assert claim.held
+    with store.lease(A) as lease:
+        assert lease.held
 
 
 def test_progress_is_told_at_most_once_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    with store.claim(A) as claim:
-        claim.beat(1, 100)
-        claim.beat(2, 100)
+    with store.lease(A) as lease:
+        lease.beat(1, 100)
+        lease.beat(2, 100)
         assert [(one.step, one.steps) for one in store.running()] == [(1, 100)]
-        monkeypatch.setattr(claims, "PROGRESS", 0.0)
-        claim.beat(3, 100)
+        monkeypatch.setattr(leases, "PROGRESS", 0.0)
+        lease.beat(3, 100)
         assert [(one.step, one.pid, one.host) for one in store.running()] == [(3, os.getpid(), files.HOST)]
     assert store.running() == []
 
 
 def test_a_long_step_does_not_look_dead(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "HEARTBEAT", 0.05)
-    with store.claim(A):
-        path = store.folder / "claims" / f"{A.key}.json"
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.05)
+    with store.lease(A):
+        path = store.folder / "leases" / f"{A.key}.json"
         age(path, 100)
         time.sleep(0.3)
         assert time.time() - path.stat().st_mtime < 10
@@ -177,10 +177,10 @@ def test_a_long_step_does_not_look_dead(store: Store, monkeypatch: pytest.Monkey
 
 
 def test_a_claim_that_was_taken_over_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "PROGRESS", 0.0)
-    with store.claim(A) as claim:
+    monkeypatch.setattr(leases, "PROGRESS", 0.0)
+    with store.lease(A) as lease:
         foreign_claim(store, seconds_old=0)
-        claim.beat(5, 9)
+        lease.beat(5, 9)
         assert [one.host for one in store.running()] == ["elsewhere"]
     assert [one.host for one in store.running()] == ["elsewhere"]
 
@@ -188,7 +188,7 @@ def test_a_claim_that_was_taken_over_is_left_alone(store: Store, monkeypatch: py
 def test_inputs_of_a_running_stage_are_not_evicted(store: Store) -> None:
     with store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
-    with store.claim(LABELS):
+    with store.lease(LABELS):
         assert store.gc(0).evicted == ()
     assert store.gc(0).evicted == (f"{A.name}/model.safetensors",)
 
@@ -198,12 +198,12 @@ def test_another_process_tells_progress_in_a_claim_it_borrowed(store: Store) -> 
 import json, sys
 from pathlib import Path
 from dmt_ray.store import Store
-claim = Store(Path(sys.argv[1])).borrowed(json.loads(sys.argv[2]))
-claim.beat(3, 9)
-claim.beat(4, 9)
+lease = Store(Path(sys.argv[1])).borrowed(json.loads(sys.argv[2]))
+lease.beat(3, 9)
+lease.beat(4, 9)
 """
-    with store.claim(LABELS) as claim:
-        command = [sys.executable, "-c", script, str(store.folder), json.dumps(claim.ticket)]
+    with store.lease(LABELS) as lease:
+        command = [sys.executable, "-c", script, str(store.folder), json.dumps(lease.lease_token)]
         subprocess.run(command, check=True)
         (running,) = store.running()
         assert (running.step, running.steps) == (3, 9)  # told at most once a second
@@ -212,24 +212,24 @@ claim.beat(4, 9)
 
 
 def test_a_borrowed_claim_says_nothing_any_more_when_it_is_released_or_taken_over(store: Store) -> None:
-    with store.claim(A) as claim:
-        ticket = claim.ticket
-    store.borrowed(ticket).beat(1, 2)
+    with store.lease(A) as lease:
+        lease_token = lease.lease_token
+    store.borrowed(lease_token).beat(1, 2)
     assert store.running() == []
     foreign_claim(store, seconds_old=0)
-    store.borrowed(ticket).beat(1, 2)
+    store.borrowed(lease_token).beat(1, 2)
     assert [(one.host, one.step) for one in store.running()] == [("elsewhere", 3)]
 
 
 def test_the_ticket_of_a_claim_that_is_not_held_is_empty_and_tells_nothing(store: Store) -> None:
     foreign_claim(store, seconds_old=0)
-    with store.claim(A, wait=False) as claim:
-        assert claim.ticket == {}
-        store.borrowed(claim.ticket).beat(1, 2)
+    with store.lease(A, wait=False) as lease:
+        assert lease.lease_token == {}
+        store.borrowed(lease.lease_token).beat(1, 2)
     assert [one.step for one in store.running()] == [3]
 
 
 @pytest.mark.parametrize("changes", [{"key": "../../x"}, {"token": "*"}, {"key": None}])
 def test_what_is_no_ticket_is_refused(store: Store, changes: dict[str, object]) -> None:
-    with store.claim(A) as claim, pytest.raises(ValueError, match="a ticket is what"):
-        store.borrowed(claim.ticket | changes)
+    with store.lease(A) as lease, pytest.raises(ValueError, match="a lease token is what"):
+        store.borrowed(lease.lease_token | changes)

@@ -28,7 +28,7 @@ class DamagedStage(StoreError):
     """A stage is not what its record says. It has been set aside and counts as missing."""
 
 
-class Place(NamedTuple):
+class StagePath(NamedTuple):
     """Where a stage is, or would be."""
 
     operation: str
@@ -41,16 +41,16 @@ class Place(NamedTuple):
         return f"{self.operation}-{self.key}"
 
 
-class Shelf:
-    """The folders stages/, damaged/ and outbox/ of a store."""
+class StageDirs:
+    """The folders stages/, damaged/ and pending_uploads/ of a store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stages = folder / "stages"
         self.damaged = folder / "damaged"
-        self.outbox = folder / "outbox"
+        self.pending_uploads = folder / "pending_uploads"
 
-    def place(self, operation: str, key: str) -> Place:
+    def stage_path(self, operation: str, key: str) -> StagePath:
         """The place of a stage.
 
         Raises:
@@ -64,22 +64,22 @@ class Shelf:
         path = self.stages / operation / key
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link: a stage is a folder. Remove the link.")
-        return Place(operation, key, path)
+        return StagePath(operation, key, path)
 
-    def places(self) -> Iterator[Place]:
+    def stage_paths(self) -> Iterator[StagePath]:
         """All stages, whatever their state; other things that lie around are passed over."""
         for operation in self._names(self.stages):
             for key in self._names(self.stages / operation):
                 with suppress(StoreError):
-                    yield self.place(operation, key)
+                    yield self.stage_path(operation, key)
 
-    def find(self, key: str) -> Place | None:
+    def find(self, key: str) -> StagePath | None:
         """The place of the stage with this key, if it has a record."""
         for operation in self._names(self.stages):
             with suppress(StoreError):
-                place = self.place(operation, key)
-                if (place.path / RECORD).is_file():
-                    return place
+                stage_path = self.stage_path(operation, key)
+                if (stage_path.path / RECORD).is_file():
+                    return stage_path
         return None
 
     @staticmethod
@@ -88,45 +88,45 @@ class Shelf:
             return sorted(entry.name for entry in entries)
         return []
 
-    def peek(self, place: Place) -> Record | None:
+    def peek(self, stage_path: StagePath) -> Record | None:
         """The record of a stage, or None if there is none that can be read."""
         try:
-            return Record.from_json((place.path / RECORD).read_bytes())
+            return Record.from_json((stage_path.path / RECORD).read_bytes())
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
-    def is_here(self, place: Place, *, whole: bool) -> bool:
+    def is_here(self, stage_path: StagePath, *, whole: bool) -> bool:
         """Whether a stage has a readable record and, if it is to be whole, no file of it is evicted."""
-        record = self.peek(place)
+        record = self.peek(stage_path)
         return record is not None and not (whole and record.evicted)
 
-    def promised(self) -> Iterator[Place]:
+    def promised(self) -> Iterator[StagePath]:
         """The stages that are still to be uploaded to the object store that is shared."""
-        for name in self._names(self.outbox):
+        for name in self._names(self.pending_uploads):
             operation, _, key = name.rpartition("-")
             with suppress(StoreError):
-                yield self.place(operation, key)
+                yield self.stage_path(operation, key)
 
     def remade_inputs(self, record: Record) -> list[str]:
         """Names of the inputs that were computed again after this stage was made from them, to other bytes."""
-        places = {name: self.find(key) for name, key in record.inputs.items()}
-        there = {name: self.peek(place) for name, place in places.items() if place is not None}
+        stage_paths = {name: self.find(key) for name, key in record.inputs.items()}
+        there = {name: self.peek(stage_path) for name, stage_path in stage_paths.items() if stage_path is not None}
         return [
             f"{found.operation}-{found.key}"
             for name, found in there.items()
             if found is not None and record.input_digests.get(name, found.digest) != found.digest
         ]
 
-    def record(self, place: Place) -> Record:
+    def record(self, stage_path: StagePath) -> Record:
         """The record of a stage, checked to be its own.
 
         Raises:
             MissingStages: If the stage is not there.
             DamagedStage: If the record is missing, broken or another's.
         """
-        return self._settled(place, lambda record: None)
+        return self._settled(stage_path, lambda record: None)
 
-    def intact(self, place: Place, *, afresh: bool = False, unread: Collection[str] = ()) -> Record:
+    def intact(self, stage_path: StagePath, *, afresh: bool = False, unread: Collection[str] = ()) -> Record:
         """The record of a stage whose files are what it says.
 
         Args:
@@ -142,11 +142,11 @@ class Shelf:
         def check(record: Record) -> None:
             for name in sorted(record.files.keys() - set(record.evicted)):
                 digest = None if name in unread else record.files[name]
-                _check_file(place.path / name, record.sizes[name], digest, afresh)
+                _check_file(stage_path.path / name, record.sizes[name], digest, afresh)
 
-        return self._settled(place, check)
+        return self._settled(stage_path, check)
 
-    def install(self, place: Place, aside: Path, record: Record) -> bool:
+    def install(self, stage_path: StagePath, staging: Path, record: Record) -> bool:
         """Write the record into a folder, and rename it into its place; False if there is an intact stage already.
 
         Args:
@@ -154,23 +154,23 @@ class Shelf:
             aside: Folder on the same file system with the stage's files, synced, without a record.
             record: What they are.
         """
-        files.create(aside / RECORD, record.to_json())
-        files.sync(aside / RECORD)
-        files.sync(aside)
-        place.path.parent.mkdir(parents=True, exist_ok=True)
+        files.create(staging / RECORD, record.to_json())
+        files.sync(staging / RECORD)
+        files.sync(staging)
+        stage_path.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                os.rename(aside, place.path)
-                files.sync(place.path.parent)
+                os.rename(staging, stage_path.path)
+                files.sync(stage_path.path.parent)
                 for name, digest in record.files.items():
                     with suppress(FileNotFoundError):
-                        _remember(place.path / name, digest)
+                        _remember(stage_path.path / name, digest)
                 return True
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
             try:
-                there = self.intact(place)
+                there = self.intact(stage_path)
             except (DamagedStage, MissingStages):  # its place is free now
                 continue
             if not there.evicted:
@@ -179,47 +179,47 @@ class Shelf:
                 log.warning(
                     "%s, whose files were evicted, came out different this time. What was made from the old files "
                     "stays, and verify() names it.",
-                    place.name,
+                    stage_path.name,
                 )
             # As a whole, never file by file: gc may be evicting from the old folder.
-            old = self.folder / "aside" / files.aside_name(place.name)
+            old = self.folder / "staging" / files.staging_name(stage_path.name)
             with suppress(FileNotFoundError):
-                os.rename(place.path, old)
+                os.rename(stage_path.path, old)
             files.remove(old)
 
-    def _settled(self, place: Place, check: Callable[[Record], None]) -> Record:
+    def _settled(self, stage_path: StagePath, check: Callable[[Record], None]) -> Record:
         # A fault counts only if the stage did not change meanwhile: another process may have evicted or replaced it.
         while True:
-            before = self._state(place)
+            before = self._state(stage_path)
             try:
                 if before[1] is None:
                     raise ValueError(f"{RECORD} is missing")
                 record = Record.from_json(before[1])
-                record.check_identity(place.operation, place.key)
+                record.check_identity(stage_path.operation, stage_path.key)
                 check(record)
                 return record
             except ValueError as fault:
-                if self._state(place) == before:
-                    raise self._set_aside(place, str(fault)) from None
+                if self._state(stage_path) == before:
+                    raise self._quarantine(stage_path, str(fault)) from None
 
-    def _state(self, place: Place) -> tuple[int, bytes | None]:
+    def _state(self, stage_path: StagePath) -> tuple[int, bytes | None]:
         try:
-            inode = place.path.stat().st_ino
+            inode = stage_path.path.stat().st_ino
         except FileNotFoundError:
-            raise MissingStages(f"{place.name} is not in the store {self.folder}") from None
+            raise MissingStages(f"{stage_path.name} is not in the store {self.folder}") from None
         try:
-            return inode, (place.path / RECORD).read_bytes()
+            return inode, (stage_path.path / RECORD).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return inode, None
 
-    def _set_aside(self, place: Place, fault: str) -> DamagedStage:
+    def _quarantine(self, stage_path: StagePath, fault: str) -> DamagedStage:
         self.damaged.mkdir(parents=True, exist_ok=True)
         for number in count(1):
-            target = self.damaged / f"{place.name}-{number}"
+            target = self.damaged / f"{stage_path.name}-{number}"
             if target.exists():
                 continue
             try:
-                os.rename(place.path, target)
+                os.rename(stage_path.path, target)
             except FileNotFoundError:  # another process has seen the damage too
                 where = "set aside"
             except OSError:
@@ -229,7 +229,7 @@ class Shelf:
             else:
                 where = f"moved to {target}"
             break
-        message = f"{place.name} was damaged: {fault}. It was {where} and counts as missing."
+        message = f"{stage_path.name} was damaged: {fault}. It was {where} and counts as missing."
         log.warning(message)
         return DamagedStage(message)
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 
-def free_orphans() -> int:
+def free_leaked() -> int:
     """Give back the resources of Ray Train runs whose controller has ended, and say how many there were.
 
     A run that is killed leaves its workers' placement group behind until this process's Ray job ends; nobody else could
