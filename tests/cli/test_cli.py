@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dmt_ray import cli
+from dmt_ray.cli import main as cli
 from dmt_ray.methods import METHODS
 from tests.helpers.paths import ROOT
 
@@ -107,7 +107,7 @@ def test_a_wrong_command_shows_no_traceback_to_its_user(tmp_path):
 
 def test_help_does_not_import_the_heavy_packages():
     heavy = "{'torch', 'ray', 'mlflow', 'optuna', 'pandas'}"
-    code = f"import sys, dmt_ray.cli as c; c.parser(); print(*{heavy} & set(sys.modules))"
+    code = f"import sys, dmt_ray.cli.main as c; c.parser(); print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

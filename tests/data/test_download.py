@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 from torchvision.datasets import CIFAR10, OxfordIIITPet
 
-from dmt_ray.cli.__main__ import main
+from dmt_ray.cli.main import main
 from dmt_ray.config import CamvidData, CifarData, Data, DigitsData, PetsData
 from dmt_ray.data.download import ELSEWHERE, download
 from dmt_ray.errors import DataError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dmt_ray import cli
+from dmt_ray.cli import main as cli
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Doing
 from dmt_ray.experiments import ablation_file, sweep_file

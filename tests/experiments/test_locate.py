@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.locate import all_folders, is_ablation
+from dmt_ray.experiments.locate import all_folders, is_ablation, locate
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dmt_ray import cli
+from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import ablation_file
 from dmt_ray.report import html_page

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dmt_ray import cli
+from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation_file import AblationFile
