@@ -1,5 +1,7 @@
 """The errors that a user is meant to read: commands print them in one line and exit with status 2."""
 
+import re
+
 
 class UserError(Exception):
     """Something outside the program has to change: the message says what was wrong, what was found and what to do."""
@@ -31,3 +33,9 @@ class TrainingFailed(UserError, RuntimeError):
 
 class Interrupted(UserError, RuntimeError):
     """A stage was asked to stop; what it goes on from is kept."""
+
+
+def without_password(uri: str) -> str:
+    """A URI as it may be shown in messages, records and pages."""
+    masked = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", masked)

@@ -2,27 +2,25 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
-from dmt_ray.cli.options import command_line, guarded
-from dmt_ray.cli.request import add_options, asked, check
+from dmt_ray.cli.options import OF_EXPERIMENTS, add, guarded, manual, read
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
+from dmt_ray.execution.options import Options
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.reproduce import command_line
 from dmt_ray.recipes import load
-from dmt_ray.report.described import in_markdown
-from dmt_ray.results.statistics import visible
 
 # torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = [0, 1, 2, 3, 4]
 Rows = Mapping[str, Row] | Callable[[Config], Mapping[str, Row]]  # or those that suit some settings
 Columns = Callable[[Config], Mapping[str, Column]]
 
 
 def ablate(
-    manual: str,
+    text: str,
     *,
     question: str,
     title: str,
@@ -31,33 +29,60 @@ def ablate(
     reference: str = "Baseline",
     paper: str | Mapping[str, str] | None = None,
     recipe: str = "shapes",
+    fixed: Sequence[str] = (),
 ) -> int:
     """Run an ablation script.
 
     Args:
-        manual: The script's docstring, shown by --help.
+        text: The script's docstring, shown by --help.
         question: The script's name, such as "components".
         title: What it asks, in one sentence.
         rows: Name -> row; or what makes them for the settings of a recipe.
         columns: Makes name -> column for the settings of a recipe; None: the recipe alone.
         reference: The row that the others are compared with.
-        paper: The paper's table, as `dmt_ray.report.papers` names it, or several with a space between them; or those of
+        paper: The paper's table, as `report.papers` names it, or several with a space between them; or those of
             data sets by their names.
         recipe: The recipe unless the user names another one.
+        fixed: Overrides that belong to the question, as in "order=sequential"; those of the command line come after.
 
     Returns:
         The exit status: 0, 1 if a stage failed, 2 after an error that the user can mend, 130 if stopped.
     """
-    options = _parser(manual, question, recipe).parse_args()
+    parser = argparse.ArgumentParser(prog=f"python -m ablations.{question}", **manual(text))
+    add(
+        parser,
+        *OF_EXPERIMENTS,
+        recipe={"default": recipe},
+        seeds={"default": SEEDS, "help": f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})"},
+        max_concurrent={"help": "stages at a time (default: as many as there is room for)"},
+    )
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, and the reference (default: all)")
+    options = parser.parse_args()
+    options.changes = [*fixed, *options.changes]
 
     def ask() -> int:
         config = load(options.recipe, options.changes)
         known = rows(config) if callable(rows) else rows
-        _check(options, known)
+        for name in options.rows or ():
+            if name not in known:
+                raise ConfigError(f"there is no row {name!r}; {nearest(name, known)}")
         chosen = {name: row for name, row in known.items() if not options.rows or name in {*options.rows, reference}}
-        found = {config.recipe: Column()} if columns is None else columns(config)
-        table = paper.get(config.data.name) if isinstance(paper, Mapping) else paper
-        return _run(options, config.recipe, question, title, chosen, found, reference, table)
+        table = {config.recipe: Column()} if columns is None else columns(config)
+        seeds = tuple(sorted(options.seeds))
+
+        def ablation_of(bind: Callable[[Config], Config]) -> Ablation:
+            return Ablation(
+                question=question,
+                title=title,
+                recipe=config.recipe,
+                cells=cells(options.recipe, options.changes, chosen, table, bind),
+                seeds=seeds,
+                reference=reference,
+                paper=paper.get(config.data.name) if isinstance(paper, Mapping) else paper,
+            )
+
+        command = command_line("python", "-m", f"ablations.{question}", *sys.argv[1:])
+        return _run(ablation_of, read(Options, options, seeds=seeds, command=command))
 
     return guarded(ask)
 
@@ -67,67 +92,14 @@ def from_weights(config: Config) -> bool:
     return bool(config.model.weights_file or config.model.encoder_weights)
 
 
-def _parser(manual: str, question: str, recipe: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m ablations.{question}",
-        description=manual,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_options(parser, seeds=list(SEEDS), of_seeds="every row is run", at_a_time="stages", recipe=recipe)
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, and the reference (default: all)")
-    return parser
-
-
-def _check(options: argparse.Namespace, rows: Mapping[str, Row]) -> None:
-    check(options)
-    for name in options.rows or ():
-        if name not in rows:
-            raise ConfigError(f"there is no row {name!r}; {nearest(name, rows)}")
-
-
-def _run(
-    options: argparse.Namespace,
-    recipe: str,
-    question: str,
-    title: str,
-    rows: Mapping[str, Row],
-    columns: Mapping[str, Column],
-    reference: str,
-    paper: str | None,
-) -> int:
+def _run(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> int:
     from dmt_ray.execution import cluster
 
     cluster.stop_on_terminate()
-    seeds = tuple(sorted(options.seeds))
-    for column in columns.values():  # says within a moment what is wrong with the settings
-        cells(column.recipe or options.recipe, options.changes, rows, {"": column}, lambda config: config)
+    ablation_of(lambda config: config)  # says within a moment what is wrong with the settings
     if options.address is not None:
         cluster.probe(options.address)
     cluster.prepare()
     from dmt_ray.cli import ablation_driver  # imports torch, and must come after the environment is prepared
 
-    folder, status = ablation_driver.run(
-        lambda bind: Ablation(
-            question=question,
-            title=title,
-            recipe=recipe,
-            cells=cells(options.recipe, options.changes, rows, columns, bind),
-            seeds=seeds,
-            reference=reference,
-            paper=paper,
-        ),
-        seeds,
-        ablation_driver.Request(
-            **asked(options),
-            command=command_line("python", "-m", f"ablations.{question}", *sys.argv[1:]),
-            power=visible(len(seeds)),
-            table=in_markdown,
-        ),
-    )
-    if not options.dry_run:
-        from dmt_ray.cli.table import show_and_write
-        from dmt_ray.results import tidy
-
-        show_and_write(tidy.of_ablation(folder), Path(options.storage) / "tables")
-    return status
+    return ablation_driver.drive(ablation_of, options)

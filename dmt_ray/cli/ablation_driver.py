@@ -1,142 +1,79 @@
-"""Runs an ablation from the first check to the last stage."""
+"""Runs an ablation from the first check to its table."""
 
-import functools
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.cli.request import Asked
 from dmt_ray.config import Config
-from dmt_ray.execution import cluster, journal
-from dmt_ray.execution.cost import Estimator, duration
-from dmt_ray.execution.effort import Effort
-from dmt_ray.execution.effort import Work as Steps
-from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.union_progress import UnionProgress
-from dmt_ray.experiments import ablation_file
+from dmt_ray.execution import cluster
+from dmt_ray.execution.calibration import bare_seconds
+from dmt_ray.execution.cost import Effort, Estimator, Work, duration
+from dmt_ray.execution.journal import only_one
+from dmt_ray.execution.options import Options
+from dmt_ray.execution.progress import Progress
+from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments.ablation import Ablation, Wanted
-from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.driver import Session, on_ray, session
+from dmt_ray.experiments.file import ExperimentFile, write_failed
 from dmt_ray.plan import Stage
-from dmt_ray.search.study import only_one
-from dmt_ray.search.trial import Job
-from dmt_ray.store import Store
-from dmt_ray.tracking.results import SweepState
+from dmt_ray.report import publishing
+from dmt_ray.report.tables.files import show_and_write
+from dmt_ray.results import tidy
+from dmt_ray.results.statistics import visible
 
 PUBLISH_SECONDS = 120.0  # between two publications of a running ablation
-CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last one: the figures of many runs take minutes
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request(Asked):
-    """What the command line of an ablation asks for.
-
-    Attributes:
-        command: The command line.
-        power: What so many seeds can show, in words.
-        table: Makes the table in Markdown, given the ablation's folder and the store, for MLflow; None: without it.
-    """
-
-    command: str
-    power: str
-    table: Callable[[Path, Store], str] | None = None
-
-
-class _Progress(UnionProgress):
-    """Progress that also has the ablation published now and then."""
-
-    publish: Callable[[dict[str, str]], None]
-
-    def __enter__(self) -> "_Progress":
-        super().__enter__()
-        self._failed: dict[str, str] = {}
-        self._published = time.monotonic()
-        return self
-
-    def failed(self, stage: Stage, why: str) -> None:
-        super().failed(stage, why)
-        self._failed[stage.name] = why
-
-    def tick(self) -> None:
-        super().tick()
-        if time.monotonic() - self._published > PUBLISH_SECONDS:
-            self._published = time.monotonic()
-            self.publish(dict(self._failed))
-
-
-def run(
-    ablation_of: Callable[[Callable[[Config], Config]], Ablation], seeds: Sequence[int], request: Request
-) -> tuple[Path, int]:
-    """Perform what is missing of an ablation.
+def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> int:
+    """Perform what is missing of an ablation, and show its table.
 
     Args:
         ablation_of: Makes the ablation, given what binds settings to their data.
-        seeds: Its seeds.
-        request: What the command line asks for.
+        options: What the command line says.
 
     Returns:
-        The ablation's folder, and the exit status: 0, or 1 if a stage failed or MLflow lacks something.
+        The exit status: 0, or 1 if a stage failed or MLflow lacks something.
 
     Raises:
         UserError: If something outside has to change first.
         KeyboardInterrupt: If the user stopped it.
     """
-    console = Console()
-    runner = Runner(Machine(request.storage, request.data, device="cpu", shared=request.shared))
-    ablation = ablation_of(lambda config: runner.bind(config, seeds))
-    wanted = list(ablation.wanted())
-    targets = [evaluation for one in wanted for rung in one.plan.rungs for evaluation in rung.values()]
-    folder = request.storage / ablation_file.FOLDER / ablation.name
-    _describe(console, runner, ablation, wanted, targets, request.power)
-    if request.dry_run:
-        return folder, 0
-    with only_one(folder):
-        file = AblationFile(
-            ablation, request.storage, request.data, _dataset_info(runner, ablation, request.command), request.command
-        )
-        ablation_file.write(folder, file)
-        tracker = tracking.connect(request.tracking_uri, request.storage)
-        table = None if request.table is None else functools.partial(request.table, folder, runner.store)
-        failed: dict[str, str] = {}
-
-        def publish(failed: dict[str, str], state: SweepState = "running") -> None:
-            tracker.publish_soon(tracking.AblationResults(runner.store, file, failed, table, state))
-
-        state: SweepState = "stopped"
-        try:
+    console, runner = Console(), options.driver()
+    ablation = ablation_of(lambda config: runner.bind(config, options.seeds))
+    members = list(ablation.wanted())
+    targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]
+    _describe(console, runner, ablation, members, targets)
+    if options.dry_run:
+        return 0
+    info = _dataset_info(runner, ablation, options.command)
+    file = ExperimentFile(ablation, options.storage, options.data, dataset_info=info, command=options.command)
+    failed: dict[str, str] = {}
+    with only_one(file.folder):
+        connect = partial(tracking.connect, options.tracking_uri, options.storage)
+        with session(file, connect, lambda state: publishing.of_ablation(file, runner.store, state, failed)) as one:
             if runner.store.missing(targets):
-                failed = _perform(console, runner, wanted, folder, request, publish)
-            ablation_file.write_failed(folder, failed)
-            state = "finished"
-        finally:
-            publish(failed, state)
-            unpublished = tracker.close(CLOSE_SECONDS[state])
-    return folder, 1 if failed or unpublished else 0
+                _perform(console, runner, members, file, options, one, failed)
+            write_failed(file.folder, failed)
+            one.state = "finished"
+    show_and_write(tidy.of_ablation(file.folder), options.storage / "tables")
+    return 1 if failed or one.unpublished else 0
 
 
 def _describe(
-    console: Console,
-    runner: Runner,
-    ablation: Ablation,
-    wanted: Sequence[Wanted],
-    targets: Sequence[Stage],
-    power: str,
+    console: Console, runner: Runner, ablation: Ablation, members: Sequence[Wanted], targets: Sequence[Stage]
 ) -> None:
-    """Say what the table needs, what of it is there, what it costs, and what it will be able to show."""
-    estimate = Estimator(runner.store, Steps(runner.work_of))
-    union = list(dict.fromkeys(stage for one in wanted for stage in one.plan.stages()))
-    alone = sum(len(one.plan.stages()) for one in wanted)
+    """Say what the table needs, what of it is in the store, what it costs, and what it will be able to show."""
+    union = list(dict.fromkeys(stage for one in members for stage in one.plan.stages()))
+    separately = sum(len(one.plan.stages()) for one in members)
     missing = runner.store.missing(targets)
-    cost = estimate(missing)
-    cores = len(os.sched_getaffinity(0))
+    cost = Estimator(runner.store, Work(runner.work_of))(missing)
+    cores = cluster.cpus()
     if cost.seconds is None:
-        from dmt_ray.execution.calibration import bare_seconds
-
         least = bare_seconds(runner, missing)
         time = f"about {duration(least)} in one process, {duration(least / cores)} on {cores} cores"
         todo = f"{cost.stages} stages, {cost.steps:,} optimizer steps; by a few bare steps timed just now {time}"
@@ -149,9 +86,9 @@ def _describe(
         ("rows", "; ".join(ablation.rows)),
         ("columns", "; ".join(ablation.columns)),
         ("seeds", ", ".join(map(str, ablation.seeds))),
-        ("stages", f"{len(union)}, of which several rows share some: one by one they would be {alone}"),
+        ("stages", f"{len(union)}, of which several rows share some: one by one they would be {separately}"),
         ("to do", todo),
-        ("power", power),
+        ("power", visible(len(ablation.seeds))),
     ]
     for title, text in lines:
         if text:
@@ -161,43 +98,30 @@ def _describe(
 
 def _dataset_info(runner: Runner, ablation: Ablation, command: str) -> dict[str, dict[str, Any]]:
     """What people want to see beside results, for each column, and for rows whose splits differ from it."""
-    found: dict[str, dict[str, Any]] = {}
+    infos: dict[str, dict[str, Any]] = {}
     for cell in sorted(ablation.cells, key=lambda cell: cell.row != ablation.reference):
-        dataset_info = tracking.DatasetInfo.of(
-            runner.dataset(cell.config.data), cell.config, ablation.seeds, command
-        ).to_json()
-        if dataset_info != found.setdefault(cell.column, dataset_info):
-            found[f"{cell.column} / {cell.row}"] = dataset_info
-    return found
+        info = DatasetInfo.of(runner.dataset(cell.config.data), cell.config, ablation.seeds, command).to_json()
+        if info != infos.setdefault(cell.column, info):
+            infos[f"{cell.column} / {cell.row}"] = info
+    return infos
 
 
 def _perform(
     console: Console,
     runner: Runner,
-    wanted: Sequence[Wanted],
-    folder: Path,
-    request: Request,
-    publish: Callable[[dict[str, str]], None],
-) -> dict[str, str]:
-    """Perform what is missing; name of a stage that failed, or could not begin -> why."""
-    store = runner.store
-    cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
-    from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
+    members: Sequence[Wanted],
+    file: ExperimentFile,
+    options: Options,
+    one: Session,
+    failed: dict[str, str],
+) -> None:
+    """Perform what is missing; `failed` takes the name of each stage that failed, or could not begin -> why."""
+    with on_ray(options, runner.store, file) as (job, room):
+        from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
 
-    try:
-        machine, worker_group, room = request.allocate()
         effort = Effort(runner)
-        todo = tasks.units(store, [one.plan for one in wanted], effort, worker_groups=worker_group.workers > 1)
-        amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
-        names = {stage: one.name for one in reversed(wanted) for stage in one.plan.stages()}
-        job = Job(machine, folder, worker_group)
-        progress = _Progress(store, amounts, names, console)
-        progress.publish = publish
-        with progress:
-            failed = tasks.perform(todo, job, progress, concurrent=room)
-        return {stage.name: why for stage, why in failed.items()}
-    finally:
-        cluster.disconnect()
-        journal.forget_all(folder)
-        store.tidy()
-        store.upload()
+        todo = tasks.units(runner.store, [member.plan for member in members], effort, grouped=job.group.workers > 1)
+        names = {stage: member.name for member in reversed(members) for stage in member.plan.stages()}
+        with _Watcher(runner.store, effort, console, names, one, failed) as progress:
+            progress.expect(stage for unit in todo for stage in unit.stages)
+            tasks.perform(todo, job, progress, concurrent=room)

@@ -1,18 +1,133 @@
-"""What all commands share: options, and errors that end in one line and exit status 2 instead of a traceback."""
+"""Every option of every command line, declared once; and errors that end in one line instead of a traceback."""
 
 import argparse
 import os
-import re
-import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dmt_ray.errors import ConfigError, Interrupted, UserError
+from dmt_ray.errors import Interrupted, UserError
+from dmt_ray.execution.options import Options
 
 STORAGE = Path("runs")
-STALL_SECONDS = 1800.0  # without progress, after which a worker is taken to hang
+Some = TypeVar("Some", bound=Options)
+
+_OPTIONS: Mapping[str, dict[str, Any]] = {
+    # what is computed
+    "--recipe": {"default": "shapes", "metavar": "NAME", "help": "recipe, or a YAML file (default: %(default)s)"},
+    "--set": {
+        "action": "append",
+        "default": [],
+        "dest": "changes",
+        "metavar": "SETTING=VALUE",
+        "help": "override a setting of the recipe, as in finetune.epochs=3; may be repeated",
+    },
+    "--method": {"default": "dmt", "metavar": "NAME", "help": "see `dmt methods` (default: %(default)s)"},
+    "--seed": {"type": int, "default": 0, "help": "seed, from 0 on (default: 0)"},
+    "--seeds": {"type": int, "nargs": "+", "metavar": "SEED"},
+    "--dry-run": {"action": "store_true", "help": "say what would be done and what it costs, and stop"},
+    # where it is
+    "--storage": {"type": Path, "default": STORAGE, "metavar": "DIR", "help": "folder of the results (default: runs)"},
+    "--data": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder of the data set (default: below the variable DMT_DATA)",
+    },
+    "--shared-store": {
+        "dest": "shared",
+        "metavar": "URL",
+        "help": "object store in which machines share their stages, as s3://bucket/prefix; the storage folder is then "
+        "each machine's own (default: all machines see the storage folder)",
+    },
+    "--tracking-uri": {"metavar": "URI", "help": "MLflow (default: mlflow.db in the storage folder)"},
+    "--out": {"type": Path, "metavar": "PATH"},
+    # who performs it
+    "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, ... (default: auto)"},
+    "--threads": {
+        "type": int,
+        "default": os.cpu_count(),
+        "help": "CPU threads of a single worker (default: all cores)",
+    },
+    "--address": {
+        "metavar": "ADDRESS",
+        "help": "auto: the Ray cluster that runs on this machine; host:port: that one; storage and data must then be "
+        "folders that all its machines see under the same path (default: a local Ray)",
+    },
+    "--max-concurrent": {"type": int, "dest": "concurrent", "metavar": "N"},
+    "--workers": {
+        "type": int,
+        "default": 1,
+        "metavar": "N",
+        "help": "workers that train one plan together, with Ray Train: half of them model A, half of them model B, in "
+        "every half data-parallel; the numbers do not depend on it (default: 1)",
+    },
+    "--gpus-per-worker": {
+        "type": float,
+        "dest": "gpus",
+        "metavar": "X",
+        "help": "0: on the CPU; 0.25: four workers share a GPU (default: 1 where there are GPUs)",
+    },
+    "--cpus-per-worker": {
+        "type": int,
+        "default": 1,
+        "dest": "cpus",
+        "metavar": "N",
+        "help": "CPUs and threads of a worker (default: 1)",
+    },
+    "--compile": {
+        "action": "store_true",
+        "dest": "compiled",
+        "help": "put networks through torch.compile: slow to begin with, faster later",
+    },
+    "--stall-limit": {
+        "type": float,
+        "default": 1800.0,
+        "dest": "stall_seconds",
+        "metavar": "SECONDS",
+        "help": "a worker that makes no progress for so long counts as hanging, and is replaced (default: 1800)",
+    },
+}
+OF_EXPERIMENTS = (
+    *("--recipe", "--set", "--seeds", "--storage", "--data", "--shared-store", "--tracking-uri", "--address"),
+    *("--max-concurrent", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile", "--stall-limit"),
+    "--dry-run",
+)
+"""What sweeps and ablations have in common."""
+
+
+def add(parser: argparse.ArgumentParser, *names: str, **overrides: dict[str, Any]) -> None:
+    """Add options by name; `overrides` say what is special of one here, as in ``seeds={"default": [0]}``."""
+    for name in names:
+        special = overrides.get(name.lstrip("-").replace("-", "_"), {})
+        parser.add_argument(name, **_OPTIONS[name] | special)
+
+
+def read(kind: type[Some], options: argparse.Namespace, **further: Any) -> Some:
+    """The options of a command line as a value of their class.
+
+    Raises:
+        ConfigError: If they contradict each other.
+    """
+    given = {name: value for name, value in vars(options).items() if name in {each.name for each in fields(kind)}}
+    given |= {name: Path(os.path.abspath(given[name])) for name in ("storage", "data") if given.get(name) is not None}
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return kind(**given | further)
+
+
+def help_with(what: str, example: str) -> dict[str, Any]:
+    """Arguments of an ArgumentParser whose help says what a command does and ends with an example."""
+    return manual(f"{what}\n\nexample:\n  {example}")
+
+
+def manual(text: str) -> dict[str, Any]:
+    """Arguments of an ArgumentParser whose help begins with a text as it stands."""
+    return {
+        "description": text,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
 
 
 def guarded(main: Callable[[], int | None]) -> int:
@@ -37,123 +152,3 @@ def guarded(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def command_line(*words: str) -> str:
-    """A command as it can be typed again, for records and pages: without the password of a URI."""
-    return shlex.join(without_password(word) for word in words)
-
-
-def without_password(uri: str) -> str:
-    """A URI as it may be shown."""
-    masked = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
-    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", masked)
-
-
-def help_with(what: str, example: str) -> dict[str, Any]:
-    """Arguments of an ArgumentParser whose help says what a command does and ends with an example."""
-    return {
-        "description": what,
-        "epilog": f"example:\n  {example}",
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
-
-
-def add_experiment(options: argparse.ArgumentParser, recipe: str = "shapes") -> None:
-    """Options that say what is computed."""
-    what = f"recipe, or a YAML file (default: {recipe})"
-    options.add_argument("--recipe", default=recipe, metavar="NAME", help=what)
-    options.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="changes",
-        metavar="SETTING=VALUE",
-        help="override a setting of the recipe, as in finetune.epochs=3; may be repeated",
-    )
-
-
-def add_machine(options: argparse.ArgumentParser) -> None:
-    """Options that say where it is computed."""
-    add_storage(options)
-    options.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the data set (default: below the variable DMT_DATA)"
-    )
-    options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
-
-
-def add_storage(options: argparse.ArgumentParser) -> None:
-    """The folder that everything is kept in."""
-    options.add_argument(
-        "--storage", type=Path, default=STORAGE, metavar="DIR", help="folder of the results (default: runs)"
-    )
-
-
-def add_shared_store(options: argparse.ArgumentParser) -> None:
-    """The object store that machines share."""
-    options.add_argument(
-        "--shared-store",
-        metavar="URL",
-        help="object store in which machines share their stages, as s3://bucket/prefix; the storage folder is then "
-        "each machine's own (default: all machines see the storage folder)",
-    )
-
-
-def add_address(options: argparse.ArgumentParser) -> None:
-    """The Ray cluster."""
-    options.add_argument(
-        "--address",
-        metavar="ADDRESS",
-        help="auto: the Ray cluster that runs on this machine; host:port: that one; storage and data must then be "
-        "folders that all its machines see under the same path (default: a local Ray)",
-    )
-
-
-def add_workers(options: argparse.ArgumentParser) -> None:
-    """The workers that train a plan's models together."""
-    options.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="workers that train one plan together, with Ray Train: half of them model A, half of them model B, in "
-        "every half data-parallel; the numbers do not depend on it (default: 1)",
-    )
-    options.add_argument(
-        "--gpus-per-worker",
-        type=float,
-        metavar="X",
-        help="0: on the CPU; 0.25: four workers share a GPU (default: 1 where there are GPUs)",
-    )
-    options.add_argument(
-        "--cpus-per-worker", type=int, default=1, metavar="N", help="CPUs and threads of a worker (default: 1)"
-    )
-    options.add_argument(
-        "--compile", action="store_true", help="put networks through torch.compile: slow to begin with, faster later"
-    )
-
-
-def check_workers(options: argparse.Namespace) -> None:
-    """Refuse numbers of workers, GPUs and CPUs that can never be, whatever the cluster has.
-
-    Raises:
-        ConfigError: With what would do.
-    """
-    gpus = options.gpus_per_worker
-    if gpus is not None and not 0 <= gpus <= 1:
-        raise ConfigError(f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {gpus:g}")
-    if options.cpus_per_worker < 1:
-        raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {options.cpus_per_worker}")
-    if options.workers < 1 or (options.workers > 1 and options.workers % 2):
-        fitting = (
-            [str(n) for n in (options.workers - 1, options.workers + 1) if n > 0] if options.workers > 1 else ["1"]
-        )
-        raise ConfigError(
-            f"--workers must be 1 or an even number, one half for each model, but got {options.workers}; "
-            f"{' or '.join(fitting)} would do"
-        )
-
-
-def add_tracking(options: argparse.ArgumentParser) -> None:
-    """The MLflow to publish to."""
-    options.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: mlflow.db in the storage folder)")

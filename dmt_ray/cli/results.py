@@ -1,4 +1,4 @@
-"""`dmt why`, `dmt export`, `dmt report`, `dmt publish` and `dmt ui`: what came out of sweeps, ablations and runs."""
+"""What came out of sweeps, ablations and runs: `dmt why`, `table`, `figures`, `report`, `export`, `publish` and `ui`."""
 
 import argparse
 import os
@@ -9,13 +9,36 @@ from dmt_ray.errors import ConfigError
 
 
 def explain_faults(options: argparse.Namespace) -> None:
-    """Print what went wrong in a sweep or an ablation."""
-    from dmt_ray.experiments import diagnose_ablation as of_ablation
-    from dmt_ray.experiments import diagnose_sweep as of_sweep
-    from dmt_ray.experiments.locate import is_ablation, locate
+    """Print what failed in a sweep or an ablation."""
+    from dmt_ray.experiments.diagnose import diagnose
+    from dmt_ray.experiments.locate import locate
 
-    folder = locate(options.storage, options.name)
-    print((of_ablation if is_ablation(folder) else of_sweep).explain(folder))
+    print(diagnose(locate(options.storage, options.name)))
+
+
+def tabulate(options: argparse.Namespace) -> None:
+    """Print tables of ablations, and write their files."""
+    from dmt_ray.report.tables.files import records_of, show_and_write
+
+    for frame in records_of(options.storage, options.name, options.recipe, options.records):
+        show_and_write(frame, options.out or options.storage / "tables", options.reference, options.per_class)
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Draw the figures of an ablation or a sweep."""
+    from dmt_ray.experiments.locate import locate
+    from dmt_ray.report.figures.files import write_figures
+
+    write_figures(
+        locate(options.storage, options.name),
+        options.out,
+        only=options.only,
+        rows=options.rows,
+        ending=options.format,
+        predict=options.predict,
+        data=options.data,
+        device=options.device,
+    )
 
 
 def export_records(options: argparse.Namespace) -> None:
@@ -30,21 +53,19 @@ def export_records(options: argparse.Namespace) -> None:
 
 def write_report(options: argparse.Namespace) -> None:
     """Write the page of an ablation or a sweep."""
-    from dmt_ray.cli.table import paper_numbers
     from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
 
-    html_page.write(locate(options.storage, options.name), options.out, paper_numbers)
+    html_page.write(locate(options.storage, options.name), options.out)
     print(f"written: {options.out}")
 
 
 def publish_everything(options: argparse.Namespace) -> int:
     """Publish every sweep, ablation and run of a storage folder; status 1 if MLflow still lacks some."""
-    from dmt_ray.report.described import in_markdown
-    from dmt_ray.report.publishing_ablation import publish_all
+    from dmt_ray.report.publishing import publish_all
 
     existing(options.storage)
-    return 1 if publish_all(options.storage, options.tracking_uri, in_markdown) else 0
+    return 1 if publish_all(options.storage, options.tracking_uri) else 0
 
 
 def browse(options: argparse.Namespace) -> None:

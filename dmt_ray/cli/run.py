@@ -2,64 +2,144 @@
 
 import argparse
 import contextlib
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.cli.options import STALL_SECONDS, check_workers, command_line
+from dmt_ray.cli.options import read
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
+from dmt_ray.execution.options import Options
+from dmt_ray.experiments.reproduce import command_line
 
 if TYPE_CHECKING:
     from dmt_ray.config import Config, Task
-    from dmt_ray.execution.runner import Runner
+    from dmt_ray.execution.progress import Progress
+    from dmt_ray.execution.runner import Machine, Runner
+    from dmt_ray.experiments.file import ExperimentFile
     from dmt_ray.methods import Method
-    from dmt_ray.plan import Stage
+    from dmt_ray.plan import Plan, Stage
 
 
-def run_method(options: argparse.Namespace) -> int | None:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """What the command line of a run says.
+
+    Attributes:
+        recipe: Recipe as it was given.
+        changes: Overrides as they were given.
+        method: A name in `methods.METHODS`.
+        seed: Seed of everything that is random.
+        device: Of a single worker, which is this process.
+        threads: Its CPU threads.
+    """
+
+    recipe: str
+    changes: tuple[str, ...]
+    method: str
+    seed: int
+    device: str = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be 0 or more, but got {self.seed}")
+        super().__post_init__()
+        given = [name for name, value in (("--address", self.address), ("--gpus-per-worker", self.gpus)) if value is not None]
+        if self.workers == 1 and given:
+            raise ConfigError(
+                f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device"
+            )
+
+    def experiment(self) -> "tuple[Config, Method]":
+        """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
+        from dmt_ray.methods import METHODS
+        from dmt_ray.recipes import load
+
+        if self.method not in METHODS:
+            raise ConfigError(f"there is no method {self.method!r}; {nearest(self.method, METHODS)}")
+        return load(self.recipe, self.changes), METHODS[self.method]
+
+    def machine(self) -> "Machine":
+        """This process as the one that performs the work."""
+        from dmt_ray.execution.runner import Machine
+
+        return Machine(self.storage, self.data, self.device, self.threads, self.shared, self.compiled)
+
+
+def run_method(namespace: argparse.Namespace) -> int:
     """Perform a plan, in this process or by a worker group, and say what came out."""
-    check_workers(options)
-    alone = {"--address": options.address, "--gpus-per-worker": options.gpus_per_worker}
-    given = [name for name, value in alone.items() if value is not None]
-    if options.workers == 1 and given:
-        raise ConfigError(f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device")
+    options = _read(namespace)
     if options.dry_run:
-        return plan_method(options)
-    config, method = _experiment(options)
+        return plan_method(namespace)
+    config, _ = options.experiment()
     if options.workers > 1:
         from dmt_ray.execution import cluster
 
         cluster.prepare()
-    from dmt_ray import tracking
-    from dmt_ray.execution.effort import Effort
-    from dmt_ray.execution.run_progress import StageProgress
-    from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.plan.measures import MEASURES, measure_of
-    from dmt_ray.results.scores import collapsed, score
+    from rich.console import Console
 
-    with StageProgress() as progress:
-        machine = Machine(
-            options.storage.absolute(),
-            None if options.data is None else options.data.absolute(),
-            options.device,
-            options.threads,
-            options.shared_store,
-            options.compile,
-        )
-        runner = Runner(machine, progress.update)
+    from dmt_ray import tracking
+    from dmt_ray.execution.cost import Effort
+    from dmt_ray.execution.progress import Progress
+    from dmt_ray.execution.runner import Runner
+    from dmt_ray.experiments.dataset_info import DatasetInfo
+    from dmt_ray.experiments.driver import session
+    from dmt_ray.experiments.file import ExperimentFile
+    from dmt_ray.experiments.run import Run
+    from dmt_ray.report import publishing
+
+    runner = Runner(options.machine())
+    with Progress(runner.store, Effort(runner), Console(stderr=True)) as progress:
         config = runner.bind(config, [options.seed])
-        plan = method(config, options.seed)
-        tracker = tracking.connect(options.tracking_uri, options.storage)
-        wanted = [stage for rung in plan.rungs for stage in rung.values()]
-        effort = Effort(runner)
-        progress.expect({stage: effort(stage) for stage in runner.store.missing(wanted)})
-        executed = _by_worker_group(options, runner, wanted) if options.workers > 1 else runner.perform(wanted)
+        run = Run(options.method, config, options.seed)
+        info = DatasetInfo.of(runner.dataset(config.data), config, [options.seed], options.command)
+        where = (options.storage, options.data, options.recipe, options.changes)
+        file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
+        plan = run.plan()
+        connect = partial(tracking.connect, options.tracking_uri, options.storage)
+        targets = [stage for rung in plan.rungs for stage in rung.values()]
+        progress.expect(runner.store.missing(targets))
+        with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
+            perform = _by_worker_group if options.workers > 1 else _here
+            executed = perform(options, runner, file, targets, progress)
+            one.state = "finished"
+            progress.close()
+            _show(runner, plan, executed, options)
+    if one.unpublished:
+        return 1
+    print(f"\nin MLflow: {one.publisher.uri} (browse it with `dmt ui --storage {options.storage}`)")
+    return 0
+
+
+def _here(
+    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]", progress: "Progress"
+) -> "list[Stage]":
+    runner.on_progress = progress.update
+    return runner.perform(targets)
+
+
+def _by_worker_group(
+    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]", progress: "Progress"
+) -> "list[Stage]":
+    from dmt_ray.execution.worker_group import GroupRunner
+    from dmt_ray.experiments.driver import on_ray
+
+    with on_ray(options, runner.store, file) as (job, _):
+        machine = replace(job.machine, device=options.device)
+        return GroupRunner(machine, job.group, progress.update).perform(targets)
+
+
+def _show(runner: "Runner", plan: "Plan", executed: "list[Stage]", options: RunOptions) -> None:
+    from dmt_ray.plan.measures import MEASURES
+    from dmt_ray.results.scores import collapsed, measure, score
+
     print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
-    titles = [f"{which} {MEASURES[measure_of(config.data)]}" for which in ("selection", "reported")]
+    name = MEASURES[measure(runner.store, next(iter(plan.rungs[0].values())))]
+    titles = [f"validation {name}", f"test {name}"]
     print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
     for number, rung in enumerate(plan.rungs):
         for side, evaluation in rung.items():
@@ -69,62 +149,27 @@ def run_method(options: argparse.Namespace) -> int | None:
     for number in range(len(plan.rungs)):
         for sentence in collapsed(runner.store, plan, number).values():
             print(f"warning: {sentence}")
-    dataset_info = tracking.DatasetInfo.of(
-        runner.dataset(config.data), config, [options.seed], command_line("dmt", *sys.argv[1:])
-    )
-    results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, dataset_info)
-    tracking.keep(options.storage, results)
-    tracker.publish_soon(results)
-    if tracker.close():
-        return 1
-    print(f"\nin MLflow: {tracker.uri} (browse it with `dmt ui --storage {options.storage}`)")
-    return None
 
 
-def _by_worker_group(options: argparse.Namespace, runner: "Runner", wanted: "list[Stage]") -> "list[Stage]":
-    from dmt_ray.execution import cluster
-    from dmt_ray.execution.worker_group import GroupRunner, allocate
-
-    cluster.connect(options.address, cpus=len(os.sched_getaffinity(0)))
-    try:
-        if options.address is not None:
-            cluster.check_nodes(None if options.shared_store else runner.machine.store, runner.machine.data)
-        worker_group, _ = allocate(
-            cluster.nodes(), options.workers, cpus=options.cpus_per_worker, gpus=options.gpus_per_worker
-        )
-        machine = replace(runner.machine, stall_seconds=STALL_SECONDS)
-        return GroupRunner(machine, worker_group, runner.on_progress).perform(wanted)
-    finally:
-        cluster.disconnect()
-        runner.store.tidy()
-        runner.store.upload()
-
-
-def plan_method(options: argparse.Namespace) -> int:
+def plan_method(namespace: argparse.Namespace) -> int:
     """Print a plan and what it would cost."""
-    config, method = _experiment(options)
-    from dmt_ray.execution.cost import estimate
-    from dmt_ray.execution.runner import Machine, Runner
+    options = _read(namespace)
+    config, method = options.experiment()
+    from dmt_ray.execution.cost import Estimator
+    from dmt_ray.execution.runner import Runner
 
-    runner = Runner(Machine(options.storage, options.data, options.device, shared=options.shared_store))
+    runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     print(plan.explain(mark={stage: "to do" for stage in missing}))
-    print(f"\nin all:  {estimate(plan.stages(), runner.store, runner.work_of)}")
-    print(f"missing: {estimate(missing, runner.store, runner.work_of)}")
+    estimate = Estimator(runner.store, runner.work_of)
+    print(f"\nin all:  {estimate(plan.stages())}")
+    print(f"missing: {estimate(missing)}")
     return 0
 
 
-def _experiment(options: argparse.Namespace) -> tuple["Config", "Method"]:
-    """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
-    from dmt_ray.methods import METHODS
-    from dmt_ray.recipes import load
-
-    if options.method not in METHODS:
-        raise ConfigError(f"there is no method {options.method!r}; {nearest(options.method, METHODS)}")
-    if options.seed < 0:
-        raise ConfigError(f"--seed must be 0 or more, but got {options.seed}")
-    return load(options.recipe, options.changes), METHODS[options.method]
+def _read(namespace: argparse.Namespace) -> RunOptions:
+    return read(RunOptions, namespace, seeds=(max(0, namespace.seed),), command=command_line("dmt", *sys.argv[1:]))
 
 
 def list_methods(options: argparse.Namespace) -> None:

@@ -3,12 +3,14 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from dmt_ray.cli.options import guarded
-from dmt_ray.cli.request import add_options, asked, check
+from dmt_ray.cli.options import OF_EXPERIMENTS, add, guarded, manual, read
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
+from dmt_ray.execution.options import Options
 from dmt_ray.experiments.dimensions import default_point
+from dmt_ray.experiments.reproduce import command_line
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods import METHODS, space_of
 from dmt_ray.methods.space import Choice, Params, Space
@@ -16,13 +18,36 @@ from dmt_ray.methods.space import Choice, Params, Space
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
 
 TRIALS = 12
-GRID = 5  # values of a range, where a grid is asked for without a number
-SAMPLERS = ("grid", "random", "tpe", "cmaes", "gp")
+GRID = 5  # values of a range, where a grid is requested without a number
+SAMPLERS = ("grid", "random", "tpe", "gp")
 PRUNERS = ("median", "wilcoxon", "none")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(Options):
+    """What the command line of a search says.
+
+    Attributes:
+        recipe: Recipe as it was given.
+        changes: Overrides as they were given.
+        trials: Trials in all; None: all points of the grid.
+        fresh: Keep the old study under another name and begin anew.
+        sampler: A name in `SAMPLERS`.
+        pruner: A name in `PRUNERS`.
+        confirm: Fresh seeds on which the best trial and the recipe are run again.
+    """
+
+    recipe: str
+    changes: tuple[str, ...]
+    trials: int | None = TRIALS
+    fresh: bool = False
+    sampler: str = "tpe"
+    pruner: str = "median"
+    confirm: tuple[int, ...] = ()
+
+
 def search(
-    manual: str,
+    text: str,
     *,
     question: str,
     title: str,
@@ -38,7 +63,7 @@ def search(
     """Run a search script.
 
     Args:
-        manual: The script's docstring, shown by --help.
+        text: The script's docstring, shown by --help.
         question: The script's name, such as "gamma_sweep".
         title: What it asks, in one sentence.
         space: What is searched -> its values; or a function that makes it of the recipe.
@@ -53,7 +78,7 @@ def search(
     Returns:
         The exit status: 0, 1 if a trial failed, 2 after an error that the user can mend, 130 if stopped.
     """
-    parser = _parser(manual, question, sampler, trials)
+    parser = _parser(text, question, sampler, trials)
     if by_method:
         parser.add_argument("--method", metavar="NAME", help="search this method, in its own space: see `dmt methods`")
     options = parser.parse_args()
@@ -61,23 +86,23 @@ def search(
 
     def ask() -> int:
         _check(options)
-        alone: str | None = options.method if by_method else None
-        if alone is not None and alone not in METHODS:
-            raise ConfigError(f"there is no method {alone!r}; {nearest(alone, METHODS)}")
+        only: str | None = options.method if by_method else None
+        if only is not None and only not in METHODS:
+            raise ConfigError(f"there is no method {only!r}; {nearest(only, METHODS)}")
 
         def sweep_of(config: Config) -> Sweep:
-            wanted = space(config) if callable(space) else space
-            if alone is not None:
-                wanted = space_of(alone, config.data.task)
+            dimensions = space(config) if callable(space) else space
+            if only is not None:
+                dimensions = space_of(only, config.data.task)
             return Sweep(
                 question=question,
-                title=title if alone is None else f"Which settings suit {alone} best?",
+                title=title if only is None else f"Which settings suit {only} best?",
                 config=config,
-                method=alone or method,
-                space=wanted,
+                method=only or method,
+                space=dimensions,
                 seeds=tuple(sorted(options.seeds)),
-                known=_known(config, alone or method, wanted, known),
-                grid=_grid(options, wanted),
+                known=_known(config, only or method, dimensions, known),
+                grid=_grid(options, dimensions),
                 seed_by_seed=options.pruner == "wilcoxon",
                 second=options.second or "",
                 extra_metrics=tuple(extra_metrics),
@@ -88,14 +113,14 @@ def search(
     return guarded(ask)
 
 
-def _parser(manual: str, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"python searches/{question}.py",
-        description=manual,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def _parser(text: str, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python searches/{question}.py", **manual(text))
+    add(
+        parser,
+        *OF_EXPERIMENTS,
+        seeds={"default": [0], "help": "score every trial on all of them (default: 0)"},
+        max_concurrent={"help": "trials at a time (default: as many as there is room for)"},
     )
-    add_options(parser, seeds=[0], of_seeds="score every trial", at_a_time="trials")
     count = "all points of the grid" if sampler == "grid" else str(trials)
     parser.add_argument(
         "--trials", type=int, metavar="N", help=f"trials in all, with those of earlier starts (default: {count})"
@@ -136,7 +161,6 @@ def _parser(manual: str, question: str, sampler: str, trials: int) -> argparse.A
 def _check(options: argparse.Namespace) -> None:
     if options.trials is not None and options.trials < 1:
         raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
-    check(options)
     _check_sampler(options)
     _check_fresh(options.confirm, options.seeds)
     _check_pruner(options)
@@ -203,10 +227,18 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
     from dmt_ray.execution import cluster
     from dmt_ray.recipes import load
 
+    chosen = read(
+        SweepOptions,
+        options,
+        trials=options.trials or (None if options.sampler == "grid" else trials),
+        seeds=tuple(sorted(options.seeds)),
+        confirm=tuple(sorted(options.confirm)),
+        command=command_line("python", *sys.argv),
+    )
     cluster.stop_on_terminate()
     config = load(options.recipe, options.changes)
     space = sweep_of(config).space  # says within a moment what is wrong with it
-    if options.sampler in ("cmaes", "gp"):
+    if options.sampler == "gp":
         from dmt_ray.search import samplers
 
         samplers.check(options.sampler, space, second=bool(options.second))
@@ -215,19 +247,4 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
     cluster.prepare()
     from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
 
-    return sweep_driver.run(
-        sweep_of,
-        config,
-        sweep_driver.Request(
-            recipe=options.recipe,
-            changes=tuple(options.changes),
-            seeds=tuple(sorted(options.seeds)),
-            trials=options.trials or (None if options.sampler == "grid" else trials),
-            **asked(options),
-            fresh=options.fresh,
-            command=tuple(sys.argv),
-            sampler=options.sampler,
-            pruner=options.pruner,
-            confirm=tuple(sorted(options.confirm)),
-        ),
-    )
+    return sweep_driver.drive(sweep_of, config, chosen)

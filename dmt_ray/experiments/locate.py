@@ -4,9 +4,7 @@ from pathlib import Path
 
 from dmt_ray.config import nearest
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments import ablation_file, sweep_file
-
-PATTERNS = (f"sweeps/*/{sweep_file.NAME}", f"{ablation_file.FOLDER}/*/{ablation_file.NAME}")
+from dmt_ray.experiments.file import FOLDERS, kind_of
 
 
 def locate(storage: Path, name: str, recipe: str | None = None) -> Path:
@@ -21,36 +19,29 @@ def locate(storage: Path, name: str, recipe: str | None = None) -> Path:
     Raises:
         MissingStages: If there is none, with the nearest name, or the command that computes one.
     """
-    if is_one(Path(name)):
+    if kind_of(Path(name)) is not None:
         return Path(name).absolute()
     known = {path.name: path for path in all_folders(storage)}
     if name in known:
         return known[name]
     begin = name if recipe is None else f"{name}-{recipe.replace('/', '-')}-"
-    found = [path for one, path in known.items() if one.startswith(begin)]
-    if not found and known:
+    fitting = [path for one, path in known.items() if one.startswith(begin)]
+    if not fitting and known:
         raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")
-    if not found:
+    if not fitting:
         raise MissingStages(
             f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or "
             "compute one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
         )
-    return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
+    return max(fitting, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
 
 
 def all_folders(storage: Path) -> list[Path]:
     """The folders of all sweeps and ablations, by name."""
-    return sorted(
-        (path.parent.absolute() for pattern in PATTERNS for path in storage.glob(pattern)),
-        key=lambda folder: folder.name,
-    )
+    folders = [path.absolute() for kind in ("sweep", "ablation") for path in (storage / FOLDERS[kind]).glob("*")]
+    return sorted((folder for folder in folders if kind_of(folder) is not None), key=lambda folder: folder.name)
 
 
 def is_ablation(folder: Path) -> bool:
     """Whether a folder is that of an ablation."""
-    return (folder / ablation_file.NAME).is_file()
-
-
-def is_one(folder: Path) -> bool:
-    """Whether a folder is that of a sweep or an ablation."""
-    return is_ablation(folder) or (folder / sweep_file.NAME).is_file()
+    return kind_of(folder) == "ablation"

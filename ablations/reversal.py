@@ -1,0 +1,48 @@
+"""After how many epochs should teacher and student change places? N of the Pet study (000, Sec. 3).
+
+In its Algorithm 1 one model teaches, the other one trains for N epochs, then the roles are reversed: the second learns
+from a teacher that it has just taught. That is DMT with order=sequential, and N is finetune.epochs
+(docs/decisions/0007-reversal-epochs.md). The study tries N = 5, 10, 20, 30, half to three times its default. Where a
+recipe's iterations are shorter than 5 epochs, its own length takes the place of 5, and N is 1, 2, 4, 6 times that.
+
+A larger N is also more training, as the number of iterations stays: the table prints the steps. --set first=B lets the
+other model teach first, --set order=simultaneous gives the same lengths in DMT's own order.
+
+What is shared: both pretrained models, their scores and the first teacher's labels, once for all N.
+
+Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+
+examples:
+  python -m ablations.reversal --dry-run
+  python -m ablations.reversal --recipe folder --data pets/ --seeds 0 1 2
+"""
+
+import sys
+
+from dmt_ray.cli.ablate import ablate
+from dmt_ray.config import Config
+from dmt_ray.experiments.ablation import Row
+
+PETS = (5, 10, 20, 30)
+
+
+def rows(config: Config) -> dict[str, Row]:
+    """The baseline, and N as in the study or as many times the recipe's own."""
+    shortest = min(PETS[0], config.finetune.epochs)
+    lengths = [epochs * shortest // PETS[0] for epochs in PETS]
+    return {"Baseline": Row("baseline")} | {f"N = {n}": Row("dmt", {"finetune.epochs": n}) for n in lengths}
+
+
+def main() -> int:
+    """Run the ablation; returns the exit status."""
+    return ablate(
+        __doc__ or "",
+        question="reversal",
+        title="After how many epochs should teacher and student change places?",
+        rows=rows,
+        fixed=["order=sequential"],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

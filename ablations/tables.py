@@ -1,0 +1,9 @@
+"""Tabulate ablations: another name for `dmt table`."""
+
+import sys
+
+from dmt_ray.cli.main import main
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["table"]
+    sys.exit(main())

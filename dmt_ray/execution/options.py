@@ -1,0 +1,103 @@
+"""Where results are and who performs the work: what the command lines of runs, sweeps and ablations have in common."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmt_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dmt_ray.execution.runner import Machine, Runner
+    from dmt_ray.execution.worker_group import WorkerGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where results are, and who performs the work; None: as it suits the machine.
+
+    Attributes:
+        storage: Folder of the results, absolute.
+        data: Folder of the data set, absolute; None: below the variable DMT_DATA.
+        address: Ray cluster; None: a local Ray.
+        concurrent: Trials, stages, or plans of worker groups, at a time; None: as many as there is room for.
+        workers: Workers of a plan: 1, or an even number.
+        gpus: GPUs of a worker; None: 1 where there are GPUs.
+        cpus: CPUs of a worker.
+        compiled: Whether networks go through torch.compile.
+        shared: URL of an object store that the machines share; None: they all see the storage folder.
+        stall_seconds: After so long without progress a worker counts as hanging.
+        tracking_uri: MLflow; None: in the storage folder.
+        dry_run: Only say what would be done.
+        command: The command line, without passwords.
+        seeds: Seeds of every member.
+
+    Raises:
+        ConfigError: For values that no cluster can meet, or that contradict each other; with what would do.
+    """
+
+    storage: Path
+    data: Path | None = None
+    address: str | None = None
+    concurrent: int | None = None
+    workers: int = 1
+    gpus: float | None = None
+    cpus: int = 1
+    compiled: bool = False
+    shared: str | None = None
+    stall_seconds: float = 1800.0
+    tracking_uri: str | None = None
+    dry_run: bool = False
+    command: str = ""
+    seeds: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        if self.concurrent is not None and self.concurrent < 1:
+            raise ConfigError(f"--max-concurrent must be 1 or more, but got {self.concurrent}")
+        if not self.stall_seconds > 0:
+            raise ConfigError(f"--stall-limit must be above 0 seconds, but got {self.stall_seconds:g}")
+        if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, self.seeds))}")
+        if self.gpus is not None and not 0 <= self.gpus <= 1:
+            raise ConfigError(
+                f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {self.gpus:g}"
+            )
+        if self.cpus < 1:
+            raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {self.cpus}")
+        if self.workers < 1 or (self.workers > 1 and self.workers % 2):
+            fitting = [n for n in (self.workers - 1, self.workers + 1) if n > 0] if self.workers > 1 else [1]
+            raise ConfigError(
+                f"--workers must be 1 or an even number, one half for each model, but got {self.workers}; "
+                f"{' or '.join(map(str, fitting))} would do"
+            )
+
+    def driver(self) -> "Runner":
+        """What the driver opens data and store with."""
+        from dmt_ray.execution.runner import Machine, Runner
+
+        return Runner(Machine(self.storage, self.data, device="cpu", shared=self.shared))
+
+    def allocate(self) -> "tuple[Machine, WorkerGroup, int]":
+        """What the workers need to know, a worker group that fits the cluster, and for how many of them there is room.
+
+        Ray has to be connected.
+
+        Raises:
+            UserError: If there is no room, or a machine of the cluster does not see the folders.
+        """
+        from dmt_ray.execution import cluster
+        from dmt_ray.execution.runner import Machine
+        from dmt_ray.execution.worker_group import allocate
+
+        if self.address is not None:
+            cluster.check_nodes(None if self.shared else self.storage, self.data)
+        group, room = allocate(cluster.nodes(), self.workers, cpus=self.cpus, gpus=self.gpus)
+        machine = Machine(
+            self.storage,
+            self.data,
+            device="cuda" if group.gpus else "cpu",
+            threads=group.cpus,
+            shared=self.shared,
+            compiled=self.compiled,
+            stall_seconds=self.stall_seconds,
+        )
+        return machine, group, min(self.concurrent or room, room)

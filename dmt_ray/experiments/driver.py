@@ -1,0 +1,83 @@
+"""What the drivers of runs, sweeps and ablations do alike: hold the lock, connect Ray, publish, and tidy up."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+from dmt_ray.execution import cluster, journal
+from dmt_ray.execution.options import Options
+from dmt_ray.execution.tasks import Job
+from dmt_ray.experiments.file import ExperimentFile, write
+from dmt_ray.store import Store
+
+State = Literal["running", "finished", "stopped"]
+"""Of an experiment: a process is at it, it came to its end, or neither."""
+
+CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last publication: figures of many runs take minutes
+
+
+class Publisher(Protocol):
+    """Where results are published to (`tracking.Tracker`)."""
+
+    def publish_soon(self, publication: Any) -> None:
+        """Take a publication over and return at once."""
+
+    def close(self, timeout: float = 60.0) -> tuple[str, ...]:
+        """Publish what waits, and return the names of what is still unpublished."""
+
+
+class Session:
+    """An experiment that this process goes on with.
+
+    Attributes:
+        state: How it ends; "stopped" until the driver says otherwise.
+        unpublished: What MLflow still lacks at the end.
+    """
+
+    def __init__(self, publisher: Publisher, publication: Callable[[State], Any]) -> None:
+        self.publisher = publisher
+        self._publication = publication
+        self.state: State = "stopped"
+        self.unpublished: tuple[str, ...] = ()
+
+    def publish(self, state: State = "running") -> None:
+        """Have the experiment published as it is now."""
+        self.publisher.publish_soon(self._publication(state))
+
+
+@contextmanager
+def session(
+    file: ExperimentFile, connect: Callable[[], Publisher], publication: Callable[[State], Any]
+) -> Iterator[Session]:
+    """Go on with an experiment whose lock this process holds; what came out is published at the end, however it ends.
+
+    Args:
+        file: The experiment; written to its folder first.
+        connect: Opens the publisher.
+        publication: Makes what is published of the experiment in a state.
+    """
+    write(file)
+    one = Session(connect(), publication)
+    try:
+        yield one
+    finally:
+        one.publish(one.state)
+        one.unpublished = one.publisher.close(CLOSE_SECONDS[one.state])
+
+
+@contextmanager
+def on_ray(options: Options, store: Store, file: ExperimentFile) -> Iterator[tuple[Job, int]]:
+    """Ray for the time of the block: what every worker has to know, and how many units fit at a time.
+
+    At the end nothing is left behind: notes of who does what, leases, files of ended processes; what is still to be
+    uploaded to a shared store goes there.
+    """
+    cluster.connect(options.address, cpus=max(options.concurrent or 1, cluster.cpus()))
+    try:
+        machine, group, room = options.allocate()
+        yield Job(machine, file.folder, group), room
+    finally:
+        cluster.disconnect()
+        journal.forget_all(file.folder)
+        store.tidy()
+        store.upload()

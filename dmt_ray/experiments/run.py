@@ -1,0 +1,33 @@
+"""A run: the experiment of one member, as `dmt run` performs it."""
+
+from dataclasses import dataclass
+
+from dmt_ray.config import Config
+from dmt_ray.methods import METHODS
+from dmt_ray.plan import Plan
+from dmt_ray.plan.key import key_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on its settings with one seed.
+
+    Attributes:
+        method: A name in `methods.METHODS`.
+        config: Settings, bound to their data.
+        seed: Seed of everything that is random.
+    """
+
+    method: str
+    config: Config
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Method, recipe, seed, and what makes it this run and no other."""
+        identity = key_of({"method": self.method, "config": self.config.identity(), "seed": self.seed})
+        return f"{self.method}-{self.config.recipe}-seed{self.seed}-{identity[:8]}"
+
+    def plan(self) -> Plan:
+        """What has to be done."""
+        return METHODS[self.method](self.config, self.seed)
