@@ -19,7 +19,7 @@ from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments.ablation import Ablation, Wanted
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, on_ray, session
-from dmt_ray.experiments.file import ExperimentFile, write_failed
+from dmt_ray.experiments.experiment_file import ExperimentFile, write_failed
 from dmt_ray.plan import Stage
 from dmt_ray.report import publishing
 from dmt_ray.report.tables.files import show_and_write

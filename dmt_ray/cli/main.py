@@ -14,7 +14,7 @@ from dmt_ray.cli.store import collect_garbage, list_store, verify_store
 Command = Callable[[argparse.Namespace], int | None]
 WHAT = ("--method", "--seed", "--recipe", "--set", "--storage", "--data", "--device", "--shared-store")
 WORKERS = ("--threads", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile", "--address")
-NAME = {"metavar": "NAME", "help": "sweep or ablation: its full name, the beginning of it, or its folder"}
+NAME: dict[str, Any] = {"metavar": "NAME", "help": "sweep or ablation: its full name, the beginning of it, or its folder"}
 EXAMPLE = "dmt run --recipe shapes --method dmt --seed 0 --set weight.gamma1=3"
 
 

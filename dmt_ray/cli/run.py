@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmt_ray.config import Config, Task
     from dmt_ray.execution.progress import Progress
     from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.experiments.file import ExperimentFile
+    from dmt_ray.experiments.experiment_file import ExperimentFile
     from dmt_ray.methods import Method
     from dmt_ray.plan import Plan, Stage
 
@@ -88,7 +88,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     from dmt_ray.execution.runner import Runner
     from dmt_ray.experiments.dataset_info import DatasetInfo
     from dmt_ray.experiments.driver import session
-    from dmt_ray.experiments.file import ExperimentFile
+    from dmt_ray.experiments.experiment_file import ExperimentFile
     from dmt_ray.experiments.run import Run
     from dmt_ray.report import publishing
 

@@ -18,7 +18,7 @@ from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, on_ray, session
-from dmt_ray.experiments.file import FOLDERS, ExperimentFile, write
+from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
@@ -138,7 +138,7 @@ def _conclude(
         confirm.write(file.folder, confirm.result(confirmation, store))
         for run in confirmation.runs():
             again = replace(file, experiment=run, trials=0)
-            write(again)
+            write(again.folder, again)
             one.publisher.publish_soon(publishing.of_run(again, store))
     summary.show(console, file, store, study.trials())
     if confirmation is not None:

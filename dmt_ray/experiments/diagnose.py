@@ -9,7 +9,7 @@ from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED, Doing, Fault
 from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.ablation import Wanted
-from dmt_ray.experiments.file import ExperimentFile, read, read_failed
+from dmt_ray.experiments.experiment_file import ExperimentFile, read, read_failed
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Stage

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from dmt_ray.execution import cluster, journal
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.tasks import Job
-from dmt_ray.experiments.file import ExperimentFile, write
+from dmt_ray.experiments.experiment_file import ExperimentFile, write
 from dmt_ray.store import Store
 
 State = Literal["running", "finished", "stopped"]
@@ -18,6 +18,10 @@ CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last publication
 
 class Publisher(Protocol):
     """Where results are published to (`tracking.Tracker`)."""
+
+    @property
+    def uri(self) -> str:
+        """Its address, without a password."""
 
     def publish_soon(self, publication: Any) -> None:
         """Take a publication over and return at once."""
@@ -56,7 +60,7 @@ def session(
         connect: Opens the publisher.
         publication: Makes what is published of the experiment in a state.
     """
-    write(file)
+    write(file.folder, file)
     one = Session(connect(), publication)
     try:
         yield one

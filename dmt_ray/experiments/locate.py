@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dmt_ray.config import nearest
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.file import FOLDERS, kind_of
+from dmt_ray.experiments.experiment_file import FOLDERS, kind_of
 
 
 def locate(storage: Path, name: str, recipe: str | None = None) -> Path:

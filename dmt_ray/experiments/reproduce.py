@@ -6,7 +6,7 @@ from typing import Any
 
 from dmt_ray.errors import without_password
 from dmt_ray.experiments.ablation import Wanted
-from dmt_ray.experiments.file import ExperimentFile
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Trial
 
 

@@ -91,7 +91,8 @@ class ExperimentFile:
 
     def dataset_info_of(self, cell: Cell) -> Mapping[str, Any] | None:
         """Names, colours and splits of an ablation's cell; None where they are not known."""
-        return self.dataset_info.get(f"{cell.column} / {cell.row}", self.dataset_info.get(cell.column))
+        known: Mapping[str, Mapping[str, Any]] = self.dataset_info
+        return known.get(f"{cell.column} / {cell.row}", known.get(cell.column))
 
 
 def folder_of(storage: Path, experiment: Experiment) -> Path:
@@ -112,8 +113,8 @@ def kind_of(folder: Path) -> Kind | None:
     return kind if kind in FOLDERS else None
 
 
-def write(file: ExperimentFile) -> Path:
-    """Write the file, beside its content the versions of everything, and return its folder."""
+def write(folder: Path, file: ExperimentFile) -> None:
+    """Write the file into a folder, and beside its content the versions of everything."""
     one = file.experiment
     content: dict[str, Any] = {
         "kind": file.kind,
@@ -129,10 +130,9 @@ def write(file: ExperimentFile) -> Path:
         "git": git(),
         **_values(one),
     }
-    write_text(file.folder / NAME, json.dumps(content, indent=1) + "\n")
+    write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
     for name in _EARLIER:
-        (file.folder / name).unlink(missing_ok=True)
-    return file.folder
+        (folder / name).unlink(missing_ok=True)
 
 
 def read(folder: Path) -> ExperimentFile:
