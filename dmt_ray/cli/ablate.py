@@ -98,7 +98,7 @@ def _run(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options:
     cluster.stop_on_terminate()
     ablation_of(lambda config: config)  # says within a moment what is wrong with the settings
     if options.address is not None:
-        cluster.probe(options.address)
+        cluster.check_address(options.address)
     cluster.prepare()
     from dmt_ray.cli import ablation_driver  # imports torch, and must come after the environment is prepared
 

@@ -12,7 +12,7 @@ from dmt_ray.config import Config
 from dmt_ray.execution import cluster
 from dmt_ray.execution.calibration import bare_seconds
 from dmt_ray.execution.cost import Effort, Estimator, Work, duration
-from dmt_ray.execution.journal import only_one
+from dmt_ray.execution.journal import locked
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Runner
@@ -53,7 +53,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     info = _dataset_info(runner, ablation, options.command)
     file = ExperimentFile(ablation, options.storage, options.data, dataset_info=info, command=options.command)
     failed: dict[str, str] = {}
-    with only_one(file.folder):
+    with locked(file.folder):
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(file, connect, lambda state: publishing.of_ablation(file, runner.store, state, failed)) as one:
             if runner.store.missing(targets):
@@ -119,9 +119,30 @@ def _perform(
     with on_ray(options, runner.store, file) as (job, room):
         from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
 
-        effort = Effort(runner)
-        todo = tasks.units(runner.store, [member.plan for member in members], effort, grouped=job.group.workers > 1)
+        effort = Effort(runner.work_of)
+        groups = [[stage for rung in member.plan.rungs for stage in rung.values()] for member in members]
+        todo = tasks.units(runner.store, groups, effort, grouped=job.worker_group.workers > 1)
+        missing = runner.store.missing(stage for group in groups for stage in group)
         names = {stage: member.name for member in reversed(members) for stage in member.plan.stages()}
-        with _Watcher(runner.store, effort, console, names, one, failed) as progress:
-            progress.expect(stage for unit in todo for stage in unit.stages)
-            tasks.perform(todo, job, progress, concurrent=room)
+        with _Progress(console, runner.store, effort, missing, names, one, failed) as progress:
+            found = tasks.perform(todo, job, progress, concurrent=room)
+        failed |= {stage.name: why for stage, why in found.items()}
+
+
+class _Progress(Progress):
+    """Progress that also has the ablation published now and then."""
+
+    def __init__(self, *parts: Any) -> None:
+        *usual, self._session, self._failed = parts
+        super().__init__(*usual)
+        self._published = time.monotonic()
+
+    def failed(self, stage: Stage, why: str) -> None:
+        super().failed(stage, why)
+        self._failed[stage.name] = why
+
+    def tick(self) -> None:
+        super().tick()
+        if time.monotonic() - self._published > PUBLISH_SECONDS:
+            self._published = time.monotonic()
+            self._session.publish()

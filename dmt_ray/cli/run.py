@@ -5,7 +5,7 @@ import contextlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from dmt_ray.experiments.reproduce import command_line
 
 if TYPE_CHECKING:
     from dmt_ray.config import Config, Task
-    from dmt_ray.execution.progress import Progress
     from dmt_ray.execution.runner import Machine, Runner
     from dmt_ray.experiments.experiment_file import ExperimentFile
     from dmt_ray.methods import Method
@@ -93,44 +92,42 @@ def run_method(namespace: argparse.Namespace) -> int:
     from dmt_ray.report import publishing
 
     runner = Runner(options.machine())
-    with Progress(runner.store, Effort(runner), Console(stderr=True)) as progress:
-        config = runner.bind(config, [options.seed])
-        run = Run(options.method, config, options.seed)
-        info = DatasetInfo.of(runner.dataset(config.data), config, [options.seed], options.command)
-        where = (options.storage, options.data, options.recipe, options.changes)
-        file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
-        plan = run.plan()
-        connect = partial(tracking.connect, options.tracking_uri, options.storage)
-        targets = [stage for rung in plan.rungs for stage in rung.values()]
-        progress.expect(runner.store.missing(targets))
-        with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
-            perform = _by_worker_group if options.workers > 1 else _here
-            executed = perform(options, runner, file, targets, progress)
-            one.state = "finished"
-            progress.close()
-            _show(runner, plan, executed, options)
+    config = runner.bind(config, [options.seed])
+    run = Run(options.method, config, options.seed)
+    info = DatasetInfo.of(runner.dataset(config.data), config, [options.seed], options.command)
+    where = (options.storage, options.data, options.recipe, options.changes)
+    file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
+    plan = run.plan()
+    targets = [stage for rung in plan.rungs for stage in rung.values()]
+    connect = partial(tracking.connect, options.tracking_uri, options.storage)
+    with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
+        missing = runner.store.missing(targets)
+        with Progress(Console(stderr=True), runner.store, Effort(runner.work_of), missing) as progress:
+            runner.on_progress = progress.step
+            perform = _by_worker_group if options.workers > 1 else _in_this_process
+            executed = perform(options, runner, file, targets)
+        one.state = "finished"
+        _show(runner, plan, executed, options)
     if one.unpublished:
         return 1
     print(f"\nin MLflow: {one.publisher.uri} (browse it with `dmt ui --storage {options.storage}`)")
     return 0
 
 
-def _here(
-    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]", progress: "Progress"
+def _in_this_process(
+    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]"
 ) -> "list[Stage]":
-    runner.on_progress = progress.update
     return runner.perform(targets)
 
 
 def _by_worker_group(
-    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]", progress: "Progress"
+    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]"
 ) -> "list[Stage]":
     from dmt_ray.execution.worker_group import GroupRunner
     from dmt_ray.experiments.driver import on_ray
 
     with on_ray(options, runner.store, file) as (job, _):
-        machine = replace(job.machine, device=options.device)
-        return GroupRunner(machine, job.group, progress.update).perform(targets)
+        return GroupRunner(job.machine, job.worker_group, runner.on_progress).perform(targets)
 
 
 def _show(runner: "Runner", plan: "Plan", executed: "list[Stage]", options: RunOptions) -> None:

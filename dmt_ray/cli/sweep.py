@@ -237,13 +237,9 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
     )
     cluster.stop_on_terminate()
     config = load(options.recipe, options.changes)
-    space = sweep_of(config).space  # says within a moment what is wrong with it
-    if options.sampler == "gp":
-        from dmt_ray.search import samplers
-
-        samplers.check(options.sampler, space, second=bool(options.second))
+    sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
-        cluster.probe(options.address)
+        cluster.check_address(options.address)
     cluster.prepare()
     from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
 

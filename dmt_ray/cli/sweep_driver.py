@@ -1,6 +1,6 @@
 """Runs a sweep from the first check to the summary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,18 +11,22 @@ from dmt_ray.cli.dry_run import describe
 from dmt_ray.cli.sweep import SweepOptions
 from dmt_ray.config import Config
 from dmt_ray.errors import DataError
-from dmt_ray.execution import tasks
+from dmt_ray.execution import journal
 from dmt_ray.execution.cost import Effort, Work
-from dmt_ray.execution.journal import only_one
+from dmt_ray.execution.journal import locked
+from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Runner
+from dmt_ray.execution.worker import Job
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, on_ray, session
 from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
+from dmt_ray.plan import Stage
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
+from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study, newest_attempt
 from dmt_ray.store import Store
 
@@ -54,7 +58,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, seeds, options.command)
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(sweep, *where, total, info.to_json(), options.command)
-    with only_one(file.folder):
+    with locked(file.folder):
         study = _study(file, runner, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(file, connect, partial(publishing.of_sweep, file, runner.store)) as one:
@@ -103,16 +107,40 @@ def _perform(
     text = f"{sweep.name}: {study.total} trials{past}; results in {options.storage}"
     console.print(text, highlight=False, soft_wrap=True)
     with on_ray(options, store, file) as (job, room):
-        from dmt_ray.search import tuning  # needs the environment that connecting has prepared
+        from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
+        from dmt_ray.search import tuning
+        from dmt_ray.search.trial import SweepJob
+
+        effort = Effort(runner.work_of)
+
+        def perform_all(groups: Sequence[Sequence[Stage]], job: Job, progress: Progress, what: str) -> None:
+            todo = tasks.units(store, groups, effort, grouped=job.worker_group.workers > 1)
+            tasks.perform_all(todo, job, progress, concurrent=room, what=what)
 
         if study.remaining:
-            tuning.run(study, job, store, Effort(runner), console, one.publish, concurrent=min(room, study.remaining))
+            with SweepProgress(console, store, effort, sweep, study.trials(), study.total, one.publish) as progress:
+                by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
+                perform_all(by_seed, job, progress, "a stage that all trials share")
+                whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
+                tuning.run_trials(study, whole, progress, concurrent=min(room, study.remaining))
         if _interrupted(study):
             raise KeyboardInterrupt
         if (confirmation := _to_confirm(study, options)) is not None:
-            folder = file.folder / "confirm"  # who computed what, and what went wrong, is no trial's
+            folder = file.folder / "confirm"  # what is written down about these runs is about no trial
             folder.mkdir(exist_ok=True)
-            confirm.perform(confirmation, replace(job, folder=folder), store, Effort(runner), console, concurrent=room)
+            missing = _describe(console, confirmation, store)
+            with Progress(console, store, effort, missing) as progress:
+                perform_all(confirmation.groups(), replace(job, folder=folder), progress, "a stage on the fresh seeds")
+            journal.end_all(folder)
+
+
+def _describe(console: Console, confirmation: Confirmation, store: Store) -> list[Stage]:
+    """Say what is run again on fresh seeds; what of it is missing, inputs first."""
+    stages, seeds = confirmation.stages(), ", ".join(map(str, confirmation.seeds))
+    missing = store.missing(stages)
+    names = " and the ".join(candidate.name for candidate in confirmation.candidates())
+    console.print(f"confirm: the {names} on seeds {seeds}: {len(stages)} stages, {len(missing)} to do", highlight=False)
+    return missing
 
 
 def _interrupted(study: Study) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import SHARED, Doing, Fault
+from dmt_ray.execution.journal import SHARED, Activity, Fault
 from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.ablation import Wanted
 from dmt_ray.experiments.experiment_file import ExperimentFile, read, read_failed
@@ -22,7 +22,7 @@ _TITLE = 12  # columns
 
 def diagnose(folder: Path) -> str:
     """What failed, for people; commands and paths stand in one line each, the rest is wrapped."""
-    file, faults = read(folder), journal.read(folder)
+    file, faults = read(folder), journal.read_faults(folder)
     return _sweep(folder, file, faults) if file.kind == "sweep" else _ablation(folder, file, faults)
 
 
@@ -48,17 +48,17 @@ def _sweep(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
     states = _states(Counter(trial.state for trial in trials)) or "none begun"
     failed = [trial for trial in trials if trial.state == "failed"]
     numbers = {trial.number for trial in failed}
-    others = [_other_of_sweep(folder, fault, trials) for fault in faults if fault.who not in numbers]
+    others = [_other_of_sweep(folder, fault, trials) for fault in faults if fault.member not in numbers]
     head = f"{file.sweep.name}: {file.trials} trials, {states}"
     return _report(head, [_failed_trial(folder, file, trial, faults) for trial in failed], others, "trial", "trial")
 
 
 def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequence[Fault]) -> str:
-    mine = [fault for fault in faults if fault.who == trial.number]
+    mine = [fault for fault in faults if fault.member == trial.number]
     lines = [f"trial {trial.number} failed: {in_words(trial.params)}", wrapped("error", trial.error or "not known")]
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), None)
     if last is not None:
-        lines.append(wrapped("stage", "not in a stage" if last.doing is None else last.doing.told()))
+        lines.append(wrapped("stage", "not in a stage" if last.activity is None else last.activity.describe()))
         lines += [wrapped("node", last.node or "not known"), wrapped("when", when(last))]
         mine = mine[: mine.index(last)]
     lines += [wrapped("before", sentence(fault)) for fault in mine]
@@ -67,10 +67,11 @@ def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequ
 
 def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
     """A fault of a trial that has not failed, or of a stage that all trials have in common."""
-    state = next((trial.state for trial in trials if trial.number == fault.who), None)
+    state = next((trial.state for trial in trials if trial.number == fault.member), None)
     if state is not None:
-        return wrapped(f"trial {fault.who}", f"{sentence(fault)}; now {state}")
-    more = _traceback(folder, SHARED) if fault.kind == "failed" else []
+        return wrapped(f"trial {fault.member}", f"{sentence(fault)}; now {state}")
+    # Earlier versions had one traceback for all shared stages.
+    more = (_traceback(folder, fault.member) or _traceback(folder, SHARED)) if fault.kind == "failed" else []
     return "\n".join([wrapped(SHARED, sentence(fault, "shared by all trials")), *more])
 
 
@@ -90,7 +91,7 @@ def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> st
     for stages in _causes(failed):
         why = failed[stages[0]]
         names = {stage.name for stage, reason in failed.items() if reason == why}
-        mine = [fault for fault in faults if fault.who in names]
+        mine = [fault for fault in faults if fault.member in names]
         costs = [member for member, lacking in missing if not set(stages).isdisjoint(lacking)]
         failures.append(_failed_stages(folder, file, stages, why, mine, costs))
         explained += mine
@@ -120,23 +121,23 @@ def _failed_stages(
     costs: Sequence[Wanted],
 ) -> str:
     end = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
-    known = next((fault.doing for fault in reversed(mine) if fault.doing is not None), None)
-    what = "; ".join(Doing.of(stage, None).told() for stage in stages) if known is None else known.told()
+    known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
+    what = "; ".join(Activity.of(stage, None).describe() for stage in stages) if known is None else known.describe()
     lines = [f"{' and '.join(stage.name for stage in stages)} failed"]
     lines += [wrapped("error", why), wrapped("stage", what), wrapped("costs", _rows(costs))]
     if end is not None:
         lines += [wrapped("node", end.node or "not known"), wrapped("when", when(end))]
         lines += [wrapped("before", sentence(fault)) for fault in mine if fault is not end]
-        lines += _traceback(folder, end.who)
+        lines += _traceback(folder, end.member)
     return "\n".join([*lines, line("replay", reproduce.of_member(file, costs[0]))])
 
 
 def _other_of_ablation(file: ExperimentFile, fault: Fault, missing: set[str]) -> str:
     """A fault that another attempt has made good, or may."""
-    stage = str(fault.who) if fault.doing is None else fault.doing.stage
+    stage = str(fault.member) if fault.activity is None else fault.activity.stage
     users = [one for one in file.ablation.wanted() if stage in {part.name for part in one.plan.stages()}]
     now = "missing" if stage in missing else "there"
-    return wrapped(str(fault.who).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
+    return wrapped(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
 
 
 def _rows(members: Sequence[Wanted]) -> str:
@@ -166,9 +167,9 @@ def _listed(rows: Sequence[str]) -> str:
 
 
 def sentence(fault: Fault, shared: str = "") -> str:
-    """What happened, when and where; `shared` as in `Doing.told`."""
+    """What happened, when and where; `shared` as in `Activity.describe`."""
     what = "a worker was lost" if fault.kind == "lost" else "an attempt failed"
-    where = "" if fault.doing is None else f" in {fault.doing.told(shared)}"
+    where = "" if fault.activity is None else f" in {fault.activity.describe(shared)}"
     node = "" if fault.node is None else f" on {fault.node}"
     return f"{what} at {when(fault)}{node}{where}: {fault.error}"
 

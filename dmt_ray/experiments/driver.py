@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from dmt_ray.execution import cluster, journal
 from dmt_ray.execution.options import Options
-from dmt_ray.execution.tasks import Job
+from dmt_ray.execution.worker import Job
 from dmt_ray.experiments.experiment_file import ExperimentFile, write
 from dmt_ray.store import Store
 
@@ -82,6 +82,6 @@ def on_ray(options: Options, store: Store, file: ExperimentFile) -> Iterator[tup
         yield Job(machine, file.folder, group), room
     finally:
         cluster.disconnect()
-        journal.forget_all(file.folder)
+        journal.end_all(file.folder)
         store.tidy()
         store.upload()
