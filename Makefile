@@ -7,22 +7,26 @@ STORAGE ?= runs
 # Nothing was tuned on these: the recipe was made on seeds 0 and 1.
 SEEDS ?= 100 101 102 103 104
 
-.PHONY: sweep ablation tables test test-all lint ui clean
+.PHONY: help sweep ablation tables test test-all lint ui clean
 .DEFAULT_GOAL := sweep
 
-sweep: $(READY)  ## search gamma1 and gamma2 on the embedded data; start it again to go on
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo "Options are passed on by ARGS: make sweep ARGS='--dry-run'. Results are in STORAGE=$(STORAGE)."
+
+sweep: $(READY)  ## search gamma1 and gamma2 on the built-in toy data set; start it again to resume
 	$(BIN)/python searches/gamma_sweep.py --storage $(STORAGE) $(ARGS)
 
-ablation: $(READY)  ## Table 9 of DMT on the embedded data, 5 seeds; start it again to go on
+ablation: $(READY)  ## Table 9 of DMT on the built-in toy data set, 5 seeds; start it again to resume
 	$(BIN)/python -m ablations.components --storage $(STORAGE) --seeds $(SEEDS) $(ARGS)
 
 tables: $(READY)  ## print the tables of all ablations, and write them as Markdown, LaTeX, CSV and HTML
-	$(BIN)/python -m dmt_ray.cli.table --storage $(STORAGE) $(ARGS)
+	$(BIN)/dmt table --storage $(STORAGE) $(ARGS)
 
 ui: $(READY)  ## browse the results on http://127.0.0.1:5000
 	$(BIN)/dmt ui --storage $(STORAGE) $(ARGS)
 
-test: $(READY)  ## the fast tests
+test: $(READY)  ## the fast tests, on all cores
 	$(BIN)/python -m pytest $(ARGS)
 
 test-all: $(READY)  ## all tests

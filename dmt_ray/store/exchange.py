@@ -1,7 +1,7 @@
-"""What a store and the object store that it shares with other machines give each other.
+"""Moves stages between a store and the object store that it shares with other machines.
 
-Two folders beside the stages hold notices, a file <operation>-<key> each: pending_uploads/ names the stages that are
-still to be uploaded, rejected/ those whose copy in the object store was found to be damaged.
+Two folders beside the stages hold marks, a file <operation>-<key> each: pending_uploads/ for stages that are still to
+be uploaded, rejected/ for stages whose copy in the object store is damaged.
 """
 
 import logging
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Exchange:
-    """Fetches and uploads stages.
+    """Downloads and uploads stages.
 
     Args:
-        stage directories: The stages of this store.
+        stage_dirs: The stages of this store.
         leases: Its leases.
         url: The object store (see `Shared`).
     """
@@ -36,20 +36,19 @@ class Exchange:
         self.name = self._shared.name
 
     def has(self, stage_path: StagePath, *, afresh: bool = False) -> bool:
-        """Whether a stage can be fetched (see `Shared.has`)."""
+        """Whether a stage can be downloaded (see `Shared.has`)."""
         return self._shared.has(stage_path, afresh=afresh) and not self._rejection(stage_path).exists()
 
-    # ---- fetching -----------------------------------------------------------------------------------------------
-
-    def bring(self, stage_path: StagePath, *, whole: bool) -> None:
-        """Fetch what is not here of a stage, if the object store has it; one process does, the others wait.
+    def fetch(self, stage_path: StagePath, *, whole: bool) -> None:
+        """Download what this store lacks of a stage, if the object store has it; one process does, the others wait.
 
         Args:
-            place: The stage.
-            whole: Whether labels and weights are needed. If not, they count as evicted here.
+            stage_path: The stage.
+            whole: Whether labels and weights are needed. If not, they are left out and count as evicted here.
 
         Raises:
-            DamagedStage: If it is not what its record says. It counts as missing until it is computed again.
+            DamagedStage: If the copy in the object store does not agree with its record. The stage then counts as
+                missing until it is computed again.
             StoreError: If the server does not answer, or the disk has no room.
         """
         while not self._stage_dirs.is_here(stage_path, whole=whole) and not self._rejection(stage_path).exists():
@@ -59,10 +58,10 @@ class Exchange:
                 continue
             with lease:
                 if not self._stage_dirs.is_here(stage_path, whole=whole):
-                    self._fetch(stage_path, whole)
+                    self._download(stage_path, whole)
                 return
 
-    def _fetch(self, stage_path: StagePath, whole: bool) -> None:
+    def _download(self, stage_path: StagePath, whole: bool) -> None:
         staging = self._stage_dirs.folder / "staging" / files.staging_name(stage_path.name)
         try:
             record = self._shared.record(stage_path)
@@ -77,9 +76,9 @@ class Exchange:
         except ValueError as fault:
             message = (
                 f"{stage_path.name} in the shared store {self._shared.name} is damaged: {fault}. "
-                f"It counts as missing, and is replaced when it has been computed again."
+                f"It counts as missing until it has been computed again."
             )
-            self._write(self._rejection(stage_path), message)
+            self._mark(self._rejection(stage_path), message)
             log.warning(message)
             raise DamagedStage(message) from None
         finally:
@@ -93,21 +92,19 @@ class Exchange:
                 f"for {free}. Free space, or pass another folder as --storage."
             )
 
-    # ---- uploading ----------------------------------------------------------------------------------------------
+    def mark_pending(self, stage_path: StagePath) -> None:
+        """Note that a stage is to be uploaded, so that an upload that is killed is done later."""
+        self._mark(self._stage_dirs.pending_uploads / stage_path.name, "")
 
-    def promise(self, stage_path: StagePath) -> None:
-        """Note that a stage is to be uploaded: what is killed before it is done is made up for."""
-        self._write(self._stage_dirs.pending_uploads / stage_path.name, "")
-
-    def give(self, stage_path: StagePath) -> bool:
-        """Upload a stage that was promised; if that fails, it stays pending and the failure is only logged.
+    def upload(self, stage_path: StagePath) -> bool:
+        """Upload a pending stage. If that fails, it stays pending and the failure is only logged.
 
         Returns:
             Whether the server could be used.
         """
         try:
             self._upload(stage_path)
-        except (MissingStages, DamagedStage):  # it is promised again when it has been computed again
+        except (MissingStages, DamagedStage):  # it becomes pending again when it has been computed again
             return True
         except OSError as error:
             log.warning("%s is kept in %s and uploaded later: %s", stage_path.name, self._stage_dirs.folder, error)
@@ -115,20 +112,18 @@ class Exchange:
         (self._stage_dirs.pending_uploads / stage_path.name).unlink(missing_ok=True)
         return True
 
-    def give_left(self) -> list[str]:
-        """Upload what was promised and not done, and return the names of what is still left.
+    def upload_pending(self) -> list[str]:
+        """Upload all pending stages, and return the names of those that stay pending.
 
-        Stages that are leased are left to who computes them; of several processes, one does the rest.
+        A leased stage is left to the process that computes it; of several processes, one uploads the rest.
         """
-        if self._left() and (lease := self._leases.take("upload", "upload")):
+        pending = self._stage_dirs.pending
+        if pending() and (lease := self._leases.take("upload", "upload")):
             with lease:
-                for stage_path in self._left():
-                    if self._leases.holder(stage_path.key) is None and not self.give(stage_path):
+                for stage_path in pending():
+                    if self._leases.holder(stage_path.key) is None and not self.upload(stage_path):
                         break
-        return [stage_path.name for stage_path in self._left()]
-
-    def _left(self) -> list[StagePath]:
-        return list(self._stage_dirs.promised())
+        return [stage_path.name for stage_path in pending()]
 
     def _upload(self, stage_path: StagePath) -> None:
         rejection = self._rejection(stage_path)
@@ -138,12 +133,12 @@ class Exchange:
         if record.evicted:
             log.warning("%s lacks %s and is not uploaded.", stage_path.name, ", ".join(record.evicted))
             return
-        self._shared.put(stage_path, record, stage_path.path)
+        self._shared.put(stage_path, record, stage_path.folder)
         rejection.unlink(missing_ok=True)
 
     def _rejection(self, stage_path: StagePath) -> Path:
         return self._stage_dirs.folder / "rejected" / stage_path.name
 
-    def _write(self, path: Path, text: str) -> None:
+    def _mark(self, path: Path, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         files.replace(path, text, self._stage_dirs.folder / "staging")

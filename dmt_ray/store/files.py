@@ -13,25 +13,25 @@ from pathlib import Path
 
 from dmt_ray.errors import StoreError, UserError
 
-HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())  # without dots: they separate the parts of a name aside
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())  # without dots: they separate the parts of a staging name
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reason is a full disk
 
 
 def staging_name(name: str) -> str:
-    """A name that nobody else uses, and that tells which process uses it: <name>.<host>.<pid>.<random>."""
+    """A unique name that says which process uses it: <name>.<host>.<pid>.<random>."""
     return f"{name}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def owner(staging: str) -> tuple[str, int] | None:
-    """Host and process that a name of `staging_name` tells, or None if it is no such name."""
+    """Host and process id in a name that `staging_name` made; None for other names."""
     parts = staging.split(".")
     return (parts[-3], int(parts[-2])) if len(parts) >= 4 and parts[-2].isdecimal() else None
 
 
 def is_dead(host: str, pid: int) -> bool:
-    """Whether this process is known to have ended: only processes of this host can be asked."""
+    """Whether this process is known to have ended. Of processes of other hosts nothing is known: False."""
     if host != HOST:
         return False
     try:
@@ -50,7 +50,7 @@ def digest(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -62,7 +62,7 @@ def create(path: Path, text: str) -> None:
     """Write a new file.
 
     Raises:
-        FileExistsError: If it is already there: of several processes, one succeeds.
+        FileExistsError: If it exists already: of several processes, one succeeds.
     """
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
@@ -74,7 +74,7 @@ def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder
     Args:
         path: The file.
         text: Its new content.
-        aside: Folder on the same file system in which the text is written first.
+        staging: Folder on the same file system in which the text is written first.
         synced: Whether the text must survive a power cut.
         folder: Descriptor of the folder that a relative path starts from.
     """
@@ -110,7 +110,7 @@ def _size(entry: os.DirEntry[str]) -> int:
 
 
 def remove(path: Path) -> int:
-    """Remove a file or a folder with all it holds, and say how many bytes that were."""
+    """Remove a file, or a folder with all it holds, and return how many bytes that were."""
     freed = size_of(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -121,7 +121,7 @@ def remove(path: Path) -> int:
 
 @contextmanager
 def explained(folder: Path, inside: Path | None = None) -> Iterator[None]:
-    """Turn what the file system refuses into a StoreError that says what to do.
+    """Turn file system errors into a StoreError that says what to do.
 
     Args:
         folder: The store.
@@ -157,10 +157,10 @@ def _reason(error: Exception, inside: Path | None) -> str | None:
 
 
 def _errno(error: Exception) -> int | None:
-    """The system's number of an error; safetensors tells it only in its text. numpy's short writes have none."""
-    told = re.search(r"\(os error (\d+)\)", str(error))
+    """The errno of an error; safetensors has it only in its text, numpy's short writes have none."""
+    match = re.search(r"\(os error (\d+)\)", str(error))
     number = getattr(error, "errno", None)
-    return number if isinstance(number, int) else int(told[1]) if told else None
+    return number if isinstance(number, int) else int(match[1]) if match else None
 
 
 def _no_room(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The mark of a store's folder: store.json, which tells the format of what lies beside it."""
+"""store.json, which marks a folder as a store and names the format of what lies beside it."""
 
 import json
 import os
@@ -9,21 +9,11 @@ from dmt_ray.errors import StoreError
 from dmt_ray.store import files, upkeep
 
 FORMAT = 1
-# Folders of a store had other names before version 0.2; what they hold is taken over.
+# Names of folders before version 0.2, and now.
 _RENAMED = {"aside": "staging", "claims": "leases", "outbox": "pending_uploads", "refused": "rejected"}
 # What else may lie in the folder of a store, written by other parts of the project before the store is opened.
-_NEIGHBOURS = {
-    *upkeep.FOLDERS,
-    *_RENAMED,
-    "leases",
-    "pending_uploads",
-    "rejected",
-    "data",
-    "sweeps",
-    "mlflow.db",
-    "mlruns-artifacts",
-    "lost+found",
-}
+_NEIGHBOURS = {*upkeep.FOLDERS, *_RENAMED, *_RENAMED.values(), "data", "sweeps", "mlflow.db", "mlruns-artifacts"}
+_NEIGHBOURS |= {"lost+found"}
 
 
 def check(folder: Path) -> None:
@@ -50,16 +40,16 @@ def check(folder: Path) -> None:
         files.replace(mark, json.dumps({"format": FORMAT}) + "\n", folder / "staging")
         return
     try:
-        found = json.loads(text)["format"]
+        version = json.loads(text)["format"]
     except (ValueError, TypeError, KeyError):
         raise StoreError(
             f'{mark} is broken. Pass another folder as --storage, or write {{"format": {FORMAT}}}.'
         ) from None
-    if found != FORMAT:
+    if version != FORMAT:
         raise StoreError(
-            f"the store {folder} has format {found!r}, but this version of dmt-ray reads format {FORMAT}. "
+            f"the store {folder} has format {version!r}, but this version of dmt-ray reads format {FORMAT}. "
             f"Use the version that wrote it, or pass another folder as --storage."
         )
     for old, new in _RENAMED.items():
-        with suppress(OSError):  # none of that name, a new one beside it, or somebody else's store
+        with suppress(OSError):  # no such folder, a new one that is not empty, or a store that may only be read
             os.rename(folder / old, folder / new)

@@ -1,6 +1,6 @@
-"""Leases: notices of who computes what, so that two processes seldom do the same work, and people see progress.
+"""Leases: which process computes which stage, so that work is seldom done twice and people see its progress.
 
-Correctness never rests on a lease. Whoever ignores one, or loses it, computes a stage twice and writes it once.
+Correctness never rests on a lease. If a process ignores or loses one, a stage is computed twice and written once.
 """
 
 import json
@@ -18,10 +18,10 @@ from typing import Any
 from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
 
-STALE = 30.0  # seconds without a beat after which a lease counts for nothing
+STALE = 30.0  # seconds without a beat after which a lease has expired
 HEARTBEAT = 5.0  # seconds between two beats of the thread
 POLL = 0.5  # seconds between two looks at a stage that another process computes
-PROGRESS = 1.0  # least seconds between two rewrites that tell a new step
+PROGRESS = 1.0  # least seconds between two rewrites with a new step
 
 _KEYS = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 _TOKENS = re.compile(r"[0-9a-f]{16}")
@@ -29,7 +29,7 @@ _TOKENS = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Running:
-    """What a lease's file tells: who computes a stage, and how far that is.
+    """The content of a lease's file: which process computes a stage, and how far it is.
 
     Attributes:
         started: Seconds since 1970 at which the lease was taken.
@@ -50,15 +50,15 @@ class Running:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether somebody is still at it."""
+        """Whether its process still works on the stage, as far as is known."""
         return time.time() - self.beat < STALE and not files.is_dead(self.host, self.pid)
 
 
 class Borrowed:
-    """A lease in which this process tells progress, whoever holds it.
+    """A lease in which this process reports progress, whichever process holds it.
 
     Attributes:
-        held: Whether there is a lease to tell it in.
+        held: Whether there is such a lease.
     """
 
     def __init__(self, path: Path | None, staging: Path, content: dict[str, Any]) -> None:
@@ -66,22 +66,22 @@ class Borrowed:
         self._path = path or Path()
         self._staging = staging
         self._content = content
-        self._told = 0.0
+        self._written = 0.0
         self._lock = threading.Lock()
 
     def beat(self, step: int, steps: int) -> None:
-        """Tell how far the stage is; written at most once a second."""
-        if self.held and time.monotonic() - self._told >= PROGRESS:
+        """Report how far the stage is; written at most once a second."""
+        if self.held and time.monotonic() - self._written >= PROGRESS:
             with self._lock:
-                self._told = time.monotonic()
+                self._written = time.monotonic()
                 self._content |= {"step": step, "steps": steps, "beat": time.time()}
                 with suppress(OSError):  # a notice that cannot be written must not end hours of work
                     if self._is_ours():
                         files.replace(self._path, json.dumps(self._content), self._staging, synced=False)
 
     def _is_ours(self) -> bool:
-        there = _read(self._path)
-        return there is not None and there.token == self._content["token"]
+        current = _read(self._path)
+        return current is not None and current.token == self._content["token"]
 
 
 class Lease(Borrowed):
@@ -98,7 +98,7 @@ class Lease(Borrowed):
 
     @property
     def lease_token(self) -> dict[str, Any]:
-        """What another process needs to tell progress in this lease (see `Store.borrowed`): a few words of JSON.
+        """What another process needs to report progress in this lease (see `Store.borrowed`): a small JSON object.
 
         Empty if the lease is not held.
         """
@@ -113,7 +113,7 @@ class Lease(Borrowed):
         self.release()
 
     def release(self) -> None:
-        """Let others have the stage."""
+        """Give the lease up, so that another process may compute the stage."""
         self._closing.set()
         if self._heart.is_alive():
             self._heart.join()
@@ -141,18 +141,18 @@ class Leases:
         return Lease(None, self._staging, {})
 
     def borrowed(self, lease_token: Mapping[str, Any]) -> Borrowed:
-        """The lease that a lease token belongs to (see `Store.borrowed`)."""
+        """The lease with this token (see `Store.borrowed`)."""
         if not lease_token:
             return Borrowed(None, self._staging, {})
         key, token = (str(lease_token.get(name)) for name in ("key", "token"))
         if not _KEYS.fullmatch(key) or not _TOKENS.fullmatch(token):
-            raise ValueError(f"a lease token is what Lease.lease token gave, but got {dict(lease_token)}")
+            raise ValueError(f"a lease token is the value of Lease.lease_token, but got {dict(lease_token)}")
         return Borrowed(self._folder / f"{key}.json", self._staging, dict(lease_token))
 
     def holder(self, key: str) -> Running | None:
-        """Who computes a stage now, if anybody."""
-        there = _read(self._folder / f"{key}.json")
-        return there if there is not None and there.is_fresh else None
+        """The fresh lease on a stage, if there is one."""
+        current = _read(self._folder / f"{key}.json")
+        return current if current is not None and current.is_fresh else None
 
     def take(self, key: str, operation: str, inputs: Sequence[str] = ()) -> Lease | None:
         """Lease a stage, or return None if another process has a fresh lease on it."""
@@ -171,30 +171,30 @@ class Leases:
             "steps": 0,
             "token": secrets.token_hex(8),
         }
-        there = None
-        while there is None:
+        current = None
+        while current is None:
             try:
                 files.create(path, json.dumps(content))
                 return Lease(path, self._staging, content)
             except FileExistsError:
-                there = _read(path)  # None: released between the two looks
-        if there.is_fresh or not self._inherit(path, there, content):
+                current = _read(path)  # None: released meanwhile
+        if current.is_fresh or not self._take_over(path, current, content):
             return None
         return Lease(path, self._staging, content)
 
-    def _inherit(self, path: Path, stale: Running, content: dict[str, Any]) -> bool:
-        """Put a lease in the place of a stale one; of several processes that try, one succeeds."""
+    def _take_over(self, path: Path, stale: Running, content: dict[str, Any]) -> bool:
+        """Replace a stale lease; of several processes that try, one succeeds."""
         marker = path.with_suffix(f".{stale.token or 'unreadable'}.takeover")
         try:
             files.create(marker, "")
-        except FileExistsError:  # another takeover is at it, or died at it
+        except FileExistsError:  # another process is taking it over, or was killed meanwhile
             with suppress(FileNotFoundError):
                 if time.time() - marker.stat().st_mtime > STALE:
                     marker.unlink()
             return False
         try:
-            there = _read(path)
-            if there is None or there.token != stale.token or there.is_fresh:
+            current = _read(path)
+            if current is None or current.token != stale.token or current.is_fresh:
                 return False
             files.replace(path, json.dumps(content), self._staging, synced=False)
             return True
@@ -202,16 +202,13 @@ class Leases:
             marker.unlink(missing_ok=True)
 
     def running(self) -> list[Running]:
-        """The leases on stages that are fresh, the oldest first."""
-        found = (_read(path) for path in self._paths() if _KEYS.fullmatch(path.stem))
-        return sorted((there for there in found if there is not None and there.is_fresh), key=lambda one: one.started)
+        """The fresh leases on stages, the oldest first."""
+        leases = (_read(path) for path in self._paths() if _KEYS.fullmatch(path.stem))
+        return sorted((lease for lease in leases if lease and lease.is_fresh), key=lambda lease: lease.started)
 
     def stale(self) -> Iterator[Path]:
-        """Files of leases that count for nothing."""
-        for path in self._paths():
-            there = _read(path)
-            if there is not None and not there.is_fresh:
-                yield path
+        """Files of expired leases."""
+        return (path for path in self._paths() if (lease := _read(path)) and not lease.is_fresh)
 
     def _paths(self) -> list[Path]:
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
@@ -220,28 +217,28 @@ class Leases:
 
 
 def _read(path: Path) -> Running | None:
-    """What a lease's file tells; what cannot be read has no owner and counts by its age alone. None: no file."""
+    """Read a lease's file; None if there is none. A broken one belongs to no process and expires by its age alone."""
     try:
-        # Opened before it is asked for its age: network file systems answer a bare stat from their cache.
+        # Opened before its age is read: network file systems answer a bare stat from their cache.
         with path.open(encoding="utf-8", errors="replace") as file:
             text, beat = file.read(), os.fstat(file.fileno()).st_mtime
     except OSError:
         return None
     try:
-        told = json.loads(text)
-        token = str(told["token"])
+        content = json.loads(text)
+        token = str(content["token"])
         if not _TOKENS.fullmatch(token):
             raise ValueError(token)
         return Running(
             key=path.stem,
-            operation=str(told["operation"]),
-            step=int(told["step"]),
-            steps=int(told["steps"]),
-            host=str(told["host"]),
-            pid=int(told["pid"]),
-            started=float(told["started"]),
+            operation=str(content["operation"]),
+            step=int(content["step"]),
+            steps=int(content["steps"]),
+            host=str(content["host"]),
+            pid=int(content["pid"]),
+            started=float(content["started"]),
             beat=beat,
-            inputs=tuple(str(key) for key in told["inputs"]),
+            inputs=tuple(str(key) for key in content["inputs"]),
             token=token,
         )
     except (ValueError, KeyError, TypeError):

@@ -7,34 +7,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "dmt-ray",
-    "torch",
-    "torchvision",
-    "segmentation-models-pytorch",
-    "timm",
-    "numpy",
-    "ray",
-    "optuna",
-    "mlflow",
-)
+_OF_MODELS = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy")
+PACKAGES = ("dmt-ray", *_OF_MODELS, "ray", "optuna", "mlflow")
 
 
 @functools.cache
 def versions() -> dict[str, str]:
     """Version of Python and of each package in `PACKAGES` that is installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @functools.cache
 def git() -> dict[str, Any]:
-    """{"commit": 40 hex digits, "dirty": bool} of the checkout that this package is run from, or {} if it is none."""
+    """{"commit": 40 hex digits, "dirty": bool} of the checkout that this package runs from; {} outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
         commit = _git(folder, "rev-parse", "HEAD")

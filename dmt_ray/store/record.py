@@ -1,4 +1,4 @@
-"""What the store says about a stage: its identity, its inputs, and the digest of every file."""
+"""The record of a stage: its identity, its inputs, and the digest of every file."""
 
 import hashlib
 import json
@@ -21,18 +21,18 @@ Size = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Record:
-    """The record of one stage, written last: a stage without it does not exist.
+    """The record of one stage, written last: without it a stage does not exist.
 
     Attributes:
         key: Key of the stage; `operation`, `revision`, `config`, `seed` and `inputs` give it again.
-        config: What the key sees of the stage's settings.
+        config: The settings that the key depends on.
         summary: The settings in a few words, for people.
         inputs: Name of each input, and its key.
         input_digests: `Record.digest` of each input that was in the store when the stage was begun.
         files: Name of each file, and the BLAKE2b-128 of its bytes in hex.
         sizes: Name of each file, and its size in bytes.
-        evicted: Files that were taken away to free space; what they were is still known.
-        made: When (UTC), and what the caller tells of how: not part of the identity.
+        evicted: Files that were removed to free space; their digests and sizes stay.
+        made: When (UTC) and how it was made, as the caller describes it: not part of the identity.
     """
 
     key: Key
@@ -73,8 +73,8 @@ class Record:
             record = _RECORDS.validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
-            stage_path = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{RECORD} is broken ({f'{stage_path}: ' if stage_path else ''}{first['msg']})") from None
+            field = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"{RECORD} is broken ({f'{field}: ' if field else ''}{first['msg']})") from None
         if record.files.keys() != record.sizes.keys() or not set(record.evicted) <= record.files.keys():
             raise ValueError(f"{RECORD} is broken (its files, sizes and evicted do not name the same files)")
         if not record.input_digests.keys() <= record.inputs.keys():

@@ -1,14 +1,13 @@
-"""The object store that machines share, given by a URL: what is asked of it, and what is taken from it.
+"""The object store that machines share, given by a URL.
 
 Below the URL lies, for every stage, its record, and beside it the files in a folder named by the digest of them all::
 
     stages/pretrain/<key>/record.json
     stages/pretrain/<key>/<digest>/model.safetensors
 
-The record is written last: without it a stage does not exist, so that an upload which was killed half-way counts for
-nothing. Object stores cannot refuse a second writer. But two machines whose results of the same work differ (as on
-GPUs) write into different folders, and the record that is written last names files that are all its own. Nothing is
-ever removed.
+The record is written last: without it a stage does not exist, so that an upload that is killed half-way does no harm.
+Object stores cannot refuse a second writer. But two machines whose results of the same work differ (as on GPUs) write
+into different folders, and the last record names only files of its own machine. Nothing is ever removed.
 """
 
 import re
@@ -31,7 +30,10 @@ from dmt_ray.store.record import RECORD, Record
 from dmt_ray.store.stage_dirs import StagePath
 
 FRESH = 10.0  # seconds for which a list of an operation's stages is good
-PAUSES = (2.0, 8.0)  # seconds before asking again; the libraries for S3 and GCS have by then tried several times
+PAUSES = (
+    2.0,
+    8.0,
+)  # seconds before a request is repeated; the libraries for S3 and GCS have by then tried several times
 _SHARE = 20  # a list that took a second is good for at least that many: listing never takes more than 5 % of the time
 _AT_ONCE = 4  # files of a stage that are on their way at the same time
 _CHUNK = 8 * 2**20  # bytes
@@ -49,8 +51,8 @@ Answer = TypeVar("Answer")
 class Shared:
     """Stages in an object store, found by operation and key.
 
-    What is there stays there, so it is asked for once in a process. What is not there may come at any time: it is
-    looked up in a list of all stages of its operation, one request for 1000 objects, which is good for ten seconds.
+    Stages are never removed, so that a process looks each up once until it exists. A stage that does not exist yet is
+    looked up in a list of all stages of its operation (one request for 1000 objects), which is good for ten seconds.
 
     Args:
         url: Whatever `pyarrow.fs.FileSystem.from_uri` understands: s3://bucket/prefix, gs://bucket/prefix,
@@ -58,7 +60,7 @@ class Shared:
             come from the environment.
 
     Raises:
-        StoreError: If it is no URL, or holds a password. Nothing is asked of the server yet.
+        StoreError: If it is no URL, or holds a password. No request is made yet.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,58 +77,58 @@ class Shared:
                 f"but got {self.name!r}"
             )
         self._url = url
-        self._there: set[str] = set()
+        self._known: set[str] = set()
         self._good_until: dict[str, float] = {}  # monotonic seconds, of the list of each operation
 
-    # ---- asking -------------------------------------------------------------------------------------------------
+    # ---- looking up -------------------------------------------------------------------------------------------------
 
     def has(self, stage_path: StagePath, *, afresh: bool = False) -> bool:
-        """Whether a stage is there.
+        """Whether a stage exists.
 
         Args:
-            place: The stage.
-            afresh: Whether a list of the last seconds is not good enough; then the server is asked for this stage.
+            stage_path: The stage.
+            afresh: Whether to request this stage now, instead of trusting a list of the last seconds.
 
         Raises:
             StoreError: If the server does not answer.
         """
-        if stage_path.name in self._there:
+        if stage_path.name in self._known:
             return True
         if afresh:
-            (info,) = self._ask(lambda: self._files.get_file_info([self._path(stage_path, RECORD)]))
+            (info,) = self._request(lambda: self._files.get_file_info([self._path(stage_path, RECORD)]))
             if info.is_file:
-                self._there.add(stage_path.name)
+                self._known.add(stage_path.name)
         elif time.monotonic() >= self._good_until.get(stage_path.operation, 0.0):
             self._list(stage_path.operation)
-        return stage_path.name in self._there
+        return stage_path.name in self._known
 
     def _list(self, operation: str) -> None:
         begun = time.monotonic()
 
-        def ask() -> list[Any]:
+        def listing() -> list[Any]:
             folder = fs.FileSelector(f"{self._root}/stages/{operation}", recursive=True, allow_not_found=True)
             infos: list[Any] = self._files.get_file_info(folder)
             return infos
 
-        found = self._ask(ask)
-        for info in found:
+        objects = self._request(listing)
+        for info in objects:
             key, name = info.path.split("/")[-2:]
             if name == RECORD and info.is_file:
-                self._there.add(f"{operation}-{key}")
-        if not found and self._files.type_name == "s3":  # which lists a bucket that does not exist as an empty one
+                self._known.add(f"{operation}-{key}")
+        if not objects and self._files.type_name == "s3":  # which lists a bucket that does not exist as an empty one
             bucket = self._root.split("/")[0]
-            if self._ask(lambda: self._files.get_file_info([bucket]))[0].type == fs.FileType.NotFound:
+            if self._request(lambda: self._files.get_file_info([bucket]))[0].type == fs.FileType.NotFound:
                 raise self._unusable(f"there is no bucket {bucket!r}")
         ended = time.monotonic()
         self._good_until[operation] = ended + max(FRESH, _SHARE * (ended - begun))
 
-    # ---- taking -------------------------------------------------------------------------------------------------
+    # ---- downloading -------------------------------------------------------------------------------------------------
 
     def record(self, stage_path: StagePath) -> Record | None:
-        """The record of a stage, checked to be its own; None if it is not there.
+        """The record of a stage, checked to belong to it; None if the stage does not exist.
 
         Raises:
-            ValueError: If it is no record, or another's; the message is half a sentence.
+            ValueError: If it is broken or belongs to another stage; the message is half a sentence.
             StoreError: If the server does not answer.
         """
 
@@ -136,9 +138,9 @@ class Shared:
                 return text
 
         try:
-            text = self._ask(read)
+            text = self._request(read)
         except FileNotFoundError:
-            self._there.discard(stage_path.name)
+            self._known.discard(stage_path.name)
             return None
         if len(text) > _LONGEST_RECORD:
             raise ValueError(f"{RECORD} has more than {_LONGEST_RECORD} bytes")
@@ -162,38 +164,40 @@ class Shared:
     def _get(self, stage_path: StagePath, record: Record, name: str, target: Path) -> None:
         for _ in range(_TRIES):
             try:
-                source = self._ask(partial(self._files.open_input_file, self._path(stage_path, record.digest, name)))
+                source = self._request(
+                    partial(self._files.open_input_file, self._path(stage_path, record.digest, name))
+                )
             except FileNotFoundError:
                 raise ValueError(f"{name} is missing") from None
             with source, target.open("wb") as file:
                 if source.size() != record.sizes[name]:
                     raise ValueError(f"{name} has {source.size()} bytes instead of {record.sizes[name]}")
-                while chunk := self._ask(partial(source.read, _CHUNK)):
+                while chunk := self._request(partial(source.read, _CHUNK)):
                     file.write(chunk)
             if files.digest(target) == record.files[name]:
                 files.sync(target)
                 return
         raise ValueError(f"{name} is altered (its digest does not agree)")
 
-    # ---- giving -------------------------------------------------------------------------------------------------
+    # ---- uploading -------------------------------------------------------------------------------------------------
 
     def put(self, stage_path: StagePath, record: Record, folder: Path) -> None:
         """Upload a stage: its files, then its record.
 
         Raises:
-            StoreError: If the server does not take it. What was uploaded so far counts for nothing.
+            StoreError: If the server refuses it. What was uploaded so far does no harm.
         """
 
         def put(name: str) -> None:
             with (folder / name).open("rb") as content:
-                self._ask(lambda: self._write(content, self._path(stage_path, record.digest, name)))
+                self._request(lambda: self._write(content, self._path(stage_path, record.digest, name)))
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(put, record.files):
                 pass
         text = BytesIO(record.to_json().encode())
-        self._ask(lambda: self._write(text, self._path(stage_path, RECORD)))
-        self._there.add(stage_path.name)
+        self._request(lambda: self._write(text, self._path(stage_path, RECORD)))
+        self._known.add(stage_path.name)
 
     def _write(self, content: BinaryIO, path: str) -> None:
         content.seek(0)
@@ -228,11 +232,11 @@ class Shared:
     def _path(self, stage_path: StagePath, *below: str) -> str:
         return "/".join((self._root, "stages", stage_path.operation, stage_path.key, *below))
 
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
+    def _request(self, request: Callable[[], Answer]) -> Answer:
         for pause in (*PAUSES, None):
             try:
-                return question()
-            except FileNotFoundError:  # an answer
+                return request()
+            except FileNotFoundError:  # an answer, too
                 raise
             except (OSError, pyarrow.ArrowException) as error:
                 if pause is None or isinstance(error, ValueError | PermissionError):
@@ -241,8 +245,8 @@ class Shared:
         raise AssertionError  # the last pause is None
 
     def _unusable(self, reason: str) -> StoreError:
-        told = " ".join(reason.replace(self._url, self.name).split()).rstrip(".")
+        reason = " ".join(reason.replace(self._url, self.name).split()).rstrip(".")
         return StoreError(
-            f"cannot use the shared store {self.name}: {told}. "
+            f"cannot use the shared store {self.name}: {reason}. "
             f"Check the URL, the network and the credentials in the environment."
         )

@@ -1,4 +1,4 @@
-"""The stages of a store as they lie on the disk: where they are, whether they are intact, and what is set aside."""
+"""The folders of a store's stages: where they are, whether they are intact, and the quarantine of damaged ones."""
 
 import errno
 import logging
@@ -19,13 +19,13 @@ from dmt_ray.store.record import RECORD, Record
 
 log = logging.getLogger(__name__)
 
-# A file changed twice within one tick of the file system's clock keeps its time; younger files are not remembered.
+# A file that changes twice within one tick of the file system's clock keeps its time: younger files are not cached.
 _TICK_NS = 100_000_000
 _digests: dict[tuple[str, int, int], str] = {}  # (path, size, mtime in ns) of the files that this process has read
 
 
 class DamagedStage(StoreError):
-    """A stage is not what its record says. It has been set aside and counts as missing."""
+    """A stage does not agree with its record. It has been quarantined and counts as missing."""
 
 
 class StagePath(NamedTuple):
@@ -33,7 +33,7 @@ class StagePath(NamedTuple):
 
     operation: str
     key: str
-    path: Path
+    folder: Path
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class StageDirs:
         self.pending_uploads = folder / "pending_uploads"
 
     def stage_path(self, operation: str, key: str) -> StagePath:
-        """The place of a stage.
+        """Where a stage is, or would be.
 
         Raises:
             StoreError: If operation or key cannot be names in a store, or the folder is a symbolic link.
@@ -67,18 +67,18 @@ class StageDirs:
         return StagePath(operation, key, path)
 
     def stage_paths(self) -> Iterator[StagePath]:
-        """All stages, whatever their state; other things that lie around are passed over."""
+        """All stages, damaged ones too; anything else in the folder is skipped."""
         for operation in self._names(self.stages):
             for key in self._names(self.stages / operation):
                 with suppress(StoreError):
                     yield self.stage_path(operation, key)
 
-    def find(self, key: str) -> StagePath | None:
-        """The place of the stage with this key, if it has a record."""
+    def locate(self, key: str) -> StagePath | None:
+        """Where the stage with this key is, if it has a record."""
         for operation in self._names(self.stages):
             with suppress(StoreError):
                 stage_path = self.stage_path(operation, key)
-                if (stage_path.path / RECORD).is_file():
+                if (stage_path.folder / RECORD).is_file():
                     return stage_path
         return None
 
@@ -89,9 +89,9 @@ class StageDirs:
         return []
 
     def peek(self, stage_path: StagePath) -> Record | None:
-        """The record of a stage, or None if there is none that can be read."""
+        """The record of a stage, or None if it is missing or broken."""
         try:
-            return Record.from_json((stage_path.path / RECORD).read_bytes())
+            return Record.from_json((stage_path.folder / RECORD).read_bytes())
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
@@ -100,95 +100,98 @@ class StageDirs:
         record = self.peek(stage_path)
         return record is not None and not (whole and record.evicted)
 
-    def promised(self) -> Iterator[StagePath]:
-        """The stages that are still to be uploaded to the object store that is shared."""
+    def pending(self) -> list[StagePath]:
+        """The stages that are still to be uploaded to the shared object store."""
+        stage_paths = []
         for name in self._names(self.pending_uploads):
             operation, _, key = name.rpartition("-")
             with suppress(StoreError):
-                yield self.stage_path(operation, key)
+                stage_paths.append(self.stage_path(operation, key))
+        return stage_paths
 
     def remade_inputs(self, record: Record) -> list[str]:
         """Names of the inputs that were computed again after this stage was made from them, to other bytes."""
-        stage_paths = {name: self.find(key) for name, key in record.inputs.items()}
-        there = {name: self.peek(stage_path) for name, stage_path in stage_paths.items() if stage_path is not None}
-        return [
-            f"{found.operation}-{found.key}"
-            for name, found in there.items()
-            if found is not None and record.input_digests.get(name, found.digest) != found.digest
-        ]
+        names = []
+        for name, key in record.inputs.items():
+            stage_path = self.locate(key)
+            current = None if stage_path is None else self.peek(stage_path)
+            if current is not None and record.input_digests.get(name, current.digest) != current.digest:
+                names.append(f"{current.operation}-{current.key}")
+        return names
 
     def record(self, stage_path: StagePath) -> Record:
-        """The record of a stage, checked to be its own.
+        """The record of a stage, checked to belong to it.
 
         Raises:
-            MissingStages: If the stage is not there.
-            DamagedStage: If the record is missing, broken or another's.
+            MissingStages: If the stage is not in the store.
+            DamagedStage: If the record is missing, broken or another stage's.
         """
-        return self._settled(stage_path, lambda record: None)
+        return self._checked(stage_path, lambda record: None)
 
     def intact(self, stage_path: StagePath, *, afresh: bool = False, unread: Collection[str] = ()) -> Record:
-        """The record of a stage whose files are what it says.
+        """The record of a stage, checked against the stage's files.
 
         Args:
-            place: The stage.
+            stage_path: The stage.
             afresh: Whether every byte is read again, instead of trusting digests of files that look unchanged.
             unread: Files of which only the size is compared.
 
         Raises:
-            MissingStages: If the stage is not there.
-            DamagedStage: If anything disagrees.
+            MissingStages: If the stage is not in the store.
+            DamagedStage: If anything disagrees with the record.
         """
 
         def check(record: Record) -> None:
             for name in sorted(record.files.keys() - set(record.evicted)):
                 digest = None if name in unread else record.files[name]
-                _check_file(stage_path.path / name, record.sizes[name], digest, afresh)
+                _check_file(stage_path.folder / name, record.sizes[name], digest, afresh)
 
-        return self._settled(stage_path, check)
+        return self._checked(stage_path, check)
 
     def install(self, stage_path: StagePath, staging: Path, record: Record) -> bool:
-        """Write the record into a folder, and rename it into its place; False if there is an intact stage already.
+        """Write the record into a folder, and rename it to the stage's; False if an intact stage exists already.
 
         Args:
-            place: The stage.
-            aside: Folder on the same file system with the stage's files, synced, without a record.
-            record: What they are.
+            stage_path: The stage.
+            staging: Folder on the same file system with the stage's files, synced, without a record.
+            record: The record of these files.
         """
         files.create(staging / RECORD, record.to_json())
         files.sync(staging / RECORD)
         files.sync(staging)
-        stage_path.path.parent.mkdir(parents=True, exist_ok=True)
+        stage_path.folder.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                os.rename(staging, stage_path.path)
-                files.sync(stage_path.path.parent)
+                os.rename(staging, stage_path.folder)
+                files.sync(stage_path.folder.parent)
                 for name, digest in record.files.items():
+                    path = stage_path.folder / name
                     with suppress(FileNotFoundError):
-                        _remember(stage_path.path / name, digest)
+                        _remember(path, path.stat(), digest)
                 return True
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
             try:
-                there = self.intact(stage_path)
-            except (DamagedStage, MissingStages):  # its place is free now
+                current = self.intact(stage_path)
+            except (DamagedStage, MissingStages):  # its folder is free now
                 continue
-            if not there.evicted:
+            if not current.evicted:
                 return False
-            if there.files != record.files:
+            if current.files != record.files:
                 log.warning(
-                    "%s, whose files were evicted, came out different this time. What was made from the old files "
-                    "stays, and verify() names it.",
+                    "%s, whose files were evicted, came out different this time. Stages that were made from the old "
+                    "files stay; `dmt store verify` names them.",
                     stage_path.name,
                 )
             # As a whole, never file by file: gc may be evicting from the old folder.
             old = self.folder / "staging" / files.staging_name(stage_path.name)
             with suppress(FileNotFoundError):
-                os.rename(stage_path.path, old)
+                os.rename(stage_path.folder, old)
             files.remove(old)
 
-    def _settled(self, stage_path: StagePath, check: Callable[[Record], None]) -> Record:
-        # A fault counts only if the stage did not change meanwhile: another process may have evicted or replaced it.
+    def _checked(self, stage_path: StagePath, check: Callable[[Record], None]) -> Record:
+        # A fault only counts if the stage has not changed meanwhile: another process may have evicted or replaced it.
         while True:
             before = self._state(stage_path)
             try:
@@ -204,11 +207,11 @@ class StageDirs:
 
     def _state(self, stage_path: StagePath) -> tuple[int, bytes | None]:
         try:
-            inode = stage_path.path.stat().st_ino
+            inode = stage_path.folder.stat().st_ino
         except FileNotFoundError:
             raise MissingStages(f"{stage_path.name} is not in the store {self.folder}") from None
         try:
-            return inode, (stage_path.path / RECORD).read_bytes()
+            return inode, (stage_path.folder / RECORD).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return inode, None
 
@@ -219,9 +222,9 @@ class StageDirs:
             if target.exists():
                 continue
             try:
-                os.rename(stage_path.path, target)
+                os.rename(stage_path.folder, target)
             except FileNotFoundError:  # another process has seen the damage too
-                where = "set aside"
+                where = "quarantined by another process"
             except OSError:
                 if target.exists():
                     continue
@@ -234,9 +237,8 @@ class StageDirs:
         return DamagedStage(message)
 
 
-def _remember(path: Path, digest: str) -> None:
-    """Take a file's digest as known, so that this process need not read the file again."""
-    status = path.stat()
+def _remember(path: Path, status: os.stat_result, digest: str) -> None:
+    """Cache a file's digest, so that this process need not read the file again."""
     if time.time_ns() - status.st_mtime_ns > _TICK_NS:
         _digests[str(path), status.st_size, status.st_mtime_ns] = digest
 
@@ -251,10 +253,10 @@ def _check_file(path: Path, size: int, digest: str | None, afresh: bool) -> None
         if digest is None:
             return
         known = None if afresh else _digests.get((str(path), status.st_size, status.st_mtime_ns))
-        found = known or files.digest(path)
+        actual = known or files.digest(path)
     except FileNotFoundError:
         raise ValueError(f"{path.name} is missing") from None
-    if found != digest:
+    if actual != digest:
         raise ValueError(f"{path.name} is altered (its digest does not agree)")
-    if known is None and time.time_ns() - status.st_mtime_ns > _TICK_NS:
-        _digests[str(path), status.st_size, status.st_mtime_ns] = digest
+    if known is None:
+        _remember(path, status, digest)

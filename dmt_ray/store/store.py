@@ -1,8 +1,8 @@
-"""The store as everybody uses it.
+"""The store, as the rest of the package uses it.
 
-A stage is written aside and renamed into place, so that it is there as a whole or not at all. Several processes, on
-one node or on a shared file system, may read and write a store at once. Machines without a common file system share
-stages through an object store: each has a store of its own, uploads what it writes, and fetches what it lacks.
+A stage is written into staging/ and renamed, so that it exists as a whole or not at all. Several processes, on one node
+or on a shared file system, may read and write a store at once. Machines without a common file system share stages
+through an object store: each has a store of its own, uploads what it writes, and downloads what it lacks.
 """
 
 import logging
@@ -32,20 +32,20 @@ log = logging.getLogger(__name__)
 class Store:
     """Stages on disk, found by their key.
 
-    With an object store, what is not in the folder is asked of it and fetched from it, and what is written is
-    uploaded too. A server that does not answer is a StoreError where only it can tell; what is in the folder is read
-    and written as ever, and uploaded later: by the next store that is opened on the folder, or after the next stage
-    that could be uploaded.
+    With an object store, stages that are not in the folder are looked up and downloaded there, and new stages are
+    uploaded. If the server does not answer, that is a StoreError only where its answer is needed. Stages in the folder
+    are read and written as ever, and uploaded later: when a store is next opened on the folder, or after the next
+    upload that succeeds.
 
     Args:
-        folder: Where the store is or is to be. A store that is there already may be read-only: then it can be read.
+        folder: Where the store is or is to be. An existing store may be read-only.
         shared: URL of an object store that other machines use too: s3://bucket/prefix, gs://bucket/prefix,
             file:///folder, or what else `pyarrow.fs.FileSystem.from_uri` understands. Another server than Amazon's
             is named by ``?endpoint_override=host:port&scheme=http``. Credentials come from the environment.
 
     Raises:
         StoreError: If the folder is a file, holds something else than a store, has another format, or cannot be
-            read or made; or if the URL is none or holds a password.
+            read or made; or if the URL is malformed or holds a password.
     """
 
     def __init__(self, folder: Path, shared: str | None = None) -> None:
@@ -65,77 +65,76 @@ class Store:
         return f"Store({str(self.folder)!r}{f', shared={self._exchange.name!r}' if self._exchange else ''})"
 
     def path(self, stage: Stage) -> Path:
-        """The folder of a stage, whether it is there or not: stages/<operation>/<key>. Only `open` fetches it."""
-        return self._place(stage).path
+        """The folder of a stage, whether it exists or not: stages/<operation>/<key>. Only `open` downloads it."""
+        return self._stage_path(stage).folder
 
-    def _place(self, stage: Stage) -> StagePath:
+    def _stage_path(self, stage: Stage) -> StagePath:
         return self._stage_dirs.stage_path(stage.operation.name, stage.key)
 
     # ---- reading ------------------------------------------------------------------------------------------------
 
     def has(self, stage: Stage, *, files: bool = False, afresh: bool = False) -> bool:
-        """Whether a stage is there; nothing is read but, with `files`, its record.
-
-        That an object store does not have it may be known from a list of the last ten seconds, unless `afresh`.
+        """Whether the store has a stage; at most its record is read.
 
         Args:
             stage: The stage.
-            files: Whether also all its files must be there, none evicted.
-            afresh: Whether an object store is asked now.
+            files: Whether it must have all its files, none evicted.
+            afresh: Whether to request the stage from an object store now, instead of trusting a list of its stages
+                that is at most ten seconds old.
 
         Raises:
             StoreError: If it is not in the folder and the object store does not answer.
         """
-        stage_path = self._place(stage)
-        here = self._stage_dirs.is_here(stage_path, whole=True) if files else (stage_path.path / RECORD).is_file()
+        stage_path = self._stage_path(stage)
+        here = self._stage_dirs.is_here(stage_path, whole=True) if files else (stage_path.folder / RECORD).is_file()
         return here or (self._exchange is not None and self._exchange.has(stage_path, afresh=afresh))
 
     def open(self, stage: Stage, *, files: bool = False) -> Path:
         """The folder of a stage, checked against its record: sizes of the files, and digests of what is needed.
 
-        What is not here is fetched from the object store, if there is one. Without `files` the bytes of labels and
-        weights are neither read nor fetched, so that a table of a thousand stages costs what its small files cost; if
+        What the folder lacks is downloaded from the object store, if there is one. Without `files` the bytes of labels
+        and weights are neither read nor downloaded, so that a table of a thousand stages reads only small files; if
         they stay in the object store they count as evicted here.
 
         Args:
             stage: The stage.
-            files: Whether all files are needed: all are checked, evicted ones are fetched, or else an error.
+            files: Whether all files are needed: all are checked, and evicted ones are downloaded or an error.
 
         Raises:
-            MissingStages: If the stage is not there, or files of it are evicted and `files` asks for them.
-            DamagedStage: If anything disagrees. The stage has then been moved to damaged/ and counts as missing, or
-                was not taken from the object store and counts as missing there.
+            MissingStages: If the store lacks the stage, or with `files` some of its files.
+            DamagedStage: If anything disagrees with the record. The stage has then been moved to damaged/ and counts as
+                missing, or was rejected from the object store and counts as missing there.
             StoreError: If the store cannot be read, or the object store does not answer.
         """
-        stage_path = self._place(stage)
+        stage_path = self._stage_path(stage)
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.bring(stage_path, whole=files)
+                self._exchange.fetch(stage_path, whole=files)
             record = self._stage_dirs.intact(stage_path, unread=() if files else upkeep.LARGE)
         if files and record.evicted:
             raise MissingStages(
                 f"{stage.name} lacks {', '.join(record.evicted)}, evicted to free space. Compute it again."
             )
-        with suppress(OSError):  # when it was last read, for gc; a read-only store need not know
-            os.utime(stage_path.path / RECORD)
-        return stage_path.path
+        with suppress(OSError):  # the time of its last use, for gc; in a read-only store it does not matter
+            os.utime(stage_path.folder / RECORD)
+        return stage_path.folder
 
     def record(self, stage: Stage) -> Record:
-        """The record of a stage, without a look at its files; fetched like in `open`, with the small files.
+        """The record of a stage; its files are not checked. Downloaded as in `open`, with the small files.
 
         Raises:
-            MissingStages: If the stage is not there.
-            DamagedStage: If the record is broken or not the stage's. The stage has then been moved to damaged/.
+            MissingStages: If the store lacks the stage.
+            DamagedStage: If the record is broken or another stage's. The stage has then been moved to damaged/.
             StoreError: If the store cannot be read, or the object store does not answer.
         """
-        stage_path = self._place(stage)
+        stage_path = self._stage_path(stage)
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.bring(stage_path, whole=False)
+                self._exchange.fetch(stage_path, whole=False)
             return self._stage_dirs.record(stage_path)
 
     def records(self) -> Iterator[Record]:
-        """The records of all stages in the folder that have a readable one; an object store is not asked."""
+        """The readable records of the stages in the folder; no object store is used."""
         with explained(self.folder):
             stage_paths = list(self._stage_dirs.stage_paths())
         return (record for stage_path in stage_paths if (record := self._stage_dirs.peek(stage_path)) is not None)
@@ -143,8 +142,7 @@ class Store:
     def remade(self) -> list[str]:
         """Stages whose inputs were computed again later, to other bytes (as happens on a GPU), a sentence each.
 
-        Their results stand: they follow from inputs that were as good. They are named because nobody can follow them
-        back to the files that are there now.
+        Their results stand: their inputs were as good. But they do not follow from the files that the store has now.
         """
         return [
             f"{record.operation}-{record.key} was made from an earlier computation of {name}"
@@ -153,14 +151,14 @@ class Store:
         ]
 
     def missing(self, targets: Iterable[Stage]) -> list[Stage]:
-        """What has to be computed for these targets, inputs first.
+        """The stages to compute for these targets, inputs first.
 
-        A target that is there needs nothing below it. A stage that has to be computed needs the files of its inputs:
-        an input whose files are evicted, and in no object store, is computed again, and so on down.
+        A target in the store needs none of its inputs. A stage to compute needs the files of its inputs: an input whose
+        files are evicted, and in no object store, is computed again, and so on down.
 
         Raises:
-            StoreError: If an object store is to be asked and does not answer. It is asked for at most one list of
-                the stages of each operation.
+            StoreError: If an object store is needed and does not answer. At most one list of the stages of each
+                operation is requested.
         """
         answers: dict[tuple[Stage, bool], bool] = {}
         needed: dict[Stage, None] = {}
@@ -185,18 +183,18 @@ class Store:
         """A folder to write a stage's files into; it becomes the stage when the block ends, and only then.
 
         If another process was quicker, its stage stays and this one is dropped. If the block fails, or the process
-        is killed, nothing is left that could be taken for a stage. With an object store the stage is uploaded before
-        this returns; if that fails it is logged, and made up for later.
+        is killed, no part of a stage is left. With an object store the stage is uploaded before this returns; an upload
+        that fails is logged and done later.
 
         Args:
             stage: The stage.
-            made: How it was made (seconds, host, versions, ...): any JSON. Read when the block ends, so that it can
-                still be filled in inside the block. The store adds "when".
+            made: How it was made (seconds, host, versions, ...): any JSON. It is read when the block ends, so that the
+                block can still fill it in. The store adds "when".
 
         Raises:
-            StoreError: If the folder is read-only, the disk is full, or what was written are not plain files.
+            StoreError: If the folder is read-only, the disk is full, or something other than plain files was written.
         """
-        stage_path = self._place(stage)
+        stage_path = self._stage_path(stage)
         staging = self.folder / "staging" / files.staging_name(stage.name)
         with explained(self.folder):
             staging.mkdir(parents=True)
@@ -208,11 +206,11 @@ class Store:
                 self._commit(stage, stage_path, staging, input_digests, made or {})
         finally:
             files.remove(staging)
-        if self._exchange is not None and self._exchange.give(stage_path):
+        if self._exchange is not None and self._exchange.upload(stage_path):
             self.upload()
 
     def _input_digests(self, stage: Stage) -> dict[str, str]:
-        records = {name: self._stage_dirs.peek(self._place(below)) for name, below in stage.inputs.items()}
+        records = {name: self._stage_dirs.peek(self._stage_path(below)) for name, below in stage.inputs.items()}
         return {name: record.digest for name, record in records.items() if record is not None}
 
     def _commit(
@@ -236,23 +234,23 @@ class Store:
             made={**made, "when": datetime.now(UTC).isoformat(timespec="seconds")},
         )
         if self._exchange is not None:
-            self._exchange.promise(stage_path)
+            self._exchange.mark_pending(stage_path)
         self._stage_dirs.install(stage_path, staging, record)
         files.remove(self.folder / "scratch" / stage.name)
 
     def upload(self) -> list[str]:
-        """Upload what was written while the object store did not answer, and return the names of what is left.
+        """Upload stages whose upload failed or was killed, and return the names of those that are still pending.
 
-        Failures are logged. What other processes are at is left to them. Without an object store: nothing.
+        Failures are logged. Stages that other processes compute are left to them. No object store: nothing to do.
         """
         if self._exchange is None:
             return []
         with explained(self.folder):
-            return self._exchange.give_left()
+            return self._exchange.upload_pending()
 
     def scratch(self, stage: Stage) -> Path:
-        """A folder for what an interrupted stage goes on from; it outlives crashes, and goes with the writing."""
-        folder = self.folder / "scratch" / self._place(stage).name
+        """A folder for the checkpoints of a stage; it outlives crashes, and is removed when the stage is written."""
+        folder = self.folder / "scratch" / self._stage_path(stage).name
         with explained(self.folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -261,32 +259,32 @@ class Store:
 
     @contextmanager
     def lease(self, stage: Stage, *, wait: bool = True) -> Iterator[Lease]:
-        """Tell other processes that this one computes a stage, or wait while another does::
+        """Announce that this process computes a stage, or wait while another one does::
 
             with store.lease(stage) as lease:
                 if lease.held:
                     ...
                     lease.beat(step, steps)
 
-        After waiting, a lease that is not held means that the stage is there, with its files. A lease whose process
-        has ended, or has given no sign of life for 30 seconds, is taken over.
+        After waiting, a lease that is not held means that the store has the stage, with its files. A lease whose
+        process has ended, or has given no sign of life for 30 seconds, is taken over.
 
-        Leases are files in this folder: machines that share an object store alone do not see each other's. Before a
-        lease is held the object store is asked for this stage, so that only work at the same time is done twice.
+        Leases are files in this folder: machines that only share an object store do not see each other's. Before a
+        lease is held the stage is looked up in the object store, so that only simultaneous work is done twice.
 
         Args:
             stage: The stage.
-            wait: Whether to wait for another process; if not, the lease may also be not held because of it.
+            wait: Whether to wait while another process holds the lease. If not, it may be why this one is not held.
         """
         inputs = [below.key for below in stage.inputs.values()]
         lease = None
-        told = False
+        logged = False
         while lease is None and not self.has(stage, files=True):
             with explained(self.folder):
                 lease = self._leases.take(stage.key, stage.operation.name, inputs)
             if lease is not None:
                 try:
-                    finished = self.has(stage, files=True, afresh=True)  # between the two looks
+                    finished = self.has(stage, files=True, afresh=True)  # since the last look
                 except StoreError:
                     lease.release()
                     raise
@@ -296,23 +294,23 @@ class Store:
             else:
                 if not wait:
                     break
-                if not told and (holder := self._leases.holder(stage.key)):
+                if not logged and (holder := self._leases.holder(stage.key)):
                     log.info("waiting for %s, which process %d on %s computes", stage.name, holder.pid, holder.host)
-                    told = True
+                    logged = True
                 time.sleep(POLL)
         with lease or self._leases.nothing() as held:
             yield held
 
     def borrowed(self, lease_token: Mapping[str, Any]) -> Borrowed:
-        """The lease of another process, to tell progress in it: `beat` writes it, and nothing here keeps it fresh.
+        """The lease of another process, to report progress in it with `beat`.
 
-        Whoever holds the lease keeps it fresh and releases it; then `beat` does nothing any more.
+        Its holder keeps it fresh and releases it; after that, `beat` does nothing.
 
         Args:
-            lease token: `Lease.lease token` of that process's lease. An empty one belongs to no lease.
+            lease_token: `Lease.lease_token` of the holder. An empty one belongs to no lease.
 
         Raises:
-            ValueError: If it is no lease token.
+            ValueError: If it is not a lease token.
         """
         return self._leases.borrowed(lease_token)
 
@@ -323,14 +321,14 @@ class Store:
     # ---- upkeep -------------------------------------------------------------------------------------------------
 
     def ls(self) -> list[upkeep.Row]:
-        """What is in the folder, sorted by operation and key; an object store is not asked."""
+        """The stages in the folder, sorted by operation and key; no object store is used."""
         with explained(self.folder):
             return upkeep.rows(self._stage_dirs)
 
     def verify(self) -> list[str]:
         """Read every byte and check it; damaged stages are moved to damaged/, and their names returned.
 
-        Only the folder is checked. What comes from an object store is checked when it is fetched.
+        Only the folder is checked. Stages in an object store are checked when they are downloaded.
         """
         with explained(self.folder):
             return upkeep.damaged(self._stage_dirs)
@@ -339,36 +337,36 @@ class Store:
         """Free space: remove what ended processes left behind, then evict large files until the budget is met.
 
         Pseudo-label maps go first, then weights, then example images; of each kind those whose stage was read longest
-        ago. Records, histories, scores, summaries and metrics never go, nor anything of stages that are being
-        computed or read by one that is, nor of those still to be uploaded. What was evicted is fetched from the object
-        store when somebody needs it, or else computed again. From the object store itself nothing is removed.
+        ago. Records, histories, scores, summaries and metrics are never evicted, nor any file of a stage that is being
+        computed, is an input of such a stage, or is still to be uploaded. When an evicted file is needed it is
+        downloaded from the object store or computed again. The object store itself keeps everything.
 
         Args:
-            budget_bytes: Size in bytes that the store is to have at most.
+            budget_bytes: Largest size of the store in bytes, 0 or more.
             keep: Stages, or keys of stages, of which nothing is evicted.
 
         Raises:
-            StoreError: If another process does the same now, or the store cannot be written.
+            StoreError: If another process is doing the same, or the store cannot be written.
         """
-        keys = {one.key if isinstance(one, Stage) else one for one in keep}
+        keys = {stage.key if isinstance(stage, Stage) else stage for stage in keep}
         with explained(self.folder):
             return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys)
 
     def tidy(self) -> tuple[str, ...]:
         """Remove what ended processes left behind, quickly: for the end of a sweep.
 
-        Stale leases; what lies aside for processes that have ended; scratch of stages that are there. Whether a
-        process of another host has ended cannot be known. What lies aside for one goes if its stage has no fresh
-        lease and is there as a whole already, or if nothing was written to it for 30 seconds.
+        That is: expired leases, staging folders of ended processes, and scratch folders of stages that the store has.
+        Whether a process of another host has ended cannot be known. Its staging folder is removed if its stage has no
+        fresh lease, and either the store has the whole stage or nothing was written for 30 seconds.
 
         Returns:
-            What went, as paths below the store. Nothing, if another process does the same now.
+            What was removed, as paths below the store. Empty if another process is doing the same.
         """
         with explained(self.folder):
             return upkeep.tidy(self._stage_dirs, self._leases)
 
     def size(self) -> int:
-        """Bytes of the stages and of all that lies around for them; decoded data and sweeps do not count."""
+        """Bytes of all stages, scratch, staging and damaged ones; decoded data and sweeps do not count."""
         with explained(self.folder):
             return upkeep.size(self.folder)
 

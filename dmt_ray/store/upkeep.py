@@ -1,4 +1,4 @@
-"""Looking after a store: what is in it, whether it is sound, and what may go to free space."""
+"""Maintenance of a store: listing, checking, removing leftovers, evicting files to free space."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.plan.files import AVERAGED, CONFIDENCE, EXAMPLES, LABELS, MODEL, RANK
 from dmt_ray.store import files
 from dmt_ray.store.leases import STALE, Leases
 from dmt_ray.store.record import RECORD
@@ -16,17 +17,17 @@ from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
 
 log = logging.getLogger(__name__)
 
-# What may be taken away, in this order. Everything else is small and is what tables and figures are made of.
+# Files that may be evicted, in this order. All others are small, and tables and figures are made of them.
 EVICTABLE = (
-    ("labels.npy", "confidence.npy", "rank.npy"),
-    tuple(f"{name}{kind}.safetensors" for name in ("model", "A", "B") for kind in ("", "-averaged")),
-    ("examples.npz",),
+    (LABELS, CONFIDENCE, RANK),
+    tuple(f"{name}{kind}.safetensors" for name in (MODEL, "A", "B") for kind in ("", AVERAGED)),
+    (EXAMPLES,),
 )
-LARGE = EVICTABLE[0] + EVICTABLE[1]  # what only computing needs; figures are made of the rest
+LARGE = EVICTABLE[0] + EVICTABLE[1]  # only computing needs them; figures read the rest
 FOLDERS = ("stages", "scratch", "staging", "damaged")  # what counts in the size of a store
-_FORGOTTEN = 24 * 3600.0  # seconds after which what lies aside for a living process of this host counts as left behind
-_GC = "gc"  # who tidies leases this, so that one process does
-_HALF_WAY = 3600.0  # seconds: an evicted file that is there and younger is just being put back
+_FORGOTTEN = 24 * 3600.0  # seconds after which a staging folder of a living process of this host is a leftover
+_GC = "gc"  # the lease of the one process that tidies
+_HALF_WAY = 3600.0  # seconds: an evicted file that exists and is younger is just being restored
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Row:
 
     Attributes:
         summary: The settings in a few words.
-        bytes: Size of what is there: evicted files do not count.
+        bytes: Size of its files; evicted ones do not count.
         made: When it was computed, ISO 8601 in UTC.
-        evicted: Files that were taken away.
+        evicted: Files that were removed to free space.
     """
 
     operation: str
@@ -51,13 +52,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Freed:
-    """What a tidying took away.
+    """What was removed from a store.
 
     Attributes:
-        evicted: Files of stages, as "label-<key>/labels.npy", in the order in which they went.
-        removed: What was left behind, as a path below the store: scratch, aside, leases.
-        bytes: How much that was.
-        left: Bytes that the store has now.
+        evicted: Files of stages, as "label-<key>/labels.npy", in the order of their removal.
+        removed: Leftovers, as paths below the store: scratch, staging, leases.
+        bytes: Their size.
+        left: Size of the store now, in bytes.
     """
 
     evicted: tuple[str, ...]
@@ -68,49 +69,48 @@ class Freed:
 
 def rows(stage_dirs: StageDirs) -> list[Row]:
     """All stages with a readable record, sorted by operation and key."""
-    found = []
+    listed = []
     for stage_path in stage_dirs.stage_paths():
         record = stage_dirs.peek(stage_path)
         if record is None:
-            log.warning("%s has no readable record and is not listed; verify() sets it aside.", stage_path.name)
-        else:
-            made = str(record.made.get("when", ""))
-            taken = record.size
-            found.append(
-                Row(stage_path.operation, stage_path.key, record.seed, record.summary, taken, made, record.evicted)
+            log.warning(
+                "%s has no readable record and is not listed; `dmt store verify` quarantines it.", stage_path.name
             )
-    return found
+        else:
+            identity = (stage_path.operation, stage_path.key, record.seed, record.summary)
+            listed.append(Row(*identity, record.size, str(record.made.get("when", "")), record.evicted))
+    return listed
 
 
 def damaged(stage_dirs: StageDirs) -> list[str]:
-    """Read every byte of every stage, set damaged ones aside, and return their names."""
-    found = []
+    """Read every byte of every stage, quarantine damaged ones, and return their names."""
+    names = []
     for stage_path in list(stage_dirs.stage_paths()):
         try:
             stage_dirs.intact(stage_path, afresh=True)
         except DamagedStage:
-            found.append(stage_path.name)
-        except MissingStages:  # gone since the folder was listed: another process set it aside
+            names.append(stage_path.name)
+        except MissingStages:  # another process has quarantined it since the folder was listed
             continue
-    return found
+    return names
 
 
 def size(folder: Path) -> int:
-    """Bytes of the stages and of what lies around for them."""
+    """Bytes of all stages, scratch, staging and damaged ones."""
     return sum(files.size_of(folder / name) for name in FOLDERS)
 
 
 def tidy(stage_dirs: StageDirs, leases: Leases) -> tuple[str, ...]:
-    """Remove what ended processes left behind, and name it (see `Store.tidy`)."""
+    """Remove leftovers of ended processes (see `Store.tidy`)."""
     lease = leases.take(_GC, _GC)
     if lease is None:
         return ()
     with lease:
-        return tuple(str(path.relative_to(stage_dirs.folder)) for path in _left_behind(stage_dirs, leases))
+        return tuple(str(path.relative_to(stage_dirs.folder)) for path in _leftovers(stage_dirs, leases))
 
 
 def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collection[str]) -> Freed:
-    """Remove what was left behind, then evict files until the store fits its budget (see `Store.gc`)."""
+    """Remove leftovers, then evict files until the store fits its budget (see `Store.gc`)."""
     if budget_bytes < 0:
         raise ValueError(f"budget_bytes must be at least 0, but got {budget_bytes}")
     lease = leases.take(_GC, _GC)
@@ -118,14 +118,14 @@ def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collectio
         raise StoreError(f"another process is tidying the store {stage_dirs.folder}. Wait until it has finished.")
     with lease:
         before = size(stage_dirs.folder)
-        gone = [*_left_behind(stage_dirs, leases), *_half_evicted(stage_dirs, leases)]
+        gone = [*_leftovers(stage_dirs, leases), *_half_evicted(stage_dirs, leases)]
         removed = tuple(str(path.relative_to(stage_dirs.folder)) for path in gone)
         left, evicted = size(stage_dirs.folder), list[str]()
-        promised = {stage_path.key for stage_path in stage_dirs.promised()}  # not uploaded yet: nobody else has them
-        for candidate in _candidates(stage_dirs, {*keep, *promised}):
+        pending = {stage_path.key for stage_path in stage_dirs.pending()}  # this machine alone has them
+        for candidate in _candidates(stage_dirs, {*keep, *pending}):
             if left <= budget_bytes:
                 break
-            if candidate.stage_path.key in _in_use(leases):  # asked each time: stages start while this goes on
+            if candidate.stage_path.key in _in_use(leases):  # read each time: stages start meanwhile
                 continue
             if names := _evict(stage_dirs, candidate):
                 evicted += [f"{candidate.stage_path.name}/{name}" for name in names]
@@ -135,26 +135,26 @@ def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collectio
 
 
 def _in_use(leases: Leases) -> set[str]:
-    """Keys of the stages that are being computed, and of those that these read."""
-    return {key for one in leases.running() for key in (one.key, *one.inputs)}
+    """Keys of the stages that are being computed, and of their inputs."""
+    return {key for lease in leases.running() for key in (lease.key, *lease.inputs)}
 
 
-def _left_behind(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
-    """Remove, and name, what ended processes left behind."""
+def _leftovers(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
+    """Remove leftovers of ended processes, and name them."""
     in_use = _in_use(leases)
     for path in leases.stale():
         yield _removed(path)
     for path in _children(stage_dirs.folder / "staging"):
-        if _is_left_behind(stage_dirs, leases, path):
+        if _is_leftover(stage_dirs, leases, path):
             yield _removed(path)
     for path in _children(stage_dirs.folder / "scratch"):
         operation, _, key = path.name.rpartition("-")
-        stage_path = stage_dirs.find(key)
+        stage_path = stage_dirs.locate(key)
         if stage_path is not None and stage_path.operation == operation and key not in in_use:
             yield _removed(path)
 
 
-def _is_left_behind(stage_dirs: StageDirs, leases: Leases, staging: Path) -> bool:
+def _is_leftover(stage_dirs: StageDirs, leases: Leases, staging: Path) -> bool:
     owner = files.owner(staging.name)
     if owner is not None and files.is_dead(*owner):
         return True
@@ -163,18 +163,19 @@ def _is_left_behind(stage_dirs: StageDirs, leases: Leases, staging: Path) -> boo
         return False
     if owner is None or owner[0] == files.HOST:
         return _age(staging) > _FORGOTTEN
-    # Processes of other hosts cannot be asked. One that has no lease, and writes nothing or what is there, is no loss.
-    stage_path = stage_dirs.find(key)
+    # Of processes of other hosts nothing is known. Without a lease, one that writes nothing, or a stage that the store
+    # has, is no loss.
+    stage_path = stage_dirs.locate(key)
     return (stage_path is not None and stage_dirs.is_here(stage_path, whole=True)) or _age(staging) > STALE
 
 
 def _half_evicted(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
-    """Remove, and name, files whose eviction ended half-way."""
+    """Remove files whose eviction was interrupted, and name them."""
     in_use = _in_use(leases)
     for stage_path in stage_dirs.stage_paths():
         record = stage_dirs.peek(stage_path)
         for name in record.evicted if record is not None and stage_path.key not in in_use else ():
-            path = stage_path.path / name
+            path = stage_path.folder / name
             if path.exists() and _age(path) > _HALF_WAY:
                 yield _removed(path)
 
@@ -186,7 +187,7 @@ def _children(folder: Path) -> list[Path]:
 def _age(path: Path) -> float:
     """Seconds since anything in a folder was last written."""
     try:
-        newest = max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
+        newest = max(below.lstat().st_mtime for below in (path, *path.rglob("*")))
     except FileNotFoundError:
         return 0.0
     return time.time() - newest
@@ -206,32 +207,33 @@ class _Candidate(NamedTuple):
 
 
 def _candidates(stage_dirs: StageDirs, spared: Collection[str]) -> list[_Candidate]:
-    """What could be evicted, first what should go first: by kind, then by when the stage was last read."""
-    found = []
+    """Files that could be evicted, in that order: by kind, then by when their stage was last used."""
+    candidates = []
     for stage_path in stage_dirs.stage_paths():
         record = None if stage_path.key in spared else stage_dirs.peek(stage_path)
         if record is None:
             continue
         try:
-            used = (stage_path.path / RECORD).stat().st_mtime
+            used = (stage_path.folder / RECORD).stat().st_mtime
         except FileNotFoundError:
             continue
         for rank, kind in enumerate(EVICTABLE):
             names = tuple(name for name in kind if name in record.files and name not in record.evicted)
             if names:
-                found.append(_Candidate(rank, used, stage_path, names, sum(record.sizes[name] for name in names)))
-    return sorted(found)
+                size = sum(record.sizes[name] for name in names)
+                candidates.append(_Candidate(rank, used, stage_path, names, size))
+    return sorted(candidates)
 
 
 def _evict(stage_dirs: StageDirs, candidate: _Candidate) -> tuple[str, ...]:
-    # By descriptor: if another process puts a whole stage in its place meanwhile, the new folder is not touched.
+    # By descriptor: if another process replaces the stage meanwhile, the new folder is not touched.
     try:
-        folder = os.open(candidate.stage_path.path, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(candidate.stage_path.folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return ()
     try:
         record = stage_dirs.peek(candidate.stage_path)
-        same = os.fstat(folder).st_ino == candidate.stage_path.path.stat().st_ino
+        same = os.fstat(folder).st_ino == candidate.stage_path.folder.stat().st_ino
         if record is None or not same:
             return ()
         evicted = tuple(sorted({*record.evicted, *candidate.names}))

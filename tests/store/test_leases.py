@@ -1,4 +1,4 @@
-"""Leases keep two processes from doing the same work, and tell people how far it is."""
+"""Leases keep two processes from doing the same work, and show people its progress."""
 
 import json
 import os
@@ -30,12 +30,12 @@ print("ready", flush=True)
 sys.stdin.readline()
 with store.lease(stage) as lease:
     if lease.held:
-        print("executes", flush=True)
+        print("computes", flush=True)
         time.sleep(float(sys.argv[2]))
         with store.write(stage) as folder:
             (folder / "model.safetensors").write_bytes(b"weights")
     else:
-        print("found", flush=True)
+        print("waited", flush=True)
 """
 
 
@@ -62,7 +62,7 @@ def age(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def foreign_claim(store: Store, *, seconds_old: float, host: str = "elsewhere") -> Path:
+def foreign_lease(store: Store, *, seconds_old: float, host: str = "elsewhere") -> Path:
     path = store.folder / "leases" / f"{A.key}.json"
     path.parent.mkdir(exist_ok=True)
     content = {"operation": "pretrain", "inputs": [], "host": host, "pid": 1, "started": 1.0, "beat": 1.0}
@@ -71,11 +71,11 @@ def foreign_claim(store: Store, *, seconds_old: float, host: str = "elsewhere") 
     return path
 
 
-def test_of_two_processes_one_executes_and_the_other_finds(store: Store) -> None:
+def test_of_two_processes_one_computes_and_the_other_waits(store: Store) -> None:
     children = [performer(store, 0.7), performer(store, 0.7)]
     for child in children:
         go(child)
-    assert sorted(child.communicate(timeout=20)[0] for child in children) == ["executes\n", "found\n"]
+    assert sorted(child.communicate(timeout=20)[0] for child in children) == ["computes\n", "waited\n"]
     assert [child.returncode for child in children] == [0, 0]
     assert list((store.folder / "leases").iterdir()) == []
 
@@ -84,30 +84,30 @@ def test_the_stage_of_a_killed_process_is_taken_over_at_once(store: Store) -> No
     first, second = performer(store, 60), performer(store, 0)
     go(first)
     assert first.stdout is not None
-    assert first.stdout.readline() == "executes\n"
+    assert first.stdout.readline() == "computes\n"
     go(second)
     time.sleep(0.2)
     assert second.poll() is None
     first.kill()
     first.communicate()
     begun = time.monotonic()
-    assert second.communicate(timeout=20)[0] == "executes\n"
+    assert second.communicate(timeout=20)[0] == "computes\n"
     assert time.monotonic() - begun < 5
     assert store.has(A)
 
 
-def test_of_many_heirs_of_a_stale_claim_one_takes_over(store: Store) -> None:
+def test_of_many_processes_one_takes_over_an_expired_lease(store: Store) -> None:
     for _ in range(20):
-        foreign_claim(store, seconds_old=31)
+        foreign_lease(store, seconds_old=31)
         barrier, held = threading.Barrier(4), []
 
-        def inherit(barrier: threading.Barrier = barrier, held: list[bool] = held) -> None:
+        def take_over(barrier: threading.Barrier = barrier, held: list[bool] = held) -> None:
             barrier.wait()
             with store.lease(A, wait=False) as lease:
                 held.append(lease.held)
                 barrier.wait()
 
-        threads = [threading.Thread(target=inherit) for _ in range(4)]
+        threads = [threading.Thread(target=take_over) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -118,8 +118,8 @@ def test_of_many_heirs_of_a_stale_claim_one_takes_over(store: Store) -> None:
             assert lease.held
 
 
-def test_a_fresh_claim_of_another_host_is_respected(store: Store) -> None:
-    foreign_claim(store, seconds_old=25)
+def test_a_fresh_lease_of_another_host_is_respected(store: Store) -> None:
+    foreign_lease(store, seconds_old=25)
     with store.lease(A, wait=False) as lease:
         assert not lease.held
         lease.beat(1, 2)
@@ -129,8 +129,8 @@ def test_a_fresh_claim_of_another_host_is_respected(store: Store) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"token": "../../x"}'])
-def test_a_claim_that_cannot_be_read_counts_by_its_age(store: Store, text: str) -> None:
-    path = foreign_claim(store, seconds_old=0)
+def test_a_broken_lease_expires_by_its_age(store: Store, text: str) -> None:
+    path = foreign_lease(store, seconds_old=0)
     path.write_text(text)
     with store.lease(A, wait=False) as lease:
         assert not lease.held
@@ -139,7 +139,7 @@ def test_a_claim_that_cannot_be_read_counts_by_its_age(store: Store, text: str) 
         assert lease.held
 
 
-def test_a_stage_that_is_there_needs_no_claim(store: Store) -> None:
+def test_a_stage_that_the_store_has_needs_no_lease(store: Store) -> None:
     with store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
     with store.lease(A) as lease:
@@ -147,7 +147,7 @@ def test_a_stage_that_is_there_needs_no_claim(store: Store) -> None:
     assert store.running() == []
 
 
-def test_an_evicted_stage_can_be_claimed(store: Store) -> None:
+def test_an_evicted_stage_can_be_leased(store: Store) -> None:
     with store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
     store.gc(0)
@@ -155,14 +155,14 @@ def test_an_evicted_stage_can_be_claimed(store: Store) -> None:
         assert lease.held
 
 
-def test_progress_is_told_at_most_once_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_written_at_most_once_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with store.lease(A) as lease:
         lease.beat(1, 100)
         lease.beat(2, 100)
-        assert [(one.step, one.steps) for one in store.running()] == [(1, 100)]
+        assert [(lease.step, lease.steps) for lease in store.running()] == [(1, 100)]
         monkeypatch.setattr(leases, "PROGRESS", 0.0)
         lease.beat(3, 100)
-        assert [(one.step, one.pid, one.host) for one in store.running()] == [(3, os.getpid(), files.HOST)]
+        assert [(lease.step, lease.pid, lease.host) for lease in store.running()] == [(3, os.getpid(), files.HOST)]
     assert store.running() == []
 
 
@@ -176,13 +176,13 @@ def test_a_long_step_does_not_look_dead(store: Store, monkeypatch: pytest.Monkey
         assert len(store.running()) == 1
 
 
-def test_a_claim_that_was_taken_over_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_that_was_taken_over_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "PROGRESS", 0.0)
     with store.lease(A) as lease:
-        foreign_claim(store, seconds_old=0)
+        foreign_lease(store, seconds_old=0)
         lease.beat(5, 9)
-        assert [one.host for one in store.running()] == ["elsewhere"]
-    assert [one.host for one in store.running()] == ["elsewhere"]
+        assert [lease.host for lease in store.running()] == ["elsewhere"]
+    assert [lease.host for lease in store.running()] == ["elsewhere"]
 
 
 def test_inputs_of_a_running_stage_are_not_evicted(store: Store) -> None:
@@ -193,7 +193,7 @@ def test_inputs_of_a_running_stage_are_not_evicted(store: Store) -> None:
     assert store.gc(0).evicted == (f"{A.name}/model.safetensors",)
 
 
-def test_another_process_tells_progress_in_a_claim_it_borrowed(store: Store) -> None:
+def test_another_process_reports_progress_in_a_borrowed_lease(store: Store) -> None:
     script = """
 import json, sys
 from pathlib import Path
@@ -206,30 +206,30 @@ lease.beat(4, 9)
         command = [sys.executable, "-c", script, str(store.folder), json.dumps(lease.lease_token)]
         subprocess.run(command, check=True)
         (running,) = store.running()
-        assert (running.step, running.steps) == (3, 9)  # told at most once a second
+        assert (running.step, running.steps) == (3, 9)  # written at most once a second
         assert (running.key, running.pid, running.inputs) == (LABELS.key, os.getpid(), (A.key,))
     assert store.running() == []
 
 
-def test_a_borrowed_claim_says_nothing_any_more_when_it_is_released_or_taken_over(store: Store) -> None:
+def test_a_borrowed_lease_reports_nothing_once_it_is_released_or_taken_over(store: Store) -> None:
     with store.lease(A) as lease:
         lease_token = lease.lease_token
     store.borrowed(lease_token).beat(1, 2)
     assert store.running() == []
-    foreign_claim(store, seconds_old=0)
+    foreign_lease(store, seconds_old=0)
     store.borrowed(lease_token).beat(1, 2)
-    assert [(one.host, one.step) for one in store.running()] == [("elsewhere", 3)]
+    assert [(lease.host, lease.step) for lease in store.running()] == [("elsewhere", 3)]
 
 
-def test_the_ticket_of_a_claim_that_is_not_held_is_empty_and_tells_nothing(store: Store) -> None:
-    foreign_claim(store, seconds_old=0)
+def test_the_token_of_a_lease_that_is_not_held_is_empty_and_reports_nothing(store: Store) -> None:
+    foreign_lease(store, seconds_old=0)
     with store.lease(A, wait=False) as lease:
         assert lease.lease_token == {}
         store.borrowed(lease.lease_token).beat(1, 2)
-    assert [one.step for one in store.running()] == [3]
+    assert [lease.step for lease in store.running()] == [3]
 
 
 @pytest.mark.parametrize("changes", [{"key": "../../x"}, {"token": "*"}, {"key": None}])
-def test_what_is_no_ticket_is_refused(store: Store, changes: dict[str, object]) -> None:
-    with store.lease(A) as lease, pytest.raises(ValueError, match="a lease token is what"):
+def test_a_malformed_token_is_refused(store: Store, changes: dict[str, object]) -> None:
+    with store.lease(A) as lease, pytest.raises(ValueError, match="a lease token is the value of"):
         store.borrowed(lease.lease_token | changes)

@@ -160,7 +160,7 @@ def test_work_that_another_machine_has_finished_meanwhile_is_not_begun(
         assert lease.held
 
 
-def test_a_claim_is_not_left_behind_when_the_server_does_not_answer(
+def test_no_lease_is_left_behind_when_the_server_does_not_answer(
     machine: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(self: shared.Shared, stage_path: object, *, afresh: bool = False) -> bool:
@@ -251,7 +251,7 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_refused_said_and_mended(
+def test_damage_is_rejected_logged_and_repaired(
     machine: Callable[[str], Store], bucket: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage, says = DAMAGE[kind]
@@ -382,7 +382,7 @@ with store.write(stage) as folder:
     assert child.stdout is not None
     assert child.stdout.readline() == b"now\n"
     with store.lease(A, wait=False) as lease:
-        assert not lease.held  # it is here, if not yet there
+        assert not lease.held  # it is in the folder, if not yet in the object store
     child.kill()
     child.communicate()
     assert not machine("other").has(A)
@@ -407,9 +407,9 @@ def test_what_a_living_process_uploads_is_left_to_it(
 
 @pytest.mark.parametrize("url", ["s3://me:pa55word@bucket/x", "s3://me:pa55/word@bucket/x", "s3://:pa55word@bucket"])
 def test_a_password_in_the_url_is_refused_and_not_repeated(tmp_path: Path, url: str) -> None:
-    with pytest.raises(StoreError, match=r"must not hold a password.*AWS_ACCESS_KEY_ID") as told:
+    with pytest.raises(StoreError, match=r"must not hold a password.*AWS_ACCESS_KEY_ID") as raised:
         Store(tmp_path, shared=url)
-    assert "pa55" not in str(told.value)
+    assert "pa55" not in str(raised.value)
 
 
 @pytest.mark.parametrize("url", ["bucket/prefix", "s3:/bucket", "s3://", "", "/folder"])
@@ -419,9 +419,9 @@ def test_what_is_no_url_is_refused(tmp_path: Path, url: str) -> None:
 
 
 def test_a_url_that_nobody_understands_is_said_without_its_options(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot use the shared store carrier\+pigeon://roof") as told:
+    with pytest.raises(StoreError, match=r"cannot use the shared store carrier\+pigeon://roof") as raised:
         Store(tmp_path, shared="carrier+pigeon://roof?token=pa55").has(A)
-    assert "pa55" not in str(told.value)
+    assert "pa55" not in str(raised.value)
 
 
 # ---- a server --------------------------------------------------------------------------------------------------
@@ -489,16 +489,16 @@ def test_a_stage_comes_back_from_an_s3_server(server: Server, tmp_path: Path) ->
     assert repr(other) == f"Store('{tmp_path}/other', shared='s3://bucket/ours')"
 
 
-def test_what_it_costs(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_requests_it_takes(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "FRESH", 10.0)
     one, other = (Store(tmp_path / name, shared=server.url) for name in ("one", "other"))
     stages = [operations.pretrain(CONFIG, seed=seed) for seed in range(1000, 1300)]
     server.requests()
     put(one, stages[0])
     put_files = [f"PUT .*/{one.record(stages[0]).digest}/{name}" for name in sorted(CONTENT)]
-    asked = sorted(server.requests())
-    assert [request.split(" ")[0] for request in asked] == ["GET", "HEAD", "PUT", "PUT", "PUT", "PUT"]
-    assert all(re.match(wanted, request) for wanted, request in zip(put_files, asked[2:5]))
+    requests = sorted(server.requests())
+    assert [request.split(" ")[0] for request in requests] == ["GET", "HEAD", "PUT", "PUT", "PUT", "PUT"]
+    assert all(re.match(pattern, request) for pattern, request in zip(put_files, requests[2:5]))
 
     assert other.missing(stages) == stages[1:]
     assert [request.split("&")[0] for request in server.requests()] == ["GET /bucket?list-type=2"]
@@ -569,10 +569,10 @@ def test_what_only_the_server_can_tell_is_an_error_and_the_rest_goes_on(
         for use in (store.has, store.open, store.record, lambda stage: store.missing([stage])):
             with pytest.raises(
                 StoreError, match=r"^cannot use the shared store s3://bucket/ours: .*credentials"
-            ) as told:
+            ) as raised:
                 use(OTHER)
-            assert "\n" not in str(told.value)
-            assert "pa55word" not in str(told.value) + caplog.text
+            assert "\n" not in str(raised.value)
+            assert "pa55word" not in str(raised.value) + caplog.text
     finally:
         refusing.shutdown()
         thread.join()
@@ -591,9 +591,9 @@ def test_a_server_that_is_down_for_a_while(tmp_path: Path, server: Server, caplo
     )
     with pytest.raises(
         StoreError, match=r"^cannot use the shared store s3://bucket/ours: .*NETWORK_CONNECTION"
-    ) as told:
+    ) as raised:
         store.missing([LABELS])
-    assert "pa55word" not in str(told.value) + caplog.text
+    assert "pa55word" not in str(raised.value) + caplog.text
     own.start()
     try:
         assert store.upload() == []

@@ -1,4 +1,4 @@
-"""What the store promises about reading and writing: whole or not at all, checked, and said when it is damaged."""
+"""What the store guarantees: a stage is written whole or not at all, checked when read, and quarantined if damaged."""
 
 import json
 import logging
@@ -67,7 +67,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 # ---- writing ---------------------------------------------------------------------------------------------------
 
 
-def test_a_stage_is_there_as_it_was_written(store: Store) -> None:
+def test_a_stage_is_read_as_it_was_written(store: Store) -> None:
     made: dict[str, object] = {"host": "node1"}
     with store.write(A, made) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
@@ -117,7 +117,7 @@ def test_a_killed_write_leaves_no_stage_and_gc_cleans_up(store: Store, last: str
     assert store.ls() == []
     assert store.missing([A]) == [A]
     freed = store.gc(10**9)
-    assert [name.split(".")[0] for name in freed.removed] == [f"aside/{A.name}"]
+    assert [name.split(".")[0] for name in freed.removed] == [f"staging/{A.name}"]
     assert list((store.folder / "staging").iterdir()) == []
     put(store, A)
     assert store.open(A)
@@ -150,7 +150,7 @@ store.open(stage)
     assert list((store.folder / "staging").iterdir()) == []
 
 
-def test_a_stage_that_is_there_is_not_written_over(store: Store) -> None:
+def test_an_intact_stage_is_not_overwritten(store: Store) -> None:
     put(store, A, b"first")
     put(store, A, b"other")
     assert (store.open(A) / "model.safetensors").read_bytes() == b"first"
@@ -213,7 +213,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_seen_said_and_set_aside(store: Store, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_detected_logged_and_quarantined(store: Store, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     damage, says = DAMAGE[kind]
     path = put(store, A)
     store.open(A)
@@ -229,7 +229,9 @@ def test_damage_is_seen_said_and_set_aside(store: Store, kind: str, caplog: pyte
     assert store.open(A) == path
 
 
-def test_the_bytes_of_weights_are_read_only_for_who_needs_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_of_weights_are_read_only_where_they_are_needed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(store, A)
     read: list[str] = []
     digest = files.digest
@@ -268,7 +270,7 @@ def test_an_unchanged_file_is_read_once(store: Store, monkeypatch: pytest.Monkey
     store.open(A)
 
 
-def test_what_is_not_there_is_missing(store: Store) -> None:
+def test_a_stage_that_the_store_lacks_is_missing(store: Store) -> None:
     assert not store.has(A)
     with pytest.raises(MissingStages, match=A.name):
         store.open(A)
@@ -299,7 +301,7 @@ def test_everything_is_missing_at_first_inputs_first(store: Store) -> None:
     assert store.missing([SCORE]) == [A, LABELS, TUNED, SCORE]
 
 
-def test_what_is_there_needs_nothing_below_it(store: Store) -> None:
+def test_a_stage_that_the_store_has_needs_none_of_its_inputs(store: Store) -> None:
     put(store, SCORE, name="metrics.json")
     assert store.missing([SCORE]) == []
     put(store, TUNED)

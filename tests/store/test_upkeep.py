@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
 
 
-def test_a_listing_tells_what_people_ask(store: Store) -> None:
+def test_a_listing_names_settings_size_and_date(store: Store) -> None:
     put(store, *CONTENT)
     rows = store.ls()
     assert [row.operation for row in rows] == ["evaluate", "finetune", "label", "pretrain", "pretrain"]
@@ -58,7 +58,7 @@ def test_a_listing_tells_what_people_ask(store: Store) -> None:
     assert label.evicted == ()
 
 
-def test_a_stage_without_a_readable_record_is_said_and_not_listed(
+def test_a_stage_without_a_readable_record_is_logged_and_not_listed(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(store, A, OTHER)
@@ -68,12 +68,12 @@ def test_a_stage_without_a_readable_record_is_said_and_not_listed(
     assert A.name in caplog.text
 
 
-def test_verify_sets_aside_what_is_damaged_and_returns_it(store: Store) -> None:
+def test_verify_quarantines_damaged_stages_and_returns_their_names(store: Store) -> None:
     put(store, *CONTENT)
     path = store.path(TUNED) / "history.csv"
     before = path.stat()
     path.write_bytes(b"y" * 20)
-    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))  # unchanged, as far as sizes and times tell
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))  # unchanged by its size and time
     assert store.verify() == [TUNED.name]
     assert store.verify() == []
     assert store.missing([SCORE, TUNED]) == [TUNED]
@@ -137,7 +137,7 @@ def test_an_averaged_model_goes_with_the_last_one(store: Store) -> None:
     assert store.gc(0).evicted == (f"{A.name}/model.safetensors", f"{A.name}/model-averaged.safetensors")
 
 
-def test_no_more_goes_than_the_budget_asks(store: Store) -> None:
+def test_no_more_is_evicted_than_the_budget_needs(store: Store) -> None:
     put(store, *CONTENT)
     size = store.size()
     assert store.gc(size).evicted == ()
@@ -157,7 +157,7 @@ def test_reading_a_stage_keeps_it_longer(store: Store) -> None:
     assert store.gc(store.size() - 1).evicted == (f"{OTHER.name}/model.safetensors",)
 
 
-def test_keys_can_be_kept_too(store: Store) -> None:
+def test_what_to_keep_can_be_named_by_key(store: Store) -> None:
     put(store, A, OTHER)
     assert store.gc(0, keep=[A.key, OTHER]).evicted == ()
 
@@ -188,7 +188,7 @@ def test_an_evicted_stage_that_comes_out_different_replaces_the_old_one(
     assert len(store.remade()) == 1
 
 
-def test_what_ended_processes_left_behind_goes(store: Store) -> None:
+def test_leftovers_of_ended_processes_are_removed(store: Store) -> None:
     put(store, A)
     (store.folder / "scratch" / A.name).mkdir(parents=True)
     (store.scratch(OTHER) / "checkpoint").touch()
@@ -199,11 +199,11 @@ def test_what_ended_processes_left_behind_goes(store: Store) -> None:
     left = store.folder / "staging" / f"{A.name}.elsewhere.7.0a"
     left.mkdir()
     freed = store.gc(10**9)
-    assert freed.removed == (f"leases/{lease.name}", f"aside/{left.name}", f"scratch/{A.name}")
+    assert freed.removed == (f"leases/{lease.name}", f"staging/{left.name}", f"scratch/{A.name}")
     assert (store.folder / "scratch" / OTHER.name).exists()
 
 
-def test_tidying_removes_what_was_left_behind_and_evicts_nothing(store: Store) -> None:
+def test_tidying_removes_leftovers_and_evicts_nothing(store: Store) -> None:
     put(store, A)
     (store.folder / "scratch" / A.name).mkdir(parents=True)
     with store.write(OTHER):
@@ -211,7 +211,7 @@ def test_tidying_removes_what_was_left_behind_and_evicts_nothing(store: Store) -
         (store.folder / "leases").mkdir(exist_ok=True)
         (store.folder / "leases" / "gc.json").write_text("{}")
         (store.folder / "scratch" / A.name).mkdir()
-        assert store.tidy() == ()  # another process is at it
+        assert store.tidy() == ()  # another process is tidying
     assert store.has(A, files=True)
     assert store.open(OTHER)
 
@@ -222,16 +222,16 @@ OLD = 31.0  # seconds: more than a lease is good for
 @pytest.mark.parametrize(
     ("stage", "is_whole", "leased", "seconds", "goes"),
     [
-        pytest.param(A, True, "", 0, True, id="its stage is there"),
+        pytest.param(A, True, "", 0, True, id="the store has its stage"),
         pytest.param(A, False, "", 0, False, id="its stage was evicted and is being computed"),
-        pytest.param(A, True, "{}", OLD, False, id="leased although its stage is there"),
+        pytest.param(A, True, "{}", OLD, False, id="leased although the store has its stage"),
         pytest.param(OTHER, True, "", 0, False, id="just written to"),
-        pytest.param(OTHER, True, "", OLD, True, id="forgotten"),
+        pytest.param(OTHER, True, "", OLD, True, id="not written to for long"),
         pytest.param(OTHER, True, "{}", OLD, False, id="leased"),
         pytest.param(OTHER, True, "fetch-{}", OLD, False, id="being fetched"),
     ],
 )
-def test_what_lies_aside_for_another_host(
+def test_when_a_staging_folder_of_another_host_goes(
     store: Store, stage: Stage, is_whole: bool, leased: str, seconds: float, goes: bool
 ) -> None:
     put(store, A)
@@ -247,11 +247,11 @@ def test_what_lies_aside_for_another_host(
         (store.folder / "leases").mkdir(exist_ok=True)
         lease = store.folder / "leases" / f"{leased.format(stage.key)}.json"
         lease.write_text(json.dumps(content | {"step": 0, "steps": 1, "token": "0123456789abcdef"}))
-    assert store.tidy() == ((f"aside/{staging.name}",) if goes else ())
+    assert store.tidy() == ((f"staging/{staging.name}",) if goes else ())
     assert staging.exists() is not goes
 
 
-def test_an_eviction_that_ended_half_way_is_finished(store: Store) -> None:
+def test_an_interrupted_eviction_is_completed(store: Store) -> None:
     put(store, A)
     record = store.path(A) / "record.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"evicted": ["model.safetensors"]}))
@@ -295,7 +295,7 @@ while time.monotonic() < end:
         (folder / "labels.npy").write_bytes(b"y")
     try:
         store.open(stage)
-    except MissingStages:  # the moment in which another process puts the whole stage in the place of the evicted one
+    except MissingStages:  # another process is just replacing the evicted stage by a whole one
         pass
 """
     roles = ("evicts", "writes", "writes")
