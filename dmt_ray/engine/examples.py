@@ -10,7 +10,7 @@ from torch import nn
 from dmt_ray import IGNORE
 from dmt_ray.config import Weight
 from dmt_ray.engine.inference import logits_of
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
 from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace

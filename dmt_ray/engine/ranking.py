@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dmt_ray import IGNORE
-from dmt_ray.engine.schedule import images_of
+from dmt_ray.plan.amounts import images_of
 
 CODES = 65536
 _DROPPED_BITS = 14  # of a float32's 23 bits of mantissa; then a doubt of 1.0 still fits into 16 bits

@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
+import importlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,38 +16,18 @@ import torch
 from dmt_ray import models
 from dmt_ray.config import Config, Data, Model, Task, Training
 from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
-from dmt_ray.engine.cotraining import cotrain
-from dmt_ray.engine.evaluation import evaluate
-from dmt_ray.engine.labelling import label
-from dmt_ray.engine.picking import pick
-from dmt_ray.engine.reliability import assess, compose
-from dmt_ray.engine.schedule import images_of, steps
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import finetune, pretrain, retrain
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
 from dmt_ray.execution.health import STALLED, Watchdog
 from dmt_ray.execution.interruption import deferred
-from dmt_ray.plan import Stage
+from dmt_ray.plan import ImageCounts, Stage
 from dmt_ray.plan.key import key_of
-from dmt_ray.plan.slices import Assess, Compose, Cotrain, Evaluate, Finetune, Label, Pick, Pretrain, Retrain
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
 
-PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "pretrain": pretrain,
-    "label": label,
-    "finetune": finetune,
-    "retrain": retrain,
-    "cotrain": cotrain,
-    "assess": assess,
-    "compose": compose,
-    "pick": pick,
-    "evaluate": evaluate,
-}
-
 Progress = Callable[[Stage, int, int], None]
-Told = Callable[[Stage], None]
+Notice = Callable[[Stage], None]
 
 
 @dataclass(frozen=True)
@@ -123,10 +104,15 @@ class Runner:
         return bound
 
     def work_of(self, stage: Stage) -> int:
-        """How much work a stage is: see the function of this name."""
-        return work_of(stage, self.dataset(stage.config.data))  # type: ignore[attr-defined]
+        """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
+        data, split = stage.config.data, stage.config.split
+        dataset = self.dataset(data)
+        parts = divide(split, data, dataset)
+        known = int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
+        evaluated = len(parts.selection[1]) + len(parts.reported[1])
+        return stage.config.work(ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated))
 
-    def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
+    def perform(self, targets: Iterable[Stage], begun: Notice | None = None, done: Notice | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
 
         Args:
@@ -169,7 +155,7 @@ class Runner:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
             Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
         """
-        self.dataset(stage.config.data)  # type: ignore[attr-defined]  # decoding for the first time tells no progress
+        self.dataset(stage.config.data)  # decoding for the first time reports no progress
         # Everything else is watched, since reading inputs from a file system can hang as well.
         limit = self.machine.stall_seconds
         dog = Watchdog(limit, stage.name, self.store.scratch(stage) / STALLED) if limit else None
@@ -186,11 +172,12 @@ class Runner:
             self._compute(stage, self._workspace(stage, progress, team, stop))
 
     def _compute(self, stage: Stage, work: Workspace) -> None:
-        engine = PERFORM[stage.operation.name]
+        name = stage.operation.name
+        perform: Callable[..., dict[str, Any]] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
         inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
         scratch = self.store.scratch(stage)
         if not work.team.chief:
-            engine(stage.config, seed=stage.seed, inputs=inputs, out=scratch, scratch=scratch, work=work)
+            perform(stage.config, seed=stage.seed, inputs=inputs, out=scratch, scratch=scratch, work=work)
             return
         made: dict[str, Any] = {
             "host": platform.node(),
@@ -202,7 +189,7 @@ class Runner:
         }
         began = time.perf_counter()
         with self.store.write(stage, made) as out:
-            made |= engine(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
+            made |= perform(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
             made["seconds"] = round(time.perf_counter() - began, 3)
 
     def _workspace(
@@ -210,8 +197,7 @@ class Runner:
     ) -> Workspace:
         torch.set_num_threads(self.machine.threads)
         device = device_of(self.machine.device)
-        data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
-        dataset = self.dataset(data)
+        dataset = self.dataset(stage.config.data)
         return Workspace(dataset, device, progress, team=team, stop=stop, compiled=self.machine.compiled)
 
 
@@ -281,34 +267,6 @@ def _check_task(model: Model, task: Task) -> None:
         f"{model.architecture} is for {models.task_of(model)}, but the data are for {task}; "
         f"for those there are {', '.join(fitting)}{others}"
     )
-
-
-def work_of(stage: Stage, dataset: Dataset) -> int:
-    """How much work a stage is: optimizer steps of a training, summed over its models; else images that it goes over.
-
-    A choice between two models is one piece of work.
-    """
-    config = stage.config
-    if isinstance(config, Pick):
-        return 1
-    if not isinstance(config, Evaluate | Label | Assess | Compose | Pretrain | Finetune | Retrain | Cotrain):
-        raise TypeError(f"{stage} has no measure of work")
-    parts = divide(config.split, config.data, dataset)
-    labelled, unlabelled = len(parts.labelled), len(parts.unlabelled)
-    if isinstance(config, Evaluate):
-        return len(parts.selection[1]) + len(parts.reported[1])
-    if isinstance(config, Label | Assess | Compose):
-        return unlabelled
-    if isinstance(config, Pretrain):
-        if config.images == "dms":
-            labelled = len(dms_half(parts.labelled, config.dms_alpha, config.side))
-        elif config.images == "all":
-            labelled += int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
-        return steps(config.training, labelled=labelled, pseudo=0)
-    models_together = config.students if isinstance(config, Cotrain) else 1
-    if isinstance(config, Retrain):
-        unlabelled = images_of(unlabelled, config.images)
-    return models_together * steps(config.training, labelled=labelled, pseudo=unlabelled)
 
 
 def _device_name(device: torch.device) -> str:

@@ -64,11 +64,11 @@ def step_loss(
         ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
     """
     log_probs = torch.log_softmax(logits.float(), dim=1)
-    lesson = lesson_of(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
-    return lesson.loss(cross_entropy_sum(log_probs, lesson.labels, lesson.weights))
+    targets = step_targets(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
+    return targets.loss(cross_entropy_sum(log_probs, targets.labels, targets.weights))
 
 
-class Lesson(NamedTuple):
+class StepTargets(NamedTuple):
     """What a step's images teach: true labels of weight 1, and what the rule makes of the pseudo labels."""
 
     labels: Tensor  # of all images, int64
@@ -84,16 +84,16 @@ class Lesson(NamedTuple):
         return StepLoss(total, counted, statistics, self.target)
 
 
-def lesson_of(
+def step_targets(
     log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
-) -> Lesson:
+) -> StepTargets:
     """What a batch teaches a student that says this to it; arguments as for `step_loss`, log-softmax for logits."""
     if not 0 <= labelled <= len(labels):
         raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
     check_pixels(log_probs, labels)
     seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
     target = rule(seen, parameters)
-    return Lesson(
+    return StepTargets(
         torch.cat([labels[:labelled], target.labels]),
         torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),
         target,

@@ -7,6 +7,7 @@ still to be uploaded, rejected/ those whose copy in the object store was found t
 import logging
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from dmt_ray.store import files
 from dmt_ray.store.leases import POLL, Leases
 from dmt_ray.store.shared import Shared
 from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
-from dmt_ray.store.upkeep import LARGE
 
 log = logging.getLogger(__name__)
 
@@ -41,34 +41,34 @@ class Exchange:
 
     # ---- fetching -----------------------------------------------------------------------------------------------
 
-    def bring(self, stage_path: StagePath, *, whole: bool) -> None:
+    def bring(self, stage_path: StagePath, *, without: Collection[str]) -> None:
         """Fetch what is not here of a stage, if the object store has it; one process does, the others wait.
 
         Args:
             place: The stage.
-            whole: Whether labels and weights are needed. If not, they count as evicted here.
+            without: Files that are not needed and stay there; they count as evicted here.
 
         Raises:
             DamagedStage: If it is not what its record says. It counts as missing until it is computed again.
             StoreError: If the server does not answer, or the disk has no room.
         """
-        while not self._stage_dirs.is_here(stage_path, whole=whole) and not self._rejection(stage_path).exists():
+        while not self._stage_dirs.is_here(stage_path, whole=not without) and not self._rejection(stage_path).exists():
             lease = self._leases.take(f"fetch-{stage_path.key}", "fetch")
             if lease is None:
                 time.sleep(POLL)
                 continue
             with lease:
-                if not self._stage_dirs.is_here(stage_path, whole=whole):
-                    self._fetch(stage_path, whole)
+                if not self._stage_dirs.is_here(stage_path, whole=not without):
+                    self._fetch(stage_path, without)
                 return
 
-    def _fetch(self, stage_path: StagePath, whole: bool) -> None:
+    def _fetch(self, stage_path: StagePath, without: Collection[str]) -> None:
         staging = self._stage_dirs.folder / "staging" / files.staging_name(stage_path.name)
         try:
             record = self._shared.record(stage_path)
             if record is None:
                 return
-            left_out = () if whole else tuple(sorted(record.files.keys() & set(LARGE)))
+            left_out = tuple(sorted(record.files.keys() & set(without)))
             record = replace(record, evicted=left_out)
             self._check_room(stage_path, record.size)
             staging.mkdir(parents=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.plan import Stage
+from dmt_ray.plan import Stage, operations
 from dmt_ray.store import files, format, upkeep
 from dmt_ray.store.files import explained
 from dmt_ray.store.leases import POLL, Borrowed, Lease, Leases, Running
@@ -107,11 +107,11 @@ class Store:
                 was not taken from the object store and counts as missing there.
             StoreError: If the store cannot be read, or the object store does not answer.
         """
-        stage_path = self._place(stage)
+        stage_path, unread = self._place(stage), () if files else stage.config.evictable.large
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.bring(stage_path, whole=files)
-            record = self._stage_dirs.intact(stage_path, unread=() if files else upkeep.LARGE)
+                self._exchange.bring(stage_path, without=unread)
+            record = self._stage_dirs.intact(stage_path, unread=unread)
         if files and record.evicted:
             raise MissingStages(
                 f"{stage.name} lacks {', '.join(record.evicted)}, evicted to free space. Compute it again."
@@ -131,7 +131,7 @@ class Store:
         stage_path = self._place(stage)
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.bring(stage_path, whole=False)
+                self._exchange.bring(stage_path, without=stage.config.evictable.large)
             return self._stage_dirs.record(stage_path)
 
     def records(self) -> Iterator[Record]:
@@ -338,10 +338,11 @@ class Store:
     def gc(self, budget_bytes: int, keep: Iterable[Stage | str] = ()) -> upkeep.Freed:
         """Free space: remove what ended processes left behind, then evict large files until the budget is met.
 
-        Pseudo-label maps go first, then weights, then example images; of each kind those whose stage was read longest
-        ago. Records, histories, scores, summaries and metrics never go, nor anything of stages that are being
-        computed or read by one that is, nor of those still to be uploaded. What was evicted is fetched from the object
-        store when somebody needs it, or else computed again. From the object store itself nothing is removed.
+        What may go, and in which order, the operations say (`plan.Evictable`): pseudo-label maps first, then weights,
+        then example images; of each kind those whose stage was read longest ago. Records, histories, scores, summaries
+        and metrics never go, nor anything of stages that are being computed or read by one that is, nor of those still
+        to be uploaded. What was evicted is fetched from the object store when somebody needs it, or else computed
+        again. From the object store itself nothing is removed.
 
         Args:
             budget_bytes: Size in bytes that the store is to have at most.
@@ -352,7 +353,7 @@ class Store:
         """
         keys = {one.key if isinstance(one, Stage) else one for one in keep}
         with explained(self.folder):
-            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys)
+            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys, operations.evictable())
 
     def tidy(self) -> tuple[str, ...]:
         """Remove what ended processes left behind, quickly: for the end of a sweep.

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +16,6 @@ from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
 
 log = logging.getLogger(__name__)
 
-# What may be taken away, in this order. Everything else is small and is what tables and figures are made of.
-EVICTABLE = (
-    ("labels.npy", "confidence.npy", "rank.npy"),
-    tuple(f"{name}{kind}.safetensors" for name in ("model", "A", "B") for kind in ("", "-averaged")),
-    ("examples.npz",),
-)
-LARGE = EVICTABLE[0] + EVICTABLE[1]  # what only computing needs; figures are made of the rest
 FOLDERS = ("stages", "scratch", "staging", "damaged")  # what counts in the size of a store
 _FORGOTTEN = 24 * 3600.0  # seconds after which what lies aside for a living process of this host counts as left behind
 _GC = "gc"  # who tidies leases this, so that one process does
@@ -109,7 +102,9 @@ def tidy(stage_dirs: StageDirs, leases: Leases) -> tuple[str, ...]:
         return tuple(str(path.relative_to(stage_dirs.folder)) for path in _left_behind(stage_dirs, leases))
 
 
-def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collection[str]) -> Freed:
+def gc(
+    stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collection[str], evictable: Iterable[Sequence[str]]
+) -> Freed:
     """Remove what was left behind, then evict files until the store fits its budget (see `Store.gc`)."""
     if budget_bytes < 0:
         raise ValueError(f"budget_bytes must be at least 0, but got {budget_bytes}")
@@ -122,7 +117,7 @@ def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collectio
         removed = tuple(str(path.relative_to(stage_dirs.folder)) for path in gone)
         left, evicted = size(stage_dirs.folder), list[str]()
         promised = {stage_path.key for stage_path in stage_dirs.promised()}  # not uploaded yet: nobody else has them
-        for candidate in _candidates(stage_dirs, {*keep, *promised}):
+        for candidate in _candidates(stage_dirs, {*keep, *promised}, evictable):
             if left <= budget_bytes:
                 break
             if candidate.stage_path.key in _in_use(leases):  # asked each time: stages start while this goes on
@@ -205,7 +200,7 @@ class _Candidate(NamedTuple):
     bytes: int
 
 
-def _candidates(stage_dirs: StageDirs, spared: Collection[str]) -> list[_Candidate]:
+def _candidates(stage_dirs: StageDirs, spared: Collection[str], evictable: Iterable[Sequence[str]]) -> list[_Candidate]:
     """What could be evicted, first what should go first: by kind, then by when the stage was last read."""
     found = []
     for stage_path in stage_dirs.stage_paths():
@@ -216,7 +211,7 @@ def _candidates(stage_dirs: StageDirs, spared: Collection[str]) -> list[_Candida
             used = (stage_path.path / RECORD).stat().st_mtime
         except FileNotFoundError:
             continue
-        for rank, kind in enumerate(EVICTABLE):
+        for rank, kind in enumerate(evictable):
             names = tuple(name for name in kind if name in record.files and name not in record.evicted)
             if names:
                 found.append(_Candidate(rank, used, stage_path, names, sum(record.sizes[name] for name in names)))

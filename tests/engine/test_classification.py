@@ -13,12 +13,13 @@ from dmt_ray import models
 from dmt_ray.config import Augment, Config, DigitsData, Model, Split, Training, Weight
 from dmt_ray.data.splits import divide
 from dmt_ray.engine import labelling
-from dmt_ray.engine.evaluation import evaluate
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labelling import label
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.evaluate import evaluate
+from dmt_ray.engine.label import label
+from dmt_ray.engine.pretrain import pretrain
+from dmt_ray.engine.pseudo_labels import PseudoLabels
+from dmt_ray.engine.retrain import retrain
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import pretrain, retrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Machine, Runner
@@ -253,10 +254,10 @@ def feed_of(performed, unlabelled):
     parts = divide(stage.config.split, stage.config.data, dataset)
     pseudo = PseudoLabels(dataset.subsets["train"], parts.unlabelled, runner.store.path(stage.inputs["labels"]))
 
-    def make(**changes) -> Feed:
+    def make(**changes) -> BatchLoader:
         training = stage.config.training
         training = training.evolve(augment=training.augment.evolve(**changes))
-        return Feed(Workspace(dataset), training, parts.labelled, pseudo, Stream(0, "A", 1))
+        return BatchLoader(Workspace(dataset), training, parts.labelled, pseudo, RngStream(0, "A", 1))
 
     return make
 

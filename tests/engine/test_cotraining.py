@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from dmt_ray.config import Config, override
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.averaging import average_of, move_average
-from dmt_ray.engine.cotraining import cotrain
+from dmt_ray.engine.cotrain import cotrain
+from dmt_ray.engine.ema import average_of, move_average
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.views import rows_of
 from dmt_ray.engine.workspace import Workspace

@@ -8,8 +8,8 @@ import torch
 from dmt_ray import IGNORE
 from dmt_ray.config import Augment, Training
 from dmt_ray.data import Dataset, Images
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.workspace import Workspace
 
 N, LABELLED = 11, 3
@@ -43,8 +43,8 @@ def labels(work, tmp_path) -> PseudoLabels:
     return PseudoLabels(work.dataset.subsets["train"], tuple(positions), tmp_path)
 
 
-def feed(work, labels, stream=None, training=TRAINING) -> Feed:
-    return Feed(work, training, range(LABELLED), labels, stream or Stream(0, "A", 1))
+def feed(work, labels, stream=None, training=TRAINING) -> BatchLoader:
+    return BatchLoader(work, training, range(LABELLED), labels, stream or RngStream(0, "A", 1))
 
 
 def shown(step) -> tuple[list[int], list[int]]:
@@ -74,7 +74,7 @@ def test_labels_confidence_and_truth_belong_to_the_image(work, labels):
 
 
 def test_every_epoch_iteration_seed_and_side_has_an_order_of_its_own(work, labels):
-    streams = [Stream(0, "A", 1), Stream(0, "A", 2), Stream(1, "A", 1), Stream(0, "B", 1)]
+    streams = [RngStream(0, "A", 1), RngStream(0, "A", 2), RngStream(1, "A", 1), RngStream(0, "B", 1)]
     feeds = [feed(work, labels, stream) for stream in streams]
     orders = [tuple(chain(*(shown(one.step(number))[1] for number in range(3)))) for one in feeds]
     orders.append(tuple(chain(*(shown(feeds[0].step(number))[1] for number in range(3, 6)))))
@@ -92,7 +92,7 @@ def test_a_step_is_the_same_whatever_was_drawn_before(work, labels):
 
 def test_pretraining_counts_epochs_by_the_labelled_images(work):
     training = TRAINING.evolve(batch=(2, 0))
-    one = Feed(work, training, range(LABELLED), None, Stream(0, "A", 0))
+    one = BatchLoader(work, training, range(LABELLED), None, RngStream(0, "A", 0))
     assert (one.steps_per_epoch, one.steps) == (2, 4)
     assert one.step(0).truth is None
     assert sorted(int(x[0, 0]) for number in (0, 1) for x in one.step(number).batch.labels) == [0, 1, 2]

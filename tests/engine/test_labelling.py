@@ -8,9 +8,9 @@ import torch
 from dmt_ray import models
 from dmt_ray.config import Model, Split
 from dmt_ray.data import Dataset, Images
-from dmt_ray.engine.labelling import label
+from dmt_ray.engine.label import label
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Label
+from dmt_ray.plan.operations.label import Label
 from dmt_ray.recipes import named
 
 K = 4

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from dmt_ray.config import Split
-from dmt_ray.engine.picking import pick
+from dmt_ray.engine.pick import pick
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Pick
+from dmt_ray.plan.operations.pick import Pick
 from dmt_ray.recipes import named
 
 DATA, SPLIT = named("shapes").data, Split(labelled=2)

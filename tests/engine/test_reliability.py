@@ -9,14 +9,17 @@ import torch
 from dmt_ray import IGNORE, models
 from dmt_ray.config import Model, Split
 from dmt_ray.data import Dataset, Images, divide
+from dmt_ray.engine.assess import agreement_of, assess, ranks_of
 from dmt_ray.engine.augment import order
+from dmt_ray.engine.compose import compose, first_images
 from dmt_ray.engine.inference import logits_of
-from dmt_ray.engine.labelling import label
-from dmt_ray.engine.labels import PseudoLabels, offsets
-from dmt_ray.engine.reliability import agreement_of, assess, compose, first_images, ranks_of
+from dmt_ray.engine.label import label
+from dmt_ray.engine.pseudo_labels import PseudoLabels, offsets
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Assess, Compose, Label
+from dmt_ray.plan.operations.assess import Assess
+from dmt_ray.plan.operations.compose import Compose
+from dmt_ray.plan.operations.label import Label
 from dmt_ray.recipes import named
 from tests.helpers.teams import in_team
 

@@ -11,12 +11,13 @@ from torch import nn
 
 from dmt_ray.config import override
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.evaluation import evaluate
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labelling import label
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.evaluate import evaluate
+from dmt_ray.engine.finetune import finetune
+from dmt_ray.engine.label import label
 from dmt_ray.engine.parallel import spread
+from dmt_ray.engine.pretrain import pretrain
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import finetune, pretrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Runner
@@ -110,8 +111,8 @@ def test_the_rows_of_a_team_are_the_rows_of_the_global_batch(stages):
     labelled = divide(config.split, config.data, dataset).labelled
 
     def images(team: Team) -> torch.Tensor:
-        feed = Feed(Workspace(dataset, team=team), config.training, labelled, None, Stream(0, "A", 0))
-        return feed.step(0).batch.images
+        loader = BatchLoader(Workspace(dataset, team=team), config.training, labelled, None, RngStream(0, "A", 0))
+        return loader.step(0).batch.images
 
     whole = images(ALONE)
     assert len(whole) == 6

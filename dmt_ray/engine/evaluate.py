@@ -1,4 +1,4 @@
-"""Evaluate: one confusion matrix over the validation images, one over the images that are reported."""
+"""Evaluate: one confusion matrix over the validation images, one over the test images."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from dmt_ray.engine import metrics
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import METRICS
-from dmt_ray.plan.measures import measure_said
-from dmt_ray.plan.slices import Evaluate
+from dmt_ray.plan.measures import measure_in
+from dmt_ray.plan.operations.evaluate import Evaluate
 
 
 def evaluate(
@@ -38,13 +38,13 @@ def evaluate(
         network, _ = models.load(inputs["model"], config.member or models.MODEL, averaged=averaged)
         network = network.to(work.device).to(memory_format=torch.channels_last)
         for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-            said = score(network, work, subset, positions, done=done, total=images * len(kinds))
+            scored = score(network, work, subset, positions, done=done, total=images * len(kinds))
             done += len(positions)
             if name in scores:
-                measures = (measure_said(said), "fine_grained")
-                scores[name]["last_weights"] = {measure: said[measure] for measure in measures if measure in said}
+                measures = (measure_in(scored), "fine_grained")
+                scores[name]["last_weights"] = {measure: scored[measure] for measure in measures if measure in scored}
             else:
-                scores[name] = said
+                scores[name] = scored
     if work.team.chief:
         (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return {"steps": images}

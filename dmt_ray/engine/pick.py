@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dmt_ray import models
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.files import CHOICE, METRICS
+from dmt_ray.plan.files import CHOICE, METRICS, MODEL, weights_of
 from dmt_ray.plan.measures import headline
-from dmt_ray.plan.slices import Pick
+from dmt_ray.plan.operations.pick import Pick
 
-_FILES = (f"{models.MODEL}.json", f"{models.MODEL}.safetensors", f"{models.MODEL}{models.AVERAGED}.safetensors")
+_FILES = (f"{MODEL}.json", *weights_of(MODEL))
 
 
 def pick(
     config: Pick, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
 ) -> dict[str, Any]:
-    """Copy ``inputs["first"]`` or ``inputs["second"]``, whichever the scores beside them say.
+    """Copy ``inputs["first"]`` or ``inputs["second"]``, by the scores beside them.
 
     Of models that score the same the first is the better. Writes the model's files and choice.json: which it is, and
     both scores.
@@ -33,8 +32,8 @@ def pick(
         for name in _FILES:
             if (inputs[picked] / name).exists():
                 shutil.copyfile(inputs[picked] / name, out / name)
-        told = {"picked": picked, "scores": scores}
-        (out / CHOICE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        choice = {"picked": picked, "scores": scores}
+        (out / CHOICE).write_text(json.dumps(choice, indent=1) + "\n", encoding="utf-8")
     work.progress(1, 1)
     return {"steps": 1}
 
