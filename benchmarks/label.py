@@ -71,7 +71,7 @@ def _labelling(config: Config, work: Workspace, folder: Path) -> Callable[[], No
 
     def run() -> None:
         with tempfile.TemporaryDirectory(dir=folder) as out, tempfile.TemporaryDirectory(dir=folder) as scratch:
-            label(settings, seed=0, inputs={"teacher": folder}, out=Path(out), scratch=Path(scratch), work=work)
+            label(settings, replace(work, inputs={"teacher": folder}, out=Path(out), scratch=Path(scratch)))
 
     return run
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,15 @@ from dmt_ray.plan.operations.assess import Assess
 _FLOAT = np.dtype(np.float64).itemsize
 
 
-def assess(
-    config: Assess, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Let the model in ``inputs["judge"]`` judge the labels of all unlabelled images in ``inputs["labels"]``.
+def assess(config: Assess, work: Workspace) -> int:
+    """Let the model in ``work.inputs["judge"]`` judge the labels of all unlabelled images in ``work.inputs["labels"]``.
 
     Writes rank.npy (`ranks_of`, uint8, in the layout of labels.npy), agreement.csv (each image's id and `agreement_of`)
     and summary.json: the mean agreement, in Table 4 of RWMS the "difference" of the teachers, and the share of the
     pixels that has each rank, 1 first.
 
     Returns:
-        {"steps": number of images}.
+        Number of images.
 
     Raises:
         ValueError: If there are more classes than a byte has ranks.
@@ -43,15 +41,15 @@ def assess(
     classes, team = len(work.dataset.classes), work.team
     if classes > IGNORE:
         raise ValueError(f"a rank is kept in one byte, for up to {IGNORE} classes, but there are {classes}")
-    network, _ = models.load(inputs["judge"])
+    network, _ = models.load(work.inputs["judge"])
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
-    labels = PseudoLabels(images, positions, inputs["labels"])
+    labels = PseudoLabels(images, positions, work.inputs["labels"])
     ends = offsets(images, positions)
     batches = list(by_size(images, positions, work.eval_batch))
     agreement, counts, done = np.zeros(len(positions)), np.zeros(IGNORE + 1, np.int64), 0
-    ranks = open_flat(out / RANK, np.uint8, int(ends[-1])) if team.chief else None
+    ranks = open_flat(work.out / RANK, np.uint8, int(ends[-1])) if team.chief else None
     judged = to_host(_judged(WholeImages(network, work, images), labels, team.share(batches), classes))
     packed = ((places, _pack(*arrays)) for places, arrays in judged)
     for places, rows in _at_the_chief(packed, team, batches, np.diff(ends)):
@@ -65,15 +63,15 @@ def assess(
     if ranks is not None:
         flush([ranks])
         ids = [images.ids[position] for position in positions]
-        write_csv(out / AGREEMENT, ("id", "agreement"), zip(ids, agreement.tolist()))
+        write_csv(work.out / AGREEMENT, ("id", "agreement"), zip(ids, agreement.tolist()))
         summary = {
             "images": len(positions),
             "pixels": int(ends[-1]),
             "agreement": float(agreement.mean()),
             "ranks": (counts[1 : classes + 1] / ends[-1]).tolist(),
         }
-        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return {"steps": len(positions)}
+        (work.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return len(positions)
 
 
 def ranks_of(logits: Tensor, labels: Tensor) -> Tensor:

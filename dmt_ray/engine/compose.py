@@ -2,10 +2,8 @@
 
 import csv
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,36 +23,35 @@ from dmt_ray.plan.files import AGREEMENT, IMAGES, LABELS, ORDER, RANK, SUMMARY
 from dmt_ray.plan.operations.compose import Compose
 
 
-def compose(
-    config: Compose, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
+def compose(config: Compose, work: Workspace) -> int:
     """Put the labels of a phase together, with the rank of each (RWMS, Algorithm 1, lines 4, 6 and 8).
 
-    The images that come first are those whose labels in ``inputs["labels"]`` the judge of ``inputs["assessed"]`` agrees
-    with most (of equal ones the earlier), or as many at random. The others are left out, or take their labels from
-    ``inputs["rest"]``. All ranks are those of ``inputs["assessed"]``: the weight graphs are computed once (line 5).
+    The images that come first are those whose labels in ``work.inputs["labels"]`` the judge of
+    ``work.inputs["assessed"]`` agrees with most (of equal ones the earlier), or as many at random. The others are left
+    out, or take their labels from ``work.inputs["rest"]``. All ranks are those of ``work.inputs["assessed"]``: the
+    weight graphs are computed once (line 5).
 
     Writes labels.npy and rank.npy; images.npy, where not all images have labels; order.csv (id, agreement, and 1 where
     the image comes first); and summary.json, as `label` with the mean agreement of the first images and of
     the others (RWMS, Fig. 4).
 
     Returns:
-        {"steps": number of unlabelled images}.
+        Number of unlabelled images.
     """
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
-    agreement = _read_agreement(inputs["assessed"])
-    early = first_images(config, agreement, seed)
+    agreement = _read_agreement(work.inputs["assessed"])
+    early = first_images(config, agreement, work.seed)
     places = np.arange(len(positions)) if config.whole else np.flatnonzero(early)
     if not work.team.chief:
-        return {"steps": len(positions)}
-    labels = PseudoLabels(images, positions, inputs["labels"])
-    rest = PseudoLabels(images, positions, inputs["rest"]) if "rest" in inputs else labels
-    assessed = np.load(inputs["assessed"] / RANK, mmap_mode="r", allow_pickle=False)
+        return len(positions)
+    labels = PseudoLabels(images, positions, work.inputs["labels"])
+    rest = PseudoLabels(images, positions, work.inputs["rest"]) if "rest" in work.inputs else labels
+    assessed = np.load(work.inputs["assessed"] / RANK, mmap_mode="r", allow_pickle=False)
     given, ends = offsets(images, positions), offsets(images, [positions[place] for place in places])
-    written = [open_flat(out / name, np.uint8, int(ends[-1])) for name in (LABELS, RANK)]
+    written = [open_flat(work.out / name, np.uint8, int(ends[-1])) for name in (LABELS, RANK)]
     if len(places) < len(positions):
-        np.save(out / IMAGES, places.astype(np.int64))
+        np.save(work.out / IMAGES, places.astype(np.int64))
     classes = len(work.dataset.classes)
     predicted = np.zeros(IGNORE + 1, np.int64)
     judged = Confusion(classes + 1, work.device)  # one more for pixels without a label
@@ -70,14 +67,14 @@ def compose(
     flush(written)
     ids = [images.ids[position] for position in positions]
     order = zip(ids, agreement.tolist(), early.astype(int).tolist())
-    write_csv(out / ORDER, ("id", "agreement", "first"), order)
+    write_csv(work.out / ORDER, ("id", "agreement", "first"), order)
     alone = replace(work, team=ALONE)  # the others have nothing to add
     summary = summarise(judged, alone, len(places), predicted[:classes])
     summary |= {"pixels": int(ends[-1]), "kept": float(predicted[:classes].sum() / ends[-1])}
     for name, group in (("first", early), ("rest", ~early)):
         summary[f"agreement_of_{name}"] = float(agreement[group].mean()) if group.any() else None
-    (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return {"steps": len(positions)}
+    (work.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return len(positions)
 
 
 def first_images(config: Compose, agreement: NDArray[np.float64], seed: int) -> NDArray[np.bool_]:

@@ -1,8 +1,6 @@
 """Cotrain: students learn, step by step, what teachers that change with them see on another view (RML, Eq. 2-11)."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,25 +24,23 @@ from dmt_ray.plan.operations.cotrain import Cotrain
 _SUMS = ("labelled", "counted", "unlabelled", "valid", "sure", "judged", "right")
 
 
-def cotrain(
-    config: Cotrain, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Train the models in ``inputs["A"]`` and ``inputs["B"]`` further, each by the teachers that the settings name.
+def cotrain(config: Cotrain, work: Workspace) -> int:
+    """Train the models in ``work.inputs`` "A" and "B" further, each by the teachers that the settings name.
 
     Writes both students, their mean teachers where there are, and history.csv.
 
     Returns:
-        {"steps": optimizer steps of all students}.
+        Optimizer steps of all students.
     """
     parts = divide(config.split, config.data, work.dataset)
-    students = [Student(side, inputs[side], config, seed, work) for side in SIDES if side in inputs]
+    students = [Student(side, config, work) for side in SIDES if side in work.inputs]
     pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, None)
     loader = BatchLoader(work, config.training, parts.labelled, pseudo, students[0].stream, whole=True)
-    train(_CotrainStepper(students, loader, config, work, (*parts.labelled, *parts.unlabelled)), parts, out, scratch)
+    train(_CotrainStepper(students, loader, config, work, (*parts.labelled, *parts.unlabelled)), parts)
     if work.team.chief:
         for student in students:
-            student.save(out)
-    return {"steps": loader.steps * len(students)}
+            student.save(work.out)
+    return loader.steps * len(students)
 
 
 class _CotrainStepper(Stepper):

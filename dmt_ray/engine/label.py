@@ -13,7 +13,7 @@ and images that have no label are left out of the files.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,25 +51,23 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # most confident fractions of the labels, wh
 _CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied, or parts put together
 
 
-def label(
-    config: Label, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Let the model in ``inputs["teacher"]`` label; writes labels.npy, confidence.npy and summary.json.
+def label(config: Label, work: Workspace) -> int:
+    """Let the model in ``work.inputs["teacher"]`` label; writes labels.npy, confidence.npy and summary.json.
 
     In classification also images.npy, the places in `Parts.unlabelled` of the images that are labelled, int64; the
     other two files hold these alone.
 
     Returns:
-        {"steps": number of images labelled}.
+        Number of images labelled.
     """
-    network, _ = models.load(inputs["teacher"])
+    network, _ = models.load(work.inputs["teacher"])
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
-    # Whole batches are shared out: the last bits of an image's logits may depend on the batch that it is in.
+    # Whole batches are shared work.out: the last bits of an image's logits may depend on the batch that it is in.
     batches = list(by_size(images, positions, work.eval_batch))
     own, team = work.team.share(batches), work.team
-    part = _Part(out if team.size == 1 else scratch, scratch, team.rank, images, positions, own)
+    part = _Part(work.out if team.size == 1 else work.scratch, work.scratch, team.rank, images, positions, own)
     whole = WholeImages(network, work, images)
     ranking = Ranking(len(work.dataset.classes), work.device)
     total, done = len(positions) * (2 if config.rule == "renormalised" else 1), 0
@@ -106,13 +104,13 @@ def label(
     team.add(tally.counts)
     summary["error_by_share"] = dict(zip(map(str, SHARES), tally.errors(SHARES)))
     if team.chief:
-        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        (work.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if team.size > 1:
-        _put_together(part, work, images, positions, batches, out)
+        _put_together(part, work, images, positions, batches, work.out)
     part.close(keep=team.size == 1)
     if by_image and team.chief:
-        _leave_out_unlabelled(out)
-    return {"steps": len(positions)}
+        _leave_out_unlabelled(work.out)
+    return len(positions)
 
 
 class _Layout:

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -111,7 +110,7 @@ def dtype_of(training: Training) -> torch.dtype:
     return torch.float64 if training.precision == "float64" else torch.float32
 
 
-def train(stepper: Stepper, parts: Parts, out: Path, scratch: Path) -> None:
+def train(stepper: Stepper, parts: Parts) -> None:
     """Take all steps of a stage, and write history.csv and, where snapshots are scored, scores.csv.
 
     The networks end with the weights of the snapshot that the settings keep, in float32.
@@ -119,8 +118,6 @@ def train(stepper: Stepper, parts: Parts, out: Path, scratch: Path) -> None:
     Args:
         stepper: Takes the steps.
         parts: The images on which snapshots are scored.
-        out: The stage's folder.
-        scratch: Holds the checkpoint.
 
     Raises:
         TrainingFailed: If the loss becomes NaN or infinite.
@@ -128,7 +125,7 @@ def train(stepper: Stepper, parts: Parts, out: Path, scratch: Path) -> None:
     """
     work, training, steps, models = stepper.work, stepper.training, stepper.loader.steps, len(stepper.networks)
     history, best = list[Row](), BestSnapshot(training.keep)
-    checkpoint = Checkpoint(scratch, work.checkpoint_seconds, stepper.state, stepper.optimizer, history, best)
+    checkpoint = Checkpoint(work.scratch, work.checkpoint_seconds, stepper.state, stepper.optimizer, history, best)
     row_steps = max(ROW_STEPS, steps // ROWS)
     with stepper:
         first = checkpoint.restore(work.team)
@@ -152,8 +149,8 @@ def train(stepper: Stepper, parts: Parts, out: Path, scratch: Path) -> None:
             work.progress(done * models, steps * models)
     best.restore_into(stepper.state.float())
     if work.team.chief:
-        write_rows(out / HISTORY, history)
-        best.write(out)
+        write_rows(work.out / HISTORY, history)
+        best.write(work.out)
 
 
 def _to_train_mode(stepper: Stepper) -> None:

@@ -1,6 +1,5 @@
 """What pretrain, finetune and retrain have in common: they train one model and write it."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from torch import nn
 
 from dmt_ray import models
 from dmt_ray.config import SIDES, Model, Side, Weight
-from dmt_ray.data.splits import Parts, divide
+from dmt_ray.data.splits import divide
 from dmt_ray.engine.batch_loader import BatchLoader, RngStream
 from dmt_ray.engine.examples import write_examples
 from dmt_ray.engine.loop import train
@@ -22,19 +21,15 @@ from dmt_ray.plan.operations.pretrain import Pretrain
 from dmt_ray.plan.operations.retrain import Retrain
 
 
-def new_network(
-    model: Model, seed: int, side: Side, generation: int, work: Workspace
-) -> tuple[nn.Module, dict[str, Any]]:
+def new_network(model: Model, side: Side, generation: int, work: Workspace) -> tuple[nn.Module, dict[str, Any]]:
     """A network with its first weights, and its description."""
     # The two sides and all generations must differ; neighbouring seeds must not share a generator with the other side.
-    torch.manual_seed(int(np.random.SeedSequence([seed, SIDES.index(side), generation]).generate_state(1)[0]))
-    description = {
-        "model": model.model_dump(mode="json") | {"weights_file": None},
-        "classes": len(work.dataset.classes),
-        "side": side,
-        "generation": generation,
-    }
-    return models.build(model, len(work.dataset.classes)), description
+    numbers = [work.seed, SIDES.index(side), generation]
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+    classes = len(work.dataset.classes)
+    settings = model.model_dump(mode="json") | {"weights_file": None}
+    description = {"model": settings, "classes": classes, "side": side, "generation": generation}
+    return models.build(model, classes), description
 
 
 def train_one(
@@ -43,37 +38,27 @@ def train_one(
     config: Pretrain | Finetune | Retrain,
     loader: BatchLoader,
     weight: Weight | None,
-    parts: Parts,
-    out: Path,
-    scratch: Path,
     work: Workspace,
-) -> dict[str, Any]:
-    """Train a network and write it; what an operation returns."""
+) -> int:
+    """Train a network and write it; the number of steps."""
     stepper = WeightedStepper(network, loader, config.training, weight, work)
-    train(stepper, parts, out, scratch)
+    train(stepper, divide(config.split, config.data, work.dataset))
     if work.team.chief:
         averaged = None if stepper.averaged is None else stepper.averaged.state_dict()
-        models.save(network, out, description, averaged=averaged)
-    return {"steps": loader.steps}
+        models.save(network, work.out, description, averaged=averaged)
+    return loader.steps
 
 
 def train_on_pseudo_labels(
-    network: nn.Module,
-    description: dict[str, Any],
-    config: Finetune | Retrain,
-    seed: int,
-    labels: Path | None,
-    out: Path,
-    scratch: Path,
-    work: Workspace,
-) -> dict[str, Any]:
-    """Train on labelled and pseudo-labelled images, and write the model and examples.npz."""
+    network: nn.Module, description: dict[str, Any], config: Finetune | Retrain, work: Workspace
+) -> int:
+    """Train on labelled and pseudo-labelled images, and write the model and examples.npz; the number of steps."""
     parts = divide(config.split, config.data, work.dataset)
     evidence = RANK if config.weight.rule == "rank" else CONFIDENCE
-    pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, labels, evidence)
-    stream = RngStream(seed, description["side"], description["generation"])
+    pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, work.inputs.get("labels"), evidence)
+    stream = RngStream(work.seed, description["side"], description["generation"])
     loader = BatchLoader(work, config.training, parts.labelled, pseudo, stream)
-    made = train_one(network, description, config, loader, config.weight, parts, out, scratch, work)
+    steps = train_one(network, description, config, loader, config.weight, work)
     if work.team.chief:
-        write_examples(network, pseudo, parts.unlabelled, loader.batch, config.weight, out, work)
-    return made
+        write_examples(network, pseudo, parts.unlabelled, loader.batch, config.weight, work)
+    return steps

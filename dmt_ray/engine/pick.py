@@ -2,9 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import CHOICE, METRICS, MODEL, weights_of
@@ -14,28 +12,26 @@ from dmt_ray.plan.operations.pick import Pick
 _FILES = (f"{MODEL}.json", *weights_of(MODEL))
 
 
-def pick(
-    config: Pick, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Copy ``inputs["first"]`` or ``inputs["second"]``, by the scores beside them.
+def pick(config: Pick, work: Workspace) -> int:
+    """Copy ``work.inputs["first"]`` or ``work.inputs["second"]``, by the scores beside them.
 
     Of models that score the same the first is the better. Writes the model's files and choice.json: which it is, and
     both scores.
 
     Returns:
-        {"steps": 1}.
+        1.
     """
-    scores = {name: _score(inputs[f"{name}_scores"]) for name in ("first", "second")}
+    scores = {name: _score(work.inputs[f"{name}_scores"]) for name in ("first", "second")}
     first_is_better = scores["first"] >= scores["second"]
     picked = "first" if first_is_better == config.better else "second"
     if work.team.chief:
         for name in _FILES:
-            if (inputs[picked] / name).exists():
-                shutil.copyfile(inputs[picked] / name, out / name)
+            if (work.inputs[picked] / name).exists():
+                shutil.copyfile(work.inputs[picked] / name, work.out / name)
         choice = {"picked": picked, "scores": scores}
-        (out / CHOICE).write_text(json.dumps(choice, indent=1) + "\n", encoding="utf-8")
+        (work.out / CHOICE).write_text(json.dumps(choice, indent=1) + "\n", encoding="utf-8")
     work.progress(1, 1)
-    return {"steps": 1}
+    return 1
 
 
 def _score(evaluation: Path) -> float:

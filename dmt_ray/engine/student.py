@@ -42,16 +42,15 @@ class Student(nn.Module):
 
     Args:
         side: Its name.
-        folder: The stage that it starts from.
         config: The settings.
-        seed: Of the experiment.
-        work: Data, device, team.
+        work: Data, device, team; ``inputs[side]`` is the stage that it starts from.
     """
 
     prototypes: Tensor | None
 
-    def __init__(self, side: Side, folder: Path, config: Cotrain, seed: int, work: Workspace) -> None:
+    def __init__(self, side: Side, config: Cotrain, work: Workspace) -> None:
         super().__init__()
+        folder = work.inputs[side]
         together = (folder / f"{side}.json").exists()  # another stage of this kind: go on from its mean teachers
         loaded, self.description = models.load(
             folder, side if together else models.MODEL, averaged=together and config.teacher == "mean"
@@ -73,7 +72,7 @@ class Student(nn.Module):
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
         # Where it is a wrapper, labelling and scores on the way go past it.
         self._trained = [spread(self.student, work.team, compiled=work.compiled)]
-        self.stream = RngStream(seed, side, self.description["generation"])
+        self.stream = RngStream(work.seed, side, self.description["generation"])
         mean, std = work.statistics()
         self.view = View(self.stream, photometric=config.photometric, cutmix=config.cutmix, mean=mean, std=std)
 

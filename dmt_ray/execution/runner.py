@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
 from dmt_ray.execution.health import STALLED, Watchdog
 from dmt_ray.execution.interruption import deferred
-from dmt_ray.plan import ImageCounts, Stage
+from dmt_ray.plan import ImageCounts, Slice, Stage
 from dmt_ray.plan.key import key_of
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
@@ -169,36 +169,42 @@ class Runner:
                     self.on_progress(stage, step, total)
 
         with dog or contextlib.nullcontext(), deferred() as stop:
-            self._compute(stage, self._workspace(stage, progress, team, stop))
+            self._compute(stage, progress, team, stop)
 
-    def _compute(self, stage: Stage, work: Workspace) -> None:
+    def _compute(
+        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
+    ) -> None:
         name = stage.operation.name
-        perform: Callable[..., dict[str, Any]] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
-        inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+        perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
+        torch.set_num_threads(self.machine.threads)
         scratch = self.store.scratch(stage)
-        if not work.team.chief:
-            perform(stage.config, seed=stage.seed, inputs=inputs, out=scratch, scratch=scratch, work=work)
+        work = Workspace(
+            self.dataset(stage.config.data),
+            device_of(self.machine.device),
+            seed=stage.seed,
+            inputs={name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()},
+            out=scratch,
+            scratch=scratch,
+            progress=progress,
+            team=team,
+            stop=stop,
+            compiled=self.machine.compiled,
+        )
+        if not team.chief:
+            perform(stage.config, work)
             return
         made: dict[str, Any] = {
             "host": platform.node(),
             "device": _device_name(work.device),
             "threads": torch.get_num_threads(),
-            "workers": work.team.size,
+            "workers": team.size,
             "versions": versions(),
             "git": git(),
         }
         began = time.perf_counter()
         with self.store.write(stage, made) as out:
-            made |= perform(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
+            made["steps"] = perform(stage.config, replace(work, out=out))
             made["seconds"] = round(time.perf_counter() - began, 3)
-
-    def _workspace(
-        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
-    ) -> Workspace:
-        torch.set_num_threads(self.machine.threads)
-        device = device_of(self.machine.device)
-        dataset = self.dataset(stage.config.data)
-        return Workspace(dataset, device, progress, team=team, stop=stop, compiled=self.machine.compiled)
 
 
 @functools.lru_cache(maxsize=4)

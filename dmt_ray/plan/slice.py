@@ -91,9 +91,9 @@ class TrainingSlice(Slice):
 
     training: Training
 
-    trains: ClassVar[bool] = True
+    trains = True
     writes: ClassVar[tuple[str, ...]] = (HISTORY,)
-    evictable: ClassVar[Evictable] = Evictable(weights=weights_of(MODEL), examples=(EXAMPLES,))
+    evictable = Evictable(weights=weights_of(MODEL), examples=(EXAMPLES,))
 
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps."""

@@ -1,5 +1,6 @@
 """The same stages by one worker, by two and by four: real processes that speak gloo."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def folders(stages, tmp_path_factory) -> dict[int, Path]:
             scratch.mkdir(parents=True)
             needed = {"teacher": "pretrain", "start": "pretrain", "labels": "label", "model": "finetune"}
             inputs = {name: root / "out-1-0" / needed[name] for name in stage.inputs}
-            ENGINE[stage.operation.name](stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work)
+            ENGINE[stage.operation.name](stage.config, replace(work, inputs=inputs, out=out, scratch=scratch))
 
     torch.set_num_threads(1)
     perform(ALONE)
@@ -131,7 +132,7 @@ def test_the_rising_weight_of_a_team_is_that_of_one_worker(stages, folders, tiny
         out.mkdir()
         scratch.mkdir()
         work = Workspace(dataset, team=team)
-        finetune(taught.config, seed=0, inputs={"start": start}, out=out, scratch=scratch, work=work)
+        finetune(taught.config, replace(work, inputs={"start": start}, out=out, scratch=scratch))
 
     perform(ALONE)
     in_team(2, perform)
@@ -174,7 +175,7 @@ def test_a_team_that_is_asked_to_stop_goes_on_from_there(stages, folders, tmp_pa
         # Only one of the workers is told to stop.
         work = Workspace(dataset, team=team, stop=lambda: stop and team.rank == 1)
         try:
-            pretrain(stage.config, seed=0, inputs={}, out=folder / "out", scratch=folder / "scratch", work=work)
+            pretrain(stage.config, replace(work, inputs={}, out=folder / "out", scratch=folder / "scratch"))
         except Interrupted as error:
             return str(error)
         return "done"

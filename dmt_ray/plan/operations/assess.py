@@ -1,7 +1,5 @@
 """Assess: let another teacher judge labels (RWMS)."""
 
-from typing import ClassVar
-
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
@@ -13,9 +11,9 @@ ASSESS = Operation("assess", revision=1)
 class Assess(Slice):
     """What the assessment of one teacher's labels by another one reads."""
 
-    follows: ClassVar[str] = "labels"
-    writes: ClassVar[tuple[str, ...]] = (RANK, AGREEMENT, SUMMARY)
-    evictable: ClassVar[Evictable] = Evictable(maps=(RANK,))
+    follows = "labels"
+    writes = (RANK, AGREEMENT, SUMMARY)
+    evictable = Evictable(maps=(RANK,))
 
     def __str__(self) -> str:
         return "ranks of the labels, and agreement of each image"

@@ -1,7 +1,7 @@
 """Compose: put the labels of a training phase together (RWMS)."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dmt_ray.config import Config, Side
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
@@ -13,9 +13,9 @@ COMPOSE = Operation("compose", revision=1)
 class Compose(Slice):
     """What the composition of the labels of a phase reads."""
 
-    follows: ClassVar[str] = "labels"
-    writes: ClassVar[tuple[str, ...]] = (LABELS, RANK, ORDER, SUMMARY)
-    evictable: ClassVar[Evictable] = Evictable(maps=(LABELS, RANK))
+    follows = "labels"
+    writes = (LABELS, RANK, ORDER, SUMMARY)
+    evictable = Evictable(maps=(LABELS, RANK))
 
     by: Literal["reliability", "chance"]
     first: float  # share of the unlabelled images that are labelled first

@@ -1,7 +1,7 @@
 """Cotrain: train students by teachers that change with them, step by step (RML)."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from dmt_ray.config import SIDES, Config, Side
 from dmt_ray.errors import ConfigError
@@ -15,11 +15,9 @@ COTRAIN = Operation("cotrain", revision=1)
 class Cotrain(TrainingSlice):
     """What training of students by teachers that change with them reads; architectures come with the models."""
 
-    joint: ClassVar[bool] = True
-    evictable: ClassVar[Evictable] = Evictable(weights=weights_of("A", "B"))
-    without_work: ClassVar[frozenset[str]] = frozenset(
-        {"weight", "threshold", "ema_decay", "dropout", "survival", "prototype_momentum"}
-    )
+    joint = True
+    evictable = Evictable(weights=weights_of("A", "B"))
+    without_work = frozenset({"weight", "threshold", "ema_decay", "dropout", "survival", "prototype_momentum"})
 
     students: Literal[1, 2]
     teacher: Literal["student", "mean"]  # the student of the moment, or the moving average of its weights

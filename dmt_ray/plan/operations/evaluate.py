@@ -1,7 +1,7 @@
 """Evaluate: score a model on the validation images and on the test images."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, Operation, Slice, Stage
@@ -13,8 +13,8 @@ EVALUATE = Operation("evaluate", revision=1)
 class Evaluate(Slice):
     """What evaluation reads: the validation images, and the test images."""
 
-    follows: ClassVar[str] = "model"
-    writes: ClassVar[tuple[str, ...]] = (METRICS,)
+    follows = "model"
+    writes = (METRICS,)
 
     member: Literal["", "A", "B"] = neutral("")  # of a stage that trained several models together
     averaged: bool = neutral(False)  # the moving average of the weights, in place of the last

@@ -1,7 +1,5 @@
 """Finetune: train a model further on labelled and pseudo-labelled images."""
 
-from typing import ClassVar
-
 from dmt_ray.config import Config, Weight
 from dmt_ray.plan import Operation, Stage, TrainingSlice
 from dmt_ray.plan.files import EXAMPLES, HISTORY
@@ -12,9 +10,9 @@ FINETUNE = Operation("finetune", revision=1)
 class Finetune(TrainingSlice):
     """What fine-tuning reads; the architecture comes with the model it starts from."""
 
-    follows: ClassVar[str] = "start"
-    writes: ClassVar[tuple[str, ...]] = (HISTORY, EXAMPLES)
-    without_work: ClassVar[frozenset[str]] = frozenset({"weight"})
+    follows = "start"
+    writes = (HISTORY, EXAMPLES)
+    without_work = frozenset({"weight"})
 
     weight: Weight
 

@@ -1,7 +1,5 @@
 """Label: let a teacher label the unlabelled images."""
 
-from typing import ClassVar
-
 from dmt_ray.config import Config, LabelRule
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
 from dmt_ray.plan.files import CONFIDENCE, LABELS, SUMMARY
@@ -12,10 +10,10 @@ LABEL = Operation("label", revision=1)
 class Label(Slice):
     """What labelling reads."""
 
-    follows: ClassVar[str] = "teacher"
-    writes: ClassVar[tuple[str, ...]] = (LABELS, CONFIDENCE, SUMMARY)
-    evictable: ClassVar[Evictable] = Evictable(maps=(LABELS, CONFIDENCE))
-    without_work: ClassVar[frozenset[str]] = frozenset({"rule", "share"})
+    follows = "teacher"
+    writes = (LABELS, CONFIDENCE, SUMMARY)
+    evictable = Evictable(maps=(LABELS, CONFIDENCE))
+    without_work = frozenset({"rule", "share"})
 
     rule: LabelRule
     share: float

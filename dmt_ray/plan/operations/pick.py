@@ -1,7 +1,6 @@
 """Pick: one of two models, by their scores on the validation images (000, Sec. 4.2)."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from dmt_ray.config import Config, Side
 from dmt_ray.plan import Evictable, ImageCounts, Operation, Slice, Stage
@@ -14,10 +13,10 @@ PICK = Operation("pick", revision=1)
 class Pick(Slice):
     """What the choice between two models reads."""
 
-    chooses: ClassVar[bool] = True
-    follows: ClassVar[str] = "first"
-    writes: ClassVar[tuple[str, ...]] = (CHOICE,)
-    evictable: ClassVar[Evictable] = Evictable(weights=weights_of(MODEL))
+    chooses = True
+    follows = "first"
+    writes = (CHOICE,)
+    evictable = Evictable(weights=weights_of(MODEL))
 
     better: bool
 

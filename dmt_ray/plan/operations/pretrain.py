@@ -1,6 +1,6 @@
 """Pretrain: train a model on labelled images alone."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage
@@ -12,7 +12,7 @@ PRETRAIN = Operation("pretrain", revision=1)
 class Pretrain(NewModelSlice):
     """What pretraining reads."""
 
-    without_work: ClassVar[frozenset[str]] = frozenset({"model"})
+    without_work = frozenset({"model"})
 
     images: Literal["labelled", "dms", "all"]
     dms_alpha: float = 1.0

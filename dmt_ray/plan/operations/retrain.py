@@ -1,7 +1,5 @@
 """Retrain: train a new model on labelled and pseudo-labelled images from its first step."""
 
-from typing import ClassVar
-
 from dmt_ray.config import Config, Weight, neutral
 from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage
 from dmt_ray.plan.amounts import images_of, steps
@@ -13,9 +11,9 @@ RETRAIN = Operation("retrain", revision=1)
 class Retrain(NewModelSlice):
     """What retraining reads: a new model, on labelled and pseudo-labelled images from its first step."""
 
-    follows: ClassVar[str] = "labels"
-    writes: ClassVar[tuple[str, ...]] = (HISTORY, EXAMPLES)
-    without_work: ClassVar[frozenset[str]] = frozenset({"weight", "model", "generation"})
+    follows = "labels"
+    writes = (HISTORY, EXAMPLES)
+    without_work = frozenset({"weight", "model", "generation"})
 
     weight: Weight
     generation: int

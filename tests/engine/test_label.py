@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,8 +50,8 @@ def labelled_by(work, teacher, tmp_path, share, rule="class_balanced"):
     out, scratch = tmp_path / f"out{share}{rule}", tmp_path / "scratch"
     out.mkdir()
     scratch.mkdir(exist_ok=True)
-    made = label(config, seed=0, inputs={"teacher": teacher}, out=out, scratch=scratch, work=work)
-    assert made == {"steps": len(SIZES) - LABELLED}
+    made = label(config, replace(work, inputs={"teacher": teacher}, out=out, scratch=scratch))
+    assert made == len(SIZES) - LABELLED
     assert not list(scratch.iterdir())
     labels, confidence = np.load(out / "labels.npy"), np.load(out / "confidence.npy")
     return labels, confidence, json.loads((out / "summary.json").read_text())

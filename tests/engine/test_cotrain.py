@@ -48,7 +48,7 @@ def performed(runner: Runner, stage: Stage, folder: Path, team: Team = ALONE, **
     scratch.mkdir(parents=True, exist_ok=True)
     inputs = {name: runner.store.open(needed) for name, needed in stage.inputs.items()}
     work = Workspace(more.pop("dataset", None) or runner.dataset(stage.config.data), team=team, **more)
-    cotrain(stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work)
+    cotrain(stage.config, replace(work, inputs=inputs, out=out, scratch=scratch))
     return out
 
 
