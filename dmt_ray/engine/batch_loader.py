@@ -231,7 +231,7 @@ class Prefetcher:
         self._pool.shutdown(cancel_futures=True)
 
     def step(self, number: int) -> Step:
-        """The batch of a step; quick if it is the one after the last that was asked for."""
+        """The batch of a step; quick if it follows the last one."""
         ready = self._prepared is not None and self._prepared[0] == number
         waiting = self._prepared[1] if ready and self._prepared else self._pool.submit(self._prepare, number)
         prepared = waiting.result()

@@ -35,13 +35,13 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
         network, _ = models.load(work.inputs["model"], config.member or models.MODEL, averaged=averaged)
         network = network.to(work.device).to(memory_format=torch.channels_last)
         for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-            scored = score(network, work, subset, positions, done=done, total=images * len(kinds))
+            result = score(network, work, subset, positions, done=done, total=images * len(kinds))
             done += len(positions)
             if name in scores:
-                measures = (measure_in(scored), "fine_grained")
-                scores[name]["last_weights"] = {measure: scored[measure] for measure in measures if measure in scored}
+                measures = (measure_in(result), "fine_grained")
+                scores[name]["last_weights"] = {measure: result[measure] for measure in measures if measure in result}
             else:
-                scores[name] = scored
+                scores[name] = result
     if work.team.chief:
         (work.out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return images

@@ -35,10 +35,10 @@ from dmt_ray.engine.ranking import (
     Ranking,
     Tally,
     decode,
+    most_confident,
     predict,
     renormalise,
     select,
-    surest,
     to_byte,
 )
 from dmt_ray.engine.team import Team
@@ -84,7 +84,7 @@ def label(config: Label, work: Workspace) -> int:
     tally = Tally(work.device)
     judged = Confusion(len(work.dataset.classes) + 1, work.device)  # one more for pixels without a label
     if config.rule == "renormalised":
-        done, cuts = len(positions), upload([decode(thresholds)], work.device)
+        done, cuts = len(positions), decode(upload([thresholds], work.device))
         for places, (labels, confidence) in to_host(_renormalised(whole, positions, own, cuts, judged, tally)):
             for row, place in enumerate(places):
                 part.labels[part.place(place)] = labels[row].reshape(-1)
@@ -100,7 +100,7 @@ def label(config: Label, work: Workspace) -> int:
         for there, (labels, confidence) in to_host(_selected(part, images, positions, cuts, kept, judged, tally)):
             part.labels[there], part.confidence[there] = labels, confidence
     summary = summarise(judged, work, len(positions), ranking.counts.sum(dim=1).cpu().numpy())
-    summary["thresholds"] = [float(value) for value in decode(thresholds)]
+    summary["thresholds"] = [float(value) for value in decode(torch.from_numpy(thresholds))]
     team.add(tally.counts)
     summary["error_by_share"] = dict(zip(map(str, SHARES), tally.errors(SHARES)))
     if team.chief:
@@ -185,7 +185,7 @@ class _Part(_Layout):
 def _put_together(
     part: _Part, work: Workspace, images: Images, positions: Sequence[int], batches: Sequence[list[int]], out: Path
 ) -> None:
-    """Bring the parts of all workers to the chief, who writes them as one."""
+    """Bring the parts of all workers to the chief, which writes them as one."""
     team = work.team
     if not team.chief:
         for _, there in part.runs():
@@ -260,7 +260,7 @@ def _most_confident_images(
     kept, thresholds = np.zeros(images, np.bool_), np.full(classes, CERTAIN, np.uint16)
     for k, group in enumerate(groups):
         if group.any():
-            chosen = np.flatnonzero(group)[surest(codes[group], share)]
+            chosen = np.flatnonzero(group)[most_confident(codes[group], share)]
             kept[chosen], thresholds[k] = True, codes[chosen].min()
     return kept[part.places], thresholds
 

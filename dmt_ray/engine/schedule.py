@@ -6,7 +6,7 @@ from dmt_ray.config import Training
 
 
 def learning_rate(training: Training, step: int, total: int) -> float:
-    """Learning rate of step 0 ... total-1, as `training.schedule` says."""
+    """Learning rate of step 0 ... total-1, by `training.schedule`."""
     return {"poly": poly, "cosine": cosine}[training.schedule](training, step, total)
 
 
@@ -24,6 +24,6 @@ def decay_of(training: Training, step: int) -> float:
     """Decay of the moving average of the weights in step 0, 1, ...: at most `training.ema`.
 
     At first it is less, ``(1 + step) / (10 + step)``, so that the average forgets the first weights in short trainings
-    too (as TensorFlow's moving average does when it is told the step).
+    too (as TensorFlow's moving average does when it is given the step).
     """
     return min(training.ema, (1 + step) / (10 + step))

@@ -1,4 +1,4 @@
-"""One student of a `cotrain` stage with what teaches: the average of its weights, its first weights, its prototypes."""
+"""One student of a `cotrain` stage with its teacher: the average of its weights, its first weights, its prototypes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -153,7 +153,7 @@ class Student(nn.Module):
     def find_prototypes(self, positions: Sequence[int], work: Workspace) -> None:
         """The prototypes over all train images, as the stage begins (RML, Eq. 10).
 
-        A class that the teacher sees nowhere has the mean of all features: nearness to it then tells nothing.
+        A class that the teacher sees nowhere has the mean of all features: nearness to it then means nothing.
         """
         if self.prototypes is None:
             return

@@ -1,4 +1,4 @@
-"""Performs stages: subtracts the store from what is wanted, and calls the engine for the rest, in this process."""
+"""Performs stages: subtracts the store from the targets, and calls the engine for the rest, in this process."""
 
 import contextlib
 import functools
@@ -83,7 +83,7 @@ class Runner:
         """Check everything that can be checked before work starts, and fill in what identifies data and weights.
 
         Raises:
-            DataError: If the data are not as their layout promises, or cannot be divided as the split says.
+            DataError: If the data are not as their layout promises, or cannot be divided by the split.
             ModelError: If a network cannot be built, or cannot take crops of the size that training uses.
         """
         device_check(self.machine.device)
@@ -116,7 +116,7 @@ class Runner:
         """Compute what is missing of the targets and of all they need.
 
         Args:
-            targets: Stages that are wanted.
+            targets: Stages to have in the store at the end.
             begun: Called before a stage is computed.
             done: Called when a stage was computed and is there.
 
@@ -126,9 +126,9 @@ class Runner:
         Raises:
             UserError: If a stage cannot be computed. What was finished before stays in the store.
         """
-        wanted = list(targets)
+        goal = list(targets)
         executed: list[Stage] = []
-        while missing := self.store.missing(wanted):
+        while missing := self.store.missing(goal):
             # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
                 for stage in missing:
@@ -148,7 +148,7 @@ class Runner:
 
         Args:
             stage: The stage; somebody holds the lease on it.
-            beat: Is told steps done and steps in all.
+            beat: Called with steps done and steps in all.
             team: The workers that compute it together; each of them calls this.
 
         Raises:
@@ -222,16 +222,16 @@ def _opened(data: Data, root: Path | None, cache: Path) -> Dataset:
 
 
 def device_check(device: str) -> None:
-    """Refuse a device that is not there.
+    """Check that a device exists.
 
     Raises:
-        ConfigError: With what there is.
+        ConfigError: If it does not, with those that do.
     """
     try:
         torch.empty(0, device=device_of(device))
     except (RuntimeError, AssertionError):
-        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(there)}") from None
+        devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(devices)}") from None
 
 
 def bind_model(model: Model) -> Model:
@@ -254,10 +254,10 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         _check_task(model, task)
         for crop in sorted({training.augment.crop for training in trainings}):
-            answer = (2, classes, *((1, 1) if task == "classification" else crop))
+            expected = (2, classes, *((1, 1) if task == "classification" else crop))
             try:
-                found = tuple(network(torch.empty(2, 3, *crop)).shape)
-                reason = "" if found == answer else f"its output has the shape {found}, not {answer}"
+                shape = tuple(network(torch.empty(2, 3, *crop)).shape)
+                reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
             except (RuntimeError, ModelError) as error:
                 reason = " ".join(str(error).split())
             if reason:

@@ -6,10 +6,8 @@ from dmt_ray.losses.step import (
     STATISTICS,
     StepLoss,
     StepTargets,
-    disagreement_counts,
     step_loss,
     step_targets,
-    summarise,
 )
 from dmt_ray.losses.weighting import (
     RULES,
@@ -42,7 +40,6 @@ __all__ = [
     "compare",
     "cross_entropy_sum",
     "disagreement",
-    "disagreement_counts",
     "dynamic_weight",
     "flip",
     "mix",
@@ -56,7 +53,6 @@ __all__ = [
     "rising_weight",
     "step_loss",
     "step_targets",
-    "summarise",
     "uniform",
     "weighted_cross_entropy",
 ]

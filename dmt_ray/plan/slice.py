@@ -52,7 +52,7 @@ class Slice(Settings):
     follows: ClassVar[str] = ""
     """The input whose model the stage goes on with or looks at."""
     writes: ClassVar[tuple[str, ...]] = ()
-    """Files by which readers of results recognise what a stage can tell them."""
+    """Files by which readers of results recognise the stages that they can read."""
     evictable: ClassVar[Evictable] = Evictable()
     without_work: ClassVar[frozenset[str]] = frozenset()
     """Settings that leave the number of steps and images alone."""
