@@ -64,7 +64,7 @@ def label(config: Label, work: Workspace) -> int:
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
-    # Whole batches are shared work.out: the last bits of an image's logits may depend on the batch that it is in.
+    # Whole batches are shared out: the last bits of an image's logits may depend on the batch that it is in.
     batches = list(by_size(images, positions, work.eval_batch))
     own, team = work.team.share(batches), work.team
     part = _Part(work.out if team.size == 1 else work.scratch, work.scratch, team.rank, images, positions, own)
