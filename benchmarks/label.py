@@ -26,9 +26,9 @@ from dmt_ray.config import Config, Split
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.inference import WholeImages, by_size
-from dmt_ray.engine.labelling import label
+from dmt_ray.engine.label import label
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Label
+from dmt_ray.plan.operations.label import Label
 
 
 def main() -> int | None:
@@ -71,7 +71,7 @@ def _labelling(config: Config, work: Workspace, folder: Path) -> Callable[[], No
 
     def run() -> None:
         with tempfile.TemporaryDirectory(dir=folder) as out, tempfile.TemporaryDirectory(dir=folder) as scratch:
-            label(settings, seed=0, inputs={"teacher": folder}, out=Path(out), scratch=Path(scratch), work=work)
+            label(settings, replace(work, inputs={"teacher": folder}, out=Path(out), scratch=Path(scratch)))
 
     return run
 

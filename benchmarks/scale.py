@@ -39,7 +39,7 @@ from dmt_ray.config import Config, Data
 from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import VALTINY, divide
-from dmt_ray.engine.training import ROW_STEPS, ROWS
+from dmt_ray.engine.loop import ROW_STEPS, ROWS
 from dmt_ray.execution import sweep_progress
 from dmt_ray.execution.effort import Effort
 from dmt_ray.execution.runner import Machine, Runner
@@ -48,7 +48,6 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
-from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.recipes import load
 from dmt_ray.report import publishing_sweep, summary
 from dmt_ray.search.study import Study, note_executed, only_one
@@ -183,7 +182,7 @@ class Pace:
         name = f"{stage.operation.name} {stage.seed}"
         if name not in self._amounts:
             work = self.runner.work_of(stage)
-            if stage.operation.name not in TRAININGS:
+            if not stage.config.trains:
                 self._amounts[name] = (0, work, 0, 0)
             else:
                 parts = divide(config.split, config.data, self.runner.dataset(config.data))
@@ -196,7 +195,7 @@ class Pace:
     def write(self, store: Store, stage: Stage, score: float, seconds: float) -> None:
         """Write a stage's files through the store."""
         kind, (steps, images, scores, _) = stage.operation.name, self.amounts(stage)
-        classes = len(self.runner.dataset(stage.config.data).classes)  # type: ignore[attr-defined]
+        classes = len(self.runner.dataset(stage.config.data).classes)
         made = {"host": "paper", "device": "paper", "steps": steps or images, "seconds": round(seconds, 3)}
         with store.write(stage, made) as folder:
             if steps:

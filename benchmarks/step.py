@@ -24,9 +24,9 @@ from dmt_ray import models
 from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labels import PseudoLabels
-from dmt_ray.engine.stepper import Stepper
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.pseudo_labels import PseudoLabels
+from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
 
 BLOCK = 10
@@ -58,10 +58,10 @@ def _dmt_step(config: Config, work: Workspace) -> Callable[[], None]:
     parts = divide(config.split, config.data, work.dataset)
     # Online labels need no teacher's files; the rule of the recipe then weighs them as it would a teacher's.
     pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, None)
-    feed = Feed(work, config.finetune, parts.labelled, pseudo, Stream(0, "A", 1))
-    stepper = Stepper(_network(config, work), feed, config.finetune, config.weight, work)
+    loader = BatchLoader(work, config.finetune, parts.labelled, pseudo, RngStream(0, "A", 1))
+    stepper = WeightedStepper(_network(config, work), loader, config.finetune, config.weight, work)
     numbers = iter(range(10**9))
-    return lambda: stepper.step(next(numbers) % feed.steps)
+    return lambda: stepper.step(next(numbers) % loader.steps)
 
 
 def _bare_step(config: Config, work: Workspace) -> Callable[[], None]:

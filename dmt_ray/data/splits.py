@@ -16,6 +16,7 @@ from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.files import inside, read_ordered_list
 from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
+from dmt_ray.plan.amounts import SLACK, dms_images
 from dmt_ray.plan.key import canonical
 
 AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (the authors' code)
@@ -23,7 +24,6 @@ HELD_OUT_SEED = 7_000_777  # of the images that are held out to select models; n
 VALTINY = {"voc": "voc_valtiny.txt", "cityscapes": "cityscapes_valtiny.txt"}
 """The validation images on which the authors of DMT tuned: lists of their code, github.com/voldemortX/DST-CBC."""
 VALTINY_OF_A_CLASS = 20  # train images, in classification (DMT, Sec. 5.1: 200 of CIFAR-10)
-SLACK = 1e-6  # of an image: what a share such as 1 / 105.82 may be off by rounding
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def dms_half(labelled: Sequence[int], alpha: float, side: Side) -> tuple[int, ..
     """
     if not 0.5 < alpha <= 1:
         raise ValueError(f"dms_alpha must be above 0.5 and at most 1, but got {alpha}")
-    count = len(labelled) - math.ceil((1 - alpha) * len(labelled) - SLACK)
+    count = dms_images(len(labelled), alpha)
     if count < 1:
         raise DataError(f"with dms_alpha {alpha} and {len(labelled)} labelled images a model sees none: label more")
     return tuple(labelled[:count] if side == "A" else labelled[-count:])

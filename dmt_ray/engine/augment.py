@@ -176,11 +176,11 @@ def _positions(
     scaled = np.maximum(np.rint(size * factor).astype(np.int64), 1)
     room = scaled + 2 * pad - crop
     first = np.sign(room) * np.floor(place * (abs(room) + 1)).astype(np.int64) - pad
-    wanted = first[:, None] + np.arange(crop)
+    places = first[:, None] + np.arange(crop)
     size, scaled = size[:, None], scaled[:, None]
-    reached = wanted.clip(0, scaled - 1)
+    reached = places.clip(0, scaled - 1)
     middle = (2 * reached + 1) * size  # of the pixel, in units of 1 / (2 * scaled): a whole number, hence exact
-    nearest = np.where(wanted == reached, middle // (2 * scaled), -1)
+    nearest = np.where(places == reached, middle // (2 * scaled), -1)
     source = (middle / (2 * scaled) - 0.5).clip(0, size - 1)  # pixel i of the source has its middle at i + 0.5
     before = np.floor(source)
     return np.stack([before, np.minimum(before + 1, size - 1), nearest, source - before])

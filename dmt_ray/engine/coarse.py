@@ -25,7 +25,7 @@ def partly_coarse(images: Images, block: int, fine: Collection[int]) -> Truth:
 def coarsened(mask: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
     """A mask of which every block of ``block`` x ``block`` pixels is one class: its commonest, the lowest of equals.
 
-    Pixels to `IGNORE` have no say and take the class of their block; a block that holds nothing else stays `IGNORE`.
+    Pixels to `IGNORE` have no vote and take the class of their block; a block that holds nothing else stays `IGNORE`.
     The blocks at the right and the bottom are as small as the image leaves them.
 
     Args:

@@ -1,7 +1,6 @@
 """A few unlabelled images after a training, as DMT shows them in Fig. 7: pseudo label, weight, prediction."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 from dmt_ray import IGNORE
 from dmt_ray.config import Weight
 from dmt_ray.engine.inference import logits_of
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
 from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace
@@ -26,7 +25,6 @@ def write_examples(
     unlabelled: Sequence[int],
     batch: tuple[int, int],
     weight: Weight,
-    out: Path,
     work: Workspace,
 ) -> None:
     """Write examples.npz: for `COUNT` images, evenly spread over the unlabelled ones, what the trained student sees.
@@ -40,8 +38,7 @@ def write_examples(
         unlabelled: Positions of the unlabelled images in the train subset.
         batch: Labelled and pseudo-labelled images of a step.
         weight: The rule and its settings.
-        out: The folder.
-        work: Data and device.
+        work: Data, device and folder.
     """
     images = work.dataset.subsets["train"]
     places = np.unique(np.linspace(0, len(unlabelled) - 1, COUNT).round().astype(int))
@@ -69,4 +66,4 @@ def write_examples(
             f"weight_{number}": (target.weights[0] * 255).round().clamp(max=255).to(torch.uint8).cpu().numpy(),
             f"prediction_{number}": probs[0].argmax(dim=0).to(torch.uint8).cpu().numpy(),
         }
-    np.savez_compressed(out / EXAMPLES, allow_pickle=False, **arrays)
+    np.savez_compressed(work.out / EXAMPLES, allow_pickle=False, **arrays)

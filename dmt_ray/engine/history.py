@@ -1,14 +1,14 @@
 """What a training writes down about itself: sums that stay on the device, and rows of their means."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from dmt_ray import IGNORE
-from dmt_ray.engine.feeding import Step
-from dmt_ray.engine.team import ALONE, Team
+from dmt_ray.engine.batch_loader import Step
+from dmt_ray.engine.team import Team
 from dmt_ray.losses import STATISTICS, StepLoss
-from dmt_ray.plan.files import HISTORY
 
 _PSEUDO = ("area", "judged", "right", "right_weight", "wrong_weight")
 
@@ -20,10 +20,12 @@ class StepSums:
         classes: Names of the classes.
         device: Where the sums are kept.
         team: The workers whose steps are added up.
+        compared: Whether the student is compared with a teacher that labelled before and was more or less confident.
+            It is not in pretraining, with labels that are made online, or where ranks replace confidences.
     """
 
-    def __init__(self, classes: tuple[str, ...], device: torch.device, team: Team = ALONE) -> None:
-        self._classes = classes
+    def __init__(self, classes: tuple[str, ...], device: torch.device, team: Team, *, compared: bool) -> None:
+        self._classes, self._compared = classes, compared
         self._team = team
         self._device = device
         self._clear()
@@ -47,7 +49,7 @@ class StepSums:
         flat = labels.flatten()
         self._per_class.scatter_add_(0, flat, torch.ones_like(flat, dtype=torch.float64))
 
-    def row(self, *, step: int, epoch: int, learning_rate: float) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
         """Means since the last row, over the whole team; waits for the device.
 
         Returns:
@@ -57,15 +59,16 @@ class StepSums:
             the truth is known, and ``coverage.CLASS``. What nothing was counted for is NaN.
         """
         s = dict(zip(STATISTICS + _PSEUDO, self._team.add(self._sums).tolist()))
-        row = {"step": step, "epoch": epoch, "learning_rate": learning_rate, "loss": _share(s["loss"], s["counted"])}
+        row = {"loss": fraction(s["loss"], s["counted"])}
         if s["area"]:
-            row |= {name: _share(s[name], s["valid"]) for name in ("agreement", "negative", "positive")}
+            cases = ("agreement", "negative", "positive") if self._compared else ()
+            row |= {name: fraction(s[name], s["valid"]) for name in cases}
             row |= {
-                "mean_weight": _share(s["weight"], s["selected"]),
+                "mean_weight": fraction(s["weight"], s["selected"]),
                 "coverage": s["selected"] / s["area"],
-                "pseudo_accuracy": _share(s["right"], s["judged"]),
-                "right_weight": _share(s["right_weight"], s["right"]),
-                "wrong_weight": _share(s["wrong_weight"], s["judged"] - s["right"]),
+                "pseudo_accuracy": fraction(s["right"], s["judged"]),
+                "right_weight": fraction(s["right_weight"], s["right"]),
+                "wrong_weight": fraction(s["wrong_weight"], s["judged"] - s["right"]),
             }
             per_class = self._team.add(self._per_class).tolist()
             row |= {f"coverage.{name}": per_class[k] / s["area"] for k, name in enumerate(self._classes)}
@@ -73,33 +76,16 @@ class StepSums:
         return row
 
 
-def _share(part: float, whole: float) -> float:
+def fraction(part: float, whole: float) -> float:
+    """Part of a whole; NaN where there is none."""
     return part / whole if whole else float("nan")
 
 
-class History:
-    """The rows of one stage, and their CSV file.
-
-    Args:
-        compared: Whether the student is compared with a teacher that labelled before and was more or less sure. It is
-            not in pretraining, with labels that are made online, or where ranks stand in place of confidences.
-    """
-
-    def __init__(self, *, compared: bool) -> None:
-        self._left_out = set() if compared else {"agreement", "negative", "positive"}
-        self.rows: list[dict[str, float]] = []
-
-    def append(self, row: dict[str, float]) -> None:
-        """Add a row."""
-        self.rows.append({name: value for name, value in row.items() if name not in self._left_out})
-
-    def write(self, folder: Path) -> None:
-        """Write history.csv: one line a row, numbers in full precision, the same bytes for the same numbers."""
-        columns = list(self.rows[0])
-        lines = [",".join(columns)]
-        lines += [",".join(_text(row[name]) for name in columns) for row in self.rows]
-        (folder / HISTORY).write_text("\n".join(lines) + "\n", encoding="utf-8")
+Row = dict[str, float]
 
 
-def _text(value: float) -> str:
-    return "" if value != value else repr(value)
+def write_rows(file: Path, rows: Sequence[Row]) -> None:
+    """Write a CSV file: numbers in full precision, NaN as nothing; the same bytes for the same numbers."""
+    columns = list(rows[0])
+    lines = [",".join("" if row[name] != row[name] else repr(row[name]) for name in columns) for row in rows]
+    file.write_text("\n".join([",".join(columns), *lines]) + "\n", encoding="utf-8")

@@ -26,7 +26,7 @@ def by_size(images: Images, positions: Sequence[int], batch: int) -> Iterator[li
 
 
 class WholeImages:
-    """The images of a subset, and what a network says to them. The host never waits for the device.
+    """The images of a subset, and a network's output for them. The host never waits for the device.
 
     Args:
         network: On the device, in eval mode.

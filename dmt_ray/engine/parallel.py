@@ -87,8 +87,8 @@ class _Normalise(torch.autograd.Function):
         else:
             own_variance = own_mean = torch.zeros(channels, device=x.device)
         count = torch.full((1,), x.numel() / channels, dtype=torch.float64, device=x.device)
-        told = team.rows(torch.cat([own_mean.double(), own_variance.double(), count]))
-        means, variances, counts = told[:, :channels], told[:, channels:-1], told[:, -1:]
+        rows = team.rows(torch.cat([own_mean.double(), own_variance.double(), count]))
+        means, variances, counts = rows[:, :channels], rows[:, channels:-1], rows[:, -1:]
         total = counts.sum()
         mean = (counts * means).sum(0) / total
         # Of the means among themselves, and within each worker; the mean of squares would lose digits.

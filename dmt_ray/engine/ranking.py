@@ -1,6 +1,6 @@
 """Selection of pseudo labels by direct ranking: one forward pass, and memory that does not grow with the images.
 
-Ranking needs the order of confidences, above all the order of the very sure ones: late in training most pixels lie
+Ranking needs the order of confidences, above all the order of the highest ones: late in training most pixels lie
 within 1e-3 of 1, where a float32 confidence has few values left. So what is ranked is the *doubt* ``1 - c``, the sum of
 the other classes' probabilities, which a float resolves equally well at every magnitude. A 16-bit code of it, 9 bits of
 them mantissa, is fine enough to count instead of sort: histograms of codes, one per class, hold all that a threshold
@@ -8,7 +8,7 @@ needs, and they are added up over batches and workers.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dmt_ray import IGNORE
-from dmt_ray.engine.schedule import images_of
+from dmt_ray.plan.amounts import images_of
 
 CODES = 65536
 _DROPPED_BITS = 14  # of a float32's 23 bits of mantissa; then a doubt of 1.0 still fits into 16 bits
@@ -45,41 +45,29 @@ def predict(logits: Tensor) -> Prediction:
     return Prediction(labels.squeeze(1).to(torch.uint8), encode(others / (1 + others)))
 
 
-@overload
-def encode(doubt: Tensor) -> Tensor: ...
-@overload
-def encode(doubt: NDArray[np.float32]) -> Codes: ...
-def encode(doubt: Tensor | NDArray[np.float32]) -> Tensor | Codes:
-    """Code of a confidence, given its doubt ``1 - c``: the surer, the higher; equal doubts have equal codes.
+def encode(doubt: Tensor) -> Tensor:
+    """Code of a confidence, given its doubt ``1 - c``: the more confident, the higher; equal doubts have equal codes.
 
     Doubts that differ by more than 1 part in 512 have different codes, from 1 down to the smallest normal float.
 
     Args:
-        doubt: float in ``[0, 1]``, any shape, a tensor or an array.
+        doubt: float in ``[0, 1]``, any shape.
 
     Returns:
-        uint16, of the shape and kind of ``doubt``.
+        uint16, of the shape of ``doubt``.
     """
     # The bits of a positive float, read as an integer, rise with the float.
-    if isinstance(doubt, np.ndarray):
-        return (CERTAIN - (doubt.astype(np.float32).clip(0, 1).view(np.int32) >> _DROPPED_BITS)).astype(np.uint16)
     bits = doubt.to(torch.float32).clamp(0, 1).view(torch.int32)
     return (CERTAIN - (bits >> _DROPPED_BITS)).to(torch.uint16)
 
 
-@overload
-def decode(codes: Tensor) -> Tensor: ...
-@overload
-def decode(codes: Codes) -> NDArray[np.float32]: ...
-def decode(codes: Tensor | Codes) -> Tensor | NDArray[np.float32]:
+def decode(codes: Tensor) -> Tensor:
     """Confidence in the middle of what a code stands for, float32 in ``[0, 1]``; its doubt is right to 1 part in 1000.
 
     Args:
-        codes: uint16 from `encode`, any shape, a tensor or an array.
+        codes: uint16 from `encode`, any shape.
     """
     half = 1 << (_DROPPED_BITS - 1)
-    if isinstance(codes, np.ndarray):
-        return 1 - (((CERTAIN - codes.astype(np.int32)) << _DROPPED_BITS) + half).view(np.float32).clip(0, 1)
     return 1 - (((CERTAIN - codes.to(torch.int32)) << _DROPPED_BITS) + half).view(torch.float32).clamp(0, 1)
 
 
@@ -154,7 +142,7 @@ def _threshold(histogram: NDArray[np.int64], share: float) -> int:
     occupied = np.flatnonzero(histogram)
     if not len(occupied):
         return CERTAIN
-    at_least = histogram[occupied][::-1].cumsum()  # pixels that reach each occupied code, from the surest down
+    at_least = histogram[occupied][::-1].cumsum()  # pixels that reach each occupied code, from the most confident down
     total = int(at_least[-1])
     place = int(total * share) + 1
     if place > total or total * share < 1:
@@ -163,7 +151,7 @@ def _threshold(histogram: NDArray[np.int64], share: float) -> int:
 
 
 class Tally:
-    """How many labels of each code are wrong and how many are right: errors of the surest share (DMT, Fig. 1).
+    """How many labels of each code are wrong and how many are right: errors of the most confident (DMT, Fig. 1).
 
     ``counts`` is int64 ``[2, 65536]``, wrong and right; those of several workers are added up by adding these.
 
@@ -186,12 +174,12 @@ class Tally:
         self.counts.view(-1).scatter_add_(0, cells, (truth != IGNORE).flatten().long())
 
     def errors(self, shares: Sequence[float]) -> list[float | None]:
-        """Share of wrong labels among the surest share of all; ties at its end count in; None if no truth is known.
+        """Error rates of the most confident fractions of the labels, ties at the end included; None without any truth.
 
         Args:
             shares: Each in ``(0, 1]``.
         """
-        wrong, right = self.counts.cpu().numpy()[:, ::-1].cumsum(axis=1)  # from the surest down
+        wrong, right = self.counts.cpu().numpy()[:, ::-1].cumsum(axis=1)  # from the most confident down
         judged = wrong + right
         total = int(judged[-1])
         if not total:
@@ -200,8 +188,8 @@ class Tally:
         return [float(wrong[end] / judged[end]) for end in ends]
 
 
-def surest(codes: Codes, share: float) -> NDArray[np.bool_]:
-    """Which of some labels are the surest share: exactly `images_of` of them, of equal ones the first.
+def most_confident(codes: Codes, share: float) -> NDArray[np.bool_]:
+    """Which of some labels are the most confident fraction: exactly `images_of` of them, of equal ones the first.
 
     Args:
         codes: uint16 ``[N]``.

@@ -1,7 +1,7 @@
 """The workers that perform one stage together: how they share images, add up sums and hand over results.
 
 A stage has one global batch, whoever trains it: a worker takes every size-th row of it. A worker that is alone never
-communicates, so that everything here costs nothing where there is one.
+communicates, so that all of this is free where there is one.
 """
 
 from collections.abc import Sequence
@@ -56,23 +56,23 @@ class Team:
         dist.all_gather(gathered, row, group=self._group_of(row))
         return torch.stack(gathered)
 
-    def any(self, told: bool) -> bool:
+    def any(self, flag: bool) -> bool:
         """Whether it is true for at least one worker."""
-        return told if self.size == 1 else bool(self.add(torch.tensor(int(told))))
+        return flag if self.size == 1 else bool(self.add(torch.tensor(int(flag))))
 
     def from_chief(self, data: bytes) -> bytes:
         """The chief's bytes, on every worker."""
         if self.size == 1:
             return data
         length = self.add(torch.tensor(len(data) if self.chief else 0))
-        told = torch.zeros(int(length), dtype=torch.uint8)
+        received = torch.zeros(int(length), dtype=torch.uint8)
         if self.chief and data:
-            told = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        dist.broadcast(told, group=self.control, group_src=0)
-        return told.numpy().tobytes()
+            received = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        dist.broadcast(received, group=self.control, group_src=0)
+        return received.numpy().tobytes()
 
     def send_to_chief(self, array: NDArray[np.uint8]) -> None:
-        """Hand bytes to the chief, who takes them with `take_from`, in the same order."""
+        """Hand bytes to the chief, which takes them with `take_from`, in the same order."""
         dist.send(torch.from_numpy(np.ascontiguousarray(array)), group=self.control, group_dst=0)
 
     def take_from(self, rank: int, array: NDArray[np.uint8]) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 T = TypeVar("T")
-Fetched = tuple[NDArray[Any], ...]
+Arrays = tuple[NDArray[Any], ...]
 
 
 def upload(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
@@ -24,11 +24,11 @@ def upload(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
     return pinned.to(device, non_blocking=True)
 
 
-def fetch(results: Iterable[tuple[T, tuple[Tensor, ...]]]) -> Iterator[tuple[T, Fetched]]:
+def to_host(results: Iterable[tuple[T, tuple[Tensor, ...]]]) -> Iterator[tuple[T, Arrays]]:
     """Tensors as arrays on the host, each with what it came with, in the order given.
 
-    From a GPU they come one turn late: the next result is asked for, and so under way, before the host waits for one.
-    So the device computes while its last result is dealt with.
+    From a GPU they come one turn late: the next result is under way before the host waits for one, so that the
+    device computes while the host handles its last result.
     """
     waiting: tuple[T, tuple[Tensor, ...], torch.cuda.Event] | None = None
     for name, tensors in results:
@@ -38,14 +38,14 @@ def fetch(results: Iterable[tuple[T, tuple[Tensor, ...]]]) -> Iterator[tuple[T, 
         copies = tuple(torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors)
         for copy, tensor in zip(copies, tensors):
             copy.copy_(tensor, non_blocking=True)
-        there = torch.cuda.current_stream(tensors[0].device).record_event()
+        copied = torch.cuda.current_stream(tensors[0].device).record_event()
         if waiting is not None:
             yield _landed(*waiting)
-        waiting = name, copies, there
+        waiting = name, copies, copied
     if waiting is not None:
         yield _landed(*waiting)
 
 
-def _landed(name: T, copies: tuple[Tensor, ...], there: torch.cuda.Event) -> tuple[T, Fetched]:
-    there.synchronize()
+def _landed(name: T, copies: tuple[Tensor, ...], copied: torch.cuda.Event) -> tuple[T, Arrays]:
+    copied.synchronize()
     return name, tuple(copy.numpy() for copy in copies)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dmt_ray.engine.augment import FOR_BOXES, draw
-from dmt_ray.engine.feeding import Stream
+from dmt_ray.engine.batch_loader import RngStream
 from dmt_ray.engine.transfer import upload
 from dmt_ray.losses.consistency import cutmix_boxes, paste
 
@@ -52,7 +52,7 @@ class View:
         std: Likewise.
     """
 
-    def __init__(self, stream: Stream, *, photometric: bool, cutmix: bool, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, stream: RngStream, *, photometric: bool, cutmix: bool, mean: Tensor, std: Tensor) -> None:
         self._stream, self._photometric, self._cutmix = stream, photometric, cutmix
         self._mean, self._std = mean.view(3, 1, 1), std.view(3, 1, 1)
 

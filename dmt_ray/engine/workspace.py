@@ -1,7 +1,8 @@
-"""Where a stage is performed: the data, the device, and somebody to tell how far it is."""
+"""Where a stage is performed: data, device, folders, and what follows its progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ STD = (0.229, 0.224, 0.225)
 
 
 def _silent(step: int, steps: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def _never() -> bool:
@@ -24,21 +25,29 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Workspace:
-    """All that a stage needs beside its settings and inputs; nothing here changes a result.
+    """All that a stage needs beside its settings; of it only the seed and the inputs change a result.
 
     Attributes:
         dataset: The opened data.
         device: Where the network runs.
+        seed: Of the experiment.
+        inputs: The folders of the stages that this one goes on from, by name.
+        out: The folder that the stage writes; of a team's other workers nothing is kept.
+        scratch: A folder for what outlives an interruption.
         progress: Called with (steps done, steps in all), once a step or less often.
         checkpoint_seconds: Time between two scratch checkpoints of a training.
         eval_batch: Images in a forward pass of labelling and evaluation.
         team: The workers that perform the stage together.
-        stop: Asked now and then: whether to keep a checkpoint and raise `errors.Interrupted`.
+        stop: Called now and then: whether to keep a checkpoint and raise `errors.Interrupted`.
         compiled: Whether networks in training go through torch.compile.
     """
 
     dataset: Dataset
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    out: Path = Path()
+    scratch: Path = Path()
     progress: Callable[[int, int], None] = _silent
     checkpoint_seconds: float = 60.0
     eval_batch: int = 16

@@ -9,8 +9,7 @@ import torch
 from dmt_ray import models
 from dmt_ray.config import Model, Training
 from dmt_ray.execution.runner import Runner
-from dmt_ray.plan import Stage
-from dmt_ray.plan.slices import Cotrain, Finetune, Pick, Pretrain, Retrain
+from dmt_ray.plan import Stage, TrainingSlice
 
 WARM, TIMED = 1, 3  # steps
 
@@ -27,10 +26,10 @@ def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
     torch.set_num_threads(1)
     for stage in stages:
         config = stage.config
-        if isinstance(config, Pretrain | Finetune | Retrain | Cotrain):
-            models_together = _models(stage)
-            steps = runner.work_of(stage) / len(models_together)
-            for model in models_together:
+        if isinstance(config, TrainingSlice):
+            networks = stage.networks()
+            steps = runner.work_of(stage) / len(networks)
+            for model in networks:
                 shape = (sum(config.training.batch), 3, *config.training.augment.crop)
                 kind = (model.model_dump_json(), shape)
                 if kind not in known:
@@ -38,22 +37,6 @@ def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
                 total += known[kind] * steps
     torch.set_num_threads(threads)
     return total
-
-
-def _models(stage: Stage) -> list[Model]:
-    """The networks that a training trains."""
-    if isinstance(stage.config, Cotrain):
-        return [_model(start, side) for side, start in stage.inputs.items()]
-    return [_model(stage, "A")]
-
-
-def _model(stage: Stage, side: str) -> Model:
-    """The network behind a stage; `side` of those that were trained together."""
-    config = stage.config
-    if isinstance(config, Pretrain | Retrain):
-        return config.model
-    name = side if isinstance(config, Cotrain) else "first" if isinstance(config, Pick) else "start"
-    return _model(stage.inputs[name], side)
 
 
 def _step(model: Model, training: Training, shape: tuple[int, ...], classes: int) -> float:

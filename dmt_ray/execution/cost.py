@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from dmt_ray.plan import Stage
-from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.store import Store
 
 
@@ -17,19 +16,16 @@ class Estimate:
     Attributes:
         stages: How many there are.
         work: Their optimizer steps (trainings) and images (labelling, evaluation and the like), by operation.
+        steps: Optimizer steps alone, summed over the models.
         seconds: Time in one process, by earlier stages of the same operation; None if there is no experience yet.
         bytes: Disk space, likewise.
     """
 
     stages: int
     work: dict[str, int]
+    steps: int
     seconds: float | None
     bytes: int | None
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps, summed over the models."""
-        return sum(amount for operation, amount in self.work.items() if operation in TRAININGS)
 
     def __str__(self) -> str:
         time = (
@@ -63,8 +59,11 @@ class Estimator:
         """The cost of these stages."""
         work: dict[str, int] = defaultdict(int)
         number: dict[str, int] = defaultdict(int)
+        steps = 0
         for stage in stages:
-            work[stage.operation.name] += self._work_of(stage)
+            amount = self._work_of(stage)
+            work[stage.operation.name] += amount
+            steps += amount * stage.config.trains
             number[stage.operation.name] += 1
         family = _family(stages)
         if family not in self._paces:
@@ -74,6 +73,7 @@ class Estimator:
         return Estimate(
             stages=len(stages),
             work=dict(work),
+            steps=steps,
             seconds=sum(pace[o][0] * amount for o, amount in work.items()) if known else (None if stages else 0.0),
             bytes=sum(int(pace[o][1] * n) for o, n in number.items()) if known else (None if stages else 0),
         )
@@ -81,7 +81,7 @@ class Estimator:
 
 def _family(stages: Iterable[Stage]) -> frozenset[str]:
     """Data sets of the stages: a step on other data says nothing about these."""
-    return frozenset(str(stage.config.data.fingerprint) for stage in stages)  # type: ignore[attr-defined]
+    return frozenset(str(stage.config.data.fingerprint) for stage in stages)
 
 
 def _pace(store: Store, family: Set[str]) -> dict[str, tuple[float, float]]:

@@ -10,15 +10,10 @@ if TYPE_CHECKING:
     from dmt_ray.execution.runner import Runner
 
 BACKWARD = 3  # a training step costs about three forward passes
-# Settings of a stage that leave the number of its steps and images alone.
-WITHOUT_WORK = {
-    *("weight", "model", "rule", "share", "generation"),
-    *("threshold", "ema_decay", "dropout", "survival", "prototype_momentum"),
-}
 
 
 class Work:
-    """Steps or images of stages. Those that differ in `WITHOUT_WORK` alone are measured once.
+    """Steps or images of stages. Those that differ in `Slice.without_work` alone are measured once.
 
     To measure a stage the images are divided anew, which takes milliseconds; a thousand trials have 28,000 stages.
 
@@ -32,7 +27,7 @@ class Work:
 
     def __call__(self, stage: Stage) -> int:
         """Optimizer steps of a training, images of labelling, evaluation and the like."""
-        read = (value for name, value in stage.config if name not in WITHOUT_WORK)
+        read = (value for name, value in stage.config if name not in stage.config.without_work)
         same = (stage.operation.name, *read)
         if same not in self._known:
             self._known[same] = self._work_of(stage)

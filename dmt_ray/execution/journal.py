@@ -18,7 +18,6 @@ from typing import Any, Literal
 from dmt_ray.execution.health import STALLED
 from dmt_ray.files import write_text
 from dmt_ray.plan import Stage
-from dmt_ray.plan.operations import side_of
 
 Kind = Literal["lost", "failed"]
 
@@ -49,7 +48,7 @@ class Doing:
     @classmethod
     def of(cls, stage: Stage, rung: int | None) -> "Doing":
         """This process is about to perform a stage."""
-        side, text = side_of(stage), str(stage.config)
+        side, text = stage.side, str(stage.config)
         return cls(
             stage.name,
             f"model {side}: {text.removeprefix(f'{side}: ')}",

@@ -1,12 +1,13 @@
-"""Performs stages: subtracts the store from what is wanted, and calls the engine for the rest, in this process."""
+"""Performs stages: subtracts the store from the targets, and calls the engine for the rest, in this process."""
 
 import contextlib
 import functools
+import importlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +16,18 @@ import torch
 from dmt_ray import models
 from dmt_ray.config import Config, Data, Model, Task, Training
 from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
-from dmt_ray.engine.cotraining import cotrain
-from dmt_ray.engine.evaluation import evaluate
-from dmt_ray.engine.labelling import label
-from dmt_ray.engine.picking import pick
-from dmt_ray.engine.reliability import assess, compose
-from dmt_ray.engine.schedule import images_of, steps
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import finetune, pretrain, retrain
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
 from dmt_ray.execution.health import STALLED, Watchdog
 from dmt_ray.execution.interruption import deferred
-from dmt_ray.plan import Stage
+from dmt_ray.plan import ImageCounts, Slice, Stage
 from dmt_ray.plan.key import key_of
-from dmt_ray.plan.slices import Assess, Compose, Cotrain, Evaluate, Finetune, Label, Pick, Pretrain, Retrain
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
 
-PERFORM: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "pretrain": pretrain,
-    "label": label,
-    "finetune": finetune,
-    "retrain": retrain,
-    "cotrain": cotrain,
-    "assess": assess,
-    "compose": compose,
-    "pick": pick,
-    "evaluate": evaluate,
-}
-
 Progress = Callable[[Stage, int, int], None]
-Told = Callable[[Stage], None]
+Notice = Callable[[Stage], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +83,7 @@ class Runner:
         """Check everything that can be checked before work starts, and fill in what identifies data and weights.
 
         Raises:
-            DataError: If the data are not as their layout promises, or cannot be divided as the split says.
+            DataError: If the data are not as their layout promises, or cannot be divided by the split.
             ModelError: If a network cannot be built, or cannot take crops of the size that training uses.
         """
         device_check(self.machine.device)
@@ -123,14 +104,19 @@ class Runner:
         return bound
 
     def work_of(self, stage: Stage) -> int:
-        """How much work a stage is: see the function of this name."""
-        return work_of(stage, self.dataset(stage.config.data))  # type: ignore[attr-defined]
+        """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
+        data, split = stage.config.data, stage.config.split
+        dataset = self.dataset(data)
+        parts = divide(split, data, dataset)
+        known = int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
+        evaluated = len(parts.selection[1]) + len(parts.reported[1])
+        return stage.config.work(ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated))
 
-    def perform(self, targets: Iterable[Stage], begun: Told | None = None, done: Told | None = None) -> list[Stage]:
+    def perform(self, targets: Iterable[Stage], begun: Notice | None = None, done: Notice | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
 
         Args:
-            targets: Stages that are wanted.
+            targets: Stages to have in the store at the end.
             begun: Called before a stage is computed.
             done: Called when a stage was computed and is there.
 
@@ -140,9 +126,9 @@ class Runner:
         Raises:
             UserError: If a stage cannot be computed. What was finished before stays in the store.
         """
-        wanted = list(targets)
+        goal = list(targets)
         executed: list[Stage] = []
-        while missing := self.store.missing(wanted):
+        while missing := self.store.missing(goal):
             # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
                 for stage in missing:
@@ -162,14 +148,14 @@ class Runner:
 
         Args:
             stage: The stage; somebody holds the lease on it.
-            beat: Is told steps done and steps in all.
+            beat: Called with steps done and steps in all.
             team: The workers that compute it together; each of them calls this.
 
         Raises:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
             Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
         """
-        self.dataset(stage.config.data)  # type: ignore[attr-defined]  # decoding for the first time tells no progress
+        self.dataset(stage.config.data)  # decoding for the first time reports no progress
         # Everything else is watched, since reading inputs from a file system can hang as well.
         limit = self.machine.stall_seconds
         dog = Watchdog(limit, stage.name, self.store.scratch(stage) / STALLED) if limit else None
@@ -183,36 +169,42 @@ class Runner:
                     self.on_progress(stage, step, total)
 
         with dog or contextlib.nullcontext(), deferred() as stop:
-            self._compute(stage, self._workspace(stage, progress, team, stop))
+            self._compute(stage, progress, team, stop)
 
-    def _compute(self, stage: Stage, work: Workspace) -> None:
-        engine = PERFORM[stage.operation.name]
-        inputs = {name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()}
+    def _compute(
+        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
+    ) -> None:
+        name = stage.operation.name
+        perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
+        torch.set_num_threads(self.machine.threads)
         scratch = self.store.scratch(stage)
-        if not work.team.chief:
-            engine(stage.config, seed=stage.seed, inputs=inputs, out=scratch, scratch=scratch, work=work)
+        work = Workspace(
+            self.dataset(stage.config.data),
+            device_of(self.machine.device),
+            seed=stage.seed,
+            inputs={name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()},
+            out=scratch,
+            scratch=scratch,
+            progress=progress,
+            team=team,
+            stop=stop,
+            compiled=self.machine.compiled,
+        )
+        if not team.chief:
+            perform(stage.config, work)
             return
         made: dict[str, Any] = {
             "host": platform.node(),
             "device": _device_name(work.device),
             "threads": torch.get_num_threads(),
-            "workers": work.team.size,
+            "workers": team.size,
             "versions": versions(),
             "git": git(),
         }
         began = time.perf_counter()
         with self.store.write(stage, made) as out:
-            made |= engine(stage.config, seed=stage.seed, inputs=inputs, out=out, scratch=scratch, work=work)
+            made["steps"] = perform(stage.config, replace(work, out=out))
             made["seconds"] = round(time.perf_counter() - began, 3)
-
-    def _workspace(
-        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
-    ) -> Workspace:
-        torch.set_num_threads(self.machine.threads)
-        device = device_of(self.machine.device)
-        data: Data = stage.config.data  # type: ignore[attr-defined]  # every slice has one
-        dataset = self.dataset(data)
-        return Workspace(dataset, device, progress, team=team, stop=stop, compiled=self.machine.compiled)
 
 
 @functools.lru_cache(maxsize=4)
@@ -230,16 +222,16 @@ def _opened(data: Data, root: Path | None, cache: Path) -> Dataset:
 
 
 def device_check(device: str) -> None:
-    """Refuse a device that is not there.
+    """Check that a device exists.
 
     Raises:
-        ConfigError: With what there is.
+        ConfigError: If it does not, with those that do.
     """
     try:
         torch.empty(0, device=device_of(device))
     except (RuntimeError, AssertionError):
-        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(there)}") from None
+        devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(devices)}") from None
 
 
 def bind_model(model: Model) -> Model:
@@ -262,10 +254,10 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         _check_task(model, task)
         for crop in sorted({training.augment.crop for training in trainings}):
-            answer = (2, classes, *((1, 1) if task == "classification" else crop))
+            expected = (2, classes, *((1, 1) if task == "classification" else crop))
             try:
-                found = tuple(network(torch.empty(2, 3, *crop)).shape)
-                reason = "" if found == answer else f"its output has the shape {found}, not {answer}"
+                shape = tuple(network(torch.empty(2, 3, *crop)).shape)
+                reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
             except (RuntimeError, ModelError) as error:
                 reason = " ".join(str(error).split())
             if reason:
@@ -281,34 +273,6 @@ def _check_task(model: Model, task: Task) -> None:
         f"{model.architecture} is for {models.task_of(model)}, but the data are for {task}; "
         f"for those there are {', '.join(fitting)}{others}"
     )
-
-
-def work_of(stage: Stage, dataset: Dataset) -> int:
-    """How much work a stage is: optimizer steps of a training, summed over its models; else images that it goes over.
-
-    A choice between two models is one piece of work.
-    """
-    config = stage.config
-    if isinstance(config, Pick):
-        return 1
-    if not isinstance(config, Evaluate | Label | Assess | Compose | Pretrain | Finetune | Retrain | Cotrain):
-        raise TypeError(f"{stage} has no measure of work")
-    parts = divide(config.split, config.data, dataset)
-    labelled, unlabelled = len(parts.labelled), len(parts.unlabelled)
-    if isinstance(config, Evaluate):
-        return len(parts.selection[1]) + len(parts.reported[1])
-    if isinstance(config, Label | Assess | Compose):
-        return unlabelled
-    if isinstance(config, Pretrain):
-        if config.images == "dms":
-            labelled = len(dms_half(parts.labelled, config.dms_alpha, config.side))
-        elif config.images == "all":
-            labelled += int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
-        return steps(config.training, labelled=labelled, pseudo=0)
-    models_together = config.students if isinstance(config, Cotrain) else 1
-    if isinstance(config, Retrain):
-        unlabelled = images_of(unlabelled, config.images)
-    return models_together * steps(config.training, labelled=labelled, pseudo=unlabelled)
 
 
 def _device_name(device: torch.device) -> str:

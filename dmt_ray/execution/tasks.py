@@ -14,7 +14,7 @@ import ray
 
 from dmt_ray.execution import journal
 from dmt_ray.execution.leaked import free_leaked
-from dmt_ray.plan import Plan, Stage, shared
+from dmt_ray.plan import Plan, Stage, common_stages
 from dmt_ray.search.study import note_executed
 from dmt_ray.search.trial import SHARED, Job, explain, keep_traceback, perform_shared
 from dmt_ray.search.tuning import HEAD, LOST_WORKERS
@@ -74,7 +74,7 @@ def _by_plan(plans: Sequence[Plan], missing: Sequence[Stage]) -> list[tuple[tupl
     """Targets and stages: first what plans of a seed share, which has nothing in common with other seeds' share."""
     left = set(missing)
     by_seed: dict[int, list[Stage]] = defaultdict(list)
-    for stage in shared(plans):
+    for stage in common_stages(plans):
         if stage in left:
             by_seed[stage.seed].append(stage)
     found = [(tuple(stages), tuple(stages)) for stages in by_seed.values()]

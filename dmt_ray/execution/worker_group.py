@@ -20,10 +20,8 @@ from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
 from dmt_ray.execution.leaked import free_leaked
-from dmt_ray.execution.runner import Machine, Progress, Runner, Told
+from dmt_ray.execution.runner import Machine, Notice, Progress, Runner
 from dmt_ray.plan import Stage, in_order, waves
-from dmt_ray.plan.operations import side_of
-from dmt_ray.plan.slices import Cotrain
 from dmt_ray.store.files import staging_name
 
 if TYPE_CHECKING:
@@ -130,10 +128,10 @@ def assign(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
     assigned = []
     for wave in waves(in_order(wanted)):
         # Next to a training of both models an evaluation is nothing: one side would wait for the other.
-        of_both = [stage for stage in wave if isinstance(stage.config, Cotrain)]
+        of_both = [stage for stage in wave if stage.config.joint]
         of_one = [stage for stage in wave if stage not in of_both]
         for part in (of_one, of_both):
-            of_a, of_b = ([stage for stage in part if side_of(stage) == side] for side in SIDES)
+            of_a, of_b = ([stage for stage in part if stage.side == side] for side in SIDES)
             sides = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
             if len(part) == 1:
                 assigned.append(Wave(some(part), ((), ())))
@@ -197,7 +195,7 @@ class GroupRunner:
         self,
         targets: Iterable[Stage],
         begun: Begun | None = None,
-        done: Told | None = None,
+        done: Notice | None = None,
         lost: Callable[[int, str], None] | None = None,
     ) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
@@ -249,7 +247,7 @@ class GroupRunner:
             leases = {stage.key: stack.enter_context(self.store.lease(stage, wait=False)) for stage in stages}
             yield {key: lease.lease_token for key, lease in leases.items() if lease.held}
 
-    def _run(self, orders: _Orders, stages: list[Stage], done: Told) -> "RayTrainError | RayError | None":
+    def _run(self, orders: _Orders, stages: list[Stage], done: Notice) -> "RayTrainError | RayError | None":
         """One Ray Train run, followed until it ends; what ended it before its time."""
         errors: list[Any] = []
         # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
@@ -264,7 +262,7 @@ class GroupRunner:
             raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
         return errors[0] if errors else None
 
-    def _follow(self, left: list[Stage], done: Told, *, afresh: bool = False) -> list[Stage]:
+    def _follow(self, left: list[Stage], done: Notice, *, afresh: bool = False) -> list[Stage]:
         there = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
         for stage in there:
             done(stage)
@@ -276,7 +274,7 @@ class GroupRunner:
         return [stage for stage in left if stage not in there]
 
 
-def _note(stage: Stage, executed: list[Stage], done: Told | None) -> None:
+def _note(stage: Stage, executed: list[Stage], done: Notice | None) -> None:
     executed.append(stage)
     if done is not None:
         done(stage)
@@ -384,7 +382,7 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
     device = str(get_device()) if orders.worker_group.gpus else "cpu"
     limit_memory(orders.worker_group.gpus, device)
     runner = Runner(replace(orders.machine, device=device))
-    runner.dataset(orders.waves[0].stages()[0].config.data)  # type: ignore[attr-defined]  # checked again by each process
+    runner.dataset(orders.waves[0].stages()[0].config.data)  # checked again by each process
     side, own, whole = _teams(rank, orders.worker_group)
     for wave in orders.waves:
         for stage in wave.together:

@@ -11,7 +11,6 @@ from typing import Any
 from dmt_ray.config import Config, override
 from dmt_ray.methods import METHODS
 from dmt_ray.methods.space import Params, Space, Uniform, Value
-from dmt_ray.plan.slices import Cotrain
 
 METHOD = "method"
 LABEL_FRACTION = "label_fraction"
@@ -125,7 +124,7 @@ def _own_value(config: Config, method: str, name: str) -> Value | None:
 def _usual(config: Config, method: str, name: str) -> Value | None:
     """What a method takes where the recipe leaves it open; None: it does not read it."""
     stages = METHODS[method](config, 0).stages()
-    return next((_read(stage.config, name) for stage in stages if isinstance(stage.config, Cotrain)), None)
+    return next((_read(stage.config, name) for stage in stages if stage.config.joint), None)
 
 
 def _read(config: Any, name: str) -> Any:

@@ -7,7 +7,6 @@ from pathlib import Path
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import Stage, in_order
-from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.search.study import executed
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
@@ -35,7 +34,7 @@ class Sharing:
 
 def compute(stages: Iterable[Stage], work_of: Callable[[Stage], int]) -> int:
     """Optimizer steps of the trainings among some stages, over all models."""
-    return sum(work_of(stage) for stage in stages if stage.operation.name in TRAININGS)
+    return sum(work_of(stage) for stage in stages if stage.config.trains)
 
 
 def of(plans: Sequence[Sequence[Stage]], work_of: Callable[[Stage], int]) -> Sharing:
@@ -60,7 +59,7 @@ def performed(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial])
 
 def _steps(store: Store, stage: Stage) -> int:
     """Optimizer steps by the record of a stage; 0 for one that trains nothing, or that is gone."""
-    if stage.operation.name not in TRAININGS:
+    if not stage.config.trains:
         return 0
     try:
         return int(store.record(stage).made.get("steps", 0))

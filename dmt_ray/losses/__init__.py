@@ -2,7 +2,13 @@
 
 from dmt_ray.losses.cross_entropy import cross_entropy_sum, weighted_cross_entropy
 from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum, mixing_share
-from dmt_ray.losses.step import STATISTICS, Lesson, StepLoss, disagreement_counts, lesson_of, step_loss, summarise
+from dmt_ray.losses.step import (
+    STATISTICS,
+    StepLoss,
+    StepTargets,
+    step_loss,
+    step_targets,
+)
 from dmt_ray.losses.weighting import (
     RULES,
     Comparison,
@@ -26,18 +32,16 @@ __all__ = [
     "RULES",
     "STATISTICS",
     "Comparison",
-    "Lesson",
     "Parameters",
     "Rule",
     "StepLoss",
+    "StepTargets",
     "Target",
     "compare",
     "cross_entropy_sum",
     "disagreement",
-    "disagreement_counts",
     "dynamic_weight",
     "flip",
-    "lesson_of",
     "mix",
     "mixed_cross_entropy_sum",
     "mixing_share",
@@ -48,7 +52,7 @@ __all__ = [
     "rising",
     "rising_weight",
     "step_loss",
-    "summarise",
+    "step_targets",
     "uniform",
     "weighted_cross_entropy",
 ]

@@ -14,16 +14,6 @@ from dmt_ray.losses.cross_entropy import cross_entropy_sum
 from dmt_ray.losses.pixels import check_pixels
 from dmt_ray.losses.weighting import Comparison, Parameters, Rule, Target, compare
 
-
-def disagreement_counts(probs: Tensor, labels: Tensor, confidence: Tensor) -> Tensor:
-    """How often student and pseudo labels fall into each case; arguments as for `compare`.
-
-    Returns:
-        int64 ``[4]`` on the device: valid, agreement, negative disagreement, positive disagreement.
-    """
-    return _counts(compare(probs, labels, confidence))
-
-
 # The entries of `StepLoss.statistics`: sums, so that steps and workers can be added up before anybody looks.
 STATISTICS = ("counted", "loss", "selected", "weight", "valid", "agreement", "negative", "positive")
 
@@ -40,11 +30,6 @@ class StepLoss(NamedTuple):
     counted: Tensor  # int64 scalar
     statistics: Tensor
     target: Target  # what the rule made of the pseudo labels, [M, ...]
-
-    @property
-    def mean(self) -> Tensor:
-        """The loss of `weighted_cross_entropy` for this batch alone."""
-        return self.total / self.counted.clamp(min=1)
 
 
 def step_loss(
@@ -64,17 +49,17 @@ def step_loss(
         ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
     """
     log_probs = torch.log_softmax(logits.float(), dim=1)
-    lesson = lesson_of(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
-    return lesson.loss(cross_entropy_sum(log_probs, lesson.labels, lesson.weights))
+    targets = step_targets(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
+    return targets.loss(cross_entropy_sum(log_probs, targets.labels, targets.weights))
 
 
-class Lesson(NamedTuple):
-    """What a step's images teach: true labels of weight 1, and what the rule makes of the pseudo labels."""
+class StepTargets(NamedTuple):
+    """The labels and weights of a step: true labels of weight 1, and what the rule makes of the pseudo labels."""
 
     labels: Tensor  # of all images, int64
     weights: Tensor  # of all images, float32
     target: Target  # of the pseudo-labelled images alone
-    cases: Tensor  # as `disagreement_counts`
+    cases: Tensor  # int64 [4]: valid, agreement, negative disagreement, positive disagreement
 
     def loss(self, total: Tensor) -> StepLoss:
         """The step's loss, given the sum of weighted cross-entropy."""
@@ -84,33 +69,21 @@ class Lesson(NamedTuple):
         return StepLoss(total, counted, statistics, self.target)
 
 
-def lesson_of(
+def step_targets(
     log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
-) -> Lesson:
-    """What a batch teaches a student that says this to it; arguments as for `step_loss`, log-softmax for logits."""
+) -> StepTargets:
+    """The targets of a batch for a student of this output; arguments as for `step_loss`, log-softmax for logits."""
     if not 0 <= labelled <= len(labels):
         raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
     check_pixels(log_probs, labels)
     seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
     target = rule(seen, parameters)
-    return Lesson(
+    return StepTargets(
         torch.cat([labels[:labelled], target.labels]),
         torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),
         target,
         _counts(seen),
     )
-
-
-def summarise(statistics: Tensor) -> dict[str, float]:
-    """Means and shares from a sum of `StepLoss.statistics`. Waits for the device: call it per epoch, not per step.
-
-    Returns:
-        ``loss`` (mean over counted labels), ``weight`` (mean over selected pseudo labels), and ``agreement``,
-        ``negative``, ``positive`` (shares of the pseudo labels given). What nothing was counted for is left out.
-    """
-    sums = dict(zip(STATISTICS, statistics.tolist(), strict=True))
-    parts = {"loss": "counted", "weight": "selected", **dict.fromkeys(("agreement", "negative", "positive"), "valid")}
-    return {part: sums[part] / sums[whole] for part, whole in parts.items() if sums[whole] > 0}
 
 
 def _counts(seen: Comparison) -> Tensor:

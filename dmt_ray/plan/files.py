@@ -14,3 +14,8 @@ ORDER = "order.csv"  # of the images by reliability
 CHOICE = "choice.json"  # between two models
 MODEL = "model"  # begins the files of a stage that trains one model; a stage that trains two has A and B
 AVERAGED = "-averaged"  # ends the name of the weights' moving average
+
+
+def weights_of(*names: str) -> tuple[str, ...]:
+    """The files that hold the weights of models of these names, and the moving averages of these weights."""
+    return tuple(f"{name}{kind}.safetensors" for name in names for kind in ("", AVERAGED))

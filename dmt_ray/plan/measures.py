@@ -15,12 +15,12 @@ def measure_of(data: Data) -> Measure:
     return "accuracy" if data.task == "classification" else "miou"
 
 
-def measure_said(said: Mapping[str, Any]) -> Measure:
+def measure_in(scores: Mapping[str, Any]) -> Measure:
     """What an evaluation of some images measured its model by; before classification there was only mIoU."""
-    found: Measure = said.get("measure", "miou")
-    return found
+    measure: Measure = scores.get("measure", "miou")
+    return measure
 
 
-def headline(said: Mapping[str, Any]) -> float:
+def headline(scores: Mapping[str, Any]) -> float:
     """The measure, in [0, 1], in an evaluation of some images."""
-    return float(said[measure_said(said)])
+    return float(scores[measure_in(scores)])

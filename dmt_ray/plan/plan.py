@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dmt_ray.config import Settings
+from dmt_ray.config import Model, Side
 from dmt_ray.plan.key import key_of
+from dmt_ray.plan.slice import Slice
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Stage:
     """One piece of work, described and not done: an operation on settings, a seed and the results of other stages."""
 
     operation: Operation
-    config: Settings
+    config: Slice
     seed: int
     inputs: Mapping[str, "Stage"] = field(default_factory=dict)
 
@@ -44,6 +45,26 @@ class Stage:
     def name(self) -> str:
         """Operation and key, as the store names its folder."""
         return f"{self.operation.name}-{self.key}"
+
+    @property
+    def side(self) -> Side:
+        """The model that the stage is about; for a labelling, the teacher; A for what is about both."""
+        return self.config.side_of(self.inputs)
+
+    def origin(self, side: Side) -> "Stage | None":
+        """The stage whose model of that side this one goes on with or looks at; None: there was no model before."""
+        return self.config.origin(self.inputs, side)
+
+    def networks(self) -> list[Model]:
+        """The networks of the models that the stage is about."""
+        return [self._network(side) for side in self.config.sides_of(self.inputs)]
+
+    def _network(self, side: Side) -> Model:
+        model, origin = self.config.new_model(), self.origin(side)
+        if model is None:
+            assert origin is not None, f"{self} has neither a network of its own nor another stage's"
+            return origin._network(side)
+        return model
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stage) and self.key == other.key
@@ -105,7 +126,7 @@ def in_order(targets: Iterable[Stage]) -> list[Stage]:
     return list(done)
 
 
-def shared(plans: Sequence[Plan]) -> list[Stage]:
+def common_stages(plans: Sequence[Plan]) -> list[Stage]:
     """The stages that at least two of the plans have in common, inputs first."""
     times = Counter(stage for plan in plans for stage in plan.stages())
     return [stage for stage in in_order(times) if times[stage] > 1]

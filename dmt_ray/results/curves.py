@@ -12,8 +12,7 @@ import pandas as pd
 from dmt_ray.config import Keep
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.plan.files import SCORES
-from dmt_ray.plan.operations import side_of
+from dmt_ray.plan.files import EXAMPLES, SCORES
 from dmt_ray.results.scores import (
     class_scores,
     history,
@@ -27,7 +26,6 @@ from dmt_ray.results.scores import (
 )
 from dmt_ray.store import Store
 
-WITH_LABELS = ("finetune", "retrain")  # trainings on pseudo labels that an earlier model made
 NO_METRIC = {"step", "epoch"}  # columns of a history
 
 
@@ -118,7 +116,7 @@ def histories(store: Store, plans: Mapping[int, Plan]) -> dict[str, pd.DataFrame
                 before = _trained_before(store, plan, number)
                 for stage in _trained(store, rung[side]):
                     if stage not in before:
-                        piece = history(store, stage, side_of(rung[side]))
+                        piece = history(store, stage, rung[side].side)
                         pieces.append(piece.assign(step=piece["step"] + offset, rung=number))
                         offset += steps(store, stage)
             if pieces:
@@ -131,7 +129,7 @@ def finetunings(store: Store, plan: Plan, side: str = "A") -> list[Stage]:
     found: list[Stage] = []
     for rung in plan.rungs:
         if side in rung and store.has(rung[side]):
-            found = [stage for stage in _trained(store, rung[side]) if stage.operation.name in WITH_LABELS]
+            found = [stage for stage in _trained(store, rung[side]) if EXAMPLES in stage.config.writes]
     return found
 
 
@@ -156,22 +154,12 @@ def _trained(store: Store, evaluation: Stage) -> list[Stage]:
     A model that was trained anew comes after the one that has labelled for it: its generations are one story.
     """
     chain: list[Stage] = []
-    side, stage = side_of(evaluation), evaluation.inputs["model"]
-    while True:
-        if stage.operation.name == "pick":
-            stage = picked(store, stage)
-            continue
-        chain.insert(0, stage)
-        if stage.operation.name == "pretrain":
-            return chain
-        if stage.operation.name == "retrain":
-            labels = stage.inputs["labels"]
-            # Of labels that were put together, those that were made last.
-            while labels.operation.name == "compose":
-                labels = labels.inputs.get("rest", labels.inputs["labels"])
-            stage = labels.inputs["teacher"]
-        else:
-            stage = stage.inputs[side if stage.operation.name == "cotrain" else "start"]
+    stage: Stage | None = evaluation.inputs["model"]
+    while stage is not None:
+        if stage.config.trains:
+            chain.insert(0, stage)
+        stage = picked(store, stage) if stage.config.chooses else stage.origin(evaluation.side)
+    return chain
 
 
 def _trained_before(store: Store, plan: Plan, rung: int) -> set[Stage]:
@@ -183,7 +171,7 @@ def _training(
     store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, dataset_info: DatasetInfo
 ) -> list[Point]:
     end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
-    tables = [history(store, stage, side_of(unit.evaluation))]
+    tables = [history(store, stage, unit.evaluation.side)]
     snapshots = store.open(stage) / SCORES
     if snapshots.exists():
         renamed = {"selection_miou": "snapshot_selection", "reported_miou": "snapshot_reported"}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import Plan
-from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.results.scores import history
 from dmt_ray.store import Store
 
@@ -34,7 +33,7 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
             for plan in plans.values()
             if len(plan.rungs) > 1
             for evaluation in plan.rungs[rung].values()
-            if (stage := evaluation.inputs["model"]).operation.name in TRAININGS
+            if (stage := evaluation.inputs["model"]).config.trains
             for table in [history(store, stage)]
             if "agreement" in table
         ]

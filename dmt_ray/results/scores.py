@@ -9,7 +9,7 @@ import pandas as pd
 from dmt_ray.config import SIDES, Keep, Side
 from dmt_ray.plan import Plan, Rung, Stage
 from dmt_ray.plan.files import CHOICE, HISTORY, METRICS, SCORES, SUMMARY
-from dmt_ray.plan.measures import MEASURES, Measure, headline, measure_said
+from dmt_ray.plan.measures import MEASURES, Measure, headline, measure_in
 from dmt_ray.store import Store
 
 Which = Literal["selection", "reported"]
@@ -24,7 +24,7 @@ def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
 
 def measure(store: Store, evaluation: Stage) -> Measure:
     """What an evaluate stage measured its model by."""
-    return measure_said(metrics(store, evaluation)["selection"])
+    return measure_in(metrics(store, evaluation)["selection"])
 
 
 def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
@@ -38,14 +38,14 @@ def scores(said: Mapping[str, Any]) -> dict[str, float]:
     In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
     Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
     """
-    names = ("accuracy", "fine_grained") if measure_said(said) == "accuracy" else ("miou", "pixel_accuracy")
+    names = ("accuracy", "fine_grained") if measure_in(said) == "accuracy" else ("miou", "pixel_accuracy")
     last = {f"last_weights_{name}": float(value) for name, value in said.get("last_weights", {}).items()}
     return {name: float(said[name]) for name in names} | last
 
 
 def class_scores(said: Mapping[str, Any]) -> tuple[str, list[float | None]]:
     """What is said of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
-    if measure_said(said) != "accuracy":
+    if measure_in(said) != "accuracy":
         return "iou", list(said["iou"])
     rows = said["confusion"]
     return "class_accuracy", [row[k] / sum(row) if sum(row) else None for k, row in enumerate(rows)]
@@ -134,7 +134,7 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
     found = {}
     for side, evaluation in plan.rungs[rung].items() if rung else ():
         before = plan.rungs[0].get(side)
-        if before is None or before.inputs["model"].operation.name != "pretrain":
+        if before is None or before.inputs["model"].origin(before.side) is not None:
             continue
         was, now, name = score(store, before), score(store, evaluation), measure(store, evaluation)
         if was > 2 * _commonest(metrics(store, before)["selection"]["confusion"], name) and now < was / 2:
@@ -162,7 +162,7 @@ def history(store: Store, stage: Stage, side: Side | None = None) -> pd.DataFram
             their prefix, as "A.coverage", those of the other model are left out.
     """
     table = pd.read_csv(store.open(stage) / HISTORY)
-    if stage.operation.name != "cotrain" or side is None:
+    if not stage.config.joint or side is None:
         return table
     others = tuple(f"{other}." for other in SIDES if other != side)
     own = [name for name in table.columns if not name.startswith(others)]

@@ -26,9 +26,9 @@ from dmt_ray.experiments.ablation import Ablation, Cell, Wanted
 from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
-from dmt_ray.plan.operations import TRAININGS, side_of
 from dmt_ray.results.scores import Selected, class_scores, metrics, selected, summary
 from dmt_ray.results.scores import scores as of_images
 from dmt_ray.store import Store
@@ -203,10 +203,10 @@ def of_plan(store: Store, plan: Plan, line: dict[str, Any], dataset_info: Datase
                     "snapshots": 1,
                 }
     for assessed in plan.stages():
-        if assessed.operation.name == "assess":
+        if AGREEMENT in assessed.config.writes:
             yield line | {
                 "key": assessed.key,
-                "model": side_of(assessed),
+                "model": assessed.side,
                 "rung": 0,
                 "rule": "each",
                 "images": "unlabelled",
@@ -263,13 +263,13 @@ def headline(frame: pd.DataFrame) -> Measure:
 
 def models_of(plan: Plan) -> int:
     """How many models a plan trains, those included that only label for others."""
-    return sum(stage.operation.name in ("pretrain", "retrain") for stage in plan.stages())
+    return sum(stage.config.new_model() is not None for stage in plan.stages())
 
 
 def cost(store: Store, plan: Plan) -> dict[str, Any]:
     """What a plan has cost: optimizer steps of all its models together, and the seconds of all who worked on it."""
     made = {stage: store.record(stage).made for stage in plan.stages()}
     return {
-        "steps": sum(int(said["steps"]) for stage, said in made.items() if stage.operation.name in TRAININGS),
+        "steps": sum(int(said["steps"]) for stage, said in made.items() if stage.config.trains),
         "device_seconds": sum(float(said.get("seconds", 0)) * int(said.get("workers", 1)) for said in made.values()),
     }

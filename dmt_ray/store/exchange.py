@@ -7,6 +7,7 @@ be uploaded, rejected/ for stages whose copy in the object store is damaged.
 import logging
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from dmt_ray.store import files
 from dmt_ray.store.leases import POLL, Leases
 from dmt_ray.store.shared import Shared
 from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
-from dmt_ray.store.upkeep import LARGE
 
 log = logging.getLogger(__name__)
 
@@ -39,35 +39,35 @@ class Exchange:
         """Whether a stage can be downloaded (see `Shared.has`)."""
         return self._shared.has(stage_path, afresh=afresh) and not self._rejection(stage_path).exists()
 
-    def fetch(self, stage_path: StagePath, *, whole: bool) -> None:
+    def fetch(self, stage_path: StagePath, *, without: Collection[str]) -> None:
         """Download what this store lacks of a stage, if the object store has it; one process does, the others wait.
 
         Args:
             stage_path: The stage.
-            whole: Whether labels and weights are needed. If not, they are left out and count as evicted here.
+            without: Files that are not needed; they are left out and count as evicted here.
 
         Raises:
             DamagedStage: If the copy in the object store does not agree with its record. The stage then counts as
                 missing until it is computed again.
             StoreError: If the server does not answer, or the disk has no room.
         """
-        while not self._stage_dirs.is_here(stage_path, whole=whole) and not self._rejection(stage_path).exists():
+        while not self._stage_dirs.is_here(stage_path, whole=not without) and not self._rejection(stage_path).exists():
             lease = self._leases.take(f"fetch-{stage_path.key}", "fetch")
             if lease is None:
                 time.sleep(POLL)
                 continue
             with lease:
-                if not self._stage_dirs.is_here(stage_path, whole=whole):
-                    self._download(stage_path, whole)
+                if not self._stage_dirs.is_here(stage_path, whole=not without):
+                    self._download(stage_path, without)
                 return
 
-    def _download(self, stage_path: StagePath, whole: bool) -> None:
+    def _download(self, stage_path: StagePath, without: Collection[str]) -> None:
         staging = self._stage_dirs.folder / "staging" / files.staging_name(stage_path.name)
         try:
             record = self._shared.record(stage_path)
             if record is None:
                 return
-            left_out = () if whole else tuple(sorted(record.files.keys() & set(LARGE)))
+            left_out = tuple(sorted(record.files.keys() & set(without)))
             record = replace(record, evicted=left_out)
             self._check_room(stage_path, record.size)
             staging.mkdir(parents=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.plan import Stage
+from dmt_ray.plan import Stage, operations
 from dmt_ray.store import files, format, upkeep
 from dmt_ray.store.files import explained
 from dmt_ray.store.leases import POLL, Borrowed, Lease, Leases, Running
@@ -106,11 +106,11 @@ class Store:
                 missing, or was rejected from the object store and counts as missing there.
             StoreError: If the store cannot be read, or the object store does not answer.
         """
-        stage_path = self._stage_path(stage)
+        stage_path, unread = self._stage_path(stage), () if files else stage.config.evictable.large
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.fetch(stage_path, whole=files)
-            record = self._stage_dirs.intact(stage_path, unread=() if files else upkeep.LARGE)
+                self._exchange.fetch(stage_path, without=unread)
+            record = self._stage_dirs.intact(stage_path, unread=unread)
         if files and record.evicted:
             raise MissingStages(
                 f"{stage.name} lacks {', '.join(record.evicted)}, evicted to free space. Compute it again."
@@ -130,7 +130,7 @@ class Store:
         stage_path = self._stage_path(stage)
         with explained(self.folder):
             if self._exchange is not None:
-                self._exchange.fetch(stage_path, whole=False)
+                self._exchange.fetch(stage_path, without=stage.config.evictable.large)
             return self._stage_dirs.record(stage_path)
 
     def records(self) -> Iterator[Record]:
@@ -336,10 +336,11 @@ class Store:
     def gc(self, budget_bytes: int, keep: Iterable[Stage | str] = ()) -> upkeep.Freed:
         """Free space: remove what ended processes left behind, then evict large files until the budget is met.
 
-        Pseudo-label maps go first, then weights, then example images; of each kind those whose stage was read longest
-        ago. Records, histories, scores, summaries and metrics are never evicted, nor any file of a stage that is being
-        computed, is an input of such a stage, or is still to be uploaded. When an evicted file is needed it is
-        downloaded from the object store or computed again. The object store itself keeps everything.
+        What may go, and in which order, the operations say (`plan.Evictable`): pseudo-label maps, then weights, then
+        example images; of each kind those whose stage was read longest ago. Records, histories, scores, summaries and
+        metrics are never evicted, nor any file of a stage that is being computed, is an input of such a stage, or is
+        still to be uploaded. When an evicted file is needed it is downloaded from the object store or computed again.
+        The object store itself keeps everything.
 
         Args:
             budget_bytes: Largest size of the store in bytes, 0 or more.
@@ -350,7 +351,7 @@ class Store:
         """
         keys = {stage.key if isinstance(stage, Stage) else stage for stage in keep}
         with explained(self.folder):
-            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys)
+            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys, operations.evictable())
 
     def tidy(self) -> tuple[str, ...]:
         """Remove what ended processes left behind, quickly: for the end of a sweep.

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +17,6 @@ from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
 
 log = logging.getLogger(__name__)
 
-# Files that may be evicted, in this order. All others are small, and tables and figures are made of them.
-EVICTABLE = (
-    (LABELS, CONFIDENCE, RANK),
-    tuple(f"{name}{kind}.safetensors" for name in (MODEL, "A", "B") for kind in ("", AVERAGED)),
-    (EXAMPLES,),
-)
-LARGE = EVICTABLE[0] + EVICTABLE[1]  # only computing needs them; figures read the rest
 FOLDERS = ("stages", "scratch", "staging", "damaged")  # what counts in the size of a store
 _FORGOTTEN = 24 * 3600.0  # seconds after which a staging folder of a living process of this host is a leftover
 _GC = "gc"  # the lease of the one process that tidies
@@ -109,7 +102,9 @@ def tidy(stage_dirs: StageDirs, leases: Leases) -> tuple[str, ...]:
         return tuple(str(path.relative_to(stage_dirs.folder)) for path in _leftovers(stage_dirs, leases))
 
 
-def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collection[str]) -> Freed:
+def gc(
+    stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collection[str], evictable: Iterable[Sequence[str]]
+) -> Freed:
     """Remove leftovers, then evict files until the store fits its budget (see `Store.gc`)."""
     if budget_bytes < 0:
         raise ValueError(f"budget_bytes must be at least 0, but got {budget_bytes}")
@@ -122,7 +117,7 @@ def gc(stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collectio
         removed = tuple(str(path.relative_to(stage_dirs.folder)) for path in gone)
         left, evicted = size(stage_dirs.folder), list[str]()
         pending = {stage_path.key for stage_path in stage_dirs.pending()}  # this machine alone has them
-        for candidate in _candidates(stage_dirs, {*keep, *pending}):
+        for candidate in _candidates(stage_dirs, {*keep, *pending}, evictable):
             if left <= budget_bytes:
                 break
             if candidate.stage_path.key in _in_use(leases):  # read each time: stages start meanwhile
@@ -206,7 +201,7 @@ class _Candidate(NamedTuple):
     bytes: int
 
 
-def _candidates(stage_dirs: StageDirs, spared: Collection[str]) -> list[_Candidate]:
+def _candidates(stage_dirs: StageDirs, spared: Collection[str], evictable: Iterable[Sequence[str]]) -> list[_Candidate]:
     """Files that could be evicted, in that order: by kind, then by when their stage was last used."""
     candidates = []
     for stage_path in stage_dirs.stage_paths():
@@ -217,7 +212,7 @@ def _candidates(stage_dirs: StageDirs, spared: Collection[str]) -> list[_Candida
             used = (stage_path.folder / RECORD).stat().st_mtime
         except FileNotFoundError:
             continue
-        for rank, kind in enumerate(EVICTABLE):
+        for rank, kind in enumerate(evictable):
             names = tuple(name for name in kind if name in record.files and name not in record.evicted)
             if names:
                 size = sum(record.sizes[name] for name in names)

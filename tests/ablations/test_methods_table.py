@@ -5,10 +5,12 @@ import pytest
 from ablations import architectures, images, pets, reliability, robust_mutual, teachers
 from ablations.methods import labelled_share, lasting, rows, supervised
 from dmt_ray.config import Config
-from dmt_ray.engine.schedule import images_of, steps
 from dmt_ray.experiments.ablation import Column, cells
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.plan.slices import Cotrain, Pretrain, Retrain
+from dmt_ray.plan.amounts import images_of, steps
+from dmt_ray.plan.operations.cotrain import Cotrain
+from dmt_ray.plan.operations.pretrain import Pretrain
+from dmt_ray.plan.operations.retrain import Retrain
 from dmt_ray.recipes import load
 from dmt_ray.report.papers import paper_table
 

@@ -12,13 +12,14 @@ from safetensors.torch import load_file
 from dmt_ray import models
 from dmt_ray.config import Augment, Config, DigitsData, Model, Split, Training, Weight
 from dmt_ray.data.splits import divide
-from dmt_ray.engine import labelling
-from dmt_ray.engine.evaluation import evaluate
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labelling import label
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine import label as label_module
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.evaluate import evaluate
+from dmt_ray.engine.label import label
+from dmt_ray.engine.pretrain import pretrain
+from dmt_ray.engine.pseudo_labels import PseudoLabels
+from dmt_ray.engine.retrain import retrain
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import pretrain, retrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Machine, Runner
@@ -88,14 +89,8 @@ def test_what_is_kept_is_what_the_teacher_is_surest_of(performed, unlabelled, tm
     dataset, teacher = runner.dataset(first.config.data), runner.store.path(first.inputs["teacher"])
     everything = tmp_path / "everything"
     everything.mkdir()
-    label(
-        first.config.evolve(share=1.0),
-        seed=0,
-        inputs={"teacher": teacher},
-        out=everything,
-        scratch=tmp_path,
-        work=Workspace(dataset),
-    )
+    work = Workspace(dataset, inputs={"teacher": teacher}, out=everything, scratch=tmp_path)
+    label(first.config.evolve(share=1.0), work)
     confidence = np.load(everything / "confidence.npy").astype(int)
     kept = np.load(runner.store.path(first) / "images.npy")
     left_out = np.setdiff1d(np.arange(len(unlabelled)), kept)
@@ -120,7 +115,7 @@ def test_every_generation_has_first_weights_of_its_own(performed, tmp_path):
         inputs = {"labels": runner.store.path(stage.inputs["labels"])}
         work = Workspace(runner.dataset(stage.config.data))
         config = nothing.evolve(generation=generation)
-        retrain(config, seed=0, inputs=inputs, out=out, scratch=tmp_path, work=work)
+        retrain(config, replace(work, inputs=inputs, out=out, scratch=tmp_path))
         assert json.loads((out / "model.json").read_text())["generation"] == generation
         first.append(load_file(out / "model.safetensors")["stem.weight"])
     assert not torch.allclose(*first, atol=0.01)
@@ -167,7 +162,7 @@ def perform(operation, stage, inputs, folder, work):
     out, scratch = folder / "out", folder / "scratch"
     for place in (out, scratch):
         place.mkdir(parents=True, exist_ok=True)
-    operation(stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work)
+    operation(stage.config, replace(work, inputs=inputs, out=out, scratch=scratch))
     return out
 
 
@@ -210,7 +205,7 @@ def test_a_team_pretrains_on_mixed_images_as_one_worker_does(performed, tmp_path
 
 
 def test_a_team_labels_and_scores_as_one_worker_does_to_the_byte(performed, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelling, "_CHUNK", 100)  # so that a worker hands over several runs
+    monkeypatch.setattr(label_module, "_CHUNK", 100)  # so that a worker hands over several runs
     runner, stages = performed
     label_stage, evaluation = stages["label"][0], stages["evaluate"][0]
     dataset, model = runner.dataset(label_stage.config.data), runner.store.path(stages["pretrain"][0])
@@ -245,24 +240,24 @@ def test_class_balanced_labels_are_the_surest_share_of_each_predicted_class(perf
 
 
 @pytest.fixture(scope="module")
-def feed_of(performed, unlabelled):
-    """Makes feeds of the second generation, with changes of the augmentation."""
+def loader_of(performed, unlabelled):
+    """Makes batch loaders of the second generation, with changes of the augmentation."""
     runner, stages = performed
     stage = stages["retrain"][1]
     dataset = runner.dataset(stage.config.data)
     parts = divide(stage.config.split, stage.config.data, dataset)
     pseudo = PseudoLabels(dataset.subsets["train"], parts.unlabelled, runner.store.path(stage.inputs["labels"]))
 
-    def make(**changes) -> Feed:
+    def make(**changes) -> BatchLoader:
         training = stage.config.training
         training = training.evolve(augment=training.augment.evolve(**changes))
-        return Feed(Workspace(dataset), training, parts.labelled, pseudo, Stream(0, "A", 1))
+        return BatchLoader(Workspace(dataset), training, parts.labelled, pseudo, RngStream(0, "A", 1))
 
     return make
 
 
-def test_the_label_of_an_image_has_one_pixel_and_does_not_move(feed_of):
-    step = feed_of(pad=4).step(0)
+def test_the_label_of_an_image_has_one_pixel_and_does_not_move(loader_of):
+    step = loader_of(pad=4).step(0)
     assert step.batch.images.shape == (64, 3, 8, 8)
     assert step.batch.labels.shape == step.batch.confidence.shape == (64, 1, 1)
     assert step.truth.shape == (48, 1, 1)
@@ -271,15 +266,15 @@ def test_the_label_of_an_image_has_one_pixel_and_does_not_move(feed_of):
 
 
 @pytest.mark.parametrize(("kind", "first"), [("any", 0), ("photometric", 16), ("jitter", 16)])
-def test_strong_augmentation_is_for_all_images_or_for_those_without_labels(feed_of, kind, first):
-    plain, changed = (feed_of(strong=strong).step(0).batch.images for strong in ("none", kind))
+def test_strong_augmentation_is_for_all_images_or_for_those_without_labels(loader_of, kind, first):
+    plain, changed = (loader_of(strong=strong).step(0).batch.images for strong in ("none", kind))
     same = torch.isclose(plain, changed, atol=1e-5).flatten(1).all(dim=1)
     assert same[:first].all()
     assert same[first:].float().mean() < 0.5  # to leave an image as it is is one of the operations
 
 
-def test_the_partners_of_a_step_are_a_permutation_and_follow_from_the_step_alone(feed_of):
-    first, second = feed_of(), feed_of(strong="none")
+def test_the_partners_of_a_step_are_a_permutation_and_follow_from_the_step_alone(loader_of):
+    first, second = loader_of(), loader_of(strong="none")
     mixings = [first.step(number).mixing for number in (0, 1)]
     for number in (1, 0):
         mixing = second.step(number).mixing
@@ -291,5 +286,5 @@ def test_the_partners_of_a_step_are_a_permutation_and_follow_from_the_step_alone
     assert not torch.equal(mixings[0].partners, mixings[1].partners)
 
 
-def test_without_mixup_nothing_is_mixed(feed_of):
-    assert feed_of(mixup=0).step(0).mixing is None
+def test_without_mixup_nothing_is_mixed(loader_of):
+    assert loader_of(mixup=0).step(0).mixing is None

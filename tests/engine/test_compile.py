@@ -6,9 +6,9 @@ from safetensors.torch import load_file
 from dmt_ray import models
 from dmt_ray.config import override
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labels import PseudoLabels
-from dmt_ray.engine.stepper import Stepper
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.pseudo_labels import PseudoLabels
+from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS
@@ -27,14 +27,14 @@ def stepped(dataset, tiny, compiled: bool) -> tuple[dict[str, torch.Tensor], lis
     parts = divide(tiny.split, tiny.data, dataset)
     pseudo = PseudoLabels(dataset.subsets["train"], parts.unlabelled, None)
     training = tiny.finetune.evolve(precision="float64")  # five steps in float32 enlarge rounding to 1e-3
-    feed = Feed(work, training, parts.labelled, pseudo, Stream(0, "A", 1))
+    loader = BatchLoader(work, training, parts.labelled, pseudo, RngStream(0, "A", 1))
     torch.manual_seed(0)
     network = models.build(tiny.model, len(dataset.classes)).train()
     losses = []
-    with Stepper(network, feed, training, tiny.weight, work) as stepper:
+    with WeightedStepper(network, loader, training, tiny.weight, work) as stepper:
         for number in range(5):
             stepper.step(number)
-            losses.append(stepper.sums.row(step=number, epoch=1, learning_rate=0.0)["loss"])
+            losses.append(stepper.row(number + 1)["loss"])
     return network.state_dict(), losses, network
 
 

@@ -21,15 +21,15 @@ from dmt_ray.config import Config, Model
 from dmt_ray.data import Dataset, Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.augment import Batch
-from dmt_ray.engine.evaluation import count
-from dmt_ray.engine.feeding import Feed, Step, Stream
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream, Step
+from dmt_ray.engine.evaluate import count
 from dmt_ray.engine.inference import WholeImages
-from dmt_ray.engine.labelling import predictions
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.label import predictions
 from dmt_ray.engine.metrics import Confusion
+from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import Ranking
-from dmt_ray.engine.stepper import Stepper
-from dmt_ray.engine.transfer import fetch
+from dmt_ray.engine.transfer import to_host
+from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
 
 N, SIDE, K = 24, 32, 6
@@ -77,8 +77,8 @@ def never_waiting() -> Iterator[Uploads]:
             torch.cuda.set_sync_debug_mode("default")
 
 
-class MovedFeed(Feed):
-    """Prepares on the CPU what a feed of a device without values could not."""
+class MovedLoader(BatchLoader):
+    """Prepares on the CPU what a loader for a device without values could not."""
 
     def step(self, number: int) -> Step:
         batch, truth, labelled, mixing = super().step(number)
@@ -105,11 +105,11 @@ def test_a_training_step_reads_nothing_from_the_device(work, tiny: Config, rule,
         training = training.evolve(augment=augment, ema=0.99, schedule="cosine")
     if work.device.type == "meta":
         where = replace(work, device=torch.device("cpu"))
-        feed: Feed = MovedFeed(where, training, parts.labelled, pseudo, Stream(0, "A", 1))
+        loader: BatchLoader = MovedLoader(where, training, parts.labelled, pseudo, RngStream(0, "A", 1))
     else:
-        feed = Feed(work, training, parts.labelled, pseudo, Stream(0, "A", 1))
+        loader = BatchLoader(work, training, parts.labelled, pseudo, RngStream(0, "A", 1))
     weight = tiny.weight.evolve(rule=rule)
-    with Stepper(network_of(work).train(), feed, training, weight, work) as stepper:
+    with WeightedStepper(network_of(work).train(), loader, training, weight, work) as stepper:
         stepper.step(0)  # the first one makes the optimizer's buffers
         with never_waiting() as uploads:
             for number in (1, 2, 3):
@@ -143,5 +143,5 @@ def test_the_meta_device_would_tell():
 
 def test_results_come_to_the_host_in_their_order():
     results = ((f"batch {i}", (torch.tensor([i]), torch.tensor([i], dtype=torch.uint16))) for i in range(4))
-    fetched = [(name, first.item(), second.item()) for name, (first, second) in fetch(results)]
+    fetched = [(name, first.item(), second.item()) for name, (first, second) in to_host(results)]
     assert fetched == [(f"batch {i}", i, i) for i in range(4)]

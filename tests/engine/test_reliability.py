@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,17 @@ import torch
 from dmt_ray import IGNORE, models
 from dmt_ray.config import Model, Split
 from dmt_ray.data import Dataset, Images, divide
+from dmt_ray.engine.assess import agreement_of, assess, ranks_of
 from dmt_ray.engine.augment import order
+from dmt_ray.engine.compose import compose, first_images
 from dmt_ray.engine.inference import logits_of
-from dmt_ray.engine.labelling import label
-from dmt_ray.engine.labels import PseudoLabels, offsets
-from dmt_ray.engine.reliability import agreement_of, assess, compose, first_images, ranks_of
+from dmt_ray.engine.label import label
+from dmt_ray.engine.pseudo_labels import PseudoLabels, offsets
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Assess, Compose, Label
+from dmt_ray.plan.operations.assess import Assess
+from dmt_ray.plan.operations.compose import Compose
+from dmt_ray.plan.operations.label import Label
 from dmt_ray.recipes import named
 from tests.helpers.teams import in_team
 
@@ -55,10 +59,10 @@ def folders(work, tmp_path_factory) -> dict[str, Path]:
             models.save(models.build(model, K), made[name], description)
     config = Label(data=DATA, split=SPLIT, rule="class_balanced", share=1.0)
     inputs = {"teacher": made["teacher"]}
-    label(config, seed=0, inputs=inputs, out=made["labels"], scratch=made["scratch"], work=work)
+    label(config, replace(work, inputs=inputs, out=made["labels"], scratch=made["scratch"]))
     inputs = {"labels": made["labels"], "judge": made["judge"]}
     config = Assess(data=DATA, split=SPLIT)
-    assess(config, seed=0, inputs=inputs, out=made["assessed"], scratch=made["scratch"], work=work)
+    assess(config, replace(work, inputs=inputs, out=made["assessed"], scratch=made["scratch"]))
     return made
 
 
@@ -134,7 +138,7 @@ def test_the_summary_has_the_mean_agreement_and_how_common_each_rank_is(folders)
 def test_a_judge_agrees_fully_with_its_own_labels(work, folders, tmp_path):
     inputs = {"labels": folders["labels"], "judge": folders["teacher"]}
     config = Assess(data=DATA, split=SPLIT)
-    assert assess(config, seed=0, inputs=inputs, out=tmp_path, scratch=tmp_path, work=work) == {"steps": 6}
+    assert assess(config, replace(work, inputs=inputs, out=tmp_path, scratch=tmp_path)) == 6
     assert (np.load(tmp_path / "rank.npy") == 1).all()
     assert {row["agreement"] for row in agreements(tmp_path)} == {"1.0"}
 
@@ -146,7 +150,7 @@ def test_a_team_assesses_as_one_worker_to_the_byte(work, folders, tmp_path):
         place = Workspace(work.dataset, eval_batch=1, team=team)
         out = tmp_path / f"{team.size}-{team.rank}"
         out.mkdir()
-        assess(Assess(data=DATA, split=SPLIT), seed=0, inputs=inputs, out=out, scratch=out, work=place)
+        assess(Assess(data=DATA, split=SPLIT), replace(place, inputs=inputs, out=out, scratch=out))
         return sorted(path.name for path in out.iterdir())
 
     torch.set_num_threads(1)
@@ -160,9 +164,7 @@ def test_a_team_assesses_as_one_worker_to_the_byte(work, folders, tmp_path):
 def test_more_classes_than_a_byte_has_ranks_are_refused(work, folders, tmp_path):
     many = Dataset("noise", ("a",) * 256, np.zeros((256, 3), np.uint8), "", work.dataset.subsets, None)
     with pytest.raises(ValueError, match="up to 255 classes, but there are 256"):
-        assess(
-            Assess(data=DATA, split=SPLIT), seed=0, inputs=folders, out=tmp_path, scratch=tmp_path, work=Workspace(many)
-        )
+        assess(Assess(data=DATA, split=SPLIT), replace(Workspace(many), inputs=folders, out=tmp_path, scratch=tmp_path))
 
 
 def phase(first: float, *, by: str = "reliability", whole: bool = False) -> Compose:
@@ -195,7 +197,7 @@ def test_lots_fall_by_the_seed_and_not_by_agreement():
 
 def composed(work, folders, out: Path, config: Compose, rest: Path | None = None) -> PseudoLabels:
     inputs = {"labels": folders["labels"], "assessed": folders["assessed"]} | ({"rest": rest} if rest else {})
-    assert compose(config, seed=0, inputs=inputs, out=out, scratch=out, work=work) == {"steps": 6}
+    assert compose(config, replace(work, inputs=inputs, out=out, scratch=out)) == 6
     positions = divide(SPLIT, DATA, work.dataset).unlabelled
     return PseudoLabels(work.dataset.subsets["train"], positions, out, "rank.npy")
 
@@ -257,5 +259,5 @@ def test_the_summary_tells_both_halves_apart_and_how_right_the_labels_are(work, 
 def test_the_chief_alone_composes(work, folders, tmp_path):
     inputs = {"labels": folders["labels"], "assessed": folders["assessed"]}
     other = Workspace(work.dataset, team=Team(1, 2))
-    compose(phase(0.5), seed=0, inputs=inputs, out=tmp_path, scratch=tmp_path, work=other)
+    compose(phase(0.5), replace(other, inputs=inputs, out=tmp_path, scratch=tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """The same stages by one worker, by two and by four: real processes that speak gloo."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import nn
 
 from dmt_ray.config import override
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.evaluation import evaluate
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labelling import label
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.evaluate import evaluate
+from dmt_ray.engine.finetune import finetune
+from dmt_ray.engine.label import label
 from dmt_ray.engine.parallel import spread
+from dmt_ray.engine.pretrain import pretrain
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.training import finetune, pretrain
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Runner
@@ -57,7 +59,7 @@ def folders(stages, tmp_path_factory) -> dict[int, Path]:
             scratch.mkdir(parents=True)
             needed = {"teacher": "pretrain", "start": "pretrain", "labels": "label", "model": "finetune"}
             inputs = {name: root / "out-1-0" / needed[name] for name in stage.inputs}
-            ENGINE[stage.operation.name](stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work)
+            ENGINE[stage.operation.name](stage.config, replace(work, inputs=inputs, out=out, scratch=scratch))
 
     torch.set_num_threads(1)
     perform(ALONE)
@@ -110,8 +112,8 @@ def test_the_rows_of_a_team_are_the_rows_of_the_global_batch(stages):
     labelled = divide(config.split, config.data, dataset).labelled
 
     def images(team: Team) -> torch.Tensor:
-        feed = Feed(Workspace(dataset, team=team), config.training, labelled, None, Stream(0, "A", 0))
-        return feed.step(0).batch.images
+        loader = BatchLoader(Workspace(dataset, team=team), config.training, labelled, None, RngStream(0, "A", 0))
+        return loader.step(0).batch.images
 
     whole = images(ALONE)
     assert len(whole) == 6
@@ -130,7 +132,7 @@ def test_the_rising_weight_of_a_team_is_that_of_one_worker(stages, folders, tiny
         out.mkdir()
         scratch.mkdir()
         work = Workspace(dataset, team=team)
-        finetune(taught.config, seed=0, inputs={"start": start}, out=out, scratch=scratch, work=work)
+        finetune(taught.config, replace(work, inputs={"start": start}, out=out, scratch=scratch))
 
     perform(ALONE)
     in_team(2, perform)
@@ -173,7 +175,7 @@ def test_a_team_that_is_asked_to_stop_goes_on_from_there(stages, folders, tmp_pa
         # Only one of the workers is told to stop.
         work = Workspace(dataset, team=team, stop=lambda: stop and team.rank == 1)
         try:
-            pretrain(stage.config, seed=0, inputs={}, out=folder / "out", scratch=folder / "scratch", work=work)
+            pretrain(stage.config, replace(work, inputs={}, out=folder / "out", scratch=folder / "scratch"))
         except Interrupted as error:
             return str(error)
         return "done"

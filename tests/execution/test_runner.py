@@ -16,7 +16,8 @@ from dmt_ray.errors import ConfigError, DataError, ModelError, TrainingFailed
 from dmt_ray.execution import runner as runner_module
 from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import METHODS, baseline, dmt
-from dmt_ray.plan.slices import Finetune, Pretrain
+from dmt_ray.plan.operations.finetune import Finetune
+from dmt_ray.plan.operations.pretrain import Pretrain
 from dmt_ray.recipes import named
 from dmt_ray.results.scores import history, metrics, rung_score, score, summary
 

@@ -17,7 +17,6 @@ from dmt_ray.execution.worker_group import (
     side_of_error,
 )
 from dmt_ray.methods import METHODS
-from dmt_ray.plan.operations import side_of
 from dmt_ray.recipes import load
 from dmt_ray.store import Store
 from tests.helpers.paths import ROOT
@@ -66,7 +65,7 @@ def test_each_half_has_a_model_of_its_own():
     assigned = assign(targets, plan.stages())
     assert [wave.together for wave in assigned] == [()] * len(assigned)
     for wave in assigned:
-        assert [{side_of(stage) for stage in side} for side in wave.sides] == [{"A"}, {"B"}]
+        assert [{stage.side for stage in side} for side in wave.sides] == [{"A"}, {"B"}]
     assert {stage for wave in assigned for stage in wave.stages()} == set(plan.stages())
 
 
@@ -77,7 +76,7 @@ def test_a_stage_that_is_alone_in_its_wave_has_all_workers():
 
 def test_an_interrupted_plan_is_dealt_out_as_a_whole_one_is():
     plan = METHODS["dmt"](load("shapes"), 0)
-    (of_b,) = [stage for stage in plan.stages() if stage.operation.name == "pretrain" and side_of(stage) == "B"]
+    (of_b,) = [stage for stage in plan.stages() if stage.operation.name == "pretrain" and stage.side == "B"]
     # A's pretraining is there already: B's must not get all workers because of that.
     assert [(wave.together, wave.sides) for wave in assign(plan.rungs[0].values(), [of_b])] == [((), ((), (of_b,)))]
 

@@ -1,7 +1,7 @@
 """Golden keys and golden numbers, side by side.
 
 A key cannot see code. If a number here moves while its key does not, the code now computes something else under the old
-key: raise the revision of the operation in dmt_ray/plan/operations.py, then write the new numbers down here. If a key
+key: raise the revision of the operation in dmt_ray/plan/operations/, then write the new numbers down here. If a key
 moves, old stores no longer share work with this version: that must be wanted.
 
 The numbers are this project's own, computed on 2 CPU cores with torch 2.15 (x86-64). Trainings are of one to three
@@ -20,7 +20,7 @@ from dmt_ray.methods import METHODS
 from dmt_ray.results.scores import history, metrics
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
-CHANGED = "is not what it was under the same key: raise the revision of {} in dmt_ray/plan/operations.py"
+CHANGED = "is not what it was under the same key: raise the revision of {} in dmt_ray/plan/operations/"
 SHORT = {f"{name}.epochs": 1 for name in ("pretrain", "finetune", "cotrain", "retrain")}
 # Together they go through every operation, and through every weight of the rules.
 CHANGES = {

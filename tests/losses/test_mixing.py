@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmt_ray import IGNORE
-from dmt_ray.losses import Target, lesson_of, mix, mixed_cross_entropy_sum, mixing_share
+from dmt_ray.losses import Target, mix, mixed_cross_entropy_sum, mixing_share, step_targets
 from dmt_ray.losses.weighting import RULES, Parameters
 
 
@@ -61,7 +61,7 @@ def test_the_gradient_is_that_of_the_mixed_images_alone():
 
 def test_what_a_label_weighs_is_measured_where_the_student_was_asked():
     as_it_is = torch.tensor([[0.9, 0.1], [0.25, 0.75]]).log()  # the first image is labelled by people
-    lesson = lesson_of(
+    targets = step_targets(
         as_it_is,
         torch.tensor([1, 1]),
         torch.ones(2),
@@ -69,5 +69,5 @@ def test_what_a_label_weighs_is_measured_where_the_student_was_asked():
         rule=RULES["disagreement"],
         parameters=Parameters(2, 2),
     )
-    assert lesson.labels.tolist() == [1, 1]
-    assert lesson.weights.tolist() == pytest.approx([1, 0.75**2])
+    assert targets.labels.tolist() == [1, 1]
+    assert targets.weights.tolist() == pytest.approx([1, 0.75**2])

@@ -18,7 +18,6 @@ from dmt_ray.methods import (
     pseudo_label,
 )
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.plan.operations import side_of
 from dmt_ray.recipes import named
 
 CFG = named("shapes").evolve(dms_alpha=0.8)
@@ -161,4 +160,4 @@ def test_rwms_refuses_data_whose_images_have_one_class():
 @pytest.mark.parametrize("name", METHODS)
 def test_the_model_that_an_evaluation_is_about_is_that_of_its_name(name):
     for rung in METHODS[name](CFG, 0).rungs:
-        assert {side: side_of(evaluation) for side, evaluation in rung.items()} == {side: side for side in rung}
+        assert {side: evaluation.side for side, evaluation in rung.items()} == {side: side for side in rung}

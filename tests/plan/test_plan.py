@@ -1,6 +1,6 @@
 from dmt_ray.methods import dmt
-from dmt_ray.plan import Operation, Stage, in_order, shared, waves
-from dmt_ray.plan.operations import PRETRAIN
+from dmt_ray.plan import Operation, Stage, common_stages, in_order, waves
+from dmt_ray.plan.operations.pretrain import PRETRAIN
 from dmt_ray.recipes import named
 
 CFG = named("shapes")
@@ -31,7 +31,7 @@ def test_inputs_come_before_what_needs_them():
 
 def test_trials_of_a_gamma_sweep_share_pretraining_and_the_first_labels():
     plans = [dmt(CFG.with_weight(gamma1=gamma), 0) for gamma in (1, 2, 3)]
-    assert sorted(stage.operation.name for stage in shared(plans)) == [
+    assert sorted(stage.operation.name for stage in common_stages(plans)) == [
         "evaluate", "evaluate", "label", "label", "pretrain", "pretrain",
     ]  # fmt: skip
 

@@ -7,8 +7,8 @@ import torch
 
 from dmt_ray import models
 from dmt_ray.config import SIDES
-from dmt_ray.engine.schedule import steps
 from dmt_ray.methods import METHODS
+from dmt_ray.plan.amounts import steps
 from dmt_ray.recipes import RECIPES, named
 
 CIFAR = {"cifar10-4000": 4000, "cifar10-1000": 1000}

@@ -37,7 +37,7 @@ def coupling(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
     """
     pieces = []
     for one in wanted:
-        if one.plan.rungs[-1]["A"].inputs["model"].operation.name != "cotrain":
+        if not one.plan.rungs[-1]["A"].inputs["model"].config.joint:
             continue
         for model, history in histories(store, {one.seed: one.plan}).items():
             before = history[history["rung"] == 0]["step"].max()

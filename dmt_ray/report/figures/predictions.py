@@ -19,7 +19,6 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.files import replacing
 from dmt_ray.plan import Stage
 from dmt_ray.plan.key import key_of
-from dmt_ray.plan.operations import side_of
 from dmt_ray.report.figures.pseudo_labels import ALL, COLUMNS
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Predictor:
             DataError: If there is no such image, or the data cannot be read.
         """
         model, config = evaluation.inputs["model"], evaluation.config
-        if config.data.task == "classification":  # type: ignore[attr-defined]
+        if config.data.task == "classification":
             raise MissingStages("images that have one class each are not shown beside masks")
         asked = key_of({"evaluate": evaluation.key, "count": count, "ids": None if ids is None else list(ids)})
         path = self.storage / FOLDER / f"examples-{model.key}-{asked[:8]}.npz"
@@ -117,7 +116,7 @@ class Predictor:
                 found.to_csv(draft, index=False)
         table = pd.read_csv(path, float_precision="round_trip")
         table["class"] = [ALL if number < 0 else dataset_info.class_name(number) for number in table["class"]]
-        return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=side_of(evaluation))[list(COLUMNS)]
+        return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=evaluation.side)[list(COLUMNS)]
 
     def _may_compute(self, model: Stage) -> None:
         if not self.computes:

@@ -13,7 +13,7 @@ from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.ablation import Wanted
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan
-from dmt_ray.plan.operations import side_of
+from dmt_ray.plan.files import CONFIDENCE
 from dmt_ray.report.figures.look import (
     INK,
     SMALL,
@@ -66,10 +66,10 @@ def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetIn
 
 
 def _of_plan(store: Store, row: str, seed: int, plan: Plan, dataset_info: DatasetInfo) -> Iterable[dict[str, Any]]:
-    labellings = [stage for stage in plan.stages() if stage.operation.name == "label" and store.has(stage)]
+    labellings = [stage for stage in plan.stages() if CONFIDENCE in stage.config.writes and store.has(stage)]
     counts = dict.fromkeys("AB", 0)
     for stage in labellings:
-        teacher = side_of(stage)
+        teacher = stage.side
         counts[teacher] += 1
         said = summary(store, stage)
         line = {
@@ -116,8 +116,8 @@ def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
 def _of_teachers(store: Store, row: str, seed: int, plan: Plan) -> Iterable[dict[str, Any]]:
     counts = dict.fromkeys("AB", 0)
     for stage in plan.stages():
-        if stage.operation.name == "label" and store.has(stage):
-            teacher = side_of(stage)
+        if CONFIDENCE in stage.config.writes and store.has(stage):
+            teacher = stage.side
             counts[teacher] += 1
             line = {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher, "class": ALL}
             for share, error in summary(store, stage).get("error_by_share", {}).items():

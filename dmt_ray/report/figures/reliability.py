@@ -33,7 +33,7 @@ def reliability(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
     """
     pieces = []
     for one in wanted:
-        phases = [stage for stage in one.plan.stages() if stage.operation.name == "compose" and store.has(stage)]
+        phases = [stage for stage in one.plan.stages() if ORDER in stage.config.writes and store.has(stage)]
         if len(phases) > 1:
             table = pd.read_csv(store.open(phases[0]) / ORDER, dtype={"id": str, "first": bool})
             pieces.append(table.assign(row=one.cell.row, seed=one.seed)[list(COLUMNS)])

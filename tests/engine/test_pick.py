@@ -1,13 +1,14 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dmt_ray.config import Split
-from dmt_ray.engine.picking import pick
+from dmt_ray.engine.pick import pick
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Pick
+from dmt_ray.plan.operations.pick import Pick
 from dmt_ray.recipes import named
 
 DATA, SPLIT = named("shapes").data, Split(labelled=2)
@@ -30,8 +31,8 @@ def picked(tmp_path: Path):
         (tmp_path / "out").mkdir()
         work = Workspace(None, team=Team(rank, 1 + rank))
         config = Pick(data=DATA, split=SPLIT, better=better)
-        made = pick(config, seed=0, inputs=inputs, out=tmp_path / "out", scratch=tmp_path, work=work)
-        assert made == {"steps": 1}
+        made = pick(config, replace(work, inputs=inputs, out=tmp_path / "out", scratch=tmp_path))
+        assert made == 1
         return {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
 
     return perform

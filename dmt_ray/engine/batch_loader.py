@@ -15,16 +15,16 @@ from dmt_ray.config import SIDES, Side, Training
 from dmt_ray.data.images import Images
 from dmt_ray.engine.augment import FOR_MIXUP, Batch, augment, draw, order
 from dmt_ray.engine.coarse import Truth
-from dmt_ray.engine.labels import PseudoLabels
 from dmt_ray.engine.mixing import Mixing
-from dmt_ray.engine.schedule import batch_of, steps_per_epoch
+from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses import mixing_share
+from dmt_ray.plan.amounts import batch_of, steps_per_epoch
 
 
 @dataclass(frozen=True)
-class Stream:
+class RngStream:
     """Names the random numbers of one list of one stage.
 
     Attributes:
@@ -61,7 +61,7 @@ class Step(NamedTuple):
     mixing: Mixing | None = None  # where images are to be mixed
 
 
-class Feed:
+class BatchLoader:
     """The batches of one training stage, by their number; of each, the rows of this worker of the team.
 
     Args:
@@ -83,7 +83,7 @@ class Feed:
         training: Training,
         labelled: Sequence[int],
         pseudo: PseudoLabels | None,
-        stream: Stream,
+        stream: RngStream,
         truth: Truth | None = None,
         *,
         whole: bool = False,
@@ -211,16 +211,16 @@ class Feed:
         return np.concatenate(drawn)
 
 
-class Ahead:
+class Prefetcher:
     """Prepares the next step in a thread while the network is at the current one; to be closed.
 
     Args:
-        feed: What to prepare; nobody else may use it meanwhile.
+        loader: What to prepare; nobody else may use it meanwhile.
         device: Where the batches go. On a GPU they get there on a stream of their own, beside the network's.
     """
 
-    def __init__(self, feed: Feed, device: torch.device) -> None:
-        self._feed = feed
+    def __init__(self, loader: BatchLoader, device: torch.device) -> None:
+        self._loader = loader
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         # torch keeps the number of threads per thread, and a new one would take all cores.
         self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
@@ -231,12 +231,12 @@ class Ahead:
         self._pool.shutdown(cancel_futures=True)
 
     def step(self, number: int) -> Step:
-        """The batch of a step; quick if it is the one after the last that was asked for."""
+        """The batch of a step; quick if it follows the last one."""
         ready = self._prepared is not None and self._prepared[0] == number
         waiting = self._prepared[1] if ready and self._prepared else self._pool.submit(self._prepare, number)
         prepared = waiting.result()
         following = number + 1
-        if following < self._feed.steps:
+        if following < self._loader.steps:
             self._prepared = following, self._pool.submit(self._prepare, following)
         if prepared.event is not None:
             network = torch.cuda.current_stream(prepared.step.batch.images.device)
@@ -249,9 +249,9 @@ class Ahead:
 
     def _prepare(self, number: int) -> "_Prepared":
         if self._stream is None:
-            return _Prepared(self._feed.step(number), None)
+            return _Prepared(self._loader.step(number), None)
         with torch.cuda.stream(self._stream):
-            step = self._feed.step(number)
+            step = self._loader.step(number)
             return _Prepared(step, self._stream.record_event())
 
 

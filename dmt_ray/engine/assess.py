@@ -1,9 +1,8 @@
-"""Assess and compose: which labels two teachers agree on, and what a phase of training is given (RWMS, Algorithm 1)."""
+"""Assess: which labels of one teacher another one agrees with (RWMS)."""
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,27 @@ from torch import Tensor
 
 from dmt_ray import IGNORE, models
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.augment import FOR_LOTS, draw
 from dmt_ray.engine.inference import WholeImages, by_size
-from dmt_ray.engine.labelling import summarise
-from dmt_ray.engine.labels import PseudoLabels, offsets
-from dmt_ray.engine.metrics import Confusion, iou
-from dmt_ray.engine.schedule import images_of
-from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.transfer import fetch, upload
+from dmt_ray.engine.metrics import iou
+from dmt_ray.engine.pseudo_labels import PseudoLabels, flush, offsets, open_flat
+from dmt_ray.engine.team import Team
+from dmt_ray.engine.transfer import to_host, upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.files import AGREEMENT, IMAGES, LABELS, ORDER, RANK, SUMMARY
-from dmt_ray.plan.slices import Assess, Compose
+from dmt_ray.plan.files import AGREEMENT, RANK, SUMMARY
+from dmt_ray.plan.operations.assess import Assess
 
 _FLOAT = np.dtype(np.float64).itemsize
 
 
-def assess(
-    config: Assess, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Let the model in ``inputs["judge"]`` judge the labels of all unlabelled images in ``inputs["labels"]``.
+def assess(config: Assess, work: Workspace) -> int:
+    """Let the model in ``work.inputs["judge"]`` judge the labels of all unlabelled images in ``work.inputs["labels"]``.
 
     Writes rank.npy (`ranks_of`, uint8, in the layout of labels.npy), agreement.csv (each image's id and `agreement_of`)
     and summary.json: the mean agreement, in Table 4 of RWMS the "difference" of the teachers, and the share of the
     pixels that has each rank, 1 first.
 
     Returns:
-        {"steps": number of images}.
+        Number of images.
 
     Raises:
         ValueError: If there are more classes than a byte has ranks.
@@ -47,16 +41,16 @@ def assess(
     classes, team = len(work.dataset.classes), work.team
     if classes > IGNORE:
         raise ValueError(f"a rank is kept in one byte, for up to {IGNORE} classes, but there are {classes}")
-    network, _ = models.load(inputs["judge"])
+    network, _ = models.load(work.inputs["judge"])
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
-    labels = PseudoLabels(images, positions, inputs["labels"])
+    labels = PseudoLabels(images, positions, work.inputs["labels"])
     ends = offsets(images, positions)
     batches = list(by_size(images, positions, work.eval_batch))
     agreement, counts, done = np.zeros(len(positions)), np.zeros(IGNORE + 1, np.int64), 0
-    ranks = _flat(out / RANK, int(ends[-1])) if team.chief else None
-    judged = fetch(_judged(WholeImages(network, work, images), labels, team.share(batches), classes))
+    ranks = open_flat(work.out / RANK, np.uint8, int(ends[-1])) if team.chief else None
+    judged = to_host(_judged(WholeImages(network, work, images), labels, team.share(batches), classes))
     packed = ((places, _pack(*arrays)) for places, arrays in judged)
     for places, rows in _at_the_chief(packed, team, batches, np.diff(ends)):
         for place, row in zip(places, rows):
@@ -67,73 +61,17 @@ def assess(
         done += len(places)
         work.progress(done, len(positions))
     if ranks is not None:
-        ranks.flush()
+        flush([ranks])
         ids = [images.ids[position] for position in positions]
-        _write_csv(out / AGREEMENT, ("id", "agreement"), zip(ids, agreement.tolist()))
+        write_csv(work.out / AGREEMENT, ("id", "agreement"), zip(ids, agreement.tolist()))
         summary = {
             "images": len(positions),
             "pixels": int(ends[-1]),
             "agreement": float(agreement.mean()),
             "ranks": (counts[1 : classes + 1] / ends[-1]).tolist(),
         }
-        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return {"steps": len(positions)}
-
-
-def compose(
-    config: Compose, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Put the labels of a phase together, with the rank of each (RWMS, Algorithm 1, lines 4, 6 and 8).
-
-    The images that come first are those whose labels in ``inputs["labels"]`` the judge of ``inputs["assessed"]`` agrees
-    with most (of equal ones the earlier), or as many by lot. The others are left out, or take their labels from
-    ``inputs["rest"]``. All ranks are those of ``inputs["assessed"]``: the weight graphs are computed once (line 5).
-
-    Writes labels.npy and rank.npy; images.npy, where not all images have labels; order.csv (id, agreement, and 1 where
-    the image comes first); and summary.json, as `labelling.label` with the mean agreement of the first images and of
-    the others (RWMS, Fig. 4).
-
-    Returns:
-        {"steps": number of unlabelled images}.
-    """
-    images = work.dataset.subsets["train"]
-    positions = divide(config.split, config.data, work.dataset).unlabelled
-    agreement = _read_agreement(inputs["assessed"])
-    early = first_images(config, agreement, seed)
-    places = np.arange(len(positions)) if config.whole else np.flatnonzero(early)
-    if not work.team.chief:
-        return {"steps": len(positions)}
-    labels = PseudoLabels(images, positions, inputs["labels"])
-    rest = PseudoLabels(images, positions, inputs["rest"]) if "rest" in inputs else labels
-    assessed = np.load(inputs["assessed"] / RANK, mmap_mode="r", allow_pickle=False)
-    given, ends = offsets(images, positions), offsets(images, [positions[place] for place in places])
-    written = [_flat(out / name, int(ends[-1])) for name in (LABELS, RANK)]
-    if len(places) < len(positions):
-        np.save(out / IMAGES, places.astype(np.int64))
-    classes = len(work.dataset.classes)
-    predicted = np.zeros(IGNORE + 1, np.int64)
-    judged = Confusion(classes + 1, work.device)  # one more for pixels without a label
-    for i, place in enumerate(places):
-        label, _ = (labels if early[place] else rest).of(int(place))
-        there = slice(int(ends[i]), int(ends[i + 1]))
-        written[0][there] = label.reshape(-1)
-        written[1][there] = assessed[given[place] : given[place + 1]]
-        predicted += np.bincount(label.reshape(-1), minlength=len(predicted))
-        truth = upload([images.mask(positions[place])], work.device)
-        judged.update(upload([np.where(label == IGNORE, classes, label)], work.device), truth)
-        work.progress(int(place) + 1, len(positions))
-    for array in written:
-        array.flush()
-    ids = [images.ids[position] for position in positions]
-    order = zip(ids, agreement.tolist(), early.astype(int).tolist())
-    _write_csv(out / ORDER, ("id", "agreement", "first"), order)
-    alone = replace(work, team=ALONE)  # the others have nothing to add
-    summary = summarise(judged, alone, len(places), predicted[:classes])
-    summary |= {"pixels": int(ends[-1]), "kept": float(predicted[:classes].sum() / ends[-1])}
-    for name, group in (("first", early), ("rest", ~early)):
-        summary[f"agreement_of_{name}"] = float(agreement[group].mean()) if group.any() else None
-    (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return {"steps": len(positions)}
+        (work.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return len(positions)
 
 
 def ranks_of(logits: Tensor, labels: Tensor) -> Tensor:
@@ -178,15 +116,6 @@ def agreement_of(labels: Tensor, others: Tensor, classes: int) -> Tensor:
     return iou(counts[:-1].view(count, classes, classes)).nanmean(dim=1).nan_to_num(0.0)
 
 
-def first_images(config: Compose, agreement: NDArray[np.float64], seed: int) -> NDArray[np.bool_]:
-    """Which images come first: those with the highest agreement (of equal ones the earlier), or as many by lot."""
-    count = len(agreement)
-    lots = draw(seed, 0, 0, range(count), numbers=1, use=FOR_LOTS)[:, 0] if config.by == "chance" else -agreement
-    first = np.zeros(count, np.bool_)
-    first[np.argsort(lots, kind="stable")[: images_of(count, config.first)]] = True
-    return first
-
-
 @torch.inference_mode()
 def _judged(
     whole: WholeImages, labels: PseudoLabels, batches: Sequence[list[int]], classes: int
@@ -222,17 +151,9 @@ def _at_the_chief(
             yield others, taken
 
 
-def _flat(file: Path, size: int) -> np.memmap[Any, np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(size,))
-
-
-def _write_csv(file: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_csv(file: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file."""
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(rows)
-
-
-def _read_agreement(folder: Path) -> NDArray[np.float64]:
-    with (folder / AGREEMENT).open(encoding="utf-8", newline="") as stream:
-        return np.array([float(row["agreement"]) for row in csv.DictReader(stream)])

@@ -1,7 +1,8 @@
 """Pseudo labels on disk: one byte of class and one of evidence a pixel, memory-mapped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,3 +56,19 @@ def offsets(images: Images, positions: Sequence[int]) -> NDArray[np.int64]:
     """Where each image begins in a flat array of their masks' pixels, and the end: int64 ``[len(positions) + 1]``."""
     areas = images.mask_sizes[list(positions)].astype(np.int64).prod(axis=1)
     return np.concatenate([np.zeros(1, np.int64), areas.cumsum()])
+
+
+def open_flat(file: Path, dtype: type[np.generic], size: int) -> NDArray[Any]:
+    """A new flat array on disk; `flush` it when it is full."""
+    if size:
+        return np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(size,))
+    empty = np.zeros(0, dtype)  # an empty file cannot be mapped
+    np.save(file, empty)
+    return empty
+
+
+def flush(arrays: Iterable[NDArray[Any]]) -> None:
+    """Bring arrays of `open_flat` to disk."""
+    for array in arrays:
+        if isinstance(array, np.memmap):
+            array.flush()

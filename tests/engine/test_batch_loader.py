@@ -8,8 +8,8 @@ import torch
 from dmt_ray import IGNORE
 from dmt_ray.config import Augment, Training
 from dmt_ray.data import Dataset, Images
-from dmt_ray.engine.feeding import Feed, Stream
-from dmt_ray.engine.labels import PseudoLabels
+from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.workspace import Workspace
 
 N, LABELLED = 11, 3
@@ -43,8 +43,8 @@ def labels(work, tmp_path) -> PseudoLabels:
     return PseudoLabels(work.dataset.subsets["train"], tuple(positions), tmp_path)
 
 
-def feed(work, labels, stream=None, training=TRAINING) -> Feed:
-    return Feed(work, training, range(LABELLED), labels, stream or Stream(0, "A", 1))
+def loader(work, labels, stream=None, training=TRAINING) -> BatchLoader:
+    return BatchLoader(work, training, range(LABELLED), labels, stream or RngStream(0, "A", 1))
 
 
 def shown(step) -> tuple[list[int], list[int]]:
@@ -53,18 +53,18 @@ def shown(step) -> tuple[list[int], list[int]]:
 
 
 def test_an_epoch_shows_every_pseudo_labelled_image_once_and_the_last_batch_is_smaller(work, labels):
-    steps = [shown(feed(work, labels).step(number))[1] for number in range(3)]
+    steps = [shown(loader(work, labels).step(number))[1] for number in range(3)]
     assert [len(step) for step in steps] == [3, 3, 2]
     assert sorted(chain(*steps)) == list(range(LABELLED, N))
 
 
 def test_the_labelled_list_is_cycled_at_its_own_pace(work, labels):
-    counts = Counter(chain(*(shown(feed(work, labels).step(number))[0] for number in range(6))))
+    counts = Counter(chain(*(shown(loader(work, labels).step(number))[0] for number in range(6))))
     assert counts == {0: 4, 1: 4, 2: 4}  # 6 steps of 2 from 3 images
 
 
 def test_labels_confidence_and_truth_belong_to_the_image(work, labels):
-    step = feed(work, labels).step(0)
+    step = loader(work, labels).step(0)
     pseudo = step.batch.labels[step.labelled :]
     assert torch.equal(pseudo, step.truth + 1)
     assert torch.allclose(step.batch.confidence[step.labelled :], torch.tensor(200 / 255))
@@ -74,15 +74,15 @@ def test_labels_confidence_and_truth_belong_to_the_image(work, labels):
 
 
 def test_every_epoch_iteration_seed_and_side_has_an_order_of_its_own(work, labels):
-    streams = [Stream(0, "A", 1), Stream(0, "A", 2), Stream(1, "A", 1), Stream(0, "B", 1)]
-    feeds = [feed(work, labels, stream) for stream in streams]
-    orders = [tuple(chain(*(shown(one.step(number))[1] for number in range(3)))) for one in feeds]
-    orders.append(tuple(chain(*(shown(feeds[0].step(number))[1] for number in range(3, 6)))))
+    streams = [RngStream(0, "A", 1), RngStream(0, "A", 2), RngStream(1, "A", 1), RngStream(0, "B", 1)]
+    loaders = [loader(work, labels, stream) for stream in streams]
+    orders = [tuple(chain(*(shown(one.step(number))[1] for number in range(3)))) for one in loaders]
+    orders.append(tuple(chain(*(shown(loaders[0].step(number))[1] for number in range(3, 6)))))
     assert len(set(orders)) == 5
 
 
 def test_a_step_is_the_same_whatever_was_drawn_before(work, labels):
-    first, second = feed(work, labels), feed(work, labels)
+    first, second = loader(work, labels), loader(work, labels)
     for number in (0, 1, 2):
         first.step(number)
     torch.manual_seed(1)
@@ -92,14 +92,14 @@ def test_a_step_is_the_same_whatever_was_drawn_before(work, labels):
 
 def test_pretraining_counts_epochs_by_the_labelled_images(work):
     training = TRAINING.evolve(batch=(2, 0))
-    one = Feed(work, training, range(LABELLED), None, Stream(0, "A", 0))
+    one = BatchLoader(work, training, range(LABELLED), None, RngStream(0, "A", 0))
     assert (one.steps_per_epoch, one.steps) == (2, 4)
     assert one.step(0).truth is None
     assert sorted(int(x[0, 0]) for number in (0, 1) for x in one.step(number).batch.labels) == [0, 1, 2]
 
 
 def test_a_matched_batch_visits_both_lists_about_equally_often(work, labels):
-    one = feed(work, labels, training=TRAINING.evolve(matched=True))
+    one = loader(work, labels, training=TRAINING.evolve(matched=True))
     assert one.batch == (1, 4)  # of 3 labelled and 8 other images
     steps = [shown(one.step(number)) for number in range(one.steps_per_epoch)]
     assert sorted(chain(*(pseudo for _, pseudo in steps))) == list(range(LABELLED, N))
@@ -112,7 +112,7 @@ def test_an_epoch_is_over_the_images_that_have_labels(work, labels, tmp_path):
         array = np.load(tmp_path / f"{name}.npy").reshape(-1, 16)
         np.save(tmp_path / f"{name}.npy", array[[1, 4, 5, 7]].flatten())
     some = PseudoLabels(work.dataset.subsets["train"], tuple(range(LABELLED, N)), tmp_path)
-    one = feed(work, some)
+    one = loader(work, some)
     assert one.steps_per_epoch == 2  # 4 images in batches of 3
     steps = [one.step(number) for number in range(2)]
     assert sorted(chain(*(shown(step)[1] for step in steps))) == [4, 7, 8, 10]
@@ -122,6 +122,6 @@ def test_an_epoch_is_over_the_images_that_have_labels(work, labels, tmp_path):
 
 def test_padding_has_neither_label_nor_truth(work, labels):
     training = TRAINING.evolve(augment=Augment(scale=(1, 1), crop=(6, 6), flip=False))
-    step = feed(work, labels, training=training).step(0)
+    step = loader(work, labels, training=training).step(0)
     outside = step.batch.labels == IGNORE
     assert outside.sum() == len(outside) * (36 - 16)

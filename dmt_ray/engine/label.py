@@ -8,12 +8,12 @@ written and the next one read.
 The workers of a team share the images out. Each keeps its own part until the counts of all are added up and the part
 is selected from; then the chief puts the parts together.
 
-In classification, where a label and its code are 3 bytes an image, the surest are found by sorting, exactly; and images
-that have no label are left out of the files.
+In classification, where a label and its code are 3 bytes an image, the most confident are found by sorting, exactly;
+and images that have no label are left out of the files.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +26,8 @@ from dmt_ray import IGNORE, models
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.inference import WholeImages, by_size
-from dmt_ray.engine.labels import offsets
 from dmt_ray.engine.metrics import Confusion
+from dmt_ray.engine.pseudo_labels import flush, offsets, open_flat
 from dmt_ray.engine.ranking import (
     CERTAIN,
     Codes,
@@ -35,47 +35,45 @@ from dmt_ray.engine.ranking import (
     Ranking,
     Tally,
     decode,
+    most_confident,
     predict,
     renormalise,
     select,
-    surest,
     to_byte,
 )
 from dmt_ray.engine.team import Team
-from dmt_ray.engine.transfer import fetch, upload
+from dmt_ray.engine.transfer import to_host, upload
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import CONFIDENCE, IMAGES, LABELS, SUMMARY
-from dmt_ray.plan.slices import Label
+from dmt_ray.plan.operations.label import Label
 
-SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the labels, for which summary.json tells the error
+SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # most confident fractions of the labels, whose errors summary.json holds
 _CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied, or parts put together
 
 
-def label(
-    config: Label, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Let the model in ``inputs["teacher"]`` label; writes labels.npy, confidence.npy and summary.json.
+def label(config: Label, work: Workspace) -> int:
+    """Let the model in ``work.inputs["teacher"]`` label; writes labels.npy, confidence.npy and summary.json.
 
     In classification also images.npy, the places in `Parts.unlabelled` of the images that are labelled, int64; the
     other two files hold these alone.
 
     Returns:
-        {"steps": number of images labelled}.
+        Number of images labelled.
     """
-    network, _ = models.load(inputs["teacher"])
+    network, _ = models.load(work.inputs["teacher"])
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
     # Whole batches are shared out: the last bits of an image's logits may depend on the batch that it is in.
     batches = list(by_size(images, positions, work.eval_batch))
     own, team = work.team.share(batches), work.team
-    part = _Part(out if team.size == 1 else scratch, scratch, team.rank, images, positions, own)
+    part = _Part(work.out if team.size == 1 else work.scratch, work.scratch, team.rank, images, positions, own)
     whole = WholeImages(network, work, images)
     ranking = Ranking(len(work.dataset.classes), work.device)
     total, done = len(positions) * (2 if config.rule == "renormalised" else 1), 0
-    for places, (classes, codes) in fetch(predictions(whole, positions, own, ranking)):
+    for places, (labels, codes) in to_host(predictions(whole, positions, own, ranking)):
         for row, place in enumerate(places):
-            part.labels[part.place(place)] = classes[row].reshape(-1)
+            part.labels[part.place(place)] = labels[row].reshape(-1)
             part.codes[part.place(place)] = codes[row].reshape(-1)
         done += len(places) * team.size
         work.progress(min(done, len(positions)), total)
@@ -86,8 +84,8 @@ def label(
     tally = Tally(work.device)
     judged = Confusion(len(work.dataset.classes) + 1, work.device)  # one more for pixels without a label
     if config.rule == "renormalised":
-        done, cuts = len(positions), upload([decode(thresholds)], work.device)
-        for places, (labels, confidence) in fetch(_renormalised(whole, positions, own, cuts, judged, tally)):
+        done, cuts = len(positions), decode(upload([thresholds], work.device))
+        for places, (labels, confidence) in to_host(_renormalised(whole, positions, own, cuts, judged, tally)):
             for row, place in enumerate(places):
                 part.labels[part.place(place)] = labels[row].reshape(-1)
                 part.confidence[part.place(place)] = confidence[row].reshape(-1)
@@ -96,22 +94,23 @@ def label(
     else:
         kept = None
         if by_image:
-            kept, thresholds = _surest_images(part, len(positions), config.share, rule, team, len(work.dataset.classes))
+            classes = len(work.dataset.classes)
+            kept, thresholds = _most_confident_images(part, len(positions), config.share, rule, team, classes)
         cuts = upload([thresholds], work.device)
-        for there, (labels, confidence) in fetch(_selected(part, images, positions, cuts, kept, judged, tally)):
+        for there, (labels, confidence) in to_host(_selected(part, images, positions, cuts, kept, judged, tally)):
             part.labels[there], part.confidence[there] = labels, confidence
     summary = summarise(judged, work, len(positions), ranking.counts.sum(dim=1).cpu().numpy())
-    summary["thresholds"] = [float(value) for value in decode(thresholds)]
+    summary["thresholds"] = [float(value) for value in decode(torch.from_numpy(thresholds))]
     team.add(tally.counts)
     summary["error_by_share"] = dict(zip(map(str, SHARES), tally.errors(SHARES)))
     if team.chief:
-        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        (work.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if team.size > 1:
-        _put_together(part, work, images, positions, batches, out)
+        _put_together(part, work, images, positions, batches, work.out)
     part.close(keep=team.size == 1)
     if by_image and team.chief:
-        _leave_out_unlabelled(out)
-    return {"steps": len(positions)}
+        _leave_out_unlabelled(work.out)
+    return len(positions)
 
 
 class _Layout:
@@ -170,32 +169,23 @@ class _Part(_Layout):
         prefix = f"{rank}-" if rank or folder == scratch else ""
         self._files = [folder / f"{prefix}{name}" for name in (LABELS, CONFIDENCE)]
         self._codes_file = scratch / f"{rank}-codes.npy"
-        self.labels, self.confidence = (_flat(file, np.uint8, self.pixels) for file in self._files)
-        self.codes = _flat(self._codes_file, np.uint16, self.pixels)
+        self.labels, self.confidence = (open_flat(file, np.uint8, self.pixels) for file in self._files)
+        self.codes = open_flat(self._codes_file, np.uint16, self.pixels)
 
     def close(self, *, keep: bool) -> None:
         """Flush what lasts and remove what does not."""
-        for array, file in zip((self.labels, self.confidence), self._files):
-            if keep and isinstance(array, np.memmap):
-                array.flush()
-            if not keep:
-                file.unlink(missing_ok=True)
+        if keep:
+            flush((self.labels, self.confidence))
+        for file in () if keep else self._files:
+            file.unlink(missing_ok=True)
         del self.codes
         self._codes_file.unlink(missing_ok=True)
-
-
-def _flat(file: Path, dtype: type[np.generic], size: int) -> NDArray[Any]:
-    if size:
-        return np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(size,))
-    empty = np.zeros(0, dtype)  # an empty file cannot be mapped
-    np.save(file, empty)
-    return empty
 
 
 def _put_together(
     part: _Part, work: Workspace, images: Images, positions: Sequence[int], batches: Sequence[list[int]], out: Path
 ) -> None:
-    """Bring the parts of all workers to the chief, who writes them as one."""
+    """Bring the parts of all workers to the chief, which writes them as one."""
     team = work.team
     if not team.chief:
         for _, there in part.runs():
@@ -203,20 +193,18 @@ def _put_together(
             team.send_to_chief(part.confidence[there])
         return
     together = _Layout(images, positions, batches)
-    whole = [_flat(out / name, np.uint8, together.pixels) for name in (LABELS, CONFIDENCE)]
+    whole = [open_flat(out / name, np.uint8, together.pixels) for name in (LABELS, CONFIDENCE)]
     for rank in range(team.size):
         layout = _Layout(images, positions, batches[rank :: team.size])
         for run, there in layout.runs():
             for array, own in zip(whole, (part.labels, part.confidence)):
-                told = np.empty(there.stop - there.start, np.uint8) if rank else own[there]
+                received = np.empty(there.stop - there.start, np.uint8) if rank else own[there]
                 if rank:
-                    team.take_from(rank, told)
+                    team.take_from(rank, received)
                 for place in run:
                     at = layout.place(place)
-                    array[together.place(place)] = told[at.start - there.start : at.stop - there.start]
-    for array in whole:
-        if isinstance(array, np.memmap):
-            array.flush()
+                    array[together.place(place)] = received[at.start - there.start : at.stop - there.start]
+    flush(whole)
 
 
 @torch.inference_mode()
@@ -259,20 +247,20 @@ def _renormalised(
         yield places, (labels.to(torch.uint8), to_byte(confidence))
 
 
-def _surest_images(
+def _most_confident_images(
     part: _Part, images: int, share: float, rule: Literal["class_balanced", "global"], team: Team, classes: int
 ) -> tuple[NDArray[np.bool_], Codes]:
-    """Which of the images of a part belong to the surest share of all; and the lowest code that is kept, by class."""
-    told = torch.zeros(2, images, dtype=torch.int64)
-    told[:, part.places] = torch.from_numpy(np.stack([part.labels, part.codes]).astype(np.int64))
-    labels, codes = team.add(told).numpy()
+    """Which images of a part belong to the most confident fraction of all; the lowest code kept of each class."""
+    known = torch.zeros(2, images, dtype=torch.int64)
+    known[:, part.places] = torch.from_numpy(np.stack([part.labels, part.codes]).astype(np.int64))
+    labels, codes = team.add(known).numpy()
     codes = codes.astype(np.uint16)
-    everyone = np.ones(images, np.bool_)
-    groups = [labels == k for k in range(classes)] if rule == "class_balanced" else [everyone] * classes
+    every = np.ones(images, np.bool_)
+    groups = [labels == k for k in range(classes)] if rule == "class_balanced" else [every] * classes
     kept, thresholds = np.zeros(images, np.bool_), np.full(classes, CERTAIN, np.uint16)
     for k, group in enumerate(groups):
         if group.any():
-            chosen = np.flatnonzero(group)[surest(codes[group], share)]
+            chosen = np.flatnonzero(group)[most_confident(codes[group], share)]
             kept[chosen], thresholds[k] = True, codes[chosen].min()
     return kept[part.places], thresholds
 

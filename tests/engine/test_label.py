@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ import torch
 from dmt_ray import models
 from dmt_ray.config import Model, Split
 from dmt_ray.data import Dataset, Images
-from dmt_ray.engine.labelling import label
+from dmt_ray.engine.label import label
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.slices import Label
+from dmt_ray.plan.operations.label import Label
 from dmt_ray.recipes import named
 
 K = 4
@@ -49,8 +50,8 @@ def labelled_by(work, teacher, tmp_path, share, rule="class_balanced"):
     out, scratch = tmp_path / f"out{share}{rule}", tmp_path / "scratch"
     out.mkdir()
     scratch.mkdir(exist_ok=True)
-    made = label(config, seed=0, inputs={"teacher": teacher}, out=out, scratch=scratch, work=work)
-    assert made == {"steps": len(SIZES) - LABELLED}
+    made = label(config, replace(work, inputs={"teacher": teacher}, out=out, scratch=scratch))
+    assert made == len(SIZES) - LABELLED
     assert not list(scratch.iterdir())
     labels, confidence = np.load(out / "labels.npy"), np.load(out / "confidence.npy")
     return labels, confidence, json.loads((out / "summary.json").read_text())

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from dmt_ray.config import Config, override
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.averaging import average_of, move_average
-from dmt_ray.engine.cotraining import cotrain
+from dmt_ray.engine.cotrain import cotrain
+from dmt_ray.engine.ema import average_of, move_average
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.views import rows_of
 from dmt_ray.engine.workspace import Workspace
@@ -48,7 +48,7 @@ def performed(runner: Runner, stage: Stage, folder: Path, team: Team = ALONE, **
     scratch.mkdir(parents=True, exist_ok=True)
     inputs = {name: runner.store.open(needed) for name, needed in stage.inputs.items()}
     work = Workspace(more.pop("dataset", None) or runner.dataset(stage.config.data), team=team, **more)
-    cotrain(stage.config, seed=0, inputs=inputs, out=out, scratch=scratch, work=work)
+    cotrain(stage.config, replace(work, inputs=inputs, out=out, scratch=scratch))
     return out
 
 

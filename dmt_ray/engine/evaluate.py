@@ -1,8 +1,7 @@
-"""Evaluate: one confusion matrix over the validation images, one over the images that are reported."""
+"""Evaluate: one confusion matrix over the validation images, one over the test images."""
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,20 +13,18 @@ from dmt_ray.engine import metrics
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import METRICS
-from dmt_ray.plan.measures import measure_said
-from dmt_ray.plan.slices import Evaluate
+from dmt_ray.plan.measures import measure_in
+from dmt_ray.plan.operations.evaluate import Evaluate
 
 
-def evaluate(
-    config: Evaluate, *, seed: int, inputs: Mapping[str, Path], out: Path, scratch: Path, work: Workspace
-) -> dict[str, Any]:
-    """Score the model in ``inputs["model"]``; writes metrics.json.
+def evaluate(config: Evaluate, work: Workspace) -> int:
+    """Score the model in ``work.inputs["model"]``; writes metrics.json.
 
     Where the moving average of its weights is what is scored, the last weights are scored beside it: ``last_weights``
     holds their measure, and in classification also their fine-grained score.
 
     Returns:
-        {"steps": number of images}.
+        Number of images.
     """
     parts = divide(config.split, config.data, work.dataset)
     images = len(parts.selection[1]) + len(parts.reported[1])
@@ -35,19 +32,19 @@ def evaluate(
     scores: dict[str, dict[str, Any]] = {}
     done = 0
     for averaged in kinds:
-        network, _ = models.load(inputs["model"], config.member or models.MODEL, averaged=averaged)
+        network, _ = models.load(work.inputs["model"], config.member or models.MODEL, averaged=averaged)
         network = network.to(work.device).to(memory_format=torch.channels_last)
         for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-            said = score(network, work, subset, positions, done=done, total=images * len(kinds))
+            result = score(network, work, subset, positions, done=done, total=images * len(kinds))
             done += len(positions)
             if name in scores:
-                measures = (measure_said(said), "fine_grained")
-                scores[name]["last_weights"] = {measure: said[measure] for measure in measures if measure in said}
+                measures = (measure_in(result), "fine_grained")
+                scores[name]["last_weights"] = {measure: result[measure] for measure in measures if measure in result}
             else:
-                scores[name] = said
+                scores[name] = result
     if work.team.chief:
-        (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    return {"steps": images}
+        (work.out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    return images
 
 
 def score(

@@ -1,4 +1,4 @@
-"""One student of a `cotrain` stage with what teaches: the average of its weights, its first weights, its prototypes."""
+"""One student of a `cotrain` stage with its teacher: the average of its weights, its first weights, its prototypes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,22 +11,23 @@ from torch.nn import functional as F
 
 from dmt_ray import IGNORE, models
 from dmt_ray.config import Side
-from dmt_ray.engine.averaging import average_of, move_average
-from dmt_ray.engine.feeding import Stream
+from dmt_ray.engine.batch_loader import RngStream
+from dmt_ray.engine.ema import average_of, move_average
 from dmt_ray.engine.inference import STRIDE, WholeImages, by_size
+from dmt_ray.engine.loop import dtype_of
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.views import View
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses.prototypes import class_confidence, class_sums, moved, rectify
-from dmt_ray.plan.slices import Cotrain
+from dmt_ray.plan.operations.cotrain import Cotrain
 
 
-class Taught(NamedTuple):
-    """What a teacher says to some images.
+class TeacherOutput(NamedTuple):
+    """A teacher's output for some images.
 
     Attributes:
-        probs: Of the classes, rectified where that is asked for, float32 ``[N, K, h, w]``.
+        probs: Of the classes, rectified where the settings say so, float32 ``[N, K, h, w]``.
         features: What its classifier was given, float32 ``[N, C, h', w']``.
         decided: The teacher's own classes, not rectified, int64 ``[N, h, w]``.
     """
@@ -36,28 +37,26 @@ class Taught(NamedTuple):
     decided: Tensor
 
 
-class Learner(nn.Module):
-    """A student and its teacher; the state dict holds all that changes in training.
+class Student(nn.Module):
+    """A student and its teacher; the state dict, whose names checkpoints hold, is all that changes in training.
 
     Args:
         side: Its name.
-        folder: The stage that it starts from.
         config: The settings.
-        seed: Of the experiment.
-        work: Data, device, team.
+        work: Data, device, team; ``inputs[side]`` is the stage that it starts from.
     """
 
     prototypes: Tensor | None
 
-    def __init__(self, side: Side, folder: Path, config: Cotrain, seed: int, work: Workspace) -> None:
+    def __init__(self, side: Side, config: Cotrain, work: Workspace) -> None:
         super().__init__()
+        folder = work.inputs[side]
         together = (folder / f"{side}.json").exists()  # another stage of this kind: go on from its mean teachers
         loaded, self.description = models.load(
             folder, side if together else models.MODEL, averaged=together and config.teacher == "mean"
         )
         self.description |= {"side": side, "generation": self.description["generation"] + 1}
-        dtype = torch.float64 if config.training.precision == "float64" else torch.float32
-        self.student = loaded.to(work.device, dtype).to(memory_format=torch.channels_last)
+        self.student = loaded.to(work.device, dtype_of(config.training)).to(memory_format=torch.channels_last)
         self.teacher = average_of(self.student) if config.teacher == "mean" else None
         # Its labels are those of the stage's beginning, whatever becomes of the student (RML, Eq. 6).
         # In lists: no part of the state.
@@ -73,7 +72,7 @@ class Learner(nn.Module):
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
         # Where it is a wrapper, labelling and scores on the way go past it.
         self._trained = [spread(self.student, work.team, compiled=work.compiled)]
-        self.stream = Stream(seed, side, self.description["generation"])
+        self.stream = RngStream(work.seed, side, self.description["generation"])
         mean, std = work.statistics()
         self.view = View(self.stream, photometric=config.photometric, cutmix=config.cutmix, mean=mean, std=std)
 
@@ -88,8 +87,8 @@ class Learner(nn.Module):
         return logits
 
     @torch.no_grad()
-    def teach(self, images: Tensor, cast: AbstractContextManager[Any] | None = None) -> Taught:
-        """What the teacher says, without noise.
+    def teach(self, images: Tensor, cast: AbstractContextManager[Any] | None = None) -> TeacherOutput:
+        """The teacher's output, without noise.
 
         A mean teacher is in eval mode. Where the student itself labels, its BatchNorm takes the batch's own statistics,
         as the publications' code does: the running ones lag behind a student that moves fast, and its labels drift.
@@ -105,8 +104,8 @@ class Learner(nn.Module):
         features = self._features.pop().float()
         decided = logits.max(dim=1).indices
         if self.prototypes is None:
-            return Taught(logits.softmax(dim=1), features, decided)
-        return Taught(rectify(initial[0], class_confidence(features, self.prototypes)), features, decided)
+            return TeacherOutput(logits.softmax(dim=1), features, decided)
+        return TeacherOutput(rectify(initial[0], class_confidence(features, self.prototypes)), features, decided)
 
     @contextmanager
     def _labelling(self) -> Iterator[None]:
@@ -154,7 +153,7 @@ class Learner(nn.Module):
     def find_prototypes(self, positions: Sequence[int], work: Workspace) -> None:
         """The prototypes over all train images, as the stage begins (RML, Eq. 10).
 
-        A class that the teacher sees nowhere has the mean of all features: nearness to it then tells nothing.
+        A class that the teacher sees nowhere has the mean of all features: nearness to it then means nothing.
         """
         if self.prototypes is None:
             return
@@ -177,5 +176,5 @@ class Learner(nn.Module):
 
     def save(self, out: Path) -> None:
         """Write the student and, where there is one, its mean teacher."""
-        averaged = None if self.teacher is None else self.teacher.float().state_dict()
-        models.save(self.student.float(), out, self.description, name=self.side, averaged=averaged)
+        averaged = None if self.teacher is None else self.teacher.state_dict()
+        models.save(self.student, out, self.description, name=self.side, averaged=averaged)

@@ -1,0 +1,36 @@
+"""Assess: let another teacher judge labels (RWMS)."""
+
+from dmt_ray.config import Config
+from dmt_ray.errors import ConfigError
+from dmt_ray.plan import Evictable, Operation, Slice, Stage
+from dmt_ray.plan.files import AGREEMENT, RANK, SUMMARY
+
+ASSESS = Operation("assess", revision=1)
+
+
+class Assess(Slice):
+    """What the assessment of one teacher's labels by another one reads."""
+
+    follows = "labels"
+    writes = (RANK, AGREEMENT, SUMMARY)
+    evictable = Evictable(maps=(RANK,))
+
+    def __str__(self) -> str:
+        return "ranks of the labels, and agreement of each image"
+
+
+def assess(cfg: Config, *, labels: Stage, judge: Stage) -> Stage:
+    """Let another teacher judge labels: each one's rank in its own prediction, and each image's mIoU (RWMS, Eq. 4).
+
+    Args:
+        cfg: Settings of the method.
+        labels: A labelling of all pixels.
+        judge: The other teacher.
+
+    Raises:
+        ConfigError: If the data are not for segmentation: an image's reliability is that of its many pixels.
+    """
+    if cfg.data.task != "segmentation":
+        raise ConfigError(f"methods that judge images by their pixels are for segmentation; {cfg.data.name} is not")
+    config = Assess(data=cfg.data, split=cfg.split.for_seed(judge.seed))
+    return Stage(ASSESS, config, judge.seed, {"labels": labels, "judge": judge})

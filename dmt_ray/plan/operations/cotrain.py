@@ -1,0 +1,135 @@
+"""Cotrain: train students by teachers that change with them, step by step (RML)."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from dmt_ray.config import SIDES, Config, Side
+from dmt_ray.errors import ConfigError
+from dmt_ray.plan import Evictable, ImageCounts, Operation, Stage, TrainingSlice
+from dmt_ray.plan.amounts import steps
+from dmt_ray.plan.files import weights_of
+
+COTRAIN = Operation("cotrain", revision=1)
+
+
+class Cotrain(TrainingSlice):
+    """What training of students by teachers that change with them reads; architectures come with the models."""
+
+    joint = True
+    evictable = Evictable(weights=weights_of("A", "B"))
+    without_work = frozenset({"weight", "threshold", "ema_decay", "dropout", "survival", "prototype_momentum"})
+
+    students: Literal[1, 2]
+    teacher: Literal["student", "mean"]  # the student of the moment, or the moving average of its weights
+    taught_by: Literal["own", "peer", "both"]
+    loss: Literal["cross_entropy", "squared"]
+    weight: float
+    threshold: float
+    rectified: bool
+    photometric: bool
+    cutmix: bool
+    ema_decay: float
+    dropout: float
+    survival: float
+    prototype_momentum: float
+
+    def identity(self) -> dict[str, Any]:
+        """Without what is not read."""
+        values = super().identity()
+        if self.teacher == "student":
+            del values["ema_decay"]
+        if not self.rectified:
+            del values["prototype_momentum"]
+        return values
+
+    def __str__(self) -> str:
+        teachers = {"own": "its own", "peer": "the other's", "both": "both"}[self.taught_by]
+        kind = {"student": "labels", "mean": "mean teacher"}[self.teacher]
+        plural = "s" if self.taught_by == "both" and self.teacher == "mean" else ""
+        noise = [
+            name
+            for name, used in (
+                ("photometric", self.photometric),
+                ("CutMix", self.cutmix),
+                (f"dropout {self.dropout:g}", self.dropout > 0),
+                (f"survival {self.survival:g}", self.survival < 1),
+                ("rectified", self.rectified),
+            )
+            if used
+        ]
+        return ", ".join([f"{self.students} taught by {teachers} {kind}{plural}", *noise])
+
+    def work(self, images: ImageCounts) -> int:
+        """Optimizer steps of all students."""
+        return self.students * steps(self.training, labelled=images.labelled, pseudo=images.unlabelled)
+
+    def keeps_average(self) -> bool:
+        """Whether the students have mean teachers."""
+        return self.teacher == "mean"
+
+    def origin(self, inputs: Mapping[str, Stage], side: Side) -> Stage:
+        """The stage that a student goes on from."""
+        return inputs[side]
+
+    def side_of(self, inputs: Mapping[str, Stage]) -> Side:
+        """A: the stage is about all students."""
+        return "A"
+
+    def sides_of(self, inputs: Mapping[str, Stage]) -> tuple[Side, ...]:
+        """The students."""
+        return tuple(side for side in SIDES if side in inputs)
+
+
+def cotrain(
+    cfg: Config,
+    *,
+    start: Mapping[Side, Stage],
+    seed: int,
+    teacher: Literal["student", "mean"],
+    taught_by: Literal["own", "peer", "both"],
+    loss: Literal["cross_entropy", "squared"] = "cross_entropy",
+    rectified: bool = False,
+    photometric: bool = True,
+    **usual: Any,
+) -> Stage:
+    """Train one or two students further by teachers that change with them, step by step (RML, Eq. 2-5).
+
+    Args:
+        cfg: Settings of the method; what `cfg.consistency` sets goes before what is usual.
+        start: The students by name: pretrained models, or "A" and "B" of another such stage.
+        seed: Seed of the order of the images, their augmentation and the noise.
+        teacher: What labels: the student as it is, or its mean teacher, the moving average of its weights.
+        taught_by: Whose labels a student learns: its own teacher's, the other's, or both.
+        loss: Cross-entropy with the teacher's class, or squared difference to its probabilities.
+        rectified: Whether labels are rectified by prototypes (RML, Eq. 6-11).
+        photometric: Whether input noise is photometric augmentation beside CutMix, or CutMix alone.
+        usual: The method's own values of the fields of `config.Consistency`.
+
+    Raises:
+        ConfigError: If the data are not for segmentation.
+    """
+    if cfg.data.task != "segmentation":
+        raise ConfigError(f"methods that train on two views of an image are for segmentation; {cfg.data.name} is not")
+    chosen = cfg.consistency.model_dump(exclude_none=True)
+    values = {"weight": 1.0, "threshold": 0.0, "noise": "both", "ema_decay": 0.99, "dropout": 0.5, "survival": 0.8}
+    values |= {"prototype_momentum": 0.99, **usual}
+    noise = chosen.pop("noise", values.pop("noise"))
+    if noise not in ("model", "both"):  # what is set by itself counts all the same
+        values |= {"dropout": 0.0, "survival": 1.0}
+    values |= chosen
+    values.pop("stages", None)  # a matter of the plan
+    config = Cotrain(
+        data=cfg.data,
+        split=cfg.split.for_seed(seed),
+        training=cfg.cotrain or cfg.online,
+        students=len(start),
+        teacher=teacher,
+        taught_by=taught_by,
+        loss=loss,
+        rectified=rectified,
+        photometric=photometric and noise in ("input", "both"),
+        cutmix=noise in ("cutmix", "input", "both"),
+        **values,
+    )
+    inputs: dict[str, Stage] = {side: model for side, model in start.items()}
+    return Stage(COTRAIN, config, seed, inputs)
