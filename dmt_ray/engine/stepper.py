@@ -1,26 +1,25 @@
 """One optimizer step after the other: forward pass, weighted loss, gradients, moving average."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dmt_ray.config import Training, Weight
+from dmt_ray.config import Training, UniformWeight, Weight
 from dmt_ray.engine.averaging import average_of, move_average
 from dmt_ray.engine.feeding import Ahead, Feed, Step
 from dmt_ray.engine.history import StepSums
 from dmt_ray.engine.mixing import Mixing
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.schedule import decay_of, learning_rate
-from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses import (
-    RULES,
-    Parameters,
+    Moment,
+    Rule,
     StepLoss,
     Target,
+    bind,
     lesson_of,
     mix,
     mixed_cross_entropy_sum,
@@ -57,9 +56,7 @@ class Stepper:
         self.sums = StepSums(work.dataset.classes, work.device, work.team)
         self._feed, self._training, self._device, self._team = feed, training, work.device, work.team
         self._ahead = Ahead(feed, work.device)
-        self._rule = RULES[weight.rule if weight else "uniform"]
-        self._weighs = weight is not None
-        self._parameters = parameters_of(weight, feed.batch) if weight else Parameters(0, 0)
+        self._weight = weight
 
     def __enter__(self) -> "Stepper":
         return self
@@ -78,8 +75,10 @@ class Stepper:
         step = self._ahead.step(number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(number)
-        parameters = replace(self._parameters, progress=number / self._feed.steps)
-        loss = self._loss(step, parameters) if step.mixing is None else self._mixed_loss(step, step.mixing, parameters)
+        moment = Moment(number / self._feed.steps, self._feed.batch)
+        weight = self._weight or UniformWeight()
+        rule = bind(weight.rule, weight.numbers(), moment)
+        loss = self._loss(step, rule) if step.mixing is None else self._mixed_loss(step, step.mixing, rule)
         self.optimizer.zero_grad(set_to_none=True)
         # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
         counted = self._team.add(loss.counted.clone()).clamp(min=1)
@@ -97,17 +96,16 @@ class Stepper:
             logits: Tensor = network(images.to(self._dtype, memory_format=torch.channels_last))
         return logits
 
-    def _loss(self, step: Step, parameters: Parameters) -> StepLoss:
+    def _loss(self, step: Step, rule: Rule) -> StepLoss:
         return step_loss(
             self._logits(self._trained, step.batch.images),
             step.batch.labels,
             step.batch.confidence,
             labelled=step.labelled,
-            rule=self._rule,
-            parameters=parameters,
+            rule=rule,
         )
 
-    def _mixed_loss(self, step: Step, mixing: Mixing, parameters: Parameters) -> StepLoss:
+    def _mixed_loss(self, step: Step, mixing: Mixing, rule: Rule) -> StepLoss:
         """The loss on mixed images; what a label weighs is measured on the image as it is (DMT, Sec. 5.2.2).
 
         That takes another forward pass, in training mode and without a gradient, as in the authors' code. It is there
@@ -115,7 +113,7 @@ class Stepper:
         """
         images = step.batch.images
         as_they_are = None
-        if self._weighs:
+        if self._weight is not None:
             with torch.no_grad():
                 as_they_are = self._logits(self.network, images)
         mixed = mix(images, mixing.of_partners(images, self._team), mixing.share)
@@ -125,8 +123,7 @@ class Stepper:
             step.batch.labels,
             step.batch.confidence,
             labelled=step.labelled,
-            rule=self._rule,
-            parameters=parameters,
+            rule=rule,
         )
         own = Target(lesson.labels, lesson.weights)
         partners = Target(*(mixing.of_partners(part, self._team) for part in own))

@@ -4,7 +4,6 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-
 from dmt_ray.data.shapes import CLASSES, generate
 
 FEW = {"train": 6, "val": 6, "test": 6}
