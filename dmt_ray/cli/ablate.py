@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from dmt_ray.cli.options import command_line, guarded
@@ -10,6 +11,7 @@ from dmt_ray.cli.request import add_options, asked, check
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import load
 from dmt_ray.report.described import in_markdown
 from dmt_ray.results.statistics import visible
@@ -51,7 +53,7 @@ def ablate(
     options = _parser(manual, question, recipe).parse_args()
 
     def ask() -> int:
-        config = load(options.recipe, options.changes)
+        config = load(options.recipe, options.changes, partial(configure, METHODS["baseline"], shared=True))
         known = rows(config) if callable(rows) else rows
         _check(options, known)
         chosen = {name: row for name, row in known.items() if not options.rows or name in {*options.rows, reference}}

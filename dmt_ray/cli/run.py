@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.cli.options import STALL_SECONDS, check_workers, command_line
@@ -117,14 +118,15 @@ def plan_method(options: argparse.Namespace) -> int:
 
 def _experiment(options: argparse.Namespace) -> tuple["Config", "Method"]:
     """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
-    from dmt_ray.methods import METHODS
+    from dmt_ray.methods import METHODS, configure
     from dmt_ray.recipes import load
 
     if options.method not in METHODS:
         raise ConfigError(f"there is no method {options.method!r}; {nearest(options.method, METHODS)}")
     if options.seed < 0:
         raise ConfigError(f"--seed must be 0 or more, but got {options.seed}")
-    return load(options.recipe, options.changes), METHODS[options.method]
+    method = METHODS[options.method]
+    return load(options.recipe, options.changes, partial(configure, method)), method
 
 
 def list_methods(options: argparse.Namespace) -> None:
@@ -150,10 +152,9 @@ def _first_line(function: Callable[..., Any]) -> str:
 
 def _tasks(method: "Method") -> "Iterator[Task]":
     """What a method is for: whether it makes a plan for such data."""
-    from dmt_ray.config import DigitsData, ShapesData
     from dmt_ray.recipes import named
 
-    for data in (ShapesData(), DigitsData()):
+    for data in (named("shapes").data, named("digits").data):
         with contextlib.suppress(ConfigError):
             method(named("shapes").evolve(data=data), 0)
             yield data.task

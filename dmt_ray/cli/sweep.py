@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dmt_ray.cli.options import guarded
 from dmt_ray.cli.request import add_options, asked, check
@@ -10,7 +11,7 @@ from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.dimensions import default_point
 from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.methods import METHODS, space_of
+from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
 
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
@@ -83,7 +84,7 @@ def search(
                 extra_metrics=tuple(extra_metrics),
             )
 
-        return _run(options, sweep_of, trials)
+        return _run(options, sweep_of, trials, alone or method)
 
     return guarded(ask)
 
@@ -199,12 +200,12 @@ def _known(config: Config, method: str, space: Space, known: Sequence[Params]) -
     return tuple(point for i, point in enumerate(fitting) if point not in fitting[:i])
 
 
-def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trials: int) -> int:
+def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trials: int, method: str) -> int:
     from dmt_ray.execution import cluster
     from dmt_ray.recipes import load
 
     cluster.stop_on_terminate()
-    config = load(options.recipe, options.changes)
+    config = load(options.recipe, options.changes, partial(configure, METHODS[method]))
     space = sweep_of(config).space  # says within a moment what is wrong with it
     if options.sampler in ("cmaes", "gp"):
         from dmt_ray.search import samplers

@@ -162,7 +162,7 @@ def from_stored(values: Mapping[str, Any], *, rule: str | None = None) -> Config
     config = Config(**{**values, "weight": {name: stored[name] for name in own.model_fields if name in stored}})
     if rule is None:
         return config
-    usual = WeightSettings.kind(rule)().numbers()
+    usual = WeightSettings.parse({"rule": rule}).numbers()
     numbers = {name: stored[name] for name, value in usual.items() if stored.get(name, value) != value}
     only = {name: value for name, value in numbers.items() if name not in own.model_fields}
     return config.with_weight(rule=rule, **only) if only else config

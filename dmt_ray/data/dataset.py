@@ -14,10 +14,10 @@ from dmt_ray import IGNORE
 from dmt_ray.config import Data, Task
 from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded
 from dmt_ray.data.check import Problems
-from dmt_ray.data.decode import Decoded, Decoder
+from dmt_ray.data.decode import Decoded, Decoder, Size
 from dmt_ray.data.images import Images
 from dmt_ray.data.manifest import digest_files
-from dmt_ray.data.source import DataSource
+from dmt_ray.data.source import Content, DataSource
 from dmt_ray.data.steps import Progress, Steps
 from dmt_ray.errors import DataError
 from dmt_ray.plan.key import canonical
@@ -93,8 +93,7 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
     with explained(cache), ThreadPoolExecutor(os.cpu_count()) as pool:
         files = content.files()
         digests = digest_files(files, folder, cache, pool, problems, steps) if files else {}
-        identity = content.identity(data.size, digests)
-        fingerprint = hashlib.sha256(canonical(identity)).hexdigest()[:32]
+        fingerprint = fingerprint_of(content, data.size, digests)
         place = folder_for(cache, data.name, fingerprint)
         subsets = None if problems else _open_unchanged(data, folder, place, fingerprint)
         if subsets is None:
@@ -114,6 +113,17 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
                 subsets = writer.finish(fingerprint)
     root = folder if data.in_files else None
     return Dataset(data.name, content.classes, content.palette, fingerprint, subsets, root, data.task)
+
+
+def fingerprint_of(content: Content, size: Size, digests: Mapping[Path, str]) -> str:
+    """32 hex digits that stand for all decoded pixels, classes and ids of a data set.
+
+    Args:
+        content: The data set's content.
+        size: Working (height, width).
+        digests: Of its files.
+    """
+    return hashlib.sha256(canonical(content.identity(size, digests))).hexdigest()[:32]
 
 
 def _open_unchanged(data: DataSource, folder: Path, place: Path, fingerprint: str) -> Mapping[str, Images] | None:

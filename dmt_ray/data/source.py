@@ -31,7 +31,7 @@ class DataSource(DataSettings):
     """Names of the data set's folder below DMT_DATA, beside its own."""
     valtiny: ClassVar[str] = ""
     """File in `data/lists/` with the validation images on which the authors of DMT tuned."""
-    where: ClassVar[str] = "it is a folder of your own"
+    where: ClassVar[str] = ""
     """Where to get it, if it cannot be downloaded."""
     unpacked_in: ClassVar[str] = ""
     """Folder below the data set's, in which its archives are unpacked."""

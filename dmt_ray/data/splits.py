@@ -135,7 +135,7 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
         choices = (["val"] if val is not None else []) + (["valtiny"] if tiny else [])
         raise DataError(
             f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: "
-            f"{''.join(f'{choice}, ' for choice in choices)}a share of the train images to hold out, such as 0.1"
+            f"{''.join(f'{choice}, ' for choice in choices)}a fraction of the training images to hold out, such as 0.1"
         )
     known = np.flatnonzero(train.known)
     count = max(1, round(split.selection * len(known)))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.config import Config
 from dmt_ray.errors import StoreError
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.files import write_text
+from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.store.provenance import git, versions
 
 NAME = "ablation.json"
@@ -82,10 +82,7 @@ def read(folder: Path) -> AblationFile:
     """
     try:
         content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        cells = tuple(
-            Cell(**cell | {"config": Config(**cell["config"]), "changes": tuple(cell["changes"])})
-            for cell in content["cells"]
-        )
+        cells = tuple(_cell(cell) for cell in content["cells"])
         fixed = {name: content[name] for name in ("question", "title", "recipe", "reference", "paper")}
         return AblationFile(
             Ablation(cells=cells, seeds=tuple(content["seeds"]), **fixed),
@@ -96,6 +93,11 @@ def read(folder: Path) -> AblationFile:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder / NAME} does not describe an ablation: {error}") from None
+
+
+def _cell(values: Mapping[str, Any]) -> Cell:
+    config = stored_config(METHODS[values["method"]], values["config"])
+    return Cell(**{**values, "config": config, "changes": tuple(values["changes"])})
 
 
 def write_failed(folder: Path, failed: Mapping[str, str]) -> None:

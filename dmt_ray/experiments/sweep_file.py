@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.config import Config
 from dmt_ray.errors import StoreError
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.files import write_text
+from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.methods.space import from_json, to_json
 from dmt_ray.store.provenance import git, versions
 
@@ -74,7 +74,7 @@ def read(folder: Path) -> SweepFile:
         sweep = Sweep(
             question=content["question"],
             title=content["title"],
-            config=Config(**content["config"]),
+            config=stored_config(METHODS[content["method"]], content["config"]),
             method=content["method"],
             space={setting: from_json(values) for setting, values in content["space"].items()},
             seeds=tuple(content["seeds"]),

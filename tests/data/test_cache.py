@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import CamvidData, FolderData
 from dmt_ray.data import open_dataset
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.folder import FolderData
 from dmt_ray.errors import DataError
 
 

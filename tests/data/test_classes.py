@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import ClassFoldersData, DigitsData, ShapesData, Split
+from dmt_ray.config import Split
 from dmt_ray.data import Dataset, Images, divide, open_dataset, report
+from dmt_ray.data.sets.class_folders import ClassFoldersData
+from dmt_ray.data.sets.digits import DigitsData
+from dmt_ray.data.sets.shapes import ShapesData
 from dmt_ray.errors import DataError
 from tests.helpers.paths import REAL
 

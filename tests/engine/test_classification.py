@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from dmt_ray import models
-from dmt_ray.config import Augment, Config, DigitsData, Model, Split, Training, Weight
+from dmt_ray.config import Augment, Config, Model, Split, Training, Weight
+from dmt_ray.data.sets.digits import DigitsData
 from dmt_ray.data.splits import divide
 from dmt_ray.engine import labelling
 from dmt_ray.engine.evaluation import evaluate

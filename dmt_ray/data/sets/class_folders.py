@@ -17,6 +17,7 @@ class ClassFoldersData(DataSource):
 
     task: ClassVar[Task] = "classification"
     markers: ClassVar[tuple[str, ...]] = ("train",)
+    where: ClassVar[str] = "it is a folder of your own"
     further_folders: ClassVar[tuple[str, ...]] = ("cifar10_small",)
 
     name: Literal["class_folders"] = "class_folders"

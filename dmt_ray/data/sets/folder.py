@@ -1,7 +1,7 @@
 """Any folder of images and masks that pair by file name (docs/data.md)."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -31,6 +31,8 @@ class FolderData(DataSource):
     Masks are single-channel (or palette) PNG files that hold class numbers. Lists hold one file name (without its
     ending) a line; without them the train and test images are drawn by `test_share`.
     """
+
+    where: ClassVar[str] = "it is a folder of your own"
 
     name: Literal["folder"] = "folder"
     classes: tuple[str, ...] = Field(min_length=2, description="Names of the classes 0, 1, ... of the masks.")
