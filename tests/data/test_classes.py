@@ -196,7 +196,7 @@ def test_valtiny_holds_out_twenty_train_images_of_each_class():
         ({"labelled": 2}, "split.labelled is 2, which 3 classes cannot share evenly: set it to 3"),
         ({"labelled": 300}, "split.labelled is 300, but only 27 train images are not held out"),
         ({"labelled": 3, "selection": "valtiny"}, "'valtiny' holds out 20 images a class, but class 0 has 10"),
-        ({"labelled": 3, "selection": "val"}, "it can be: valtiny, a share of the train images"),
+        ({"labelled": 3, "selection": "val"}, "it can be: valtiny, a fraction of the training images"),
     ],
 )
 def test_what_cannot_be_shared_evenly_is_said(split, said):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from dmt_ray import models
-from dmt_ray.config import Augment, Config, Model, Split, Training, Weight
+from dmt_ray.config import Augment, Config, DisagreementWeight, Model, Split, Training
 from dmt_ray.data.sets.digits import DigitsData
 from dmt_ray.data.splits import divide
 from dmt_ray.engine import labelling
@@ -46,7 +46,7 @@ def config() -> Config:
         finetune=both,
         online=both,
         oracle=alone,
-        weight=Weight(gamma1=4, gamma2=4, ramp=True),
+        weight=DisagreementWeight(gamma1=4, gamma2=4, ramp=True),
         label="global",
         percentiles=SHARES,
     )
