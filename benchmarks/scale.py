@@ -30,6 +30,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from dmt_ray.experiments.reproduce_sweep import Replay
 from rich.console import Console
 
 from dmt_ray import tracking
@@ -45,7 +46,6 @@ from dmt_ray.execution.effort import Effort
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load

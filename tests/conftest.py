@@ -2,6 +2,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 from PIL import Image
 
 from dmt_ray.config import Config, override
@@ -10,9 +12,7 @@ from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Uniform
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.recipes import named
 from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store

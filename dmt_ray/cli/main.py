@@ -14,7 +14,10 @@ from dmt_ray.cli.store import collect_garbage, list_store, verify_store
 Command = Callable[[argparse.Namespace], int | None]
 WHAT = ("--method", "--seed", "--recipe", "--set", "--storage", "--data", "--device", "--shared-store")
 WORKERS = ("--threads", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile", "--address")
-NAME: dict[str, Any] = {"metavar": "NAME", "help": "sweep or ablation: its full name, the beginning of it, or its folder"}
+NAME: dict[str, Any] = {
+    "metavar": "NAME",
+    "help": "sweep or ablation: its full name, the beginning of it, or its folder",
+}
 EXAMPLE = "dmt run --recipe shapes --method dmt --seed 0 --set weight.gamma1=3"
 
 
@@ -54,7 +57,9 @@ def _add_data(commands: Any) -> None:
     what = "Check every image and mask of a data set, and say what it holds."
     add(_add(group, "check", check_data, what, example), "--recipe", "--set", "--storage", "--data")
     what = "Download the data set of a recipe: CIFAR-10 or the Oxford-IIIT Pets."
-    download = _add(group, "download", download_data, what, "dmt data download --recipe cifar10-4000 --data data/cifar10")
+    download = _add(
+        group, "download", download_data, what, "dmt data download --recipe cifar10-4000 --data data/cifar10"
+    )
     add(download, "--recipe", "--set", "--data", data={"required": True, "help": "folder that it is unpacked in"})
 
 
@@ -65,14 +70,18 @@ def _add_results(commands: Any) -> None:
     add(why, "--storage")
     what = "Tabulate an ablation from its records: Markdown, LaTeX, HTML and CSV. docs/tables.md tells how to read it."
     table = _add(commands, "table", tabulate, what, "dmt table components")
-    table.add_argument("name", nargs="?", metavar="NAME", help="the ablation, such as components (default: all there are)")
+    table.add_argument(
+        "name", nargs="?", metavar="NAME", help="the ablation, such as components (default: all there are)"
+    )
     add(table, "--storage", "--out", out={"help": "folder of the files (default: tables/ in the storage)"})
     table.add_argument("--recipe", metavar="NAME", help="of several ablations the newest of this recipe")
     table.add_argument("--reference", metavar="ROW", help="the row that the others are compared with")
     table.add_argument(
         "--per-class", action="store_true", help="also the IoU (in classification the accuracy) of every class"
     )
-    table.add_argument("--records", type=Path, metavar="FILE", help="records exported as Parquet, instead of the storage's")
+    table.add_argument(
+        "--records", type=Path, metavar="FILE", help="records exported as Parquet, instead of the storage's"
+    )
     what = (
         "Draw the figures of an ablation or a sweep from its records. Every figure that they allow is written; of the "
         "others it is said what is missing, and what computes it."

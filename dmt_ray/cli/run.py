@@ -47,7 +47,9 @@ class RunOptions(Options):
         if self.seed < 0:
             raise ConfigError(f"--seed must be 0 or more, but got {self.seed}")
         super().__post_init__()
-        given = [name for name, value in (("--address", self.address), ("--gpus-per-worker", self.gpus)) if value is not None]
+        given = [
+            name for name, value in (("--address", self.address), ("--gpus-per-worker", self.gpus)) if value is not None
+        ]
         if self.workers == 1 and given:
             raise ConfigError(
                 f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device"

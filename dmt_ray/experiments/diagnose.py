@@ -95,7 +95,9 @@ def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> st
         costs = [member for member, lacking in missing if not set(stages).isdisjoint(lacking)]
         failures.append(_failed_stages(folder, file, stages, why, mine, costs))
         explained += mine
-    others = [_other_of_ablation(file, fault, {stage.name for stage in gone}) for fault in faults if fault not in explained]
+    others = [
+        _other_of_ablation(file, fault, {stage.name for stage in gone}) for fault in faults if fault not in explained
+    ]
     return _report(f"{file.ablation.name}: {len(missing)} runs, {_states(states)}", failures, others, "run", "stage")
 
 

@@ -60,7 +60,9 @@ class ExperimentFile:
     @property
     def kind(self) -> Kind:
         """Which of the three."""
-        return "sweep" if isinstance(self.experiment, Sweep) else "run" if isinstance(self.experiment, Run) else "ablation"
+        return (
+            "sweep" if isinstance(self.experiment, Sweep) else "run" if isinstance(self.experiment, Run) else "ablation"
+        )
 
     @property
     def folder(self) -> Path:
@@ -206,7 +208,9 @@ def _from_values(kind: Kind, content: Mapping[str, Any]) -> Experiment:
         space = {setting: from_json(values) for setting, values in content["space"].items()}
         return Sweep(**_known(Sweep, content) | {"space": space})
     if kind == "ablation":
-        return Ablation(**_known(Ablation, content) | {"cells": tuple(Cell(**_known(Cell, one)) for one in content["cells"])})
+        return Ablation(
+            **_known(Ablation, content) | {"cells": tuple(Cell(**_known(Cell, one)) for one in content["cells"])}
+        )
     return Run(**_known(Run, content))
 
 

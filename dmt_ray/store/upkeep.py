@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dmt_ray.errors import MissingStages, StoreError
-from dmt_ray.plan.files import AVERAGED, CONFIDENCE, EXAMPLES, LABELS, MODEL, RANK
 from dmt_ray.store import files
 from dmt_ray.store.leases import STALE, Leases
 from dmt_ray.store.record import RECORD

@@ -1,11 +1,11 @@
 """What a table wants, as an expression: no torch, milliseconds."""
 
 import pytest
+from dmt_ray.experiments.ablation_file import AblationFile, read, read_failed, write, write_failed
 
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, StoreError
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.ablation_file import AblationFile, read, read_failed, write, write_failed
 from dmt_ray.plan import in_order
 from dmt_ray.recipes import load
 

@@ -4,16 +4,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Doing
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Uniform
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
 from dmt_ray.search.study import Study, only_one

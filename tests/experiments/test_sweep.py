@@ -3,13 +3,13 @@
 import json
 
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.dimensions import default_point, pretrain_epochs, schedule, settings_of
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.methods import METHODS, SPACES, space_of
 from dmt_ray.methods.space import Choice, Integer, Uniform, from_json, to_json
 from dmt_ray.plan import in_order

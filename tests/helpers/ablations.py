@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from dmt_ray.experiments.ablation_file import AblationFile
+
 from dmt_ray import tracking
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.ablation_file import AblationFile
 
 ROWS = {"Baseline": Row("baseline"), "CBST": Row("cbst"), "DMT": Row("dmt")}
 

@@ -5,11 +5,11 @@ import json
 
 import pandas as pd
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
 
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Row
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Uniform
 from dmt_ray.report import html_page, summary

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from dmt_ray.cli.figures import main
+from dmt_ray.experiments.reproduce_sweep import Replay
+
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods.space import Uniform
 from dmt_ray.report import figures

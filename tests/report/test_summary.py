@@ -4,11 +4,11 @@ import csv
 import json
 
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
 from rich.console import Console
 
 from dmt_ray.cli import dry_run
 from dmt_ray.experiments import reuse
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.plan import Stage

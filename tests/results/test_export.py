@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments import ablation_file, sweep_file
-from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.experiments import sweep_file
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.recipes import load
 from dmt_ray.report.summary import best, ranked
 from dmt_ray.search.study import Study, executed, is_running, newest_attempt, note_executed, only_one, read_trials

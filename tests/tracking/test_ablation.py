@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dmt_ray.experiments.ablation_file import AblationFile
 
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
