@@ -50,7 +50,7 @@ from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.recipes import load
-from dmt_ray.report import publishing_sweep, summary
+from dmt_ray.report import publishing, summary
 from dmt_ray.search.study import Study, note_executed, only_one
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
@@ -375,7 +375,7 @@ class Simulation:
             with self.timer.of("a trial ends (progress)"):
                 self.progress.ended(number, state)
             with self.timer.of("results for MLflow"):
-                results = publishing_sweep.results(self.folder, self.file, self.store, "running")
+                results = publishing.of_sweep(self.folder, self.file, self.store, "running")
         if self.tracker is not None and self.ended % self.options.publish_every == 0:
             self.waiting = results
         if self.waiting is not None and self.mirror_free <= self.free:
@@ -395,7 +395,7 @@ class Simulation:
             trials = self.study.trials()
         if self.tracker is not None:
             with self.timer.of("end: results for MLflow"):
-                results = publishing_sweep.results(self.folder, self.file, self.store, "stopped")
+                results = publishing.of_sweep(self.folder, self.file, self.store, "stopped")
             with self.timer.of("end: publish"):
                 publish(self.tracker.mirror, results)
             with self.timer.of("end: publish again, nothing new"):

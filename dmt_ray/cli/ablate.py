@@ -11,7 +11,6 @@ from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.recipes import load
-from dmt_ray.report.described import in_markdown
 from dmt_ray.results.statistics import visible
 
 # torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
@@ -122,7 +121,6 @@ def _run(
             **asked(options),
             command=command_line("python", "-m", f"ablations.{question}", *sys.argv[1:]),
             power=visible(len(seeds)),
-            table=in_markdown,
         ),
     )
     if not options.dry_run:

@@ -1,6 +1,5 @@
 """Runs an ablation from the first check to the last stage."""
 
-import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -22,11 +21,11 @@ from dmt_ray.execution.union_progress import UnionProgress
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Wanted
 from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Stage
+from dmt_ray.report import publishing
 from dmt_ray.search.study import only_one
 from dmt_ray.search.trial import Job
-from dmt_ray.store import Store
-from dmt_ray.tracking.results import SweepState
 
 PUBLISH_SECONDS = 120.0  # between two publications of a running ablation
 CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last one: the figures of many runs take minutes
@@ -39,12 +38,10 @@ class Request(Asked):
     Attributes:
         command: The command line.
         power: What so many seeds can show, in words.
-        table: Makes the table in Markdown, given the ablation's folder and the store, for MLflow; None: without it.
     """
 
     command: str
     power: str
-    table: Callable[[Path, Store], str] | None = None
 
 
 class _Progress(UnionProgress):
@@ -101,13 +98,12 @@ def run(
         )
         ablation_file.write(folder, file)
         tracker = tracking.connect(request.tracking_uri, request.storage)
-        table = None if request.table is None else functools.partial(request.table, folder, runner.store)
         failed: dict[str, str] = {}
 
-        def publish(failed: dict[str, str], state: SweepState = "running") -> None:
-            tracker.publish_soon(tracking.AblationResults(runner.store, file, failed, table, state))
+        def publish(failed: dict[str, str], state: publishing.State = "running") -> None:
+            tracker.publish_soon(publishing.of_ablation(folder, file, runner.store, state, failed))
 
-        state: SweepState = "stopped"
+        state: publishing.State = "stopped"
         try:
             if runner.store.missing(targets):
                 failed = _perform(console, runner, wanted, folder, request, publish)
@@ -163,9 +159,7 @@ def _dataset_info(runner: Runner, ablation: Ablation, command: str) -> dict[str,
     """What people want to see beside results, for each column, and for rows whose splits differ from it."""
     found: dict[str, dict[str, Any]] = {}
     for cell in sorted(ablation.cells, key=lambda cell: cell.row != ablation.reference):
-        dataset_info = tracking.DatasetInfo.of(
-            runner.dataset(cell.config.data), cell.config, ablation.seeds, command
-        ).to_json()
+        dataset_info = DatasetInfo.of(runner.dataset(cell.config.data), cell.config, ablation.seeds, command).to_json()
         if dataset_info != found.setdefault(cell.column, dataset_info):
             found[f"{cell.column} / {cell.row}"] = dataset_info
     return found

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dmt_ray.errors import ConfigError, Interrupted, UserError
+from dmt_ray.tracking.connection import without_password
 
 STORAGE = Path("runs")
 STALL_SECONDS = 1800.0  # without progress, after which a worker is taken to hang
@@ -42,12 +42,6 @@ def guarded(main: Callable[[], int | None]) -> int:
 def command_line(*words: str) -> str:
     """A command as it can be typed again, for records and pages: without the password of a URI."""
     return shlex.join(without_password(word) for word in words)
-
-
-def without_password(uri: str) -> str:
-    """A URI as it may be shown."""
-    masked = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
-    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", masked)
 
 
 def help_with(what: str, example: str) -> dict[str, Any]:

@@ -30,9 +30,9 @@ def export_records(options: argparse.Namespace) -> None:
 
 def write_report(options: argparse.Namespace) -> None:
     """Write the page of an ablation or a sweep."""
-    from dmt_ray.cli.table import paper_numbers
     from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
+    from dmt_ray.report.tables.paper_numbers import paper_numbers
 
     html_page.write(locate(options.storage, options.name), options.out, paper_numbers)
     print(f"written: {options.out}")
@@ -40,11 +40,10 @@ def write_report(options: argparse.Namespace) -> None:
 
 def publish_everything(options: argparse.Namespace) -> int:
     """Publish every sweep, ablation and run of a storage folder; status 1 if MLflow still lacks some."""
-    from dmt_ray.report.described import in_markdown
-    from dmt_ray.report.publishing_ablation import publish_all
+    from dmt_ray.report.publishing import publish_all
 
     existing(options.storage)
-    return 1 if publish_all(options.storage, options.tracking_uri, in_markdown) else 0
+    return 1 if publish_all(options.storage, options.tracking_uri) else 0
 
 
 def browse(options: argparse.Namespace) -> None:

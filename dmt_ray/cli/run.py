@@ -38,7 +38,10 @@ def run_method(options: argparse.Namespace) -> int | None:
     from dmt_ray.execution.effort import Effort
     from dmt_ray.execution.run_progress import StageProgress
     from dmt_ray.execution.runner import Machine, Runner
+    from dmt_ray.experiments.dataset_info import DatasetInfo
+    from dmt_ray.experiments.saved_runs import Run, save_run
     from dmt_ray.plan.measures import MEASURES, measure_of
+    from dmt_ray.report import publishing
     from dmt_ray.results.scores import collapsed, score
 
     with StageProgress() as progress:
@@ -69,12 +72,10 @@ def run_method(options: argparse.Namespace) -> int | None:
     for number in range(len(plan.rungs)):
         for sentence in collapsed(runner.store, plan, number).values():
             print(f"warning: {sentence}")
-    dataset_info = tracking.DatasetInfo.of(
-        runner.dataset(config.data), config, [options.seed], command_line("dmt", *sys.argv[1:])
-    )
-    results = tracking.RunResults(options.method, config, options.seed, plan, runner.store, dataset_info)
-    tracking.keep(options.storage, results)
-    tracker.publish_soon(results)
+    info = DatasetInfo.of(runner.dataset(config.data), config, [options.seed], command_line("dmt", *sys.argv[1:]))
+    run = Run(options.method, config, options.seed, info)
+    save_run(options.storage, run)
+    tracker.publish_soon(publishing.of_run(run, runner.store))
     if tracker.close():
         return 1
     print(f"\nin MLflow: {tracker.uri} (browse it with `dmt ui --storage {options.storage}`)")

@@ -20,15 +20,15 @@ from dmt_ray.execution.sweep_progress import Progress
 from dmt_ray.experiments import reuse, sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.saved_runs import save_run
 from dmt_ray.experiments.sweep import Params, State, Sweep
 from dmt_ray.experiments.sweep_file import SweepFile
-from dmt_ray.report import publishing_sweep, summary
+from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.study import Study, newest_attempt, only_one
 from dmt_ray.search.trial import Work
 from dmt_ray.store import Store
-from dmt_ray.tracking.results import SweepState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,18 +115,18 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
             if study.remaining or _missing(study, runner.store, request):
 
                 def publish() -> None:
-                    tracker.publish_soon(publishing_sweep.results(folder, file, runner.store, "running"))
+                    tracker.publish_soon(publishing.of_sweep(folder, file, runner.store, "running"))
 
                 _perform(console, study, runner, request, publish)
         finally:
-            state: SweepState = "stopped" if _interrupted(study) else "finished"
+            state: publishing.State = "stopped" if _interrupted(study) else "finished"
             confirmed = _to_confirm(study, request) if state == "finished" else None
             if confirmed is not None and not _missing(study, runner.store, request):
                 confirm.write(folder, confirm.result(confirmed, runner.store))
-                for run in confirmed.runs(runner.store, dataset_info):
-                    tracking.keep(request.storage, run)
-                    tracker.publish_soon(run)
-            tracker.publish_soon(publishing_sweep.results(folder, file, runner.store, state))
+                for run in confirmed.runs(dataset_info):
+                    save_run(request.storage, run)
+                    tracker.publish_soon(publishing.of_run(run, runner.store))
+            tracker.publish_soon(publishing.of_sweep(folder, file, runner.store, state))
             if state == "finished":
                 summary.show(console, sweep, runner.store, folder, study.trials(), replay)
                 if confirmed is not None:

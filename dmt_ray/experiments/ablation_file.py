@@ -25,7 +25,7 @@ class AblationFile:
         ablation: The ablation.
         storage: Folder of the results.
         data: Folder of the data set, where one was given.
-        about: Column -> names, colours and splits for people (`tracking.DatasetInfo.to_json`); "column / row" for a row
+        about: Column -> names, colours and splits for people (`DatasetInfo.to_json`); "column / row" for a row
             that has other splits than the reference.
         command: The command that performs it.
     """

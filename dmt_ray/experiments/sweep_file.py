@@ -25,7 +25,7 @@ class SweepFile:
         sweep: The sweep.
         trials: Trials in all.
         replay: What repeats a trial.
-        about: Names, colours and splits for people (`tracking.DatasetInfo.to_json`).
+        about: Names, colours and splits for people (`DatasetInfo.to_json`).
     """
 
     sweep: Sweep
