@@ -257,7 +257,7 @@ class Simulation:
         self.waiting: Any = None
         self.tracker = tracking.connect(None, storage) if options.publish_every else None
         if self.tracker is not None:
-            self.tracker.mirror._client = Counted(self.tracker.mirror.client, self.timer)  # type: ignore[assignment]
+            self.tracker.mirror.client = Counted(self.tracker.mirror.client, self.timer)  # type: ignore[assignment]
 
     # ---- the cluster ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -49,20 +49,13 @@ PACKAGES = ("dmt-ray", "torch", "segmentation-models-pytorch", "ray", "optuna", 
 
 State = Literal["running", "finished", "stopped"]
 """Of a sweep or an ablation: a process performs it, it came to its end, or neither."""
-STATUS: Mapping[State, Status] = {"running": "RUNNING", "finished": "FINISHED", "stopped": "KILLED"}
-TRIAL_STATUS: Mapping[str, Status] = {
-    "running": "RUNNING",
-    "complete": "FINISHED",
-    "pruned": "KILLED",
+STATUS: Mapping[str, Status] = {
+    **dict.fromkeys(("running", "waiting"), "RUNNING"),
+    **dict.fromkeys(("finished", "complete", "there"), "FINISHED"),
+    **dict.fromkeys(("stopped", "pruned", "interrupted"), "KILLED"),
     "failed": "FAILED",
 }
-CELL_STATUS: Mapping[str, Status] = {
-    "there": "FINISHED",
-    "failed": "FAILED",
-    "running": "RUNNING",
-    "interrupted": "KILLED",
-    "waiting": "RUNNING",
-}
+"""Of a sweep or an ablation, a trial, a cell -> as MLflow says it."""
 
 
 # ---- everything in a storage folder ----------------------------------------------------------------------------
@@ -116,37 +109,21 @@ def _ablation_in(folder: Path, store: Store) -> Publication:
 
 @dataclass(frozen=True)
 class _Member:
-    """One method on its settings, for one seed or several, as far as its stages are stored.
-
-    Attributes:
-        store: Where its stages are.
-        method: Name of the method.
-        config: Its settings.
-        plans: Seed -> plan.
-        info: Names and colours of the classes, splits.
-        state: What decides, beside the stored stages, what its run shows.
-        params: Parameters beside the settings.
-        tags: Tags of its own; None: the run must not have it.
-        command: What performs it again.
-        note: Its description.
-        executed: Keys of the stages that were computed for it; None: all.
-        files: Whether its artifacts are due.
-        finals: Whether it is scored as a whole once all its rungs are.
-    """
+    """One method on its settings, for one seed or several, as far as its stages are stored."""
 
     store: Store
     method: str
     config: Config
-    plans: Mapping[int, Plan]
+    plans: Mapping[int, Plan]  # by seed
     info: DatasetInfo
-    state: Sequence[object]
-    params: Mapping[str, object]
-    tags: Mapping[str, str | None]
-    command: str
-    note: str
-    executed: frozenset[str] | None = None
-    files: bool = True
-    finals: bool = True
+    state: Sequence[object]  # what decides, beside the stored stages, what its run shows
+    params: Mapping[str, object]  # beside the settings
+    tags: Mapping[str, str | None]  # of its own
+    command: str  # what performs it
+    note: str = "Again:\n```\n{command}\n```"
+    executed: frozenset[str] | None = None  # keys of the stages that were computed for it; None: all
+    files: bool = True  # whether its artifacts are due
+    finals: bool = True  # whether it is scored as a whole once all its rungs are
 
     def digest(self) -> str:
         """Changes whenever its run has more or something else to show."""
@@ -170,7 +147,7 @@ class _Member:
         return Content(
             params=_params(self.config, method=self.method, **self.params),
             tags={**tags, **self.tags},
-            note=self.note if self.command else "",
+            note=self.note.format(command=self.command) if self.command else "",
             series=self._series(),
             write_files=self._write_files if self.files else None,
             end=times[1] if times else None,
@@ -209,10 +186,6 @@ def _entry(
         start=lambda: member().start(),
         version=version,
     )
-
-
-def _again(text: str) -> str:
-    return f"Again:\n```\n{text}\n```"
 
 
 def _params(config: Config, **more: object) -> dict[str, str]:
@@ -259,7 +232,6 @@ def _code_tags(store: Store, plans: Iterable[Plan]) -> dict[str, str]:
 def of_run(run: Run, store: Store) -> Publication:
     """What `dmt run` has performed."""
     complete = all(store.has(evaluation) for rung in run.plan.rungs for evaluation in rung.values())
-    text = run.dataset_info.command
     member = _Member(
         store=store,
         method=run.method,
@@ -269,8 +241,8 @@ def of_run(run: Run, store: Store) -> Publication:
         state=["run", complete],
         params={"seed": run.seed},
         tags={},
-        command=text,
-        note=f"```\n{text}\n```",
+        command=run.dataset_info.command,
+        note="```\n{command}\n```",
     )
     identity = {KIND: "run", NAME: run.name}
     return Publication(_entry(run.name, identity, "FINISHED" if complete else "RUNNING", lambda: member))
@@ -358,11 +330,10 @@ def _identity(trial: Trial) -> str:
 def _trial(file: SweepFile, info: DatasetInfo, store: Store, trial: Trial, state: State) -> Entry:
     sweep = file.sweep
     interrupted = trial.state == "running" and state != "running"
-    status = "KILLED" if interrupted else TRIAL_STATUS[trial.state]
+    status = "KILLED" if interrupted else STATUS[trial.state]
 
     @functools.cache
     def member() -> _Member:
-        again = file.replay.command(sweep, trial)
         return _Member(
             store=store,
             method=sweep.method_of(trial.params),
@@ -377,8 +348,7 @@ def _trial(file: SweepFile, info: DatasetInfo, store: Store, trial: Trial, state
                 "interrupted": "true" if interrupted else None,
                 "error": trial.error if trial.state == "failed" else None,
             },
-            command=again,
-            note=_again(again),
+            command=file.replay.command(sweep, trial),
             executed=frozenset(trial.executed),
             files=status != "RUNNING",
             finals=trial.state == "complete",
@@ -458,7 +428,7 @@ class _Cell(NamedTuple):
     Attributes:
         wanted: The cell, the seed and their plan.
         order: Sorts the runs like the table: "03-1" is the third cell's second seed.
-        state: A key of `CELL_STATUS`; "waiting": nothing of it is stored yet.
+        state: A key of `STATUS`; "waiting": nothing of it is stored yet.
         error: Why it failed; "" where it did not.
     """
 
@@ -489,20 +459,23 @@ class _Ablation:
     store: Store
     state: State
     failed: Mapping[str, str]
-    members: list[tuple[str, Wanted]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    @functools.cached_property
+    def _members(self) -> list[tuple[str, Wanted]]:
+        """All cells and seeds, each after what sorts it like the table, "03-1"."""
         ablation = self.file.ablation
         places = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells, 1)}
         width, digits = max(2, len(str(len(places)))), len(str(len(ablation.seeds) - 1))
-        for wanted in ablation.wanted():
-            place, seed = places[wanted.cell.row, wanted.cell.column], ablation.seeds.index(wanted.seed)
-            self.members.append((f"{place:0{width}}-{seed:0{digits}}", wanted))
-        self.members.sort(key=lambda member: member[0])
+        members = [
+            (f"{places[cell.row, cell.column]:0{width}}-{ablation.seeds.index(seed):0{digits}}", wanted)
+            for wanted in ablation.wanted()
+            for cell, seed, _ in [wanted]
+        ]
+        return sorted(members, key=lambda member: member[0])
 
     def cells(self) -> list[_Cell]:
         """All cells and seeds, in the order of the table."""
-        return [_Cell(wanted, order, *self._state(wanted.plan)) for order, wanted in self.members]
+        return [_Cell(wanted, order, *self._state(wanted.plan)) for order, wanted in self._members]
 
     def _state(self, plan: Plan) -> tuple[str, str]:
         evaluations = [evaluation for rung in plan.rungs for evaluation in rung.values()]
@@ -534,9 +507,9 @@ class _Ablation:
 
     def _child(self, cell: _Cell) -> Entry:
         (place, seed, _), ablation = cell.wanted, self.file.ablation
-        info, again = self.file.dataset_info_of(place), command(self.file, cell.wanted)
+        info = self.file.dataset_info_of(place)
         where = {"row": place.row, "column": place.column}
-        status = CELL_STATUS[cell.state]
+        status = STATUS[cell.state]
         member = _Member(
             store=self.store,
             method=place.method,
@@ -546,8 +519,7 @@ class _Ablation:
             state=[cell.order, cell.state, cell.error],
             params={"seed": seed, **where},
             tags={**where, "seed": str(seed), ORDER: cell.order, "state": cell.state, "error": cell.error or None},
-            command=again,
-            note=_again(again),
+            command=command(self.file, cell.wanted),
             files=status != "RUNNING",
         )
         # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
@@ -559,13 +531,12 @@ class _Ablation:
 
     def content(self) -> Content:
         """The page of the table."""
+        table, means = self._table()
         ablation, cells = self.file.ablation, self.cells()
-        frame = tidy.of_ablation(self.folder, self.store)
-        means, table = _means(frame), self._table(frame)
         ends = {
             (cell.wanted.cell.row, cell.wanted.cell.column): times[1]
             for cell in cells
-            if (times := curves.span(self.store, cell.plans))
+            if cell.state == "there" and (times := curves.span(self.store, cell.plans))
         }
         tags = {
             "recipe": ablation.recipe,
@@ -591,13 +562,16 @@ class _Ablation:
             files_digest=key_of([self.state == "running", table, means["seeds"].reset_index().to_numpy().tolist()]),
         )
 
-    def _table(self, frame: pd.DataFrame) -> str:
-        """The table in Markdown, or why there is none: what is not yet a table must not keep the runs back."""
+    def _table(self) -> tuple[str, pd.DataFrame]:
+        """The table in Markdown, or why there is none, which must not keep the runs back; and its means."""
+        means = pd.DataFrame({"seeds": []})
         try:
-            return markdown_table(frame)
-        except ValueError as error:
+            frame = tidy.of_ablation(self.folder, self.store)
+            means = _means(frame)
+            return markdown_table(frame), means
+        except (ValueError, StoreError, MissingStages) as error:
             log.warning("%s has no table yet: %s", self.file.ablation.name, error)
-            return f"There is no table yet: {error}\n"
+            return f"There is no table yet: {error}\n", means
 
     def _note(self, cells: Sequence[_Cell], table: str) -> str:
         """The head of the page, in Markdown: the question, the counts, the table, and how to compute it."""
@@ -648,10 +622,12 @@ def _means(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame[frame["metric"].isin(MEASURES) & (frame["images"] == "reported") & (frame["state"] == "there")]
     scores = frame[frame["rule"].isin(tidy.RULES)].groupby(["row", "column", "rule"], sort=False)["value"]
     table = scores.agg(["mean", "std", "count"]).unstack("rule", sort=False)
-    means = {"seeds": table["count", "last"]} if len(table) else {"seeds": pd.Series(dtype=int)}
-    for rule in tidy.RULES if len(table) else ():
-        means |= {f"reported_{rule}": table["mean", rule], f"reported_{rule}_sd": table["std", rule]}
-    return pd.DataFrame(means)
+    if not len(table):
+        return pd.DataFrame({"seeds": []})
+    columns = {
+        f"reported_{rule}{end}": table[of, rule] for rule in tidy.RULES for of, end in (("mean", ""), ("std", "_sd"))
+    }
+    return pd.DataFrame({"seeds": table["count", "last"], **columns})
 
 
 def _mean_points(means: pd.DataFrame, ends: Mapping[tuple[str, str], int]) -> Iterator[Point]:
@@ -664,7 +640,7 @@ def _mean_points(means: pd.DataFrame, ends: Mapping[tuple[str, str], int]) -> It
             name += "_"
         names.add(name)
         for metric, value in values.items():
-            if not math.isnan(value):
+            if not math.isnan(value) and (row, column) in ends:
                 yield Point(f"{metric}/{name}", value, int(values["seeds"]), ends[row, column])
 
 

@@ -83,15 +83,18 @@ class Mirror:
     Attributes:
         public_uri: The URI without a password.
         known: Id of a run -> the runs below it, as this process has left them.
+        client: The client; after `open`.
+        experiment: Id of the experiment; after `open`.
     """
+
+    client: "MlflowClient"
+    experiment: str
 
     def __init__(self, uri: str, artifacts: Path) -> None:
         self.uri = uri
         self.public_uri = without_password(uri)
         self.known: dict[str, RunsBelow] = {}
         self._artifacts = artifacts
-        self._client: MlflowClient | None = None
-        self._experiment: str | None = None
 
     def open(self) -> None:
         """Connect, and create the experiment where it does not exist.
@@ -101,24 +104,24 @@ class Mirror:
             MlflowException: If MLflow refuses.
         """
         self._probe()
-        if self._experiment is None:
-            # Seconds to import, and only the driver needs it.
-            from mlflow import MlflowClient
+        if hasattr(self, "client"):
+            return
+        from mlflow import MlflowClient  # seconds to import, and only the driver needs it
 
-            for logger in ("mlflow", "alembic"):  # they log every table that they create, and a missing pip
-                logging.getLogger(logger).setLevel(logging.ERROR)
-            client = MlflowClient(tracking_uri=self.uri)
-            existing = client.get_experiment_by_name(EXPERIMENT)
-            if existing is None:
-                location = None if self.uri.startswith("http") else self._artifacts.as_uri()
-                self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
-                # The UI then opens on training runs and not on its tools for language models.
-                client.set_experiment_tag(self._experiment, "mlflow.experimentKind", "custom_model_development")
-            else:
-                if existing.lifecycle_stage == "deleted":
-                    client.restore_experiment(existing.experiment_id)
-                self._experiment = existing.experiment_id
-            self._client = client
+        for logger in ("mlflow", "alembic"):  # they log every table that they create, and a missing pip
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        client = MlflowClient(tracking_uri=self.uri)
+        existing = client.get_experiment_by_name(EXPERIMENT)
+        if existing is None:
+            location = None if self.uri.startswith("http") else self._artifacts.as_uri()
+            self.experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+            # The UI then opens on training runs and not on its tools for language models.
+            client.set_experiment_tag(self.experiment, "mlflow.experimentKind", "custom_model_development")
+        else:
+            if existing.lifecycle_stage == "deleted":
+                client.restore_experiment(existing.experiment_id)
+            self.experiment = existing.experiment_id
+        self.client = client
 
     def _probe(self) -> None:
         """Try the port first: database drivers and HTTP pools try for minutes where nothing listens."""
@@ -132,20 +135,6 @@ class Mirror:
             engine = sqlalchemy.create_engine(self.uri)
             engine.connect().close()
             engine.dispose()
-
-    @property
-    def client(self) -> "MlflowClient":
-        """The client; `open` first."""
-        if self._client is None:
-            raise RuntimeError("open() the mirror first")
-        return self._client
-
-    @property
-    def experiment(self) -> str:
-        """Id of the experiment; `open` first."""
-        if self._experiment is None:
-            raise RuntimeError("open() the mirror first")
-        return self._experiment
 
     def find(self, tags: Mapping[str, str]) -> list["Run"]:
         """The runs with these tags, the oldest first."""

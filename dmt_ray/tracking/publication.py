@@ -18,65 +18,38 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True)
 class Series:
-    """Metrics that are sent together, and once.
+    """Metrics that are sent together, and once. A StoreError or MissingStages of one keeps no other one back."""
 
-    Attributes:
-        name: Marks them as sent, in the tag "published.<name>"; "": they are sent whenever the run is.
-        digest: Changes when they do.
-        points: Reads them. What it raises as StoreError or MissingStages keeps no other series back.
-    """
-
-    name: str
-    digest: str
+    name: str  # marks them as sent, in the tag "published.<name>"; "": they are sent whenever the run is
+    digest: str  # changes when they do
     points: "Callable[[], Sequence[Point]]"
 
 
 @dataclass(frozen=True)
 class BestModel:
-    """A model to log with a run.
+    """A model to log with a run."""
 
-    Attributes:
-        key: Its identity: a model is logged once.
-        stage: Key of the stage that trained it.
-        score: Name and value of what it was chosen by.
-        folder: Opens the folder of its files.
-        file: Which of the models in the folder.
-        averaged: Whether it is the moving average of the weights.
-        class_name: Number of a class -> its name.
-    """
-
-    key: str
-    stage: str
-    score: tuple[str, float]
-    folder: Callable[[], Path]
-    file: str
-    averaged: bool
+    key: str  # of its evaluation: a model is logged once
+    stage: str  # key of the stage that trained it
+    score: tuple[str, float]  # name and value of what it was chosen by
+    folder: Callable[[], Path]  # opens the folder of its files
+    file: str  # which of the models in the folder
+    averaged: bool  # whether it is the moving average of the weights
     class_name: Callable[[int], str]
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a run shows.
+    """What a run shows."""
 
-    Attributes:
-        params: MLflow lets none of them be changed.
-        tags: Tag -> value; None: the run must not have it.
-        note: Its description, in Markdown.
-        series: Its metrics.
-        write_files: Writes its artifacts into a folder; None: they are not due.
-        files_digest: Changes when the artifacts do; "": they are uploaded whenever the run is published.
-        end: When it ended, in milliseconds since 1970; None: now.
-        best_model: Chooses the model to log; None: there is none.
-    """
-
-    params: Mapping[str, str]
-    tags: Mapping[str, str | None]
-    note: str = ""
+    params: Mapping[str, str]  # MLflow lets none of them be changed
+    tags: Mapping[str, str | None]  # None: the run must not have it
+    note: str = ""  # its description, in Markdown
     series: Iterable[Series] = ()
-    write_files: Callable[[Path], None] | None = None
-    files_digest: str = ""
-    end: int | None = None
-    best_model: Callable[[], BestModel] | None = None
+    write_files: Callable[[Path], None] | None = None  # writes its artifacts into a folder; None: they are not due
+    files_digest: str = ""  # changes when the artifacts do; "": they are uploaded whenever the run is published
+    end: int | None = None  # in milliseconds since 1970; None: now
+    best_model: Callable[[], BestModel] | None = None  # chooses the model to log; None: there is none
 
 
 @dataclass(frozen=True)

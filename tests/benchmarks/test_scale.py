@@ -232,9 +232,9 @@ def calls_of_the_next_publication(mirror: Mirror, store: Store, trials: int) -> 
     done = [Trial(n, {G1: n / 10, G2: 1.0}, "failed", {}, "it failed") for n in range(trials + 1)]
     publish(mirror, of_sweep(store.folder, file, store, "running", done[:trials]))
     client = mirror.client
-    counting = mirror._client = CountingClient(client)  # type: ignore[assignment]
+    counting = mirror.client = CountingClient(client)  # type: ignore[assignment]
     publish(mirror, of_sweep(store.folder, file, store, "running", done))
-    mirror._client = client
+    mirror.client = client
     assert len(mirror.find({"dmt.kind": "trial", "dmt.name": sweep.name})) == trials + 1
     return counting.calls
 
