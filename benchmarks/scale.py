@@ -49,7 +49,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load
-from dmt_ray.report import publishing_sweep, summary
+from dmt_ray.report import publishing, summary
 from dmt_ray.search.study import Study, note_executed, only_one
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
@@ -256,7 +256,7 @@ class Simulation:
         self.waiting: Any = None
         self.tracker = tracking.connect(None, storage) if options.publish_every else None
         if self.tracker is not None:
-            self.tracker.mirror._client = Counted(self.tracker.mirror.client, self.timer)  # type: ignore[assignment]
+            self.tracker.mirror.client = Counted(self.tracker.mirror.client, self.timer)  # type: ignore[assignment]
 
     # ---- the cluster ----------------------------------------------------------------------------------------------
 
@@ -374,7 +374,7 @@ class Simulation:
             with self.timer.of("a trial ends (progress)"):
                 self.progress.ended(number, state)
             with self.timer.of("results for MLflow"):
-                results = publishing_sweep.results(self.folder, self.file, self.store, "running")
+                results = publishing.of_sweep(self.folder, self.file, self.store, "running")
         if self.tracker is not None and self.ended % self.options.publish_every == 0:
             self.waiting = results
         if self.waiting is not None and self.mirror_free <= self.free:
@@ -394,7 +394,7 @@ class Simulation:
             trials = self.study.trials()
         if self.tracker is not None:
             with self.timer.of("end: results for MLflow"):
-                results = publishing_sweep.results(self.folder, self.file, self.store, "stopped")
+                results = publishing.of_sweep(self.folder, self.file, self.store, "stopped")
             with self.timer.of("end: publish"):
                 publish(self.tracker.mirror, results)
             with self.timer.of("end: publish again, nothing new"):

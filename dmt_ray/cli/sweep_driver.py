@@ -61,7 +61,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     with locked(file.folder):
         study = _study(file, runner, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
-        with session(file, connect, partial(publishing.of_sweep, file, runner.store)) as one:
+        with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as one:
             if not study.remaining:
                 console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
             try:

@@ -91,6 +91,17 @@ class ExperimentFile:
             raise StoreError(f"{self.experiment.name} is no ablation")
         return self.experiment
 
+    @property
+    def run(self) -> Run:
+        """The run.
+
+        Raises:
+            StoreError: If it is none.
+        """
+        if not isinstance(self.experiment, Run):
+            raise StoreError(f"{self.experiment.name} is no run")
+        return self.experiment
+
     def dataset_info_of(self, cell: Cell) -> Mapping[str, Any] | None:
         """Names, colours and splits of an ablation's cell; None where they are not known."""
         known: Mapping[str, Mapping[str, Any]] = self.dataset_info

@@ -1,9 +1,9 @@
-"""From stored stages to metrics over one continuous axis: no MLflow here, and no torch."""
+"""From stored histories to points of metrics over one continuous step axis."""
 
 import math
 import re
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, get_args
 
@@ -30,7 +30,7 @@ NO_METRIC = {"step", "epoch"}  # columns of a history
 
 
 class Point(NamedTuple):
-    """One value of a metric. `when`, in milliseconds since 1970, comes from the store: replaying gives the same."""
+    """One value of a metric. `when`, in milliseconds since 1970, is the store's: a stage always gives the same."""
 
     name: str
     value: float
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """What is published at once: the work that a rung adds for one model of one seed.
+    """The work that a rung adds for one model of one seed.
 
     Attributes:
         name: "<rung>.<side>", and ".seed<seed>" where there are several seeds.
@@ -60,7 +60,7 @@ def units(plans: Mapping[int, Plan]) -> Iterator[Unit]:
                 yield Unit(f"{rung}.{side}{_seed(plans, seed)}", seed, rung, side, evaluation)
 
 
-def points(store: Store, plans: Mapping[int, Plan], unit: Unit, dataset_info: DatasetInfo) -> list[Point]:
+def points(store: Store, plans: Mapping[int, Plan], unit: Unit, info: DatasetInfo) -> list[Point]:
     """The metrics of a unit. Steps count optimizer steps over all stages of the model, or rungs.
 
     Raises:
@@ -72,9 +72,9 @@ def points(store: Store, plans: Mapping[int, Plan], unit: Unit, dataset_info: Da
     offset = 0
     for stage in _trained(store, unit.evaluation):
         if stage not in before:
-            found += _training(store, stage, unit, offset, suffix, dataset_info)
+            found += _training(store, stage, unit, offset, suffix, info)
         offset += steps(store, stage)
-    found += _scores(store, unit, suffix, dataset_info)
+    found += _scores(store, unit, suffix, info)
     return [point for point in found if math.isfinite(point.value)]
 
 
@@ -92,18 +92,24 @@ def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     """What a complete trial comes to, under the three selection rules (all in [0, 1], mean over seeds).
 
     score: on the validation images after the last rung, what a search maximises. reported_last, reported_val,
-    reported_paper: on the test images, see `records.selected`, which chooses for each seed by itself. best_rung:
+    reported_paper: on the test images, see `scores.selected`, which chooses for each seed by itself. best_rung:
     the rung that "val" chooses, mean over seeds.
     """
-    chosen = [selected(store, plan) for plan in plans.values()]
-    reported = {
-        f"reported_{rule}": statistics.fmean(one[rule].reported for one in chosen) for rule in get_args(SelectionRule)
-    }
+    seeds = [selected(store, plan) for plan in plans.values()]
+    rules = get_args(SelectionRule)
+    reported = {f"reported_{rule}": statistics.fmean(seed[rule].reported for seed in seeds) for rule in rules}
     return {
-        "score": statistics.fmean(one["last"].selection for one in chosen),
-        "best_rung": statistics.fmean(one["val"].rung for one in chosen),
+        "score": statistics.fmean(seed["last"].selection for seed in seeds),
+        "best_rung": statistics.fmean(seed["val"].rung for seed in seeds),
         **reported,
     }
+
+
+def final_points(store: Store, plans: Mapping[int, Plan]) -> list[Point]:
+    """The same as points, at the last rung."""
+    rungs, times = min(len(plan.rungs) for plan in plans.values()), span(store, plans)
+    when = times[1] if times else 0
+    return [Point(name, value, rungs - 1, when) for name, value in finals(store, plans).items()]
 
 
 def histories(store: Store, plans: Mapping[int, Plan]) -> dict[str, pd.DataFrame]:
@@ -140,13 +146,33 @@ def steps(store: Store, stage: Stage) -> int:
     return int(history(store, stage)["step"].iloc[-1])
 
 
+def span(store: Store, plans: Mapping[int, Plan], executed: Collection[str] | None = None) -> tuple[int, int] | None:
+    """When the first of the stored stages began and the last one ended, in milliseconds since 1970.
+
+    Args:
+        store: Where the stages are.
+        plans: Seed -> plan.
+        executed: Keys of the stages that count; None: all.
+
+    Returns:
+        Begin and end, or None where no stage counts.
+    """
+    times = [
+        (end - round(1000 * took(store, stage)), end)
+        for stage in dict.fromkeys(stage for plan in plans.values() for stage in plan.stages())
+        if (executed is None or stage.key in executed) and store.has(stage)
+        for end in [ended(store, stage)]
+    ]
+    return (min(begin for begin, _ in times), max(end for _, end in times)) if times else None
+
+
 def ended(store: Store, stage: Stage) -> int:
     """When a stage was finished, in milliseconds since 1970."""
     return round(1000 * datetime.fromisoformat(store.record(stage).made["when"]).timestamp())
 
 
 def took(store: Store, stage: Stage) -> float:
-    """How long a stage took, in seconds; 0 where nobody wrote it down."""
+    """How long a stage took, in seconds; 0 where its record does not say."""
     return float(store.record(stage).made.get("seconds", 0.0))
 
 
@@ -166,12 +192,10 @@ def _trained(store: Store, evaluation: Stage) -> list[Stage]:
 
 def _trained_before(store: Store, plan: Plan, rung: int) -> set[Stage]:
     """The trainings behind all models of the rungs before one."""
-    return {stage for models in plan.rungs[:rung] for one in models.values() for stage in _trained(store, one)}
+    return {stage for models in plan.rungs[:rung] for model in models.values() for stage in _trained(store, model)}
 
 
-def _training(
-    store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, dataset_info: DatasetInfo
-) -> list[Point]:
+def _training(store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, info: DatasetInfo) -> list[Point]:
     end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
     tables = [history(store, stage, unit.evaluation.side)]
     snapshots = store.open(stage) / SCORES
@@ -190,42 +214,36 @@ def _training(
             ]
     labels = stage.inputs.get("labels")
     if labels is not None:
-        found += _labels(
-            summary(store, labels), f"{unit.side}/labels", unit.rung, ended(store, labels), suffix, dataset_info
-        )
+        found += _labels(summary(store, labels), f"{unit.side}/labels", unit.rung, ended(store, labels), suffix, info)
     return found
 
 
-def _labels(
-    said: Mapping[str, Any], start: str, rung: int, when: int, suffix: str, dataset_info: DatasetInfo
-) -> list[Point]:
-    found = [Point(f"{start}_kept{suffix}", float(said["kept"]), rung, when)]
-    if said.get("accuracy") is not None:
-        found.append(Point(f"{start}_accuracy{suffix}", float(said["accuracy"]), rung, when))
-    for title, values in (("coverage", said["coverage"]), ("accuracy", said.get("class_accuracy"))):
-        found += _per_class(f"{start}_{title}", values or [], rung, when, suffix, dataset_info)
+def _labels(labels: Mapping[str, Any], start: str, rung: int, when: int, suffix: str, info: DatasetInfo) -> list[Point]:
+    found = [Point(f"{start}_kept{suffix}", float(labels["kept"]), rung, when)]
+    if labels.get("accuracy") is not None:
+        found.append(Point(f"{start}_accuracy{suffix}", float(labels["accuracy"]), rung, when))
+    for title, values in (("coverage", labels["coverage"]), ("accuracy", labels.get("class_accuracy"))):
+        found += _per_class(f"{start}_{title}", values or [], rung, when, suffix, info)
     return found
 
 
-def _scores(store: Store, unit: Unit, suffix: str, dataset_info: DatasetInfo) -> list[Point]:
+def _scores(store: Store, unit: Unit, suffix: str, info: DatasetInfo) -> list[Point]:
     when = ended(store, unit.evaluation)
     found = []
-    for which, said in metrics(store, unit.evaluation).items():
-        for name, value in scores(said).items():
+    for which, values in metrics(store, unit.evaluation).items():
+        for name, value in scores(values).items():
             found.append(Point(f"{unit.side}/{name}_{which}{suffix}", value, unit.rung, when))
-        title, values = class_scores(said)
-        found += _per_class(f"{unit.side}/{title}_{which}", values, unit.rung, when, suffix, dataset_info)
+        title, per_class = class_scores(values)
+        found += _per_class(f"{unit.side}/{title}_{which}", per_class, unit.rung, when, suffix, info)
     return found
 
 
 def _per_class(
-    start: str, values: list[float | None], rung: int, when: int, suffix: str, dataset_info: DatasetInfo
+    start: str, values: list[float | None], rung: int, when: int, suffix: str, info: DatasetInfo
 ) -> list[Point]:
     return [
         # MLflow allows few characters in a name, and groups by the slash.
-        Point(
-            f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', dataset_info.class_name(k))}{suffix}", float(value), rung, when
-        )
+        Point(f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', info.class_name(k))}{suffix}", float(value), rung, when)
         for k, value in enumerate(values)
         if value is not None
     ]

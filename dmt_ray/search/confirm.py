@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dmt_ray.config import Config
+from dmt_ray.experiments.saved_runs import Run
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, in_words
 from dmt_ray.files import write_text
 from dmt_ray.methods import METHODS
@@ -26,7 +27,6 @@ from dmt_ray.store import Store
 
 if TYPE_CHECKING:
     from dmt_ray.experiments.dataset_info import DatasetInfo
-    from dmt_ray.tracking import RunResults
 
 NAME = "confirm.json"
 LEVEL = 0.95  # of the interval of a difference
@@ -80,12 +80,10 @@ class Confirmation:
         plans = [candidate.plan(seed) for seed in self.seeds for candidate in self.candidates()]
         return in_order(stage for plan in plans for rung in plan.rungs for stage in rung.values())
 
-    def runs(self, store: Store, dataset_info: "DatasetInfo") -> "list[RunResults]":
+    def runs(self, dataset_info: "DatasetInfo") -> list[Run]:
         """The runs, as `dmt run` would have performed them, for MLflow."""
-        from dmt_ray.tracking import RunResults
-
         return [
-            RunResults(candidate.method, candidate.config, seed, candidate.plan(seed), store, dataset_info)
+            Run(candidate.method, candidate.config, seed, dataset_info)
             for candidate in self.candidates()
             for seed in self.seeds
         ]

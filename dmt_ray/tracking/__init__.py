@@ -1,20 +1,17 @@
-"""MLflow as a mirror of the store: stored histories are replayed into it, as often as one likes."""
+"""MLflow as a mirror of the store: results are published into it, as often as one likes."""
 
-from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.report.saved_runs import keep, kept
-from dmt_ray.tracking.connection import Mirror
-from dmt_ray.tracking.results import AblationResults, Results, RunResults, SweepResults
+from dmt_ray.tracking.connection import Mirror, without_password
+from dmt_ray.tracking.publication import BestModel, Content, Entry, Publication, Series
 from dmt_ray.tracking.tracker import Tracker, connect
 
 __all__ = [
-    "AblationResults",
-    "DatasetInfo",
+    "BestModel",
+    "Content",
+    "Entry",
     "Mirror",
-    "Results",
-    "RunResults",
-    "SweepResults",
+    "Publication",
+    "Series",
     "Tracker",
     "connect",
-    "keep",
-    "kept",
+    "without_password",
 ]

@@ -3,20 +3,22 @@
 import logging
 import re
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dmt_ray.cli.options import without_password
 from dmt_ray.errors import UserError
-from dmt_ray.results.curves import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-log = logging.getLogger(__name__)
+    from dmt_ray.results.curves import Point
+
+Identity = frozenset[tuple[str, str]]
+"""The tags by which a run is found again."""
 
 EXPERIMENT = "dmt_ray"
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns-artifacts"
@@ -36,25 +38,39 @@ LIMITS = {
 }
 
 
+def without_password(uri: str) -> str:
+    """A URI, or any other word of a command line, as it may be printed and stored."""
+    masked = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", masked)
+
+
 def check_uri(uri: str) -> None:
-    """Refuse what cannot be a tracking URI.
+    """Check the form of a tracking URI.
 
     Raises:
-        UserError: With what can.
+        UserError: If MLflow cannot use it here.
     """
-    shown = repr(without_password(uri))
+    printable = repr(without_password(uri))
     advice = "Give http://HOST:PORT of an MLflow server, or sqlite:////FOLDER/mlflow.db."
     try:
         parts = urlsplit(uri)
         scheme, host, _ = parts.scheme.partition("+")[0], parts.hostname, parts.port
     except ValueError as error:
-        raise UserError(f"{shown} is not a tracking URI of MLflow: {error}. {advice}") from None
+        raise UserError(f"{printable} is not a tracking URI of MLflow: {error}. {advice}") from None
     if scheme not in SCHEMES:
-        raise UserError(f"{shown} is not a tracking URI of MLflow that can be used here. {advice}")
+        raise UserError(f"{printable} is not a tracking URI of MLflow that can be used here. {advice}")
     if scheme == "sqlite" and not re.match(r"sqlite:///.", uri):
-        raise UserError(f"{shown} does not name a database file. {advice}")
+        raise UserError(f"{printable} does not name a database file. {advice}")
     if scheme != "sqlite" and not host:
-        raise UserError(f"{shown} does not name a host. {advice}")
+        raise UserError(f"{printable} does not name a host. {advice}")
+
+
+@dataclass
+class RunsBelow:
+    """The runs below a run, and which versions of them this process has published."""
+
+    runs: "dict[Identity, Run]"
+    versions: dict[Identity, str] = field(default_factory=dict)
 
 
 class Mirror:
@@ -65,49 +81,50 @@ class Mirror:
         artifacts: Folder for the experiment's files, where no server keeps them.
 
     Attributes:
-        shown: The URI without a password.
-        told: Trials that this process has brought up to date there: sweep's run id and trial -> digest of its state.
-        runs: Run ids of the trials that this process has seen there, likewise.
+        public_uri: The URI without a password.
+        known: Id of a run -> the runs below it, as this process has left them.
+        client: The client; after `open`.
+        experiment: Id of the experiment; after `open`.
     """
+
+    client: "MlflowClient"
+    experiment: str
 
     def __init__(self, uri: str, artifacts: Path) -> None:
         self.uri = uri
-        self.shown = without_password(uri)
-        self.told: dict[tuple[str, str], str] = {}
-        self.runs: dict[tuple[str, str], str] = {}
+        self.public_uri = without_password(uri)
+        self.known: dict[str, RunsBelow] = {}
         self._artifacts = artifacts
-        self._client: MlflowClient | None = None
-        self._experiment: str | None = None
 
     def open(self) -> None:
-        """See that MLflow answers, and that the experiment is there.
+        """Connect, and create the experiment where it does not exist.
 
         Raises:
-            OSError: If nobody listens.
+            OSError: If nothing listens at the address.
             MlflowException: If MLflow refuses.
         """
         self._probe()
-        if self._experiment is None:
-            # Seconds to import, and only the driver needs it.
-            from mlflow import MlflowClient
+        if hasattr(self, "client"):
+            return
+        from mlflow import MlflowClient  # seconds to import, and only the driver needs it
 
-            for logger in ("mlflow", "alembic"):  # they tell of every table that they create, and of a missing pip
-                logging.getLogger(logger).setLevel(logging.ERROR)
-            client = MlflowClient(tracking_uri=self.uri)
-            found = client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                location = None if self.uri.startswith("http") else self._artifacts.as_uri()
-                self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
-                # The UI then opens on training runs and not on its tools for language models.
-                client.set_experiment_tag(self._experiment, "mlflow.experimentKind", "custom_model_development")
-            else:
-                if found.lifecycle_stage == "deleted":
-                    client.restore_experiment(found.experiment_id)
-                self._experiment = found.experiment_id
-            self._client = client
+        for logger in ("mlflow", "alembic"):  # they log every table that they create, and a missing pip
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        client = MlflowClient(tracking_uri=self.uri)
+        existing = client.get_experiment_by_name(EXPERIMENT)
+        if existing is None:
+            location = None if self.uri.startswith("http") else self._artifacts.as_uri()
+            self.experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+            # The UI then opens on training runs and not on its tools for language models.
+            client.set_experiment_tag(self.experiment, "mlflow.experimentKind", "custom_model_development")
+        else:
+            if existing.lifecycle_stage == "deleted":
+                client.restore_experiment(existing.experiment_id)
+            self.experiment = existing.experiment_id
+        self.client = client
 
     def _probe(self) -> None:
-        """Ask the port first: database drivers and HTTP pools try for minutes where nobody listens."""
+        """Try the port first: database drivers and HTTP pools try for minutes where nothing listens."""
         parts = urlsplit(self.uri)
         scheme = parts.scheme.partition("+")[0]
         if scheme in PORTS and parts.hostname:
@@ -119,39 +136,19 @@ class Mirror:
             engine.connect().close()
             engine.dispose()
 
-    @property
-    def client(self) -> "MlflowClient":
-        """The client; `open` first."""
-        if self._client is None:
-            raise RuntimeError("open() the mirror first")
-        return self._client
-
-    @property
-    def experiment(self) -> str:
-        """Id of the experiment; `open` first."""
-        if self._experiment is None:
-            raise RuntimeError("open() the mirror first")
-        return self._experiment
-
     def find(self, tags: Mapping[str, str]) -> list["Run"]:
         """The runs with these tags, the oldest first."""
-        return self._search(" and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()))
-
-    def find_ids(self, ids: Sequence[str]) -> list["Run"]:
-        """Those of these runs that are still there."""
-        return self._search(f"attributes.run_id IN ({', '.join(map(repr, ids))})") if ids else []
-
-    def _search(self, condition: str) -> list["Run"]:
-        found: list[Run] = []
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        runs: list[Run] = []
         token = None
         while True:
             page = self.client.search_runs(
                 [self.experiment], condition, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
             )
-            found += page
+            runs += page
             token = page.token
             if not token:
-                return found
+                return runs
 
     def create(self, name: str, tags: Mapping[str, str], start: int | None) -> "Run":
         """A new run that goes on; `start` in milliseconds since 1970, None: now."""
@@ -164,8 +161,9 @@ class Mirror:
         new = [Param(name, value[:6000]) for name, value in params.items() if name not in run.data.params]
         for first in range(0, len(new), 100):
             self.client.log_batch(run.info.run_id, params=new[first : first + 100])
+        run.data.params.update({param.key: param.value for param in new})
 
-    def log_points(self, run: "Run", points: Sequence[Point]) -> None:
+    def log_points(self, run: "Run", points: "Sequence[Point]") -> None:
         """Write metrics; a point that is there already is not written twice by MLflow, as its time is the same."""
         from mlflow.entities import Metric
 
@@ -173,20 +171,18 @@ class Mirror:
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(run.info.run_id, metrics=metrics[first : first + BATCH])
 
-    def tag(self, run: "Run", tags: Mapping[str, str]) -> None:
-        """Set the tags that differ."""
+    def tag(self, run: "Run", tags: Mapping[str, str | None]) -> None:
+        """Set the tags that differ, and remove those that are None."""
         from mlflow.entities import RunTag
 
-        new = [RunTag(name, value[:4900]) for name, value in tags.items() if run.data.tags.get(name) != value[:4900]]
+        wanted = {name: value[:4900] for name, value in tags.items() if value is not None}
+        new = [RunTag(name, value) for name, value in wanted.items() if run.data.tags.get(name) != value]
         for first in range(0, len(new), 100):
             self.client.log_batch(run.info.run_id, tags=new[first : first + 100])
         run.data.tags.update({tag.key: tag.value for tag in new})
-
-    def untag(self, run: "Run", names: Iterable[str]) -> None:
-        """Remove tags."""
-        for name in names:
-            if run.data.tags.pop(name, None) is not None:
-                self.client.delete_tag(run.info.run_id, name)
+        for name in tags.keys() & run.data.tags.keys() - wanted.keys():
+            self.client.delete_tag(run.info.run_id, name)
+            del run.data.tags[name]
 
     def set_status(self, run: "Run", status: str, end: int | None = None) -> None:
         """Set RUNNING, FINISHED, KILLED or FAILED where it differs; `end` in milliseconds since 1970, None: now."""
@@ -195,8 +191,8 @@ class Mirror:
         if status == "RUNNING":
             self.client.update_run(run.info.run_id, status=status)
         else:
-            end = None if end is None else max(end, run.info.start_time)
-            self.client.set_terminated(run.info.run_id, status, end)
+            self.client.set_terminated(run.info.run_id, status, None if end is None else max(end, run.info.start_time))
+        run.info._status = status
 
     def upload(self, run: "Run", folder: Path) -> None:
         """Upload all files of a folder."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dmt_ray.errors import UserError
 from dmt_ray.tracking.connection import ARTIFACTS, DATABASE, LIMITS, Mirror, check_uri, explain
+from dmt_ray.tracking.publication import Publication
 from dmt_ray.tracking.publish import publish
-from dmt_ray.tracking.results import Results
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +17,11 @@ PAUSE = 60.0  # seconds without a further attempt after a failed one
 
 
 class Tracker:
-    """Publishes results in the background. Make one with `connect`, in the driver, and close it at the end."""
+    """Publishes in the background. Make one with `connect`, in the driver, and close it at the end."""
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
-        self._waiting: dict[str, Results] = {}
+        self._waiting: dict[str, Publication] = {}
         self._given_up: set[str] = set()  # what failed after `close`: each has one last attempt
         self._busy: str | None = None
         self._not_before = 0.0
@@ -34,19 +34,19 @@ class Tracker:
     @property
     def uri(self) -> str:
         """The tracking URI, without a password."""
-        return self.mirror.shown
+        return self.mirror.public_uri
 
-    def publish_soon(self, results: Results) -> None:
-        """Take results over and return at once. They replace older ones of the same name that still wait."""
+    def publish_soon(self, publication: Publication) -> None:
+        """Queue a publication and return at once. It replaces an older one of the same name that still waits."""
         with self._changed:
-            self._waiting[results.name] = results
+            self._waiting[publication.name] = publication
             self._changed.notify_all()
 
     def close(self, timeout: float = 60.0) -> tuple[str, ...]:
-        """Publish what waits, for so many seconds at most, and say what is still unpublished.
+        """Publish what waits, for `timeout` seconds at most, and warn of what is still unpublished.
 
         Returns:
-            Names of the sweeps and runs of which MLflow lacks something.
+            Names of the publications of which MLflow lacks something.
         """
         with self._changed:
             self._closing = True
@@ -64,7 +64,7 @@ class Tracker:
         return left
 
     def failed(self, error: BaseException) -> None:
-        """Say once that MLflow is of no use now, and leave it alone for a while."""
+        """Warn once that MLflow cannot be used, and leave it alone for a while."""
         with self._changed:
             self._not_before = time.monotonic() + PAUSE
             if not self._down:
@@ -78,24 +78,25 @@ class Tracker:
             self._down = True
 
     def _work(self) -> None:
-        while (results := self._next()) is not None:
+        while (publication := self._next()) is not None:
             try:
                 self.mirror.open()
-                publish(self.mirror, results)
+                publish(self.mirror, publication)
                 with self._changed:
                     self._down = False
             except Exception as error:  # nothing that MLflow does may end the training
                 self.failed(error)
-                log.debug("publishing %s failed", results.name, exc_info=True)
+                self.mirror.known.clear()  # which may be why
+                log.debug("publishing %s failed", publication.name, exc_info=True)
                 with self._changed:
-                    self._waiting.setdefault(results.name, results)
+                    self._waiting.setdefault(publication.name, publication)
                     if self._closing:
-                        self._given_up.add(results.name)
+                        self._given_up.add(publication.name)
             finally:
                 with self._changed:
                     self._busy = None
 
-    def _next(self) -> Results | None:
+    def _next(self) -> Publication | None:
         with self._changed:
             while True:
                 pause = self._not_before - time.monotonic()
@@ -111,14 +112,14 @@ class Tracker:
 def connect(uri: str | None, storage: Path) -> Tracker:
     """Open MLflow, create its database and experiment where they do not exist, and start publishing on one thread.
 
-    A server that does not answer is said once, and costs nothing more: what was missed is published when it answers.
+    A server that does not answer causes one warning and no delay: what it missed is published when it answers.
 
     Args:
         uri: An MLflow tracking URI; None: ``mlflow.db`` and ``mlruns-artifacts/`` in the storage folder.
         storage: Folder of the store.
 
     Raises:
-        UserError: If the URI cannot be one of MLflow's.
+        UserError: If MLflow cannot use this URI.
     """
     folder = storage.absolute()
     if uri is None:
@@ -133,7 +134,7 @@ def connect(uri: str | None, storage: Path) -> Tracker:
     try:
         mirror.open()
     except ImportError as error:
-        raise UserError(f"MLflow cannot use {mirror.shown}: {error}. Install that package.") from None
+        raise UserError(f"MLflow cannot use {mirror.public_uri}: {error}. Install that package.") from None
     except Exception as error:  # every server, driver and proxy has errors of its own
         tracker.failed(error)
     return tracker

@@ -15,13 +15,16 @@ from dmt_ray.config import Config
 from dmt_ray.execution.effort import Effort, Work
 from dmt_ray.execution.sweep_progress import Progress
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
+from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import load
+from dmt_ray.report.publishing import of_sweep
 from dmt_ray.search.pruning import MedianAtRung
 from dmt_ray.search.study import Study, read_trials
 from dmt_ray.store import Store
-from dmt_ray.tracking import Mirror, SweepResults, connect
+from dmt_ray.tracking import Mirror, connect
 from dmt_ray.tracking.publish import publish
 from tests.helpers.paths import ROOT
 
@@ -225,12 +228,13 @@ class CountingClient:
 def calls_of_the_next_publication(mirror: Mirror, store: Store, trials: int) -> Counter[str]:
     """Publish so many trials, and then one more; the MLflow calls of the second time."""
     sweep = replace(a_sweep(), question=f"after-{trials}")
+    file = SweepFile(sweep, trials, Replay("shapes", (), store.folder), DatasetInfo().to_json())
     done = [Trial(n, {G1: n / 10, G2: 1.0}, "failed", {}, "it failed") for n in range(trials + 1)]
-    publish(mirror, SweepResults(store, sweep, tuple(done[:trials]), DatasetInfo()))
+    publish(mirror, of_sweep(store.folder, file, store, "running", done[:trials]))
     client = mirror.client
-    counting = mirror._client = CountingClient(client)  # type: ignore[assignment]
-    publish(mirror, SweepResults(store, sweep, tuple(done), DatasetInfo()))
-    mirror._client = client
+    counting = mirror.client = CountingClient(client)  # type: ignore[assignment]
+    publish(mirror, of_sweep(store.folder, file, store, "running", done))
+    mirror.client = client
     assert len(mirror.find({"dmt.kind": "trial", "dmt.name": sweep.name})) == trials + 1
     return counting.calls
 

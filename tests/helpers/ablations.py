@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from dmt_ray.experiments.ablation_file import AblationFile
-
-from dmt_ray import tracking
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.experiments.dataset_info import DatasetInfo
 
 ROWS = {"Baseline": Row("baseline"), "CBST": Row("cbst"), "DMT": Row("dmt")}
 
@@ -21,7 +20,7 @@ def perform(
     made = cells(str(settings), (), rows, {"mine": Column()}, lambda config: runner.bind(config, seeds))
     ablation = Ablation("components", "What is each part of DMT worth?", "mine", made, seeds, "Baseline")
     config = made[0].config
-    dataset_info = tracking.DatasetInfo.of(runner.dataset(config.data), config, seeds, "python -m ablations.components")
+    dataset_info = DatasetInfo.of(runner.dataset(config.data), config, seeds, "python -m ablations.components")
     folder = storage / "ablations" / ablation.name
     file = AblationFile(ablation, storage, pictures, {"mine": dataset_info.to_json()}, "python -m ablations.components")
     ablation_file.write(folder, file)

@@ -20,9 +20,8 @@ from dmt_ray.results import export, tidy, tidy_sweep
 from dmt_ray.results.scores import selected
 from dmt_ray.search.study import Study, only_one
 from dmt_ray.store import Store
-from tests.tracking.test_ablation import TWO
-from tests.tracking.test_ablation import ablation_file as made
-from tests.tracking.test_tracking import ABOUT, CONFIG, SCORES, fill
+from tests.helpers.fake_stages import CONFIG, INFO, SCORES, TWO_ROWS, fill
+from tests.helpers.fake_stages import ablation_file as made
 
 POINTS = tuple({"weight.gamma1": float(i), "method": method} for i, method in enumerate(("dmt", "dst", "dmt", "dmt")))
 
@@ -36,7 +35,7 @@ def storage(tmp_path: Path) -> Path:
 
 def ablation(storage: Path) -> AblationFile:
     """An ablation whose last run has failed."""
-    file, store = made("components", TWO), Store(storage)
+    file, store = made("components", TWO_ROWS), Store(storage)
     *there, last = file.ablation.wanted()
     for wanted in there:
         fill(store, wanted.plan, gain=0.1 * wanted.seed)
@@ -52,7 +51,7 @@ def sweep(storage: Path) -> Sweep:
     one, store = Sweep("joint", "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
     folder = storage / "sweeps" / one.name
     folder.mkdir(parents=True)
-    sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), ABOUT.to_json()))
+    sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), INFO.to_json()))
     with only_one(folder):
         study = Study(folder, one, 4)
         for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):

@@ -153,7 +153,7 @@ def test_a_page_says_nothing_of_what_was_not_confirmed(tmp_path):
     assert confirm.markdown(tmp_path) == ""
 
 
-def test_the_runs_can_be_published(confirmed, store):
-    runs = confirmed.runs(store, DatasetInfo())
+def test_the_runs_can_be_published(confirmed):
+    runs = confirmed.runs(DatasetInfo())
     assert [(run.method, run.seed) for run in runs] == [(method, s) for method in ("dst", "dmt") for s in (5, 6, 7)]
     assert len({run.name for run in runs}) == 6

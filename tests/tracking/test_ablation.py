@@ -2,24 +2,26 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 from dmt_ray.experiments.ablation_file import AblationFile
 
-from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments import ablation_file as files
+from dmt_ray.experiments.ablation import Column, Row
+from dmt_ray.experiments.ablation_file import AblationFile
+from dmt_ray.report import publishing
+from dmt_ray.report.publishing import State, of_ablation, publish_all
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
-from dmt_ray.tracking import AblationResults, Mirror, connect
-from dmt_ray.tracking.publish import publish
-from tests.tracking.test_tracking import CLASSES, everything, fill
+from dmt_ray.tracking import Mirror, connect
+from dmt_ray.tracking.publish import publish as publish_into
+from tests.helpers.fake_stages import TWO_ROWS, ablation_file, fill, perform
+from tests.helpers.mirrored import everything
 
-CHANGES = ("percentiles=[0.5, 1.0]",)
-TWO = {"Baseline": Row("baseline"), "DMT": Row("dmt")}
 ROWS = {"Baseline": Row("baseline"), "DMT": Row("dmt"), "DMT, gamma1 4 %": Row("dmt", {"weight.gamma1": 4})}
 RATIOS = {"1/20": Column(), "1/50": Column({"split.labelled": 8})}
 
@@ -27,41 +29,13 @@ RATIOS = {"1/20": Column(), "1/50": Column({"split.labelled": 8})}
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Future", "Resource")]
 
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Mirror]:
-    tracker = connect(None, tmp_path_factory.mktemp("runs"))
-    yield tracker.mirror
-    assert tracker.close() == ()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
-def ablation_file(
-    question: str, rows: dict[str, Row], seeds: tuple[int, ...] = (0, 1), columns: dict[str, Column] | None = None
-) -> AblationFile:
-    columns = columns or {"shapes": Column()}
-    made = cells("shapes", CHANGES, rows, columns, lambda config: config)
-    ablation = Ablation(question, "What is each part worth?", "shapes", made, seeds, "Baseline")
-    palette = np.arange(18, dtype=np.uint8).reshape(6, 3) * 14
-    dataset_info = DatasetInfo(
-        CLASSES, None, {seed: (f"random-16-{seed}", f"digest{seed}") for seed in seeds}, "python -m x"
-    )
-    with_colours = (
-        DatasetInfo(CLASSES, palette, dataset_info.splits, "python -m x") if question == "files" else dataset_info
-    )
-    return AblationFile(
-        ablation, Path("runs"), None, {column: with_colours.to_json() for column in columns}, "python -m x"
-    )
-
-
-def perform(store: Store, file: AblationFile, rows: Iterable[str] | None = None) -> None:
-    """Fill the store as if these rows had run; each further seed is a tenth better."""
-    for wanted in file.ablation.wanted():
-        if rows is None or wanted.cell.row in rows:
-            fill(store, wanted.plan, gain=0.1 * wanted.seed)
+def publish(
+    mirror: Mirror, store: Store, file: AblationFile, state: State = "finished", failed: Mapping[str, str] | None = None
+) -> None:
+    """Publish an ablation as it is now."""
+    folder = store.folder / "ablations" / file.ablation.name
+    files.write(folder, file)
+    publish_into(mirror, of_ablation(folder, file, store, state, failed or {}))
 
 
 def runs_of(mirror: Mirror, file: AblationFile) -> tuple[Any, dict[str, Any]]:
@@ -76,7 +50,7 @@ def complete(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """Three rows and two seeds, all there and published."""
     store, file = Store(tmp_path_factory.mktemp("complete") / "runs"), ablation_file("complete", ROWS)
     perform(store, file)
-    publish(mirror, AblationResults(store, file, state="finished"))
+    publish(mirror, store, file)
     return store, file
 
 
@@ -96,7 +70,7 @@ def test_runs_are_called_and_sorted_like_the_table(mirror: Mirror, complete: tup
 def test_where_there_are_several_columns_they_are_in_the_names(mirror: Mirror, store: Store) -> None:
     file = ablation_file("columns", {"Baseline": Row("baseline"), "Oracle": Row("oracle")}, (3,), RATIOS)
     perform(store, file)
-    publish(mirror, AblationResults(store, file, state="finished"))
+    publish(mirror, store, file)
     parent, runs = runs_of(mirror, file)
     assert sorted(runs, key=lambda name: runs[name].data.tags["order"]) == [
         f"{row} · {column} · seed 3" for row in ("Baseline", "Oracle") for column in RATIOS
@@ -147,15 +121,16 @@ def test_rows_whose_names_differ_only_in_signs_have_metrics_of_their_own(mirror:
     rows = {"Baseline": Row("baseline"), "20 %": Row("oracle"), "20 §": Row("oracle")}
     file = ablation_file("signs", rows, seeds=(0,))
     perform(store, file)
-    publish(mirror, AblationResults(store, file, state="finished"))
+    publish(mirror, store, file)
     assert {"reported_last/20 _", "reported_last/20 __"} <= runs_of(mirror, file)[0].data.metrics.keys()
 
 
-def test_the_page_of_an_ablation_shows_its_table(mirror: Mirror, store: Store) -> None:
+def test_the_page_of_an_ablation_shows_its_table(mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     file = ablation_file("page", ROWS, (0,))
     perform(store, file, ["Baseline"])
     table = "# What is it?\n\n## mIoU\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n- what this means\n"
-    publish(mirror, AblationResults(store, file, {}, lambda: table, "stopped"))
+    monkeypatch.setattr(publishing, "markdown_table", lambda _: table)
+    publish(mirror, store, file, "stopped")
     parent, _ = runs_of(mirror, file)
     note = parent.data.tags["mlflow.note.content"]
     assert note.startswith("## What is each part worth?\n")
@@ -167,11 +142,14 @@ def test_the_page_of_an_ablation_shows_its_table(mirror: Mirror, store: Store) -
     assert (Path(mirror.client.download_artifacts(parent.info.run_id, "")) / "table.md").read_text() == table
 
 
-def test_of_a_table_that_is_too_long_the_page_shows_whole_grids(mirror: Mirror, store: Store) -> None:
+def test_of_a_table_that_is_too_long_the_page_shows_whole_grids(
+    mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = ablation_file("long", {"Baseline": Row("baseline")})
     grid = "| row |\n| --- |\n" + "| x |\n" * 300
     table = f"# Which?\n\n## first\n\n{grid}\n## second\n\n{grid}\n## third\n\n{grid}"
-    publish(mirror, AblationResults(store, file, {}, lambda: table))
+    monkeypatch.setattr(publishing, "markdown_table", lambda _: table)
+    publish(mirror, store, file, "running")
     note = runs_of(mirror, file)[0].data.tags["mlflow.note.content"]
     assert "### first" in note
     assert "### second" in note
@@ -180,13 +158,16 @@ def test_of_a_table_that_is_too_long_the_page_shows_whole_grids(mirror: Mirror, 
     assert len(note) < 4900
 
 
-def test_a_table_that_cannot_be_made_keeps_nothing_back(mirror: Mirror, store: Store) -> None:
-    def table() -> str:
+def test_a_table_that_cannot_be_made_keeps_nothing_back(
+    mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def table(_: pd.DataFrame) -> str:
         raise ValueError("column 'x' mixes data")
 
     file = ablation_file("no_table", {"Baseline": Row("baseline")})
     perform(store, file)
-    publish(mirror, AblationResults(store, file, {}, table, "finished"))
+    monkeypatch.setattr(publishing, "markdown_table", table)
+    publish(mirror, store, file)
     parent, runs = runs_of(mirror, file)
     assert len(runs) == 2
     assert all(run.info.status == "FINISHED" for run in runs.values())
@@ -196,12 +177,11 @@ def test_a_table_that_cannot_be_made_keeps_nothing_back(mirror: Mirror, store: S
 def test_publishing_an_ablation_twice_changes_nothing(mirror: Mirror, store: Store, tmp_path: Path) -> None:
     file = ablation_file("files", ROWS, seeds=(0,))
     perform(store, file, ["Baseline", "DMT"])
-    results = AblationResults(store, file, {}, lambda: "# t\n\n| a |\n| - |\n", "stopped")
-    publish(mirror, results)
+    publish(mirror, store, file, "stopped")
     before = everything(mirror, file.ablation.name)
-    publish(mirror, results)
+    publish(mirror, store, file, "stopped")
     other = connect(mirror.uri, tmp_path)  # of another process, which remembers nothing
-    publish(other.mirror, results)
+    publish(other.mirror, store, file, "stopped")
     other.close()
     assert everything(mirror, file.ablation.name) == before
     assert len(before) == 4
@@ -212,22 +192,22 @@ def test_publishing_an_ablation_twice_changes_nothing(mirror: Mirror, store: Sto
 def test_an_interrupted_publication_of_an_ablation_goes_on(
     mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, torn = (ablation_file(name, TWO, seeds=(0,)) for name in ("whole", "torn"))
+    whole, torn = (ablation_file(name, TWO_ROWS, seeds=(0,)) for name in ("whole", "torn"))
     perform(store, whole)
-    publish(mirror, AblationResults(store, whole, state="finished"))
+    publish(mirror, store, whole)
     real, calls = Mirror.log_points, []
 
-    def breaks(self: Mirror, run: object, found: object) -> None:
+    def breaks(self: Mirror, run: Any, points: Any) -> None:
         calls.append(1)
-        real(self, run, found)  # type: ignore[arg-type]
-        if len(calls) == 7:  # the metrics are in, the mark is not
+        real(self, run, points)
+        if len(calls) == 2:  # the metrics are in, the marks are not
             raise ConnectionError("gone")
 
     monkeypatch.setattr(Mirror, "log_points", breaks)
     with pytest.raises(ConnectionError):
-        publish(mirror, AblationResults(store, torn, state="finished"))
+        publish(mirror, store, torn)
     monkeypatch.undo()
-    publish(mirror, AblationResults(store, torn, state="finished"))
+    publish(mirror, store, torn)
     metrics = [
         {name: metrics for metrics, _, tags, *_ in everything(mirror, file.ablation.name).values()
          for name in [tags.get("order", "parent")]}
@@ -238,12 +218,12 @@ def test_an_interrupted_publication_of_an_ablation_goes_on(
 
 
 def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Store) -> None:
-    file = ablation_file("failed", TWO, seeds=(0,))
+    file = ablation_file("failed", TWO_ROWS, seeds=(0,))
     baseline, dmt = file.ablation.wanted()
     fill(store, baseline.plan)
     fill(store, dmt.plan, rungs=2)
     broken = dmt.plan.rungs[2]["B"].inputs["model"]
-    publish(mirror, AblationResults(store, file, {broken.name: "the loss became nan"}, state="finished"))
+    publish(mirror, store, file, failed={broken.name: "the loss became nan"})
     parent, runs = runs_of(mirror, file)
     run = runs["DMT · seed 0"]
     assert (run.info.status, run.data.tags["state"]) == ("FAILED", "failed")
@@ -253,7 +233,7 @@ def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Stor
     assert parent.info.status == "FAILED"
     assert "reported_last/DMT" not in parent.data.metrics
     fill(store, dmt.plan)
-    publish(mirror, AblationResults(store, file, state="finished"))
+    publish(mirror, store, file)
     parent, runs = runs_of(mirror, file)
     run = runs["DMT · seed 0"]
     assert (run.info.status, parent.info.status) == ("FINISHED", "FINISHED")
@@ -262,10 +242,10 @@ def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Stor
 
 
 def test_while_it_runs_what_is_begun_is_running_and_the_rest_is_not_there(mirror: Mirror, store: Store) -> None:
-    file = ablation_file("running", TWO)
+    file = ablation_file("running", TWO_ROWS)
     first = next(iter(file.ablation.wanted()))
     fill(store, first.plan)  # which is also the first evaluation of DMT's model A
-    publish(mirror, AblationResults(store, file))
+    publish(mirror, store, file, "running")
     parent, runs = runs_of(mirror, file)
     assert {name: run.info.status for name, run in runs.items()} == {
         "Baseline · seed 0": "FINISHED",
@@ -279,7 +259,7 @@ def test_further_seeds_extend_the_same_table(mirror: Mirror, store: Store) -> No
     for seeds in ((0,), (0, 1)):
         file = ablation_file("more", {"Baseline": Row("baseline")}, seeds)
         perform(store, file)
-        publish(mirror, AblationResults(store, file, state="finished"))
+        publish(mirror, store, file)
     parent, runs = runs_of(mirror, file)
     assert len(runs) == 2
     history = mirror.client.get_metric_history(parent.info.run_id, "reported_last/Baseline")
@@ -291,7 +271,7 @@ def test_a_row_that_has_other_settings_now_is_told_from_the_old_one(mirror: Mirr
         rows = {"Baseline": Row("baseline"), "Own": Row("oracle", {"oracle.epochs": epochs})}
         file = ablation_file("other", rows, (0,))
         perform(store, file)
-        publish(mirror, AblationResults(store, file, state="finished"))
+        publish(mirror, store, file)
     runs = [run for run in mirror.find({"dmt.name": file.ablation.name}) if run.info.run_name == "Own · seed 0"]
     states = {run.data.params["oracle.epochs"]: (run.data.tags["state"], run.data.tags.get("order")) for run in runs}
     assert states == {"4": ("not in the table", None), "3": ("there", "02-0")}
@@ -302,31 +282,28 @@ def test_a_damaged_stage_of_one_cell_does_not_keep_the_others_back(mirror: Mirro
     perform(store, file)
     damaged = next(file.ablation.wanted()).plan.rungs[2]["A"]
     (store.path(damaged) / "metrics.json").write_text("{}")
-    publish(mirror, AblationResults(store, file, state="finished"))
+    publish(mirror, store, file)
     _, runs = runs_of(mirror, file)
     assert "published.all" not in runs["DMT · seed 0"].data.tags
     assert "published.all" in runs["Baseline · seed 0"].data.tags
     perform(store, file)
-    publish(mirror, AblationResults(store, file, state="finished"))
+    publish(mirror, store, file)
     parent, runs = runs_of(mirror, file)
     assert runs["DMT · seed 0"].data.metrics["reported_last"] == pytest.approx(0.58)
     assert parent.data.metrics["reported_last/DMT"] == pytest.approx(0.58)
 
 
 def test_dmt_publish_brings_ablations_along(store: Store, tmp_path: Path) -> None:
-    from dmt_ray.experiments import ablation_file as files
-    from dmt_ray.report.publishing_ablation import publish_all
-
-    file = ablation_file("along", TWO, seeds=(0,))
+    file = ablation_file("along", TWO_ROWS, seeds=(0,))
     perform(store, file)
     folder = tmp_path / "runs" / "ablations" / file.ablation.name
     files.write(folder, file)
-    assert publish_all(tmp_path / "runs", None, lambda folder, store: f"# t\n\nthe table of {folder.name}\n") == ()
+    assert publish_all(tmp_path / "runs", None) == ()
     tracker = connect(None, tmp_path / "runs")
     parent, runs = runs_of(tracker.mirror, file)
     assert tracker.close() == ()
     assert parent.info.status == "FINISHED"
-    assert f"the table of {file.ablation.name}" in parent.data.tags["mlflow.note.content"]
+    assert "| DMT " in parent.data.tags["mlflow.note.content"]
     assert len(runs) == 2
     stages = Path(tracker.mirror.client.download_artifacts(runs["DMT · seed 0"].info.run_id, "")) / "stages.json"
     assert len(json.loads(stages.read_text())) == 16

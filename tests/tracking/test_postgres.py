@@ -19,8 +19,12 @@ import pytest
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
-from dmt_ray.tracking import Mirror, SweepResults, connect
+from dmt_ray.experiments.sweep_file import SweepFile
+from dmt_ray.report.publishing import of_sweep
+from dmt_ray.tracking import Publication, connect
+from tests.helpers.mirrored import everything
 from tests.helpers.paths import ROOT
 
 psycopg = pytest.importorskip("psycopg")
@@ -133,7 +137,7 @@ def mlflow_server(database: str, folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def results(module_machine: Machine, tiny: Config) -> SweepResults:
+def results(module_machine: Machine, tiny: Config) -> Publication:
     """A sweep of two trials, really performed: one complete, one pruned after its first rung."""
     runner = Runner(module_machine)
     space = {"weight.gamma1": Uniform(0, 8), "weight.gamma2": Uniform(0, 8)}
@@ -146,30 +150,12 @@ def results(module_machine: Machine, tiny: Config) -> SweepResults:
         scores = {rung: 0.1 for rung in range(rungs)}
         state = "complete" if rungs == len(plan.rungs) else "pruned"
         trials.append(Trial(number, params, state, scores, None, tuple(stage.key for stage in done)))
-    dataset_info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "make sweep")
-    return SweepResults(runner.store, sweep, tuple(trials), dataset_info, state="finished")
+    info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "make sweep")
+    file = SweepFile(sweep, 2, Replay("tiny", (), Path("runs")), info.to_json())
+    return of_sweep(module_machine.store / "sweeps" / sweep.name, file, runner.store, "finished", trials)
 
 
-def everything(mirror: Mirror, name: str) -> dict[str, Any]:
-    """Run id -> all that publishing could have changed."""
-    return {
-        run.info.run_id: (
-            {
-                key: [(m.step, m.value, m.timestamp) for m in mirror.client.get_metric_history(run.info.run_id, key)]
-                for key in run.data.metrics
-            },
-            run.data.params,
-            run.data.tags,
-            run.info.status,
-            run.info.start_time,
-            run.info.end_time,
-            sorted(file.path for file in mirror.client.list_artifacts(run.info.run_id)),
-        )
-        for run in mirror.find({"dmt.name": name})
-    }
-
-
-def publish_and_look(uri: str, folder: Path, results: SweepResults, caplog: pytest.LogCaptureFixture) -> None:
+def publish_and_look(uri: str, folder: Path, results: Publication, caplog: pytest.LogCaptureFixture) -> None:
     published = []
     for _ in range(2):
         tracker = connect(uri, folder)

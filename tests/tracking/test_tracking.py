@@ -6,78 +6,29 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from dmt_ray.errors import UserError
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.saved_runs import Run
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
+from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.methods import dmt
-from dmt_ray.plan import Plan, Stage, in_order
-from dmt_ray.recipes import named
+from dmt_ray.report.publishing import State, best_model, of_run, of_sweep
 from dmt_ray.results.curves import finals, points, rung_points, units
 from dmt_ray.store import Store
-from dmt_ray.tracking import Mirror, RunResults, SweepResults, Tracker, connect
+from dmt_ray.tracking import Entry, Mirror, Publication, Tracker, connect
 from dmt_ray.tracking.connection import ARTIFACTS, DATABASE
 from dmt_ray.tracking.publish import publish
-
-CLASSES = ("background", "disc", "square", "triangle", "star", "cross")
-PALETTE = np.arange(18, dtype=np.uint8).reshape(6, 3) * 14
-NO_COLOURS = DatasetInfo(CLASSES)  # no panels, which take a while to draw
-ABOUT = DatasetInfo(
-    CLASSES, PALETTE, {0: ("random-60-0", "abcabcabcabc"), 1: ("random-60-1", "defdefdefdef")}, "make sweep"
-)
-CONFIG = named("shapes").evolve(percentiles=(0.5, 1.0))
-STEPS = {"pretrain": 20, "finetune": 10}
-SCORES = (0.50, 0.62, 0.60)  # selection mIoU after each rung
-REPORTED = (0.48, 0.57, 0.58)
+from tests.helpers.fake_stages import CONFIG, INFO, NO_COLOURS, SCORES, fill, write_files
+from tests.helpers.mirrored import everything
 
 # MLflow and its dependencies use what Python is about to drop.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "Future", "Resource")]
-
-
-def fill(store: Store, plan: Plan, rungs: int = 3, gain: float = 0.0, sides: str = "AB") -> list[str]:
-    """Write the stages of a plan up to a rung, as the engine does; returns the keys of those that were not there."""
-    written = []
-    for number, rung in enumerate(plan.rungs[:rungs]):
-        for stage in in_order(evaluation for side, evaluation in rung.items() if side in sides):
-            if not store.has(stage):
-                written.append(stage.key)
-                steps = STEPS.get(stage.operation.name)
-                made = {"seconds": 10.0, "versions": {"torch": "9.9"}} | ({"steps": steps} if steps else {})
-                with store.write(stage, made) as folder:
-                    _write(folder, stage, number, gain)
-    return written
-
-
-def _write(folder: Path, stage: Stage, rung: int, gain: float) -> None:
-    kind = stage.operation.name
-    if kind in STEPS:
-        steps = np.arange(2, STEPS[kind] + 1, 2)
-        table = {"step": steps, "epoch": 0, "learning_rate": 0.1, "loss": 1 / steps, "labelled_loss": 1 / steps}
-        if kind == "finetune":
-            table |= {"agreement": 0.9, "mean_weight": 0.7, "pseudo_accuracy": [0.8] * (len(steps) - 1) + [np.nan]}
-            np.savez(folder / "examples.npz", **_examples())
-        pd.DataFrame(table).to_csv(folder / "history.csv", index=False)
-    elif kind == "label":
-        values = {"kept": 0.5, "coverage": [0.5] * 6, "accuracy": 0.9, "class_accuracy": [0.9] * 5 + [None]}
-        (folder / "summary.json").write_text(json.dumps(values))
-    else:
-        scores = {
-            which: {"miou": value[rung] + gain, "pixel_accuracy": 0.9, "iou": [0.5] * 5 + [None]}
-            for which, value in (("selection", SCORES), ("reported", REPORTED))
-        }
-        (folder / "metrics.json").write_text(json.dumps(scores))
-
-
-def _examples() -> dict[str, np.ndarray]:
-    maps = {f"{name}_0": np.eye(8, dtype=np.uint8) for name in ("truth", "label", "confidence", "weight", "prediction")}
-    return {"ids": np.array(["train_0000"]), "image_0": np.zeros((8, 8, 3), np.uint8), **maps}
 
 
 def gamma_sweep(seeds: tuple[int, ...] = (0,), question: str = "gamma_sweep") -> Sweep:
@@ -103,39 +54,16 @@ def trial(
     return Trial(number, params, state, scores, error, tuple(executed))  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Mirror]:
-    tracker = connect(None, tmp_path_factory.mktemp("runs"))
-    yield tracker.mirror
-    assert tracker.close() == ()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
+def results(
+    store: Store, sweep: Sweep, *trials: Trial, info: DatasetInfo = NO_COLOURS, state: State = "stopped"
+) -> Publication:
+    """A publication of a sweep of which these trials have begun."""
+    file = SweepFile(sweep, 9, Replay("shapes", (), Path("runs")), info.to_json())
+    return of_sweep(store.folder / "sweeps" / sweep.name, file, store, state, trials)
 
 
 def runs_of(mirror: Mirror, name: str) -> dict[str, object]:
     return {run.data.tags.get("dmt.trial", "parent"): run for run in mirror.find({"dmt.name": name})}
-
-
-def everything(mirror: Mirror, name: str) -> dict[str, object]:
-    """All that publishing could have changed: metrics with their whole histories, parameters, tags, status, times."""
-    return {
-        run.info.run_id: (
-            {
-                key: [(m.step, m.value, m.timestamp) for m in mirror.client.get_metric_history(run.info.run_id, key)]
-                for key in run.data.metrics
-            },
-            run.data.params,
-            run.data.tags,
-            run.info.status,
-            run.info.start_time,
-            run.info.end_time,
-            sorted(file.path for file in mirror.client.list_artifacts(run.info.run_id)),
-        )
-        for run in mirror.find({"dmt.name": name})
-    }
 
 
 # ---- what is replayed ------------------------------------------------------------------------------------------
@@ -144,7 +72,7 @@ def everything(mirror: Mirror, name: str) -> dict[str, object]:
 def test_steps_count_on_over_the_stages_of_a_model(store: Store) -> None:
     plan = dmt(CONFIG, 0)
     fill(store, plan)
-    found = [point for unit in units({0: plan}) if unit.side == "A" for point in points(store, {0: plan}, unit, ABOUT)]
+    found = [point for unit in units({0: plan}) if unit.side == "A" for point in points(store, {0: plan}, unit, INFO)]
     losses = [(point.step, point.value) for point in found if point.name == "A/loss"]
     assert [step for step, _ in losses] == list(range(2, 20 + 10 + 10 + 1, 2))
     assert losses[9] == (20, pytest.approx(1 / 20))
@@ -154,7 +82,7 @@ def test_steps_count_on_over_the_stages_of_a_model(store: Store) -> None:
 def test_no_unit_repeats_what_an_earlier_rung_has_published(store: Store) -> None:
     plan = dmt(CONFIG, 0)
     fill(store, plan)
-    found = [(p.name, p.step) for unit in units({0: plan}) for p in points(store, {0: plan}, unit, ABOUT)]
+    found = [(p.name, p.step) for unit in units({0: plan}) for p in points(store, {0: plan}, unit, INFO)]
     assert len(found) == len(set(found))
 
 
@@ -162,7 +90,7 @@ def test_what_is_unknown_is_no_metric(store: Store) -> None:
     plan = dmt(CONFIG, 0)
     fill(store, plan)
     unit = next(unit for unit in units({0: plan}) if unit.name == "1.A")
-    found = points(store, {0: plan}, unit, ABOUT)
+    found = points(store, {0: plan}, unit, INFO)
     assert len([p for p in found if p.name == "A/pseudo_accuracy"]) == 4  # of five rows
     assert "A/iou_selection/star" in {p.name for p in found}
     assert "A/iou_selection/cross" not in {p.name for p in found}
@@ -180,7 +108,7 @@ def test_several_seeds_have_metrics_of_their_own_and_a_mean(store: Store) -> Non
     plans = {0: dmt(CONFIG, 0), 1: dmt(CONFIG, 1)}
     fill(store, plans[0])
     fill(store, plans[1], gain=0.1)
-    found = [p for unit in units(plans) for p in points(store, plans, unit, ABOUT)]
+    found = [p for unit in units(plans) for p in points(store, plans, unit, INFO)]
     assert {"A/loss.seed0", "A/loss.seed1", "B/loss.seed0", "B/loss.seed1"} <= {p.name for p in found}
     assert rung_points(store, plans, 2)[0].value == pytest.approx(0.65)
 
@@ -197,7 +125,7 @@ def test_a_sweep_is_a_run_and_its_trials_are_runs_below_it(mirror: Mirror, store
         trial(sweep, store, 3, (0, 1), "failed", rungs=1, error="loss is not a number"),
         trial(sweep, store, 4, (1, 0), "running", rungs=1),
     )
-    publish(mirror, SweepResults(store, sweep, trials, ABOUT, {0: "dmt run --seed 0"}))
+    publish(mirror, results(store, sweep, *trials, info=INFO, state="running"))
     found = runs_of(mirror, sweep.name)
     parent = found.pop("parent")
     assert parent.info.run_name == sweep.name
@@ -216,7 +144,9 @@ def test_a_sweep_is_a_run_and_its_trials_are_runs_below_it(mirror: Mirror, store
     runs = {run.data.tags["trial"]: run for run in found.values()}
     assert runs["2"].data.tags["pruned"] == "true"
     assert runs["3"].data.tags["error"] == "loss is not a number"
-    assert runs["0"].data.tags["command"] == "dmt run --seed 0"
+    assert runs["0"].data.tags["command"] == (
+        "dmt run --recipe shapes --method dmt --set weight.gamma1=5 --set weight.gamma2=5 --storage runs --seed 0"
+    )
     assert runs["0"].data.tags["split"] == "random-60-0"
     assert runs["0"].data.tags["version.torch"] == "9.9"
     assert runs["0"].data.params["weight.gamma1"] == "5.0"
@@ -231,7 +161,7 @@ def test_a_sweep_is_a_run_and_its_trials_are_runs_below_it(mirror: Mirror, store
 
 def test_the_files_of_sweep_and_trial_are_there(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="files")
-    publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), ABOUT))
+    publish(mirror, results(store, sweep, trial(sweep, store, 0, (5, 5)), info=INFO, state="running"))
     found = runs_of(mirror, sweep.name)
     parent = found.pop("parent")
     names = {file.path: file.file_size for file in mirror.client.list_artifacts(parent.info.run_id)}
@@ -252,32 +182,29 @@ def test_the_files_of_sweep_and_trial_are_there(mirror: Mirror, store: Store) ->
 def test_publishing_twice_changes_nothing(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="twice")
     trials = (trial(sweep, store, 0, (5, 5)), trial(sweep, store, 1, (8, 8), "pruned", rungs=2))
-    results = SweepResults(store, sweep, trials, NO_COLOURS, state="stopped")
-    publish(mirror, results)
+    publish(mirror, results(store, sweep, *trials))
     before = everything(mirror, sweep.name)
-    publish(mirror, results)
+    publish(mirror, results(store, sweep, *trials))
     assert everything(mirror, sweep.name) == before
     assert len(before) == 3
 
 
 def test_an_interrupted_publication_goes_on(mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = gamma_sweep(question="interrupted")
-    results = SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), NO_COLOURS, state="stopped")
-    real, calls = Mirror.log_points, []
+    complete = trial(sweep, store, 0, (5, 5))
+    real = Mirror.log_points
 
-    def breaks(self: Mirror, run: object, found: object) -> None:
-        calls.append(1)
-        real(self, run, found)  # type: ignore[arg-type]
-        if len(calls) == 3:  # the metrics are in, the mark is not
-            raise ConnectionError("gone")
+    def breaks(self: Mirror, run: Any, points: Any) -> None:
+        real(self, run, points[: len(points) // 2])
+        raise ConnectionError("gone")  # half of the metrics are in, no mark is
 
     monkeypatch.setattr(Mirror, "log_points", breaks)
     with pytest.raises(ConnectionError):
-        publish(mirror, results)
+        publish(mirror, results(store, sweep, complete))
     monkeypatch.undo()
-    publish(mirror, results)
+    publish(mirror, results(store, sweep, complete))
     whole = gamma_sweep(question="whole")
-    publish(mirror, SweepResults(store, whole, results.trials, NO_COLOURS, state="stopped"))
+    publish(mirror, results(store, whole, complete))
     interrupted, uninterrupted = everything(mirror, sweep.name), everything(mirror, whole.name)
     assert [metrics for metrics, *_ in interrupted.values()] == [metrics for metrics, *_ in uninterrupted.values()]
 
@@ -285,10 +212,10 @@ def test_an_interrupted_publication_goes_on(mirror: Mirror, store: Store, monkey
 def test_a_trial_that_is_taken_up_again_keeps_its_run(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="again")
     half = trial(sweep, store, 0, (5, 5), "running", rungs=2)
-    publish(mirror, SweepResults(store, sweep, (half,), NO_COLOURS, state="stopped"))
+    publish(mirror, results(store, sweep, half))
     run = next(run for tag, run in runs_of(mirror, sweep.name).items() if tag != "parent")
     assert (run.info.status, run.data.tags["interrupted"]) == ("KILLED", "true")
-    publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, (5, 5)),), NO_COLOURS, state="stopped"))
+    publish(mirror, results(store, sweep, trial(sweep, store, 0, (5, 5))))
     found = runs_of(mirror, sweep.name)
     assert len(found) == 2
     again = next(run for tag, run in found.items() if tag != "parent")
@@ -301,36 +228,35 @@ def test_a_trial_that_is_taken_up_again_keeps_its_run(mirror: Mirror, store: Sto
 def test_a_study_begun_anew_does_not_mix_with_the_old_one(mirror: Mirror, store: Store) -> None:
     sweep = gamma_sweep(question="anew")
     for gammas in ((5, 5), (1, 2)):
-        publish(mirror, SweepResults(store, sweep, (trial(sweep, store, 0, gammas),), NO_COLOURS, state="stopped"))
+        publish(mirror, results(store, sweep, trial(sweep, store, 0, gammas)))
     names = {run.info.run_name for run in runs_of(mirror, sweep.name).values()}
     assert names == {sweep.name, "gamma1=5 gamma2=5", "gamma1=1 gamma2=2"}
 
 
 def test_a_single_run(mirror: Mirror, store: Store) -> None:
-    plan = dmt(CONFIG, 0)
-    fill(store, plan)
-    results = RunResults("dmt", CONFIG, 0, plan, store)
-    publish(mirror, results)
-    before = everything(mirror, results.name)
-    publish(mirror, results)
-    assert everything(mirror, results.name) == before
-    run = runs_of(mirror, results.name)["parent"]
+    performed = Run("dmt", CONFIG, 0)
+    fill(store, performed.plan)
+    publish(mirror, of_run(performed, store))
+    before = everything(mirror, performed.name)
+    publish(mirror, of_run(performed, store))
+    assert everything(mirror, performed.name) == before
+    run = runs_of(mirror, performed.name)["parent"]
     assert run.info.status == "FINISHED"
     assert run.data.metrics["reported_paper"] == pytest.approx(0.58)
     assert run.data.metrics["A/iou_reported/class 0"] == pytest.approx(0.5)
 
 
 def test_a_damaged_stage_does_not_keep_the_others_back(mirror: Mirror, store: Store) -> None:
-    plan = dmt(CONFIG, 0)
+    performed = Run("dmt", CONFIG.with_weight(gamma1=4.5), 0)
+    plan = performed.plan
     fill(store, plan)
     (store.path(plan.rungs[1]["A"]) / "metrics.json").write_text("{}")
-    results = RunResults("dmt", CONFIG.with_weight(gamma1=4.5), 0, plan, store)
-    publish(mirror, results)
-    assert "published.1.B" in runs_of(mirror, results.name)["parent"].data.tags
-    assert "published.1.A" not in runs_of(mirror, results.name)["parent"].data.tags
+    publish(mirror, of_run(performed, store))
+    assert "published.1.B" in runs_of(mirror, performed.name)["parent"].data.tags
+    assert "published.1.A" not in runs_of(mirror, performed.name)["parent"].data.tags
     fill(store, plan)
-    publish(mirror, results)
-    run = runs_of(mirror, results.name)["parent"]
+    publish(mirror, of_run(performed, store))
+    run = runs_of(mirror, performed.name)["parent"]
     assert "published.1.A" in run.data.tags
     assert run.info.status == "FINISHED"
 
@@ -351,7 +277,7 @@ def test_a_malformed_uri_is_refused(uri: str, tmp_path: Path) -> None:
 
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
-    assert Mirror("postgresql://me:secret@host/db", tmp_path).shown == "postgresql://me:***@host/db"
+    assert Mirror("postgresql://me:secret@host/db", tmp_path).public_uri == "postgresql://me:***@host/db"
 
 
 def test_a_server_that_is_down_costs_no_time_and_one_warning(
@@ -359,29 +285,29 @@ def test_a_server_that_is_down_costs_no_time_and_one_warning(
 ) -> None:
     began = time.monotonic()
     tracker = connect(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    plan = dmt(CONFIG, 0)
-    fill(store, plan)
+    run = Run("dmt", CONFIG, 0)
+    fill(store, run.plan)
     for _ in range(3):
-        tracker.publish_soon(RunResults("dmt", CONFIG, 0, plan, store))
+        tracker.publish_soon(of_run(run, store))
     left = tracker.close()
     assert time.monotonic() - began < 3
-    assert left == (RunResults("dmt", CONFIG, 0, plan, store).name,)
+    assert left == (run.name,)
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 2  # that it is down, and what is missing at the end
     assert all("dmt publish" in text for text in warnings)
 
 
 def test_what_was_missed_is_published_later(tmp_path: Path, store: Store) -> None:
-    plan = dmt(CONFIG, 0)
-    fill(store, plan)
+    performed = Run("dmt", CONFIG, 0, NO_COLOURS)
+    fill(store, performed.plan)
     down = connect(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    down.publish_soon(RunResults("dmt", CONFIG, 0, plan, store, NO_COLOURS))
+    down.publish_soon(of_run(performed, store))
     assert down.close()
     up = connect(None, tmp_path)
-    up.publish_soon(RunResults("dmt", CONFIG, 0, plan, store, NO_COLOURS))
+    up.publish_soon(of_run(performed, store))
     assert up.close() == ()
     assert (tmp_path / DATABASE).exists()
-    run = runs_of(up.mirror, RunResults("dmt", CONFIG, 0, plan, store).name)["parent"]
+    run = runs_of(up.mirror, performed.name)["parent"]
     assert run.info.artifact_uri.startswith((tmp_path / ARTIFACTS).as_uri())
     assert run.data.metrics["score"] == pytest.approx(0.60)
 
@@ -400,28 +326,28 @@ def test_what_fails_does_not_keep_the_others_back(
     monkeypatch.setattr(Mirror, "create", refuses)
     tracker = Tracker(mirror)
     for sweep in (broken, sound):
-        tracker.publish_soon(SweepResults(store, sweep, (), NO_COLOURS))
+        tracker.publish_soon(results(store, sweep, state="running"))
     assert tracker.close() == (broken.name,)
     assert runs_of(mirror, sound.name).keys() == {"parent"}
     assert "refused" in caplog.text
 
 
-def test_newer_results_replace_those_that_wait(mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newer_results_replace_those_that_wait(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[object] = []
 
-    def slowly(_: Mirror, results: object) -> None:
+    def slowly(_: Mirror, publication: object) -> None:
         time.sleep(0.2)
-        published.append(results)
+        published.append(publication)
 
     monkeypatch.setattr("dmt_ray.tracking.tracker.publish", slowly)
     tracker = Tracker(mirror)
-    sweep = gamma_sweep(question="queue")
-    states = [SweepResults(store, sweep, (), ABOUT, result=str(number)) for number in range(20)]
-    for state in states:
-        tracker.publish_soon(state)
+    entry = Entry("queue", {"dmt.name": "queue"}, "RUNNING", digest=str, content=None)
+    publications = [Publication(entry) for _ in range(20)]
+    for publication in publications:
+        tracker.publish_soon(publication)
         time.sleep(0.005)
     assert tracker.close() == ()
-    assert published[-1] == states[-1]
+    assert published[-1] is publications[-1]
     assert len(published) <= 3
 
 
@@ -455,10 +381,10 @@ def test_the_best_model_loads_in_a_fresh_process(mirror: Mirror, store: Store) -
         models.save(network, folder, {"model": CONFIG.model.model_dump(mode="json"), "classes": 6, "side": "A"})
     for evaluation in plan.rungs[-1].values():
         with store.write(evaluation) as folder:
-            _write(folder, evaluation, 2, gain=0.1 if evaluation == best else 0.0)
+            write_files(folder, evaluation, 2, gain=0.1 if evaluation == best else 0.0)
     run = mirror.create("best", {}, None)
-    uri = log_best_model(mirror, run, store, {0: plan}, ABOUT)
-    assert uri == log_best_model(mirror, run, store, {0: plan}, ABOUT)
+    uri = log_best_model(mirror, run, best_model(store, {0: plan}, INFO))
+    assert uri == log_best_model(mirror, run, best_model(store, {0: plan}, INFO))
     done = subprocess.run([sys.executable, "-c", LOAD, mirror.uri, uri], capture_output=True, text=True, check=True)
     small, large, total = done.stdout.strip().splitlines()
     assert (small, large) == ("(1, 6, 64, 64)", "(5, 6, 96, 128)")

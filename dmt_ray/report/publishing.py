@@ -1,0 +1,658 @@
+"""What MLflow shows of sweeps, ablations and runs: makes publications of them, for `dmt_ray.tracking`."""
+
+import functools
+import json
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from dmt_ray import tracking
+from dmt_ray.config import Config, Settings
+from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.execution.journal import is_running
+from dmt_ray.experiments import experiment_file, locate, reproduce
+from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.driver import State
+from dmt_ray.experiments.experiment_file import ExperimentFile
+from dmt_ray.experiments.sweep import Sweep, Trial, short
+from dmt_ray.plan import Plan
+from dmt_ray.plan.files import MODEL
+from dmt_ray.plan.key import key_of
+from dmt_ray.plan.measures import MEASURES
+from dmt_ray.report import run_files, summary
+from dmt_ray.report.tables.build import build
+from dmt_ray.report.tables.paper_numbers import paper_numbers
+from dmt_ray.report.tables.text import markdown
+from dmt_ray.results import curves, tidy
+from dmt_ray.results.curves import Point
+from dmt_ray.results.scores import measure, score
+from dmt_ray.search import confirm
+from dmt_ray.experiments.trials import read_trials
+from dmt_ray.store import Store
+from dmt_ray.tracking import BestModel, Content, Entry, Publication, Series
+from dmt_ray.tracking.publication import CHILDREN, KIND, NAME, NOTE_LENGTH, ORDER, Status
+
+log = logging.getLogger(__name__)
+
+SECONDS = 600.0  # to publish one, which may have hundreds of runs with figures
+MANY = 20  # ended trials from which on a sweep's figures are not drawn again for each further one
+PACKAGES = ("dmt-ray", "torch", "segmentation-models-pytorch", "ray", "optuna", "mlflow")
+
+STATUS: Mapping[str, Status] = {
+    **dict.fromkeys(("running", "waiting"), "RUNNING"),
+    **dict.fromkeys(("finished", "complete", "there"), "FINISHED"),
+    **dict.fromkeys(("stopped", "pruned", "interrupted"), "KILLED"),
+    "failed": "FAILED",
+}
+"""Of a sweep or an ablation, a trial, a cell -> as MLflow says it."""
+
+
+# ---- everything in a storage folder ----------------------------------------------------------------------------
+
+
+def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
+    """Publish all sweeps, ablations and runs in a storage folder; what another process performs, as far as it is.
+
+    Args:
+        storage: The folder.
+        uri: MLflow; None: in the storage folder.
+
+    Returns:
+        Names of those that MLflow still lacks.
+    """
+    tracker = tracking.connect(uri, storage)
+    publications = list(everything(storage, Store(storage)))
+    for publication in publications:
+        tracker.publish_soon(publication)
+    left = tracker.close(timeout=SECONDS * (1 + len(publications)))
+    count = len(publications)
+    print(f"{count - len(left)} of {count} sweeps, ablations and runs are published to {tracker.uri}")
+    return left
+
+
+def everything(storage: Path, store: Store) -> Iterator[Publication]:
+    """All sweeps, ablations and runs in a storage folder, as far as they are, whichever process performs them."""
+    for folder in locate.all_folders(storage):
+        yield (_ablation_in if locate.is_ablation(folder) else _sweep_in)(folder, store)
+    for run in experiment_file.saved_runs(storage):
+        yield of_run(run, store)
+
+
+def _sweep_in(folder: Path, store: Store) -> Publication:
+    file = experiment_file.read(folder)
+    ended = len([trial for trial in read_trials(folder, file.sweep.name) if trial.state != "running"])
+    state: State = "running" if is_running(folder) else "finished" if ended >= file.trials else "stopped"
+    return of_sweep(folder, file, store, state)
+
+
+def _ablation_in(folder: Path, store: Store) -> Publication:
+    file, failed = experiment_file.read(folder), experiment_file.read_failed(folder)
+    evaluations = [stage for wanted in file.ablation.wanted() for rung in wanted.plan.rungs for stage in rung.values()]
+    lacking = [stage for stage in store.missing(evaluations) if stage.name not in failed]
+    state: State = "running" if is_running(folder) else "stopped" if lacking else "finished"
+    return of_ablation(folder, file, store, state, failed)
+
+
+# ---- what trials, cells of a table and single runs have in common ----------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One method on its settings, for one seed or several, as far as its stages are stored."""
+
+    store: Store
+    method: str
+    config: Config
+    plans: Mapping[int, Plan]  # by seed
+    info: DatasetInfo
+    state: Sequence[object]  # what decides, beside the stored stages, what its run shows
+    params: Mapping[str, object]  # beside the settings
+    tags: Mapping[str, str | None]  # of its own
+    command: str  # what performs it
+    note: str = "Again:\n```\n{command}\n```"
+    executed: frozenset[str] | None = None  # keys of the stages that were computed for it; None: all
+    files: bool = True  # whether its artifacts are due
+    finals: bool = True  # whether it is scored as a whole once all its rungs are
+
+    def digest(self) -> str:
+        """Changes whenever its run has more or something else to show."""
+        stored = [unit.evaluation.key for unit in curves.units(self.plans) if self.store.has(unit.evaluation)]
+        return key_of([*self.state, *stored])
+
+    def start(self) -> int | None:
+        """When its first stage began."""
+        times = curves.span(self.store, self.plans, self.executed)
+        return times[0] if times else None
+
+    def content(self) -> Content:
+        """All that its run shows."""
+        times = curves.span(self.store, self.plans, self.executed)
+        tags = _tags(self.method, self.config, self.plans, self.info) | _code_tags(self.store, self.plans.values())
+        if self.executed is not None:
+            stages = {stage for plan in self.plans.values() for stage in plan.stages() if self.store.has(stage)}
+            reused = sum(stage.key not in self.executed for stage in stages)
+            tags |= {"executed": str(len(self.executed)), "reused": str(reused)}
+        tags |= {"command": self.command} if self.command else {}
+        return Content(
+            params=_params(self.config, method=self.method, **self.params),
+            tags={**tags, **self.tags},
+            note=self.note.format(command=self.command) if self.command else "",
+            series=self._series(),
+            write_files=self._write_files if self.files else None,
+            end=times[1] if times else None,
+        )
+
+    def _write_files(self, folder: Path) -> None:
+        run_files.write_run(folder, self.store, self.config, self.plans, self.executed, self.info)
+
+    def _series(self) -> Iterator[Series]:
+        """The metrics of what is stored: unit by unit, rung by rung, and as a whole."""
+        store, plans = self.store, self.plans
+        for unit in curves.units(plans):
+            if store.has(unit.evaluation):
+                points = functools.partial(curves.points, store, plans, unit, self.info)
+                yield Series(unit.name, unit.evaluation.key, points)
+        digest = ""
+        for rung in range(min(len(plan.rungs) for plan in plans.values())):
+            evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[rung].values()]
+            if not all(store.has(evaluation) for evaluation in evaluations):
+                return
+            digest = key_of([evaluation.key for evaluation in evaluations])
+            yield Series(str(rung), digest, functools.partial(curves.rung_points, store, plans, rung))
+        if self.finals:
+            yield Series("finals", digest, functools.partial(curves.final_points, store, plans))
+
+
+def _entry(
+    name: str, identity: Mapping[str, str], status: Status, member: Callable[[], _Member], version: str = ""
+) -> Entry:
+    return Entry(
+        name,
+        identity,
+        status,
+        digest=lambda: member().digest(),
+        content=lambda: member().content(),
+        start=lambda: member().start(),
+        version=version,
+    )
+
+
+def _params(config: Config, **more: object) -> dict[str, str]:
+    """All settings that are set, flat and dotted; without newer ones that have their neutral value."""
+    return {name: str(value) for name, value in more.items()} | dict(_flat(config, ""))
+
+
+def _flat(settings: Settings, prefix: str) -> Iterable[tuple[str, str]]:
+    plain = settings.model_dump(mode="json")
+    for name, value in settings:
+        if settings.is_neutral(name):
+            continue
+        if isinstance(value, Settings):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None and value != "":
+            text = plain[name]
+            yield f"{prefix}{name}", text if isinstance(text, str) else json.dumps(text)
+
+
+def _tags(method: str, config: Config, seeds: Iterable[int], info: DatasetInfo) -> dict[str, str]:
+    """What a run is about."""
+    splits = [info.splits[seed] for seed in seeds if seed in info.splits]
+    tags = {"method": method, "recipe": config.recipe, "data": config.data.name}
+    tags |= {"data.fingerprint": config.data.fingerprint} if config.data.fingerprint else {}
+    if splits:
+        tags |= {"split": ", ".join(name for name, _ in splits), "split.digest": ", ".join(d for _, d in splits)}
+    return tags
+
+
+def _code_tags(store: Store, plans: Iterable[Plan]) -> dict[str, str]:
+    """Code and packages that made the last evaluation of these plans, from its record."""
+    evaluations = [stage for plan in plans for rung in plan.rungs for stage in rung.values() if store.has(stage)]
+    made: Mapping[str, Any] = store.record(evaluations[-1]).made if evaluations else {}
+    versions = made.get("versions", {})
+    tags = {f"version.{name}": str(versions[name]) for name in PACKAGES if versions.get(name)}
+    if git := made.get("git"):
+        tags |= {"mlflow.source.git.commit": str(git["commit"]), "git.dirty": str(git["dirty"]).lower()}
+    return tags | ({"device": str(made["device"])} if "device" in made else {})
+
+
+# ---- a single run ----------------------------------------------------------------------------------------------
+
+
+def of_run(file: ExperimentFile, store: Store) -> Publication:
+    """What `dmt run` has performed."""
+    run, info = file.run, DatasetInfo.from_json(file.dataset_info)
+    plan = run.plan()
+    complete = all(store.has(evaluation) for rung in plan.rungs for evaluation in rung.values())
+    member = _Member(
+        store=store,
+        method=run.method,
+        config=run.config,
+        plans={run.seed: plan},
+        info=info,
+        state=["run", complete],
+        params={"seed": run.seed},
+        tags={},
+        command=info.command,
+        note="```\n{command}\n```",
+    )
+    identity = {KIND: "run", NAME: run.name}
+    return Publication(_entry(run.name, identity, "FINISHED" if complete else "RUNNING", lambda: member))
+
+
+# ---- a sweep ---------------------------------------------------------------------------------------------------
+
+
+def of_sweep(
+    folder: Path, file: ExperimentFile, store: Store, state: State, trials: Sequence[Trial] | None = None
+) -> Publication:
+    """A sweep as it is now.
+
+    Args:
+        folder: The sweep's folder.
+        file: What its file says.
+        store: Where its stages are.
+        state: "running" while the caller performs its trials; else a trial that still runs counts as interrupted.
+        trials: The trials that have begun; None: those of its study.
+    """
+    trials = read_trials(folder, file.sweep.name) if trials is None else trials
+    sweep, info = file.sweep, DatasetInfo.from_json(file.dataset_info)
+    begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
+    rows = [[_identity(trial), trial.state, trial.error, sorted(trial.scores.items())] for trial in begun]
+
+    @functools.cache
+    def result() -> tuple[Trial | None, Mapping[str, float], str]:
+        """The best trial, what it comes to, and the same in Markdown."""
+        best = summary.best(begun)
+        if best is None:
+            return None, {}, ""
+        try:
+            finals = curves.finals(store, sweep.plans(best.params))
+            parts = [summary.markdown(sweep, store, trials, file.replay), confirm.markdown(folder)]
+        except (StoreError, MissingStages) as error:
+            log.warning("the best trial of %s cannot be read (%s); start the sweep again.", sweep.name, error)
+            return None, {}, ""
+        return best, finals, "\n\n".join(part for part in parts if part)
+
+    def content() -> Content:
+        best, finals, text = result()
+        plans = {} if best is None else sweep.plans(best.params)
+        tags = _tags(sweep.method, sweep.config, sweep.seeds, info) | _code_tags(store, plans.values())
+        tags |= {"command": info.command} if info.command else {}
+        if best is not None:
+            tags |= {"best.trial": str(best.number)}
+            tags |= {f"best.{name}": _text(value, "g") for name, value in best.params.items()}
+        # One point per number of finished trials: how the best so far has grown.
+        step, times = sum(trial.state == "complete" for trial in begun), curves.span(store, plans)
+        points = [Point(name, value, step, times[1] if times else 0) for name, value in finals.items()]
+
+        def write_files(folder: Path) -> None:
+            run_files.write_config(folder / "config.yaml", sweep.config)
+            summary.write_csv(folder / "trials.csv", sweep, store, begun)
+            if begun:
+                summary.write_figures(folder, sweep, begun)
+            if plans:
+                run_files.write_panel(folder / "best_panel.png", store, plans[sweep.seeds[0]], info)
+
+        return Content(
+            params=_params(sweep.config, method=sweep.method, seeds=_seeds(sweep)),
+            tags=tags,
+            note=_sweep_note(sweep, trials, info, text, finals),
+            series=[Series("", "", lambda: points)],
+            write_files=write_files,
+            files_digest=_figures_due(state, [row for row in rows if row[1] != "running"]),
+            best_model=functools.partial(best_model, store, plans, info) if plans and state == "finished" else None,
+        )
+
+    entry = Entry(
+        sweep.name,
+        {KIND: "sweep", NAME: sweep.name},
+        STATUS[state],
+        digest=lambda: key_of([state, result()[2], info.command, rows]),
+        content=content,
+    )
+    return Publication(entry, lambda: [_trial(file, info, store, trial, state) for trial in begun])
+
+
+def _identity(trial: Trial) -> str:
+    """A trial's number, and its settings: a study that was begun anew counts from 0 again."""
+    return f"{trial.number}-{key_of(trial.params)[:8]}"
+
+
+def _trial(file: ExperimentFile, info: DatasetInfo, store: Store, trial: Trial, state: State) -> Entry:
+    sweep = file.sweep
+    interrupted = trial.state == "running" and state != "running"
+    status = "KILLED" if interrupted else STATUS[trial.state]
+
+    @functools.cache
+    def member() -> _Member:
+        return _Member(
+            store=store,
+            method=sweep.method_of(trial.params),
+            config=sweep.config_of(trial.params),
+            plans=sweep.plans(trial.params),
+            info=info,
+            state=[trial.state, interrupted, trial.error, len(trial.executed)],
+            params={"seeds": _seeds(sweep), "trial": trial.number},
+            tags={
+                "trial": str(trial.number),
+                "pruned": "true" if trial.state == "pruned" else None,
+                "interrupted": "true" if interrupted else None,
+                "error": trial.error if trial.state == "failed" else None,
+            },
+            command=reproduce.of_trial(file, trial),
+            executed=frozenset(trial.executed),
+            files=status != "RUNNING",
+            finals=trial.state == "complete",
+        )
+
+    # Changes whenever there is more to show: a stage of its own is done, a rung has a score, it ends.
+    version = key_of([state == "running", trial.state, trial.error, len(trial.executed), len(trial.scores)])
+    name = " ".join(f"{short(setting)}={_text(value, '.4g')}" for setting, value in trial.params.items())
+    identity = {KIND: "trial", NAME: sweep.name, "dmt.trial": _identity(trial)}
+    return _entry(name, identity, status, member, version)
+
+
+def _sweep_note(
+    sweep: Sweep, trials: Sequence[Trial], info: DatasetInfo, result: str, finals: Mapping[str, float]
+) -> str:
+    """The head of a sweep's page, in Markdown. The result comes first, as MLflow folds all but some lines."""
+    states = Counter(trial.state for trial in trials)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    lines = [f"## {sweep.title}", "", f"{len(trials)} trials: {counts}." if trials else "No trials yet.", ""]
+    if result:
+        lines += [result, ""]
+    if finals:
+        titles = {
+            "score": "validation images, last iteration (what the search maximises)",
+            "reported_last": "test images, last iteration",
+            "reported_val": "test images, model and iteration chosen on the validation images",
+            "reported_paper": "test images, best model and iteration (the papers' protocol, optimistic)",
+        }
+        lines += [f"| score of the best trial | {sweep.score_name} |", "|---|---|"]
+        lines += [*(f"| {title} | {100 * finals[name]:.2f} % |" for name, title in titles.items()), ""]
+    ranges = ", ".join(f"{setting} {values}" for setting, values in sweep.space.items())
+    lines += [f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {_seeds(sweep)}; {ranges}.", ""]
+    if info.command:
+        lines += ["The sweep:", "```", info.command, "```", ""]
+    iterations = f"iterations (`{sweep.measure}_...`)"
+    lines.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
+    return "\n".join(lines)
+
+
+def _seeds(sweep: Sweep) -> str:
+    return ", ".join(map(str, sweep.seeds))
+
+
+def _text(value: float | str, spec: str) -> str:
+    return value if isinstance(value, str) else format(value, spec)
+
+
+def _figures_due(state: State, ended: Sequence[Any]) -> str:
+    """Changes when a sweep's figures are due: when a trial has ended, and of many, when a twentieth more have."""
+    if state == "running" and len(ended) > MANY:
+        return key_of(["running", math.floor(math.log(len(ended) / MANY, 1.05))])
+    return key_of([state == "running", *ended])
+
+
+def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo) -> BestModel:
+    """The model with the highest selection score of the plans' last rungs."""
+    evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[-1].values()]
+    best = max(evaluations, key=lambda evaluation: score(store, evaluation))
+    trained, config = best.inputs["model"], best.config
+    return BestModel(
+        key=best.key,
+        stage=trained.key,
+        score=(f"{measure(store, best)}_selection", score(store, best)),
+        folder=lambda: store.open(trained, files=True),
+        file=getattr(config, "member", "") or MODEL,
+        averaged=getattr(config, "averaged", False),
+        class_name=info.class_name,
+    )
+
+
+# ---- an ablation -----------------------------------------------------------------------------------------------
+
+
+class _Cell(NamedTuple):
+    """A cell for one seed, as far as it has come.
+
+    Attributes:
+        wanted: The cell, the seed and their plan.
+        order: Sorts the runs like the table: "03-1" is the third cell's second seed.
+        state: A key of `STATUS`; "waiting": nothing of it is stored yet.
+        error: Why it failed; "" where it did not.
+    """
+
+    wanted: Wanted
+    order: str
+    state: str
+    error: str
+
+    @property
+    def plans(self) -> dict[int, Plan]:
+        """Seed -> plan."""
+        return {self.wanted.seed: self.wanted.plan}
+
+    @property
+    def identity(self) -> str:
+        """What makes it this run and no other."""
+        cell = self.wanted.cell
+        settings = key_of([cell.row, cell.column, cell.method, cell.config.identity()])
+        return f"{settings[:8]}-seed{self.wanted.seed}"
+
+
+@dataclass(frozen=True)
+class _Ablation:
+    """An ablation as it is now; what of it is stored is looked up whenever it is needed."""
+
+    folder: Path
+    file: ExperimentFile
+    store: Store
+    state: State
+    failed: Mapping[str, str]
+
+    @functools.cached_property
+    def _members(self) -> list[tuple[str, Wanted]]:
+        """All cells and seeds, each after what sorts it like the table, "03-1"."""
+        ablation = self.file.ablation
+        places = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells, 1)}
+        width, digits = max(2, len(str(len(places)))), len(str(len(ablation.seeds) - 1))
+        members = [
+            (f"{places[cell.row, cell.column]:0{width}}-{ablation.seeds.index(seed):0{digits}}", wanted)
+            for wanted in ablation.wanted()
+            for cell, seed, _ in [wanted]
+        ]
+        return sorted(members, key=lambda member: member[0])
+
+    def cells(self) -> list[_Cell]:
+        """All cells and seeds, in the order of the table."""
+        return [_Cell(wanted, order, *self._state(wanted.plan)) for order, wanted in self._members]
+
+    def _state(self, plan: Plan) -> tuple[str, str]:
+        evaluations = [evaluation for rung in plan.rungs for evaluation in rung.values()]
+        stored = [self.store.has(evaluation) for evaluation in evaluations]
+        if all(stored):
+            return "there", ""
+        for stage in self.store.missing(evaluations):
+            if stage.name in self.failed:
+                return "failed", self.failed[stage.name]
+        if not any(stored):
+            return "waiting", ""
+        return ("running" if self.state == "running" else "interrupted"), ""
+
+    def status(self) -> Status:
+        """Its state for MLflow: failed if a cell is."""
+        if self.state == "finished" and any(cell.state == "failed" for cell in self.cells()):
+            return "FAILED"
+        return STATUS[self.state]
+
+    def digest(self) -> str:
+        """Changes whenever the page has something else to show."""
+        return key_of(
+            [self.state, self.file.command, *([cell.identity, cell.state, cell.error] for cell in self.cells())]
+        )
+
+    def children(self) -> list[Entry]:
+        """The runs below the table."""
+        return [self._child(cell) for cell in self.cells()]
+
+    def _child(self, cell: _Cell) -> Entry:
+        (place, seed, _), ablation = cell.wanted, self.file.ablation
+        info = self.file.dataset_info_of(place)
+        where = {"row": place.row, "column": place.column}
+        status = STATUS[cell.state]
+        member = _Member(
+            store=self.store,
+            method=place.method,
+            config=place.config,
+            plans=cell.plans,
+            info=DatasetInfo() if info is None else DatasetInfo.from_json(info),
+            state=[cell.order, cell.state, cell.error],
+            params={"seed": seed, **where},
+            tags={**where, "seed": str(seed), ORDER: cell.order, "state": cell.state, "error": cell.error or None},
+            command=command(self.file, cell.wanted),
+            files=status != "RUNNING",
+        )
+        # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
+        column = [place.column] if len(ablation.columns) > 1 else []
+        name = " · ".join([place.row, *column, f"seed {seed}"])
+        identity = {KIND: "cell", NAME: ablation.name, "dmt.cell": cell.identity}
+        entry = _entry(name, identity, status, lambda: member, member.digest())
+        return entry if cell.state != "waiting" else replace(entry, content=None)
+
+    def content(self) -> Content:
+        """The page of the table."""
+        table, means = self._table()
+        ablation, cells = self.file.ablation, self.cells()
+        ends = {
+            (cell.wanted.cell.row, cell.wanted.cell.column): times[1]
+            for cell in cells
+            if cell.state == "there" and (times := curves.span(self.store, cell.plans))
+        }
+        tags = {
+            "recipe": ablation.recipe,
+            "seeds": ", ".join(map(str, ablation.seeds)),
+            "reference": ablation.reference,
+            "rows": ", ".join(ablation.rows),
+            "columns": ", ".join(ablation.columns),
+            "command": self.file.command,
+        }
+
+        def write_files(folder: Path) -> None:
+            if table:
+                (folder / "table.md").write_text(table, encoding="utf-8")
+            if len(means):
+                means.to_csv(folder / "means.csv", lineterminator="\n")
+
+        return Content(
+            params={"recipe": ablation.recipe, "rows": str(len(ablation.rows))},
+            tags=tags | _code_tags(self.store, [cell.wanted.plan for cell in cells]),
+            note=self._note(cells, table),
+            series=[Series("", "", lambda: list(_mean_points(means, ends)))],
+            write_files=write_files,
+            files_digest=key_of([self.state == "running", table, means["seeds"].reset_index().to_numpy().tolist()]),
+        )
+
+    def _table(self) -> tuple[str, pd.DataFrame]:
+        """The table in Markdown, or why there is none, which must not keep the runs back; and its means."""
+        means = pd.DataFrame({"seeds": []})
+        try:
+            frame = tidy.of_ablation(self.folder, self.store)
+            means = _means(frame)
+            return markdown_table(frame), means
+        except (ValueError, StoreError, MissingStages) as error:
+            log.warning("%s has no table yet: %s", self.file.ablation.name, error)
+            return f"There is no table yet: {error}\n", means
+
+    def _note(self, cells: Sequence[_Cell], table: str) -> str:
+        """The head of the page, in Markdown: the question, the counts, the table, and how to compute it."""
+        words = {"there": "complete", "waiting": "not begun"}
+        counts = Counter(words.get(cell.state, cell.state) for cell in cells)
+        # The result early, as MLflow folds all but some lines.
+        start = (
+            f"## {self.file.ablation.title}\n\n"
+            f"{len(cells)} runs: {', '.join(f'{count} {state}' for state, count in counts.items())} "
+            f"([in the order of the table]({CHILDREN}))."
+        )
+        end = (
+            f"\n\n```\n{self.file.command}\n```\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is the "
+            "mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "
+            "grouped by the tag `row` they show means."
+        )
+        rest = "\n\nThe whole table is among the artifacts, in `table.md`."
+        return start + _beginning(table, NOTE_LENGTH - len(start) - len(end) - len(rest), rest) + end
+
+
+def of_ablation(folder: Path, file: ExperimentFile, store: Store, state: State, failed: Mapping[str, str]) -> Publication:
+    """An ablation as it is now.
+
+    Args:
+        folder: The ablation's folder.
+        file: What its file says.
+        store: Where its stages are.
+        state: "running" while the caller performs it; else what is begun and not complete counts as interrupted.
+        failed: Name of a stage -> why it failed in the last start.
+    """
+    ablation, name = _Ablation(folder, file, store, state, failed), file.ablation.name
+    entry = Entry(name, {KIND: "ablation", NAME: name}, ablation.status(), ablation.digest, ablation.content)
+    # Rows that were left out, or have other settings now.
+    return Publication(entry, ablation.children, {"state": "not in the table", ORDER: None})
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """The table of tidy records in Markdown.
+
+    Raises:
+        ValueError: If they cannot be put in a table.
+    """
+    return markdown(build(frame, paper=paper_numbers(frame.attrs["about"])))
+
+
+def _means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Row and column -> how many seeds, and for each rule mean and sample sd of the reported score in [0, 1]."""
+    frame = frame[frame["metric"].isin(MEASURES) & (frame["images"] == "reported") & (frame["state"] == "there")]
+    scores = frame[frame["rule"].isin(tidy.RULES)].groupby(["row", "column", "rule"], sort=False)["value"]
+    table = scores.agg(["mean", "std", "count"]).unstack("rule", sort=False)
+    if not len(table):
+        return pd.DataFrame({"seeds": []})
+    columns = {
+        f"reported_{rule}{end}": table[of, rule] for rule in tidy.RULES for of, end in (("mean", ""), ("std", "_sd"))
+    }
+    return pd.DataFrame({"seeds": table["count", "last"], **columns})
+
+
+def _mean_points(means: pd.DataFrame, ends: Mapping[tuple[str, str], int]) -> Iterator[Point]:
+    """ "reported_last/DMT" and the like; the step is the number of seeds, so that a curve shows how they settle."""
+    several, names = len({column for _, column in means.index}) > 1, set[str]()
+    for (row, column), values in zip(means.index, means.to_dict("records"), strict=True):
+        # In the characters that MLflow allows; no two the same.
+        name = "/".join(re.sub(r"[^\w.\- ]", "_", word) for word in ([column, row] if several else [row]))
+        while name in names:
+            name += "_"
+        names.add(name)
+        for metric, value in values.items():
+            if not math.isnan(value) and (row, column) in ends:
+                yield Point(f"{metric}/{name}", value, int(values["seeds"]), ends[row, column])
+
+
+def _beginning(table: str, room: int, rest: str) -> str:
+    """As many paragraphs of a table as there is room for, without its title, and where the others are."""
+    paragraphs = [part for part in table.strip().split("\n\n") if part and not part.startswith("# ")]
+    fitting: list[str] = []
+    for part in paragraphs:
+        if sum(len(paragraph) + 4 for paragraph in [*fitting, part]) > room:
+            break
+        fitting.append(part)
+    whole = len(fitting) == len(paragraphs)
+    while fitting and not whole and fitting[-1].startswith("#"):
+        fitting.pop()  # a title without what it is the title of
+    text = "".join(f"\n\n{'#' if part.startswith('#') else ''}{part}" for part in fitting)
+    return text if whole else text + rest

@@ -1,0 +1,79 @@
+"""The files beside a run in MLflow: settings, stages, figures."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from dmt_ray.config import Config
+from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.plan import Plan
+from dmt_ray.plan.files import EXAMPLES
+from dmt_ray.report.figures import kit
+from dmt_ray.results.curves import finetunings, histories
+from dmt_ray.store import Store
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write settings as a YAML file that `--recipe` reads again."""
+    values = config.model_dump(mode="json")
+    path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def write_run(
+    folder: Path,
+    store: Store,
+    config: Config,
+    plans: Mapping[int, Plan],
+    executed: Collection[str] | None,
+    info: DatasetInfo,
+) -> None:
+    """Write config.yaml, stages.json, curves.png, and panel.png where there are examples.
+
+    Args:
+        folder: Where to.
+        store: Where the stages are.
+        config: The settings.
+        plans: Seed -> plan.
+        executed: Keys of the stages that were computed for these plans; None: all.
+        info: Names and colours of the classes.
+    """
+    write_config(folder / "config.yaml", config)
+    table = list(_stages(store, plans, executed))
+    (folder / "stages.json").write_text(json.dumps(table, indent=1, default=str) + "\n", encoding="utf-8")
+    if tables := histories(store, plans):
+        kit.save(kit.training_curves(tables), folder / "curves.png")
+    write_panel(folder / "panel.png", store, next(iter(plans.values())), info)
+
+
+def _stages(store: Store, plans: Mapping[int, Plan], executed: Collection[str] | None) -> Iterable[dict[str, Any]]:
+    """All stages of the plans that are stored, each once: what, of which code, how long."""
+    for stage, seed in {stage: seed for seed, plan in plans.items() for stage in plan.stages()}.items():
+        if store.has(stage):
+            record = store.record(stage)
+            yield {
+                "key": stage.key,
+                "operation": stage.operation.name,
+                "what": record.summary,
+                "seed": seed,
+                "inputs": record.inputs,
+                "reused": executed is not None and stage.key not in executed,
+                "digest": record.digest,
+                "made": record.made,
+            }
+
+
+def write_panel(path: Path, store: Store, plan: Plan, info: DatasetInfo) -> None:
+    """Draw model A's labels and predictions; nothing where examples are evicted, or colours unknown."""
+    files = [store.open(stage) / EXAMPLES for stage in finetunings(store, plan)]
+    if info.palette is None or not files or not all(file.exists() for file in files):
+        return
+    iterations = []
+    for file in files:
+        with np.load(file, allow_pickle=False) as content:
+            iterations.append(dict(content))
+    if len(iterations[0]["ids"]) and iterations[0]["truth_0"].size > 1:  # in classification there are no masks
+        kit.save(kit.panel(iterations, info.palette, info.classes), path)

@@ -1,0 +1,96 @@
+"""What can be published: a run of MLflow and the runs below it, whatever they are about."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dmt_ray.results.curves import Point
+
+KIND, NAME = "dmt.kind", "dmt.name"  # of the tags by which a run is found again; all of them start with "dmt."
+ORDER = "order"  # the tag that sorts the runs below a run
+CHILDREN = "#children"  # in a note: the address of the list of the runs below, sorted by ORDER
+NOTE_LENGTH = 4550  # characters of a note that fit into MLflow on every database, whatever the address
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Metrics that are sent together, and once. A StoreError or MissingStages of one keeps no other one back."""
+
+    name: str  # marks them as sent, in the tag "published.<name>"; "": they are sent whenever the run is
+    digest: str  # changes when they do
+    points: "Callable[[], Sequence[Point]]"
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """A model to log with a run."""
+
+    key: str  # of its evaluation: a model is logged once
+    stage: str  # key of the stage that trained it
+    score: tuple[str, float]  # name and value of what it was chosen by
+    folder: Callable[[], Path]  # opens the folder of its files
+    file: str  # which of the models in the folder
+    averaged: bool  # whether it is the moving average of the weights
+    class_name: Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a run shows."""
+
+    params: Mapping[str, str]  # MLflow lets none of them be changed
+    tags: Mapping[str, str | None]  # None: the run must not have it
+    note: str = ""  # its description, in Markdown
+    series: Iterable[Series] = ()
+    write_files: Callable[[Path], None] | None = None  # writes its artifacts into a folder; None: they are not due
+    files_digest: str = ""  # changes when the artifacts do; "": they are uploaded whenever the run is published
+    end: int | None = None  # in milliseconds since 1970; None: now
+    best_model: Callable[[], BestModel] | None = None  # chooses the model to log; None: there is none
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run. What takes time to find out is a function, called by the publishing thread and only if it is needed.
+
+    Attributes:
+        name: As people see it.
+        identity: The tags by which it is found again, all of them beginning with "dmt.".
+        status: Its state in MLflow.
+        digest: Finds out what decides all that the run shows. A run that bears this digest is not sent again.
+        content: Makes what the run shows; None: nothing yet, and no run is made for it.
+        start: When it began, in milliseconds since 1970; None: now.
+        version: The same as the digest, without a look into the store: what this process has published in this version
+            is not even looked up; "": it is.
+    """
+
+    name: str
+    identity: Mapping[str, str]
+    status: Status
+    digest: Callable[[], str]
+    content: Callable[[], Content] | None
+    start: Callable[[], int | None] = lambda: None
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A run and the runs below it.
+
+    Attributes:
+        entry: The run.
+        children: Lists the runs below it.
+        outdated: Tags for runs below it that are not among the children any more; empty: they stay as they are.
+    """
+
+    entry: Entry
+    children: Callable[[], Sequence[Entry]] = tuple
+    outdated: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """A newer publication of this name replaces an older one that still waits."""
+        return self.entry.name
