@@ -518,7 +518,7 @@ class _Ablation:
             state=[cell.order, cell.state, cell.error],
             params={"seed": seed, **where},
             tags={**where, "seed": str(seed), ORDER: cell.order, "state": cell.state, "error": cell.error or None},
-            command=command(self.file, cell.wanted),
+            command=reproduce.of_member(self.file, cell.wanted),
             files=status != "RUNNING",
         )
         # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
