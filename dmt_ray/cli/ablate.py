@@ -103,7 +103,7 @@ def _run(
     for column in columns.values():  # says within a moment what is wrong with the settings
         cells(column.recipe or options.recipe, options.changes, rows, {"": column}, lambda config: config)
     if options.address is not None:
-        cluster.probe(options.address)
+        cluster.check_address(options.address)
     cluster.prepare()
     from dmt_ray.cli import ablation_driver  # imports torch, and must come after the environment is prepared
 

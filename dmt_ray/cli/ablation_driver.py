@@ -1,7 +1,6 @@
 """Runs an ablation from the first check to the last stage."""
 
 import functools
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,17 +13,15 @@ from dmt_ray import tracking
 from dmt_ray.cli.request import Asked
 from dmt_ray.config import Config
 from dmt_ray.execution import cluster, journal
-from dmt_ray.execution.cost import Estimator, duration
-from dmt_ray.execution.effort import Effort
-from dmt_ray.execution.effort import Work as Steps
+from dmt_ray.execution.cost import Effort, Estimator, Work, duration
+from dmt_ray.execution.journal import locked
+from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.union_progress import UnionProgress
+from dmt_ray.execution.worker import Job
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Wanted
 from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.plan import Stage
-from dmt_ray.search.study import only_one
-from dmt_ray.search.trial import Job
 from dmt_ray.store import Store
 from dmt_ray.tracking.results import SweepState
 
@@ -47,7 +44,7 @@ class Request(Asked):
     table: Callable[[Path, Store], str] | None = None
 
 
-class _Progress(UnionProgress):
+class _Progress(Progress):
     """Progress that also has the ablation published now and then."""
 
     publish: Callable[[dict[str, str]], None]
@@ -95,7 +92,7 @@ def run(
     _describe(console, runner, ablation, wanted, targets, request.power)
     if request.dry_run:
         return folder, 0
-    with only_one(folder):
+    with locked(folder):
         file = AblationFile(
             ablation, request.storage, request.data, _dataset_info(runner, ablation, request.command), request.command
         )
@@ -128,12 +125,12 @@ def _describe(
     power: str,
 ) -> None:
     """Say what the table needs, what of it is there, what it costs, and what it will be able to show."""
-    estimate = Estimator(runner.store, Steps(runner.work_of))
+    estimate = Estimator(runner.store, Work(runner.work_of))
     union = list(dict.fromkeys(stage for one in wanted for stage in one.plan.stages()))
     alone = sum(len(one.plan.stages()) for one in wanted)
     missing = runner.store.missing(targets)
     cost = estimate(missing)
-    cores = len(os.sched_getaffinity(0))
+    cores = cluster.cpus()
     if cost.seconds is None:
         from dmt_ray.execution.calibration import bare_seconds
 
@@ -181,23 +178,24 @@ def _perform(
 ) -> dict[str, str]:
     """Perform what is missing; name of a stage that failed, or could not begin -> why."""
     store = runner.store
-    cluster.connect(request.address, cpus=max(request.concurrent or 1, len(os.sched_getaffinity(0))))
+    cluster.connect(request.address, cpus=max(request.concurrent or 1, cluster.cpus()))
     from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
 
     try:
         machine, worker_group, room = request.allocate()
-        effort = Effort(runner)
-        todo = tasks.units(store, [one.plan for one in wanted], effort, worker_groups=worker_group.workers > 1)
-        amounts = {stage: float(effort(stage)) for unit in todo for stage in unit.stages}
+        effort = Effort(runner.work_of)
+        groups = [[stage for rung in one.plan.rungs for stage in rung.values()] for one in wanted]
+        todo = tasks.units(store, groups, effort, grouped=worker_group.workers > 1)
+        missing = store.missing(stage for group in groups for stage in group)
         names = {stage: one.name for one in reversed(wanted) for stage in one.plan.stages()}
         job = Job(machine, folder, worker_group)
-        progress = _Progress(store, amounts, names, console)
+        progress = _Progress(console, store, effort, missing, names)
         progress.publish = publish
         with progress:
             failed = tasks.perform(todo, job, progress, concurrent=room)
         return {stage.name: why for stage, why in failed.items()}
     finally:
         cluster.disconnect()
-        journal.forget_all(folder)
+        journal.end_all(folder)
         store.tidy()
         store.upload()

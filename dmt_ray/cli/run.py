@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -34,30 +33,32 @@ def run_method(options: argparse.Namespace) -> int | None:
         from dmt_ray.execution import cluster
 
         cluster.prepare()
+    from rich.console import Console
+
     from dmt_ray import tracking
-    from dmt_ray.execution.effort import Effort
-    from dmt_ray.execution.run_progress import StageProgress
+    from dmt_ray.execution.cost import Effort
+    from dmt_ray.execution.progress import Progress
     from dmt_ray.execution.runner import Machine, Runner
     from dmt_ray.plan.measures import MEASURES, measure_of
     from dmt_ray.results.scores import collapsed, score
 
-    with StageProgress() as progress:
-        machine = Machine(
-            options.storage.absolute(),
-            None if options.data is None else options.data.absolute(),
-            options.device,
-            options.threads,
-            options.shared_store,
-            options.compile,
-        )
-        runner = Runner(machine, progress.update)
-        config = runner.bind(config, [options.seed])
-        plan = method(config, options.seed)
-        tracker = tracking.connect(options.tracking_uri, options.storage)
-        wanted = [stage for rung in plan.rungs for stage in rung.values()]
-        effort = Effort(runner)
-        progress.expect({stage: effort(stage) for stage in runner.store.missing(wanted)})
-        executed = _by_worker_group(options, runner, wanted) if options.workers > 1 else runner.perform(wanted)
+    machine = Machine(
+        options.storage.absolute(),
+        None if options.data is None else options.data.absolute(),
+        options.device,
+        options.threads,
+        options.shared_store,
+        options.compile,
+    )
+    runner = Runner(machine)
+    config = runner.bind(config, [options.seed])
+    plan = method(config, options.seed)
+    tracker = tracking.connect(options.tracking_uri, options.storage)
+    targets = [stage for rung in plan.rungs for stage in rung.values()]
+    effort = Effort(runner.work_of)
+    with Progress(Console(stderr=True), runner.store, effort, runner.store.missing(targets)) as progress:
+        runner.on_progress = progress.step
+        executed = _by_worker_group(options, runner, targets) if options.workers > 1 else runner.perform(targets)
     print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
     titles = [f"{which} {MEASURES[measure_of(config.data)]}" for which in ("selection", "reported")]
     print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
@@ -85,7 +86,7 @@ def _by_worker_group(options: argparse.Namespace, runner: "Runner", wanted: "lis
     from dmt_ray.execution import cluster
     from dmt_ray.execution.worker_group import GroupRunner, allocate
 
-    cluster.connect(options.address, cpus=len(os.sched_getaffinity(0)))
+    cluster.connect(options.address, cpus=cluster.cpus())
     try:
         if options.address is not None:
             cluster.check_nodes(None if options.shared_store else runner.machine.store, runner.machine.data)

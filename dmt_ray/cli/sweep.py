@@ -17,7 +17,7 @@ from dmt_ray.methods.space import Choice, Params, Space
 
 TRIALS = 12
 GRID = 5  # values of a range, where a grid is asked for without a number
-SAMPLERS = ("grid", "random", "tpe", "cmaes", "gp")
+SAMPLERS = ("grid", "random", "tpe", "gp")
 PRUNERS = ("median", "wilcoxon", "none")
 
 
@@ -205,13 +205,9 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
 
     cluster.stop_on_terminate()
     config = load(options.recipe, options.changes)
-    space = sweep_of(config).space  # says within a moment what is wrong with it
-    if options.sampler in ("cmaes", "gp"):
-        from dmt_ray.search import samplers
-
-        samplers.check(options.sampler, space, second=bool(options.second))
+    sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
-        cluster.probe(options.address)
+        cluster.check_address(options.address)
     cluster.prepare()
     from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
 

@@ -1,7 +1,6 @@
 """Runs a sweep from the first check to the summary."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -13,20 +12,22 @@ from dmt_ray.cli.request import Asked
 from dmt_ray.config import Config
 from dmt_ray.errors import DataError
 from dmt_ray.execution import cluster, journal
-from dmt_ray.execution.effort import Effort
-from dmt_ray.execution.effort import Work as Measured
+from dmt_ray.execution.cost import Effort, Work
+from dmt_ray.execution.journal import locked
+from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.sweep_progress import Progress
 from dmt_ray.experiments import reuse, sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep import Params, State, Sweep
+from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.experiments.sweep_file import SweepFile
+from dmt_ray.plan import Stage
 from dmt_ray.report import publishing_sweep, summary
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
-from dmt_ray.search.study import Study, newest_attempt, only_one
-from dmt_ray.search.trial import Work
+from dmt_ray.search.progress import SweepProgress
+from dmt_ray.search.study import Study, newest_attempt
+from dmt_ray.search.trial import SweepJob
 from dmt_ray.store import Store
 from dmt_ray.tracking.results import SweepState
 
@@ -58,16 +59,6 @@ class Request(Asked):
     confirm: tuple[int, ...] = ()
 
 
-class _Progress(Progress):
-    """Progress that also has a sweep published when a trial ends."""
-
-    publish: Callable[[], None]
-
-    def ended(self, number: int, state: State) -> None:
-        super().ended(number, state)
-        self.publish()
-
-
 def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -> int:
     """Run a sweep, or go on with it.
 
@@ -93,8 +84,8 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
         return 0
     sweep = newest_attempt(request.storage / "sweeps", sweep, fresh=request.fresh)
     folder = request.storage / "sweeps" / sweep.name
-    with only_one(folder):
-        work_of = Measured(runner.work_of)
+    with locked(folder):
+        work_of = Work(runner.work_of)
 
         def compute(params: Params) -> float:
             stages = [stage for plan in sweep.plans(params).values() for stage in plan.stages()]
@@ -166,27 +157,36 @@ def _perform(console: Console, study: Study, runner: Runner, request: Request, p
     console.print(
         f"{sweep.name}: {study.total} trials{past}; results in {request.storage}", highlight=False, soft_wrap=True
     )
-    cores = len(os.sched_getaffinity(0))
+    cores = cluster.cpus()
     cluster.connect(request.address, cpus=max(request.concurrent or 1, cores) if request.workers == 1 else cores)
-    from dmt_ray.search import tuning  # needs the environment that connecting has prepared
+    from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
+    from dmt_ray.search import tuning
 
     try:
         machine, worker_group, room = request.allocate()  # so that no two trials ever wait for each other's workers
-        work = Work(machine, study.folder, worker_group, sweep)
+        job, effort = SweepJob(machine, study.folder, worker_group, sweep), Effort(runner.work_of)
+
+        def perform_all(groups: Sequence[Sequence[Stage]], job: SweepJob, progress: Progress, what: str) -> None:
+            todo = tasks.units(store, groups, effort, grouped=worker_group.workers > 1)
+            tasks.perform_all(todo, job, progress, concurrent=room, what=what)
+
         if study.remaining:
-            progress = _Progress(sweep, store, Effort(runner), console, study.trials(), study.total)
-            progress.publish = publish
-            with progress:
-                concurrent = min(room, study.remaining)
-                tuning.run_shared(store, work, progress, concurrent=concurrent)
-                tuning.run_trials(study, work, progress, concurrent=concurrent)
+            with SweepProgress(console, store, effort, sweep, study.trials(), study.total, publish) as progress:
+                by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
+                perform_all(by_seed, job, progress, "a stage that all trials share")
+                tuning.run_trials(study, job, progress, concurrent=min(room, study.remaining))
         if _interrupted(study):
             raise KeyboardInterrupt
-        if (wanted := _to_confirm(study, request)) is not None:
-            _confirm(console, wanted, store, work, room)
+        if (confirmed := _to_confirm(study, request)) is not None:
+            missing = _describe_confirmation(console, confirmed, store)
+            folder = study.folder / "confirm"  # what is written down about these runs is about no trial
+            folder.mkdir(exist_ok=True)
+            with Progress(console, store, effort, missing) as shown:
+                perform_all(confirmed.groups(), replace(job, folder=folder), shown, "a stage on the fresh seeds")
+            journal.end_all(folder)
     finally:
         cluster.disconnect()
-        journal.forget_all(study.folder)
+        journal.end_all(study.folder)
         store.tidy()
         store.upload()
 
@@ -195,17 +195,10 @@ def _interrupted(study: Study) -> bool:
     return study.remaining > 0 or any(trial.state == "running" for trial in study.trials())
 
 
-def _confirm(console: Console, wanted: Confirmation, store: Store, work: Work, room: int) -> None:
-    """Run the best trial and the recipe again on fresh seeds."""
-    from dmt_ray.search import tuning
-
-    stages, seeds = wanted.stages(), ", ".join(map(str, wanted.seeds))
-    missing = len(store.missing(stages))
-    who = " and the ".join(candidate.name for candidate in wanted.candidates())
-    console.print(f"confirm: the {who} on seeds {seeds}: {len(stages)} stages, {missing} to do", highlight=False)
-    folder = work.folder / "confirm"  # who computed what, and what went wrong, is no trial's
-    folder.mkdir(exist_ok=True)
-    watcher = confirm.Lines(console, store, stages)
-    what = "a stage on the fresh seeds"
-    tuning.run_stages(stages, store, replace(work, folder=folder), watcher, concurrent=room, what=what)
-    journal.forget_all(folder)
+def _describe_confirmation(console: Console, confirmed: Confirmation, store: Store) -> list[Stage]:
+    """Say what is run again on fresh seeds; what of it is missing, inputs first."""
+    stages, seeds = confirmed.stages(), ", ".join(map(str, confirmed.seeds))
+    missing = store.missing(stages)
+    names = " and the ".join(candidate.name for candidate in confirmed.candidates())
+    console.print(f"confirm: the {names} on seeds {seeds}: {len(stages)} stages, {len(missing)} to do", highlight=False)
+    return missing

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import Doing, Fault
+from dmt_ray.execution.journal import Activity, Fault
 from dmt_ray.experiments import ablation_file, reproduce_ablation
 from dmt_ray.experiments.ablation import Wanted
 from dmt_ray.experiments.ablation_file import AblationFile
@@ -18,7 +18,7 @@ MANY = 6  # rows that are named
 
 def explain(folder: Path) -> str:
     """What went wrong in an ablation, for people; commands and paths stand in one line each, the rest is wrapped."""
-    file, store, found = ablation_file.read(folder), Store(folder.parents[1]), journal.read(folder)
+    file, store, found = ablation_file.read(folder), Store(folder.parents[1]), journal.read_faults(folder)
     missing = [(wanted, _missing(store, wanted)) for wanted in file.ablation.wanted()]
     gone = {stage for _, stages in missing for stage in stages}
     said = ablation_file.read_failed(folder)
@@ -33,7 +33,7 @@ def explain(folder: Path) -> str:
     told: list[Fault] = []
     for stages in causes:
         names = {stage.name for stage, why in failed.items() if why == failed[stages[0]]}
-        mine = [fault for fault in found if fault.who in names]
+        mine = [fault for fault in found if fault.member in names]
         costs = [wanted for wanted, lacking in missing if not set(stages).isdisjoint(lacking)]
         blocks.append(_failed(folder, file, stages, failed[stages[0]], mine, costs))
         told += mine
@@ -62,16 +62,15 @@ def _failed(
     folder: Path, file: AblationFile, stages: Sequence[Stage], why: str, mine: Sequence[Fault], costs: Sequence[Wanted]
 ) -> str:
     end = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
-    known = next((fault.doing for fault in reversed(mine) if fault.doing is not None), None)
+    known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
     lines = [f"{' and '.join(stage.name for stage in stages)} failed", wrapped("error", why)]
-    lines.append(
-        wrapped("stage", "; ".join(Doing.of(stage, None).told() for stage in stages) if known is None else known.told())
-    )
+    at = [Activity.of(stage, None) for stage in stages] if known is None else [known]
+    lines.append(wrapped("stage", "; ".join(map(str, at))))
     lines.append(wrapped("costs", _rows(costs)))
     if end is not None:
         lines += [wrapped("node", end.node or "not known"), wrapped("when", when(end))]
         lines += [wrapped("before", sentence(fault)) for fault in mine if fault is not end]
-        traceback = folder / "errors" / f"{end.who}.txt"
+        traceback = folder / "errors" / f"{end.member}.txt"
         if traceback.exists():
             lines.append(line("traceback", str(traceback)))
     lines.append(line("replay", reproduce_ablation.command(file, costs[0])))
@@ -80,10 +79,10 @@ def _failed(
 
 def _other(file: AblationFile, fault: Fault, missing: set[str]) -> str:
     """A fault that another attempt has made good, or may."""
-    stage = str(fault.who) if fault.doing is None else fault.doing.stage
+    stage = str(fault.member) if fault.activity is None else fault.activity.stage
     for_whom = [wanted for wanted in file.ablation.wanted() if stage in {one.name for one in wanted.plan.stages()}]
     now = "missing" if stage in missing else "there"
-    return wrapped(str(fault.who).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(for_whom)}; now {now}")
+    return wrapped(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(for_whom)}; now {now}")
 
 
 def _rows(wanted: Sequence[Wanted]) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import Fault
+from dmt_ray.execution.journal import SHARED, Fault
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.search.study import read_trials
-from dmt_ray.search.trial import SHARED
 
 WIDTH = 100
 _TITLE = 12  # columns
@@ -21,13 +20,14 @@ def explain(folder: Path) -> str:
     """What went wrong in a sweep, for people; commands and paths stand in one line each, the rest is wrapped."""
     file = sweep_file.read(folder)
     trials = read_trials(folder, file.sweep.name) if (folder / "study.db").exists() else []
-    found = journal.read(folder)
+    found = journal.read_faults(folder)
     counts = Counter(trial.state for trial in trials)
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     blocks = [f"{file.sweep.name}: {file.trials} trials" + (f", {states}" if states else ", none begun")]
     failed = [trial for trial in trials if trial.state == "failed"]
     blocks += [_failed(folder, file, trial, found) for trial in failed]
-    others = [_other(folder, fault, trials) for fault in found if fault.who not in {trial.number for trial in failed}]
+    numbers = {trial.number for trial in failed}
+    others = [_other(folder, fault, trials) for fault in found if fault.member not in numbers]
     if others:
         blocks.append("\n".join(["not the end of a trial:", *others]))
     if not failed:
@@ -36,11 +36,11 @@ def explain(folder: Path) -> str:
 
 
 def _failed(folder: Path, file: SweepFile, trial: Trial, found: Sequence[Fault]) -> str:
-    mine = [fault for fault in found if fault.who == trial.number]
+    mine = [fault for fault in found if fault.member == trial.number]
     lines = [f"trial {trial.number} failed: {in_words(trial.params)}", wrapped("error", trial.error or "not known")]
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), None)
     if last is not None:
-        lines.append(wrapped("stage", "not in a stage" if last.doing is None else last.doing.told()))
+        lines.append(wrapped("stage", "not in a stage" if last.activity is None else last.activity.describe()))
         lines.append(wrapped("node", last.node or "not known"))
         lines.append(wrapped("when", when(last)))
         mine = mine[: mine.index(last)]
@@ -54,18 +54,20 @@ def _failed(folder: Path, file: SweepFile, trial: Trial, found: Sequence[Fault])
 
 def _other(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
     """A fault of a trial that has not failed, or of a stage that all trials share."""
-    state = next((trial.state for trial in trials if trial.number == fault.who), None)
+    state = next((trial.state for trial in trials if trial.number == fault.member), None)
     if state is None:
-        traceback = folder / "errors" / f"{SHARED}.txt"
-        more = [line("traceback", str(traceback))] if fault.kind == "failed" and traceback.exists() else []
+        # Earlier versions had one file for all shared stages.
+        tracebacks = [folder / "errors" / f"{name}.txt" for name in (fault.member, SHARED)]
+        there = [path for path in tracebacks if path.exists()]
+        more = [line("traceback", str(there[0]))] if fault.kind == "failed" and there else []
         return "\n".join([wrapped(SHARED, sentence(fault, "shared by all trials")), *more])
-    return wrapped(f"trial {fault.who}", f"{sentence(fault)}; now {state}")
+    return wrapped(f"trial {fault.member}", f"{sentence(fault)}; now {state}")
 
 
 def sentence(fault: Fault, shared: str = "") -> str:
-    """What happened, when and where; `shared` as in `Doing.told`."""
+    """What happened, when and where; `shared` as in `Activity.describe`."""
     what = "a worker was lost" if fault.kind == "lost" else "an attempt failed"
-    where = "" if fault.doing is None else f" in {fault.doing.told(shared)}"
+    where = "" if fault.activity is None else f" in {fault.activity.describe(shared)}"
     node = "" if fault.node is None else f" on {fault.node}"
     return f"{what} at {when(fault)}{node}{where}: {fault.error}"
 

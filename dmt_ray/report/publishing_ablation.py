@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmt_ray.execution.journal import is_running
 from dmt_ray.experiments import ablation_file
 from dmt_ray.report import publishing_sweep as sweeps
-from dmt_ray.search.study import is_running
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:

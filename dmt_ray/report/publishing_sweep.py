@@ -46,7 +46,7 @@ def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") ->
 
 def all_results(storage: Path, store: Store) -> "Iterator[SweepResults]":
     """Every sweep in a storage folder, as far as it is, whoever performs it."""
-    from dmt_ray.search.study import is_running
+    from dmt_ray.execution.journal import is_running
 
     for path in sorted((storage / "sweeps").glob(f"*/{sweep_file.NAME}")):
         folder, file = path.parent, sweep_file.read(path.parent)

@@ -8,6 +8,7 @@ import pytest
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
+from dmt_ray.execution.journal import locked
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.experiments.reproduce_sweep import Replay
@@ -18,7 +19,7 @@ from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown
 from dmt_ray.results import export, tidy, tidy_sweep
 from dmt_ray.results.scores import selected
-from dmt_ray.search.study import Study, only_one
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 from tests.tracking.test_ablation import TWO
 from tests.tracking.test_ablation import ablation_file as made
@@ -53,7 +54,7 @@ def sweep(storage: Path) -> Sweep:
     folder = storage / "sweeps" / one.name
     folder.mkdir(parents=True)
     sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), ABOUT.to_json()))
-    with only_one(folder):
+    with locked(folder):
         study = Study(folder, one, 4)
         for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):
             study.take(str(number))
