@@ -44,7 +44,7 @@ CONNECT_SECONDS = 3.0
 NODE_SECONDS = 15.0  # a node that `ray start` has just made is known a moment after the cluster answers
 CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to find the package on a slow file system
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
-CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS, PROCESS_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def cores() -> set[int]:
@@ -55,20 +55,20 @@ def cores() -> set[int]:
 
 def cpus() -> int:
     """How many CPUs this process can keep busy: its cores, or fewer where a container has a quota; at least 1."""
-    return max(1, int(min([float(len(cores())), *_quotas(CGROUPS)])))
+    return max(1, int(min([float(len(cores())), *_quotas()])))
 
 
-def _quotas(groups: Path) -> Iterator[float]:
+def _quotas() -> Iterator[float]:
     """CPUs that control groups allow, for version 2 and version 1; of this process's group and those around it."""
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        own = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return  # not on Linux
     for line in own:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        place = groups / "cpu" if controllers else groups
+        place = CGROUPS / "cpu" if controllers else CGROUPS
         for group in {place, *(place / parent.relative_to("/") for parent in (Path(path), *Path(path).parents))}:
             with contextlib.suppress(OSError, ValueError):
                 if controllers:

@@ -1,6 +1,6 @@
 """Every name of Ray and Optuna that they call private and this package uses: a new version may lose any of them.
 
-`NAMES` is what has to exist; a test looks up each and says which one a new version has lost.
+`NAMES` is what Ray has to have; a test looks up each, tries what is used of Optuna, and says what a version has lost.
 """
 
 import importlib
@@ -19,7 +19,7 @@ _NODE_IDS = "ray._private.services:find_node_ids"
 _CONNECT = "ray._private.state:GlobalState._connect_and_get_accessor"
 _STATE = "ray._private.state:state"
 _CLIENT = "ray._raylet:GcsClient"
-_NODES = "ray._raylet:GcsClient.get_all_node_info"
+_NODES = "ray._raylet:InnerGcsClient.get_all_node_info"  # what a GcsClient hands its calls to
 _RELOAD = "ray._raylet:Config.initialize"
 _TOKEN = "ray._raylet:AuthenticationTokenLoader.instance"
 _GROUP = "ray.core.generated.gcs_pb2:PlacementGroupTableData"
@@ -27,10 +27,9 @@ _CALLBACKS = "ray.train.v2.api.data_parallel_trainer:DataParallelTrainer._create
 _CLEANER = "ray.train.v2._internal.callbacks.placement_group_callback:PlacementGroupCleanerCallback"
 _RAISED = "ray.train.v2._internal.exceptions:UserExceptionWithTraceback"
 _UNHEALTHY = "ray.train.v2._internal.exceptions:WorkerHealthCheckFailedError"
-_TRIAL_ID = "optuna.trial:FrozenTrial._trial_id"
 NAMES = (
     *(_ADDRESS, _NODE_IDS, _CONNECT, _STATE, _CLIENT, _NODES, _RELOAD, _TOKEN, _GROUP),
-    *(_CALLBACKS, _CLEANER, _RAISED, _UNHEALTHY, _TRIAL_ID),
+    *(_CALLBACKS, _CLEANER, _RAISED, _UNHEALTHY),
 )
 
 
