@@ -263,18 +263,19 @@ class Simulation:
     # ---- the cluster ----------------------------------------------------------------------------------------------
 
     def perform_shared(self) -> float:
-        """The stages that all trials share, wave by wave; the time of the longest path."""
-        for wave in waves(self.store.missing(self.sweep.common())):
-            seconds = [self.pace.seconds(stage, 1) for stage in wave]
-            self.busy += sum(seconds)
-            self.clock.now += max(seconds)
-            for stage, took in zip(wave, seconds, strict=True):
-                self._write(stage, SHARED, 0.6, took)
+        """The stages that all trials share, each as soon as its inputs are there; when the last one is."""
+        ends: dict[Stage, float] = {}
+        for stage in self.store.missing(self.sweep.common()):
+            seconds = self.pace.seconds(stage, 1)
+            self.busy += seconds
+            ends[stage] = seconds + max((ends[needed] for needed in stage.inputs.values()), default=self.clock.now)
+            self._write(stage, SHARED, 0.6, seconds)
+        self.clock.now = max(ends.values(), default=self.clock.now)
         return self.clock.now
 
-    def _write(self, stage: Stage, who: int | str, score: float, seconds: float) -> None:
+    def _write(self, stage: Stage, member: int | str, score: float, seconds: float) -> None:
         self.pace.write(self.store, stage, score, seconds)
-        note_executed(self.folder, who, [stage.key])
+        note_executed(self.folder, member, [stage.key])
 
     def trial(self, number: int, params: Params) -> Workers:
         """What a trial's workers do: yields the seconds until something happens, or what it reports."""
