@@ -41,8 +41,9 @@ from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.loop import ROW_STEPS, ROWS
-from dmt_ray.execution import sweep_progress
-from dmt_ray.execution.effort import Effort
+from dmt_ray.execution import progress
+from dmt_ray.execution.cost import Effort
+from dmt_ray.execution.journal import SHARED, locked, note_executed
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
@@ -50,8 +51,8 @@ from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load
 from dmt_ray.report import publishing, summary
-from dmt_ray.search.study import Study, note_executed, only_one
-from dmt_ray.search.trial import SHARED
+from dmt_ray.search.progress import SweepProgress
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 from dmt_ray.tracking.publish import publish
 
@@ -261,18 +262,19 @@ class Simulation:
     # ---- the cluster ----------------------------------------------------------------------------------------------
 
     def perform_shared(self) -> float:
-        """The stages that all trials share, wave by wave; the time of the longest path."""
-        for wave in waves(self.store.missing(self.sweep.common())):
-            seconds = [self.pace.seconds(stage, 1) for stage in wave]
-            self.busy += sum(seconds)
-            self.clock.now += max(seconds)
-            for stage, took in zip(wave, seconds, strict=True):
-                self._write(stage, SHARED, 0.6, took)
+        """The stages that all trials share, each as soon as its inputs are there; when the last one is."""
+        ends: dict[Stage, float] = {}
+        for stage in self.store.missing(self.sweep.common()):
+            seconds = self.pace.seconds(stage, 1)
+            self.busy += seconds
+            ends[stage] = seconds + max((ends[needed] for needed in stage.inputs.values()), default=self.clock.now)
+            self._write(stage, SHARED, 0.6, seconds)
+        self.clock.now = max(ends.values(), default=self.clock.now)
         return self.clock.now
 
-    def _write(self, stage: Stage, who: int | str, score: float, seconds: float) -> None:
+    def _write(self, stage: Stage, member: int | str, score: float, seconds: float) -> None:
         self.pace.write(self.store, stage, score, seconds)
-        note_executed(self.folder, who, [stage.key])
+        note_executed(self.folder, member, [stage.key])
 
     def trial(self, number: int, params: Params) -> Workers:
         """What a trial's workers do: yields the seconds until something happens, or what it reports."""
@@ -311,7 +313,7 @@ class Simulation:
             self._tick()
 
     def _tick(self) -> None:
-        self.clock.now = self.free + sweep_progress.REFRESH_SECONDS
+        self.clock.now = self.free + progress.REFRESH_SECONDS
         with self.timer.of("tick"):
             self.progress.tick()
 
@@ -323,9 +325,8 @@ class Simulation:
             study = Study(self.folder, self.sweep, options.trials)
         shared = self.perform_shared()
         console = Console(file=io.StringIO(), force_terminal=options.terminal, height=50)
-        self.progress = sweep_progress.Progress(
-            self.sweep, self.store, Effort(self.runner), console, [], options.trials
-        )
+        effort = Effort(self.runner.work_of)
+        self.progress = SweepProgress(console, self.store, effort, self.sweep, [], options.trials)
         order = 0
 
         def begin(arrived: float) -> None:
@@ -530,11 +531,11 @@ def simulate(options: argparse.Namespace, storage: Path) -> Simulation:
         with timer.of("dry run, nothing there"):
             dry_run.describe(nowhere, sweep, runner.store, runner.work_of, options.trials)
     folder = storage / "sweeps" / sweep.name
-    with only_one(folder):
+    with locked(folder):
         simulation = Simulation(options, storage, runner, sweep)
         simulation.timer.spent |= timer.spent
         simulation.timer.cpu |= timer.cpu
-        with mock.patch.object(sweep_progress, "time", simulation.clock):
+        with mock.patch.object(progress, "time", simulation.clock):
             simulation.run()
             simulation.end_of_sweep()
     return simulation

@@ -2,7 +2,7 @@
 
 Both perform the same plan, rung by rung in turn: a machine whose speed drifts slows both. The one worker is this
 process, pinned to one core; the two are those of a Ray Train run for each rung. What a run needs before its first stage
-begins and after its last one is told apart, as it does not grow with the work.
+begins and after its last one is shown apart, as it does not grow with the work.
 
     python benchmarks/workers.py                 # shapes with four times its training: about ten minutes
     python benchmarks/workers.py --times 1
@@ -32,7 +32,7 @@ def main() -> int | None:
     options.add_argument("--times", type=int, default=4, help="factor on the epochs of the recipe (default: 4)")
     options.add_argument("--workers", type=int, default=2, help="workers, each with a core (default: 2)")
     chosen = options.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(cluster.cores())
     cluster.connect(None, cpus=chosen.workers)
     from dmt_ray.methods.mutual import dmt
 
@@ -48,9 +48,9 @@ def main() -> int | None:
         print(f"{'rung':>4} {'1 worker':>10} {chosen.workers:>2} workers {'ratio':>6} {'start and end':>14}")
         sums = [0.0, 0.0, 0.0]
         for number, rung in enumerate(plan.rungs):
-            os.sched_setaffinity(0, cores[:1])
+            _pin(cores[:1])
             one = _alone(alone, list(rung.values()))
-            os.sched_setaffinity(0, cores)
+            _pin(cores)
             work, around = _together(worker_group, list(rung.values()), Path(folder))
             sums = [total + value for total, value in zip(sums, (one, work, around), strict=True)]
             print(f"{number:>4} {one:>8.1f} s {work:>8.1f} s {work / one:>6.2f} {around:>12.1f} s", flush=True)
@@ -61,6 +61,11 @@ def main() -> int | None:
         print(f"the two have {'the same bytes' if same else 'DIFFERENT BYTES'} in all {len(plan.stages())} stages")
     cluster.disconnect()
     return None if same else 1
+
+
+def _pin(cores: Sequence[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):  # not on macOS
+        os.sched_setaffinity(0, cores)
 
 
 def _alone(runner: Runner, targets: Sequence[Stage]) -> float:

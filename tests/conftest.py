@@ -8,6 +8,7 @@ from PIL import Image
 
 from dmt_ray.config import Config, override
 from dmt_ray.data.sets.shapes import CLASSES, generate
+from dmt_ray.execution.journal import locked, note_executed
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Cell
@@ -98,7 +99,7 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
 @pytest.fixture(scope="session")
 def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config) -> Path:
     """The folder of a real gamma sweep over nine points beside `small_ablation`, performed in this process."""
-    from dmt_ray.search.study import Study, note_executed, only_one  # Optuna takes seconds to import
+    from dmt_ray.search.study import Study  # Optuna takes seconds to import
 
     storage = small_ablation[0].parents[1]
     runner = Runner(Machine(storage, pictures, device="cpu"))
@@ -115,7 +116,7 @@ def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config
     dataset_info = DatasetInfo.of(
         runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "python searches/gamma_sweep.py"
     )
-    with only_one(folder):
+    with locked(folder):
         study = Study(folder, sweep, 9)
         while taken := study.take(token := f"trial {study.remaining}"):
             number, params = taken

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from dmt_ray.execution.cost import Estimator
-from dmt_ray.execution.effort import Work
+from dmt_ray.execution.cost import Estimator, Work
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.sweep import Sweep, in_words
 from dmt_ray.methods import METHODS

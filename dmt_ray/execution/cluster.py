@@ -1,4 +1,4 @@
-"""Getting hold of a Ray: a local one, or a cluster that is already running."""
+"""Connecting to a Ray: a local one, or a cluster that is already running; and the CPUs of this machine."""
 
 import contextlib
 import gc
@@ -8,14 +8,14 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dmt_ray.errors import UserError
+from dmt_ray.execution import ray_private
 
 # Read by Ray and MLflow when they are imported, here and in their workers.
 ENVIRONMENT = {
@@ -40,25 +40,44 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
 }
-PROBE_SECONDS = 3.0
+CONNECT_SECONDS = 3.0
 NODE_SECONDS = 15.0  # a node that `ray start` has just made is known a moment after the cluster answers
 CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to find the package on a slow file system
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
-
-# HTTP/2's opening words and an empty SETTINGS frame (RFC 9113, 3.4 and 4.1): a Ray answers with SETTINGS, type 4.
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-SETTINGS = 4
+CGROUPS, PROCESS_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-_ASK = f"""
-import sys
-from ray._private.services import get_ray_address_from_environment
-from ray._raylet import GcsClient
-address = sys.argv[1]
-if address == "auto":
-    address = get_ray_address_from_environment("auto", None)
-GcsClient(address=address).get_all_node_info(timeout={PROBE_SECONDS})
-"""
+def cores() -> set[int]:
+    """The CPU cores that this process may run on."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return set(allowed(0)) if allowed is not None else set(range(os.cpu_count() or 1))
+
+
+def cpus() -> int:
+    """How many CPUs this process can keep busy: its cores, or fewer where a container has a quota; at least 1."""
+    return max(1, int(min([float(len(cores())), *_quotas()])))
+
+
+def _quotas() -> Iterator[float]:
+    """CPUs that control groups allow, for version 2 and version 1; of this process's group and those around it."""
+    try:
+        own = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return  # not on Linux
+    for line in own:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        place = CGROUPS / "cpu" if controllers else CGROUPS
+        for group in {place, *(place / parent.relative_to("/") for parent in (Path(path), *Path(path).parents))}:
+            with contextlib.suppress(OSError, ValueError):
+                if controllers:
+                    quota = (group / "cpu.cfs_quota_us").read_text(encoding="utf-8")  # -1: none
+                    period = (group / "cpu.cfs_period_us").read_text(encoding="utf-8")
+                else:
+                    quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()  # max: none
+                if float(quota) > 0:
+                    yield float(quota) / float(period)
 
 
 def prepare() -> None:
@@ -96,11 +115,8 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
         UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead.
     """
     prepare()
-    # Ray finds a local cluster's token by itself, one at an explicit address only when it is told to look for it. Where
-    # a cluster wants none it must not be shown one: the head could not ask this process whether it is still there, and
-    # would end every actor at once.
-    if "RAY_AUTH_MODE" not in os.environ and (address is None or _has_token()):
-        os.environ["RAY_AUTH_MODE"] = "disabled" if address is not None and _wants_no_token(address) else "token"
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -120,22 +136,15 @@ def _has_token() -> bool:
     return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
 
 
-def _wants_no_token(address: str) -> bool:
-    """Whether a cluster lets everybody in. Asked by a process of its own: Ray looks once whether it is to send one."""
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-    asked = subprocess.run([sys.executable, "-c", _ASK, address], env=environment, capture_output=True, check=False)
-    return asked.returncode == 0
-
-
 def _worker_environment() -> dict[str, str]:
-    """The workers' variables, less those that `ray job submit` was given: Ray refuses to be told one twice.
+    """The workers' variables, less those that `ray job submit` was given: Ray refuses to set one twice.
 
-    A worker inherits its node's variables, not those of this process, so that it has to be told where the data are.
+    A worker inherits its node's variables, not those of this process: where the data are must be handed on.
     """
-    wanted = WORKER_ENVIRONMENT | {name: os.environ[name] for name in ("DMT_DATA",) if name in os.environ}
+    variables = WORKER_ENVIRONMENT | {name: os.environ[name] for name in ("DMT_DATA",) if name in os.environ}
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     given = (job.get("runtime_env") or {}).get("env_vars") or {}
-    return {name: value for name, value in wanted.items() if name not in given}
+    return {name: value for name, value in variables.items() if name not in given}
 
 
 def _join(address: str, settings: dict[str, Any]) -> None:
@@ -143,9 +152,13 @@ def _join(address: str, settings: dict[str, Any]) -> None:
 
     where = "on this machine" if address == "auto" else f"at {address}"
     try:
-        there = _find(address)
-        _knock(there)
-        ray.init(address=there, **settings)
+        if address == "auto":
+            # The file that Ray keeps the address in outlives a cluster that was killed.
+            check_address(address := ray_private.address_of_this_machine())
+        with ray_private.without_ray_log():
+            _authenticate(address)
+            _check_membership(address)
+        ray.init(address=address, **settings)
     except ray.exceptions.AuthenticationError:
         raise UserError(f"the cluster {where} wants a token: {_token_advice()}") from None
     except (ConnectionError, ray.exceptions.RpcError):
@@ -159,51 +172,52 @@ def _join(address: str, settings: dict[str, Any]) -> None:
         ) from None
 
 
+def _authenticate(address: str) -> None:
+    """Send a token where the cluster wants one, and only there, unless the user has said what to do.
+
+    Ray finds a local cluster's token by itself, one at an explicit address only when it is told to look for it. Where a
+    cluster wants none it must not be shown one: the head could not check whether this process still lives, and would
+    end every actor at once.
+    """
+    import ray
+
+    if "RAY_AUTH_MODE" not in os.environ:
+        ray_private.set_authentication("disabled")
+        try:
+            ray_private.nodes_of(address, CONNECT_SECONDS)
+        except ray.exceptions.AuthenticationError:
+            os.environ["RAY_AUTH_MODE"] = "token"
+    if os.environ["RAY_AUTH_MODE"] == "token":
+        if not _has_token():  # Ray would abort this process
+            raise ray.exceptions.AuthenticationError("there is no token")
+        ray_private.set_authentication("token")
+
+
+def _check_membership(address: str) -> None:
+    """Refuse a cluster that this machine is no node of: `ray.init` looks for 60 s, and tries a wrong token for 20 s."""
+    end = time.monotonic() + NODE_SECONDS
+    while not ray_private.nodes_of(address, CONNECT_SECONDS) & ray_private.local_nodes():
+        if time.monotonic() > end:
+            raise UserError(
+                f"this machine is no node of the cluster at {address}: start the command on one of its nodes, "
+                f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
+            )
+        time.sleep(0.2)
+
+
 def _token_advice() -> str:
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     if mode != "token":
         return f"RAY_AUTH_MODE is {mode!r} here, so that none is sent; unset it"
-    found = "the one found here is another" if _has_token() else "there is none here"
-    return f"{found}; copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
+    have = "the one found here is another" if _has_token() else "there is none here"
+    return f"{have}; copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
 
 
-def _find(address: str) -> str:
-    """The host:port behind an address."""
-    if address != "auto":
-        return address
-    from ray._private.services import get_ray_address_from_environment
-
-    found = str(get_ray_address_from_environment("auto", None))
-    probe(found)  # the file that Ray keeps the address in outlives a cluster that was killed
-    return found
-
-
-def _knock(address: str) -> None:
-    """Ask what `ray.init` asks, which tries for 20 s with a wrong token, and for 60 s where it finds no node.
-
-    Ray has no public call for either.
-    """
-    from ray._private.services import find_node_ids
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # its stub is incomplete
-
-    if os.environ.get("RAY_AUTH_MODE") == "token" and not _has_token():
-        return  # ray.init says it at once, and this client would abort the process
-    client, end = GcsClient(address=address), time.monotonic() + NODE_SECONDS
-    while not {node.hex() for node in client.get_all_node_info(timeout=PROBE_SECONDS)} & set(find_node_ids()):
-        if time.monotonic() < end:
-            time.sleep(0.2)
-            continue
-        raise UserError(
-            f"this machine is no node of the cluster at {address}: start the command on one of its nodes, "
-            f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
-        )
-
-
-def probe(address: str) -> None:
-    """Knock at an address, other than "auto", and say within seconds if no Ray is there.
+def check_address(address: str) -> None:
+    """Say at once that an address, other than "auto", is none, or that nothing listens there.
 
     Raises:
-        UserError: If it is no address, or no Ray listens there. Ray itself would go on trying for minutes.
+        UserError: If so. Ray itself would go on trying for minutes.
     """
     if address == "auto":
         return
@@ -213,16 +227,9 @@ def probe(address: str) -> None:
             f"--address is auto or host:port, the port being that of `ray start --head --port`, but got {address!r}"
         )
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS) as line:
-            line.sendall(GREETING)
-            line.settimeout(PROBE_SECONDS)
-            answer = line.recv(9)
-    except TimeoutError:
-        raise UserError(_nothing_at(f"at {address}", "no answer")) from None
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(_nothing_at(f"at {address}", getattr(error, "strerror", None) or str(error))) from None
-    if answer[3:4] != bytes([SETTINGS]):
-        raise UserError(_nothing_at(f"at {address}", "something else answers; is it the dashboard's port?"))
 
 
 def _nothing_at(where: str, reason: str = "") -> str:
@@ -248,20 +255,20 @@ def check_nodes(storage: Path | None, data: Path | None) -> None:
 
     task = ray.remote(num_cpus=0, max_retries=0)(look_around)
     with contextlib.ExitStack() as stack:
-        wanted = [] if data is None else [str(data)]
+        paths = [] if data is None else [str(data)]
         if storage is not None:
             storage.mkdir(parents=True, exist_ok=True)
             # A new name: a folder of the same path that is another one cannot have it.
-            wanted.append(stack.enter_context(tempfile.NamedTemporaryFile(prefix=SHARED, dir=storage)).name)
-        asked = {
+            paths.append(stack.enter_context(tempfile.NamedTemporaryFile(prefix=SHARED, dir=storage)).name)
+        answers = {
             task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                wanted
+                paths
             ): node["NodeManagerAddress"]
             for node in ray.nodes()
             if node["Alive"]
         }
-        ray.wait(list(asked), num_returns=len(asked), timeout=CHECK_SECONDS)
-        problems = [f"{node} {what}" for answer, node in asked.items() for what in _lacks(answer, storage, data)]
+        ray.wait(list(answers), num_returns=len(answers), timeout=CHECK_SECONDS)
+        problems = [f"{node} {what}" for answer, node in answers.items() for what in _lacks(answer, storage, data)]
     if problems:
         raise UserError(
             f"not every node can take part: {'; '.join(problems)}. Install the same dmt_ray on all of them, and give "

@@ -1,74 +1,48 @@
-"""Ends this process when it makes no progress: a hung process would hold its place, and whoever waits for it, for ever.
+"""Ends this process when it makes no progress: a hung process would keep its place, and others waiting, for ever.
 
-The watching is done by a child process, because the process itself may be stopped, may spin in C code that never lets
-go of the interpreter, or may wait in a collective for a worker that is gone. This file is the child's program as well,
-run by its path and without the packages around it: so it imports next to nothing.
+`faulthandler` does the watching, in a thread of C that needs no interpreter lock: it also ends a process that spins in
+C code or waits in a collective for a worker that is gone, and it writes down where every thread was.
 """
 
+import faulthandler
 import os
-import select
-import signal
-import sys
+import re
 import time
+from contextlib import suppress
+from pathlib import Path
 
-if __name__ != "__main__":  # the child has no use for them
-    import subprocess
-    from contextlib import suppress
-
-STALLED = "stalled.txt"  # in a stage's scratch folder: the reason, for whoever asks why its process was ended
 SIGN_SECONDS = 1.0  # least time between two signs of life
-TICK_SECONDS = 5.0  # after which the child looks whether its parent is still there
-WRITE_SECONDS = 5.0  # that the child waits for a file system before it ends its parent without a word
+_NAME = "watchdog-{}.txt"  # by process: the workers of a group share the scratch folder of a stage
+_TIMEOUT = "Timeout ("  # how faulthandler's dump begins
+_FRAME = re.compile(r'File ".*/dmt_ray/(.+)", line (\d+) in (.+)')
 
 
 class Watchdog:
-    """A context manager that ends its own process with SIGKILL when `alive` was not called for too long.
+    """A context manager that ends its own process when `alive` was not called for too long.
 
-    Nothing but SIGKILL ends a process that is stopped or that hangs in C code. It does not end one that waits in the
-    kernel for a disk or a device: such a process ends as soon as that answers.
+    It cannot end a process that is stopped by SIGSTOP, or that waits in the kernel for a disk or a device: such a
+    process ends as soon as it goes on. There is one in a process at a time.
 
     Args:
-        seconds: Longest time without a sign of life. Time in which the whole machine was suspended does not count.
-        what: What is watched, for the reason.
-        reason: File that says why the process was ended. An old one is removed on entry, its folder must exist.
+        seconds: Longest time without a sign of life.
+        what: What is watched, for the reason: "finetune-ab12".
+        folder: Where the reason is written; it must exist.
 
     Raises:
         ValueError: If `seconds` is not above 0.
     """
 
-    def __init__(self, seconds: float, what: str = "", reason: "os.PathLike[str] | None" = None) -> None:
+    def __init__(self, seconds: float, what: str, folder: Path) -> None:
         if not seconds > 0:
             raise ValueError(f"a watchdog needs a time above 0 s, but got {seconds}")
         self.seconds = seconds
         self._what = what
-        self._reason = reason
+        self._path = folder / _NAME.format(os.getpid())
         self._pause = min(SIGN_SECONDS, seconds / 4)
-        self._told = time.monotonic()
-        self._pipe = -1
 
     def __enter__(self) -> "Watchdog":
-        if self._reason is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(self._reason)
-        ear, self._pipe = os.pipe()
-        os.set_blocking(self._pipe, False)
-        reason = "" if self._reason is None else os.path.abspath(self._reason)
-        arguments = [str(os.getpid()), repr(float(self.seconds)), self._what, reason]
-        try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", os.path.abspath(__file__), *arguments],
-                stdin=ear,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,  # Ctrl-C in the terminal is not meant for it
-            )
-        except OSError:
-            os.close(self._pipe)
-            raise
-        finally:
-            os.close(ear)
-        self._told = time.monotonic()
+        self._file = self._path.open("w", encoding="utf-8")
+        self._arm("")
         return self
 
     def alive(self, where: str = "") -> None:
@@ -77,55 +51,37 @@ class Watchdog:
         Args:
             where: How far the work is, for the reason: "step 310 of 400".
         """
-        now = time.monotonic()
-        if now - self._told >= self._pause and self._pipe >= 0:
-            self._told = now
-            with suppress(OSError):  # the child does not keep up, or is gone: no reason to end the work
-                os.write(self._pipe, where.encode()[:1000] + b"\n")
+        if time.monotonic() - self._armed >= self._pause:
+            self._arm(where)
+
+    def _arm(self, where: str) -> None:
+        self._armed = time.monotonic()
+        with suppress(OSError):  # a reason that cannot be written must not end the work
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(" ".join(f"no progress for {self.seconds:g} s in {self._what} {where}".split()) + "\n")
+            self._file.flush()
+        faulthandler.dump_traceback_later(self.seconds, exit=True, file=self._file)
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._pipe)
-        self._pipe = -1
-        try:
-            self._child.wait(timeout=WRITE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        faulthandler.cancel_dump_traceback_later()
+        with suppress(OSError):
+            self._file.close()
+            self._path.unlink(missing_ok=True)
 
 
-def _watch(parent: int, limit: float, what: str, reason: str) -> None:
-    """The child: returns when the parent has ended or wants no more watching, and ends it when time is up."""
-    tick, quiet, where = min(TICK_SECONDS, limit / 4), 0.0, ""
-    while quiet < limit:
-        before = time.monotonic()
-        heard = select.select([0], [], [], min(tick, limit - quiet))[0]
-        if os.getppid() != parent:
-            return
-        if heard:
-            told = os.read(0, 65536)
-            if not told:
-                return
-            quiet, where = 0.0, told.decode(errors="replace").splitlines()[-1]
-        else:
-            # Never more than this child slept itself: after a pause of the whole machine the parent gets its time.
-            quiet += min(time.monotonic() - before, 2 * tick)
-    if reason:
-        _write(reason, " ".join(f"no progress for {limit:g} s in {what or 'this process'} {where}".split()) + "\n")
-    if os.getppid() == parent:
-        os.kill(parent, signal.SIGKILL)
+def take_reason(folder: Path) -> tuple[str, str] | None:
+    """Why a watchdog has ended a process that worked in this folder, once: the reason is then removed.
 
-
-def _write(path: str, text: str) -> None:
-    # By a process of its own: if the file system hangs, which may be why the parent does, the parent is still ended.
-    writer = os.fork()
-    if not writer:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        os._exit(0)
-    end = time.monotonic() + WRITE_SECONDS
-    while time.monotonic() < end and not os.waitpid(writer, os.WNOHANG)[0]:
-        time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    _watch(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4])
+    Returns:
+        The reason in one line, with the innermost line of this package where the process hung; and the stacks of all
+        its threads. None: no watchdog has ended one.
+    """
+    for path in sorted(folder.glob(_NAME.format("*"))):
+        with suppress(OSError):
+            reason, _, stacks = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+            if stacks.startswith(_TIMEOUT):  # else the process still works, or was ended by something else
+                path.unlink()
+                frame = _FRAME.search(stacks)
+                return reason + ("" if frame is None else f", in {frame[3]} ({frame[1]}:{frame[2]})"), stacks
+    return None

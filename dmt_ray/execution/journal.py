@@ -1,39 +1,109 @@
-"""What went wrong in a sweep, and where: written down by the driver, and by workers for the case that they are lost.
+"""What happened to a sweep or an ablation, in its folder: who goes on with it, who computed what, and what went wrong.
 
-`doing/<who>.json` says what a worker does now; a worker that ends in order takes its note away. `faults.jsonl` has a
-line for every worker that was lost and for every trial that failed, also of earlier starts.
+`lock` is held by the process that goes on with it. `executed/<member>.txt` lists the stages that were computed for a
+member. `doing/<member>.json` says what a worker does now; a worker that ends in order takes it away. `faults.jsonl` has
+a line for every worker that was lost and for every member that failed, also of earlier starts, and
+`errors/<member>.txt` says where an error came from. A member is a trial's number, "shared", or the name of a stage.
 """
 
+import fcntl
 import json
 import os
 import platform
 import re
 import shutil
-from contextlib import suppress
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dmt_ray.execution.health import STALLED
+from dmt_ray.errors import StoreError, UserError
+from dmt_ray.execution.health import take_reason
 from dmt_ray.files import write_text
 from dmt_ray.plan import Stage
 
+SHARED = "shared"  # stages that several members have in common
 Kind = Literal["lost", "failed"]
 
-_FILE = "faults.jsonl"
+_ACTIVITIES, _FAULTS = "doing", "faults.jsonl"
 _REASON = 200  # characters of what Ray says
 
 
+# ---- who goes on with it ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from going on with what is in this folder; the lock ends with the process.
+
+    Raises:
+        UserError: If another process holds it.
+        StoreError: If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror}; choose another folder with --storage") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise UserError(f"{holder} is running this ({folder}); wait for it, or stop it first") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process goes on with what is in this folder now."""
+    try:
+        with locked(folder):
+            return False
+    except UserError:
+        return True
+
+
+# ---- who computed what ------------------------------------------------------------------------------------------
+
+
+def note_executed(folder: Path, member: int | str, keys: Iterable[str]) -> None:
+    """Write down that these stages were computed for a member; lasts even if the worker is killed right after.
+
+    What is written down already is not written again: the worker does it at once, and the driver once more, whose disk
+    may be another one.
+    """
+    new = [key for key in keys if key not in executed(folder, member)]
+    if new:
+        (folder / "executed").mkdir(parents=True, exist_ok=True)
+        with (folder / "executed" / f"{member}.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"{key}\n" for key in new)
+
+
+def executed(folder: Path, member: int | str) -> tuple[str, ...]:
+    """Keys of the stages that were computed for a member over all its attempts."""
+    file = folder / "executed" / f"{member}.txt"
+    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()
+
+
+# ---- what workers do now ----------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class Doing:
+class Activity:
     """What a worker does.
 
     Attributes:
         stage: Operation and key of the stage.
         what: Side and settings, for people.
         seed: The stage's seed.
-        rung: Rung of the trial; None: a stage that all trials share, or one of an ablation.
+        rung: Rung of the trial; None: a stage that several members share, or one of an ablation.
         node: Host name.
         pid: The worker's process.
     """
@@ -46,33 +116,67 @@ class Doing:
     pid: int
 
     @classmethod
-    def of(cls, stage: Stage, rung: int | None) -> "Doing":
+    def of(cls, stage: Stage, rung: int | None) -> "Activity":
         """This process is about to perform a stage."""
         side, text = stage.side, str(stage.config)
-        return cls(
-            stage.name,
-            f"model {side}: {text.removeprefix(f'{side}: ')}",
-            stage.seed,
-            rung,
-            platform.node(),
-            os.getpid(),
-        )
+        what = f"model {side}: {text.removeprefix(f'{side}: ')}"
+        return cls(stage.name, what, stage.seed, rung, platform.node(), os.getpid())
 
     @classmethod
-    def from_json(cls, told: Any) -> "Doing | None":
+    def from_json(cls, value: Any) -> "Activity | None":
         """What `asdict` made, or None if it is something else."""
         try:
-            return cls(**told)
+            return cls(**value)
         except TypeError:
             return None
 
     def __str__(self) -> str:
-        return self.told()
+        return self.describe()
 
-    def told(self, shared: str = "") -> str:
-        """For people; `shared` says what a stage is that is wanted by more than one trial."""
+    def describe(self, shared: str = "") -> str:
+        """For people; `shared` describes a stage that belongs to more than one member."""
         place = shared if self.rung is None else f"rung {self.rung}"
         return f"{self.stage} ({self.what}; seed {self.seed}{f', {place}' if place else ''})"
+
+
+def begin(folder: Path, member: int | str, activity: Activity, side: int = 0) -> None:
+    """Write down what this worker is about to do.
+
+    Args:
+        folder: The folder of the sweep or the ablation.
+        member: The member that it is done for.
+        activity: What it is.
+        side: Of the worker group; 0, too, where there is one worker.
+    """
+    with suppress(OSError):  # a notice that cannot be written must not end the work
+        write_text(_path(folder, member, side), json.dumps(asdict(activity)))
+
+
+def last_activity(folder: Path, member: int | str, side: int = 0) -> Activity | None:
+    """What a worker of a member was last known to do."""
+    try:
+        return Activity.from_json(json.loads(_path(folder, member, side).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def end(folder: Path, member: int | str) -> None:
+    """The workers of a member do nothing any more."""
+    for side in (0, 1):
+        with suppress(OSError):
+            _path(folder, member, side).unlink(missing_ok=True)
+
+
+def end_all(folder: Path) -> None:
+    """Forget what workers did; to be called where none is at work."""
+    shutil.rmtree(folder / _ACTIVITIES, ignore_errors=True)
+
+
+def _path(folder: Path, member: int | str, side: int) -> Path:
+    return folder / _ACTIVITIES / f"{member}{'-second' * side}.json"
+
+
+# ---- what went wrong --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -80,95 +184,84 @@ class Fault:
     """Something that went wrong.
 
     Attributes:
-        who: A trial's number, or the name of a stage that all trials share, or of one of an ablation.
+        member: The member that it happened to.
         kind: "lost": a worker was lost, and its work given to another one, if the limit allows; "failed": that was
-            the end of the trial.
+            the end of the member.
         error: Why, in one line.
-        doing: What the worker was doing, where that is known.
+        activity: What the worker did, where that is known.
         node: Host name, where it is known.
         when: ISO 8601 in UTC.
     """
 
-    who: int | str
+    member: int | str
     kind: Kind
     error: str
-    doing: Doing | None
+    activity: Activity | None
     node: str | None
     when: str
 
-
-def note(folder: Path, who: int | str, doing: Doing, side: int = 0) -> None:
-    """Say what this worker is about to do.
-
-    Args:
-        folder: The sweep's folder.
-        who: A trial's number, or the name of the first of some stages that all trials share.
-        doing: What it is.
-        side: Of the trial's worker group; 0, too, where there is one worker.
-    """
-    file = _note(folder, who, side)
-    with suppress(OSError):  # a notice that cannot be written must not end the trial
-        write_text(file, json.dumps(asdict(doing)))
+    @property
+    def place(self) -> str:
+        """Where it happened, to be put behind what happened: " in finetune-ab12 (...) on node7"; "" if not known."""
+        return "" if self.activity is None else f" in {self.activity} on {self.activity.node}"
 
 
-def noted(folder: Path, who: int | str, side: int = 0) -> Doing | None:
-    """What a worker was doing when it was last heard of."""
-    try:
-        return Doing.from_json(json.loads(_note(folder, who, side).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-
-
-def forget(folder: Path, who: int | str) -> None:
-    """Take the notes away."""
-    for side in (0, 1):
-        with suppress(OSError):
-            _note(folder, who, side).unlink(missing_ok=True)
-
-
-def forget_all(folder: Path) -> None:
-    """Take all notes away; to be called where no worker is at work."""
-    shutil.rmtree(folder / "doing", ignore_errors=True)
-
-
-def _note(folder: Path, who: int | str, side: int) -> Path:
-    return folder / "doing" / f"{who}{'-second' * side}.json"
-
-
-def write(folder: Path, who: int | str, kind: Kind, error: str, doing: Doing | None, node: str | None = None) -> None:
+def write_fault(
+    folder: Path, member: int | str, kind: Kind, error: str, activity: Activity | None, node: str | None = None
+) -> Fault:
     """Write down that something went wrong now."""
-    if node is None and doing is not None:
-        node = doing.node
-    fault = Fault(who, kind, error, doing, node, datetime.now(UTC).isoformat(timespec="seconds"))
+    node = activity.node if node is None and activity is not None else node
+    fault = Fault(member, kind, error, activity, node, datetime.now(UTC).isoformat(timespec="seconds"))
+    row = asdict(fault)
+    row["who"], row["doing"] = row.pop("member"), row.pop("activity")  # as earlier versions called them
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(fault)) + "\n")
+    with (folder / _FAULTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    return fault
 
 
-def read(folder: Path) -> list[Fault]:
+def read_faults(folder: Path) -> list[Fault]:
     """Everything that went wrong so far, the oldest first; a line that a crash has torn is left out."""
-    found = []
+    faults = []
     with suppress(FileNotFoundError):
-        for line in (folder / _FILE).read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError, TypeError):
-                told = json.loads(line)
-                found.append(Fault(**told | {"doing": Doing.from_json(told["doing"])}))
-    return found
+        for line in (folder / _FAULTS).read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, TypeError, KeyError):
+                row = json.loads(line)
+                row["member"], row["activity"] = row.pop("who"), Activity.from_json(row.pop("doing"))
+                faults.append(Fault(**row))
+    return faults
 
 
-def why_lost(store: Path, doing: Doing | None, said: str) -> str:
-    """Why a worker was lost: what its watchdog has left, else what Ray says, in one line.
+def write_lost(folder: Path, store: Path, member: int | str, text: str, side: int = 0) -> Fault:
+    """Write down that a worker was lost, while it is still known what it did.
 
     Args:
+        folder: The folder of the sweep or the ablation.
         store: Folder of the store.
-        doing: What it was doing.
-        said: Ray's words.
+        member: The member that the worker worked for.
+        text: What Ray says.
+        side: Of the worker group.
     """
-    if doing is not None:
-        with suppress(OSError):
-            return (store / "scratch" / doing.stage / STALLED).read_text(encoding="utf-8").strip()
-    text = " ".join(said.split()).partition(" Check python-core-worker")[0]
+    activity = last_activity(folder, member, side)
+    reason = None if activity is None else take_reason(store / "scratch" / activity.stage)
+    if reason is None:
+        why = in_short(text)
+    else:
+        why = reason[0]
+        keep_traceback(folder, member, "\n".join(reason))
+    return write_fault(folder, member, "lost", why, activity)
+
+
+def in_short(text: str) -> str:
+    """What Ray says of a worker that was lost, in one line."""
+    text = " ".join(text.split()).partition(" Check python-core-worker")[0]
     for pattern in (r".*Worker exit detail: (.+?\.)(?: Some common causes.*)?$", r".*The actor is dead because (.+)$"):
         if match := re.match(pattern, text):
             return match[1][:_REASON]
     return text[:_REASON] or "Ray gives no reason"
+
+
+def keep_traceback(folder: Path, member: int | str, text: str) -> None:
+    """Write down where an error came from, for whoever looks for a fault in the program."""
+    (folder / "errors").mkdir(exist_ok=True)
+    (folder / "errors" / f"{member}.txt").write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
-from dmt_ray.execution.health import STALLED, Watchdog
+from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
 from dmt_ray.plan import ImageCounts, Slice, Stage
 from dmt_ray.plan.key import key_of
@@ -158,7 +158,7 @@ class Runner:
         self.dataset(stage.config.data)  # decoding for the first time reports no progress
         # Everything else is watched, since reading inputs from a file system can hang as well.
         limit = self.machine.stall_seconds
-        dog = Watchdog(limit, stage.name, self.store.scratch(stage) / STALLED) if limit else None
+        dog = Watchdog(limit, stage.name, self.store.scratch(stage)) if limit else None
 
         def progress(step: int, total: int) -> None:
             if dog is not None:

@@ -1,5 +1,5 @@
-"""Performs the union of plans on Ray: every stage once, as soon as what it needs is there, seed by seed, those with
-most behind them first.
+"""Performs a set of stages on Ray: every stage once, as soon as what it needs is there, seed by seed, those with most
+behind them first.
 
 With single workers each stage is a Ray task of its own. A worker group is given what all plans of a seed share, then
 what is left of each plan. A stage that fails takes with it only what needs it.
@@ -12,28 +12,30 @@ from typing import Any, Protocol
 
 import ray
 
+from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution import journal
-from dmt_ray.execution.leaked import free_leaked
-from dmt_ray.plan import Plan, Stage, common_stages
-from dmt_ray.search.study import note_executed
-from dmt_ray.search.trial import SHARED, Job, explain, keep_traceback, perform_shared
-from dmt_ray.search.tuning import HEAD, LOST_WORKERS
+from dmt_ray.execution.journal import SHARED
+from dmt_ray.execution.ray_private import HEAD_NODE, free_leaked
+from dmt_ray.execution.worker import Job, explain, perform_unit
+from dmt_ray.execution.worker_group import side_of_error
+from dmt_ray.plan import Stage, in_order
 from dmt_ray.store import Store
 
 WAIT_SECONDS = 0.2
+# A worker that was lost (out of memory, a node gone) is replaced this often; its work goes on from what is there.
+LOST_WORKERS = 2
+# A process that waits for a worker group takes no CPU from it, and stays on the head node, whose loss ends everything.
+HEAD = {HEAD_NODE: 0.001}
 
 
 class Watcher(Protocol):
-    """Who wants to know how it goes on."""
-
-    def done(self, stages: Sequence[Stage]) -> None:
-        """These stages are there."""
+    """Follows what happens."""
 
     def failed(self, stage: Stage, why: str) -> None:
         """This stage failed, or lost its workers too often."""
 
     def tick(self) -> None:
-        """Some time has passed."""
+        """Some time has passed; called several times a second."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Unit:
     """What one worker, or one worker group, does at a go.
 
     Attributes:
-        targets: What is wanted.
+        targets: What is to be there afterwards.
         stages: All that is computed for it.
         needs: Stages of other units that have to be there before.
         weight: Work of the longest chain that begins with it.
@@ -52,39 +54,52 @@ class Unit:
     needs: frozenset[Stage]
     weight: float
 
+    @property
+    def name(self) -> str:
+        """Names it in the journal: two units of a worker group may have the same targets, but no stage in common."""
+        return self.stages[0].name
 
-def units(store: Store, plans: Sequence[Plan], effort: Callable[[Stage], float], *, worker_groups: bool) -> list[Unit]:
-    """What is missing of these plans, cut into units: seed by seed, so that what is stopped has whole pairs, and in a
-    seed the heaviest chains first."""
-    missing = store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
-    found = _by_plan(plans, missing) if worker_groups else [((stage,), (stage,)) for stage in missing]
+
+def units(
+    store: Store, groups: Sequence[Sequence[Stage]], effort: Callable[[Stage], float], *, grouped: bool
+) -> list[Unit]:
+    """Cut what is missing into units, the most urgent first: seed by seed, so that what is stopped has whole pairs, and
+    in a seed the heaviest chains first.
+
+    Args:
+        store: What is there already.
+        groups: The targets of each plan.
+        effort: Work of a stage.
+        grouped: Whether a unit is what a worker group does: what is left of a plan; else it is a single stage.
+    """
+    missing = store.missing(target for targets in groups for target in targets)
     weights = _chains(missing, effort)
+    cut = _by_group(groups, missing) if grouped else [((stage,), (stage,)) for stage in missing]
     made = []
-    for targets, stages in found:
-        own = set(stages)
-        needs = frozenset(
-            needed for stage in stages for needed in stage.inputs.values() if needed in weights and needed not in own
-        )
-        made.append(Unit(targets, stages, needs, max(weights[stage] for stage in stages)))
+    for targets, stages in cut:
+        needs = {needed for stage in stages for needed in stage.inputs.values() if needed in weights}
+        made.append(Unit(targets, stages, frozenset(needs.difference(stages)), max(weights[stage] for stage in stages)))
     seeds = list(dict.fromkeys(stage.seed for stage in missing))
     return sorted(made, key=lambda unit: (seeds.index(unit.targets[0].seed), -unit.weight))
 
 
-def _by_plan(plans: Sequence[Plan], missing: Sequence[Stage]) -> list[tuple[tuple[Stage, ...], tuple[Stage, ...]]]:
-    """Targets and stages: first what plans of a seed share, which has nothing in common with other seeds' share."""
-    left = set(missing)
+def _by_group(
+    groups: Sequence[Sequence[Stage]], missing: Sequence[Stage]
+) -> list[tuple[tuple[Stage, ...], tuple[Stage, ...]]]:
+    """Targets and stages: first what groups of a seed share, which has nothing in common with other seeds' share."""
+    closures = [in_order(targets) for targets in groups]
+    times = Counter(stage for closure in closures for stage in closure)
     by_seed: dict[int, list[Stage]] = defaultdict(list)
-    for stage in common_stages(plans):
-        if stage in left:
+    for stage in missing:
+        if times[stage] > 1:
             by_seed[stage.seed].append(stage)
-    found = [(tuple(stages), tuple(stages)) for stages in by_seed.values()]
-    left.difference_update(stage for stages in by_seed.values() for stage in stages)
-    for plan in plans:
-        own = tuple(stage for stage in plan.stages() if stage in left)
-        left.difference_update(own)
+    cut = [(tuple(stages), tuple(stages)) for stages in by_seed.values()]
+    left = {stage for stage in missing if times[stage] == 1}
+    for targets, closure in zip(groups, closures, strict=True):
+        own = tuple(stage for stage in closure if stage in left)
         if own:
-            found.append((tuple(evaluation for rung in plan.rungs for evaluation in rung.values()), own))
-    return found
+            cut.append((tuple(targets), own))
+    return cut
 
 
 def _chains(missing: Sequence[Stage], effort: Callable[[Stage], float]) -> dict[Stage, float]:
@@ -98,21 +113,21 @@ def _chains(missing: Sequence[Stage], effort: Callable[[Stage], float]) -> dict[
     return weights
 
 
-def perform(todo: list[Unit], job: Job, watcher: Watcher, *, concurrent: int) -> dict[Stage, str]:
+def perform(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int) -> dict[Stage, str]:
     """Perform units until all are done, or have failed, or need one that failed. Ray has to be connected.
 
     Args:
         todo: What is to be done, the most urgent first.
         job: What the workers have to know.
-        watcher: Is told of all that happens.
+        watcher: Follows what happens.
         concurrent: Units at a time.
 
     Returns:
         The stages that failed, and why; also those that could not begin because of them.
     """
-    journal.forget_all(job.folder)  # of a start that was killed
+    journal.end_all(job.folder)  # of a start that was killed
     alone = job.worker_group.workers == 1
-    task = ray.remote(perform_shared).options(
+    task = ray.remote(perform_unit).options(
         num_cpus=job.worker_group.cpus if alone else 0,
         max_retries=0,  # Ray would not say so
         **({"num_gpus": job.worker_group.gpus} if alone else {"resources": HEAD}),
@@ -127,16 +142,15 @@ def perform(todo: list[Unit], job: Job, watcher: Watcher, *, concurrent: int) ->
             failed.update(dict.fromkeys(unit.stages, _behind(unit, failed)))
         for unit in [unit for unit in left if unit.needs.isdisjoint(pending)][: concurrent - len(running)]:
             left.remove(unit)
-            running[task.remote(unit.targets, job)] = unit
+            running[task.remote(unit.name, unit.targets, job)] = unit
         for done in ray.wait(list(running), timeout=WAIT_SECONDS)[0] if running else ():
             unit = running.pop(done)
             why = _end(job, unit, done, losses)
             if why is None:
                 pending.difference_update(unit.stages)
-                watcher.done(unit.stages)
             elif why:
                 failed.update(dict.fromkeys(unit.stages, why))
-                watcher.failed(unit.targets[0], why)
+                watcher.failed(unit.stages[0], why)
             else:
                 left.insert(0, unit)  # its worker was lost; another one tries
         watcher.tick()
@@ -150,20 +164,34 @@ def _behind(unit: Unit, failed: Mapping[Stage, str]) -> str:
 
 def _end(job: Job, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
     """None: it is done; "": it is to be tried again; else why it failed."""
-    who = unit.targets[0].name
     try:
-        note_executed(job.folder, SHARED, ray.get(done))
+        journal.note_executed(job.folder, SHARED, ray.get(done))
         return None
     except ray.exceptions.RayTaskError as error:
         why = explain(error.cause)
-        journal.write(job.folder, who, "failed", why, journal.noted(job.folder, who))
-        keep_traceback(job.folder, who, str(error))
+        activity = journal.last_activity(job.folder, unit.name, side_of_error(error.cause))
+        journal.write_fault(job.folder, unit.name, "failed", why, activity)
+        journal.keep_traceback(job.folder, unit.name, str(error))
         return why
     except ray.exceptions.RayError as error:
-        doing = journal.noted(job.folder, who)
-        why = journal.why_lost(job.machine.store, doing, str(error))
-        journal.write(job.folder, who, "lost", why, doing)
-        losses[who] += 1
-        return (
-            "" if losses[who] <= LOST_WORKERS else f"lost {losses[who]} workers, the last one in {doing or who}: {why}"
-        )
+        fault = journal.write_lost(job.folder, job.machine.store, unit.name, str(error))
+        losses[unit.name] += 1
+        lost = losses[unit.name]
+        return "" if lost <= LOST_WORKERS else f"lost {lost} workers, the last one{fault.place}: {fault.error}"
+
+
+def perform_all(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int, what: str) -> None:
+    """As `perform`, where nothing goes on without any of them.
+
+    Args:
+        todo: As there.
+        job: As there.
+        watcher: As there.
+        concurrent: As there.
+        what: What such a stage is: "a stage that all trials share".
+
+    Raises:
+        TrainingFailed: If a stage fails; what did not need it is there nevertheless.
+    """
+    for why in perform(todo, job, watcher, concurrent=concurrent).values():
+        raise TrainingFailed(f"{what} failed: {why}")

@@ -14,24 +14,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
-from dmt_ray.execution.leaked import free_leaked
-from dmt_ray.execution.runner import Machine, Notice, Progress, Runner
+from dmt_ray.execution import ray_private
+from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.store.files import staging_name
-
-if TYPE_CHECKING:
-    from ray.exceptions import RayError
-    from ray.train.v2._internal.exceptions import RayTrainError
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
 POLL_SECONDS = 0.1  # between two looks of the driver at what is there
 BARRIER_SECONDS = 0.02  # and of the workers, who wait for each other's stages
 Begun = Callable[[Stage, int], None]
+Done = Callable[[Stage], None]
+OnProgress = Callable[[Stage, int, int], None]
 # Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
 COLLECTIVE_SECONDS = 1800
 STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may be lost, and come back
@@ -58,17 +56,17 @@ class WorkerGroup:
 
     def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
         """How many such workers fit on these nodes, given each node's resources."""
-        wanted = self.resources.items()
-        return sum(min(_places(node.get(name, 0.0), amount) for name, amount in wanted) for node in nodes)
+        needs = self.resources.items()
+        return sum(min(_places(node.get(name, 0.0), amount) for name, amount in needs) for node in nodes)
 
     def in_words(self) -> str:
         """What a worker has, for people."""
         return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
 
 
-def _places(there: float, amount: float) -> int:
+def _places(free: float, amount: float) -> int:
     """How often an amount fits; a part of a GPU lies on one GPU."""
-    return int(there) * int(1 / amount + 1e-6) if amount < 1 else int(there / amount)
+    return int(free) * int(1 / amount + 1e-6) if amount < 1 else int(free / amount)
 
 
 def allocate(
@@ -110,14 +108,14 @@ class Wave:
         return (*self.together, *self.sides[0], *self.sides[1])
 
 
-def assign(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
+def assign(targets: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
     """Waves of what is missing, in order.
 
-    Who performs a stage follows from all that is wanted, whether it is there or not: it decides in which order sums are
-    added up, and a plan that was interrupted has to end with the same bytes as one that was not.
+    Which workers perform a stage follows from all targets, whether they are there or not: it decides in which order
+    sums are added up, and a plan that was interrupted has to end with the same bytes as one that was not.
 
     Args:
-        wanted: The targets of a plan.
+        targets: The targets of a plan.
         missing: What has to be computed for them.
     """
     left = set(missing)
@@ -126,7 +124,7 @@ def assign(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
         return tuple(stage for stage in stages if stage in left)
 
     assigned = []
-    for wave in waves(in_order(wanted)):
+    for wave in waves(in_order(targets)):
         # Next to a training of both models an evaluation is nothing: one side would wait for the other.
         of_both = [stage for stage in wave if stage.config.joint]
         of_one = [stage for stage in wave if stage not in of_both]
@@ -142,12 +140,12 @@ def assign(wanted: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
 
 @dataclass(frozen=True)
 class _Orders:
-    """What a run's workers are told."""
+    """What a run's workers have to do."""
 
     machine: Machine
     worker_group: WorkerGroup
     waves: tuple[Wave, ...]
-    lease_tokens: Mapping[str, Mapping[str, Any]]  # stage key -> lease's lease token
+    lease_tokens: Mapping[str, Mapping[str, Any]]  # stage key -> token of its lease
     begun: Begun | None
 
 
@@ -170,9 +168,9 @@ class StageFailed(Exception):
         return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
 
 
-# What another run would not mend. A worker that was told to end is not among it: another one takes its place.
+# What another run would not mend.
 _ERRORS: dict[str, type[UserError]] = {
-    one.__name__: one for one in (ConfigError, DataError, ModelError, StoreError, TrainingFailed)
+    error.__name__: error for error in (ConfigError, DataError, ModelError, StoreError, TrainingFailed)
 }
 
 
@@ -181,11 +179,11 @@ class GroupRunner:
 
     Args:
         machine: Where data and store are, as the workers see them.
-        worker group: The workers.
+        worker_group: The workers.
         on_progress: Called with a stage, its steps done and its steps in all.
     """
 
-    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: Progress | None = None) -> None:
+    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: OnProgress | None = None) -> None:
         self.machine = replace(machine, threads=worker_group.cpus)
         self.worker_group = worker_group
         self.store = machine.open_store()
@@ -195,13 +193,13 @@ class GroupRunner:
         self,
         targets: Iterable[Stage],
         begun: Begun | None = None,
-        done: Notice | None = None,
+        done: Done | None = None,
         lost: Callable[[int, str], None] | None = None,
     ) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
 
         Args:
-            targets: Stages that are wanted.
+            targets: Stages that are to be there afterwards.
             begun: Called, on the worker, before a stage is computed, with the stage and the worker's side; it travels.
             done: Called when a stage is there that was computed for this.
             lost: Called when a run has ended before its time, though another one may mend it: with the side of the
@@ -214,29 +212,29 @@ class GroupRunner:
             UserError: If a stage cannot be computed, or workers are lost again and again. What was finished before
                 stays in the store.
         """
-        wanted = list(targets)
+        goals = list(targets)
         executed: list[Stage] = []
         in_vain = 0
-        while missing := self.store.missing(wanted):
+        while missing := self.store.missing(goals):
             with self._leased(missing) as lease_tokens:
                 mine = _doable([stage for stage in missing if stage.key in lease_tokens], missing)
                 if not mine:
                     time.sleep(POLL_SECONDS)  # another process computes what is needed first
                     continue
                 before = len(executed)
-                orders = _Orders(self.machine, self.worker_group, tuple(assign(wanted, mine)), lease_tokens, begun)
+                orders = _Orders(self.machine, self.worker_group, tuple(assign(goals, mine)), lease_tokens, begun)
                 error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
             if error is not None:
                 in_vain = 0 if len(executed) > before else in_vain + 1
-                free_leaked()
+                ray_private.free_leaked()
                 _raise_if_final(error, in_vain)
                 if lost is not None:
-                    lost(*self._whom(error))
+                    lost(*self._loss(error))
         return executed
 
-    def _whom(self, error: "RayTrainError | RayError") -> tuple[int, str]:
-        """The side of the worker that was lost, not of one that only raised because of that; and what is said of it."""
-        failures = {rank: _unwrapped(one) for rank, one in getattr(error, "worker_failures", {}).items()}
+    def _loss(self, error: Exception) -> tuple[int, str]:
+        """The side of the worker that was lost, not of one that raised because of that; and what Ray says of it."""
+        failures = _failures(error)
         first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
         return int(first >= self.worker_group.workers // 2), str(failures.get(first, error))
 
@@ -247,7 +245,7 @@ class GroupRunner:
             leases = {stage.key: stack.enter_context(self.store.lease(stage, wait=False)) for stage in stages}
             yield {key: lease.lease_token for key, lease in leases.items() if lease.held}
 
-    def _run(self, orders: _Orders, stages: list[Stage], done: Notice) -> "RayTrainError | RayError | None":
+    def _run(self, orders: _Orders, stages: list[Stage], done: Done) -> Exception | None:
         """One Ray Train run, followed until it ends; what ended it before its time."""
         errors: list[Any] = []
         # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
@@ -262,19 +260,19 @@ class GroupRunner:
             raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
         return errors[0] if errors else None
 
-    def _follow(self, left: list[Stage], done: Notice, *, afresh: bool = False) -> list[Stage]:
-        there = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
-        for stage in there:
+    def _follow(self, left: list[Stage], done: Done, *, afresh: bool = False) -> list[Stage]:
+        finished = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
+        for stage in finished:
             done(stage)
         if self._on_progress is not None:
             mine = {stage.key: stage for stage in left}
             for lease in self.store.running():
                 if lease.key in mine and lease.steps:
                     self._on_progress(mine[lease.key], lease.step, lease.steps)
-        return [stage for stage in left if stage not in there]
+        return [stage for stage in left if stage not in finished]
 
 
-def _note(stage: Stage, executed: list[Stage], done: Notice | None) -> None:
+def _note(stage: Stage, executed: list[Stage], done: Done | None) -> None:
     executed.append(stage)
     if done is not None:
         done(stage)
@@ -297,13 +295,17 @@ def side_of_error(error: BaseException) -> int:
     return getattr(error, "side", 0)
 
 
-def _raise_if_final(error: "RayTrainError | RayError", in_vain: int) -> None:
-    """Say what is wrong, unless another run may mend it."""
-    failures = [_unwrapped(one) for one in getattr(error, "worker_failures", {}).values()]
-    stages = [one for one in failures if isinstance(one, StageFailed)]
-    for one in stages:
-        if one.kind in _ERRORS:
-            raise _at(_ERRORS[one.kind](one.text), one)
+def _failures(error: Exception) -> dict[int, BaseException]:
+    """Rank -> what its worker raised, or why it does not answer."""
+    return {rank: ray_private.cause_in_worker(e) for rank, e in getattr(error, "worker_failures", {}).items()}
+
+
+def _raise_if_final(error: Exception, in_vain: int) -> None:
+    """Raise what is wrong, unless another run may mend it."""
+    stages = [failure for failure in _failures(error).values() if isinstance(failure, StageFailed)]
+    for failure in stages:
+        if failure.kind in _ERRORS:
+            raise _at(_ERRORS[failure.kind](failure.text), failure)
     if "worker group startup timed out" in str(error):
         raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts")
     # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
@@ -321,30 +323,14 @@ def _at(error: UserError, where: StageFailed) -> UserError:
     return error
 
 
-def _unwrapped(error: BaseException) -> BaseException:
-    """What Ray Train has wrapped, without a public way to it: what a worker raised, or why it does not answer."""
-    for name in ("_base_exc", "health_check_failure"):
-        error = getattr(error, name, error)
-    return error
-
-
 def _train(orders: _Orders, errors: list[Any]) -> None:
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-
-    class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray tells no types
-        """Without the actor that is to free placement groups: where there is no dashboard it frees none, stays for
-        ever, and costs 12 s at the end of each run. `leaked placement groups.py` does it."""
-
-        def _create_default_callbacks(self) -> list[Any]:
-            made = super()._create_default_callbacks()
-            return [one for one in made if not isinstance(one, PlacementGroupCleanerCallback)]
+    from ray.train.torch import TorchConfig
 
     # Nothing is kept there, but Ray Train wants a folder.
     name = staging_name("train")
     folder = orders.machine.store / "staging"
-    trainer = Trainer(
+    trainer = ray_private.trainer_without_cleaner()(
         _perform_waves,
         train_loop_config={"orders": orders},
         # The two sides have groups of their own, with NCCL where each worker has a whole GPU.

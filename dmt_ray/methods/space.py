@@ -52,17 +52,6 @@ class Uniform:
         """Whether a value lies in the range."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
-    def at(self, place: float) -> Value:
-        """The value at a place from 0 to 1, to the nearest step."""
-        value = self.low + place * (self.high - self.low)
-        if self.step:
-            value = min(self.high, round(self.low + self.step * round((value - self.low) / self.step), 10))
-        return value
-
-    def place(self, value: Value) -> float:
-        """Where a value lies, from 0 to 1."""
-        return (float(value) - self.low) / (self.high - self.low)
-
     def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
         """A trial's value; `exact`: a given one between two steps is taken as it is."""
         return float(trial.suggest_float(setting, self.low, self.high, step=None if exact else self.step or None))
@@ -102,14 +91,6 @@ class Integer:
     def holds(self, value: object) -> bool:
         """Whether a value is one of the numbers."""
         return isinstance(value, int | float) and float(value).is_integer() and self.low <= value <= self.high
-
-    def at(self, place: float) -> Value:
-        """The number at a place from 0 to 1."""
-        return min(self.high, self.low + int(place * (self.high - self.low + 1)))
-
-    def place(self, value: Value) -> float:
-        """Where a number lies, from 0 to 1."""
-        return (int(value) - self.low + 0.5) / (self.high - self.low + 1)
 
     def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
         """A trial's number."""

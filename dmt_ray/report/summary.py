@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from dmt_ray.execution.journal import SHARED, executed
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
@@ -18,8 +19,6 @@ from dmt_ray.methods.space import as_text
 from dmt_ray.plan import in_order
 from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
-from dmt_ray.search.study import executed
-from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
 
 CAVEAT = (

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dmt_ray.config import Config
-from dmt_ray.experiments.saved_runs import Run
-from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, in_words
+from dmt_ray.experiments.run import Run
+from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.files import write_text
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage, in_order
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 NAME = "confirm.json"
 LEVEL = 0.95  # of the interval of a difference
 RULES: tuple[Which, Which] = ("selection", "reported")
-LINE_SECONDS = 30.0  # between two lines that say how far it is
 
 
 @dataclass(frozen=True)
@@ -75,48 +73,24 @@ class Confirmation:
         same = winner.plan(self.seeds[0]).stages() == recipe.plan(self.seeds[0]).stages()
         return [winner] if same else [winner, recipe]
 
+    def groups(self) -> list[list[Stage]]:
+        """The evaluations of each plan."""
+        plans = [candidate.plan(seed) for seed in self.seeds for candidate in self.candidates()]
+        return [[stage for rung in plan.rungs for stage in rung.values()] for plan in plans]
+
     def stages(self) -> list[Stage]:
         """All that has to be there."""
-        plans = [candidate.plan(seed) for seed in self.seeds for candidate in self.candidates()]
-        return in_order(stage for plan in plans for rung in plan.rungs for stage in rung.values())
+        return in_order(stage for group in self.groups() for stage in group)
 
-    def runs(self, dataset_info: "DatasetInfo") -> list[Run]:
-        """The runs, as `dmt run` would have performed them, for MLflow."""
-        return [
-            Run(candidate.method, candidate.config, seed, dataset_info)
-            for candidate in self.candidates()
-            for seed in self.seeds
-        ]
+    def runs(self) -> list[Run]:
+        """The runs, as `dmt run` would have performed them."""
+        return [Run(one.method, one.config, seed) for one in self.candidates() for seed in self.seeds]
 
 
 def confirmation(sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int]) -> Confirmation | None:
     """What is to be run again, or None if no trial is complete."""
     winner = best(trials)
     return None if winner is None else Confirmation(sweep, winner, tuple(sorted(seeds)))
-
-
-class Lines:
-    """Says now and then how many stages there are; a `tuning.Watcher`."""
-
-    def __init__(self, console: Console, store: Store, stages: Sequence[Stage]) -> None:
-        self._console, self._store, self._stages = console, store, stages
-        self._said = time.monotonic()
-
-    def begun(self, number: int, params: Params) -> None:
-        """There are no trials."""
-
-    def scored(self, number: int, step: int, score: float) -> None:
-        """There are no trials."""
-
-    def ended(self, number: int, state: State) -> None:
-        """There are no trials."""
-
-    def tick(self) -> None:
-        """Say how far it is, if it is time to."""
-        if time.monotonic() - self._said > LINE_SECONDS:
-            self._said = time.monotonic()
-            done = len(self._stages) - len(self._store.missing(self._stages))
-            self._console.print(f"confirm: {done} of {len(self._stages)} stages are there", highlight=False)
 
 
 # ---- what came out ---------------------------------------------------------------------------------------------

@@ -1,18 +1,15 @@
 """A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
 
-import fcntl
 import functools
 import json
-import os
-import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dmt_ray.errors import StoreError, UserError
+from dmt_ray.execution import ray_private
+from dmt_ray.execution.journal import executed
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
 from dmt_ray.plan.key import key_of
 
@@ -21,47 +18,12 @@ if TYPE_CHECKING:
 
 # With fewer other trials than this there is nothing to compare with: the median pruner keeps everything.
 LEAST_TRIALS = 4
-# Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the surest ones only.
+# Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only.
 WARMUP_RUNGS = 2
 RETRY = "retry_of"
 # Of a study whose steps are seeds; and of a trial with two objectives, of which Optuna keeps no scores on the way.
 SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Keep other processes from going on with the sweep in this folder; the lock ends with the process.
-
-    Raises:
-        UserError: If another process holds it.
-        StoreError: If the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write to {folder}: {error.strerror}; choose another folder with --storage") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise UserError(f"{holder} is running this sweep ({folder}); wait for it, or stop it first") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process goes on with the sweep in this folder now."""
-    try:
-        with only_one(folder):
-            return False
-    except UserError:
-        return True
 
 
 def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
@@ -86,15 +48,15 @@ class Study:
     study is opened the next time; Optuna keeps the failed attempt.
 
     Args:
-        folder: The sweep's folder; hold `only_one` of it.
+        folder: The sweep's folder; hold its lock (`journal.locked`).
         sweep: What the trials are about.
         total: Trials in all, counting those of earlier starts.
-        sampler: Who proposes points, a name in `samplers.SAMPLERS`. A search may go on with another one.
+        sampler: What proposes points, a name in `samplers.SAMPLERS`. A search may go on with another one.
         pruner: "median" or "none"; a sweep that goes seed by seed is pruned by the Wilcoxon test, a grid never.
         compute: What the second objective is of a point, where the sweep has one.
 
     Raises:
-        ConfigError: If the sampler cannot search this space.
+        ConfigError: If there is no such sampler.
     """
 
     def __init__(
@@ -122,7 +84,7 @@ class Study:
         self._points = sweep.points()[sum(RETRY not in trial.user_attrs for trial in trials) :]
         states = optuna.trial.TrialState
         self._enqueued = sum(trial.state == states.WAITING for trial in trials) + self._enqueue_failed(trials)
-        self._interrupted = [trial._trial_id for trial in trials if trial.state == states.RUNNING]
+        self._interrupted = [ray_private.attempt_id(trial) for trial in trials if trial.state == states.RUNNING]
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
         self._taken: dict[str, optuna.trial.Trial] = {}
         self._pruned: set[str] = set()
@@ -139,7 +101,7 @@ class Study:
         study = optuna.create_study(
             study_name=sweep.name,
             storage=storage,
-            sampler=samplers.make(sampler, sweep.space, seed, second=bool(sweep.second)),
+            sampler=samplers.make(sampler, sweep.space, seed),
             pruner=self._pruner(pruner),
             directions=["maximize", "minimize"] if sweep.second else ["maximize"],
             load_if_exists=True,
@@ -185,12 +147,10 @@ class Study:
         Args:
             token: Any name by which the caller speaks of this trial from now on.
         """
-        import optuna
-
         if not self.remaining:
             return None
         if self._interrupted:
-            trial = optuna.trial.Trial(self._optuna, self._interrupted.pop(0))
+            trial = ray_private.reopened(self._optuna, self._interrupted.pop(0))
         else:
             if self._enqueued:
                 self._enqueued -= 1
@@ -252,8 +212,7 @@ class Study:
         return "running"
 
     def _frozen(self, token: str) -> "optuna.trial.FrozenTrial":
-        storage: Any = self._optuna._storage
-        return storage.get_trial(self._taken[token]._trial_id)  # type: ignore[no-any-return]
+        return ray_private.frozen(self._optuna, ray_private.attempt_id(self._taken[token]))
 
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
@@ -317,9 +276,10 @@ class _Reader:
         found: dict[int, Trial] = {}
         for frozen in self._optuna.get_trials(deepcopy=False):
             if frozen.state.name in STATES:
-                trial = self._ended.get(frozen._trial_id) or self._trial(frozen)
+                attempt = ray_private.attempt_id(frozen)
+                trial = self._ended.get(attempt) or self._trial(frozen)
                 if frozen.state.is_finished():
-                    self._ended[frozen._trial_id] = trial
+                    self._ended[attempt] = trial
                 found[trial.number] = trial
         return [found[number] for number in sorted(found)]
 
@@ -339,22 +299,3 @@ class _Reader:
 
 def _number(trial: "optuna.trial.FrozenTrial") -> int:
     return int(trial.user_attrs.get(RETRY, trial.number))
-
-
-def note_executed(folder: Path, who: int | str, keys: Iterable[str]) -> None:
-    """Write down who computed these stages: a trial's number, or "shared"; lasts even if it is killed right after.
-
-    What is written down already is not written again: the worker does it at once, and the driver once more, whose disk
-    may be another one.
-    """
-    new = set(keys).difference(executed(folder, who))
-    if new:
-        (folder / "executed").mkdir(parents=True, exist_ok=True)
-        with (folder / "executed" / f"{who}.txt").open("a", encoding="utf-8") as file:
-            file.writelines(f"{key}\n" for key in keys if key in new)
-
-
-def executed(folder: Path, who: int | str) -> tuple[str, ...]:
-    """Keys of the stages that a trial computed itself over all its attempts; "shared": for all trials."""
-    file = folder / "executed" / f"{who}.txt"
-    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()

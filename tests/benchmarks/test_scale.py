@@ -12,8 +12,7 @@ from rich.console import Console
 
 from dmt_ray.cli import dry_run
 from dmt_ray.config import Config
-from dmt_ray.execution.effort import Effort, Work
-from dmt_ray.execution.sweep_progress import Progress
+from dmt_ray.execution.cost import Effort, Work
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
@@ -21,6 +20,7 @@ from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import load
 from dmt_ray.report.publishing import of_sweep
+from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.pruning import MedianAtRung
 from dmt_ray.search.study import Study, read_trials
 from dmt_ray.store import Store
@@ -140,10 +140,10 @@ def test_another_schedule_is_measured_anew():
 # ---- while it runs ---------------------------------------------------------------------------------------------
 
 
-def a_progress(store: Store, trials: int) -> tuple[Progress, Sweep]:
+def a_progress(store: Store, trials: int) -> tuple[SweepProgress, Sweep]:
     sweep = a_sweep()
     fill(store, sweep.common())
-    progress = Progress(sweep, store, Effort(Measure()), NOWHERE, [], trials)  # type: ignore[arg-type]
+    progress = SweepProgress(NOWHERE, store, Effort(Measure().work_of), sweep, [], trials)
     for number in range(trials):
         progress.begun(number, {G1: number / 10, G2: 1.0})
     return progress, sweep
@@ -162,7 +162,7 @@ def test_progress_finds_all_that_has_come_at_once(store):
     new = [stage for stage in plan.stages() if not store.has(stage)]
     fill(store, new[:-1])
     progress._measure()
-    assert list(progress._running[0].missing) == new[-1:]
+    assert list(progress.pending(0)) == new[-1:]
 
 
 def test_the_pruner_reads_the_study_once(monkeypatch):

@@ -16,20 +16,11 @@ import pytest
 
 from dmt_ray.errors import UserError
 from dmt_ray.execution import cluster
+from tests.helpers.clusters import free_port
 from tests.helpers.paths import ROOT
 
 TOKEN = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
-
-
-def free_port() -> int:
-    """A port that Ray may listen on: it keeps 10002 to 19999 for its workers."""
-    while True:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
-        if not 10002 <= port <= 19999:
-            return port
 
 
 def home(folder: Path, token: str | None) -> dict[str, str]:
@@ -116,52 +107,68 @@ def _kill_session(leader: int) -> None:
             continue
 
 
-def test_a_port_that_is_not_rays_is_told_from_one_that_is() -> None:
+def test_a_port_at_which_nothing_listens_is_said_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"no Ray cluster at .* \(Connection refused\)"):
+        cluster.check_address(f"127.0.0.1:{free_port()}")
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.slow  # Ray itself waits 40 s
+def test_a_server_that_is_no_ray_is_told_from_one_that_is(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
-        with pytest.raises(UserError, match=r"no Ray cluster at .* \(no answer\)"):
-            cluster.probe(address)
-        assert time.monotonic() - began < 2 * cluster.PROBE_SECONDS
-
-
-def test_another_servers_port_is_told_from_rays() -> None:
-    port = free_port()
-    with subprocess.Popen(
-        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            for _ in range(100):
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            with pytest.raises(UserError, match=r"something else answers; is it the dashboard's port\?"):
-                cluster.probe(f"127.0.0.1:{port}")
-        finally:
-            server.terminate()
+        said, _ = join(f"127.0.0.1:{silent.getsockname()[1]}", home(tmp_path / "home", None))
+    assert "error: there is no Ray cluster at " in said
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", ":6379", "http://head:8265"])
 def test_what_is_no_address_is_said(address: str) -> None:
     with pytest.raises(UserError, match="--address is auto or host:port"):
-        cluster.probe(address)
+        cluster.check_address(address)
+
+
+def test_cpus_are_those_of_the_affinity_mask_and_of_the_containers_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cluster, "cores", lambda: set(range(8)))
+    assert cluster.cpus() == 8
+    (tmp_path / "cpu").mkdir()
+    for name, text in {
+        "cpu.max": "max 100000\n",
+        "cpu/cpu.cfs_quota_us": "-1",
+        "cpu/cpu.cfs_period_us": "100000",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert cluster.cpus() == 8
+    monkeypatch.setattr(cluster, "PROCESS_GROUPS", tmp_path / "groups")
+    (tmp_path / "groups").write_text("0::/\n")
+    (tmp_path / "cpu.max").write_text("350000 100000\n")
+    assert cluster.cpus() == 3
+    (tmp_path / "groups").write_text("5:memory:/a\n4:cpu,cpuacct:/\n")
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("50000")
+    assert cluster.cpus() == 1
+
+
+def test_without_affinity_masks_all_cpus_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert cluster.cores() == set(range(os.cpu_count() or 1))
 
 
 def test_a_job_that_gives_a_variable_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DMT_DATA", raising=False)
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "2"}}}')
-    told = cluster._worker_environment()
-    assert told["TUNE_FUNCTION_THREAD_TIMEOUT_S"] == "60"
-    assert told.keys() == cluster.WORKER_ENVIRONMENT.keys() - {"OMP_NUM_THREADS"}
+    variables = cluster._worker_environment()
+    assert variables["TUNE_FUNCTION_THREAD_TIMEOUT_S"] == "60"
+    assert variables.keys() == cluster.WORKER_ENVIRONMENT.keys() - {"OMP_NUM_THREADS"}
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {}, "metadata": {}}')
     monkeypatch.setenv("DMT_DATA", "/shared")
     assert cluster._worker_environment() == {**cluster.WORKER_ENVIRONMENT, "DMT_DATA": "/shared"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["file", "variable", "path"])
+@pytest.mark.parametrize(
+    "way", ["file", pytest.param("variable", marks=pytest.mark.slow), pytest.param("path", marks=pytest.mark.slow)]
+)
 def test_who_has_the_token_is_let_in(way: str, head: str, tmp_path: Path) -> None:
     environment = home(tmp_path / "home", TOKEN if way == "file" else None)
     if way == "variable":
@@ -180,7 +187,6 @@ def test_auto_means_the_cluster_that_the_environment_names(head: str, tmp_path: 
     assert "all nodes are fine" in said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "more", "words"),
     [

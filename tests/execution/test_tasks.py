@@ -32,9 +32,13 @@ def one(stage):
     return 1.0
 
 
+def groups(*plans):
+    return [[stage for rung in plan.rungs for stage in rung.values()] for plan in plans]
+
+
 def test_the_heaviest_chain_comes_first(tmp_path):
     dmt, baseline = (METHODS[name](named("shapes"), 0) for name in ("dmt", "baseline"))
-    todo = tasks.units(Store(tmp_path), [baseline, dmt], one, worker_groups=False)
+    todo = tasks.units(Store(tmp_path), groups(baseline, dmt), one, grouped=False)
     assert [unit.targets[0].operation.name for unit in todo[:2]] == ["pretrain", "pretrain"]
     # pretrain; five times label, finetune; evaluate: a chain of 12 stages
     assert [todo[0].weight, todo[-1].weight] == [12.0, 1.0]
@@ -43,26 +47,27 @@ def test_the_heaviest_chain_comes_first(tmp_path):
 
 def test_a_seed_is_finished_before_the_next_one(tmp_path):
     plans = [METHODS["cbst"](named("shapes"), seed) for seed in (3, 1)]
-    todo = tasks.units(Store(tmp_path), plans, one, worker_groups=False)
+    todo = tasks.units(Store(tmp_path), groups(*plans), one, grouped=False)
     assert [unit.targets[0].seed for unit in todo] == [3] * 17 + [1] * 17  # 1 + 5 x (label, finetune) + 6 scores
     assert todo[0].weight > todo[16].weight
 
 
 def test_a_unit_needs_what_its_stages_read(tmp_path):
-    todo = tasks.units(Store(tmp_path), [METHODS["cbst"](named("shapes"), 0)], one, worker_groups=False)
+    todo = tasks.units(Store(tmp_path), groups(METHODS["cbst"](named("shapes"), 0)), one, grouped=False)
     for unit in todo:
         assert unit.needs == set(unit.targets[0].inputs.values())
 
 
-def test_a_crew_is_dealt_what_plans_share_and_then_plan_by_plan(tmp_path):
+def test_a_worker_group_is_given_what_plans_share_and_then_plan_by_plan(tmp_path):
     plans = [METHODS[name](named("shapes"), seed) for seed in (0, 1) for name in ("baseline", "cbst", "dmt")]
-    todo = tasks.units(Store(tmp_path), plans, one, worker_groups=True)
+    todo = tasks.units(Store(tmp_path), groups(*plans), one, grouped=True)
     shared, own = [u for u in todo if not u.needs], [u for u in todo if u.needs]
     assert len(shared) == 2  # a seed each: pretrained A, its score, its first labels
     assert sorted(stage.operation.name for stage in shared[0].stages) == ["evaluate", "label", "pretrain"]
     assert len(own) == 4  # CBST and DMT of each seed; the baseline is all shared
     everything = [stage for unit in todo for stage in unit.stages]
     assert len(everything) == len(set(everything)) == len({s for plan in plans for s in plan.stages()})
+    assert len({unit.name for unit in todo}) == len(todo)
 
 
 def all_scripts(*words: str | Path, also: str = "") -> subprocess.CompletedProcess[str]:
@@ -127,7 +132,7 @@ def test_what_cannot_be_is_said_in_one_line(options, words):
 
 @pytest.fixture(scope="module")
 def performed(settings, pictures, tmp_path_factory):
-    """Three rows for two seeds on a real Ray; in one of them fine-tuning comes to a loss that is no number."""
+    """Three rows for two seeds on a real Ray; in one of them fine-tuning comes to a NaN loss."""
     storage = tmp_path_factory.mktemp("ablation") / "runs"
     command = [
         *("tests.helpers.rows", "--seeds", 0, 1, "--recipe", settings, "--data", pictures, "--storage", storage),
@@ -188,7 +193,7 @@ def test_every_script_ends_with_its_table(script, settings, pictures, tmp_path):
 
 
 @pytest.mark.slow
-def test_crews_perform_the_same_ablation_to_the_same_numbers_but_for_rounding(settings, pictures, tmp_path):
+def test_worker_groups_perform_the_same_ablation_to_the_same_numbers_but_for_rounding(settings, pictures, tmp_path):
     values = []
     for workers in (1, 2):
         storage = tmp_path / f"with {workers}"

@@ -1,4 +1,4 @@
-"""Crews: who fits where, who does what, and that two workers make the bytes of one."""
+"""Worker groups: which fit where, which worker does what, and that two workers make the bytes of one."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def test_room_is_counted_node_by_node(worker_group, room):
     assert worker_group.room(NODES) == room
 
 
-def test_as_many_trials_run_at_a_time_as_there_are_whole_crews():
+def test_as_many_trials_run_at_a_time_as_there_are_whole_groups():
     assert allocate(NODES, 2, cpus=1, gpus=None) == (WorkerGroup(2, 1, 1.0), 2)  # 4 GPUs
     assert allocate(NODES, 6, cpus=1, gpus=0) == (WorkerGroup(6, 1, 0), 3)  # 20 CPUs
     assert allocate([{"CPU": 2.0}], 1, cpus=1, gpus=None) == (WorkerGroup(1, 1, 0.0), 2)
@@ -54,12 +54,12 @@ def test_as_many_trials_run_at_a_time_as_there_are_whole_crews():
         pytest.param(2, 1, 4, "room for 0 workers of 1 CPU and 4 GPUs: give each less", id="none fits"),
     ],
 )
-def test_a_crew_without_room_is_refused_with_what_would_fit(workers, cpus, gpus, message):
+def test_a_group_without_room_is_refused_with_what_would_fit(workers, cpus, gpus, message):
     with pytest.raises(ConfigError, match=message):
         allocate(NODES, workers, cpus=cpus, gpus=gpus)
 
 
-def test_each_half_has_a_model_of_its_own():
+def test_each_side_has_a_model_of_its_own():
     plan = METHODS["dmt"](load("shapes"), 0)
     targets = [stage for rung in plan.rungs for stage in rung.values()]
     assigned = assign(targets, plan.stages())
@@ -74,14 +74,14 @@ def test_a_stage_that_is_alone_in_its_wave_has_all_workers():
     assert [wave.sides for wave in assign(plan.rungs[0].values(), plan.stages())] == [((), ())] * 2
 
 
-def test_an_interrupted_plan_is_dealt_out_as_a_whole_one_is():
+def test_an_interrupted_plan_is_assigned_as_a_whole_one_is():
     plan = METHODS["dmt"](load("shapes"), 0)
     (of_b,) = [stage for stage in plan.stages() if stage.operation.name == "pretrain" and stage.side == "B"]
     # A's pretraining is there already: B's must not get all workers because of that.
     assert [(wave.together, wave.sides) for wave in assign(plan.rungs[0].values(), [of_b])] == [((), ((), (of_b,)))]
 
 
-def test_models_of_several_seeds_are_dealt_out_in_turn():
+def test_models_of_several_seeds_are_assigned_in_turn():
     targets = [METHODS["baseline"](load("shapes"), seed).rungs[0]["A"] for seed in range(5)]
     models = [target.inputs["model"] for target in targets]
     assert assign(targets, models)[0].sides == (tuple(models[::2]), tuple(models[1::2]))
@@ -95,7 +95,7 @@ def test_a_training_of_both_models_has_all_workers_although_evaluations_could_go
     assert {stage for wave in assigned for stage in wave.stages()} == set(plan.stages())
 
 
-def test_trainings_of_both_models_of_two_seeds_go_to_a_half_each():
+def test_trainings_of_both_models_of_two_seeds_go_to_a_side_each():
     targets = [METHODS["rml"](load("shapes"), seed).rungs[1]["A"] for seed in (0, 1)]
     both = [target.inputs["model"] for target in targets]
     assert assign(targets, both)[0].sides == ((both[0],), (both[1],))
@@ -150,12 +150,12 @@ def test_two_workers_make_the_bytes_of_one(tmp_path, settings, pictures):
     assert left == []
 
 
-ORPHAN = """
+LEAK = """
 from dmt_ray.execution import cluster
 cluster.connect(None, cpus=2)
 import ray, time
 from ray.util.placement_group import placement_group
-from dmt_ray.execution.leaked placement groups import free_orphans
+from dmt_ray.execution.ray_private import free_leaked
 
 @ray.remote(num_cpus=0)
 class Controller:
@@ -166,19 +166,19 @@ mine = placement_group([{"CPU": 1}])
 ray.get(mine.ready())
 one = Controller.remote()
 ray.get(one.reserve.remote())
-assert free_orphans() == 0
+assert free_leaked() == 0
 ray.kill(one)
 end = time.monotonic() + 20
-while not (freed := free_orphans()) and time.monotonic() < end:
+while not (freed := free_leaked()) and time.monotonic() < end:
     time.sleep(0.1)
 assert freed == 1, freed
 end = time.monotonic() + 20
 while ray.available_resources().get("CPU") != 1 and time.monotonic() < end:
     time.sleep(0.1)
-print(ray.available_resources()["CPU"], free_orphans())
+print(ray.available_resources()["CPU"], free_leaked())
 """
 
 
 def test_only_what_a_dead_controller_has_left_is_given_back():
-    done = subprocess.run([sys.executable, "-c", ORPHAN], cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    done = subprocess.run([sys.executable, "-c", LEAK], cwd=ROOT, capture_output=True, text=True, env=os.environ)
     assert done.stdout == "1.0 0\n", done.stderr

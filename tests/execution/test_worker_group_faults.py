@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,15 +16,9 @@ from pathlib import Path
 import pytest
 
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import Doing
-from tests.execution.test_faults import (  # noqa: F401 (fixtures)
-    assert_as_if_nothing_had_happened,
-    assert_it_keeps_what_it_has,
-    home,
-    undisturbed,
-    why,
-    words,
-)
+from dmt_ray.execution.journal import Activity
+from tests.helpers.clusters import free_port
+from tests.helpers.faults import assert_as_if_nothing_had_happened, why, words
 from tests.helpers.sweeps import MARK, RunningSweep, kill_marked, started
 
 RAY = Path(sys.executable).with_name("ray")
@@ -30,8 +26,8 @@ RAY = Path(sys.executable).with_name("ray")
 
 # Of a cluster after a sweep: what is free, and what became of everything that was set aside.
 LEFT = """
-import time, ray
-ray.init(address="127.0.0.1:7411", log_to_driver=False, logging_level="error")
+import sys, time, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="error")
 end = time.monotonic() + 30
 while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"] and time.monotonic() < end:
     time.sleep(0.2)
@@ -43,8 +39,8 @@ READY = """
 import sys, time, ray
 while True:
     try:
-        ray.init(address="127.0.0.1:7411", log_to_driver=False, logging_level="critical")
-        if ray.cluster_resources()["CPU"] == int(sys.argv[1]):
+        ray.init(address=sys.argv[1], log_to_driver=False, logging_level="critical")
+        if ray.cluster_resources()["CPU"] == int(sys.argv[2]):
             break
     except Exception:
         pass
@@ -55,40 +51,40 @@ ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLE
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def worker_groups(home: Path, *options: str) -> list[str | Path]:  # noqa: F811
+def worker_groups(home: Path, *options: str) -> list[str | Path]:
     return [*words(home, "gamma.py", 3), "--workers", "2", *options]
 
 
-def worker(sweep: RunningSweep, operation: str, seconds: float = 300) -> Doing:
+def worker(sweep: RunningSweep, operation: str, seconds: float = 300) -> Activity:
     """What a worker says that it does, once it is in the middle of a stage of this operation."""
     while True:
         lease = sweep.at_work(operation, seconds=seconds)
         for note in (sweep.folder / "doing").glob("*.json"):
             with contextlib.suppress(OSError, ValueError):  # it is taken away, or written anew
-                doing = Doing.from_json(json.loads(note.read_text()))
-                if doing is not None and doing.stage == f"{lease.operation}-{lease.key}":
-                    return doing
+                activity = Activity.from_json(json.loads(note.read_text()))
+                if activity is not None and activity.stage == f"{lease.operation}-{lease.key}":
+                    return activity
 
 
 @pytest.mark.slow
-def test_workers_of_a_crew_that_are_killed_or_hang_cost_the_stage_they_were_in(home, tmp_path, undisturbed):  # noqa: F811
+def test_workers_of_a_group_that_are_killed_or_hang_cost_the_stage_they_were_in(home, tmp_path, undisturbed, can_hang):
     with started(tmp_path / "runs", *worker_groups(home, "--stall-limit", "30")) as sweep:
         os.kill(worker(sweep, "pretrain").pid, signal.SIGKILL)
         killed = worker(sweep, "finetune")
         os.kill(killed.pid, signal.SIGKILL)
         while (hanging := worker(sweep, "finetune")).stage == killed.stage:
             time.sleep(0.02)
-        os.kill(hanging.pid, signal.SIGSTOP)
+        os.kill(hanging.pid, signal.SIGUSR1)
         said = sweep.finish()
         assert sweep.process.returncode == 0, said
         assert_as_if_nothing_had_happened(sweep, undisturbed)
-    assert [fault.kind for fault in journal.read(sweep.folder)] == ["lost"] * 3
+    assert [fault.kind for fault in journal.read_faults(sweep.folder)] == ["lost"] * 3
     assert "No trial failed." in why(sweep)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL])
-def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(home, tmp_path, undisturbed, signal_):  # noqa: F811
+def test_a_sweep_of_groups_whose_driver_ends_goes_on_when_it_is_started_again(home, tmp_path, undisturbed, signal_):
     with started(tmp_path / "runs", *worker_groups(home)) as sweep:
         sweep.at_work("finetune")
         sweep.process.send_signal(signal_)
@@ -104,7 +100,7 @@ def test_a_sweep_of_crews_whose_driver_ends_goes_on_when_it_is_started_again(hom
 
 
 @pytest.mark.slow
-def test_trials_of_crews_that_fail_are_recorded_and_the_others_go_on(home, tmp_path):  # noqa: F811
+def test_trials_of_groups_that_fail_are_recorded_and_the_others_go_on(home, tmp_path):
     options = [*words(home, "rate.py", 4), "--workers", "2"]
     with started(tmp_path / "runs", *options) as sweep:
         said = sweep.finish()
@@ -115,33 +111,32 @@ def test_trials_of_crews_that_fail_are_recorded_and_the_others_go_on(home, tmp_p
     collapse, broken = (trial for trial in sweep.trials() if trial.state == "failed")
     assert collapse.error.startswith("model A collapsed: ")
     assert broken.error.startswith("the loss became nan before step 5 of ")
-    found = {fault.who: fault for fault in journal.read(sweep.folder)}
-    assert found[2].doing.stage.startswith("finetune-")
-    assert found[2].doing.pid not in (0, sweep.process.pid)
+    found = {fault.member: fault for fault in journal.read_faults(sweep.folder)}
+    assert found[2].activity.stage.startswith("finetune-")
+    assert found[2].activity.pid not in (0, sweep.process.pid)
     assert "trial 2 failed: learning_rate=1e+30" in why(sweep)
 
 
 @pytest.mark.slow
-def test_a_worker_of_a_crew_that_is_told_to_end_keeps_what_it_has(home, tmp_path, undisturbed):  # noqa: F811
+def test_a_worker_of_a_group_that_is_sent_sigterm_ends_and_is_replaced(home, tmp_path, undisturbed):
     with started(tmp_path / "runs", *worker_groups(home)) as sweep:
         struck = worker(sweep, "finetune")
         os.kill(struck.pid, signal.SIGTERM)
-        assert_it_keeps_what_it_has(sweep, struck.stage, struck.pid)
         said = sweep.finish()
         assert sweep.process.returncode == 0, said
         assert_as_if_nothing_had_happened(sweep, undisturbed)
-    (fault,) = journal.read(sweep.folder)
-    assert (fault.kind, fault.doing.stage) == ("lost", struck.stage)
+    (fault,) = journal.read_faults(sweep.folder)
+    assert (fault.kind, fault.activity.stage) == ("lost", struck.stage)
 
 
 @pytest.fixture
-def second_node(tmp_path_factory) -> Iterator[str]:
-    """A cluster of two nodes with two CPUs each on this machine; the mark of the second one's processes."""
-    folder = tmp_path_factory.mktemp("ray")
+def cluster() -> Iterator[tuple[str, str]]:
+    """The address of a cluster of two nodes with two CPUs each; the mark of the second one's processes."""
+    address, folder = f"127.0.0.1:{free_port()}", tempfile.mkdtemp(prefix="ray-")  # short, for Ray's sockets
     marks = [uuid.uuid4().hex, uuid.uuid4().hex]
-    head = ["--head", "--port", "7411", "--include-dashboard", "false", "--temp-dir", str(folder)]
+    head = ["--head", "--port", address.split(":")[1], "--include-dashboard", "false", "--temp-dir", folder]
     # With an address of its own: a driver joins the node that has its own address, and that is not to be lost here.
-    second = ["--address", "127.0.0.1:7411", "--node-ip-address", "127.0.0.2"]
+    second = ["--address", address, "--node-ip-address", "127.0.0.2"]
     nodes = []
     try:
         for mark, options in zip(marks, (head, second), strict=True):
@@ -151,29 +146,27 @@ def second_node(tmp_path_factory) -> Iterator[str]:
                     command, env=ENVIRONMENT | {MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
             )
-            subprocess.run([sys.executable, "-c", READY, str(2 * len(nodes))], env=ENVIRONMENT, check=True, timeout=120)
-        yield marks[1]
+            ready = [sys.executable, "-c", READY, address, str(2 * len(nodes))]
+            subprocess.run(ready, env=ENVIRONMENT, check=True, timeout=120)
+        yield address, marks[1]
     finally:
         for mark, node in zip(marks, nodes, strict=False):
             kill_marked(mark)
             node.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(
-    home,  # noqa: F811
-    tmp_path,
-    undisturbed,  # noqa: F811
-    second_node,
-    monkeypatch,
-):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:7411")  # other clusters may run on this machine
+def test_a_node_that_is_lost_changes_nothing_in_what_a_sweep_finds(home, tmp_path, undisturbed, cluster, monkeypatch):
+    address, second_node = cluster
+    monkeypatch.setenv("RAY_ADDRESS", address)  # other clusters may run on this machine
     with started(tmp_path / "runs", *worker_groups(home, "--address", "auto")) as sweep:
         sweep.at_work("finetune")
         kill_marked(second_node)
         said = sweep.finish()
         assert sweep.process.returncode == 0, said
         assert_as_if_nothing_had_happened(sweep, undisturbed)
-    assert journal.read(sweep.folder)[0].kind == "lost"
-    left = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert journal.read_faults(sweep.folder)[0].kind == "lost"
+    look = [sys.executable, "-c", LEFT, address]
+    left = subprocess.run(look, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert left.stdout == "2.0 of 2.0 CPUs are free, placement groups: ['REMOVED']\n"

@@ -10,13 +10,13 @@ from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import Doing
+from dmt_ray.execution.journal import Activity, locked
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.experiments.sweep import Sweep, Uniform
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
-from dmt_ray.search.study import Study, only_one
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 
 SPACE = {"weight.gamma1": Uniform(0, 8), "weight.gamma2": Uniform(0, 8)}
@@ -49,7 +49,7 @@ def why(tmp_path, monkeypatch, capsys):
 
 
 def perform(folder: Path, sweep: Sweep, *errors: str | None) -> None:
-    with only_one(folder):
+    with locked(folder):
         study = Study(folder, sweep, 3)
         for error in errors:
             assert study.take("any") is not None
@@ -58,15 +58,15 @@ def perform(folder: Path, sweep: Sweep, *errors: str | None) -> None:
             study.finish("any", error)
 
 
-def doing(sweep: Sweep, number: int = 0) -> Doing:
+def activity(sweep: Sweep, number: int = 0) -> Activity:
     """What the trial's worker did last: the fine-tuning of model B."""
     plan = sweep.plans(POINTS[number])[1]
-    return Doing.of(plan.rungs[1]["B"].inputs["model"], rung=1)
+    return Activity.of(plan.rungs[1]["B"].inputs["model"], rung=1)
 
 
 def test_a_failed_trial_is_explained(folder, sweep, why):
     perform(folder, sweep, None, "the loss became nan")
-    journal.write(folder, 1, "failed", "the loss became nan", doing(sweep, 1), "node7")
+    journal.write_fault(folder, 1, "failed", "the loss became nan", activity(sweep, 1), "node7")
     (folder / "errors").mkdir()
     (folder / "errors" / "1.txt").write_text("Traceback ...")
     said = why(sweep.name)
@@ -74,7 +74,7 @@ def test_a_failed_trial_is_explained(folder, sweep, why):
     assert f"{sweep.name}: 3 trials, 1 complete, 1 failed\n" in said
     assert "\ntrial 1 failed: gamma1=1 gamma2=5\n" in said
     assert lines["error"] == "  error     the loss became nan"
-    assert lines["stage"].startswith(f"  stage     {doing(sweep, 1).stage} (model B: ")
+    assert lines["stage"].startswith(f"  stage     {activity(sweep, 1).stage} (model B: ")
     assert "seed 1, rung 1)" in " ".join(said.split())
     assert lines["node"].endswith("node7")
     assert lines["when"].endswith(" UTC")
@@ -86,11 +86,11 @@ def test_a_failed_trial_is_explained(folder, sweep, why):
 
 def test_lost_workers_are_told_though_the_trials_are_complete(folder, sweep, why):
     perform(folder, sweep, None, None)
-    journal.write(folder, 1, "lost", "no progress for 3 s in finetune-ab step 3 of 9", doing(sweep, 1))
-    journal.write(folder, "label-ab", "lost", "its node has died", None)
+    journal.write_fault(folder, 1, "lost", "no progress for 3 s in finetune-ab step 3 of 9", activity(sweep, 1))
+    journal.write_fault(folder, "label-ab", "lost", "its node has died", None)
     said = " ".join(why(sweep.name).split())
     assert "not the end of a trial: trial 1 a worker was lost at 20" in said
-    assert f" on {doing(sweep).node} in finetune-" in said
+    assert f" on {activity(sweep).node} in finetune-" in said
     assert "no progress for 3 s in finetune-ab step 3 of 9; now complete" in said
     assert "shared a worker was lost at 20" in said
     assert said.endswith("No trial failed.")
@@ -100,7 +100,7 @@ def test_a_shared_stage_that_fails_is_told(folder, sweep, why):
     stage = sweep.plans(POINTS[0])[0].rungs[0]["B"].inputs["model"]
     (folder / "errors").mkdir()
     (folder / "errors" / "shared.txt").write_text("Traceback ...")
-    journal.write(folder, stage.name, "failed", "the loss became nan", Doing.of(stage, None))
+    journal.write_fault(folder, stage.name, "failed", "the loss became nan", Activity.of(stage, None))
     said = " ".join(why(sweep.name).split())
     assert f"in {stage.name} (model B: Unet/" in said
     assert "seed 0, shared by all trials): the loss became nan traceback " in said
@@ -108,7 +108,7 @@ def test_a_shared_stage_that_fails_is_told(folder, sweep, why):
 
 def test_a_trial_that_was_repaired_later_is_no_failure(folder, sweep, why):
     perform(folder, sweep, "out of memory", None, None)
-    journal.write(folder, 0, "failed", "out of memory", doing(sweep))
+    journal.write_fault(folder, 0, "failed", "out of memory", activity(sweep))
     perform(folder, sweep, None)
     said = " ".join(why(sweep.name).split())
     assert "trial 0 an attempt failed at 20" in said
@@ -188,8 +188,8 @@ def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, wh
     folder, store = folder_of(table), Store(table.storage)
     behind = [one.name for one in store.missing([next_rung_of(table, "DMT", 1)["B"]])]
     ablation_file.write_failed(folder, dict.fromkeys([stage.name, *behind], "the loss became nan"))
-    journal.write(folder, stage.name, "lost", "no progress for 600 s", Doing.of(stage, None), "node6")
-    journal.write(folder, stage.name, "failed", "the loss became nan", Doing.of(stage, None), "node7")
+    journal.write_fault(folder, stage.name, "lost", "no progress for 600 s", Activity.of(stage, None), "node6")
+    journal.write_fault(folder, stage.name, "failed", "the loss became nan", Activity.of(stage, None), "node7")
     (folder / "errors").mkdir()
     (folder / "errors" / f"{stage.name}.txt").write_text("Traceback ...")
     said = why("components")
@@ -224,7 +224,7 @@ def test_a_stage_that_many_rows_need_costs_them_all(table, why):
 def test_a_worker_that_was_lost_is_said_with_the_rows_that_wanted_the_stage(table, why):
     stage = stage_of(table, "DMT", 0, "A")
     performed(table)
-    journal.write(folder_of(table), stage.name, "lost", "its node has died", Doing.of(stage, None))
+    journal.write_fault(folder_of(table), stage.name, "lost", "its node has died", Activity.of(stage, None))
     said = " ".join(why("components").split())
     assert "8 complete not the end of a run: finetune a worker was lost at 20" in said
     assert "its node has died; wanted for DMT, seed 0; now there" in said

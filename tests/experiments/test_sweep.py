@@ -50,12 +50,6 @@ def test_a_dimension_can_be_read_back(dimension):
     assert from_json(json.loads(json.dumps(to_json(dimension)))) == dimension
 
 
-def test_places_of_a_range_and_of_whole_numbers():
-    assert [Uniform(0, 8, step=0.25).at(place) for place in (0, 0.5, 0.51, 1)] == [0, 4, 4, 8]
-    assert [Integer(1, 4).at(place) for place in (0, 0.24, 0.25, 0.99, 1)] == [1, 1, 2, 4, 4]
-    assert [Integer(1, 4).at(Integer(1, 4).place(number)) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [

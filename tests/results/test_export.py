@@ -11,6 +11,7 @@ from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
+from dmt_ray.execution.journal import locked
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods.space import Choice, Uniform
@@ -18,7 +19,7 @@ from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown
 from dmt_ray.results import export, tidy, tidy_sweep
 from dmt_ray.results.scores import selected
-from dmt_ray.search.study import Study, only_one
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 from tests.helpers.fake_stages import CONFIG, INFO, SCORES, TWO_ROWS, fill
 from tests.helpers.fake_stages import ablation_file as made
@@ -52,7 +53,7 @@ def sweep(storage: Path) -> Sweep:
     folder = storage / "sweeps" / one.name
     folder.mkdir(parents=True)
     sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), INFO.to_json()))
-    with only_one(folder):
+    with locked(folder):
         study = Study(folder, one, 4)
         for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):
             study.take(str(number))

@@ -9,11 +9,12 @@ from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import ConfigError, UserError
+from dmt_ray.execution.journal import executed, is_running, locked, note_executed
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.recipes import load
 from dmt_ray.report.summary import best, ranked
-from dmt_ray.search.study import Study, executed, is_running, newest_attempt, note_executed, only_one, read_trials
+from dmt_ray.search.study import Study, newest_attempt, read_trials
 
 G1, G2 = "weight.gamma1", "weight.gamma2"
 SPACE = {G1: Uniform(0, 8, step=0.25), G2: Uniform(0, 8, step=0.25)}
@@ -213,7 +214,7 @@ def test_a_hopeless_trial_is_pruned_but_not_in_its_first_rungs(tmp_path, sweep):
     assert [study.report("e", rung, 0.1) for rung in range(3)] == [False, False, True]
     assert study.finish("e") == "pruned"
     assert study.trials()[4].state == "pruned"
-    assert optuna.load_study(study_name=sweep.name, storage=study._optuna._storage).best_value == 0.5
+    assert optuna.load_study(study_name=sweep.name, storage=f"sqlite:///{tmp_path / 'study.db'}").best_value == 0.5
 
 
 def test_a_good_rung_zero_which_all_trials_share_saves_nobody(tmp_path, sweep):
@@ -284,7 +285,7 @@ def test_what_a_trial_computed_is_remembered_over_its_attempts(tmp_path, sweep):
 
 
 def _hold(folder: Path, held, go) -> None:
-    with only_one(folder):
+    with locked(folder):
         held.set()
         go.wait(20)
 
@@ -297,7 +298,7 @@ def test_two_processes_cannot_run_the_same_sweep(tmp_path):
     try:
         assert held.wait(20)
         assert is_running(tmp_path)
-        with pytest.raises(UserError, match=f"process {other.pid} on .* is running this sweep"), only_one(tmp_path):
+        with pytest.raises(UserError, match=f"process {other.pid} on .* is running this"), locked(tmp_path):
             pass
     finally:
         go.set()
@@ -309,7 +310,7 @@ def test_a_fresh_start_leaves_the_old_study_alone(tmp_path, sweep):
     names = []
     for _ in range(3):
         new = newest_attempt(tmp_path, sweep, fresh=True)
-        with only_one(tmp_path / new.name):
+        with locked(tmp_path / new.name):
             perform(Study(tmp_path / new.name, new, 1), "a", SCORES)
         names.append(new.name)
     assert names == [sweep.name, f"{sweep.name}-2", f"{sweep.name}-3"]

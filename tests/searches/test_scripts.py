@@ -19,7 +19,7 @@ from dmt_ray.results.extra_metrics import disagreement
 from dmt_ray.results.scores import history, rung_score
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
-from dmt_ray.search.trial import Work, perform_trial
+from dmt_ray.search.trial import SweepJob, perform_trial
 from tests.helpers.scripts import NAMES, SEARCHES, script
 from tests.helpers.sweeps import RunningSweep, started
 
@@ -114,7 +114,6 @@ def test_all_scripts_take_the_same_options(requested, name):
         pytest.param(["--sampler", "grid", "--trials", "3"], "leave --trials out", id="a grid and trials"),
         pytest.param(["--grid", "3", "--pruner", "median"], "a grid is never pruned", id="a grid and a pruner"),
         pytest.param(["--second", "compute", "--pruner", "median"], "two objectives are never pruned", id="second"),
-        pytest.param(["--second", "compute", "--sampler", "cmaes"], "has one objective", id="CMA-ES and a second"),
     ],
 )
 def test_what_contradicts_itself_is_said_in_one_line(run, options, words):
@@ -201,7 +200,7 @@ def told(monkeypatch) -> list[dict]:
 
 
 def perform(sweep: Sweep, params, machine: Machine, folder: Path) -> None:
-    perform_trial({"number": 0, "params": params}, Work(machine, folder, WorkerGroup(1), sweep))
+    perform_trial({"number": 0, "params": params}, SweepJob(machine, folder, WorkerGroup(1), sweep))
 
 
 def test_seed_by_seed_a_trial_reports_the_last_score_of_each_seed(told, tiny, machine, tmp_path):
@@ -345,7 +344,7 @@ def test_all_epochs_between_reversals_are_performed(tmp_path, settings, pictures
 @pytest.mark.slow
 def test_trials_that_lose_split_after_split_are_stopped(tmp_path, settings, pictures):
     seeds = ["--seeds", "0", "1", "2", "3", "4", "5"]
-    options = [*seeds, "--pruner", "wilcoxon", "--sampler", "cmaes", "--trials", "3", "--max-concurrent", "1"]
+    options = [*seeds, "--pruner", "wilcoxon", "--sampler", "random", "--trials", "3", "--max-concurrent", "1"]
     done = real(tmp_path, settings, pictures, "gamma_sweep", *options, "--set", "percentiles=[1.0]")
     assert {row["state"] for row in done.rows} <= {"complete", "pruned"}
     assert all(row["selection_miou_seed_3"] for row in done.rows)  # never stopped before the fourth

@@ -1,0 +1,181 @@
+"""What people see while stages are performed: one bar with one time left, or a line now and then without a terminal.
+
+The store says how things stand: which stages are there, and how far those are that have a lease. So one display follows
+`dmt run`, an ablation and a sweep alike, wherever their workers are.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dmt_ray.execution.cost import duration
+from dmt_ray.plan import Stage
+from dmt_ray.store import Running, Store
+
+REFRESH_SECONDS = 1.0
+QUIET_SECONDS = 30.0  # without a terminal: between two lines that only say that it goes on
+
+
+class Progress:
+    """Follows stages through the store; a context manager, and a `tasks.Watcher`.
+
+    The time left follows from the work that was done since this session's first stage began, and from what is left.
+
+    Args:
+        console: Where to show it.
+        store: Where the stages appear.
+        effort: Work of a stage, in one unit for all operations.
+        stages: What is to be done, inputs first.
+        names: Stage -> what it is for, for people.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        store: Store,
+        effort: Callable[[Stage], float],
+        stages: Iterable[Stage] = (),
+        names: Mapping[Stage, str] | None = None,
+    ) -> None:
+        self.console = console
+        self.store = store
+        self.effort = effort
+        self.names = names or {}
+        self._pending: dict[Hashable, dict[Stage, None]] = {}
+        self._seen: set[Stage] = set()
+        self.later = 0.0  # work that is to be done and is not among the stages yet
+        self._done = self._partly = self._left = 0.0
+        self._drawn, self._began, self._printed = (time.monotonic(),) * 3
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self.expect(None, stages)
+        self._total = len(self._pending[None])
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    # ---- what is to be done ---------------------------------------------------------------------------------------
+
+    def expect(self, member: Hashable, stages: Iterable[Stage]) -> None:
+        """Say what is to be done for a member, inputs first; members may have stages in common."""
+        self._pending[member] = dict.fromkeys(stages)
+
+    def pending(self, member: Hashable = None) -> dict[Stage, None]:
+        """What is still to be done for a member, at the last look."""
+        return self._pending.get(member, {})
+
+    def drop(self, member: Hashable) -> None:
+        """Nothing more is done for a member."""
+        self._count(self._pending.pop(member))
+
+    def failed(self, stage: Stage, why: str) -> None:
+        """A stage failed: neither it nor what needs it will come."""
+        lost = {stage}
+        for pending in self._pending.values():
+            for other in list(pending):
+                if other in lost or not lost.isdisjoint(other.inputs.values()):
+                    lost.add(other)
+                    del pending[other]
+        self.console.print(f"failed: {self.names.get(stage, stage.name)}: {why}", markup=False, highlight=False)
+
+    def step(self, stage: Stage, step: int, steps: int) -> None:
+        """For a `Runner`: a stage has done some of its steps, as its lease says."""
+        self.tick()
+
+    # ---- what is seen ---------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look at the store and show how things stand, at most once a second."""
+        now = time.monotonic()
+        if now - self._drawn < REFRESH_SECONDS:
+            return
+        self._drawn = now
+        leases = self._measure()
+        if self._live is not None:
+            self._live.update(self._screen(leases), refresh=True)
+        elif leases and self.is_quiet:
+            self.print_line(self.now(leases, self._all_pending()))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a line is due; never on a terminal, where the screen says it."""
+        return self._live is None and time.monotonic() - self._printed > QUIET_SECONDS
+
+    def print_line(self, text: str) -> None:
+        """Print a line with counts and time left; nothing on a terminal."""
+        if self._live is None:
+            self._measure()
+            self._printed = time.monotonic()
+            line = f"{self.counts()} | {text} | time left {self.time_left()}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def counts(self) -> str:
+        """How far it is, in a word or two."""
+        return f"{self._total - len(self.pending())} of {self._total} stages"
+
+    def headline(self) -> Text:
+        """The first line of the screen."""
+        return Text(self.counts())
+
+    def details(self, leases: list[Running]) -> list[RenderableType]:
+        """What the screen shows below the bar."""
+        return [Text(self.now(leases, self._all_pending()))]
+
+    def now(self, leases: list[Running], stages: Iterable[Stage]) -> str:
+        """What is computed now of some stages, for people: "DMT, seed 0: finetune 20/400"."""
+        by_key = {stage.key: self.names.get(stage) for stage in stages}
+        return ", ".join(
+            f"{f'{by_key[lease.key]}: ' if by_key[lease.key] else ''}{lease.operation}"
+            + (f" {lease.step}/{lease.steps}" if lease.steps else "")
+            for lease in leases
+            if lease.key in by_key
+        )
+
+    def time_left(self) -> str:
+        """How long it may still take, by the pace of this session."""
+        done, elapsed = self._done + self._partly, time.monotonic() - self._began
+        return f"about {duration(elapsed * self._left / done)}" if done > 0 else "not known yet"
+
+    def _screen(self, leases: list[Running]) -> Group:
+        done = self._done + self._partly
+        line = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=done + self._left or 1, completed=done, width=40)
+        line.add_row(bar, f"time left: {self.time_left()}")
+        return Group(self.headline(), line, *self.details(leases))
+
+    # ---- what was done --------------------------------------------------------------------------------------------
+
+    def _measure(self) -> list[Running]:
+        for pending in self._pending.values():
+            self._count(pending)
+        leases = self.store.running()
+        parts = {lease.key: lease.step / lease.steps for lease in leases if lease.steps}
+        stages = self._all_pending()
+        self._partly = sum(parts[stage.key] * self.effort(stage) for stage in stages if stage.key in parts)
+        self._left = sum(map(self.effort, stages)) - self._partly + self.later
+        if not self._done + self._partly:
+            self._began = time.monotonic()  # before, workers were starting, which says nothing about the pace
+        return leases
+
+    def _all_pending(self) -> dict[Stage, None]:
+        return {stage: None for pending in self._pending.values() for stage in pending}
+
+    def _count(self, pending: dict[Stage, None]) -> None:
+        for stage in list(pending):
+            # A stage comes after its inputs: with hundreds of trials, to look for all that is missing takes too long.
+            if pending.keys().isdisjoint(stage.inputs.values()) and self.store.has(stage):
+                del pending[stage]
+                if stage not in self._seen:
+                    self._seen.add(stage)
+                    self._done += self.effort(stage)

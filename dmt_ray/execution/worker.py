@@ -1,0 +1,106 @@
+"""What Ray's workers run: they perform stages, and write down at once what they do and what they have done."""
+
+import functools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmt_ray.errors import Interrupted, UserError
+from dmt_ray.execution import journal
+from dmt_ray.execution.journal import SHARED, Activity
+from dmt_ray.plan import Stage
+
+if TYPE_CHECKING:
+    from dmt_ray.execution.runner import Machine, Runner
+    from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup
+
+TERMINATED = 143  # exit status of a process that SIGTERM has ended
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker has to know.
+
+    Attributes:
+        machine: Where data and store are, as the workers see them.
+        folder: The folder of the sweep or the ablation.
+        worker_group: The workers that perform something together.
+    """
+
+    machine: "Machine"
+    folder: Path
+    worker_group: "WorkerGroup"
+
+
+def perform_unit(member: str, targets: Sequence[Stage], job: Job) -> list[str]:
+    """Perform a unit of `tasks`: its targets and all they need; the keys of what was computed for it.
+
+    If it fails, its activity stays written down: it tells the driver what failed where.
+    """
+    try:
+        executed = perform(job, member, targets, None)
+    except Interrupted:  # SIGTERM: the driver gives the stage to another worker, which goes on from here
+        os._exit(TERMINATED)
+    journal.end(job.folder, member)
+    return executed
+
+
+def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | None) -> list[str]:
+    """Perform what is missing of some stages and of all they need, by this process or by a worker group of its own.
+
+    Args:
+        job: What every worker has to know.
+        member: The member that they are performed for.
+        targets: The stages.
+        rung: Rung of the trial that they are for; None: several members share them.
+
+    Returns:
+        The keys of what was computed.
+
+    Raises:
+        UserError: If a stage cannot be computed.
+    """
+    executed = []
+
+    def done(stage: Stage) -> None:
+        # At once, before a kill can strike.
+        journal.note_executed(job.folder, SHARED if rung is None else member, [stage.key])
+        executed.append(stage.key)
+
+    def lost(side: int, text: str) -> None:
+        journal.write_lost(job.folder, job.machine.store, member, text, side)
+
+    begun = functools.partial(_begun, job.folder, member, rung)
+    if job.worker_group.workers > 1:
+        _group_runner(job.machine, job.worker_group).perform(targets, begun, done, lost)
+    else:
+        _runner(job.machine, job.worker_group.gpus).perform(targets, begun, done)
+    return executed
+
+
+def _begun(folder: Path, member: int | str, rung: int | None, stage: Stage, side: int = 0) -> None:
+    journal.begin(folder, member, Activity.of(stage, rung), side)
+
+
+@functools.cache
+def _runner(machine: "Machine", gpus: float) -> "Runner":
+    from dmt_ray.execution.runner import Runner
+    from dmt_ray.execution.worker_group import limit_memory
+
+    limit_memory(gpus)
+    return Runner(machine)
+
+
+@functools.cache
+def _group_runner(machine: "Machine", worker_group: "WorkerGroup") -> "GroupRunner":
+    from dmt_ray.execution.worker_group import GroupRunner
+
+    return GroupRunner(machine, worker_group)
+
+
+def explain(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

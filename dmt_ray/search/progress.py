@@ -1,0 +1,145 @@
+"""What people see while a sweep runs, beside bar and time left: its trials, and the best one so far."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dmt_ray.execution.progress import Progress
+from dmt_ray.experiments.sweep import State, Sweep, Trial, in_words, short
+from dmt_ray.methods.space import Params, told
+from dmt_ray.plan import Stage
+from dmt_ray.store import Running, Store
+
+AROUND = 7  # lines of the screen above and below the running trials, of which as many are shown as there is room for
+
+
+@dataclass
+class _Line:
+    """A trial that runs now."""
+
+    params: Params
+    last: int  # its last step
+    step: int | None = None
+    score: float | None = None
+
+
+class SweepProgress(Progress):
+    """Progress of a sweep; a `tuning.Watcher`.
+
+    Args:
+        console: Where to show it.
+        store: Where its stages appear.
+        effort: Measures stages.
+        sweep: The sweep.
+        trials: What earlier starts have finished.
+        total: Trials in all.
+        on_end: Called when a trial has ended.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        store: Store,
+        effort: Callable[[Stage], float],
+        sweep: Sweep,
+        trials: Iterable[Trial],
+        total: int,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._common = sweep.common()
+        super().__init__(console, store, effort, store.missing(self._common))
+        self.sweep = sweep
+        self.total = total
+        self.states: dict[int, State] = {}
+        self.best: tuple[float, int, Params] | None = None
+        for trial in trials:
+            if trial.state in ("complete", "pruned"):
+                self.states[trial.number] = trial.state
+                self._rank(trial.number, trial.params, trial.score if trial.state == "complete" else None)
+        typical = {stage for plan in sweep.plans(sweep.middle()).values() for stage in plan.stages()}
+        self._one_trial = sum(map(effort, typical.difference(self._common)))
+        self._running: dict[int, _Line] = {}
+        self._on_end = on_end
+        self._plan_later()
+
+    def _plan_later(self) -> None:
+        self.later = max(0, self.total - len(self.states)) * self._one_trial
+
+    def begun(self, number: int, params: Params) -> None:
+        """A trial begins."""
+        plans = list(self.sweep.plans(params).values())
+        self.expect(number, self.store.missing(s for plan in plans for rung in plan.rungs for s in rung.values()))
+        steps = len(plans) if self.sweep.seed_by_seed else len(plans[0].rungs)
+        self._running[number] = _Line(params, steps - 1)
+        self.states[number] = "running"
+        self._plan_later()
+
+    def scored(self, number: int, step: int, score: float) -> None:
+        """A trial finished a step."""
+        line = self._running[number]
+        line.step, line.score = step, score
+        if step < line.last and self.is_quiet:
+            at = f"seed {step + 1} of {line.last + 1}" if self.sweep.seed_by_seed else f"rung {step} of {line.last}"
+            self.print_line(f"trial {number}: {at}, {self._in_words(score)}, {in_words(line.params)}")
+
+    def ended(self, number: int, state: State) -> None:
+        """A trial ends."""
+        line = self._running.pop(number)
+        self.drop(number)
+        self.states[number] = state
+        self._rank(number, line.params, line.score if state == "complete" else None)
+        score = "" if line.score is None else f", {self._in_words(line.score)}"
+        self.print_line(f"trial {number} {state}{score}, {in_words(line.params)}")
+        self._on_end()
+
+    def _rank(self, number: int, params: Params, score: float | None) -> None:
+        if score is not None and (self.best is None or score > self.best[0]):
+            self.best = (score, number, params)
+
+    def _in_words(self, score: float) -> str:
+        return f"{self.sweep.score_name} {score:.2%}"
+
+    def counts(self) -> str:
+        """Trials that have ended, of all."""
+        return f"[{sum(state != 'running' for state in self.states.values())}/{self.total}]"
+
+    def headline(self) -> Text:
+        """The sweep's name, and how many trials are in which state."""
+        states = list(self.states.values())
+        known = [state for state in ("complete", "pruned", "failed", "running") if state in states]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in known)
+        return Text.assemble((self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, of {self.total} trials")
+
+    def details(self, leases: list[Running]) -> list[RenderableType]:
+        """A row for each running trial that fits on the screen, and the best one so far."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        step = "seed" if self.sweep.seed_by_seed else "rung"
+        for title in ("trial", *map(short, self.sweep.space), step, self.sweep.score_name, "now"):
+            table.add_column(title, justify="left" if title == "now" else "right")
+        if self.pending() and not self._running:
+            table.add_row("shared", *[""] * len(self.sweep.space), "", "", self.now(leases, self._common))
+        fitting = max(1, self.console.size.height - AROUND)
+        for number, line in sorted(self._running.items())[:fitting]:
+            table.add_row(
+                str(number),
+                *(told(line.params[setting]) for setting in self.sweep.space),
+                self._place(line),
+                "" if line.score is None else f"{line.score:.2%}",
+                self.now(leases, self.pending(number)),
+            )
+        parts: list[RenderableType] = [table]
+        if len(self._running) > fitting:
+            parts.append(Text(f"and {len(self._running) - fitting} further trials", style="dim"))
+        if self.best is not None:
+            score, number, params = self.best
+            parts.append(Text(f"best so far: trial {number}, {self._in_words(score)}, {in_words(params)}", "green"))
+        return parts
+
+    def _place(self, line: _Line) -> str:
+        """The rung or seed that a trial is at."""
+        if self.sweep.seed_by_seed:
+            return f"{1 if line.step is None else min(line.step + 2, line.last + 1)}/{line.last + 1}"
+        return f"{0 if line.step is None else min(line.step + 1, line.last)}/{line.last}"
