@@ -55,7 +55,9 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     failed: dict[str, str] = {}
     with locked(file.folder):
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
-        with session(file, connect, lambda state: publishing.of_ablation(file.folder, file, runner.store, state, dict(failed))) as one:
+        with session(
+            file, connect, lambda state: publishing.of_ablation(file.folder, file, runner.store, state, dict(failed))
+        ) as one:
             if runner.store.missing(targets):
                 _perform(console, runner, members, file, options, one, failed)
             write_failed(file.folder, failed)

@@ -55,7 +55,6 @@ def write_report(options: argparse.Namespace) -> None:
     """Write the page of an ablation or a sweep."""
     from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
-    from dmt_ray.report.tables.paper_numbers import paper_numbers
 
     html_page.write(locate(options.storage, options.name), options.out)
     print(f"written: {options.out}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from dmt_ray.config import Keep
+from dmt_ray.config import SelectionRule
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.evaluate import score
 from dmt_ray.engine.history import Row, write_rows
@@ -26,7 +26,7 @@ class BestSnapshot:
         weights: The state of the best one.
     """
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: SelectionRule) -> None:
         self._by = "selection_miou" if keep == "val" else "reported_miou"
         self.rows: list[Row] = []
         self.weights: dict[str, Tensor] = {}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -23,6 +23,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, short
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan
 from dmt_ray.plan.files import MODEL
 from dmt_ray.plan.key import key_of
@@ -35,7 +36,6 @@ from dmt_ray.results import curves, tidy
 from dmt_ray.results.curves import Point
 from dmt_ray.results.scores import measure, score
 from dmt_ray.search import confirm
-from dmt_ray.experiments.trials import read_trials
 from dmt_ray.store import Store
 from dmt_ray.tracking import BestModel, Content, Entry, Publication, Series
 from dmt_ray.tracking.publication import CHILDREN, KIND, NAME, NOTE_LENGTH, ORDER, Status
@@ -275,7 +275,7 @@ def of_sweep(
             return None, {}, ""
         try:
             finals = curves.finals(store, sweep.plans(best.params))
-            parts = [summary.markdown(sweep, store, trials, file.replay), confirm.markdown(folder)]
+            parts = [summary.markdown(file, store, trials), confirm.markdown(folder)]
         except (StoreError, MissingStages) as error:
             log.warning("the best trial of %s cannot be read (%s); start the sweep again.", sweep.name, error)
             return None, {}, ""
@@ -591,7 +591,9 @@ class _Ablation:
         return start + _beginning(table, NOTE_LENGTH - len(start) - len(end) - len(rest), rest) + end
 
 
-def of_ablation(folder: Path, file: ExperimentFile, store: Store, state: State, failed: Mapping[str, str]) -> Publication:
+def of_ablation(
+    folder: Path, file: ExperimentFile, store: Store, state: State, failed: Mapping[str, str]
+) -> Publication:
     """An ablation as it is now.
 
     Args:

@@ -25,7 +25,7 @@ from dmt_ray.results.scores import Which, rung_score
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
-    from dmt_ray.experiments.dataset_info import DatasetInfo
+    pass
 
 NAME = "confirm.json"
 LEVEL = 0.95  # of the interval of a difference

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dmt_ray.execution.progress import Progress
 from dmt_ray.experiments.sweep import State, Sweep, Trial, in_words, short
-from dmt_ray.methods.space import Params, told
+from dmt_ray.methods.space import Params, as_text
 from dmt_ray.plan import Stage
 from dmt_ray.store import Running, Store
 
@@ -125,7 +125,7 @@ class SweepProgress(Progress):
         for number, line in sorted(self._running.items())[:fitting]:
             table.add_row(
                 str(number),
-                *(told(line.params[setting]) for setting in self.sweep.space),
+                *(as_text(line.params[setting]) for setting in self.sweep.space),
                 self._place(line),
                 "" if line.score is None else f"{line.score:.2%}",
                 self.now(leases, self.pending(number)),

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import optuna
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 from rich.console import Console
 
 from dmt_ray.cli import dry_run
 from dmt_ray.config import Config
 from dmt_ray.execution.cost import Effort, Work
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import load
 from dmt_ray.report.publishing import of_sweep

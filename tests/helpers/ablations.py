@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from dmt_ray.experiments.ablation_file import AblationFile
+
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.experiments.dataset_info import DatasetInfo
 
 ROWS = {"Baseline": Row("baseline"), "CBST": Row("cbst"), "DMT": Row("dmt")}

@@ -163,7 +163,7 @@ def test_counts_of_a_batch_that_holds_each_case_once():
     probs = torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1], [0.8, 0.2]])
     labels = torch.tensor([0, 1, 1, IGNORE, 0])
     confidence = torch.tensor([0.9, 0.9, 0.7, 0.9, 0.2])
-    step = step_loss(probs.log(), labels, confidence, labelled=0, rule=RULES["uniform"], parameters=Parameters(0, 0))
+    step = step_loss(probs.log(), labels, confidence, labelled=0, rule=uniform)
     assert step.statistics[-4:].tolist() == [4, 2, 1, 1]
 
 

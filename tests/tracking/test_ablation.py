@@ -12,7 +12,6 @@ from dmt_ray.experiments.ablation_file import AblationFile
 
 from dmt_ray.experiments import ablation_file as files
 from dmt_ray.experiments.ablation import Column, Row
-from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.report import publishing
 from dmt_ray.report.publishing import State, of_ablation, publish_all
 from dmt_ray.results import tidy

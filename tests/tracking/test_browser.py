@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray import tracking
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.methods.space import Uniform
 from dmt_ray.report.publishing import of_sweep, publish_all
 from dmt_ray.results.scores import rung_score

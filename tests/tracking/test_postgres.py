@@ -15,13 +15,13 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.report.publishing import of_sweep
 from dmt_ray.tracking import Publication, connect
 from tests.helpers.mirrored import everything

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments.saved_runs import Run
+from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import UserError
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.saved_runs import Run
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.methods import dmt
 from dmt_ray.report.publishing import State, best_model, of_run, of_sweep
 from dmt_ray.results.curves import finals, points, rung_points, units
