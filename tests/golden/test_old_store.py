@@ -43,6 +43,8 @@ def storage(tmp_path_factory) -> Path:
 @pytest.fixture
 def run(storage, monkeypatch, capsys):
     """Runs a command on the old storage folder in this process; returns what it printed."""
+    for name in ("prepare", "stop_on_terminate"):  # they change this process for good
+        monkeypatch.setattr(f"dmt_ray.execution.cluster.{name}", lambda: None)
 
     def run(main, *words):
         monkeypatch.setattr(sys, "argv", ["dmt", *words, "--storage", str(storage)])
