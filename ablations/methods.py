@@ -102,7 +102,7 @@ def labelled_share(config: Config) -> float | None:
         return labelled
     if config.data.name != "shapes":
         return None
-    from dmt_ray.data.shapes import COUNTS  # takes a while to import
+    from dmt_ray.data.sets.shapes import COUNTS  # takes a while to import
 
     return labelled / COUNTS["train"]
 

@@ -38,7 +38,7 @@ from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config, Data
 from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
-from dmt_ray.data.splits import VALTINY, divide
+from dmt_ray.data.splits import divide
 from dmt_ray.engine.loop import ROW_STEPS, ROWS
 from dmt_ray.execution import sweep_progress
 from dmt_ray.execution.effort import Effort
@@ -82,7 +82,7 @@ class OnPaper(Runner):
 def _dataset(name: str, made: dict[str, Dataset] = {}) -> Dataset:  # noqa: B006  # one for all
     if name not in made:
         train, val, classes = DATA[name]
-        tiny = (resources.files("dmt_ray.data") / "lists" / VALTINY[name]).read_text(encoding="utf-8").split()
+        tiny = (resources.files("dmt_ray.data") / "lists" / f"{name}_valtiny.txt").read_text(encoding="utf-8").split()
         subsets = {
             "train": _images([f"train_{i:05}" for i in range(train)]),
             "val": _images([*tiny, *(f"val_{i:05}" for i in range(val - len(tiny)))]),

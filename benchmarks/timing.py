@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dmt_ray.config import Config, Data, FolderData, Split
-from dmt_ray.data import Dataset, camvid, cityscapes, open_dataset, voc
+from dmt_ray.config import Config, Data, Split
+from dmt_ray.data import Dataset, open_dataset
 from dmt_ray.data.images import Images
+from dmt_ray.data.sets import camvid, cityscapes, voc
+from dmt_ray.data.sets.folder import FolderData
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.recipes import load
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dmt_ray.config import Config, override
-from dmt_ray.data.shapes import CLASSES, generate
+from dmt_ray.data.sets.shapes import CLASSES, generate
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Cell

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from dmt_ray.cli.options import OF_EXPERIMENTS, add, guarded, manual, read
 from dmt_ray.config import Config, nearest
@@ -10,6 +11,7 @@ from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.experiments.reproduce import command_line
+from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import load
 
 # torch, ray and mlflow take seconds to import: only what runs an ablation imports them.
@@ -61,7 +63,7 @@ def ablate(
     options.changes = [*fixed, *options.changes]
 
     def ask() -> int:
-        config = load(options.recipe, options.changes)
+        config = load(options.recipe, options.changes, partial(configure, METHODS["baseline"], shared=True))
         known = rows(config) if callable(rows) else rows
         for name in options.rows or ():
             if name not in known:

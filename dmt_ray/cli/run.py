@@ -55,12 +55,13 @@ class RunOptions(Options):
 
     def experiment(self) -> "tuple[Config, Method]":
         """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
-        from dmt_ray.methods import METHODS
+        from dmt_ray.methods import METHODS, configure
         from dmt_ray.recipes import load
 
         if self.method not in METHODS:
             raise ConfigError(f"there is no method {self.method!r}; {nearest(self.method, METHODS)}")
-        return load(self.recipe, self.changes), METHODS[self.method]
+        method = METHODS[self.method]
+        return load(self.recipe, self.changes, partial(configure, method)), method
 
     def machine(self) -> "Machine":
         """This process as the one that performs the work."""
@@ -192,10 +193,9 @@ def _first_line(function: Callable[..., Any]) -> str:
 
 def _tasks(method: "Method") -> "Iterator[Task]":
     """What a method is for: whether it makes a plan for such data."""
-    from dmt_ray.config import DigitsData, ShapesData
     from dmt_ray.recipes import named
 
-    for data in (ShapesData(), DigitsData()):
+    for data in (named("shapes").data, named("digits").data):
         with contextlib.suppress(ConfigError):
             method(named("shapes").evolve(data=data), 0)
             yield data.task

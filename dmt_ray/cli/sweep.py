@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dmt_ray.cli.options import OF_EXPERIMENTS, add, guarded, manual, read
 from dmt_ray.config import Config, nearest
@@ -12,7 +13,7 @@ from dmt_ray.execution.options import Options
 from dmt_ray.experiments.dimensions import default_point
 from dmt_ray.experiments.reproduce import command_line
 from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.methods import METHODS, space_of
+from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
 
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
@@ -108,7 +109,7 @@ def search(
                 extra_metrics=tuple(extra_metrics),
             )
 
-        return _run(options, sweep_of, trials)
+        return _run(options, sweep_of, trials, only or method)
 
     return guarded(ask)
 
@@ -223,7 +224,7 @@ def _known(config: Config, method: str, space: Space, known: Sequence[Params]) -
     return tuple(point for i, point in enumerate(fitting) if point not in fitting[:i])
 
 
-def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trials: int) -> int:
+def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trials: int, method: str) -> int:
     from dmt_ray.execution import cluster
     from dmt_ray.recipes import load
 
@@ -236,7 +237,7 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
         command=command_line("python", *sys.argv),
     )
     cluster.stop_on_terminate()
-    config = load(options.recipe, options.changes)
+    config = load(options.recipe, options.changes, partial(configure, METHODS[method]))
     sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
         cluster.check_address(options.address)

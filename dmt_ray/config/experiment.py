@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from dmt_ray.config.data import Data, Split
-from dmt_ray.config.settings import Settings, Share, neutral, unknown
-from dmt_ray.config.training import Consistency, LabelRule, Model, Side, Training, Weight
+from dmt_ray.config.settings import PositiveFraction, Settings, neutral, unknown
+from dmt_ray.config.training import Consistency, LabelRule, Model, Side, Training
+from dmt_ray.config.weights import DisagreementWeight, Weight, WeightSettings
 from dmt_ray.errors import ConfigError
 
 
@@ -43,9 +44,11 @@ class Config(Settings):
         "labelled list, as of hurried annotators; 0: as they are.",
     )
     label: LabelRule = "class_balanced"
-    weight: Weight = Weight()
+    weight: Weight = DisagreementWeight()
     percentiles: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8, 1.0), min_length=1)
-    dms_alpha: float = Field(1.0, gt=0.5, le=1, description="Share of the labelled images that each of A and B sees.")
+    dms_alpha: float = Field(
+        1.0, gt=0.5, le=1, description="Fraction of the labelled images that each of A and B sees."
+    )
     order: Literal["simultaneous", "sequential"] = Field(
         "simultaneous", description="DMT: both learn from the old other; 000: the second learns from the new first."
     )
@@ -55,7 +58,9 @@ class Config(Settings):
         "validation images after pretraining; val_each: decided so again before every iteration (000, Sec. 4.2).",
     )
     consistency: Consistency = neutral(Consistency())
-    reliable: Share = neutral(0.5, description="Share of the unlabelled images in the first phase of RWMS.")
+    reliable: PositiveFraction = neutral(
+        0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
+    )
     phases: Literal["selective", "random", "one"] = neutral(
         "selective",
         description="Of RWMS: the most reliable images first, as many at random first, or all at once (RWMS, Table 3).",
@@ -100,25 +105,73 @@ class Config(Settings):
         """The model on side A or B."""
         return self.model_b if side == "B" and self.model_b is not None else self.model
 
-    def with_weight(self, **changes: Any) -> "Config":
-        """The same settings with another rule or other exponents."""
-        return self.evolve(weight=self.weight.evolve(**changes))
+    def with_weight(self, rule: str | None = None, **numbers: Any) -> "Config":
+        """The same settings with another weight rule, which keeps the numbers that both rules read, or other numbers.
+
+        Raises:
+            ConfigError: If there is no such rule, or it does not read one of the numbers.
+        """
+        weight = self.weight if rule is None else self.weight.with_rule(rule)
+        return override(self.evolve(weight=weight), {f"weight.{name}": value for name, value in numbers.items()})
 
 
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
 
-def override(config: Config, changes: Mapping[str, Any]) -> Config:
+def override(config: Config, changes: Mapping[str, Any], *, rule: str | None = None) -> Config:
     """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
+
+    Args:
+        config: What is changed.
+        changes: Setting -> value. Another `weight.rule` keeps the numbers that both rules read.
+        rule: A weight rule that is taken where a number is set that the config's own rule does not read.
 
     Raises:
         ConfigError: If a key does not exist (the message names the nearest right one) or a value does not fit.
     """
+    flat = dict(_flatten(changes))
+    numbers = [name.removeprefix("weight.") for name in flat if name.startswith("weight.") and name != "weight.rule"]
+    if "weight.rule" in flat:
+        rule = str(flat.pop("weight.rule"))
+    elif all(number in config.weight.numbers() for number in numbers):
+        rule = None
     values = config.model_dump()
-    for dotted, value in _flatten(changes):
+    if rule is not None:
+        values["weight"] = config.weight.with_rule(rule).model_dump()
+    for number in numbers:
+        if number not in values["weight"]:
+            raise ConfigError(_unread(number, values["weight"]))
+    for dotted, value in flat.items():
         _set(values, dotted, value)
     return Config(**values)
+
+
+def from_stored(values: Mapping[str, Any], *, rule: str | None = None) -> Config:
+    """A config that was written to a file.
+
+    Files of earlier versions hold a value for every number of every weight rule. Those that the rule does not read are
+    left out.
+
+    Args:
+        values: The config as JSON.
+        rule: The weight rule that the method sets. Numbers that it alone reads count where they were set.
+    """
+    stored = values["weight"]
+    own = WeightSettings.kind(stored["rule"])
+    config = Config(**{**values, "weight": {name: stored[name] for name in own.model_fields if name in stored}})
+    if rule is None:
+        return config
+    usual = WeightSettings.parse({"rule": rule}).numbers()
+    numbers = {name: stored[name] for name, value in usual.items() if stored.get(name, value) != value}
+    only = {name: value for name, value in numbers.items() if name not in own.model_fields}
+    return config.with_weight(rule=rule, **only) if only else config
+
+
+def _unread(number: str, weight: Mapping[str, Any]) -> str:
+    """That a rule does not read a number, and what it reads."""
+    reads = ", ".join(name for name in weight if name != "rule") or "no numbers"
+    return f"there is no setting 'weight.{number}': the weight rule {weight['rule']!r} reads {reads}"
 
 
 def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,7 +11,9 @@ from pydantic_core import ErrorDetails
 from dmt_ray.errors import ConfigError
 
 Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 
 
 def neutral(default: Any, **further: Any) -> Any:
@@ -51,6 +53,34 @@ class Settings(BaseModel):
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
 
+class Tagged(Settings):
+    """Base of settings that come in kinds, a subclass each; one field, the tag, says which kind it is.
+
+    A field that takes any kind is annotated ``Annotated[SerializeAsAny[Base], BeforeValidator(Base.parse)]``. Unlike
+    a union of classes it is open: a new kind is known as soon as `kind` finds it.
+    """
+
+    tag: ClassVar[str]
+
+    @classmethod
+    def kind(cls, name: str) -> type[Self]:
+        """The class of a kind.
+
+        Raises:
+            ConfigError: If there is no such kind; the message names the nearest one.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def parse(cls, value: Any) -> Any:
+        """Settings of the kind that a mapping names; other values are returned as they are, for pydantic to check."""
+        if not isinstance(value, Mapping):
+            return value
+        if cls.tag not in value:
+            raise ConfigError(f"{cls.tag!r} must be set in {cls.__name__}")
+        return cls.kind(str(value[cls.tag]))(**value)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The nearest known word as the end of a sentence, or all of them when none is near."""
     choices = sorted(known)
@@ -63,28 +93,10 @@ def unknown(dotted: str, known: Iterable[str]) -> str:
     return f"there is no setting {dotted!r}; {nearest(dotted.split('.')[-1], known)}"
 
 
-def _fields_at(model: Any, path: Iterable[int | str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Settings) else None
-        model = field.annotation if field else _tagged(model, part)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Settings) else []
-
-
-def _tagged(union: Any, tag: int | str) -> Any:
-    for choice in getattr(union, "__args__", ()):
-        if isinstance(choice, type) and issubclass(choice, Settings):
-            field = choice.model_fields.get("name")
-            if field is None or field.default == tag:
-                return choice
-    return None
-
-
 def _sentence(detail: ErrorDetails, model: type[Settings]) -> str:
-    path = detail["loc"]
-    dotted = ".".join(str(part) for part in path)
-    if detail["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        return unknown(dotted, known) if known else f"there is no setting {dotted!r}"
+    dotted = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":  # of this class: settings inside it raise errors of their own
+        return unknown(dotted, model.model_fields)
     if detail["type"] == "missing":
         return f"{dotted!r} must be set in {model.__name__}"
     message = detail["msg"].removeprefix("Value error, ")

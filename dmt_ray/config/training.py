@@ -1,19 +1,16 @@
-"""Networks, how they are trained, and how much pseudo labels count."""
+"""Networks, and how they are trained."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dmt_ray.config.settings import Positive, Settings, neutral
+from dmt_ray.config.settings import Fraction, NonNegative, Positive, Settings, neutral
 
 Side = Literal["A", "B"]
 SIDES: tuple[Side, Side] = ("A", "B")
-WeightRule = Literal["disagreement", "confidence", "flip", "uniform", "online", "rising", "rank"]
 LabelRule = Literal["class_balanced", "global", "renormalised"]
-Keep = Literal["last", "val", "paper"]
+SelectionRule = Literal["last", "val", "paper"]
 Strong = Literal["none", "photometric", "jitter", "any"]
-NonNegative = Annotated[float, Field(ge=0)]
-Part = Annotated[float, Field(ge=0, le=1)]
 
 
 class Model(Settings):
@@ -83,7 +80,7 @@ class Training(Settings):
         description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float64 to see what "
         "rounding does.",
     )
-    keep: Keep = Field(
+    keep: SelectionRule = Field(
         "last",
         description="Snapshot that goes on: the last; the best on the validation images (val); or the best on the "
         "test images (paper: the papers' protocol, which is optimistic).",
@@ -100,54 +97,6 @@ class Training(Settings):
         return self
 
 
-class Weight(Settings):
-    """How much a pseudo label counts: a rule of `losses.RULES` and its parameters."""
-
-    rule: WeightRule = "disagreement"
-    gamma1: float = Field(5.0, ge=0, description="Exponent where student and teacher agree.")
-    gamma2: float = Field(5.0, ge=0, description="Exponent where the teacher overrules the student.")
-    threshold: float = Field(0.9, ge=0, le=1, description="Least confidence of a label that is made online.")
-    # Lee, Eq. 16: T1 = 100, T2 = 600, alpha_f = 3; the epochs as shares of a training of 1,000.
-    rise_start: float = Field(0.1, ge=0, le=1, description="Share of the training before which rule 'rising' is 0.")
-    rise_end: float = Field(0.6, ge=0, le=1, description="Share of the training from which 'rising' is alpha_f.")
-    alpha_f: float = Field(
-        3.0, ge=0, description="At most, how much all pseudo labels of a batch count for 1 of all its true labels."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.rise_start > self.rise_end:
-            raise ValueError(f"rise_start must not lie behind rise_end, but got {self.rise_start} and {self.rise_end}")
-        return self
-
-    @property
-    def makes_labels(self) -> bool:
-        """Whether the rule makes its labels itself, step by step, and is given none."""
-        return self.rule in ("online", "rising")
-
-    # RWMS (Eq. 4) gives no values. With these, what the other teacher ranks second weighs 0.61.
-    a: float = Field(1.0, ge=0, description="Weight of a label that the other teacher ranks first (rule rank).")
-    b: float = Field(0.5, ge=0, description="How fast the weight falls with the rank (rule rank); 0: not at all.")
-    ramp: bool = Field(
-        False, description="Whether the exponents grow over a training as exp(-5 (1 - t/T)^2) (DMT, Sec. 4.2.1)."
-    )
-
-    def identity(self) -> dict[str, Any]:
-        """Only what the rule reads: CBST with another gamma is the same CBST."""
-        reads: tuple[str, ...] = {
-            "disagreement": ("gamma1", "gamma2"),
-            "confidence": ("gamma1",),
-            "flip": ("gamma1", "gamma2"),
-            "uniform": (),
-            "online": ("threshold",),
-            "rising": ("rise_start", "rise_end", "alpha_f"),
-            "rank": ("a", "b"),
-        }[self.rule]
-        if self.ramp and "gamma1" in reads:  # older keys do not know it
-            reads += ("ramp",)
-        return {"rule": self.rule} | {name: getattr(self, name) for name in reads}
-
-
 class Consistency(Settings):
     """What methods read that teach a student on one view of an image what a teacher sees on another.
 
@@ -155,14 +104,14 @@ class Consistency(Settings):
     """
 
     weight: NonNegative | None = Field(None, description="Of the loss on unlabelled images beside the supervised one.")
-    threshold: Part | None = Field(None, description="Least confidence of a teacher whose label counts.")
+    threshold: Fraction | None = Field(None, description="Least confidence of a teacher whose label counts.")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of the mean teacher's weights.")
     noise: Literal["none", "model", "cutmix", "input", "both"] | None = Field(
         None,
         description="cutmix: CutMix; input: that and photometric augmentation; model: dropout and stochastic depth; "
         "both: model and input. A dropout or survival that is set counts whatever the noise.",
     )
-    dropout: Part | None = Field(None, description="Share of the features that are dropped before the last layer.")
-    survival: Part | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")
-    prototype_momentum: Part | None = Field(None, description="Of the classes' prototypes (RML, Eq. 11).")
+    dropout: Fraction | None = Field(None, description="Share of the features that are dropped before the last layer.")
+    survival: Fraction | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")
+    prototype_momentum: Fraction | None = Field(None, description="Of the classes' prototypes (RML, Eq. 11).")
     stages: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="Times that a stage is begun anew.")

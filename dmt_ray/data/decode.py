@@ -45,119 +45,125 @@ class Decoded:
     known: bool
     """Whether the mask is true, or there is none."""
 
+    @classmethod
+    def of_class(cls, id: str, image: NDArray[np.uint8], label: int) -> "Decoded":
+        """An image that has one class."""
+        return cls(id, image, np.full((1, 1), label, np.uint8), known=True)
+
 
 def digest(content: bytes) -> str:
     """The digest of a file's bytes."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def decode_all(
-    items: Sequence[Item],
-    root: Path,
-    size: Size,
-    digests: Mapping[Path, str],
-    pool: Executor,
-    problems: Problems,
-    steps: Steps,
-) -> Iterator[Decoded]:
-    """The usable images in their order; what is wrong with the others goes to `problems`.
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes files of one data set, and says what is wrong with them."""
 
-    Args:
-        items: The files.
-        root: The data set's folder, for what is said.
-        size: Working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel.
-        digests: What the files' bytes are expected to be.
-        pool: Decodes; Pillow lets other threads run meanwhile.
-        problems: Takes what is wrong.
-        steps: Told of each image.
-    """
-    at_once = 4 * (os.cpu_count() or 1)  # bounds the images that are in memory
-    for start in range(0, len(items), at_once):
-        for image, wrong in pool.map(lambda item: decode(item, root, size, digests), items[start : start + at_once]):
-            steps.one_more()
-            for bad in wrong:
-                problems.add(bad.kind, bad.what)
-            if image is not None:
-                yield image
+    root: Path
+    """The data set's folder, for messages."""
+    size: Size
+    """Working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel."""
+    digests: Mapping[Path, str]
+    """What the files' bytes are expected to be."""
+    pool: Executor
+    """Decodes; Pillow lets other threads run meanwhile."""
+    problems: Problems
+    """Takes what is wrong."""
+    steps: Steps
+    """Counts what is done."""
 
+    def decode_all(self, items: Sequence[Item]) -> Iterator[Decoded]:
+        """The usable images in their order; what is wrong with the others goes to `problems`."""
+        at_once = 4 * (os.cpu_count() or 1)  # bounds the images that are in memory
+        for start in range(0, len(items), at_once):
+            for image, wrong in self.pool.map(self.decode, items[start : start + at_once]):
+                self.steps.one_more()
+                for bad in wrong:
+                    self.problems.add(bad.kind, bad.what)
+                if image is not None:
+                    yield image
 
-def decode(
-    item: Item, root: Path, size: Size, digests: Mapping[Path, str]
-) -> tuple[Decoded | None, list[BadFileError]]:
-    """One image at working size, or None and everything that is wrong with its files."""
-    wrong: list[BadFileError] = []
-    image = mask = None
-    try:
-        image = _image(item.image, root, digests)
-    except BadFileError as error:
-        wrong.append(error)
-    try:
-        mask = None if item.mask is None else _classes(item.mask, item.values, root, digests)
-    except BadFileError as error:
-        wrong.append(error)
-    if image is None or wrong:
-        return None, wrong
-    if item.mask is not None and mask is not None and mask.shape != (image.height, image.width):
-        found = f"{mask.shape[0]} x {mask.shape[1]} but the image {image.height} x {image.width}"
-        kind = "masks of another size than their images (height x width)"
-        return None, [BadFileError(kind, f"{below(item.mask, root)} is {found}")]
-    pixels, classes = _resized(image, mask, size)
-    if item.label is not None:
-        return Decoded(item.id, pixels, np.full((1, 1), item.label, np.uint8), known=True), []
-    return Decoded(item.id, pixels, classes, mask is not None), []
-
-
-def _resized(
-    image: Image.Image, mask: NDArray[np.uint8] | None, size: Size
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    if size is not None and (image.height, image.width) != size:
-        height, width = size
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        if mask is not None:
+    def decode(self, item: Item) -> tuple[Decoded | None, list[BadFileError]]:
+        """One image at working size, or None and everything that is wrong with its files."""
+        wrong: list[BadFileError] = []
+        image = mask = None
+        try:
+            image = self._image(item.image)
+        except BadFileError as error:
+            wrong.append(error)
+        try:
+            mask = None if item.mask is None else self._classes(item.mask, item.values)
+        except BadFileError as error:
+            wrong.append(error)
+        if image is None or wrong:
+            return None, wrong
+        if item.mask is not None and mask is not None and mask.shape != (image.height, image.width):
+            sizes = f"{mask.shape[0]} x {mask.shape[1]} but the image {image.height} x {image.width}"
+            kind = "masks of another size than their images (height x width)"
+            return None, [BadFileError(kind, f"{below(item.mask, self.root)} is {sizes}")]
+        pixels = resized(image, self.size)
+        if item.label is not None:
+            return Decoded.of_class(item.id, pixels, item.label), []
+        height, width = pixels.shape[:2]
+        if mask is None:
+            return Decoded(item.id, pixels, np.full((height, width), IGNORE, np.uint8), known=False), []
+        if mask.shape != (height, width):
             mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
-    if mask is None:
-        mask = np.full((image.height, image.width), IGNORE, np.uint8)
-    return np.asarray(image), mask
+        return Decoded(item.id, pixels, mask, known=True), []
+
+    def read(self, path: Path) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            BadFileError: If it cannot be read, or is not what it was when its digest was taken.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BadFileError("files that cannot be read", f"{below(path, self.root)} ({error.strerror})") from None
+        if digest(content) != self.digests.get(path):
+            raise BadFileError("files that changed while they were read; start again", below(path, self.root))
+        return content
+
+    def _open(self, path: Path) -> Image.Image:
+        content = self.read(path)
+        try:
+            image = Image.open(io.BytesIO(content))
+            image.load()
+        except Exception as error:  # Pillow lets nearly every kind of error out of a damaged file
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "not an image" if unknown else str(error) or type(error).__name__
+            raise BadFileError("files that are damaged or truncated", f"{below(path, self.root)} ({reason})") from None
+        return image
+
+    def _image(self, path: Path) -> Image.Image:
+        image = self._open(path)
+        if image.mode not in IMAGE_MODES:
+            kind = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits a channel"
+            raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
+        return image.convert("RGB")
+
+    def _classes(self, path: Path, values: MaskValues) -> NDArray[np.uint8]:
+        image = self._open(path)
+        if len(image.getbands()) != 1:
+            kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
+            raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
+        numbers = np.asarray(image)
+        if numbers.dtype == np.bool_:
+            numbers = numbers.astype(np.uint8)
+        wide = numbers.dtype != np.uint8
+        allowed = np.isin(numbers, np.flatnonzero(values.allowed)) if wide else values.allowed[numbers]
+        if not allowed.all():
+            wrong = np.unique(numbers[~allowed])
+            shown = ", ".join(str(value) for value in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+            kind = f"masks with values that are neither a class nor ignore; expected {values.expected}"
+            raise BadFileError(kind, f"{below(path, self.root)} holds {shown}")
+        return values.table[numbers.astype(np.uint8)]
 
 
-def _open(path: Path, root: Path, digests: Mapping[Path, str]) -> Image.Image:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadFileError("files that cannot be read", f"{below(path, root)} ({error.strerror})") from None
-    if digest(content) != digests.get(path):
-        raise BadFileError("files that changed while they were read; start again", below(path, root))
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except Exception as error:  # Pillow lets nearly every kind of error out of a damaged file
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "not an image" if unknown else str(error) or type(error).__name__
-        raise BadFileError("files that are damaged or truncated", f"{below(path, root)} ({reason})") from None
-    return image
-
-
-def _image(path: Path, root: Path, digests: Mapping[Path, str]) -> Image.Image:
-    image = _open(path, root, digests)
-    if image.mode not in IMAGE_MODES:
-        kind = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits a channel"
-        raise BadFileError(kind, f"{below(path, root)} ({image.mode})")
-    return image.convert("RGB")
-
-
-def _classes(path: Path, values: MaskValues, root: Path, digests: Mapping[Path, str]) -> NDArray[np.uint8]:
-    image = _open(path, root, digests)
-    if len(image.getbands()) != 1:
-        kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
-        raise BadFileError(kind, f"{below(path, root)} ({image.mode})")
-    found = np.asarray(image)
-    if found.dtype == np.bool_:
-        found = found.astype(np.uint8)
-    wide = found.dtype != np.uint8
-    allowed = np.isin(found, np.flatnonzero(values.allowed)) if wide else values.allowed[found]
-    if not allowed.all():
-        wrong = np.unique(found[~allowed])
-        shown = ", ".join(str(value) for value in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
-        kind = f"masks with values that are neither a class nor ignore; expected {values.expected}"
-        raise BadFileError(kind, f"{below(path, root)} holds {shown}")
-    return values.table[found.astype(np.uint8)]
+def resized(image: Image.Image, size: Size) -> NDArray[np.uint8]:
+    """The pixels of an image at working size."""
+    if size is not None and (image.height, image.width) != size:
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)

@@ -59,16 +59,6 @@ class Item:
     """The image's class, in classification."""
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The files of a data set, found but not yet opened."""
-
-    classes: tuple[str, ...]
-    palette: NDArray[np.uint8]
-    """RGB colour of each class, ``[K, 3]``."""
-    subsets: dict[str, list[Item]]
-
-
 def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Problems) -> dict[str, Path]:
     """The files of a folder by their names without ending, sorted; hidden files and other endings are left out."""
     try:

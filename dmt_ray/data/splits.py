@@ -1,4 +1,4 @@
-"""Which train images are labelled, which select models and which are reported; and the halves of DMS."""
+"""Which training images are labelled, which images are the validation and the test set; and the halves of DMS."""
 
 import hashlib
 import math
@@ -15,14 +15,13 @@ from dmt_ray.data.check import Problems
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.files import inside, read_ordered_list
 from dmt_ray.data.images import Images
+from dmt_ray.data.source import DataSource
 from dmt_ray.errors import DataError
 from dmt_ray.plan.amounts import SLACK, dms_images
 from dmt_ray.plan.key import canonical
 
 AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (the authors' code)
-HELD_OUT_SEED = 7_000_777  # of the images that are held out to select models; no split has this number
-VALTINY = {"voc": "voc_valtiny.txt", "cityscapes": "cityscapes_valtiny.txt"}
-"""The validation images on which the authors of DMT tuned: lists of their code, github.com/voldemortX/DST-CBC."""
+HELD_OUT_SEED = 7_000_777  # of the training images that are held out for validation; no split has this number
 VALTINY_OF_A_CLASS = 20  # train images, in classification (DMT, Sec. 5.1: 200 of CIFAR-10)
 
 
@@ -41,7 +40,7 @@ class Parts:
     selection: tuple[str, tuple[int, ...]]
     """The subset and the positions of the validation images."""
     reported: tuple[str, tuple[int, ...]]
-    """The subset and the positions of the images that are reported."""
+    """The subset and the positions of the test images."""
 
 
 def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
@@ -54,7 +53,7 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
 
     Args:
         split: How to divide; `split.number` says which of the splits of its kind.
-        data: The data set's settings: which subset is reported.
+        data: The data set's settings: which subset is the test set, and which validation images the authors tuned on.
         dataset: The data set.
 
     Raises:
@@ -63,7 +62,7 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     if split.rule == "per_class" and dataset.task != "classification":
         raise DataError(f"split.rule per_class is for classification, but {dataset.name!r} is for segmentation")
     train = dataset.subsets["train"]
-    selection = _selection(split, dataset)
+    selection = _selection(split, data, dataset)
     held_out = set(selection[1]) if selection[0] == "train" else set()
     known = [int(i) for i in np.flatnonzero(train.known) if int(i) not in held_out]
     if not known:
@@ -122,20 +121,21 @@ def list_digest(split: Split, dataset: Dataset) -> str:
     return "" if split.list is None else hashlib.sha256(canonical(_listed(split.list, dataset))).hexdigest()[:12]
 
 
-def _selection(split: Split, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
+    assert isinstance(data, DataSource)
     train, val = dataset.subsets["train"], dataset.subsets.get("val")
     if split.selection == "val" and val is not None:
         return "val", tuple(range(len(val)))
-    if split.selection == "valtiny" and val is not None and dataset.name in VALTINY:
-        return "val", _valtiny(dataset.name, val)
+    if split.selection == "valtiny" and val is not None and data.valtiny:
+        return "val", _valtiny(data.valtiny, val)
     if split.selection == "valtiny" and dataset.task == "classification":
         return "train", _of_each_class(train, VALTINY_OF_A_CLASS, HELD_OUT_SEED, "split.selection 'valtiny'")
     if isinstance(split.selection, str):
-        tiny = dataset.name in VALTINY or dataset.task == "classification"
+        tiny = bool(data.valtiny) or dataset.task == "classification"
         choices = (["val"] if val is not None else []) + (["valtiny"] if tiny else [])
         raise DataError(
             f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: "
-            f"{''.join(f'{choice}, ' for choice in choices)}a share of the train images to hold out, such as 0.1"
+            f"{''.join(f'{choice}, ' for choice in choices)}a fraction of the training images to hold out, such as 0.1"
         )
     known = np.flatnonzero(train.known)
     count = max(1, round(split.selection * len(known)))
@@ -166,8 +166,8 @@ def _of_each_class(train: Images, each: int, seed: int, what: str) -> tuple[int,
     return tuple(sorted(chosen))
 
 
-def _valtiny(name: str, val: Images) -> tuple[int, ...]:
-    ids = (resources.files("dmt_ray.data") / "lists" / VALTINY[name]).read_text(encoding="utf-8").split()
+def _valtiny(file: str, val: Images) -> tuple[int, ...]:
+    ids = (resources.files("dmt_ray.data") / "lists" / file).read_text(encoding="utf-8").split()
     places = {id: i for i, id in enumerate(val.ids)}
     missing = [id for id in ids if id not in places]
     if missing:

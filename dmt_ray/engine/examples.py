@@ -11,9 +11,8 @@ from dmt_ray.config import Weight
 from dmt_ray.engine.inference import logits_of
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
-from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import RULES, compare
+from dmt_ray.losses import Moment, bind, compare
 from dmt_ray.plan.files import EXAMPLES
 
 COUNT = 4
@@ -45,7 +44,7 @@ def write_examples(
     positions = [unlabelled[place] for place in places]
     taught = {position: i for i, position in enumerate(pseudo.positions)}
     arrays = {"ids": np.array([images.ids[position] for position in positions])}
-    parameters = parameters_of(weight, batch)
+    rule = bind(weight.rule, weight.numbers(), Moment(1.0, batch))
     network.eval()
     for number, position in enumerate(positions):
         if position in taught:
@@ -56,7 +55,7 @@ def write_examples(
         probs = logits_of(network, work, images, [position]).float().softmax(dim=1)
         given = torch.from_numpy(labels.astype(np.int64)).unsqueeze(0).to(work.device)
         sure = from_byte(torch.from_numpy(confidence)).unsqueeze(0).to(work.device)
-        target = RULES[weight.rule](compare(probs, given, sure), parameters)
+        target = rule(compare(probs, given, sure))
         arrays |= {
             f"image_{number}": images.image(position),
             f"truth_{number}": images.mask(position),

@@ -1,11 +1,9 @@
 """Optimizer steps of one network on true labels and, beside them, pseudo labels that a rule weighs."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
-from dmt_ray.config import Training, Weight
+from dmt_ray.config import Training, UniformWeight, Weight
 from dmt_ray.engine.batch_loader import BatchLoader, Step
 from dmt_ray.engine.ema import average_of, move_average
 from dmt_ray.engine.history import Row, StepSums
@@ -13,18 +11,8 @@ from dmt_ray.engine.loop import Stepper, dtype_of
 from dmt_ray.engine.mixing import Mixing
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.schedule import decay_of
-from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import (
-    RULES,
-    Parameters,
-    StepLoss,
-    Target,
-    mix,
-    mixed_cross_entropy_sum,
-    step_loss,
-    step_targets,
-)
+from dmt_ray.losses import Moment, Rule, StepLoss, Target, bind, mix, mixed_cross_entropy_sum, step_loss, step_targets
 
 
 class WeightedStepper(Stepper):
@@ -50,17 +38,17 @@ class WeightedStepper(Stepper):
         super().__init__([self._network], [scored], state, loader, training, work)
         compared = weight is not None and not weight.makes_labels and weight.rule != "rank"
         self._sums = StepSums(work.dataset.classes, work.device, work.team, compared=compared)
-        self._rule = RULES[weight.rule if weight else "uniform"]
         self._weighs = weight is not None
-        self._parameters = parameters_of(weight, loader.batch) if weight else Parameters(0, 0)
+        self._weight = weight or UniformWeight()
 
     def backward(self, number: int, step: Step) -> None:
         """Compute the gradients of a step, and add up its statistics."""
         team = self.work.team
         # By step, so that a stage that was interrupted goes on with the same numbers.
         torch.manual_seed(self.loader.stream.torch_seed(number, team.rank))
-        parameters = replace(self._parameters, progress=number / self.loader.steps)
-        loss = self._loss(step, parameters) if step.mixing is None else self._mixed_loss(step, step.mixing, parameters)
+        moment = Moment(number / self.loader.steps, self.loader.batch)
+        rule = bind(self._weight.rule, self._weight.numbers(), moment)
+        loss = self._loss(step, rule) if step.mixing is None else self._mixed_loss(step, step.mixing, rule)
         # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
         counted = team.add(loss.counted.clone()).clamp(min=1)
         (loss.total / counted * team.size).backward()  # type: ignore[no-untyped-call]
@@ -80,17 +68,16 @@ class WeightedStepper(Stepper):
             logits: Tensor = network(self._formatted(images))
         return logits
 
-    def _loss(self, step: Step, parameters: Parameters) -> StepLoss:
+    def _loss(self, step: Step, rule: Rule) -> StepLoss:
         return step_loss(
             self._logits(self._trained, step.batch.images),
             step.batch.labels,
             step.batch.confidence,
             labelled=step.labelled,
-            rule=self._rule,
-            parameters=parameters,
+            rule=rule,
         )
 
-    def _mixed_loss(self, step: Step, mixing: Mixing, parameters: Parameters) -> StepLoss:
+    def _mixed_loss(self, step: Step, mixing: Mixing, rule: Rule) -> StepLoss:
         """The loss on mixed images; what a label weighs is measured on the image as it is (DMT, Sec. 5.2.2).
 
         That takes another forward pass, in training mode and without a gradient, as in the authors' code. It is there
@@ -108,8 +95,7 @@ class WeightedStepper(Stepper):
             step.batch.labels,
             step.batch.confidence,
             labelled=step.labelled,
-            rule=self._rule,
-            parameters=parameters,
+            rule=rule,
         )
         own = Target(targets.labels, targets.weights)
         partners = Target(*(mixing.of_partners(part, self.work.team) for part in own))

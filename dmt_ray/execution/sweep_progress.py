@@ -13,7 +13,7 @@ from rich.text import Text
 from dmt_ray.execution.cost import duration
 from dmt_ray.execution.effort import Effort
 from dmt_ray.experiments.sweep import State, Sweep, Trial, in_words, short
-from dmt_ray.methods.space import Params, told
+from dmt_ray.methods.space import Params, as_text
 from dmt_ray.plan import Stage
 from dmt_ray.store import Running, Store
 
@@ -204,7 +204,7 @@ class Progress:
         for number, trial in sorted(self._running.items())[:fitting]:
             table.add_row(
                 str(number),
-                *(told(trial.params[setting]) for setting in self.sweep.space),
+                *(as_text(trial.params[setting]) for setting in self.sweep.space),
                 self._place(trial),
                 "" if trial.score is None else f"{trial.score:.2%}",
                 self._now(leases, {stage.key for stage in trial.missing}),

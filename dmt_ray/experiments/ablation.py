@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
-from dmt_ray.config import Config, nearest, override
+from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError, DataError, ModelError
-from dmt_ray.methods import METHODS
+from dmt_ray.methods import METHODS, configure
 from dmt_ray.plan import Plan
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import load
@@ -165,8 +166,10 @@ def cells(
         for title, column in columns.items():
             start = column.recipe or recipe
             try:
-                config = override(override(load(start, changes), column.changes), row.changes)
-                METHODS[row.method](config, 0)  # which says whether it is for such data
+                method = METHODS[row.method]
+                config = load(start, changes, partial(configure, method, shared=True))
+                config = configure(method, configure(method, config, column.changes), row.changes)
+                method(config, 0)  # which says whether it is for such data
                 text = config.model_dump_json()
                 if text not in bound:
                     bound[text] = bind(config)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
-from dmt_ray.config import Config, override
-from dmt_ray.methods import METHODS
+from dmt_ray.config import Config
+from dmt_ray.methods import METHODS, configure, own_weight
 from dmt_ray.methods.space import Params, Space, Uniform, Value
 
 METHOD = "method"
@@ -96,7 +96,8 @@ def default_point(config: Config, method: str, space: Space) -> Params | None:
         if value is None or not dimension.holds(value):
             return None
         point[name] = float(value) if isinstance(dimension, Uniform) else value
-    again, plan = override(config, settings_of(config, point)), METHODS[method]
+    plan = METHODS[method]
+    again = configure(plan, config, settings_of(config, point))
     return point if plan(again, 0) == plan(config, 0) else None
 
 
@@ -118,6 +119,8 @@ def _own_value(config: Config, method: str, name: str) -> Value | None:
     if start in ("cotrain", "retrain") and getattr(config, start) is None:
         name = f"online.{rest}"  # which is what is taken then
     value: Value | None = _read(config, name)
+    if value is None and start == "weight":
+        value = _read(own_weight(METHODS[method], config), rest)
     return _usual(config, method, rest) if value is None and start == "consistency" else value
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from dmt_ray.config import Config
 from dmt_ray.errors import StoreError
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.files import write_text
+from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.methods.space import from_json, to_json
 from dmt_ray.store.provenance import git, versions
 
@@ -196,7 +196,9 @@ def _known(kind: type[Experiment | Cell], content: Mapping[str, Any]) -> dict[st
     """The fields of a dataclass among JSON values; those that early versions did not have are left to their defaults."""
     values = {each.name: content[each.name] for each in fields(kind) if each.name in content}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return values | ({"config": Config(**content["config"])} if "config" in content else {})
+    if "config" in content:
+        values["config"] = stored_config(METHODS[content["method"]], content["config"])
+    return values
 
 
 def _from_values(kind: Kind, content: Mapping[str, Any]) -> Experiment:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dmt_ray.config import Config, override
+from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.dimensions import DERIVED, METHOD, made, settings_of
-from dmt_ray.methods import METHODS
-from dmt_ray.methods.space import Choice, Dimension, Integer, Params, Space, Uniform, Value, told
+from dmt_ray.methods import METHODS, Method, applicable, configure
+from dmt_ray.methods.space import Choice, Dimension, Integer, Params, Space, Uniform, Value, as_text
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
@@ -117,24 +117,28 @@ class Sweep:
 
     def settings(self, params: Params) -> dict[str, Any]:
         """A point as plain settings, as `dmt run --set` takes them; the method is `method_of`."""
-        return settings_of(self.config, params)
+        settings = settings_of(self.config, params)
+        return applicable(self._method(params), self.config, settings) if METHOD in self.space else settings
 
     def config_of(self, params: Params) -> Config:
         """The settings of the sweep with those of a point."""
-        return override(self.config, self.settings(params))
+        return configure(self._method(params), self.config, self.settings(params))
 
     def method_of(self, params: Params) -> str:
         """The method of a point."""
         return str(params.get(METHOD, self.method))
 
+    def _method(self, params: Params) -> Method:
+        return METHODS[self.method_of(params)]
+
     def plans(self, params: Params) -> dict[int, Plan]:
         """The plan of a point for every seed."""
-        config, method = self.config_of(params), METHODS[self.method_of(params)]
+        config, method = self.config_of(params), self._method(params)
         return {seed: method(config, seed) for seed in self.seeds}
 
     def rungs_of(self, params: Params) -> int:
         """Number of rungs of a point's plans."""
-        return len(METHODS[self.method_of(params)](self.config_of(params), self.seeds[0]).rungs)
+        return len(self._method(params)(self.config_of(params), self.seeds[0]).rungs)
 
     def steps(self, params: Params) -> list[list[list[Scored]]]:
         """A trial's work: its steps, after each of which it is scored and may be pruned.
@@ -272,4 +276,4 @@ def short(setting: str) -> str:
 
 def in_words(params: Params) -> str:
     """A point for people: "gamma1=5 gamma2=2.5"."""
-    return " ".join(f"{short(setting)}={told(value)}" for setting, value in params.items())
+    return " ".join(f"{short(setting)}={as_text(value)}" for setting, value in params.items())

@@ -12,7 +12,7 @@ from torch import Tensor
 from dmt_ray import IGNORE
 from dmt_ray.losses.cross_entropy import cross_entropy_sum
 from dmt_ray.losses.pixels import check_pixels
-from dmt_ray.losses.weighting import Comparison, Parameters, Rule, Target, compare
+from dmt_ray.losses.weighting import Comparison, Rule, Target, compare
 
 # The entries of `StepLoss.statistics`: sums, so that steps and workers can be added up before anybody looks.
 STATISTICS = ("counted", "loss", "selected", "weight", "valid", "agreement", "negative", "positive")
@@ -32,9 +32,7 @@ class StepLoss(NamedTuple):
     target: Target  # what the rule made of the pseudo labels, [M, ...]
 
 
-def step_loss(
-    logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
-) -> StepLoss:
+def step_loss(logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule) -> StepLoss:
     """Weights, loss and statistics of one training step from one log-softmax (DMT, Eq. 3-6).
 
     Args:
@@ -42,14 +40,13 @@ def step_loss(
         labels: int64 ``[N, H, W]`` or ``[N]``; those of the labelled images come first.
         confidence: float32, of the shape of ``labels``; not read for labelled images.
         labelled: How many of the N images are labelled by people: these weigh 1, the rest goes through the rule.
-        rule: One of the values of `RULES`.
-        parameters: What the rule reads.
+        rule: A weight rule with its numbers, from `rules.bind`.
 
     Raises:
         ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
     """
     log_probs = torch.log_softmax(logits.float(), dim=1)
-    targets = step_targets(log_probs, labels, confidence, labelled=labelled, rule=rule, parameters=parameters)
+    targets = step_targets(log_probs, labels, confidence, labelled=labelled, rule=rule)
     return targets.loss(cross_entropy_sum(log_probs, targets.labels, targets.weights))
 
 
@@ -69,15 +66,13 @@ class StepTargets(NamedTuple):
         return StepLoss(total, counted, statistics, self.target)
 
 
-def step_targets(
-    log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, parameters: Parameters
-) -> StepTargets:
+def step_targets(log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule) -> StepTargets:
     """The targets of a batch for a student of this output; arguments as for `step_loss`, log-softmax for logits."""
     if not 0 <= labelled <= len(labels):
         raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
     check_pixels(log_probs, labels)
     seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
-    target = rule(seen, parameters)
+    target = rule(seen)
     return StepTargets(
         torch.cat([labels[:labelled], target.labels]),
         torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),

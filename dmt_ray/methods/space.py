@@ -132,7 +132,7 @@ class Choice:
             raise ConfigError(f"a choice needs at least two different values, but got {values}")
 
     def __str__(self) -> str:
-        return f"one of {', '.join(map(told, self.values))}"
+        return f"one of {', '.join(map(as_text, self.values))}"
 
     def grid(self, values: int) -> list[Value]:
         """All values."""
@@ -165,7 +165,7 @@ Dimension = Uniform | Integer | Choice
 Space = Mapping[str, Dimension]
 
 
-def told(value: Value) -> str:
+def as_text(value: Value) -> str:
     """A value for people: 0.25, 5, flip."""
     return value if isinstance(value, str) else f"{value:g}"
 

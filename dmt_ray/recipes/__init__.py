@@ -52,19 +52,22 @@ RECIPES: dict[str, Callable[[], Config]] = {
 }
 
 
-def load(recipe: str, changes: Sequence[str] = ()) -> Config:
+def load(
+    recipe: str, changes: Sequence[str] = (), apply: Callable[[Config, Mapping[str, Any]], Config] = override
+) -> Config:
     """The settings behind a recipe's name or a YAML file, with overrides.
 
     Args:
         recipe: A name in `RECIPES`, or the path of a YAML file whose key `recipe` names one and whose other keys
             override it.
         changes: Overrides such as "finetune.epochs=3"; values are read as YAML.
+        apply: Applies them; `methods.configure` does it for one method.
 
     Raises:
         ConfigError: If there is no such recipe or setting, or a value does not fit.
     """
     config = _load_file(Path(recipe)) if recipe.endswith((".yaml", ".yml")) else named(recipe)
-    return override(config, dict(_parse(change) for change in changes))
+    return apply(config, dict(_parse(change) for change in changes))
 
 
 def named(recipe: str) -> Config:

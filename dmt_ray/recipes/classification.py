@@ -1,4 +1,4 @@
-"""Recipes for classification: the embedded digits, and CIFAR-10 as in DMT."""
+"""Recipes for classification: the built-in digits, and CIFAR-10 as in DMT."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -6,29 +6,26 @@ from typing import Any
 
 from dmt_ray.config import (
     Augment,
-    CifarData,
-    ClassFoldersData,
     Config,
-    DigitsData,
+    DisagreementWeight,
     Model,
     Split,
     Training,
-    Weight,
 )
 
 _SMALL = Model(architecture="WideResNet", encoder="none", arguments={"depth": 10, "width": 1})
 _WRN_28_2 = Model(architecture="WideResNet", encoder="none", arguments={"depth": 28, "width": 2})
-_WEIGHT = Weight(gamma1=4, gamma2=4, ramp=True)  # DMT, Table 1 and Sec. 4.2.1
+_WEIGHT = DisagreementWeight(gamma1=4, gamma2=4, ramp=True)  # DMT, Table 1 and Sec. 4.2.1
 
 
 def digits() -> Config:
-    """The embedded digits, 3 labelled ones of each class: a whole DMT for classification in two minutes."""
+    """The built-in digits, 3 labelled ones of each class: a whole DMT for classification in two minutes."""
     # A mirrored digit is none; one pixel of padding is an eighth of the image, as 4 pixels are of CIFAR-10's.
     augment = Augment(scale=(1, 1), crop=(8, 8), flip=False, pad=1)
     always: dict[str, Any] = {"schedule": "cosine", "augment": augment}
     return Config(
         recipe="digits",
-        data=DigitsData(),
+        data={"name": "digits"},
         split=Split(labelled=30, rule="per_class", selection=0.1),
         model=_SMALL,
         pretrain=Training(epochs=200, learning_rate=0.05, batch=(30, 0), **always),
@@ -52,7 +49,7 @@ def cifar10(name: str, *, labelled: int, batch: tuple[int, int]) -> Callable[[],
         supervised = Training(epochs=300, learning_rate=0.2, batch=(512, 0), **always)
         return Config(
             recipe=name,
-            data=CifarData(),
+            data={"name": "cifar10"},
             split=Split(labelled=labelled, rule="per_class", selection="valtiny"),
             model=_WRN_28_2,
             # sqrt(1 / labelled share) x N epochs, N = 300 (DMT, Sec. 5.2.2)
@@ -75,7 +72,7 @@ def cifar10_small() -> Config:
     always: dict[str, Any] = {"schedule": "cosine", "ema": 0.99, "augment": augment}
     return Config(
         recipe="cifar10-small",
-        data=ClassFoldersData(),
+        data={"name": "class_folders"},
         split=Split(labelled=400, rule="per_class", selection="valtiny"),
         model=_SMALL,
         pretrain=Training(epochs=100, learning_rate=0.1, batch=(64, 0), **always),

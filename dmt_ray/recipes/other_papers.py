@@ -5,34 +5,31 @@ from typing import Any
 
 from dmt_ray.config import (
     Augment,
-    CityscapesData,
     Config,
     Consistency,
+    DisagreementWeight,
     Model,
-    PetsData,
     Split,
     Training,
-    VocData,
-    Weight,
 )
 from dmt_ray.recipes.segmentation import authors
 
 
 def pets() -> Config:
-    """The Oxford-IIIT Pets with a U-Net from nothing, as in 000; its 10,000 epochs of pretraining can be far fewer."""
+    """The Oxford-IIIT Pets with a U-Net from scratch, as in 000; its 10,000 epochs of pretraining can be far fewer."""
     # 000, Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
     augment = Augment(crop=(128, 128))
     always: dict[str, Any] = {"learning_rate": 4e-3, "augment": augment, "keep": "val", "score_every": 500}
     return Config(
         recipe="pets",
-        data=PetsData(size=(128, 128)),
+        data={"name": "pets", "size": (128, 128)},
         split=Split(labelled=0.1, selection=0.05),
         model=Model(architecture="UNet", encoder="none"),
         pretrain=Training(epochs=10_000, batch=(32, 0), **always),
         finetune=Training(epochs=10, batch=(4, 28), matched=True, **always),
         online=Training(epochs=50, batch=(4, 28), matched=True, **always),  # as long as five iterations
         oracle=Training(epochs=1_000, batch=(32, 0), **always),  # as many steps as the baseline
-        weight=Weight(gamma1=3, gamma2=3),
+        weight=DisagreementWeight(gamma1=3, gamma2=3),
         dms_alpha=0.7,
         order="sequential",
         first="val",
@@ -50,7 +47,7 @@ def rwms_voc(name: str) -> Callable[[], Config]:
         always: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 1e-4, "augment": augment}
         return Config(
             recipe=name,
-            data=VocData(),
+            data={"name": "voc"},
             split=Split(labelled=ratio, selection="valtiny"),
             model=Model(architecture="DeepLabV3Plus", encoder="resnet50"),
             model_b=Model(architecture="PSPNet", encoder="resnet50"),
@@ -72,7 +69,7 @@ def rml_cityscapes() -> Config:
     supervised: dict[str, Any] = {"learning_rate": 4e-3, "batch": (8, 0), "augment": augment}
     return Config(
         recipe="rml-cityscapes-1/8",
-        data=CityscapesData(size=(512, 1024)),
+        data={"name": "cityscapes", "size": (512, 1024)},
         split=authors(8),
         model=Model(architecture="DeepLabV2", encoder="resnet101", arguments={"aspp": "full"}),
         pretrain=Training(epochs=170, **supervised),
@@ -80,6 +77,6 @@ def rml_cityscapes() -> Config:
         online=Training(epochs=20, learning_rate=4e-3, batch=(2, 6), augment=augment),
         cotrain=Training(epochs=69, learning_rate=1e-4, batch=(2, 2), augment=augment),
         oracle=Training(epochs=60, **supervised),
-        weight=Weight(gamma1=3, gamma2=3),
+        weight=DisagreementWeight(gamma1=3, gamma2=3),
         consistency=Consistency(prototype_momentum=0.9999, stages=2),  # dropout and survival as they are usual
     )

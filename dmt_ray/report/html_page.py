@@ -21,7 +21,7 @@ from dmt_ray.experiments import diagnose_sweep as why_sweep
 from dmt_ray.experiments.locate import is_ablation
 from dmt_ray.experiments.sweep import short
 from dmt_ray.files import write_text
-from dmt_ray.methods.space import told
+from dmt_ray.methods.space import as_text
 from dmt_ray.report.figures.drawing import AblationFigures, Drawing, of_sweep
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.summary import CAVEAT
@@ -216,7 +216,7 @@ def _trials(ranked: pd.DataFrame, space: Sequence[str], measure: str) -> Block:
     rows = []
     for line in ranked.head(MANY).to_dict("records"):
         scores = [line["score"], *(line[f"reported/{rule}"] for rule in RULES)]
-        settings = [told(line[f"param/{setting}"]) for setting in space]
+        settings = [as_text(line[f"param/{setting}"]) for setting in space]
         texts = [str(line["trial"]), *settings, "complete" if line["state"] == "there" else str(line["state"])]
         texts += ["–" if score is None or pd.isna(score) else percent(float(score)) for score in scores]
         rows.append(tuple(map(Cell, texts)))

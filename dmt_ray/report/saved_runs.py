@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from dmt_ray.config import Config
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.methods import METHODS
+from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.store import Store
 from dmt_ray.tracking.results import RunResults
 
@@ -31,6 +30,7 @@ def kept(storage: Path, store: Store) -> Iterator[RunResults]:
     """All runs that were written down."""
     for file in sorted((storage / FOLDER).glob("*.json")):
         values = json.loads(file.read_text(encoding="utf-8"))
-        config, seed = Config(**values["config"]), values["seed"]
-        plan = METHODS[values["method"]](config, seed)
+        method, seed = METHODS[values["method"]], values["seed"]
+        config = stored_config(method, values["config"])
+        plan = method(config, seed)
         yield RunResults(values["method"], config, seed, plan, store, DatasetInfo.from_json(values["about"]))

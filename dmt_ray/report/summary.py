@@ -14,7 +14,7 @@ from dmt_ray.experiments import reuse
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
 from dmt_ray.files import write_text
-from dmt_ray.methods.space import told
+from dmt_ray.methods.space import as_text
 from dmt_ray.plan import in_order
 from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
@@ -125,8 +125,8 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
             for t in trials
             if len(t.params) == 2
         ]
-        own = sweep.config.weight
-        landscape = kit.landscape(points, (own.gamma1, own.gamma2), sweep.score_name)
+        own = sweep.config.weight.numbers()
+        landscape = kit.landscape(points, (own["gamma1"], own["gamma2"]), sweep.score_name)
         drawn.append(kit.save(landscape, folder / "landscape.png"))
     else:
         drawn.append(kit.save(slices(sweep.space, trials, sweep.score_name), folder / "slices.png"))
@@ -204,7 +204,7 @@ def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
         final, found = reported(sweep, store, trial), extra_metrics(sweep, store, trial)
         table.add_row(
             str(trial.number),
-            *(told(trial.params[setting]) if setting in trial.params else "" for setting in sweep.space),
+            *(as_text(trial.params[setting]) if setting in trial.params else "" for setting in sweep.space),
             trial.state,
             _percent(trial.score),
             _percent(final),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
-from dmt_ray.config import Keep
+from dmt_ray.config import SelectionRule
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import EXAMPLES, SCORES
@@ -96,7 +96,9 @@ def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     the rung that "val" chooses, mean over seeds.
     """
     chosen = [selected(store, plan) for plan in plans.values()]
-    reported = {f"reported_{rule}": statistics.fmean(one[rule].reported for one in chosen) for rule in get_args(Keep)}
+    reported = {
+        f"reported_{rule}": statistics.fmean(one[rule].reported for one in chosen) for rule in get_args(SelectionRule)
+    }
     return {
         "score": statistics.fmean(one["last"].selection for one in chosen),
         "best_rung": statistics.fmean(one["val"].rung for one in chosen),

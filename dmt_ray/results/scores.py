@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
-from dmt_ray.config import SIDES, Keep, Side
+from dmt_ray.config import SIDES, SelectionRule, Side
 from dmt_ray.plan import Plan, Rung, Stage
 from dmt_ray.plan.files import CHOICE, HISTORY, METRICS, SCORES, SUMMARY
 from dmt_ray.plan.measures import MEASURES, Measure, headline, measure_in
@@ -83,7 +83,7 @@ class Selected(NamedTuple):
     snapshots: int
 
 
-def selected(store: Store, plan: Plan) -> dict[Keep, Selected]:
+def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
     """The three selection rules, applied to a plan whose evaluations are all stored.
 
     last: the mean over the models after the last rung; nothing is chosen. val: the model and rung that are best on the
@@ -98,8 +98,8 @@ def selected(store: Store, plan: Plan) -> dict[Keep, Selected]:
     }
     compared = sum(_snapshots(store, evaluation) for rung in plan.rungs for evaluation in rung.values())
     means = [rung_score(store, plan.rungs[last], which) for which in _WHICH]
-    chosen: dict[Keep, Selected] = {"last": Selected(last, tuple(plan.rungs[last]), means[0], means[1], 1)}
-    rules: tuple[tuple[Keep, int], ...] = (("val", 0), ("paper", 1))
+    chosen: dict[SelectionRule, Selected] = {"last": Selected(last, tuple(plan.rungs[last]), means[0], means[1], 1)}
+    rules: tuple[tuple[SelectionRule, int], ...] = (("val", 0), ("paper", 1))
     for rule, by in rules:
         rung, side = max(found, key=lambda one: found[one][by])  # of equal ones the earliest
         chosen[rule] = Selected(rung, (side,), *found[rung, side], compared)

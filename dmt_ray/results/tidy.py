@@ -109,11 +109,12 @@ def _protocol(cell: Cell) -> str:
     model = config.model
     pretrained = f"{model.encoder_weights} weights" if model.encoder_weights else "random weights"
     start = "weights from a file" if model.weights_file else pretrained
+    numbers = [f"{name} {value:g}" for name, value in config.weight.identity().items() if isinstance(value, float)]
     settings = (
         f"{config.data.name}{size}, {share}",
         f"{model.architecture}{'' if model.encoder == 'none' else f' on {model.encoder}'} from {start}",
         f"crops of {' x '.join(map(str, config.finetune.augment.crop))}",
-        f"gamma1 {config.weight.gamma1:g}, gamma2 {config.weight.gamma2:g}",
+        *([", ".join(numbers)] if numbers else []),
         f"{len(config.percentiles)} iterations",
         *([f"DMS share {config.dms_alpha:g}"] if config.data.task == "segmentation" else []),
     )

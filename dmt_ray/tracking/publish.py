@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments.sweep import Trial
-from dmt_ray.methods.space import told
+from dmt_ray.methods.space import as_text
 from dmt_ray.plan.key import key_of
 from dmt_ray.report.summary import best as best_of
 from dmt_ray.results import curves
@@ -194,7 +194,9 @@ def _publish_parent(mirror: Mirror, results: SweepResults, parent: "Run") -> Non
     if best is not None:
         plans = sweep.plans(best.params)
         tags |= describe.made_tags(store, (unit.evaluation for unit in curves.units(plans)))
-        tags |= {"best.trial": str(best.number)} | {f"best.{name}": told(value) for name, value in best.params.items()}
+        tags |= {"best.trial": str(best.number)} | {
+            f"best.{name}": as_text(value) for name, value in best.params.items()
+        }
         # One point per number of finished trials: how the best so far has grown.
         step, when = sum(trial.state == "complete" for trial in results.begun), ended(store, plans, None)
         mirror.log_points(parent, [Point(name, value, step, when or 0) for name, value in finals.items()])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from urllib.parse import quote, urlencode
 
-from dmt_ray.config import Keep
+from dmt_ray.config import SelectionRule
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments.ablation import Ablation, Wanted
 from dmt_ray.experiments.dataset_info import DatasetInfo
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 CELL = "dmt.cell"
 STATE = "state"
 NOTE_LENGTH = 4800  # characters of a description that MLflow keeps on every database
-RULES = get_args(Keep)
+RULES = get_args(SelectionRule)
 
 State = Literal["there", "failed", "running", "interrupted", "waiting"]
 STATUS = {"there": "FINISHED", "failed": "FAILED", "running": "RUNNING", "interrupted": "KILLED"}

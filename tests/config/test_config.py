@@ -1,6 +1,18 @@
 import pytest
 
-from dmt_ray.config import Augment, Config, Settings, Split, Training, Weight, neutral, override
+from dmt_ray.config import (
+    Augment,
+    Config,
+    DisagreementWeight,
+    Settings,
+    Split,
+    Training,
+    UniformWeight,
+    WeightSettings,
+    from_stored,
+    neutral,
+    override,
+)
 from dmt_ray.errors import ConfigError
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import RECIPES, load, named
@@ -17,8 +29,10 @@ from dmt_ray.recipes import RECIPES, load, named
         ),
         pytest.param("weight.gamma1=.nan", "weight.gamma1: .*finite", id="gamma not a number"),
         pytest.param("weight.gamma2=high", "weight.gamma2: .*valid number.*'high'", id="gamma a word"),
-        pytest.param("weight.rule=dynamic", "weight.rule: .*'disagreement', 'confidence'", id="unknown rule"),
-        pytest.param("weight.rise_start=0.7", "weight: rise_start must not lie .* 0.7 and 0.6", id="turned rise"),
+        pytest.param("weight.rule=disagrement", "no weight rule .*; did you mean 'disagreement'", id="unknown rule"),
+        pytest.param(
+            "weight.threshold=0.7", "rule 'disagreement' reads gamma1, gamma2, ramp", id="another rule's number"
+        ),
         pytest.param("coarse=-1", "coarse: .*greater than or equal to 0, but got -1", id="negative block"),
         pytest.param("dms_alpha=0.5", "dms_alpha: .*greater than 0.5", id="alpha too small"),
         pytest.param("dms_alpha=1.1", "dms_alpha: .*less than or equal to 1", id="alpha too large"),
@@ -26,8 +40,8 @@ from dmt_ray.recipes import RECIPES, load, named
         pytest.param("percentiles=[0.5, 1.2]", r"percentiles must not fall.*\(0.5, 1.2\)", id="percentile above 1"),
         pytest.param("percentiles=[]", "percentiles: .*at least 1 item", id="no percentiles"),
         pytest.param("split.labelled=0", "labelled as a number of images must be at least 1", id="nothing labelled"),
-        pytest.param("split.labelled=1.5", "labelled as a share must be above 0 and at most 1", id="share above 1"),
-        pytest.param("data.name=camvd", "data: .*'camvid'", id="unknown data set"),
+        pytest.param("split.labelled=1.5", "labelled as a fraction must be above 0 and at most 1", id="share above 1"),
+        pytest.param("data.name=camvd", "data: .*did you mean 'camvid'", id="unknown data set"),
         pytest.param("finetune.batch=[1,0]", "finetune.batch needs pseudo-labelled images", id="no pseudo labels"),
         pytest.param("pretrain.batch=[4,4]", r"pretrain.batch is \(labelled, 0\)", id="pseudo labels in pretraining"),
         pytest.param("finetune.keep=val", "score_every is needed", id="keep the best of nothing"),
@@ -89,24 +103,76 @@ def test_a_missing_yaml_file_is_refused(tmp_path):
 
 def test_settings_cannot_be_changed_afterwards():
     with pytest.raises(ValueError, match="frozen"):
-        named("shapes").weight = Weight()  # type: ignore[misc]
+        named("shapes").weight = UniformWeight()  # type: ignore[misc]
 
 
-def test_cbst_is_the_same_for_every_gamma():
-    assert Weight(rule="uniform", gamma1=1).identity() == Weight(rule="uniform", gamma1=5).identity()
+# What every key of earlier versions holds.
+@pytest.mark.parametrize(
+    ("rule", "identity"),
+    [
+        ("disagreement", {"gamma1": 5.0, "gamma2": 5.0}),
+        ("confidence", {"gamma1": 5.0}),
+        ("flip", {"gamma1": 5.0, "gamma2": 5.0}),
+        ("uniform", {}),
+        ("online", {"threshold": 0.9}),
+        ("rising", {"rise_start": 0.1, "rise_end": 0.6, "alpha_f": 3.0}),
+        ("rank", {"a": 1.0, "b": 0.5}),
+    ],
+)
+def test_a_key_sees_what_the_rule_reads(rule, identity):
+    assert WeightSettings.parse({"rule": rule}).identity() == {"rule": rule, **identity}
 
 
-def test_pseudo_label_reads_its_rise_and_no_other_rule_does():
-    changes = dict(rise_start=0.2, rise_end=0.3, alpha_f=1)
-    assert Weight(rule="rising", gamma1=1, gamma2=1, threshold=0.5).identity() == Weight(rule="rising").identity()
-    for name, value in changes.items():
-        assert Weight(rule="rising", **{name: value}).identity() != Weight(rule="rising").identity()
-    for rule in ("disagreement", "confidence", "flip", "uniform", "online"):
-        assert Weight(rule=rule, **changes).identity() == Weight(rule=rule).identity()
+def test_a_key_sees_a_ramp_where_there_is_one():
+    assert DisagreementWeight(ramp=True).identity() == DisagreementWeight().identity() | {"ramp": True}
 
 
-def test_naive_does_not_read_gamma2():
-    assert Weight(rule="confidence", gamma2=1).identity() == Weight(rule="confidence", gamma2=5).identity()
+def test_another_rule_keeps_the_numbers_that_both_read():
+    config = named("shapes").with_weight(gamma1=2, gamma2=3, ramp=True)
+    assert config.with_weight(rule="confidence").weight.numbers() == {"gamma1": 2, "ramp": True}
+    assert override(config, {"weight.rule": "flip"}).weight.numbers() == config.weight.numbers()
+    assert load("shapes", ["weight.gamma1=1", "weight.rule=confidence"]).weight.numbers() == {
+        "gamma1": 1,
+        "ramp": False,
+    }
+    assert config.with_weight(rule="uniform").weight == UniformWeight()
+
+
+def test_a_rise_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ConfigError, match=r"weight: rise_start must not lie behind rise_end, but got 0.7 and 0.6"):
+        load("shapes", ["weight.rule=rising", "weight.rise_start=0.7"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["weight.rule=uniform", "weight.gamma1=3"], "'weight.gamma1': the weight rule 'uniform' reads no numbers"),
+        (["weight.rule=confidence", "weight.gamma2=3"], "the weight rule 'confidence' reads gamma1, ramp"),
+        (["weight.rule=rank", "weight.a=-1"], "weight.a: .*greater than or equal to 0, but got -1"),
+        (["weight.rule=online", "weight.threshold=1.5"], "weight.threshold: .*less than or equal to 1, but got 1.5"),
+    ],
+)
+def test_a_number_that_a_rule_cannot_take_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load("shapes", changes)
+
+
+STORED = {"gamma1": 3.0, "gamma2": 4.0, "threshold": 0.8, "rise_start": 0.1, "rise_end": 0.6, "alpha_f": 3.0}
+STORED |= {"a": 1.0, "b": 0.5, "ramp": False}  # all numbers, as every file of earlier versions has them
+
+
+@pytest.mark.parametrize(
+    ("rule", "own", "expected"),
+    [
+        pytest.param("disagreement", None, {"gamma1": 3, "gamma2": 4, "ramp": False}, id="the rule's own numbers"),
+        pytest.param("uniform", None, {}, id="no numbers"),
+        pytest.param("disagreement", "online", {"threshold": 0.8}, id="a number that was set for the method's rule"),
+        pytest.param("disagreement", "rank", {"gamma1": 3, "gamma2": 4, "ramp": False}, id="nothing was set for it"),
+    ],
+)
+def test_a_config_of_an_earlier_version_is_read(rule, own, expected):
+    values = named("shapes").model_dump(mode="json") | {"weight": {"rule": rule, **STORED}}
+    assert from_stored(values, rule=own).weight.numbers() == expected
 
 
 def test_where_the_weights_lie_is_not_their_identity():

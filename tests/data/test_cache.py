@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import CamvidData, FolderData
 from dmt_ray.data import open_dataset
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.folder import FolderData
 from dmt_ray.errors import DataError
 
 
@@ -158,7 +159,7 @@ def test_a_damaged_manifest_costs_a_reading_and_no_more(camvid_root, tmp_path):
 OPEN = """
 import sys, time
 from pathlib import Path
-from dmt_ray.config import CamvidData
+from dmt_ray.data.sets.camvid import CamvidData
 from dmt_ray.data import open_dataset
 time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
 dataset = open_dataset(CamvidData(), Path(sys.argv[1]), Path(sys.argv[2]))
@@ -196,7 +197,7 @@ def test_a_cache_that_cannot_be_written_is_named(camvid_root, tmp_path):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from dmt_ray.config import CamvidData
+from dmt_ray.data.sets.camvid import CamvidData
 from dmt_ray.data import open_dataset
 from dmt_ray.errors import DataError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import CamvidData, CityscapesData, FolderData, VocData
 from dmt_ray.data import open_dataset
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.cityscapes import CityscapesData
+from dmt_ray.data.sets.folder import FolderData
+from dmt_ray.data.sets.voc import VocData
 from dmt_ray.errors import DataError
 
 OWN = FolderData(classes=("ground", "cat", "dog"))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmt_ray.config import CifarData, Split
+from dmt_ray.config import Split
 from dmt_ray.data import divide, open_dataset, pickles
+from dmt_ray.data.sets.cifar10 import CifarData
 from dmt_ray.errors import DataError
 from tests.helpers.cifar10_files import FOLDER, TRAIN, batch, pixels
 

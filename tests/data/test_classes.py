@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import ClassFoldersData, DigitsData, ShapesData, Split
+from dmt_ray.config import Split
 from dmt_ray.data import Dataset, Images, divide, open_dataset, report
+from dmt_ray.data.sets.class_folders import ClassFoldersData
+from dmt_ray.data.sets.digits import DigitsData
+from dmt_ray.data.sets.shapes import ShapesData
 from dmt_ray.errors import DataError
 from tests.helpers.paths import REAL
 
@@ -193,7 +196,7 @@ def test_valtiny_holds_out_twenty_train_images_of_each_class():
         ({"labelled": 2}, "split.labelled is 2, which 3 classes cannot share evenly: set it to 3"),
         ({"labelled": 300}, "split.labelled is 300, but only 27 train images are not held out"),
         ({"labelled": 3, "selection": "valtiny"}, "'valtiny' holds out 20 images a class, but class 0 has 10"),
-        ({"labelled": 3, "selection": "val"}, "it can be: valtiny, a share of the train images"),
+        ({"labelled": 3, "selection": "val"}, "it can be: valtiny, a fraction of the training images"),
     ],
 )
 def test_what_cannot_be_shared_evenly_is_said(split, said):

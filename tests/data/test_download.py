@@ -9,14 +9,18 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from torchvision.datasets import CIFAR10, OxfordIIITPet
 
 from dmt_ray.cli.main import main
-from dmt_ray.config import CamvidData, CifarData, Data, DigitsData, PetsData
-from dmt_ray.data.download import ELSEWHERE, download
+from dmt_ray.config import DATA_SETS, Data, DataSettings
+from dmt_ray.data.download import download
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.cifar10 import CifarData
+from dmt_ray.data.sets.digits import DigitsData
+from dmt_ray.data.sets.pets import PetsData
+from dmt_ray.data.source import DataSource
 from dmt_ray.errors import DataError
 
 
@@ -114,7 +118,8 @@ def test_other_data_sets_are_got_elsewhere(data: Data, said: str, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_data_set_can_be_downloaded_or_says_where_it_is():
-    kinds = get_args(get_args(Data)[0])
-    names = {kind.model_fields["name"].default for kind in kinds}
-    assert names == {*ELSEWHERE, "cifar10", "pets"}
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_data_set_can_be_downloaded_or_says_where_it_is(name):
+    kind = DataSettings.kind(name)
+    assert issubclass(kind, DataSource)
+    assert bool(kind.where) == (kind.archives is DataSource.archives)

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import (
-    CamvidData,
-    CifarData,
-    CityscapesData,
-    ClassFoldersData,
-    Data,
-    DigitsData,
-    FolderData,
-    PetsData,
-    ShapesData,
-    VocData,
-)
-from dmt_ray.data import find_root, open_dataset, shapes
+from dmt_ray.config import DATA_SETS, Data
+from dmt_ray.data import find_root, open_dataset
+from dmt_ray.data.check import Problems
+from dmt_ray.data.dataset import fingerprint_of
+from dmt_ray.data.sets import shapes
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.cifar10 import CifarData
+from dmt_ray.data.sets.cityscapes import CityscapesData
+from dmt_ray.data.sets.class_folders import ClassFoldersData
+from dmt_ray.data.sets.digits import DigitsData
+from dmt_ray.data.sets.folder import FolderData
+from dmt_ray.data.sets.pets import PetsData
+from dmt_ray.data.sets.shapes import ShapesData
+from dmt_ray.data.sets.voc import VocData
 from dmt_ray.errors import ConfigError, DataError
 
 OWN = FolderData(classes=("ground", "cat", "dog"))
@@ -33,7 +34,24 @@ LAYOUTS = {
     "shapes": ShapesData(size=(16, 16)),
     "digits": DigitsData(),
 }
-EMBEDDED = ("shapes", "digits")
+BUILT_IN = ("shapes", "digits")
+
+
+def test_every_data_set_is_tested_here():
+    assert {data.name for data in LAYOUTS.values()} == DATA_SETS.keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "fingerprint"),
+    [
+        (ShapesData(), "a00fee2dfcffb4db02bf3ef5cf547510"),
+        (ShapesData(size=(16, 16)), "d0dd52995aaab076fa8be9e29ca792c6"),
+        (DigitsData(), "49541bca5d4848013996b2c7335d4c2c"),
+        (DigitsData(size=(16, 16)), "98e323af7cec8906ecd2c50ebd55d95e"),
+    ],
+)
+def test_fingerprints_are_the_ones_that_old_keys_hold(data, fingerprint):
+    assert fingerprint_of(data.content(Path(), Problems()), data.size, {}) == fingerprint
 
 
 @pytest.fixture
@@ -44,7 +62,7 @@ def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.usefixtures("few_shapes")
 def test_every_data_set_keeps_the_contract(layout, request, tmp_path):
-    root = None if layout in EMBEDDED else request.getfixturevalue(f"{layout}_root")
+    root = None if layout in BUILT_IN else request.getfixturevalue(f"{layout}_root")
     data = LAYOUTS[layout]
     dataset = open_dataset(data, root, tmp_path / "cache")
     assert (dataset.name, dataset.task) == (data.name, data.task)
@@ -67,7 +85,7 @@ def test_every_data_set_keeps_the_contract(layout, request, tmp_path):
             assert values <= {*range(len(dataset.classes)), 255}
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in EMBEDDED])
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in BUILT_IN])
 def test_nothing_is_written_into_the_data_folder(layout, request, tmp_path):
     root = request.getfixturevalue(f"{layout}_root")
     before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmt_ray.config import PetsData
 from dmt_ray.data import find_root, open_dataset
+from dmt_ray.data.sets.pets import PetsData
 from dmt_ray.errors import DataError
 
 REPORTED = ("cat_7", "cat_8")

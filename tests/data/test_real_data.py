@@ -5,8 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from dmt_ray.config import CamvidData, Split, VocData
+from dmt_ray.config import Split
 from dmt_ray.data import divide, open_dataset
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.voc import VocData
 from dmt_ray.errors import DataError
 
 

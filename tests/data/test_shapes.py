@@ -5,13 +5,13 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from dmt_ray.data.shapes import CLASSES, generate
+from dmt_ray.data.sets.shapes import CLASSES, generate
 
 FEW = {"train": 6, "val": 6, "test": 6}
 
 FRESH = """
 from hashlib import sha256
-from dmt_ray.data.shapes import generate
+from dmt_ray.data.sets.shapes import generate
 images, masks, names = generate("train", counts={"train": 6})
 print(sha256(images.tobytes() + masks.tobytes()).hexdigest())
 """

@@ -6,9 +6,12 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from dmt_ray.config import CamvidData, CityscapesData, Data, FolderData, Split, VocData
+from dmt_ray.config import Split
 from dmt_ray.data import Dataset, Images, divide, dms_half, list_digest
-from dmt_ray.data.splits import VALTINY
+from dmt_ray.data.sets.camvid import CamvidData
+from dmt_ray.data.sets.cityscapes import CityscapesData
+from dmt_ray.data.sets.folder import FolderData
+from dmt_ray.data.sets.voc import VocData
 from dmt_ray.errors import DataError
 
 OWN = FolderData(classes=("ground", "cat"))
@@ -158,10 +161,10 @@ def test_held_out_images_are_not_the_ones_that_a_split_draws_first():
 
 @pytest.mark.parametrize(("name", "count"), [("voc", 20), ("cityscapes", 19)])
 def test_valtiny_is_the_authors_list(name, count):
-    listed = (resources.files("dmt_ray.data") / "lists" / VALTINY[name]).read_text().split()
+    data = VocData() if name == "voc" else CityscapesData()
+    listed = (resources.files("dmt_ray.data") / "lists" / data.valtiny).read_text().split()
     assert len(set(listed)) == count
     val = sorted([*listed, "2000_000000", "zzz"])
-    data: Data = VocData() if name == "voc" else CityscapesData()
     parts = divide(Split(labelled=5, selection="valtiny"), data, dataset(name, val=val))
     assert [val[i] for i in parts.selection[1]] == listed
     assert parts.reported == ("val", tuple(range(count + 2)))
@@ -170,16 +173,16 @@ def test_valtiny_is_the_authors_list(name, count):
 
 
 @pytest.mark.parametrize(
-    ("selection", "data", "choices"),
+    ("selection", "data", "dataset", "choices"),
     [
-        ("val", dataset(test=["e0"]), "it can be: a share"),
-        ("valtiny", own(), "it can be: val, a share"),
-        ("val", dataset("voc", test=["e0"]), "it can be: valtiny, a share"),
+        ("val", OWN, dataset(test=["e0"]), "it can be: a fraction"),
+        ("valtiny", OWN, own(), "it can be: val, a fraction"),
+        ("val", VocData(), dataset("voc", test=["e0"]), "it can be: valtiny, a fraction"),
     ],
 )
-def test_a_selection_that_does_not_exist(selection, data, choices):
+def test_a_selection_that_does_not_exist(selection, data, dataset, choices):
     with pytest.raises(DataError, match=f"no images for split.selection '{selection}'; {choices}"):
-        divide(Split(labelled=5, selection=selection), OWN, data)
+        divide(Split(labelled=5, selection=selection), data, dataset)
 
 
 @pytest.mark.parametrize(

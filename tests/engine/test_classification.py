@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from dmt_ray import models
-from dmt_ray.config import Augment, Config, DigitsData, Model, Split, Training, Weight
+from dmt_ray.config import Augment, Config, DisagreementWeight, Model, Split, Training
+from dmt_ray.data.sets.digits import DigitsData
 from dmt_ray.data.splits import divide
 from dmt_ray.engine import label as label_module
 from dmt_ray.engine.batch_loader import BatchLoader, RngStream
@@ -46,7 +47,7 @@ def config() -> Config:
         finetune=both,
         online=both,
         oracle=alone,
-        weight=Weight(gamma1=4, gamma2=4, ramp=True),
+        weight=DisagreementWeight(gamma1=4, gamma2=4, ramp=True),
         label="global",
         percentiles=SHARES,
     )

@@ -108,7 +108,7 @@ def test_a_training_step_reads_nothing_from_the_device(work, tiny: Config, rule,
         loader: BatchLoader = MovedLoader(where, training, parts.labelled, pseudo, RngStream(0, "A", 1))
     else:
         loader = BatchLoader(work, training, parts.labelled, pseudo, RngStream(0, "A", 1))
-    weight = tiny.weight.evolve(rule=rule)
+    weight = tiny.weight.with_rule(rule)
     with WeightedStepper(network_of(work).train(), loader, training, weight, work) as stepper:
         stepper.step(0)  # the first one makes the optimizer's buffers
         with never_waiting() as uploads:

@@ -22,7 +22,7 @@ from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Runner
-from dmt_ray.methods import dst, pseudo_label
+from dmt_ray.methods import configure, dst, pseudo_label
 from tests.helpers.teams import in_team
 
 ENGINE = {"pretrain": pretrain, "label": label, "finetune": finetune, "evaluate": evaluate}
@@ -124,7 +124,7 @@ def test_the_rows_of_a_team_are_the_rows_of_the_global_batch(stages):
 def test_the_rising_weight_of_a_team_is_that_of_one_worker(stages, folders, tiny, tmp_path):
     runner, _ = stages
     rise = {"weight.rise_start": 0.0, "weight.rise_end": 1.0, "online.precision": "float64", "online.epochs": 5}
-    taught = pseudo_label(runner.bind(override(tiny, rise)), 0).rungs[1]["A"].inputs["model"]
+    taught = pseudo_label(runner.bind(configure(pseudo_label, tiny, rise)), 0).rungs[1]["A"].inputs["model"]
     dataset, start = runner.dataset(taught.config.data), folders[1] / "pretrain"
 
     def perform(team: Team) -> None:

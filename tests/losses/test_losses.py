@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -7,17 +8,31 @@ from torch import Tensor
 
 from dmt_ray import IGNORE
 from dmt_ray.losses import (
-    RULES,
     STATISTICS,
     Comparison,
-    Parameters,
+    Moment,
+    bind,
     compare,
     dynamic_weight,
-    ramp,
-    rising_weight,
     step_loss,
     weighted_cross_entropy,
 )
+from dmt_ray.losses.rules.disagreement import disagreement
+from dmt_ray.losses.rules.flip import flip
+from dmt_ray.losses.rules.rising import rising, rising_weight
+from dmt_ray.losses.rules.uniform import uniform
+from dmt_ray.losses.weighting import ramped
+
+NUMBERS = {  # of every rule, for the tests that hold for all
+    "disagreement": {"gamma1": 2, "gamma2": 3},
+    "confidence": {"gamma1": 2},
+    "flip": {"gamma1": 2, "gamma2": 3},
+    "uniform": {},
+    "online": {"threshold": 0.9},
+    "rising": {"rise_start": 0.25, "rise_end": 0.75, "alpha_f": 3.0},
+    "rank": {"a": 1.0, "b": 0.5},
+}
+dmt = partial(disagreement, gamma1=3, gamma2=2)
 
 
 def one_pixel(student: list[float], label: int, teacher_was: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,8 +109,7 @@ def test_the_rule_has_no_jump_at_gamma_zero():
 )
 def test_what_each_rule_makes_of_one_pixel(rule, student, label, teacher_was, new_label, weight):
     seen = compare(*one_pixel(student, label, teacher_was))
-    rise = dict(rise_start=0.25, rise_end=0.75, highest=3.0, progress=0.5)
-    target = RULES[rule](seen, Parameters(gamma1=2, gamma2=3, threshold=0.9, **rise))
+    target = bind(rule, NUMBERS[rule], Moment(progress=0.5))(seen)
     assert target.labels.item() == new_label
     assert target.weights.item() == pytest.approx(weight)
     assert (target.labels.dtype, target.weights.dtype) == (torch.int64, torch.float32)
@@ -112,13 +126,13 @@ def test_what_each_rule_makes_of_one_pixel(rule, student, label, teacher_was, ne
     ],
 )
 def test_the_weight_of_pseudo_label_rises_linearly(progress, expected):  # T1 = 0.1, T2 = 0.6, alpha_f = 3
-    weight = rising_weight(progress=progress, rise_start=0.1, rise_end=0.6, highest=3)
+    weight = rising_weight(progress, rise_start=0.1, rise_end=0.6, highest=3)
     assert weight == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.49, 0), (0.5, 2), (0.51, 2)])
 def test_a_rise_without_length_is_a_step(progress, expected):
-    assert rising_weight(progress=progress, rise_start=0.5, rise_end=0.5, highest=2) == expected
+    assert rising_weight(progress, rise_start=0.5, rise_end=0.5, highest=2) == expected
 
 
 @pytest.mark.parametrize(
@@ -131,9 +145,9 @@ def test_a_rise_without_length_is_a_step(progress, expected):
 )
 def test_loss_of_pseudo_label_by_hand(progress, expected):
     logits = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()  # the first is labelled by people
-    parameters = Parameters(1, 1, rise_start=0, rise_end=1, highest=3, progress=progress)
+    rule = partial(rising, rise_start=0, rise_end=1, alpha_f=3, moment=Moment(progress))
     labels = torch.zeros(2, dtype=torch.int64)
-    step = step_loss(logits, labels, torch.zeros(2), labelled=1, rule=RULES["rising"], parameters=parameters)
+    step = step_loss(logits, labels, torch.zeros(2), labelled=1, rule=rule)
     assert (step.total / step.counted).item() == pytest.approx(expected)
 
 
@@ -194,9 +208,7 @@ def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient():
 def test_no_gradient_flows_through_the_weight():
     logits, labels, confidence = random_batch()
     through_step, through_constant = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    step = step_loss(
-        through_step, labels, confidence, labelled=0, rule=RULES["disagreement"], parameters=Parameters(3, 2)
-    )
+    step = step_loss(through_step, labels, confidence, labelled=0, rule=dmt)
     (step.total / step.counted).backward()
     weights = dynamic_weight(logits.softmax(dim=1), labels, confidence, gamma1=3, gamma2=2)
     weighted_cross_entropy(through_constant, labels, weights).backward()
@@ -206,22 +218,21 @@ def test_no_gradient_flows_through_the_weight():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_logits_are_computed_in_float32_under_autocast(dtype):
     logits, labels, confidence = random_batch()
-    parameters = Parameters(3, 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = weighted_cross_entropy(logits.to(dtype), labels, confidence)
-        step = step_loss(logits.to(dtype), labels, confidence, labelled=1, rule=RULES["flip"], parameters=parameters)
+        step = step_loss(logits.to(dtype), labels, confidence, labelled=1, rule=partial(flip, gamma1=3, gamma2=2))
     assert (loss.dtype, step.total.dtype) == (torch.float32, torch.float32)
     torch.testing.assert_close(loss, weighted_cross_entropy(logits.to(dtype).float(), labels, confidence))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", NUMBERS)
 @pytest.mark.parametrize("labelled", [0, 1, 4])
 def test_a_step_is_its_rule_and_the_weighted_cross_entropy(rule, labelled):
     logits, labels, confidence = random_batch()
-    parameters = Parameters(gamma1=3, gamma2=2, threshold=0.6)
-    step = step_loss(logits, labels, confidence, labelled=labelled, rule=RULES[rule], parameters=parameters)
+    bound = bind(rule, NUMBERS[rule], Moment(progress=0.5))
+    step = step_loss(logits, labels, confidence, labelled=labelled, rule=bound)
 
-    target = RULES[rule](compare(logits.softmax(dim=1), labels, confidence), parameters)
+    target = bound(compare(logits.softmax(dim=1), labels, confidence))
     by_people = torch.arange(len(labels)).view(-1, 1, 1) < labelled
     expected_labels = torch.where(by_people, labels, target.labels)
     expected = weighted_cross_entropy(logits, expected_labels, torch.where(by_people, 1.0, target.weights))
@@ -234,7 +245,7 @@ def test_halves_of_a_batch_add_up_to_the_whole():
 
     def step(images: slice, labelled: int):
         batch = logits[images], labels[images], confidence[images]
-        return step_loss(*batch, labelled=labelled, rule=RULES["disagreement"], parameters=Parameters(3, 2))
+        return step_loss(*batch, labelled=labelled, rule=dmt)
 
     whole, first, second = step(slice(None), 1), step(slice(2), 1), step(slice(2, None), 0)
     torch.testing.assert_close(
@@ -251,8 +262,7 @@ def test_statistics_of_a_step_by_hand():
         labels,
         torch.tensor([0.0, 0.9, 0.9, 0.7, 0.9]),
         labelled=1,
-        rule=RULES["disagreement"],
-        parameters=Parameters(gamma1=1, gamma2=1),
+        rule=partial(disagreement, gamma1=1, gamma2=1),
     )
     loss = math.log(2) - 0.8 * math.log(0.8) - 0.4 * math.log(0.4)
     assert dict(zip(STATISTICS, step.statistics.tolist(), strict=True)) == pytest.approx(
@@ -266,16 +276,14 @@ def test_statistics_of_a_step_by_hand():
 
 def test_a_summary_leaves_out_what_was_never_counted():
     logits, labels, confidence = random_batch()
-    only_people = step_loss(
-        logits, labels, confidence, labelled=len(labels), rule=RULES["disagreement"], parameters=Parameters(3, 2)
-    )
+    only_people = step_loss(logits, labels, confidence, labelled=len(labels), rule=dmt)
     assert only_people.statistics[2:].tolist() == [0] * 6
 
 
 def test_counts_beyond_float32_stay_exact():
     one = torch.ones(len(STATISTICS), dtype=torch.float64)
     logits, labels, confidence = random_batch()
-    step = step_loss(logits, labels, confidence, labelled=1, rule=RULES["uniform"], parameters=Parameters(0, 0))
+    step = step_loss(logits, labels, confidence, labelled=1, rule=uniform)
     assert (step.statistics + 2**24 * one)[0].item() == step.counted.item() + 2**24
 
 
@@ -285,25 +293,10 @@ def test_a_comparison_carries_no_gradient():
     assert not any(tensor.requires_grad for tensor in seen)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        dict(gamma1=-1.0),
-        dict(gamma2=-0.5),
-        dict(gamma1=math.nan),
-        dict(threshold=1.5),
-        dict(progress=1.1),
-        dict(highest=-1),
-    ],
-)
-def test_a_parameter_out_of_range_is_refused_by_name(bad):
+@pytest.mark.parametrize("bad", [dict(gamma1=-1.0), dict(gamma2=-0.5), dict(gamma1=math.nan)])
+def test_an_exponent_out_of_range_is_refused_by_name(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
-        Parameters(**dict(gamma1=1.0, gamma2=1.0) | bad)
-
-
-def test_a_rise_that_ends_before_it_starts_is_refused():
-    with pytest.raises(ValueError, match=r"rise_start must not lie behind rise_end, but got 0.7 and 0.6"):
-        Parameters(1, 1, rise_start=0.7, rise_end=0.6)
+        dynamic_weight(*one_pixel([0.6, 0.4], 0, 0.9), **dict(gamma1=1.0, gamma2=1.0) | bad)
 
 
 def test_tensors_of_different_pixels_are_refused():
@@ -315,26 +308,33 @@ def test_tensors_of_different_pixels_are_refused():
     with pytest.raises(ValueError, match="labels and weights"):
         weighted_cross_entropy(logits, labels, confidence[:1])
     with pytest.raises(ValueError, match="labelled must be between 0 and the batch size 4, but got 5"):
-        step_loss(logits, labels, confidence, labelled=5, rule=RULES["uniform"], parameters=Parameters(1, 1))
+        step_loss(logits, labels, confidence, labelled=5, rule=uniform)
 
 
 def test_the_exponents_ramp_up_over_a_training():
-    assert [ramp(progress) for progress in (0, 0.5, 1)] == pytest.approx([math.exp(-5), math.exp(-1.25), 1])
+    grown = [ramped(1.0, True, Moment(progress)) for progress in (0, 0.5, 1)]
+    assert grown == pytest.approx([math.exp(-5), math.exp(-1.25), 1])
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("disagreement", 0.4**1.5), ("confidence", 0.4**1), ("flip", 0.4**1.5)])
 def test_a_ramp_halves_both_exponents_where_it_is_at_one_half(rule, expected):
-    progress = 1 - math.sqrt(math.log(2) / 5)
-    parameters = Parameters(2, 3, progress=progress, ramp=True)
-    target = RULES[rule](compare(*one_pixel([0.6, 0.4], 1, 0.9)), parameters)
+    half = Moment(progress=1 - math.sqrt(math.log(2) / 5))
+    target = bind(rule, NUMBERS[rule] | {"ramp": True}, half)(compare(*one_pixel([0.6, 0.4], 1, 0.9)))
     assert target.weights.item() == pytest.approx(expected)
 
 
 def test_a_flipped_label_has_a_ramp_too():
-    progress = 1 - math.sqrt(math.log(2) / 5)
-    target = RULES["flip"](compare(*one_pixel([0.9, 0.1], 1, 0.7)), Parameters(2, 4, progress=progress, ramp=True))
+    half = Moment(progress=1 - math.sqrt(math.log(2) / 5))
+    target = flip(compare(*one_pixel([0.9, 0.1], 1, 0.7)), gamma1=2, gamma2=4, ramp=True, moment=half)
     assert target.weights.item() == pytest.approx(0.3**2)
 
 
 def test_without_a_ramp_the_exponents_do_not_follow_the_progress():
-    assert Parameters(2, 3, progress=0.0).exponents == (2, 3)
+    assert ramped(2, False, Moment(progress=0.0)) == 2
+
+
+@pytest.mark.parametrize(("batch", "expected"), [((1, 7), 3 / 7), ((2, 6), 1), ((4, 4), 3)])
+def test_alpha_balances_two_means_and_so_a_pixel_weighs_by_the_batch(batch, expected):
+    seen = compare(*one_pixel([0.6, 0.4], 0, 0.9))
+    target = bind("rising", {"rise_start": 0.1, "rise_end": 0.6, "alpha_f": 3.0}, Moment(1.0, batch))(seen)
+    assert target.weights.item() == pytest.approx(expected)

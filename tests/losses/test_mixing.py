@@ -1,13 +1,14 @@
 """mixup, on values that can be checked by hand."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from dmt_ray import IGNORE
 from dmt_ray.losses import Target, mix, mixed_cross_entropy_sum, mixing_share, step_targets
-from dmt_ray.losses.weighting import RULES, Parameters
+from dmt_ray.losses.rules.disagreement import disagreement
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,7 @@ def test_what_a_label_weighs_is_measured_where_the_student_was_asked():
         torch.tensor([1, 1]),
         torch.ones(2),
         labelled=1,
-        rule=RULES["disagreement"],
-        parameters=Parameters(2, 2),
+        rule=partial(disagreement, gamma1=2, gamma2=2),
     )
     assert targets.labels.tolist() == [1, 1]
     assert targets.weights.tolist() == pytest.approx([1, 0.75**2])

@@ -5,14 +5,15 @@ import torch
 
 from dmt_ray import IGNORE
 from dmt_ray.engine.ranking import from_byte
-from dmt_ray.losses import RULES, Parameters, compare
+from dmt_ray.losses import compare
+from dmt_ray.losses.rules.rank import rank
 
-PROBS = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 2, 2)  # of the student, who has no say
+PROBS = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 2, 2)  # of the student, which has no influence
 
 
 def weights(ranks: list[list[int]], labels: list[list[int]], **values: float) -> list[float]:
     given = from_byte(torch.tensor([ranks], dtype=torch.uint8))
-    target = RULES["rank"](compare(PROBS, torch.tensor([labels]), given), Parameters(0, 0, **values))
+    target = rank(compare(PROBS, torch.tensor([labels]), given), **values)
     assert torch.equal(target.labels, torch.tensor([labels]))
     return target.weights.flatten().tolist()
 
@@ -34,9 +35,3 @@ def test_without_a_fall_every_label_weighs_the_same():
 
 def test_a_pixel_without_a_label_weighs_nothing():
     assert weights([[1, 1], [3, 1]], [[IGNORE, 1], [IGNORE, 2]], a=1.0, b=0.5) == [0, 1, 0, 1]
-
-
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_negative_values_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be 0 or more, but got -1"):
-        Parameters(0, 0, **{name: -1})

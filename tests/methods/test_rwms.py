@@ -8,6 +8,7 @@ import pytest
 
 from dmt_ray.config import override
 from dmt_ray.execution.runner import Runner
+from dmt_ray.methods import configure
 from dmt_ray.methods.rwms import rwms
 from dmt_ray.plan import Plan, Stage
 
@@ -90,7 +91,7 @@ def test_examples_show_ranks_and_leave_images_of_the_later_phase_unlabelled(perf
 
 def test_without_reweighting_teachers_and_assessment_are_shared(performed, config):
     runner, _ = performed
-    executed = runner.perform(targets(rwms(runner.bind(override(config, {"weight.b": 0.0})), 0)))
+    executed = runner.perform(targets(rwms(runner.bind(configure(rwms, config, {"weight.b": 0.0})), 0)))
     assert sorted(stage.operation.name for stage in executed) == [
         "compose", "evaluate", "evaluate", "label", "retrain", "retrain",
     ]  # fmt: skip

@@ -193,8 +193,8 @@ def _landscape(found: Searched) -> Figure:
     points = [
         (float(t.params[one]), float(t.params[two]), t.score, t.state) for t in found.trials if len(t.params) == 2
     ]
-    own = found.sweep.config.weight
-    return landscape(points, (own.gamma1, own.gamma2), found.sweep.score_name)
+    own = found.sweep.config.weight.numbers()
+    return landscape(points, (own["gamma1"], own["gamma2"]), found.sweep.score_name)
 
 
 def _best_of_k(found: Searched) -> Figure:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from dmt_ray.errors import ConfigError, MissingStages
-from dmt_ray.methods.space import Value, told
+from dmt_ray.methods.space import Value, as_text
 from dmt_ray.report.figures.kit import BLUE
 from dmt_ray.report.figures.look import bars, calm, intervals, name_axes, new_figure, over_seeds
 from dmt_ray.report.figures.trials import Searched
@@ -57,7 +57,7 @@ def score_by_setting(scores: Mapping[Value, tuple[float, ...]], setting: str, *,
     axes.plot(x, means, color=BLUE, linewidth=1.7, marker="o", markersize=5, zorder=3)
     axes.errorbar(x, means, bars(found), fmt="none", ecolor=BLUE, elinewidth=1.0, alpha=0.55, zorder=2)
     if len(scores) <= 12:
-        axes.set_xticks(x, [told(value) for value in scores])
+        axes.set_xticks(x, [as_text(value) for value in scores])
     calm(axes)
     name_axes(
         axes,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dmt_ray.experiments.sweep import Trial, short
-from dmt_ray.methods.space import Choice, Dimension, Space, told
+from dmt_ray.methods.space import Choice, Dimension, Space, as_text
 from dmt_ray.report.figures.kit import BLUE, GREY, ORANGE
 
 COLUMNS = 4
@@ -62,7 +62,7 @@ def _slice(axes: Axes, name: str, values: Dimension, trials: Sequence[Trial], be
             zorder=4 if trial is best else 3,
         )
     if choices:
-        axes.set_xticks(range(len(choices)), [told(value) for value in choices])
+        axes.set_xticks(range(len(choices)), [as_text(value) for value in choices])
         axes.set_xlim(-0.5, len(choices) - 0.5)
     axes.set_xlabel(short(name).replace("_", " "), fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

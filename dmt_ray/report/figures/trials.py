@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep import Sweep, Trial, short
-from dmt_ray.methods.space import Choice, Space, Uniform, Value, told
+from dmt_ray.methods.space import Choice, Space, Uniform, Value, as_text
 from dmt_ray.report.figures.kit import SCORES
 from dmt_ray.report.figures.look import INK, SMALL, TEXT, name_axes, new_figure
 from dmt_ray.results.scores import rung_score
@@ -97,7 +97,7 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "
         axes.plot(y, color="black" if best else "#777777", linewidth=4.4 if best else 1.7 * thin, zorder=3)
         axes.plot(y, color=SCORES(norm(score)), linewidth=2.6 if best else thin, zorder=3)
     for i, name in enumerate(names):
-        _axis(axes, i, [(_place_of(space, name, value), told(value)) for value in _ticks(space, name)])
+        _axis(axes, i, [(_place_of(space, name, value), as_text(value)) for value in _ticks(space, name)])
     ticks = MaxNLocator(5).tick_values(low, high)
     _axis(axes, len(names), [(float(norm(t)), f"{t:g}") for t in ticks if low <= t <= high])
     axes.set_xticks(range(len(names) + 1), [*map(short, names), f"{measure} (%)"], fontsize=TEXT, color=INK)

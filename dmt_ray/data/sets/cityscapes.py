@@ -1,10 +1,11 @@
 """Cityscapes as it is downloaded: leftImg8bit/ and gtFine/, a folder for each city, the 19 classes of the benchmark."""
 
 from pathlib import Path
+from typing import ClassVar, Literal
 
-from dmt_ray.config import CityscapesData
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import Item, Listing, MaskValues, as_palette, below
+from dmt_ray.data.files import Item, MaskValues, as_palette, below
+from dmt_ray.data.source import DataSource, Listing
 
 # label id in the files, class, colour: the benchmark's own table (cityscapesScripts, helpers/labels.py)
 _LABELS = (
@@ -37,9 +38,22 @@ TRAIN_IDS = MaskValues.numbers(len(CLASSES), ignore=255)
 _IMAGE = "_leftImg8bit.png"
 
 
-def find_files(data: CityscapesData, root: Path, problems: Problems) -> Listing:
-    """The images and fine masks of train and val; masks of train ids go before masks of label ids."""
-    return Listing(CLASSES, PALETTE, {subset: _subset(subset, root, problems) for subset in ("train", "val")})
+class CityscapesData(DataSource):
+    """Cityscapes: leftImg8bit/ and gtFine/ with the 19 train ids."""
+
+    markers: ClassVar[tuple[str, ...]] = ("leftImg8bit",)
+    valtiny: ClassVar[str] = "cityscapes_valtiny.txt"
+    where: ClassVar[str] = (
+        "register at www.cityscapes-dataset.com, and get leftImg8bit_trainvaltest and gtFine_trainvaltest"
+    )
+
+    name: Literal["cityscapes"] = "cityscapes"
+    reported: Literal["val"] = "val"
+
+    def content(self, root: Path, problems: Problems) -> Listing:
+        """The images and fine masks of train and val; masks of train ids go before masks of label ids."""
+        subsets = {subset: _subset(subset, root, problems) for subset in ("train", "val")}
+        return Listing(CLASSES, PALETTE, subsets).check(problems)
 
 
 def _subset(subset: str, root: Path, problems: Problems) -> list[Item]:

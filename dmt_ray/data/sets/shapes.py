@@ -1,4 +1,4 @@
-"""The embedded data set `shapes`: a small segmentation problem drawn by a program, no download needed.
+"""The built-in toy data set `shapes`: a small segmentation problem drawn by a program, no download needed.
 
 Five classes of flat objects lie on random crops of the two photographs bundled with scikit-learn (china.jpg by
 danielbuechele and flower.jpg by vultilion, both CC BY 2.0). Only the outline tells the classes apart for certain. Hue
@@ -11,20 +11,27 @@ installed JPEG decoder, so compare a digest of the arrays where two machines mus
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_sample_images
+
+from dmt_ray.data.check import Problems
+from dmt_ray.data.decode import Decoded
+from dmt_ray.data.source import DataSource, Generated
+from dmt_ray.errors import DataError
 
 CLASSES = ("background", "disc", "square", "triangle", "star", "cross")
 COUNTS: Mapping[str, int] = MappingProxyType({"train": 500, "val": 200, "test": 200})
 REVISION = 1
 """Raised whenever the same arguments give other pixels."""
 
+SIDE = 64  # pixels, where no working size is set
 SEED = 20210414
 OBJECTS = (3, 6)  # fewest and most objects an image
 RADIUS = (0.14, 0.30)  # of the image's side
@@ -35,6 +42,29 @@ OPACITY = (0.8, 1.0)
 NOISE = (2.0, 10.0)  # sd of the sensor noise, in grey levels of 255
 CROP = (0.25, 0.9)  # side of the background's crop, of the photograph's height
 SUPERSAMPLING = 3  # a pixel's coverage is the mean over 3 x 3 points
+
+
+class ShapesData(DataSource):
+    """The built-in toy data set for segmentation: generated photographs-with-shapes, 6 classes, 64 x 64."""
+
+    in_files: ClassVar[bool] = False
+    where: ClassVar[str] = "it is drawn by the program and needs no download"
+
+    name: Literal["shapes"] = "shapes"
+    reported: Literal["val", "test"] = "test"
+
+    def content(self, root: Path, problems: Problems) -> Generated:
+        """All subsets, drawn."""
+        height, width = self.size or (SIDE, SIDE)
+        if height != width or height < 16:
+            raise DataError(f"data.size of shapes must be a square of at least 16 x 16, but got {height} x {width}")
+        made_by = {"revision": REVISION, "counts": COUNTS, "size": height}
+        return Generated(CLASSES, {subset: _images(subset, height) for subset in COUNTS}, made_by)
+
+
+def _images(subset: str, size: int) -> Iterator[Decoded]:
+    for image, mask, id in zip(*generate(subset, size=size, counts=COUNTS), strict=True):
+        yield Decoded(id, image, mask, known=True)
 
 
 def generate(
@@ -84,6 +114,8 @@ def _draw(rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], NDArr
 
 @cache
 def _photographs() -> tuple[Image.Image, ...]:
+    from sklearn.datasets import load_sample_images  # no other data set needs scikit-learn
+
     return tuple(Image.fromarray(photograph) for photograph in load_sample_images().images)
 
 

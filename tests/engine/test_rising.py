@@ -1,23 +1,15 @@
 import numpy as np
 import pytest
 
-from dmt_ray.config import Weight, override
-from dmt_ray.engine.weighing import parameters_of
 from dmt_ray.execution.runner import Runner
-from dmt_ray.methods import pseudo_label
+from dmt_ray.methods import configure, pseudo_label
 from dmt_ray.results.scores import history
-
-
-@pytest.mark.parametrize(("batch", "expected"), [((1, 7), 3 / 7), ((2, 6), 1), ((4, 4), 3)])
-def test_alpha_balances_two_means_and_so_a_pixel_weighs_by_the_batch(batch, expected):
-    parameters = parameters_of(Weight(rule="rising"), batch)
-    assert parameters.highest == pytest.approx(expected)
 
 
 def test_pseudo_labels_weigh_nothing_before_the_rise_and_all_after_it(module_machine, tiny):
     runner = Runner(module_machine)
     changes = {"weight.rise_start": 0.3, "weight.rise_end": 0.3, "online.epochs": 5, "online.batch": [1, 7]}
-    plan = pseudo_label(runner.bind(override(tiny, changes)), 0)
+    plan = pseudo_label(runner.bind(configure(pseudo_label, tiny, changes)), 0)
     taught = plan.rungs[1]["A"].inputs["model"]
     runner.perform([taught])
     rows = history(runner.store, taught)
@@ -32,7 +24,7 @@ def test_a_rise_starts_and_ends_by_the_steps_of_the_training(module_machine, tin
     runner = Runner(module_machine)
     changes = {"weight.rise_start": 0.0, "weight.rise_end": 1.0, "online.epochs": 5, "online.batch": [4, 4]}
     changes |= {"online.augment.scale": [1, 1]}  # every step then has as many pixels
-    plan = pseudo_label(runner.bind(override(tiny, changes)), 0)
+    plan = pseudo_label(runner.bind(configure(pseudo_label, tiny, changes)), 0)
     taught = plan.rungs[1]["A"].inputs["model"]
     runner.perform([taught])
     # 16 images in batches of 4: 20 steps; the first row's begin at 0 / 20 ... 4 / 20 of the training, and alpha_f is 3

@@ -1,0 +1,1 @@
+"""The data sets, a file each: settings, classes, what its files are and mean; `config.DATA_SETS` lists them."""

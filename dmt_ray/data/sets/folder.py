@@ -1,0 +1,113 @@
+"""Any folder of images and masks that pair by file name (docs/data.md)."""
+
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from dmt_ray.config import PositiveFraction
+from dmt_ray.data.check import Problems
+from dmt_ray.data.files import (
+    IMAGE_ENDINGS,
+    Item,
+    MaskValues,
+    below,
+    colours,
+    files_in,
+    inside,
+    paired,
+    read_list,
+)
+from dmt_ray.data.source import DataSource, Listing
+from dmt_ray.errors import ConfigError
+
+TEST_SEED = 8_000_888  # of the draw of the test images, the same for all splits
+
+
+class FolderData(DataSource):
+    """Any folder of images and masks that pair by file name: images/cat.jpg and masks/cat.png.
+
+    Masks are single-channel (or palette) PNG files that hold class numbers. Lists hold one file name (without its
+    ending) a line; without them the train and test images are drawn by `test_share`.
+    """
+
+    where: ClassVar[str] = "it is a folder of your own"
+
+    name: Literal["folder"] = "folder"
+    classes: tuple[str, ...] = Field(min_length=2, description="Names of the classes 0, 1, ... of the masks.")
+    ignore: int = Field(255, ge=0, le=255, description="Mask value that is not a class.")
+    images: str = Field("images", description="Folder of the images, below the data set's folder.")
+    masks: str = Field("masks", description="Folder of the masks, below the data set's folder.")
+    unlabelled: str | None = Field(None, description="Folder of further images that have no masks.")
+    train_list: str | None = Field(None, description="File that lists the train images, below the data set's folder.")
+    val_list: str | None = Field(None, description="File that lists the validation images.")
+    test_list: str | None = Field(None, description="File that lists the test images.")
+    test_share: PositiveFraction = Field(
+        0.2, description="Fraction of the images that is drawn as test set, without a test_list."
+    )
+    reported: Literal["val", "test"] = "test"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) > 255:
+            raise ValueError(f"classes must be at most 255 different names, but got {self.classes}")
+        if self.ignore < len(self.classes):
+            raise ValueError(
+                f"ignore must not be one of the class numbers 0..{len(self.classes) - 1}, but got {self.ignore}"
+            )
+        return self
+
+    def is_root(self, folder: Path) -> bool:
+        """Whether a folder holds the folder of the images."""
+        return (folder / self.images).exists()
+
+    def content(self, root: Path, problems: Problems) -> Listing:
+        """The images and masks of the lists, or of a drawn test set, and after the train images those without masks.
+
+        Raises:
+            ConfigError: If the lists that are given leave open which images are the test set.
+        """
+        lists = {"train": self.train_list, "val": self.val_list, "test": self.test_list}
+        if lists[self.reported] is None and (self.reported == "val" or self.train_list is not None):
+            raise ConfigError(
+                f"data.reported is {self.reported!r}: set data.{self.reported}_list to the file that lists these images"
+            )
+        values = MaskValues.numbers(len(self.classes), self.ignore)
+        images, masks = inside(root, self.images, "data.images"), inside(root, self.masks, "data.masks")
+        items = paired(images, masks, root, values, problems)
+        for folder in (images, masks):
+            _refuse_folders(folder, root, problems)
+        ids = {
+            subset: read_list(inside(root, name, f"data.{subset}_list"), root, problems)
+            for subset, name in lists.items()
+            if name is not None
+        }
+        for subset in ids:
+            for id in ids[subset]:
+                if items and id not in items:
+                    problems.add("listed ids that have no image with a mask", f"{id} ({lists[subset]})")
+        if "train" not in ids:
+            rest = sorted(items.keys() - {id for listed in ids.values() for id in listed})
+            if self.reported not in ids:
+                order = np.random.default_rng(TEST_SEED).permutation(len(rest))
+                drawn = {rest[i] for i in order[: max(1, round(self.test_share * len(rest)))]}
+                ids["test"] = sorted(drawn)
+                rest = [id for id in rest if id not in drawn]
+            ids["train"] = rest
+        subsets = {subset: [items[id] for id in ids[subset] if id in items] for subset in lists if subset in ids}
+        if self.unlabelled is not None:
+            folder = inside(root, self.unlabelled, "data.unlabelled")
+            found = files_in(folder, IMAGE_ENDINGS, root, problems)
+            if not found and folder.is_dir():
+                problems.add("folders without images", below(folder, root))
+            # The folder is part of the id, since both folders may number their images from 1.
+            subsets["train"] += [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in found.items()]
+            _refuse_folders(folder, root, problems)
+        return Listing(self.classes, colours(len(self.classes)), subsets).check(problems)
+
+
+def _refuse_folders(folder: Path, root: Path, problems: Problems) -> None:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir() and not path.name.startswith("."):
+            problems.add("folders among the files, which would not be read; expected files alone", below(path, root))

@@ -1,0 +1,93 @@
+"""The Oxford-IIIT Pets (O. M. Parkhi et al., CVPR 2012) as torchvision lays them out.
+
+images/*.jpg, annotations/trimaps/*.png, and the ids in annotations/trainval.txt and annotations/test.txt.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dmt_ray.config import PositiveFraction
+from dmt_ray.data.check import Problems
+from dmt_ray.data.files import Item, MaskValues, below, colours, files_in, is_plain
+from dmt_ray.data.source import Archive, DataSource, Listing
+
+FOLDER = "oxford-iiit-pet"
+LISTS = ("trainval.txt", "test.txt")
+TEST_SEED = 7_393_000  # of the draw of the test images, the same for all splits
+
+CLASSES = ("background", "pet")
+BORDERS: dict[str, tuple[tuple[str, ...], MaskValues]] = {
+    "ignore": (CLASSES, MaskValues.of({1: 1, 2: 0}, [3], "1 (pet), 2 (background) or 3 (border)")),
+    "pet": (CLASSES, MaskValues.of({1: 1, 2: 0, 3: 1}, [], "1 (pet), 2 (background) or 3 (border)")),
+    "class": ((*CLASSES, "border"), MaskValues.of({1: 1, 2: 0, 3: 2}, [], "1 (pet), 2 (background) or 3 (border)")),
+}
+"""Classes, and what the trimaps' values are, for each `data.border`."""
+
+
+class PetsData(DataSource):
+    """The Oxford-IIIT Pets as torchvision lays them out: images/, annotations/trimaps/, the lists of annotations/.
+
+    The images of both lists are pooled, and `test_share` of them is drawn as test set (000, Sec. 3).
+    """
+
+    markers: ClassVar[tuple[str, ...]] = (FOLDER, "annotations")
+    unpacked_in: ClassVar[str] = FOLDER
+
+    name: Literal["pets"] = "pets"
+    border: Literal["ignore", "pet", "class"] = Field(
+        "pet", description="The trimaps' border (value 3): not counted, part of the pet, or a class of its own."
+    )
+    test_share: PositiveFraction = Field(0.2, description="Fraction of the images that is drawn as test set.")
+    reported: Literal["test"] = "test"
+
+    def archives(self) -> list[Archive]:
+        """Those that torchvision knows."""
+        from torchvision.datasets import OxfordIIITPet  # seconds, and only needed here
+
+        return list(OxfordIIITPet._RESOURCES)
+
+    def content(self, root: Path, problems: Problems) -> Listing:
+        """The images and trimaps of both lists, pooled, `test_share` of them drawn as "test" (000, Sec. 3)."""
+        home = root / FOLDER if (root / FOLDER).is_dir() else root
+        classes, values = BORDERS[self.border]
+        images = files_in(home / "images", frozenset({".jpg", ".jpeg"}), root, problems)
+        trimaps = files_in(home / "annotations/trimaps", frozenset({".png"}), root, problems)
+        ids = _ids(home / "annotations", root, problems)
+        for id in ids:
+            if images and id not in images:
+                problems.add(f"listed ids without an image; expected {below(home / 'images', root)}/ID.jpg", id)
+            if trimaps and id not in trimaps:
+                kind = f"listed ids without a trimap; expected {below(home / 'annotations/trimaps', root)}/ID.png"
+                problems.add(kind, id)
+        order = np.random.default_rng(TEST_SEED).permutation(len(ids))
+        drawn = {ids[i] for i in order[: max(1, round(self.test_share * len(ids)))]}
+        items = [Item(id, images[id], trimaps[id], values) for id in ids if id in images and id in trimaps]
+        subsets = {
+            "train": [item for item in items if item.id not in drawn],
+            "test": [item for item in items if item.id in drawn],
+        }
+        return Listing(classes, colours(len(classes)), subsets).check(problems)
+
+
+def _ids(folder: Path, root: Path, problems: Problems) -> list[str]:
+    """The first word of each line of both lists, sorted."""
+    found: set[str] = set()
+    for name in LISTS:
+        path = folder / name
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
+            problems.add("lists that are missing or cannot be read", f"{below(path, root)} ({reason})")
+            continue
+        for id in (line.split()[0] for line in lines if line.strip()):
+            if not is_plain(id):
+                problems.add("list entries that do not begin with a plain id", f"{id!r} in {below(path, root)}")
+            elif id in found:
+                problems.add("ids that are listed twice", f"{id} in {below(path, root)}")
+            else:
+                found.add(id)
+    return sorted(found)

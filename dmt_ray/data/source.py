@@ -1,0 +1,179 @@
+"""What a data set's file says of it: the base class of its settings, and what it can consist of."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmt_ray.config import DataSettings
+from dmt_ray.data.check import Problems
+from dmt_ray.data.decode import REVISION, Decoded, Decoder
+from dmt_ray.data.files import Item, colours
+
+Archive = tuple[str, str]  # address, md5
+
+
+class DataSource(DataSettings):
+    """Base of every data set: its settings are fields, and what is known of its files is said by these attributes.
+
+    A new data set is one module in `data/sets/` with one such class, and one line in `config.DATA_SETS`.
+    """
+
+    in_files: ClassVar[bool] = True
+    """Whether the data set lies in a folder; else the program makes it."""
+    markers: ClassVar[tuple[str, ...]] = ()
+    """What the data set's folder holds, one of them at least."""
+    further_folders: ClassVar[tuple[str, ...]] = ()
+    """Names of the data set's folder below DMT_DATA, beside its own."""
+    valtiny: ClassVar[str] = ""
+    """File in `data/lists/` with the validation images on which the authors of DMT tuned."""
+    where: ClassVar[str] = ""
+    """Where to get it, if it cannot be downloaded."""
+    unpacked_in: ClassVar[str] = ""
+    """Folder below the data set's, in which its archives are unpacked."""
+
+    def content(self, root: Path, problems: Problems) -> "Content":
+        """What the data set consists of.
+
+        Args:
+            root: The data set's folder; not read where `in_files` is false.
+            problems: Takes what is wrong with the files.
+        """
+        raise NotImplementedError
+
+    def archives(self) -> list[Archive]:
+        """What can be downloaded; nothing unless a data set says otherwise."""
+        return []
+
+    def is_root(self, folder: Path) -> bool:
+        """Whether a folder is the data set's."""
+        return any((folder / marker).exists() for marker in self.markers)
+
+
+class Content(Protocol):
+    """Classes and images of a data set, not yet decoded."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 0, 1, ..."""
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """RGB colour of each class, ``[K, 3]``."""
+
+    @property
+    def subsets(self) -> Iterable[str]:
+        """ "train", and what there is of "val" and "test"."""
+
+    @property
+    def steps(self) -> int:
+        """How often decoding everything counts a step."""
+
+    def files(self) -> Iterable[Path]:
+        """All files that are read."""
+
+    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+        """What the fingerprint is made of: all that can change a decoded pixel, as JSON values.
+
+        Args:
+            size: Working (height, width).
+            digests: Of the files that could be read.
+        """
+
+    def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
+        """The images of a subset in their order; what is wrong with a file goes to `decoder.problems`."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Content that is a file an image, and a mask beside it or a class."""
+
+    classes: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    subsets: dict[str, list[Item]]
+
+    @property
+    def steps(self) -> int:
+        """One an image."""
+        return sum(map(len, self.subsets.values()))
+
+    def check(self, problems: Problems) -> "Listing":
+        """This listing; problems are subsets without images, and images in two subsets."""
+        first: dict[str, str] = {}
+        for subset, items in self.subsets.items():
+            if not items and not problems:
+                problems.add("subsets without images", subset)
+        for subset, items in self.subsets.items():
+            for item in items:
+                other = first.setdefault(item.id, subset)
+                if other != subset:
+                    kind = "images in two subsets; expected none, or the scores would be of images that were trained on"
+                    problems.add(kind, f"{item.id} ({other} and {subset})")
+        return self
+
+    def files(self) -> Iterable[Path]:
+        """Images and masks."""
+        items = [item for items in self.subsets.values() for item in items]
+        return dict.fromkeys(path for item in items for path in (item.image, item.mask) if path is not None)
+
+    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+        """Ids, the files' bytes, and what the values in the masks mean."""
+        values = {id(item.values): item.values for items in self.subsets.values() for item in items}
+        meanings = {
+            key: hashlib.sha256(value.table.tobytes() + value.allowed.tobytes()).hexdigest()
+            for key, value in values.items()
+        }
+        subsets = {
+            subset: [
+                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), meanings[id(item.values)]]
+                + ([] if item.label is None else [item.label])
+                for item in items
+            ]
+            for subset, items in self.subsets.items()
+        }
+        return {"revision": REVISION, "classes": self.classes, "size": size, "subsets": subsets}
+
+    def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
+        """The images of a subset, but those that cannot be used."""
+        readable = [
+            item for item in self.subsets[subset] if {item.image, item.mask or item.image} <= decoder.digests.keys()
+        ]
+        return decoder.decode_all(readable)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Content that the program makes."""
+
+    classes: tuple[str, ...]
+    subsets: Mapping[str, Iterator[Decoded]]
+    made_by: Mapping[str, object]
+    """What tells other pixels apart; its "revision" is raised whenever the same settings give other ones."""
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """Colours of the classes."""
+        return colours(len(self.classes))
+
+    @property
+    def steps(self) -> int:
+        """One a subset."""
+        return len(self.subsets)
+
+    def files(self) -> Iterable[Path]:
+        """None."""
+        return ()
+
+    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+        """What makes the images, and the working size."""
+        made_by = {"size": size, **self.made_by}
+        return made_by | {"revision": [REVISION, self.made_by["revision"]], "classes": self.classes}
+
+    def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
+        """The images of a subset."""
+        yield from self.subsets[subset]
+        decoder.steps.one_more()

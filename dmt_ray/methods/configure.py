@@ -1,0 +1,54 @@
+"""Settings for one method: a method may set a weight rule of its own, whose numbers can then be set as well."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dmt_ray.config import Config, Weight, WeightSettings, from_stored, override
+from dmt_ray.methods.searched import Method
+
+PREFIX = "weight."
+
+
+def own_weight(method: Method, config: Config) -> Weight:
+    """The weight rule, with its numbers, that a method's trainings read; the config's where they read none."""
+    read = (getattr(stage.config, "weight", None) for stage in method(config, 0).stages())
+    return next((weight for weight in read if isinstance(weight, WeightSettings)), config.weight)
+
+
+def configure(method: Method, config: Config, changes: Mapping[str, Any], *, shared: bool = False) -> Config:
+    """`override` for a method: it may set the numbers of the config's weight rule, or else of the method's own.
+
+    Args:
+        method: The method.
+        config: What is changed.
+        changes: Dotted setting -> value.
+        shared: Whether the changes are meant for several methods, see `applicable`.
+
+    Raises:
+        ConfigError: As `override`.
+    """
+    changes = applicable(method, config, changes) if shared else changes
+    return override(config, changes, rule=_rule(method, config, changes).rule)
+
+
+def applicable(method: Method, config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some changes, meant for several methods, that this one reads: without numbers of other weight rules."""
+    reads = _rule(method, config, changes).numbers()
+    others = {name for kind in WeightSettings.__subclasses__() for name in kind.model_fields} - reads.keys() - {"rule"}
+    unread = {f"{PREFIX}{name}" for name in others}
+    return {name: value for name, value in changes.items() if name not in unread}
+
+
+def _rule(method: Method, config: Config, changes: Mapping[str, Any]) -> Weight:
+    """The rule that changes are about."""
+    if f"{PREFIX}rule" in changes:
+        return config.weight.with_rule(str(changes[f"{PREFIX}rule"]))
+    numbers = [name.removeprefix(PREFIX) for name in changes if name.startswith(PREFIX)]
+    if all(number in config.weight.numbers() for number in numbers):
+        return config.weight
+    return own_weight(method, config)
+
+
+def stored_config(method: Method, values: Mapping[str, Any]) -> Config:
+    """The config of a method in a file, see `config.from_stored`."""
+    return from_stored(values, rule=own_weight(method, from_stored(values)).rule)
