@@ -10,9 +10,9 @@ from dmt_ray.config import Config, override
 from dmt_ray.data.sets.shapes import CLASSES, generate
 from dmt_ray.execution.journal import locked, note_executed
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.experiments import ablation_file, sweep_file
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile, write
 from dmt_ray.experiments.sweep import Sweep, Uniform
 from dmt_ray.recipes import named
 from dmt_ray.results.scores import rung_score
@@ -91,9 +91,9 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
     runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
     command = "python -m ablations.small --seeds 0 1 --rows DMT Oracle --set a=1 --dry-run"
     dataset_info = {"pictures": DatasetInfo.of(runner.dataset(config.data), config, (0, 1), command).to_json()}
-    folder = storage / ablation_file.FOLDER / ablation.name
-    ablation_file.write(folder, ablation_file.AblationFile(ablation, storage, pictures, dataset_info, command))
-    return folder, runner.store
+    file = ExperimentFile(ablation, storage, pictures, "shapes", (), 0, dataset_info, command)
+    write(file.folder, file)
+    return file.folder, runner.store
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +126,8 @@ def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config
                 if study.report(token, rung, rung_score(runner.store, models)):
                     break
             study.finish(token)
-    file = SweepFile(sweep, 9, Replay("tiny", (), storage, pictures), dataset_info.to_json())
-    sweep_file.write(folder, file)
+    file = ExperimentFile(sweep, storage, pictures, "tiny", (), 9, dataset_info.to_json(), dataset_info.command)
+    write(folder, file)
     return folder
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from ablations import components
 from dmt_ray.cli import main as cli
-from dmt_ray.experiments import ablation_file, sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.locate import locate
 from dmt_ray.store import Store
 from tests.helpers.paths import ROOT
@@ -43,6 +43,8 @@ def storage(tmp_path_factory) -> Path:
 @pytest.fixture
 def run(storage, monkeypatch, capsys):
     """Runs a command on the old storage folder in this process; returns what it printed."""
+    for name in ("prepare", "stop_on_terminate"):  # they change this process for good
+        monkeypatch.setattr(f"dmt_ray.execution.cluster.{name}", lambda: None)
 
     def run(main, *words):
         monkeypatch.setattr(sys, "argv", ["dmt", *words, "--storage", str(storage)])
@@ -76,7 +78,7 @@ def test_the_sweep_goes_on_with_nothing_to_compute(run, storage):
     printed = run(script("gamma_sweep").main, "--trials", "2", *SETTINGS, "--dry-run")
     assert SWEEP in printed
     assert to_do(printed) == {"0"}
-    file = sweep_file.read(storage / "sweeps" / SWEEP)
+    file = experiment_file.read(storage / "sweeps" / SWEEP)
     for params in ({"weight.gamma1": 0.5, "weight.gamma2": 0.5}, {"weight.gamma1": 5.0, "weight.gamma2": 5.0}):
         for plan in file.sweep.plans(params).values():
             assert Store(storage).missing(stage for rung in plan.rungs for stage in rung.values()) == []
@@ -86,7 +88,7 @@ def test_the_ablation_goes_on_with_nothing_to_compute(run, storage):
     printed = run(components.main, "--rows", "CBST", "--seeds", "0", "1", *SETTINGS, "--dry-run")
     assert ABLATION in printed
     assert to_do(printed) == {"0"}
-    file = ablation_file.read(storage / "ablations" / ABLATION)
+    file = experiment_file.read(storage / "ablations" / ABLATION)
     assert Store(storage).missing(s for one in file.ablation.wanted() for r in one.plan.rungs for s in r.values()) == []
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from dmt_ray.experiments.ablation_file import AblationFile
-
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile, write
 
 ROWS = {"Baseline": Row("baseline"), "CBST": Row("cbst"), "DMT": Row("dmt")}
 
@@ -21,9 +19,9 @@ def perform(
     made = cells(str(settings), (), rows, {"mine": Column()}, lambda config: runner.bind(config, seeds))
     ablation = Ablation("components", "What is each part of DMT worth?", "mine", made, seeds, "Baseline")
     config = made[0].config
-    dataset_info = DatasetInfo.of(runner.dataset(config.data), config, seeds, "python -m ablations.components")
-    folder = storage / "ablations" / ablation.name
-    file = AblationFile(ablation, storage, pictures, {"mine": dataset_info.to_json()}, "python -m ablations.components")
-    ablation_file.write(folder, file)
+    command = "python -m ablations.components"
+    dataset_info = DatasetInfo.of(runner.dataset(config.data), config, seeds, command).to_json()
+    file = ExperimentFile(ablation, storage, pictures, str(settings), (), 0, {"mine": dataset_info}, command)
+    write(file.folder, file)
     runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
-    return folder
+    return file.folder

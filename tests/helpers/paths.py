@@ -4,6 +4,5 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SEARCHES = ROOT / "searches"
 # The product itself never looks there; `.ci/run` sets it.
 REAL = Path(os.environ.get("DMT_DATA") or os.devnull)

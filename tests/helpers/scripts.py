@@ -1,16 +1,19 @@
-"""The search scripts as modules, without their being a package."""
+"""The scripts of searches/ and ablations/, found and not listed."""
 
 import importlib.util
 from types import ModuleType
 
-from tests.helpers.paths import SEARCHES
-
-NAMES = sorted(path.stem for path in SEARCHES.glob("*.py") if not path.stem.startswith("_"))
+from tests.helpers.paths import ROOT
 
 
-def script(name: str) -> ModuleType:
-    """A search script, loaded and not run."""
-    spec = importlib.util.spec_from_file_location(f"searches.{name}", SEARCHES / f"{name}.py")
+def names(folder: str) -> list[str]:
+    """The scripts in a folder that ask a question of their own; other names of scripts have no `main`."""
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if "\ndef main()" in path.read_text())
+
+
+def script(name: str, folder: str = "searches") -> ModuleType:
+    """A script as a module, loaded and not run; searches/ is no package."""
+    spec = importlib.util.spec_from_file_location(f"{folder}.{name}", ROOT / folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

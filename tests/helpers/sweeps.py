@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import in_order
 from dmt_ray.search.study import read_trials
@@ -98,7 +98,7 @@ class RunningSweep:
 
     @property
     def folders(self) -> list[Path]:
-        return sorted(path.parent for path in self.storage.glob("sweeps/*/sweep.json"))
+        return sorted(path.parent for path in self.storage.glob("sweeps/*/experiment.json"))
 
     @property
     def folder(self) -> Path:
@@ -107,7 +107,7 @@ class RunningSweep:
 
     @property
     def sweep(self) -> Sweep:
-        return sweep_file.read(self.folder).sweep
+        return experiment_file.read(self.folder).sweep
 
     def trials(self) -> list[Trial]:
         return read_trials(self.folder, self.sweep.name)
