@@ -2,8 +2,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 from PIL import Image
 
 from dmt_ray.config import Config, override
