@@ -42,6 +42,7 @@ from dmt_ray.data.splits import VALTINY, divide
 from dmt_ray.engine.training import ROW_STEPS, ROWS
 from dmt_ray.execution import sweep_progress
 from dmt_ray.execution.effort import Effort
+from dmt_ray.execution.journal import note_executed
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
@@ -51,7 +52,7 @@ from dmt_ray.plan import Stage, waves
 from dmt_ray.plan.operations import TRAININGS
 from dmt_ray.recipes import load
 from dmt_ray.report import publishing_sweep, summary
-from dmt_ray.search.study import Study, note_executed, only_one
+from dmt_ray.search.study import Study, only_one
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
 from dmt_ray.tracking.publish import publish

@@ -98,7 +98,8 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
 @pytest.fixture(scope="session")
 def small_sweep(small_ablation: tuple[Path, Store], pictures: Path, tiny: Config) -> Path:
     """The folder of a real gamma sweep over nine points beside `small_ablation`, performed in this process."""
-    from dmt_ray.search.study import Study, note_executed, only_one  # Optuna takes seconds to import
+    from dmt_ray.execution.journal import note_executed
+    from dmt_ray.search.study import Study, only_one  # Optuna takes seconds to import
 
     storage = small_ablation[0].parents[1]
     runner = Runner(Machine(storage, pictures, device="cpu"))

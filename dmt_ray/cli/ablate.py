@@ -126,7 +126,7 @@ def _run(
         ),
     )
     if not options.dry_run:
-        from dmt_ray.cli.table import show_and_write
+        from dmt_ray.report.tables.files import show_and_write
         from dmt_ray.results import tidy
 
         show_and_write(tidy.of_ablation(folder), Path(options.storage) / "tables")

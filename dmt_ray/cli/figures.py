@@ -1,8 +1,8 @@
 """Draw the figures of an ablation or a sweep from the records in its storage folder.
 
-Every figure that the records allow is written; of the others it is said what is missing, and what computes it. The
-figures `qualitative` and `surest` need what stored models say of images: --predict loads the models and keeps what they
-say in the storage folder, below analysis/.
+Every figure that the records allow is written; for the others it prints what is missing, and what computes it. The
+figures `qualitative` and `confident` need predictions of stored models: --predict loads the models and caches their
+predictions in the storage folder, below analysis/.
 """
 
 import argparse
@@ -10,15 +10,10 @@ import sys
 from pathlib import Path
 
 from dmt_ray.cli.options import add_storage, guarded, help_with
-from dmt_ray.config import nearest
-from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.locate import is_ablation, locate
-from dmt_ray.report.figures.drawing import OF_ABLATIONS, OF_SWEEPS, AblationFigures, Drawing, of_sweep
-from dmt_ray.report.figures.look import save
+from dmt_ray.report.figures.drawing import CAPTIONS, AblationFigures, of_sweep, save_all
 from dmt_ray.report.figures.predictions import Predictor
-
-NAMES = tuple(dict.fromkeys((*OF_ABLATIONS, *OF_SWEEPS)))
 
 
 def main() -> int:
@@ -42,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the files go (default: figures/<full name>/ in the storage)"
     )
-    parser.add_argument("--only", nargs="+", default=[], metavar="FIGURE", help=f"some figures: {', '.join(NAMES)}")
+    parser.add_argument("--only", nargs="+", default=[], metavar="FIGURE", help=f"some figures: {', '.join(CAPTIONS)}")
     parser.add_argument(
         "--rows", nargs="+", default=[], metavar="ROW", help="rows of the pictures (default: the reference and DMT)"
     )
@@ -55,40 +50,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _draw(options: argparse.Namespace) -> int:
-    for name in options.only:
-        if name not in NAMES:
-            raise ConfigError(f"there is no figure {name!r}; {nearest(name, NAMES)}")
+def _draw(options: argparse.Namespace) -> None:
     folder = locate(options.storage, options.name)
     out = options.out or folder.parents[1] / "figures" / folder.name
-    if not is_ablation(folder):
-        _write(list(of_sweep(folder)), out, options, [])
-        return 0
-    data = options.data or ablation_file.read(folder).data
-    predictor = Predictor(folder.parents[1], data, options.device, computes=options.predict)
-    one = AblationFigures(folder, predictor, options.rows)
-    several = len(one.ablation.columns) > 1
-    left = [
-        f"{row}{f', {column}' if several else ''}: {count} of {len(one.ablation.seeds)} seeds are not complete; "
-        f"compute them with  {command}"
-        for row, column, count, command in one.incomplete()
-    ]
-    _write(list(one.drawings()), out, options, left)
-    return 0
-
-
-def _write(drawings: list[Drawing], out: Path, options: argparse.Namespace, left: list[str]) -> None:
-    asked = [
-        (name, draw)
-        for name, draw in drawings
-        if not options.only or any(name == one or name.startswith(f"{one}-") for one in options.only)
-    ]
-    for name, draw in asked:
-        try:
-            print(save(draw(), out / f"{name}.{options.format}"))
-        except UserError as error:
-            print(f"left out: {name}: {error}", file=sys.stderr)
-    for line in left:
+    if is_ablation(folder):
+        data = options.data or ablation_file.read(folder).data
+        predictor = Predictor(folder.parents[1], data, options.device, computes=options.predict)
+        figures = AblationFigures(folder, predictor, options.rows)
+        drawings, incomplete = figures.drawings(), list(figures.incomplete())
+    else:
+        drawings, incomplete = of_sweep(folder), []
+    for file, left_out in save_all(drawings, out, options.format, options.only):
+        print(left_out or file, file=sys.stderr if left_out else sys.stdout)
+    for line in incomplete:
         print(line, file=sys.stderr)
 
 

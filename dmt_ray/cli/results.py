@@ -20,21 +20,20 @@ def explain_faults(options: argparse.Namespace) -> None:
 
 def export_records(options: argparse.Namespace) -> None:
     """Write the tidy table of one or all ablations and sweeps."""
-    from dmt_ray.results import export
+    from dmt_ray.results import export, tidy
 
     export.check(options.out)
-    frame = export.of_all(options.storage, options.name)
+    frame = tidy.of_all(options.storage, options.name)
     export.write(frame, options.out)
     print(f"{len(frame)} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
 
 
 def write_report(options: argparse.Namespace) -> None:
     """Write the page of an ablation or a sweep."""
-    from dmt_ray.cli.table import paper_numbers
     from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
 
-    html_page.write(locate(options.storage, options.name), options.out, paper_numbers)
+    html_page.write(locate(options.storage, options.name), options.out)
     print(f"written: {options.out}")
 
 

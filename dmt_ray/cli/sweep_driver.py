@@ -22,7 +22,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Params, State, Sweep
 from dmt_ray.experiments.sweep_file import SweepFile
-from dmt_ray.report import publishing_sweep, summary
+from dmt_ray.report import confirmation, publishing_sweep, summary
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.study import Study, newest_attempt, only_one
@@ -130,7 +130,7 @@ def run(sweep_of: Callable[[Config], Sweep], config: Config, request: Request) -
             if state == "finished":
                 summary.show(console, sweep, runner.store, folder, study.trials(), replay)
                 if confirmed is not None:
-                    confirm.show(console, confirmed, folder)
+                    confirmation.show(console, confirmed, folder)
             unpublished = tracker.close()
     return 1 if unpublished or any(trial.state == "failed" for trial in study.trials()) else 0
 

@@ -1,32 +1,12 @@
 """Tabulate an ablation, from the records in its storage folder: Markdown, LaTeX, HTML and CSV."""
 
 import argparse
-import re
-import shlex
 import sys
-from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from rich.console import Console
-
-from dmt_ray.cli.options import STORAGE, add_storage, guarded, help_with
-from dmt_ray.config import nearest
-from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.experiments import locate
-from dmt_ray.files import write_text
-from dmt_ray.report import papers
-from dmt_ray.report.tables.build import build
-from dmt_ray.report.tables.latex import latex
-from dmt_ray.report.tables.numbers import PaperNumbers
-from dmt_ray.report.tables.text import csv, markdown, show, web
-from dmt_ray.results import export, tidy
-
-# Where a network starts from is for the user to say: no recipe can bring the weights along.
-WEIGHTS = {f"{model}.{name}" for model in ("model", "model_b") for name in ("weights_file", "encoder_weights")}
-WRITERS = {"md": markdown, "tex": latex, "html": web, "csv": csv}
+from dmt_ray.cli.options import add_storage, guarded, help_with
+from dmt_ray.report.tables.files import show_and_write, tables_of
+from dmt_ray.results import export
 
 
 def main() -> int:
@@ -39,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     what = __doc__ or ""
     parser = argparse.ArgumentParser(
         prog="python -m dmt_ray.cli.table",
-        **help_with(f"{what}\n\ndocs/tables.md tells how to read them.", "python -m dmt_ray.cli.table components"),
+        **help_with(f"{what}\n\ndocs/tables.md explains how to read them.", "python -m dmt_ray.cli.table components"),
     )
     parser.add_argument(
         "name",
@@ -60,98 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tabulate(options: argparse.Namespace) -> int:
+def _tabulate(options: argparse.Namespace) -> None:
     if options.records is not None:
         frames = [export.read(options.records, options.name)]
     else:
-        folders = [_named(options)] if options.name else _all(options.storage)
-        frames = [tidy.of_ablation(_checked(folder)) for folder in folders]
+        frames = tables_of(options.storage, options.name, options.recipe)
     for frame in frames:
         show_and_write(frame, options.out or options.storage / "tables", options.reference, options.per_class)
-    return 0
-
-
-def _named(options: argparse.Namespace) -> Path:
-    try:
-        return locate.locate(options.storage, options.name, options.recipe)
-    except MissingStages:
-        of_recipe = "" if options.recipe is None else f" with the recipe {options.recipe}"
-        words = ["python", "-m", f"ablations.{options.name}"]
-        words += [] if options.recipe is None else ["--recipe", options.recipe]
-        words += [] if options.storage == STORAGE else ["--storage", str(options.storage)]
-        raise MissingStages(
-            f"there is no ablation {options.name!r}{of_recipe} in {options.storage}. Run `{shlex.join(words)}` first."
-        ) from None
-
-
-def _all(storage: Path) -> list[Path]:
-    folders = [folder for folder in locate.all_folders(storage) if locate.is_ablation(folder)]
-    if not folders:
-        raise MissingStages(f"there is no ablation in {storage}. Run `python -m ablations.components` first.")
-    return folders
-
-
-def _checked(folder: Path) -> Path:
-    if not locate.is_ablation(folder):
-        raise ConfigError(f"{folder.name} is a sweep, and only ablations have tables; `dmt report` shows it")
-    return folder
-
-
-def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None, per_class: bool = False) -> None:
-    """Print the table of an ablation, and write it in all forms to a folder.
-
-    Raises:
-        ConfigError: If the reference is not one of its rows.
-    """
-    dataset_info = frame.attrs["about"]
-    if reference is not None and reference not in set(frame["row"]):
-        raise ConfigError(f"there is no row {reference!r}; {nearest(reference, frame['row'].unique())}")
-    try:
-        table = build(frame, paper=paper_numbers(dataset_info), per_class=per_class, reference=reference)
-    except ValueError as error:
-        raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be put in a table: {error}") from None
-    show(table, Console())
-    out.mkdir(parents=True, exist_ok=True)
-    against = "" if reference is None else f"-against-{reference}"
-    stem = re.sub(r"[^A-Za-z0-9._]+", "-", f"{frame['question'].iloc[0]}-{dataset_info['recipe']}{against}")
-    files = [out / f"{stem}.{ending}" for ending in WRITERS]
-    for file, write in zip(files, WRITERS.values(), strict=True):
-        write_text(file, write(table))
-    print(f"\nWritten: {', '.join(map(str, files))}", file=sys.stderr)
-
-
-def paper_numbers(dataset_info: Mapping[str, Any]) -> PaperNumbers | None:
-    """What the paper prints of the same table, in percent; None: there is no such table.
-
-    Columns count as the paper's protocol only if nothing but the weights to start from was overridden on the command
-    line.
-    """
-    if dataset_info.get("paper") is None:
-        return None
-    sources = [papers.about(id) for id in dataset_info["paper"].split()]
-    source = sources[0]
-    values = pd.concat([_in_percent(one) for one in sources]).drop_duplicates(["row", "column"])
-    overridden = _overridden(dataset_info.get("command", "")) - WEIGHTS
-    columns = {} if overridden else {ours: theirs for ours, theirs in dataset_info["paper_columns"].items() if theirs}
-    protocol = (
-        f"{source.metric} in percent; {source.data}, {source.network}; {source.repeats}; spread: {source.spread}."
-    )
-    numbers = " and ".join(one.number for one in sources)
-    return PaperNumbers(f"{source.authors} {source.year or ''}, {numbers}", protocol, values, source.selection, columns)
-
-
-def _in_percent(source: papers.PaperTable) -> pd.DataFrame:
-    values = papers.paper_table(source.id)
-    scale = values["column"].map(lambda column: 100 if source.unit_of(column) == "fraction" else 1)
-    return values.assign(value=values["value"] * scale, sd=values["sd"] * scale)
-
-
-def _overridden(command: str) -> set[str]:
-    """The settings that a command line overrides."""
-    words = shlex.split(command)
-    changes = [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
-    changes += [after for word, after in pairwise(words) if word == "--set"]
-    return {change.partition("=")[0] for change in changes}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -173,3 +174,22 @@ def why_lost(store: Path, doing: Doing | None, said: str) -> str:
         if match := re.match(pattern, text):
             return match[1][:_REASON]
     return text[:_REASON] or "Ray gives no reason"
+
+
+def note_executed(folder: Path, who: int | str, keys: Iterable[str]) -> None:
+    """Write down who computed these stages: a trial's number, or "shared"; lasts even if it is killed right after.
+
+    What is written down already is not written again: the worker does it at once, and the driver once more, whose disk
+    may be another one.
+    """
+    new = set(keys).difference(executed(folder, who))
+    if new:
+        (folder / "executed").mkdir(parents=True, exist_ok=True)
+        with (folder / "executed" / f"{who}.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"{key}\n" for key in keys if key in new)
+
+
+def executed(folder: Path, who: int | str) -> tuple[str, ...]:
+    """Keys of the stages that a trial computed itself over all its attempts; "shared": for all trials."""
+    file = folder / "executed" / f"{who}.txt"
+    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()

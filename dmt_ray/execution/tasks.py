@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import ray
 
 from dmt_ray.execution import journal
+from dmt_ray.execution.journal import note_executed
 from dmt_ray.execution.leaked import free_leaked
 from dmt_ray.plan import Plan, Stage, shared
-from dmt_ray.search.study import note_executed
 from dmt_ray.search.trial import SHARED, Job, explain, keep_traceback, perform_shared
 from dmt_ray.search.tuning import HEAD, LOST_WORKERS
 from dmt_ray.store import Store

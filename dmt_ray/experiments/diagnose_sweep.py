@@ -10,7 +10,7 @@ from dmt_ray.execution.journal import Fault
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.sweep_file import SweepFile
-from dmt_ray.search.study import read_trials
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.search.trial import SHARED
 
 WIDTH = 100

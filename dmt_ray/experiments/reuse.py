@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.execution.journal import executed
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import Stage, in_order
 from dmt_ray.plan.operations import TRAININGS
-from dmt_ray.search.study import executed
 from dmt_ray.search.trial import SHARED
 from dmt_ray.store import Store
 

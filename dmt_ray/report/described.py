@@ -13,9 +13,8 @@ def in_markdown(folder: Path, store: Store) -> str:
         StoreError: If the folder holds no ablation.
     """
     # pandas and scipy take a while to import, and only whoever publishes needs them.
-    from dmt_ray.cli.table import paper_numbers
-    from dmt_ray.report.tables import build, text
+    from dmt_ray.report.tables import text
+    from dmt_ray.report.tables.files import table_of
     from dmt_ray.results import tidy
 
-    frame = tidy.of_ablation(folder, store)
-    return text.markdown(build.build(frame, paper=paper_numbers(frame.attrs["about"])))
+    return text.markdown(table_of(tidy.of_ablation(folder, store)))

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep_file import SweepFile
-from dmt_ray.report import summary
-from dmt_ray.search import confirm
-from dmt_ray.search.study import read_trials
+from dmt_ray.experiments.trials import read_trials
+from dmt_ray.report import confirmation, summary
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def results(folder: Path, file: SweepFile, store: Store, state: "SweepState") ->
 
     trials = read_trials(folder, file.sweep.name)
     result = summary.markdown(file.sweep, store, trials, file.replay)
-    if result and (confirmed := confirm.markdown(folder)):
+    if result and (confirmed := confirmation.markdown(folder)):
         result = f"{result}\n\n{confirmed}"
     known = [trial for trial in trials if trial.params.keys() == file.sweep.space.keys()]
     return SweepResults(

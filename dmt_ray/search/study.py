@@ -1,12 +1,11 @@
 """A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
 
 import fcntl
-import functools
 import json
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import StoreError, UserError
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
+from dmt_ray.experiments.trials import RETRY, SCORES, SEED_BY_SEED, TrialReader, number_of, open_storage, step_scores
 from dmt_ray.plan.key import key_of
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 LEAST_TRIALS = 4
 # Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the surest ones only.
 WARMUP_RUNGS = 2
-RETRY = "retry_of"
-# Of a study whose steps are seeds; and of a trial with two objectives, of which Optuna keeps no scores on the way.
-SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
-STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 @contextmanager
@@ -116,7 +112,7 @@ class Study:
         self._compute = compute
         self._steps = _Steps(sweep)
         self._optuna = self._open(sampler, pruner)
-        self._reader = _Reader(self._optuna, folder)
+        self._reader = TrialReader(self._optuna, folder)
         trials = self._optuna.get_trials(deepcopy=False)
         # The points are the first trials. Each waits for its turn here: Optuna would read all that wait, every time.
         self._points = sweep.points()[sum(RETRY not in trial.user_attrs for trial in trials) :]
@@ -132,7 +128,7 @@ class Study:
 
         from dmt_ray.search import samplers
 
-        storage, sweep = _storage(self.folder), self.sweep
+        storage, sweep = open_storage(self.folder), self.sweep
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
         seed = int(key_of([sweep.name, done])[:8], 16)
@@ -168,7 +164,7 @@ class Study:
     def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> int:
         attempts: dict[int, optuna.trial.FrozenTrial] = {}
         for trial in trials:
-            attempts[_number(trial)] = trial
+            attempts[number_of(trial)] = trial
         failed = {number: last for number, last in attempts.items() if last.state.name == "FAIL"}
         for number, last in failed.items():
             self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
@@ -210,7 +206,7 @@ class Study:
         """Write down the score of a step, which is a rung or a seed, once; whether the trial should be pruned there."""
         trial = self._taken[token]
         frozen = self._frozen(token)
-        known = _scores(frozen)
+        known = step_scores(frozen)
         if self.sweep.second:
             trial.set_user_attr(SCORES, {str(at): value for at, value in (known | {step: score}).items()})
             return False
@@ -232,7 +228,7 @@ class Study:
         from optuna.trial import TrialState
 
         trial, frozen = self._taken[token], self._frozen(token)
-        scores = _scores(frozen)
+        scores = step_scores(frozen)
         if frozen.state != TrialState.RUNNING:
             raise ValueError(f"trial {trial.number} of {self.sweep.name} is finished already")
         if error is not None:
@@ -260,27 +256,6 @@ class Study:
         return self._reader.trials()
 
 
-def read_trials(folder: Path, name: str) -> list[Trial]:
-    """The trials of the sweep of this name, as they are now; its study is only read."""
-    return _reader(folder, name, (folder / "study.db").stat().st_ino).trials()
-
-
-@functools.lru_cache(maxsize=4)
-def _reader(folder: Path, name: str, file: int) -> "_Reader":
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return _Reader(optuna.load_study(study_name=name, storage=_storage(folder)), folder)
-
-
-def _storage(folder: Path) -> "optuna.storages.RDBStorage":
-    import optuna
-
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{(folder / 'study.db').resolve()}", engine_kwargs={"connect_args": {"timeout": 30}}
-    )
-
-
 class _Steps:
     """Number of steps of a trial; a plan is made for it only where trials differ in it."""
 
@@ -296,65 +271,3 @@ class _Steps:
         if point not in self._known:
             self._known[point] = self._sweep.steps_of(params)
         return self._known[point]
-
-
-def _scores(frozen: "optuna.trial.FrozenTrial") -> dict[int, float]:
-    """Step -> score, in order."""
-    found = frozen.intermediate_values or frozen.user_attrs.get(SCORES, {})
-    return {int(step): float(score) for step, score in sorted(found.items(), key=lambda item: int(item[0]))}
-
-
-class _Reader:
-    """Reads the trials of a study, again and again; one that has ended is read once."""
-
-    def __init__(self, study: "optuna.Study", folder: Path) -> None:
-        self._optuna = study
-        self._folder = folder
-        self._seed_by_seed = bool(study.user_attrs.get(SEED_BY_SEED))
-        self._ended: dict[int, Trial] = {}  # by the id of the attempt, as a trial may be tried again
-
-    def trials(self) -> list[Trial]:
-        found: dict[int, Trial] = {}
-        for frozen in self._optuna.get_trials(deepcopy=False):
-            if frozen.state.name in STATES:
-                trial = self._ended.get(frozen._trial_id) or self._trial(frozen)
-                if frozen.state.is_finished():
-                    self._ended[frozen._trial_id] = trial
-                found[trial.number] = trial
-        return [found[number] for number in sorted(found)]
-
-    def _trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
-        number = _number(frozen)
-        return Trial(
-            number=number,
-            params=dict(frozen.params),
-            state=STATES[frozen.state.name],
-            scores=_scores(frozen),
-            error=frozen.user_attrs.get("error"),
-            executed=executed(self._folder, number),
-            seed_by_seed=self._seed_by_seed,
-            compute=frozen.values[1] if frozen.values and len(frozen.values) > 1 else None,
-        )
-
-
-def _number(trial: "optuna.trial.FrozenTrial") -> int:
-    return int(trial.user_attrs.get(RETRY, trial.number))
-
-
-def note_executed(folder: Path, who: int | str, keys: Iterable[str]) -> None:
-    """Write down who computed these stages: a trial's number, or "shared"; lasts even if it is killed right after.
-
-    What is written down already is not written again: the worker does it at once, and the driver once more, whose disk
-    may be another one.
-    """
-    new = set(keys).difference(executed(folder, who))
-    if new:
-        (folder / "executed").mkdir(parents=True, exist_ok=True)
-        with (folder / "executed" / f"{who}.txt").open("a", encoding="utf-8") as file:
-            file.writelines(f"{key}\n" for key in keys if key in new)
-
-
-def executed(folder: Path, who: int | str) -> tuple[str, ...]:
-    """Keys of the stages that a trial computed itself over all its attempts; "shared": for all trials."""
-    file = folder / "executed" / f"{who}.txt"
-    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import Interrupted, TrainingFailed, UserError
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import Doing
+from dmt_ray.execution.journal import Doing, note_executed
 from dmt_ray.experiments.sweep import Scored, Sweep
 from dmt_ray.plan import Stage
-from dmt_ray.search.study import note_executed
 
 if TYPE_CHECKING:
     from dmt_ray.execution.runner import Machine, Runner

@@ -24,12 +24,12 @@ from ray.tune.search import Searcher
 
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution import journal
-from dmt_ray.execution.journal import Doing
+from dmt_ray.execution.journal import Doing, note_executed
 from dmt_ray.execution.leaked import free_leaked
 from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.sweep import Params, State
 from dmt_ray.plan import Stage, waves
-from dmt_ray.search.study import Study, note_executed
+from dmt_ray.search.study import Study
 from dmt_ray.search.trial import SHARED, Work, explain, keep_traceback, perform_shared, perform_trial
 from dmt_ray.store import Store
 

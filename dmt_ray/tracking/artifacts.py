@@ -12,7 +12,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Trial
 from dmt_ray.plan import Plan
 from dmt_ray.plan.files import EXAMPLES
-from dmt_ray.report.figures import kit
+from dmt_ray.report.figures import save, training_curves, weight_maps
 from dmt_ray.report.summary import write_csv, write_figures
 from dmt_ray.results.curves import finetunings, histories
 from dmt_ray.store import Store
@@ -39,7 +39,7 @@ def write_run(
     table = stage_table(store, plans, executed)
     (folder / "stages.json").write_text(json.dumps(table, indent=1, default=str) + "\n", encoding="utf-8")
     if found := histories(store, plans):
-        kit.save(kit.training_curves(found), folder / "curves.png")
+        save(training_curves(found), folder / "curves.png")
     write_panel(folder / "panel.png", store, next(iter(plans.values())), dataset_info)
 
 
@@ -54,7 +54,7 @@ def write_panel(path: Path, store: Store, plan: Plan, dataset_info: DatasetInfo)
             iterations.append(dict(content))
     if not len(iterations[0]["ids"]) or iterations[0]["truth_0"].size == 1:  # in classification there are no masks
         return False
-    kit.save(kit.panel(iterations, dataset_info.palette, dataset_info.classes), path)
+    save(weight_maps(iterations, dataset_info.palette, dataset_info.classes), path)
     return True
 
 

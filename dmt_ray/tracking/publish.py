@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments.sweep import Trial
+from dmt_ray.experiments.trials import best as best_of
 from dmt_ray.methods.space import told
 from dmt_ray.plan.key import key_of
-from dmt_ray.report.summary import best as best_of
 from dmt_ray.results import curves
 from dmt_ray.results.curves import Point
 from dmt_ray.tracking import artifacts, describe

@@ -16,10 +16,11 @@ from dmt_ray.execution.effort import Effort, Work
 from dmt_ray.execution.sweep_progress import Progress
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import load
 from dmt_ray.search.pruning import MedianAtRung
-from dmt_ray.search.study import Study, read_trials
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 from dmt_ray.tracking import Mirror, SweepResults, connect
 from dmt_ray.tracking.publish import publish

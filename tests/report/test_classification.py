@@ -12,7 +12,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Uniform
-from dmt_ray.report import html_page, summary
+from dmt_ray.report import confirmation, html_page, summary
 from dmt_ray.report.figures.drawing import AblationFigures
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.figures.slices import slices
@@ -127,7 +127,7 @@ def test_what_is_confirmed_is_an_accuracy(performed, sweep, tmp_path):
     assert (tmp_path / "confirm.csv").read_text().splitlines()[0] == (
         "who,seed,searched,selection_accuracy,reported_accuracy"
     )
-    assert confirm.markdown(tmp_path).startswith("| accuracy % |")
+    assert confirmation.markdown(tmp_path).startswith("| accuracy % |")
     assert json.loads((tmp_path / "confirm.json").read_text()) == found
 
 

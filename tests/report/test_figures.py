@@ -18,7 +18,7 @@ from dmt_ray.recipes import named
 from dmt_ray.report import figures
 from dmt_ray.report.figures.best_of import chosen_among
 from dmt_ray.report.figures.fractions import _tick_labels
-from dmt_ray.report.figures.look import KNOWN, over_seeds, spread_out, styles
+from dmt_ray.report.figures.kit import KNOWN, over_seeds, spread_out, styles
 
 Records = Callable[..., pd.DataFrame]
 PALETTE = np.array([[0, 0, 0], [0, 114, 178], [230, 159, 0]], np.uint8)

@@ -7,17 +7,17 @@ import pytest
 from rich.console import Console
 
 from dmt_ray.cli import dry_run
+from dmt_ray.execution.journal import note_executed
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import best, front
 from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import RECIPES, load
 from dmt_ray.report import summary
 from dmt_ray.report.figures.slices import slices
-from dmt_ray.report.summary import best, front
 from dmt_ray.results.extra_metrics import disagreement
-from dmt_ray.search.study import note_executed
 from dmt_ray.store import Store
 from tests.helpers.scripts import script
 

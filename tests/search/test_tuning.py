@@ -7,13 +7,14 @@ import optuna
 import pytest
 
 from dmt_ray.errors import ConfigError, UserError
+from dmt_ray.execution.journal import executed, note_executed
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.experiments.sweep_file import SweepFile
+from dmt_ray.experiments.trials import best, ranked, read_trials
 from dmt_ray.recipes import load
-from dmt_ray.report.summary import best, ranked
-from dmt_ray.search.study import Study, executed, is_running, newest_attempt, note_executed, only_one, read_trials
+from dmt_ray.search.study import Study, is_running, newest_attempt, only_one
 
 G1, G2 = "weight.gamma1", "weight.gamma2"
 SPACE = {G1: Uniform(0, 8, step=0.25), G2: Uniform(0, 8, step=0.25)}

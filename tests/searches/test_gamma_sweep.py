@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dmt_ray.execution.journal import executed
 from dmt_ray.experiments import sweep_file
-from dmt_ray.search.study import executed, read_trials
+from dmt_ray.experiments.trials import read_trials
 from tests.helpers.paths import ROOT
 
 # Small photographs and a few steps: what is tested is the sweep, not what it finds.
