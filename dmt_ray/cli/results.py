@@ -43,10 +43,10 @@ def draw(options: argparse.Namespace) -> None:
 
 def export_records(options: argparse.Namespace) -> None:
     """Write the tidy table of one or all ablations and sweeps."""
-    from dmt_ray.results import export
+    from dmt_ray.results import export, tidy
 
     export.check(options.out)
-    frame = export.of_all(options.storage, options.name)
+    frame = tidy.of_all(options.storage, options.name)
     export.write(frame, options.out)
     print(f"{len(frame)} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
 

@@ -2,16 +2,13 @@
 
 import base64
 import html
-import io
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
-from matplotlib.figure import Figure
 
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, UserError
@@ -20,47 +17,24 @@ from dmt_ray.experiments import diagnose_ablation as why_ablation
 from dmt_ray.experiments import diagnose_sweep as why_sweep
 from dmt_ray.experiments.locate import is_ablation
 from dmt_ray.experiments.sweep import short
+from dmt_ray.experiments.trials import STUDY
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import as_text
-from dmt_ray.report.figures.drawing import AblationFigures, Drawing, of_sweep
+from dmt_ray.report.figures.drawing import AblationFigures, Drawing, caption_of, of_sweep
+from dmt_ray.report.figures.kit import render
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.summary import CAVEAT
-from dmt_ray.report.tables.build import Block, Cell, build, of_each_class, percent
-from dmt_ray.report.tables.numbers import RULES, PaperNumbers
-from dmt_ray.report.tables.text import STYLE, grids, lists
-from dmt_ray.results import tidy, tidy_sweep
-
-Papers = Callable[[Mapping[str, Any]], PaperNumbers | None]
-"""Finds the paper's numbers, given what the records say of themselves."""
+from dmt_ray.report.tables.build import Block, Cell, build, of_each_class
+from dmt_ray.report.tables.caption import sources
+from dmt_ray.report.tables.paper_numbers import paper_numbers
+from dmt_ray.report.tables.text import grids, lists, page
+from dmt_ray.report.titles import IMAGES, NONE, RULES, percent
+from dmt_ray.results import tidy
 
 DPI = 110
-PREDICT = "What models say of images, <code>dmt figures NAME --predict</code> computes and keeps."
+PREDICT = "Predictions of models are computed and cached by <code>dmt figures NAME --predict</code>."
 MANY = 50  # trials that are listed
-CAPTIONS = {
-    "forest": "Every row's difference to the reference, paired by seed.",
-    "iterations": "Score after each iteration.",
-    "gains": "What each iteration adds to the same seed's score before any pseudo label.",
-    "compute": "What a row costs in optimizer steps, and what it scores.",
-    "hours": "What a row costs in hours of all devices, and what it scores.",
-    "label-errors": "How many pseudo labels are wrong among the surest shares.",
-    "teachers": "How many labels of a teacher are wrong among its surest ones.",
-    "class-errors": "How many pseudo labels are wrong, class by class.",
-    "disagreement": "How often student and teacher disagree while the student learns.",
-    "coupling": "How far apart two teachers stay while they teach, and how right their labels are.",
-    "reliability": "How much two teachers agree on the images of each phase.",
-    "weights": "Pseudo labels, their weights and what the student then predicts.",
-    "qualitative": "The same images as several models see them.",
-    "surest": "How many decisions of a model are wrong among its surest ones.",
-    "fractions": "Score against the number of labelled images.",
-    "curves": "Every trial's selection score after each rung.",
-    "landscape": "Selection score over both exponents.",
-    "slices": "Selection score against each setting.",
-    "parallel": "Every trial across all settings to its score.",
-    "importances": "How much each setting matters, and how sure that is.",
-    "setting": "Reported score against what is searched.",
-    "best-of-k": "What a search of fewer trials would have found.",
-}
-MORE_STYLE = """
+STYLE = """
 h2 { font-size: 1.2rem; border-bottom: 1px solid; padding-bottom: .2rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 pre { overflow-x: auto; padding: .6rem .8rem; border-radius: 4px; }
@@ -73,7 +47,7 @@ figcaption { font-size: .9rem; opacity: .85; } summary { cursor: pointer; } .lea
 
 @dataclass(frozen=True)
 class Page:
-    """What a report says.
+    """The content of a report.
 
     Attributes:
         title: The question.
@@ -82,8 +56,8 @@ class Page:
         tables: Grids of numbers.
         caption: What they mean.
         per_class: Grids of the scores of each class.
-        drawings: Figures, each drawn when it is wanted.
-        wrong: What went wrong, as `dmt why` says it.
+        drawings: Figures, each drawn when it is needed.
+        wrong: What went wrong, as `dmt why` prints it.
         made_from: Data, splits, code and packages.
         settings: Title -> settings.
     """
@@ -100,13 +74,12 @@ class Page:
     settings: dict[str, str]
 
 
-def write(folder: Path, file: Path, paper: Papers | None = None) -> None:
+def write(folder: Path, file: Path) -> None:
     """Write the page of an ablation or a sweep.
 
     Args:
         folder: Its folder, as `<storage>/ablations/<name>` or `<storage>/sweeps/<name>`.
         file: An .html file.
-        paper: Finds the paper's numbers beside an ablation's.
 
     Raises:
         ConfigError: If the file cannot be written there.
@@ -114,34 +87,29 @@ def write(folder: Path, file: Path, paper: Papers | None = None) -> None:
     """
     if file.suffix != ".html" or not file.absolute().parent.is_dir():
         raise ConfigError(f"a report is an .html file in a folder that is there, but got {str(file)!r}")
-    page = of_ablation(folder, paper) if is_ablation(folder) else of_sweep_folder(folder)
-    write_text(file, as_html(page))
+    write_text(file, as_html(page_of_ablation(folder) if is_ablation(folder) else page_of_sweep(folder)))
 
 
 # ---- an ablation -----------------------------------------------------------------------------------------------
 
 
-def of_ablation(folder: Path, paper: Papers | None = None) -> Page:
-    """What the page of an ablation says."""
-    file = ablation_file.read(folder)
-    ablation, frame = file.ablation, tidy.of_ablation(folder)
-    there = frame[frame["state"] == "there"]
-    complete = len(there[["row", "column", "seed"]].drop_duplicates())
+def page_of_ablation(folder: Path) -> Page:
+    """The page of an ablation in its folder."""
+    file, frame = ablation_file.read(folder), tidy.of_ablation(folder)
+    ablation = file.ablation
+    complete = len(frame[frame["state"] == "there"][["row", "column", "seed"]].drop_duplicates())
     try:
-        table = build(frame, paper=None if paper is None else paper(frame.attrs["about"]))
+        table = build(frame, paper=paper_numbers(frame.attrs["about"]))
         blocks, caption, footer = table.blocks, table.caption, table.footer
         classes = build(frame, per_class=True).blocks if complete else ()
     except ValueError as error:
         blocks, caption, footer, classes = (), (f"There is no table: {error}",), (), ()
     several = len(ablation.columns) > 1
-    settings = {f"{ablation.reference}, all settings": _yaml(_of_row(file, ablation.reference))}
+    reference = next(cell.config for cell in ablation.cells if cell.row == ablation.reference)
     changed = {
         cell.row + (f", {cell.column}" if several else ""): f"{cell.method}  {' '.join(cell.changes)}".strip()
         for cell in ablation.cells
     }
-    settings["Every row: its method, and what it changes"] = "\n".join(
-        f"{row}: {text}" for row, text in changed.items()
-    )
     rows = f"{len(ablation.rows)} rows" + (f" in {len(ablation.columns)} columns" if several else "")
     return Page(
         title=ablation.title,
@@ -154,21 +122,20 @@ def of_ablation(folder: Path, paper: Papers | None = None) -> Page:
         drawings=AblationFigures(folder, Predictor(folder.parents[1], file.data, "cpu", computes=False)).drawings(),
         wrong=why_ablation.explain(folder),
         made_from=footer,
-        settings=settings,
+        settings={
+            f"{ablation.reference}, all settings": _yaml(reference),
+            "Every row: its method, and what it changes": "\n".join(f"{row}: {text}" for row, text in changed.items()),
+        },
     )
-
-
-def _of_row(file: ablation_file.AblationFile, row: str) -> Config:
-    return next(cell.config for cell in file.ablation.cells if cell.row == row)
 
 
 # ---- a sweep ---------------------------------------------------------------------------------------------------
 
 
-def of_sweep_folder(folder: Path) -> Page:
-    """What the page of a sweep says."""
-    file, frame = sweep_file.read(folder), tidy_sweep.of_sweep(folder)
-    sweep, dataset_info = file.sweep, frame.attrs["about"]
+def page_of_sweep(folder: Path) -> Page:
+    """The page of a sweep in its folder."""
+    file, frame = sweep_file.read(folder), tidy.of_sweep(folder)
+    sweep, origin = file.sweep, frame.attrs["about"]
     ranked = _ranked(frame)
     states = ranked["state"].map({"there": "complete", "missing": "not complete"}).fillna(ranked["state"])
     counts = ", ".join(f"{count} {state}" for state, count in states.value_counts(sort=False).items())
@@ -178,135 +145,104 @@ def of_sweep_folder(folder: Path) -> Page:
         " under the three rules.",
         CAVEAT,
     ]
-    if len(ranked) and ranked["score"].notna().any():
-        caption.append(f"The best trial again: {dataset_info['commands'][_place(ranked, frame)][2]}")
+    best = ranked["trial"].iloc[0] if ranked["score"].notna().any() else None
+    if best is not None:
+        commands = dict(zip(frame["trial"].unique(), origin["commands"], strict=True))
+        caption.append(f"The best trial again: {commands[best][2]}")
     return Page(
         title=sweep.title,
         lead=f"{sweep.name}: {file.trials} trials of {sweep.method}, of which {counts or 'none is begun'}.",
-        command=dataset_info["command"],
+        command=origin["command"],
         tables=[_trials(ranked, list(sweep.space), sweep.score_name)] if len(ranked) else [],
         caption=caption,
-        per_class=list(_classes_of_best(frame, ranked)),
-        drawings=of_sweep(folder) if (folder / "study.db").exists() else (),
+        per_class=list(_classes(frame, best)) if best is not None else [],
+        drawings=of_sweep(folder) if (folder / STUDY).exists() else (),
         wrong=why_sweep.explain(folder),
-        made_from=list(_made_from(frame)),
+        made_from=list(sources(frame)),
         settings={
-            "What is searched": "\n".join(f"{setting}: {values}" for setting, values in dataset_info["space"].items()),
+            "What is searched": "\n".join(f"{setting}: {values}" for setting, values in origin["space"].items()),
             "All other settings": _yaml(sweep.config),
         },
     )
 
 
 def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a trial, the best first: its own columns, and the reported score by rule as reported/<rule>."""
-    asked = (frame["images"] == "reported") & (frame["metric"] == tidy.headline(frame))
-    reported = frame[asked & (frame["state"] == "there")]
-    means = reported.groupby(["trial", "rule"])["value"].mean().unstack()
+    """A line a trial, the best first: its own columns, and the test score by rule as test/<rule>."""
+    means = tidy.scored(frame, rule=None).groupby(["trial", "rule"])["value"].mean().unstack()
     trials = frame.drop_duplicates("trial").set_index("trial")
     for rule in RULES:
-        trials[f"reported/{rule}"] = means[rule] if rule in means else float("nan")
+        trials[f"test/{rule}"] = means[rule] if rule in means else float("nan")
     return trials.sort_values("score", ascending=False, kind="stable", na_position="last").reset_index()
-
-
-def _place(ranked: pd.DataFrame, frame: pd.DataFrame) -> int:
-    return list(frame["trial"].unique()).index(ranked["trial"].iloc[0])
 
 
 def _trials(ranked: pd.DataFrame, space: Sequence[str], measure: str) -> Block:
     rows = []
     for line in ranked.head(MANY).to_dict("records"):
-        scores = [line["score"], *(line[f"reported/{rule}"] for rule in RULES)]
+        scores = [line["score"], *(line[f"test/{rule}"] for rule in RULES)]
         settings = [as_text(line[f"param/{setting}"]) for setting in space]
         texts = [str(line["trial"]), *settings, "complete" if line["state"] == "there" else str(line["state"])]
-        texts += ["–" if score is None or pd.isna(score) else percent(float(score)) for score in scores]
+        texts += [NONE if score is None or pd.isna(score) else percent(float(score)) for score in scores]
         rows.append(tuple(map(Cell, texts)))
-    header = ("trial", *map(short, space), "state", "selection", *(RULES[rule] for rule in RULES))
+    header = ("trial", *map(short, space), "state", "validation score", *(RULES[rule] for rule in RULES))
     notes = (f"The best {MANY} of {len(ranked)} trials.",) if len(ranked) > MANY else ()
     return Block(f"{measure} (%)", header, tuple(rows), notes)
 
 
-def _classes_of_best(frame: pd.DataFrame, ranked: pd.DataFrame) -> Iterator[Block]:
-    """What is said of every class after the last rung of the best trial."""
-    if not len(ranked) or ranked["score"].isna().all():
-        return
-    best = frame[(frame["trial"] == ranked["trial"].iloc[0]) & (frame["rule"] == "last")]
+def _classes(frame: pd.DataFrame, trial: int) -> Iterator[Block]:
+    """The scores of every class after the last rung of a trial."""
+    own = frame[(frame["trial"] == trial) & (frame["rule"] == "last")]
     start, name = of_each_class(frame)
-    classes = [metric for metric in dict.fromkeys(best["metric"]) if str(metric).startswith(start)]
     rows = []
-    for metric in classes:
-        lines = best[best["metric"] == metric]
-        cells = [lines[lines["images"] == images]["value"].tolist() for images in ("selection", "reported")]
-        texts = [percent(statistics.fmean(values)) if values else "–" for values in cells]
-        rows.append(tuple(map(Cell, (metric.removeprefix(start), *texts))))
-    title = f"{name} (%) of each class, trial {ranked['trial'].iloc[0]} after its last iteration"
-    yield Block(title, ("", "validation images", "test images"), tuple(rows))
-
-
-def _made_from(frame: pd.DataFrame) -> Iterator[str]:
-    dataset_info: dict[str, Any] = frame.attrs["about"]
-
-    def unique(name: str) -> str:
-        return ", ".join(map(str, dict.fromkeys(frame[name])))
-
-    if len(frame):
-        yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
-        splits = frame[["split", "split_digest"]].drop_duplicates().itertuples(index=False)
-        yield f"Splits (digest): {', '.join(f'{one.split} {one.split_digest}' for one in splits)}."
-    git, versions = dataset_info["git"], dataset_info["versions"]
-    dirty = " with uncommitted changes" if git.get("dirty") else ""
-    yield f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
-    yield f"Packages: {', '.join(f'{name} {versions[name]}' for name in sorted(versions)) or 'unknown'}."
+    for metric in dict.fromkeys(own["metric"]):
+        if str(metric).startswith(start):
+            lines = own[own["metric"] == metric]
+            values = [lines[lines["images"] == images]["value"].tolist() for images in IMAGES]
+            texts = [percent(statistics.fmean(group)) if group else NONE for group in values]
+            rows.append(tuple(map(Cell, (metric.removeprefix(start), *texts))))
+    header = ("", *(f"{images} images" for images in IMAGES.values()))
+    yield Block(f"{name} (%) of each class, trial {trial} after its last iteration", header, tuple(rows))
 
 
 # ---- HTML ------------------------------------------------------------------------------------------------------
 
 
-def as_html(page: Page) -> str:
+def as_html(content: Page) -> str:
     """The page, with its figures in it."""
-    title = html.escape(page.title)
+    shown, left_out = _figures(content.drawings)
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{title}</title><style>{STYLE}{MORE_STYLE}</style></head><body>",
-        f'<h1>{title}</h1><p class="lead">{html.escape(page.lead)}</p>',
-        _code(page.command),
+        f'<p class="lead">{html.escape(content.lead)}</p>',
+        _code(content.command),
         "<h2>Scores</h2>",
-        *grids(page.tables, "h3"),
-        lists(page.caption),
+        *grids(content.tables, "h3"),
+        lists(content.caption),
+        *(["<h2>Figures</h2>", '<div class="figures">', *shown, "</div>"] if shown else []),
+        *([f'<p class="note">Left out: {html.escape("; ".join(left_out))}. {PREDICT}</p>'] if left_out else []),
+        *(["<h2>Class by class</h2>", *grids(content.per_class, "h3")] if content.per_class else []),
+        "<h2>What went wrong</h2>",
+        _code(content.wrong),
+        "<h2>Data, code and settings</h2>",
+        lists(content.made_from),
     ]
-    shown, left = _figures(page.drawings)
-    parts += ["<h2>Figures</h2>", '<div class="figures">', *shown, "</div>"] if shown else []
-    parts += [f'<p class="note">Left out: {html.escape("; ".join(left))}. {PREDICT}</p>'] if left else []
-    parts += ["<h2>Class by class</h2>", *grids(page.per_class, "h3")] if page.per_class else []
-    parts += ["<h2>What went wrong</h2>", _code(page.wrong), "<h2>Data, code and settings</h2>", lists(page.made_from)]
     parts += [
         f"<details><summary>{html.escape(name)}</summary>{_code(text)}</details>"
-        for name, text in page.settings.items()
+        for name, text in content.settings.items()
     ]
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    return page(content.title, parts, STYLE)
 
 
 def _figures(drawings: Iterable[Drawing]) -> tuple[list[str], list[str]]:
-    """Figures as parts of the page, and what is to be said of those that cannot be drawn."""
-    shown, left = [], []
+    """Figures as parts of the page, and the names of those that cannot be drawn, each with the reason."""
+    shown, left_out = [], []
     for name, draw in drawings:
         try:
-            picture = _png(draw())
+            picture = base64.b64encode(render(draw(), dpi=DPI)).decode("ascii")
         except (UserError, ValueError) as error:
-            left.append(f"{name} ({' '.join(str(error).split()).rstrip('.')})")
+            left_out.append(f"{name} ({' '.join(str(error).split()).rstrip('.')})")
             continue
-        kind = next((kind for kind in CAPTIONS if name == kind or name.startswith(f"{kind}-")), "")
-        column = name.removeprefix(kind).strip("-")
-        caption = html.escape(f"{column}: {CAPTIONS.get(kind, name)}" if column else CAPTIONS.get(kind, name))
+        caption = html.escape(caption_of(name))
         shown.append(f'<figure><img alt="{caption}" src="data:image/png;base64,{picture}">')
         shown.append(f"<figcaption>{caption}</figcaption></figure>")
-    return shown, left
-
-
-def _png(figure: Figure) -> str:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
-    return base64.b64encode(content.getvalue()).decode("ascii")
+    return shown, left_out
 
 
 def _code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep may show of a trial beside its score."""
+"""Metrics that a sweep may show of a trial beside its score."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -52,16 +52,16 @@ def columns(sweep: Sweep) -> list[str]:
     """The columns of a sweep's extra metrics.
 
     Raises:
-        ConfigError: If there is no such outcome.
+        ConfigError: If there is no such extra metric.
     """
     for name in sweep.extra_metrics:
         if name not in EXTRA_METRICS:
-            raise ConfigError(f"there is no outcome {name!r}; known are: {', '.join(EXTRA_METRICS)}")
+            raise ConfigError(f"there is no extra metric {name!r}; known are: {', '.join(EXTRA_METRICS)}")
     return [column for name in sweep.extra_metrics for column in EXTRA_METRICS[name][1]]
 
 
 def extra_metrics(sweep: Sweep, store: Store, trial: Trial) -> dict[str, float]:
-    """A complete trial's extra metrics by column; what its stages do not tell is left out."""
+    """A complete trial's extra metrics by column; what its stages do not hold is left out."""
     if trial.state != "complete" or not sweep.extra_metrics:
         return {}
     plans = sweep.plans(trial.params)

@@ -1,67 +1,167 @@
-"""The tidy table: what the store holds of an ablation or a sweep, one row a number, for pandas.
+"""The one tidy table: what the store holds of an ablation or a sweep, one line a number, for pandas.
 
 Columns: experiment, question, recipe, data; row, column, method; seed, split, split_digest, fingerprint (of the data),
-config (8 hex digits of the settings), key (of the evaluation, "" for a mean); state ("there", "missing", "failed") and
-error; model ("A", "B", "mean"); rung; rule; images ("selection", "reported"); metric; value (a fraction); snapshots;
-models, steps and device_seconds (of the whole plan).
+config (8 hex digits of the settings), key (of the evaluation, "" for a mean); state ("there", "missing", "failed", of a
+trial also "pruned") and error; model ("A", "B", "mean"); rung; rule; images ("selection": the validation images,
+"reported": the test images); metric; value (a fraction); snapshots; models, steps and device_seconds (of the whole
+plan).
 
 metric: "miou", "pixel_accuracy" and "iou/<class>"; in classification "accuracy", "fine_grained" and
 "class_accuracy/<class>". The first is the `headline`. Beside the score of averaged weights stands "last_weights_...".
 "agreement", of the images "unlabelled": the mIoU between the labels of two teachers, mean over the images (RWMS).
 
 rule: "each": every model at every rung, as it is. "last", "val", "paper": what `dmt_ray.results.scores.selected` picks.
-A number that is not there has a single row, with the state, no value, and rule "last".
+A run that is not complete has a single line with rule "last", with the state and no value; a trial also has the models
+that were scored before it ended, with rule "each".
+
+In a sweep a trial is a row, named by its settings; there are no columns. Of a sweep there are also ``trial`` (its
+number), ``score`` (what the search maximised, a fraction; none where it has not come to the end) and, for everything
+that is searched, ``param/<setting>``.
+
+``frame.attrs["about"]`` holds what the records say of themselves: title, reference row, seeds, classes, commands, git
+commit, versions; several tables one below the other have ``attrs["abouts"]``, by experiment.
 """
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dmt_ray.experiments import ablation_file
-from dmt_ray.experiments.ablation import Ablation, Cell, Wanted
+from dmt_ray.config import Config
+from dmt_ray.errors import ConfigError
+from dmt_ray.experiments import ablation_file, locate, sweep_file
+from dmt_ray.experiments.ablation import Cell, Wanted
 from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.sweep import Trial, in_words
+from dmt_ray.experiments.sweep_file import SweepFile
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
-from dmt_ray.results.scores import Selected, class_scores, metrics, selected, summary
+from dmt_ray.results.scores import class_scores, metrics, selected, summary
 from dmt_ray.results.scores import scores as of_images
 from dmt_ray.store import Store
 
-RULES = ("last", "val", "paper")
 COLUMNS = (
     *("experiment", "question", "recipe", "data", "row", "column", "method"),
     *("seed", "split", "split_digest", "fingerprint", "config", "key", "state", "error"),
     *("model", "rung", "rule", "images", "metric", "value", "snapshots", "models", "steps", "device_seconds"),
 )
+INTEGERS = ("rung", "snapshots", "models", "steps", "trial")  # columns with gaps
+STATES = {"complete": "there", "pruned": "pruned", "failed": "failed", "running": "missing"}
+Line = dict[str, Any]
 
 
-def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
-    """The tidy table of an ablation.
+# ---- whole tables ----------------------------------------------------------------------------------------------
+
+
+def of_folder(folder: Path, store: Store | None = None) -> pd.DataFrame:
+    """The tidy table of an ablation or a sweep.
 
     Args:
-        folder: The ablation's folder, as `<storage>/ablations/<name>`.
+        folder: Its folder, as `<storage>/ablations/<name>` or `<storage>/sweeps/<name>`.
         store: Where its stages are; None: the store two folders up.
 
     Raises:
-        StoreError: If the folder holds no ablation, or there is no store.
+        StoreError: If the folder holds neither, or there is no store.
     """
-    file = ablation_file.read(folder)
-    return tabulate(store or Store(folder.parents[1]), file, ablation_file.read_failed(folder), _made(folder))
+    return of_ablation(folder, store) if locate.is_ablation(folder) else of_sweep(folder, store)
 
 
-def _made(folder: Path) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = json.loads((folder / ablation_file.NAME).read_text(encoding="utf-8"))
-    return content
+def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
+    """The tidy table of one ablation or sweep, or of all in a storage folder, one below the other.
+
+    Args:
+        storage: Folder of the results.
+        name: Its name, or the beginning of it; None: all.
+
+    Raises:
+        ConfigError: If the folder holds no ablation and no sweep.
+        MissingStages: If there is none of that name.
+        StoreError: If there is no store.
+    """
+    folders = [locate.locate(storage, name)] if name is not None else locate.all_folders(storage)
+    if not folders:
+        raise ConfigError(
+            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage."
+        )
+    store = Store(folders[0].parents[1])
+    return together([of_folder(folder, store) for folder in folders])
 
 
-def tabulate(
-    store: Store, file: AblationFile, failed: Mapping[str, str] | None = None, made: Mapping[str, Any] | None = None
+def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tidy tables one below the other; those without a line are left out.
+
+    Returns:
+        All lines; ``attrs["abouts"]`` maps each experiment to its ``attrs["about"]``, which a single one keeps, too.
+    """
+    abouts = {str(frame["experiment"].iloc[0]): frame.attrs["about"] for frame in frames if len(frame)}
+    # Lists and not pd.concat: a table in which a column is empty must not decide what the others hold there.
+    lines = [line for frame in frames for line in frame.to_dict("records")]
+    columns = dict.fromkeys([*COLUMNS, *(name for frame in frames for name in frame.columns)])
+    joined = pd.DataFrame(lines, columns=list(columns))
+    for name in joined.columns:
+        if name.startswith("param/") and not pd.api.types.is_numeric_dtype(joined[name]):
+            known = joined[name].notna()
+            joined[name] = joined[name].map(str).where(known, None)  # a method beside a number
+        elif name in INTEGERS:
+            joined[name] = joined[name].astype("Int64")
+    joined.attrs["abouts"] = abouts
+    if len(abouts) == 1:
+        joined.attrs["about"] = next(iter(abouts.values()))
+    return joined
+
+
+def headline(frame: pd.DataFrame) -> Measure:
+    """What the models of a tidy table are measured by.
+
+    Raises:
+        ValueError: If some are measured by something else than others, which no table or figure can show together.
+    """
+    measures = [measure for measure in MEASURES if (frame["metric"] == measure).any()]
+    if len(measures) > 1:
+        raise ValueError("the records are of segmentation and of classification, which do not belong in one table")
+    return measures[0] if measures else "miou"
+
+
+def scored(
+    frame: pd.DataFrame, *, rule: str | None = "last", images: str = "reported", column: str | None = None
+) -> pd.DataFrame:
+    """The lines of a tidy table that have a value of its headline metric.
+
+    Args:
+        frame: The tidy table.
+        rule: Which selection rule's, or "each"; None: all.
+        images: "selection" or "reported".
+        column: A column of the ablation; None: all.
+    """
+    chosen = (frame["metric"] == headline(frame)) & (frame["images"] == images) & frame["value"].notna()
+    for name, value in (("rule", rule), ("column", column)):
+        if value is not None:
+            chosen &= frame[name] == value
+    return frame[chosen]
+
+
+# ---- an ablation -----------------------------------------------------------------------------------------------
+
+
+def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
+    """The tidy table of an ablation; arguments and errors as of `of_folder`."""
+    file, failed = ablation_file.read(folder), ablation_file.read_failed(folder)
+    return tabulate_ablation(store or Store(folder.parents[1]), file, failed, _provenance(folder / ablation_file.NAME))
+
+
+def tabulate_ablation(
+    store: Store,
+    file: AblationFile,
+    failed: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """The tidy table of an ablation; see the module.
 
@@ -69,19 +169,17 @@ def tabulate(
         store: Where its stages are.
         file: What its ablation.json says.
         failed: Name of a stage -> why it failed.
-        made: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
+        provenance: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
     """
     ablation = file.ablation
-    abouts = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
+    infos = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
+    order = {cell: place for place, cell in enumerate(infos)}
+    wanted = sorted(ablation.wanted(), key=lambda one: order[one.cell.row, one.cell.column])
     lines = [
-        line
-        for wanted in ablation.wanted()
-        for line in _of_cell(store, ablation, wanted, abouts[wanted.cell.row, wanted.cell.column], failed or {})
+        line for one in wanted for line in _of_run(store, file, one, infos[one.cell.row, one.cell.column], failed or {})
     ]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    order = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells)}
-    places = [order[row, column] for row, column in zip(frame["row"], frame["column"], strict=True)]
-    frame = frame.assign(place=places).sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
+    trainings = [training for cell in ablation.cells for training in cell.config.trainings().values()]
     frame.attrs["about"] = {
         "title": ablation.title,
         "reference": ablation.reference,
@@ -89,15 +187,33 @@ def tabulate(
         "paper_columns": {cell.column: cell.paper for cell in ablation.cells},
         "recipe": ablation.recipe,
         "seeds": list(ablation.seeds),
-        "classes": {column: list(dataset_info.classes) for (_, column), dataset_info in abouts.items()},
+        "classes": {column: list(info.classes) for (_, column), info in infos.items()},
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
         "protocol": [_protocol(cell) for cell in ablation.cells if cell.row == ablation.reference],
-        "git": (made or {}).get("git", {}),
-        "versions": (made or {}).get("versions", {}),
-        "selects": sorted({training.keep for cell in ablation.cells for training in _trainings(cell)}),
+        **_origin(provenance),
+        "selects": sorted({training.keep for training in trainings}),
     }
     return frame
+
+
+def _of_run(
+    store: Store, file: AblationFile, wanted: Wanted, info: DatasetInfo, failed: Mapping[str, str]
+) -> Iterator[Line]:
+    """The lines of a cell and a seed."""
+    cell, plan = wanted.cell, wanted.plan
+    line = _begin(file.ablation.name, file.ablation.question, cell.config, wanted.seed, plan, info) | {
+        "recipe": cell.recipe,
+        "row": cell.row,
+        "column": cell.column,
+        "method": cell.method,
+    }
+    missing = store.missing(stage for rung in plan.rungs for stage in rung.values())
+    if missing:
+        error = next((failed[stage.name] for stage in missing if stage.name in failed), None)
+        yield _without_value(plan, cell.config, line, "missing" if error is None else "failed", error or "")
+    else:
+        yield from of_plan(store, plan, line, info)
 
 
 def _protocol(cell: Cell) -> str:
@@ -122,144 +238,171 @@ def _protocol(cell: Cell) -> str:
 
 
 def _dataset_info(file: AblationFile, cell: Cell) -> DatasetInfo:
-    said = file.dataset_info_of(cell)
-    return DatasetInfo() if said is None else DatasetInfo.from_json(said)
+    values = file.dataset_info_of(cell)
+    return DatasetInfo() if values is None else DatasetInfo.from_json(values)
 
 
 def command(file: AblationFile, cell: Cell) -> str:
     """What computes a row: the ablation's own command, for this row alone."""
-    kept: list[str] = []
+    words: list[str] = []
     skip = False
     for word in shlex.split(file.command):
         skip = word == "--rows" or (skip and not word.startswith("--"))
         if not skip and word != "--dry-run":
-            kept.append(word)
-    return shlex.join([*kept, "--rows", cell.row])
+            words.append(word)
+    return shlex.join([*words, "--rows", cell.row])
 
 
-def _trainings(cell: Cell) -> tuple[Any, ...]:
-    return tuple(cell.config.trainings().values())
+# ---- a sweep ---------------------------------------------------------------------------------------------------
 
 
-def _of_cell(
-    store: Store, ablation: Ablation, wanted: Wanted, dataset_info: DatasetInfo, failed: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
-    cell, plan = wanted.cell, wanted.plan
-    split, digest = dataset_info.splits.get(wanted.seed, ("", ""))
-    line = {
-        "experiment": ablation.name,
-        "question": ablation.question,
-        "recipe": cell.recipe,
-        "data": cell.config.data.name,
-        "row": cell.row,
-        "column": cell.column,
-        "method": cell.method,
-        "seed": wanted.seed,
-        "split": split,
-        "split_digest": digest,
-        "fingerprint": cell.config.data.fingerprint,
-        "config": key_of(cell.config.identity())[:8],
-        "state": "there",
-        "error": "",
-        "key": "",
-        "models": models_of(plan),
+def of_sweep(folder: Path, store: Store | None = None) -> pd.DataFrame:
+    """The tidy table of a sweep; arguments and errors as of `of_folder`. Trials without settings are left out."""
+    file = sweep_file.read(folder)
+    sweep = file.sweep
+    trials = [trial for trial in read_trials(folder, sweep.name) if trial.params.keys() == sweep.space.keys()]
+    return tabulate_sweep(store or Store(folder.parents[1]), file, trials, _provenance(folder / sweep_file.NAME))
+
+
+def tabulate_sweep(
+    store: Store, file: SweepFile, trials: Sequence[Trial], provenance: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """The tidy table of a sweep; see the module.
+
+    Args:
+        store: Where its stages are.
+        file: What its sweep.json says.
+        trials: The trials whose settings are known.
+        provenance: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
+    """
+    sweep, info, rows = file.sweep, DatasetInfo.from_json(file.dataset_info), rows_of(trials)
+    lines = [line for trial in trials for line in _of_trial(store, file, trial, rows[trial.number], info)]
+    params = [f"param/{setting}" for setting in sweep.space]
+    frame = pd.DataFrame(lines, columns=[*COLUMNS, "trial", "score", *params])
+    frame.attrs["about"] = {
+        "title": sweep.title,
+        "reference": None,
+        "paper": None,
+        "recipe": sweep.config.recipe,
+        "seeds": list(sweep.seeds),
+        "classes": {"": list(info.classes)},
+        "command": info.command,
+        "commands": [[rows[trial.number], "", file.replay.command(sweep, trial)] for trial in trials],
+        **_origin(provenance),
+        "space": {setting: str(values) for setting, values in sweep.space.items()},
     }
-    missing = store.missing(stage for rung in plan.rungs for stage in rung.values())
-    if missing:
-        why = next((failed[stage.name] for stage in missing if stage.name in failed), None)
-        yield line | {
-            "state": "missing" if why is None else "failed",
-            "error": why or "",
-            "model": "mean",
-            "rung": len(plan.rungs) - 1,
-            "rule": "last",
-            "images": "reported",
-            "metric": measure_of(cell.config.data),
+    return frame
+
+
+def rows_of(trials: Sequence[Trial]) -> dict[int, str]:
+    """Trial number -> its settings in words, and its number where another trial has the same ones."""
+    words = {trial.number: in_words(trial.params) for trial in trials}
+    often = Counter(words.values())
+    return {number: text if often[text] == 1 else f"{text} (trial {number})" for number, text in words.items()}
+
+
+def _of_trial(store: Store, file: SweepFile, trial: Trial, row: str, info: DatasetInfo) -> Iterator[Line]:
+    sweep, config, complete = file.sweep, file.sweep.config_of(trial.params), trial.state == "complete"
+    for seed, plan in sweep.plans(trial.params).items():
+        line = _begin(sweep.name, sweep.question, config, seed, plan, info) | {
+            "recipe": sweep.config.recipe,
+            "row": row,
+            "column": "",
+            "method": sweep.method_of(trial.params),
+            "trial": trial.number,
+            "score": trial.score if complete else None,
+            **{f"param/{setting}": value for setting, value in trial.params.items()},
         }
-        return
-    yield from of_plan(store, plan, line, dataset_info)
+        if complete and not store.missing(stage for rung in plan.rungs for stage in rung.values()):
+            yield from of_plan(store, plan, line, info)
+        else:
+            state = "missing" if complete else STATES[trial.state]
+            error = (trial.error or "") if state == "failed" else ""
+            yield from (scores | {"state": state, "error": error} for scores in _of_models(store, plan, line, info))
+            yield _without_value(plan, config, line, state, error)
 
 
-def of_plan(store: Store, plan: Plan, line: dict[str, Any], dataset_info: DatasetInfo) -> Iterator[dict[str, Any]]:
+# ---- a plan ----------------------------------------------------------------------------------------------------
+
+
+def of_plan(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
     """The lines of a plan that is complete: every model at every rung, and what the three rules select.
 
     Args:
         store: Where its stages are.
         plan: The plan.
         line: What all of them have in common.
-        about: Names of the classes.
+        info: Names of the classes.
     """
     line = line | cost(store, plan)
-    for rung, models in enumerate(plan.rungs):
-        for side, evaluation in models.items():
-            for images, metric, value in scores(store, evaluation, dataset_info):
-                yield line | {
-                    "key": evaluation.key,
-                    "model": side,
-                    "rung": rung,
-                    "rule": "each",
-                    "images": images,
-                    "metric": metric,
-                    "value": value,
-                    "snapshots": 1,
-                }
+    yield from _of_models(store, plan, line, info)
     for assessed in plan.stages():
         if AGREEMENT in assessed.config.writes:
-            yield line | {
-                "key": assessed.key,
-                "model": assessed.side,
-                "rung": 0,
-                "rule": "each",
-                "images": "unlabelled",
-                "metric": "agreement",
-                "value": float(summary(store, assessed)["agreement"]),
-                "snapshots": 1,
-            }
+            one = {"key": assessed.key, "model": assessed.side, "rung": 0, "rule": "each", "snapshots": 1}
+            value = float(summary(store, assessed)["agreement"])
+            yield line | one | {"images": "unlabelled", "metric": "agreement", "value": value}
     for rule, chosen in selected(store, plan).items():
-        yield from _of_rule(store, plan, line | {"rule": rule}, chosen, dataset_info)
-
-
-def _of_rule(
-    store: Store, plan: Plan, line: dict[str, Any], chosen: Selected, dataset_info: DatasetInfo
-) -> Iterator[dict[str, Any]]:
-    found: dict[tuple[str, str], list[float]] = {}
-    for side in chosen.models:
-        for images, metric, value in scores(store, plan.rungs[chosen.rung][side], dataset_info):
-            found.setdefault((images, metric), []).append(value)
-    model = chosen.models[0] if len(chosen.models) == 1 else "mean"
-    for (images, metric), values in found.items():
-        yield line | {
-            "key": plan.rungs[chosen.rung][model].key if model != "mean" else "",
+        evaluations = plan.rungs[chosen.rung]
+        values: dict[tuple[str, str], list[float]] = {}
+        for side in chosen.models:
+            for images, metric, value in scores(store, evaluations[side], info):
+                values.setdefault((images, metric), []).append(value)
+        model = chosen.models[0] if len(chosen.models) == 1 else "mean"
+        of_rule = {
+            "key": "" if model == "mean" else evaluations[model].key,
             "model": model,
             "rung": chosen.rung,
-            "images": images,
-            "metric": metric,
-            "value": sum(values) / len(values),
+            "rule": rule,
             "snapshots": chosen.snapshots,
         }
+        for (images, metric), group in values.items():
+            yield line | of_rule | {"images": images, "metric": metric, "value": sum(group) / len(group)}
 
 
-def scores(store: Store, evaluation: Stage, dataset_info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
+def _begin(name: str, question: str, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
+    """What the lines of a run have in common, whatever experiment it is of."""
+    split, digest = info.splits.get(seed, ("", ""))
+    return {
+        "experiment": name,
+        "question": question,
+        "data": config.data.name,
+        "seed": seed,
+        "split": split,
+        "split_digest": digest,
+        "fingerprint": config.data.fingerprint,
+        "config": key_of(config.identity())[:8],
+        "state": "there",
+        "error": "",
+        "key": "",
+        "models": models_of(plan),
+    }
+
+
+def _of_models(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
+    """The lines of every model that is evaluated, rung by rung."""
+    for rung, models in enumerate(plan.rungs):
+        for side, evaluation in models.items():
+            if store.has(evaluation):
+                one = line | {"key": evaluation.key, "model": side, "rung": rung, "rule": "each", "snapshots": 1}
+                for images, metric, value in scores(store, evaluation, info):
+                    yield one | {"images": images, "metric": metric, "value": value}
+
+
+def _without_value(plan: Plan, config: Config, line: Line, state: str, error: str) -> Line:
+    """The one line of a run that is not complete."""
+    last = {"model": "mean", "rung": len(plan.rungs) - 1, "rule": "last", "images": "reported"}
+    return line | last | {"state": state, "error": error, "metric": measure_of(config.data)}
+
+
+def scores(store: Store, evaluation: Stage, info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
     """(images, metric, value) of everything that an evaluation says; a class that does not occur has no value."""
-    for images, said in metrics(store, evaluation).items():
-        for metric, value in of_images(said).items():
+    for images, values in metrics(store, evaluation).items():
+        for metric, value in of_images(values).items():
             yield images, metric, value
-        title, values = class_scores(said)
-        for number, of_class in enumerate(values):
+        title, by_class = class_scores(values)
+        for number, of_class in enumerate(by_class):
             if of_class is not None:
-                yield images, f"{title}/{dataset_info.class_name(number)}", float(of_class)
-
-
-def headline(frame: pd.DataFrame) -> Measure:
-    """What the models of a tidy table are measured by.
-
-    Raises:
-        ValueError: If some are measured by something else than others, which no table or figure can show together.
-    """
-    found = [measure for measure in MEASURES if (frame["metric"] == measure).any()]
-    if len(found) > 1:
-        raise ValueError("the records are of segmentation and of classification, which do not belong in one table")
-    return found[0] if found else "miou"
+                yield images, f"{title}/{info.class_name(number)}", float(of_class)
 
 
 def models_of(plan: Plan) -> int:
@@ -271,6 +414,15 @@ def cost(store: Store, plan: Plan) -> dict[str, Any]:
     """What a plan has cost: optimizer steps of all its models together, and the seconds of all who worked on it."""
     made = {stage: store.record(stage).made for stage in plan.stages()}
     return {
-        "steps": sum(int(said["steps"]) for stage, said in made.items() if stage.config.trains),
-        "device_seconds": sum(float(said.get("seconds", 0)) * int(said.get("workers", 1)) for said in made.values()),
+        "steps": sum(int(work["steps"]) for stage, work in made.items() if stage.config.trains),
+        "device_seconds": sum(float(work.get("seconds", 0)) * int(work.get("workers", 1)) for work in made.values()),
     }
+
+
+def _provenance(file: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def _origin(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: (provenance or {}).get(name, {}) for name in ("git", "versions")}

@@ -3,32 +3,29 @@
 import csv
 import io
 import json
-import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from dmt_ray.config import Config
 from dmt_ray.experiments.run import Run
-from dmt_ray.experiments.sweep import Sweep, Trial, in_words
+from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import best
 from dmt_ray.files import write_text
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage, in_order
-from dmt_ray.plan.measures import MEASURES, Measure
-from dmt_ray.report.summary import best, line
+from dmt_ray.plan.measures import Measure
 from dmt_ray.results.scores import Which, rung_score
+from dmt_ray.results.statistics import paired_interval
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
     pass
 
 NAME = "confirm.json"
-LEVEL = 0.95  # of the interval of a difference
 RULES: tuple[Which, Which] = ("selection", "reported")
 
 
@@ -96,29 +93,16 @@ def confirmation(sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int]) ->
 # ---- what came out ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A mean of paired differences and its t interval; without an interval where there is one pair."""
+def difference(first: Sequence[float], second: Sequence[float]) -> dict[str, float | int | None]:
+    """First minus second, pair by pair, as confirm.json holds it: mean, low and high of the 95 % t interval, and n.
 
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """First minus second, pair by pair, with the 95 % t interval of the mean (df n - 1).
-
-    With so few seeds a bootstrap interval would be too narrow, and a rank test could not reach 0.05.
+    With so few seeds a bootstrap interval would be too narrow, and a rank test could not reach 0.05. Of one pair there
+    is no interval: low and high are None.
     """
     differences = [a - b for a, b in zip(first, second, strict=True)]
-    n, mean = len(differences), statistics.fmean(differences)
-    if n == 1:
-        return Difference(mean, None, None, n)
-    from scipy import stats  # takes a while to import
-
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(differences) / math.sqrt(n)
-    return Difference(mean, mean - half, mean + half, n)
+    interval = paired_interval(differences)
+    low, high = (interval.low, interval.high) if interval.known else (None, None)
+    return {"mean": interval.mean, "low": low, "high": high, "n": len(differences)}
 
 
 def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
@@ -149,96 +133,36 @@ def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
     }
     if len(confirmed.candidates()) == 2:
         for rule in RULES:
-            winner, recipe = (values(found, who, rule, searched=False) for who in ("winner", "recipe"))
-            found["difference"][rule] = vars(paired(winner, recipe))
+            winner, recipe = (scores_of(found, name, rule, searched=False) for name in ("winner", "recipe"))
+            found["difference"][rule] = difference(winner, recipe)
     return found
 
 
-def values(found: dict[str, Any], who: str, rule: str, *, searched: bool) -> list[float]:
-    """The scores of a candidate, by seed."""
-    rows = [row for row in found["rows"] if row["who"] == who and row["searched"] == searched]
-    return [row[f"{rule}_{_measure(found)}"] for row in sorted(rows, key=lambda row: row["seed"])]
+def scores_of(content: dict[str, Any], name: str, images: str, *, searched: bool) -> list[float]:
+    """The scores of a candidate in confirm.json, by seed: fractions.
+
+    Args:
+        content: What confirm.json holds.
+        name: "winner" or "recipe".
+        images: "selection", the validation images, or "reported", the test images.
+        searched: Whether on the seeds of the search, or on fresh ones.
+    """
+    rows = [row for row in content["rows"] if row["who"] == name and row["searched"] == searched]
+    return [row[f"{images}_{measure_of(content)}"] for row in sorted(rows, key=lambda row: row["seed"])]
 
 
-def _measure(found: dict[str, Any]) -> Measure:
-    measure: Measure = found.get("measure", "miou")  # earlier versions knew no other one
+def measure_of(content: dict[str, Any]) -> Measure:
+    """What the models in confirm.json are measured by."""
+    measure: Measure = content.get("measure", "miou")  # earlier versions knew no other one
     return measure
-
-
-def _name(found: dict[str, Any]) -> str:
-    return MEASURES[_measure(found)]
-
-
-def mean_and_sd(scores: Sequence[float]) -> str:
-    """Mean ± sample standard deviation in percent: 67.15 ± 0.42 (n=3); "–" where there is nothing."""
-    if not scores:
-        return "–"
-    spread = f" ± {100 * statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
-    return f"{100 * statistics.fmean(scores):.2f}{spread} (n={len(scores)})"
-
-
-def difference_in_words(found: dict[str, Any]) -> str:
-    """The differences on the fresh seeds, in a sentence."""
-    if not found["difference"]:
-        return "the best trial is the recipe itself: there is nothing to compare it with"
-    parts = []
-    for rule in RULES:
-        difference = Difference(**found["difference"][rule])
-        interval = "no interval from one seed"
-        if difference.low is not None and difference.high is not None:
-            interval = f"95 % t interval [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
-        parts.append(f"{rule} {100 * difference.mean:+.2f}, {interval}")
-    pairs = "1 pair" if len(found["fresh_seeds"]) == 1 else f"{len(found['fresh_seeds'])} pairs"
-    return f"winner - recipe on fresh seeds, {_name(found)} points, paired by seed ({pairs}): {'; '.join(parts)}"
 
 
 def write(folder: Path, found: dict[str, Any]) -> None:
     """Write confirm.json and, a line for each seed, confirm.csv into the sweep's folder."""
     write_text(folder / NAME, json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
-    columns = ["who", "seed", "searched", *(f"{rule}_{_measure(found)}" for rule in RULES)]
+    columns = ["who", "seed", "searched", *(f"{rule}_{measure_of(found)}" for rule in RULES)]
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(row | {"searched": str(row["searched"]).lower()} for row in found["rows"])
     write_text(folder / "confirm.csv", text.getvalue())
-
-
-def markdown(folder: Path) -> str:
-    """What was confirmed in a sweep's folder, for a page that renders Markdown; "" if nothing was."""
-    if not (folder / NAME).exists():
-        return ""
-    found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    lines = [
-        f"| {_name(found)} % | searched seeds, selection | fresh seeds, selection | fresh seeds, reported |",
-        "|---|---|---|---|",
-    ]
-    lines += [f"| {' | '.join(row)} |" for row in _rows(found)]
-    return "\n".join([*lines, "", f"± is the sample standard deviation over seeds. {difference_in_words(found)}."])
-
-
-def _rows(found: dict[str, Any]) -> list[list[str]]:
-    shown = (("selection", True), ("selection", False), ("reported", False))
-    return [
-        [who, *(mean_and_sd(values(found, who, rule, searched=searched)) for rule, searched in shown)]
-        for who in dict.fromkeys(row["who"] for row in found["rows"])
-    ]
-
-
-def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
-    """Print both, the scores that the search saw and those on fresh seeds, if they are there."""
-    if not (folder / NAME).exists():
-        return
-    found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    searched, fresh = (", ".join(map(str, seeds)) for seeds in (confirmed.sweep.seeds, confirmed.seeds))
-    table = Table(title=f"confirmed: trial {confirmed.winner.number}, {in_words(confirmed.winner.params)}")
-    table.title_justify = "left"
-    for title in (f"{_name(found)} %", f"selection, searched seeds {searched}", f"selection, fresh seeds {fresh}"):
-        table.add_column(title, justify="left" if title.endswith("%") else "right")
-    table.add_column(f"reported, fresh seeds {fresh}", justify="right")
-    for row in _rows(found):
-        table.add_row(*row)
-    console.print(table)
-    line(console, "confirm", difference_in_words(found))
-    if not confirmed.sweep.config.split.follows_seed:
-        line(console, "", "All seeds have the same labelled images (split.follows_seed): only the training is fresh.")
-    line(console, "", str(folder / NAME))

@@ -1,6 +1,5 @@
 """A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
 
-import functools
 import json
 import warnings
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.journal import executed
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
+from dmt_ray.experiments.trials import RETRY, SCORES, SEED_BY_SEED, TrialReader, number_of, open_storage, step_scores
 from dmt_ray.plan.key import key_of
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 LEAST_TRIALS = 4
 # Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only.
 WARMUP_RUNGS = 2
-RETRY = "retry_of"
-# Of a study whose steps are seeds; and of a trial with two objectives, of which Optuna keeps no scores on the way.
-SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
-STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
@@ -78,7 +74,7 @@ class Study:
         self._compute = compute
         self._steps = _Steps(sweep)
         self._optuna = self._open(sampler, pruner)
-        self._reader = _Reader(self._optuna, folder)
+        self._reader = TrialReader(self._optuna, folder)
         trials = self._optuna.get_trials(deepcopy=False)
         # The points are the first trials. Each waits for its turn here: Optuna would read all that wait, every time.
         self._points = sweep.points()[sum(RETRY not in trial.user_attrs for trial in trials) :]
@@ -94,7 +90,7 @@ class Study:
 
         from dmt_ray.search import samplers
 
-        storage, sweep = _storage(self.folder), self.sweep
+        storage, sweep = open_storage(self.folder), self.sweep
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
         seed = int(key_of([sweep.name, done])[:8], 16)
@@ -130,7 +126,7 @@ class Study:
     def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> int:
         attempts: dict[int, optuna.trial.FrozenTrial] = {}
         for trial in trials:
-            attempts[_number(trial)] = trial
+            attempts[number_of(trial)] = trial
         failed = {number: last for number, last in attempts.items() if last.state.name == "FAIL"}
         for number, last in failed.items():
             self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
@@ -170,7 +166,7 @@ class Study:
         """Write down the score of a step, which is a rung or a seed, once; whether the trial should be pruned there."""
         trial = self._taken[token]
         frozen = self._frozen(token)
-        known = _scores(frozen)
+        known = step_scores(frozen)
         if self.sweep.second:
             trial.set_user_attr(SCORES, {str(at): value for at, value in (known | {step: score}).items()})
             return False
@@ -192,7 +188,7 @@ class Study:
         from optuna.trial import TrialState
 
         trial, frozen = self._taken[token], self._frozen(token)
-        scores = _scores(frozen)
+        scores = step_scores(frozen)
         if frozen.state != TrialState.RUNNING:
             raise ValueError(f"trial {trial.number} of {self.sweep.name} is finished already")
         if error is not None:
@@ -219,27 +215,6 @@ class Study:
         return self._reader.trials()
 
 
-def read_trials(folder: Path, name: str) -> list[Trial]:
-    """The trials of the sweep of this name, as they are now; its study is only read."""
-    return _reader(folder, name, (folder / "study.db").stat().st_ino).trials()
-
-
-@functools.lru_cache(maxsize=4)
-def _reader(folder: Path, name: str, file: int) -> "_Reader":
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return _Reader(optuna.load_study(study_name=name, storage=_storage(folder)), folder)
-
-
-def _storage(folder: Path) -> "optuna.storages.RDBStorage":
-    import optuna
-
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{(folder / 'study.db').resolve()}", engine_kwargs={"connect_args": {"timeout": 30}}
-    )
-
-
 class _Steps:
     """Number of steps of a trial; a plan is made for it only where trials differ in it."""
 
@@ -255,47 +230,3 @@ class _Steps:
         if point not in self._known:
             self._known[point] = self._sweep.steps_of(params)
         return self._known[point]
-
-
-def _scores(frozen: "optuna.trial.FrozenTrial") -> dict[int, float]:
-    """Step -> score, in order."""
-    found = frozen.intermediate_values or frozen.user_attrs.get(SCORES, {})
-    return {int(step): float(score) for step, score in sorted(found.items(), key=lambda item: int(item[0]))}
-
-
-class _Reader:
-    """Reads the trials of a study, again and again; one that has ended is read once."""
-
-    def __init__(self, study: "optuna.Study", folder: Path) -> None:
-        self._optuna = study
-        self._folder = folder
-        self._seed_by_seed = bool(study.user_attrs.get(SEED_BY_SEED))
-        self._ended: dict[int, Trial] = {}  # by the id of the attempt, as a trial may be tried again
-
-    def trials(self) -> list[Trial]:
-        found: dict[int, Trial] = {}
-        for frozen in self._optuna.get_trials(deepcopy=False):
-            if frozen.state.name in STATES:
-                attempt = ray_private.attempt_id(frozen)
-                trial = self._ended.get(attempt) or self._trial(frozen)
-                if frozen.state.is_finished():
-                    self._ended[attempt] = trial
-                found[trial.number] = trial
-        return [found[number] for number in sorted(found)]
-
-    def _trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
-        number = _number(frozen)
-        return Trial(
-            number=number,
-            params=dict(frozen.params),
-            state=STATES[frozen.state.name],
-            scores=_scores(frozen),
-            error=frozen.user_attrs.get("error"),
-            executed=executed(self._folder, number),
-            seed_by_seed=self._seed_by_seed,
-            compute=frozen.values[1] if frozen.values and len(frozen.values) > 1 else None,
-        )
-
-
-def _number(trial: "optuna.trial.FrozenTrial") -> int:
-    return int(trial.user_attrs.get(RETRY, trial.number))

@@ -17,12 +17,13 @@ from dmt_ray.config import Config
 from dmt_ray.execution.cost import Effort, Work
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.recipes import load
 from dmt_ray.report.publishing import of_sweep
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.pruning import MedianAtRung
-from dmt_ray.search.study import Study, read_trials
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 from dmt_ray.tracking import Mirror, connect
 from dmt_ray.tracking.publish import publish

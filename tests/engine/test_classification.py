@@ -25,7 +25,7 @@ from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS
-from dmt_ray.report.figures.kit import panel
+from dmt_ray.report.figures.maps import weight_maps
 from tests.helpers.teams import in_team
 
 SHARES = (0.2, 1.0)
@@ -155,7 +155,7 @@ def test_a_panel_shows_the_same_images_in_every_generation(performed):
     assert len(labels[0]) == 4
     assert 255 not in labels[1]
     dataset = runner.dataset(stages["retrain"][0].config.data)
-    assert panel(examples, dataset.palette, dataset.classes).axes
+    assert weight_maps(examples, dataset.palette, dataset.classes).axes
 
 
 def perform(operation, stage, inputs, folder, work):

@@ -14,8 +14,8 @@ import pandas as pd
 
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import in_order
-from dmt_ray.search.study import read_trials
 from dmt_ray.store import Running, Store
 from tests.helpers.paths import ROOT
 

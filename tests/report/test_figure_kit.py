@@ -9,7 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dmt_ray.report.figures import kit
+from dmt_ray.experiments.sweep import Trial
+from dmt_ray.report.figures import curves, landscape, save, training_curves, weight_maps
+from dmt_ray.report.figures.landscape import _surface
+from dmt_ray.report.figures.maps import paint
 
 GRID = [(float(a), float(b), 0.6 + 0.01 * a, "complete") for a in range(3) for b in range(3)]
 PALETTE = np.array([[0, 0, 0], [0, 114, 178], [230, 159, 0]], np.uint8)
@@ -45,7 +48,7 @@ def points(figure: Figure) -> dict[str, int]:
 
 def test_every_trial_is_a_point_of_the_landscape() -> None:
     others = [(1.0, 7.0, 0.5, "pruned"), (2.0, 7.0, None, "failed"), (3.0, 7.0, None, "running")]
-    figure = kit.landscape([*GRID, *others], (5, 5))
+    figure = landscape([*GRID, *others], (5, 5))
     sizes = points(figure)
     assert (sizes["pruned"], sizes["failed"], sizes["running"], sizes["best"], sizes["recipe"]) == (1, 1, 1, 1, 1)
     assert 9 in sizes.values()
@@ -54,7 +57,7 @@ def test_every_trial_is_a_point_of_the_landscape() -> None:
 
 
 def test_a_pruned_trial_is_never_the_best() -> None:
-    figure = kit.landscape([*GRID, (7.0, 7.0, 0.99, "pruned")])
+    figure = landscape([*GRID, (7.0, 7.0, 0.99, "pruned")])
     assert any("mIoU 62.00 %" in label for label in labels(figure))
 
 
@@ -71,14 +74,14 @@ def test_a_pruned_trial_is_never_the_best() -> None:
 def test_a_surface_needs_six_finished_trials_that_span_an_area(trials: list, expected: bool) -> None:
     from matplotlib.contour import QuadContourSet
 
-    figure = kit.landscape(trials)
+    figure = landscape(trials)
     assert any(isinstance(child, QuadContourSet) for child in figure.axes[0].get_children()) == expected
     drawn(figure)
 
 
 def test_the_surface_keeps_within_the_scores_and_the_hull() -> None:
     done = np.array([(a, b, 100 * s) for a, b, s, _ in GRID])
-    _, _, heights, corners = kit._surface(done)
+    _, _, heights, corners = _surface(done)
     assert heights.min() >= 60.0
     assert heights.max() <= 62.0
     assert {tuple(corner) for corner in corners} >= {(0, 0), (2, 0), (0, 2), (2, 2)}
@@ -86,59 +89,59 @@ def test_the_surface_keeps_within_the_scores_and_the_hull() -> None:
 
 @pytest.mark.parametrize("trials", [[], [(5.0, 5.0, None, "running")], GRID[:1], [*GRID, GRID[0]]])
 def test_a_landscape_can_be_drawn_at_any_time(trials: list) -> None:
-    assert drawn(kit.landscape(trials)).std() > 0
+    assert drawn(landscape(trials)).std() > 0
 
 
 def test_the_best_of_the_curves_has_the_highest_last_score() -> None:
     trials = [
-        ("one", {0: 0.5, 1: 0.7, 2: 0.6}, "complete"),
-        ("two", {0: 0.5, 1: 0.6, 2: 0.65}, "complete"),
-        ("three", {0: 0.5, 1: 0.9}, "pruned"),
-        ("four", {}, "running"),
+        Trial(1, {}, "complete", {0: 0.5, 1: 0.7, 2: 0.6}),
+        Trial(2, {}, "complete", {0: 0.5, 1: 0.6, 2: 0.65}),
+        Trial(3, {}, "pruned", {0: 0.5, 1: 0.9}),
+        Trial(4, {}, "running", {}),
     ]
-    figure = kit.curves(trials)
-    assert labels(figure) == ["best: two, mIoU 65.00 %", "other trials", "pruned here (1)"]
+    figure = curves(trials)
+    assert labels(figure) == ["best: trial 2, mIoU 65.00 %", "other trials", "pruned here (1)"]
     best = next(line for line in figure.axes[0].lines if str(line.get_label()).startswith("best"))
     assert best.get_ydata() == pytest.approx([50, 60, 65])
     drawn(figure)
 
 
 def test_curves_without_trials() -> None:
-    drawn(kit.curves([]))
+    drawn(curves([]))
 
 
 def test_one_chart_for_each_thing_that_a_history_knows() -> None:
     history = pd.DataFrame({"step": [2, 4, 6], "rung": [0, 1, 1], "loss": [1.0, 0.5, 0.4]})
     history["agreement"] = [np.nan, 0.8, 0.9]
-    figure = kit.training_curves({"A": history, "B": history})
+    figure = training_curves({"A": history, "B": history})
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Student and pseudo label agree"]
     assert figure.axes[1].lines[0].get_ydata()[1:] == pytest.approx([80, 90])  # in percent
     assert labels(figure) == ["model A", "model B"]
     drawn(figure)
 
 
-def test_a_panel_has_a_picture_for_every_map_of_every_iteration() -> None:
-    figure = kit.panel([examples(), examples(), examples()], PALETTE, CLASSES)
+def test_weight_maps_have_a_picture_for_every_map_of_every_iteration() -> None:
+    figure = weight_maps([examples(), examples(), examples()], PALETTE, CLASSES)
     assert len(figure.axes[0].images) == 2 * (2 + 3 * 3)
     assert labels(figure) == ["disc", "no label"]
     drawn(figure)
 
 
-def test_a_panel_of_one_wide_image() -> None:
-    assert drawn(kit.panel([examples(1, width=24)], PALETTE, CLASSES)).std() > 0
+def test_weight_maps_of_one_wide_image() -> None:
+    assert drawn(weight_maps([examples(1, width=24)], PALETTE, CLASSES)).std() > 0
 
 
-def test_a_panel_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one image"):
-        kit.panel([], PALETTE, CLASSES)
+def test_weight_maps_of_nothing_are_an_error() -> None:
+    with pytest.raises(ValueError, match="need an iteration with an image"):
+        weight_maps([], PALETTE, CLASSES)
 
 
 def test_a_pixel_without_a_label_is_white() -> None:
-    assert kit._paint(np.array([[1, 255]], np.uint8), PALETTE).tolist() == [[[0, 114, 178], [255, 255, 255]]]
+    assert paint(np.array([[1, 255]], np.uint8), PALETTE).tolist() == [[[0, 114, 178], [255, 255, 255]]]
 
 
 def test_a_saved_figure_is_the_same_bytes_each_time(tmp_path: Path) -> None:
-    first = kit.save(kit.landscape(GRID), tmp_path / "new" / "one.png").read_bytes()
-    second = kit.save(kit.landscape(GRID), tmp_path / "new" / "two.png").read_bytes()
+    first = save(landscape(GRID), tmp_path / "new" / "one.png").read_bytes()
+    second = save(landscape(GRID), tmp_path / "new" / "two.png").read_bytes()
     assert first == second
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["one.png", "two.png"]

@@ -8,10 +8,10 @@ import pytest
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Row
-from dmt_ray.report.figures.coupling import coupling, coupling_plot
 from dmt_ray.report.figures.drawing import AblationFigures
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.figures.pseudo_labels import FIRST, errors_by_share, teacher_errors
+from dmt_ray.report.figures.rates import coupling, coupling_plot
 from dmt_ray.report.figures.reliability import reliability, reliability_plot
 from dmt_ray.store import Store
 from tests.helpers.ablations import perform
@@ -95,4 +95,4 @@ def test_they_are_drawn_with_all_others(performed):
     drawings = dict(figures.drawings())
     for name in ("teachers", "coupling", "reliability"):
         assert drawings[name]().axes
-    assert "surest share of the pixels" in drawings["teachers"]().axes[0].get_xlabel()
+    assert "most confident fraction of the pixels" in drawings["teachers"]().axes[0].get_xlabel()

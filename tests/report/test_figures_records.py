@@ -58,18 +58,20 @@ def test_errors_of_pseudo_labels_are_those_that_the_labellings_tell(small_ablati
     ]
 
 
-def test_errors_among_the_surest_agree_with_the_labelling_of_the_same_teacher(small_ablation):
+def test_errors_among_the_most_confident_agree_with_the_labelling_of_the_same_teacher(small_ablation):
     store, wanted, dataset_info, predictor = opened(small_ablation)
     labelling = finetunings(store, of(wanted, "CBST").plan)[0].inputs["labels"]  # by the pretrained model
     baseline = of(wanted, "Baseline").plan.rungs[0]["A"]
     assert baseline.inputs["model"] == labelling.inputs["teacher"]
-    found = predictor.surest_errors(baseline, dataset_info, row="Baseline", shares=(0.5, 1.0))
+    found = predictor.confident_errors(baseline, dataset_info, row="Baseline", shares=(0.5, 1.0))
     said = summary(store, labelling)  # at a share of 0.5
     half = found[(found["share"] == 0.5) & (found["class"] == "")]
     assert half["error"].item() == pytest.approx(1 - said["accuracy"], abs=1e-6)
     assert half["kept"].item() == pytest.approx(said["kept"], abs=1e-6)
     assert found[(found["share"] == 1.0) & (found["class"] == "")]["kept"].item() == 1
-    again = replace(predictor, computes=False).surest_errors(baseline, dataset_info, row="Baseline", shares=(0.5, 1.0))
+    again = replace(predictor, computes=False).confident_errors(
+        baseline, dataset_info, row="Baseline", shares=(0.5, 1.0)
+    )
     assert again.equals(found)
 
 
@@ -127,7 +129,7 @@ def test_the_command_says_what_is_missing(small_ablation, tmp_path, monkeypatch,
     empty = Store(tmp_path)
     begun = tmp_path / "ablations" / file.ablation.name
     ablation_file.write(begun, file)
-    assert run(monkeypatch, str(begun), "--only", "forest", "surest") == 0
+    assert run(monkeypatch, str(begun), "--only", "forest", "confident") == 0
     said = capsys.readouterr()
     assert said.out == ""
     assert "left out: forest: no row has a seed in common with the reference 'Baseline' yet" in said.err
@@ -161,9 +163,9 @@ def sweep(tmp_path: Path, tiny: Config) -> Path:
 
 
 def test_a_search_is_read_from_its_folder(sweep):
-    found = figures.searched(sweep)
+    found = figures.read_sweep(sweep)
     assert len(found.complete) == 4
-    assert found.reported == {}  # not stored
+    assert found.test_scores == {}  # not stored
     best = figures.best_of_k([one.score for one in found.complete])["best"]
     assert best.iloc[-1] == pytest.approx(0.5 + 0.08 + 0.02)
 
@@ -179,4 +181,4 @@ def test_the_command_draws_a_search(sweep, tmp_path, monkeypatch, capsys):
 
 def test_a_search_over_other_things_has_no_label_fraction(sweep):
     with pytest.raises(ConfigError, match="searches other things"):
-        figures.searched_fraction_scores(figures.searched(sweep))
+        figures.sweep_fraction_scores(figures.read_sweep(sweep))

@@ -11,12 +11,12 @@ from dmt_ray.cli import dry_run
 from dmt_ray.execution.journal import note_executed
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import best, front
 from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import RECIPES, load
 from dmt_ray.report import summary
 from dmt_ray.report.figures.slices import slices
-from dmt_ray.report.summary import best, front
 from dmt_ray.results.extra_metrics import disagreement
 from dmt_ray.store import Store
 from tests.helpers.scripts import script
@@ -60,7 +60,7 @@ def test_the_front_holds_what_no_other_trial_beats_in_both():
     trials = [
         a_trial(0, 0.5, 300),
         a_trial(1, 0.4, 100),
-        a_trial(2, 0.4, 200),  # as good as 1, and dearer
+        a_trial(2, 0.4, 200),  # as good as 1, and more expensive
         a_trial(3, 0.45, 200),
         a_trial(4, 0.9, 50, "pruned"),
         a_trial(5, 0.3, 400),

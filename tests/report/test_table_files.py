@@ -18,8 +18,9 @@ from dmt_ray.cli import table as command
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.latex import escape, latex
 from dmt_ray.report.tables.numbers import PaperNumbers
+from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import csv, markdown, show, web
-from dmt_ray.results import export
+from dmt_ray.results import export, tidy
 
 Records = Callable[..., pd.DataFrame]
 
@@ -151,7 +152,7 @@ def test_command_writes_all_four_files(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = records({"last": PLAIN, "paper": BEST}, paper="dmt-9", paper_columns={"1/8": "1/20"}, command="x")
-    export.write(export.together([frame]), tmp_path / "records.parquet")
+    export.write(tidy.together([frame]), tmp_path / "records.parquet")
     assert run(monkeypatch, "components", "--records", tmp_path / "records.parquet", "--out", tmp_path / "out") == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         f"components-shapes.{ending}" for ending in ("csv", "html", "md", "tex")
@@ -164,7 +165,7 @@ def test_command_writes_all_four_files(
 def test_command_says_in_one_line_why_there_is_no_table(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export.write(export.together([records({"last": PLAIN})]), tmp_path / "records.parquet")
+    export.write(tidy.together([records({"last": PLAIN})]), tmp_path / "records.parquet")
     assert run(monkeypatch, "components", "--records", tmp_path / "records.parquet", "--per-class") == 2
     assert "cannot be put in a table: no record has the IoU of a class" in capsys.readouterr().err
 
@@ -175,14 +176,14 @@ def test_overridden_settings_are_another_protocol_than_the_papers() -> None:
         "paper_columns": {"voc-1/20": "1/20"},
         "command": "python -m ablations.components",
     }
-    same = command.paper_numbers(dataset_info)
-    other = command.paper_numbers(dataset_info | {"command": "python -m ablations.components --set finetune.epochs=3"})
+    same = paper_numbers(dataset_info)
+    other = paper_numbers(dataset_info | {"command": "python -m ablations.components --set finetune.epochs=3"})
     assert same is not None
     assert other is not None
     assert same.columns == {"voc-1/20": "1/20"}
     assert other.columns == {}
     assert same.selection == "paper"
-    assert command.paper_numbers(dataset_info | {"paper": None}) is None
+    assert paper_numbers(dataset_info | {"paper": None}) is None
 
 
 @pytest.mark.parametrize(
@@ -190,13 +191,13 @@ def test_overridden_settings_are_another_protocol_than_the_papers() -> None:
 )
 def test_weights_to_start_from_do_not_make_another_protocol(change: str) -> None:
     dataset_info = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20"}}
-    found = command.paper_numbers(dataset_info | {"command": f"python -m ablations.components {change}"})
+    found = paper_numbers(dataset_info | {"command": f"python -m ablations.components {change}"})
     assert found is not None
     assert found.columns == {"voc-1/20": "1/20"}
 
 
 def test_rows_of_two_tables_of_a_paper_stand_in_one() -> None:
-    found = command.paper_numbers({"paper": "rwms-3 rwms-5", "paper_columns": {}, "command": ""})
+    found = paper_numbers({"paper": "rwms-3 rwms-5", "paper_columns": {}, "command": ""})
     assert found is not None
     assert found.name == "Liu et al. 2024, Table 3 and Table 5"
     printed = found.printed()
@@ -206,7 +207,7 @@ def test_rows_of_two_tables_of_a_paper_stand_in_one() -> None:
 
 
 def test_papers_that_print_fractions_are_shown_in_percent() -> None:
-    found = command.paper_numbers({"paper": "pets-1", "paper_columns": {}, "command": ""})
+    found = paper_numbers({"paper": "pets-1", "paper_columns": {}, "command": ""})
     assert found is not None
     assert found.values["value"].min() > 1
 

@@ -11,20 +11,15 @@ from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.execution.journal import locked
-from dmt_ray.experiments import ablation_file, sweep_file
-from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.methods.space import Choice, Uniform
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown
-from dmt_ray.results import export, tidy, tidy_sweep
+from dmt_ray.results import export, tidy
 from dmt_ray.results.scores import selected
-from dmt_ray.search.study import Study
 from dmt_ray.store import Store
-from tests.helpers.fake_stages import CONFIG, INFO, SCORES, TWO_ROWS, fill
+from tests.helpers.fake_stages import TWO_ROWS, fill
 from tests.helpers.fake_stages import ablation_file as made
-
-POINTS = tuple({"weight.gamma1": float(i), "method": method} for i, method in enumerate(("dmt", "dst", "dmt", "dmt")))
+from tests.helpers.joint_sweep import POINTS, sweep
 
 
 @pytest.fixture
@@ -46,29 +41,9 @@ def ablation(storage: Path) -> AblationFile:
     return file
 
 
-def sweep(storage: Path) -> Sweep:
-    """A sweep of four trials: two complete, one failed after rung 1, one that runs and has nothing of its own yet."""
-    space = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
-    one, store = Sweep("joint", "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
-    folder = storage / "sweeps" / one.name
-    folder.mkdir(parents=True)
-    sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), INFO.to_json()))
-    with locked(folder):
-        study = Study(folder, one, 4)
-        for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):
-            study.take(str(number))
-            for seed, plan in one.plans(POINTS[number]).items():
-                fill(store, plan, rungs, gain=0.1 * seed)
-            for rung in range(rungs):
-                study.report(str(number), rung, SCORES[rung] + 0.05)
-            if error != "":
-                study.finish(str(number), error)
-    return one
-
-
 def test_a_trial_of_a_sweep_has_the_scores_of_its_plans(storage: Path) -> None:
     one = sweep(storage)
-    frame = tidy_sweep.of_sweep(storage / "sweeps" / one.name)
+    frame = tidy.of_sweep(storage / "sweeps" / one.name)
     assert list(frame["row"].unique()) == [
         "gamma1=0 method=dmt",
         "gamma1=1 method=dst",
@@ -89,7 +64,7 @@ def test_a_trial_of_a_sweep_has_the_scores_of_its_plans(storage: Path) -> None:
 
 def test_of_a_trial_that_is_not_complete_there_is_what_was_scored_and_one_line_without_a_value(storage: Path) -> None:
     one = sweep(storage)
-    frame = tidy_sweep.of_sweep(storage / "sweeps" / one.name)
+    frame = tidy.of_sweep(storage / "sweeps" / one.name)
     part = frame[(frame["trial"] == 2) & (frame["seed"] == 0)]
     assert part[part["rule"] == "each"]["rung"].unique().tolist() == [0, 1]
     (last,) = part[part["rule"] != "each"].to_dict("records")
@@ -100,9 +75,9 @@ def test_of_a_trial_that_is_not_complete_there_is_what_was_scored_and_one_line_w
 
 def test_two_trials_with_the_same_settings_are_two_rows(storage: Path) -> None:
     one = sweep(storage)
-    trials = tidy_sweep.read_trials(storage / "sweeps" / one.name, one.name)
+    trials = read_trials(storage / "sweeps" / one.name, one.name)
     twice = [trials[0], trials[1], trials[0].__class__(7, trials[0].params, "pruned", {})]
-    assert tidy_sweep.rows_of(twice) == {
+    assert tidy.rows_of(twice) == {
         0: "gamma1=0 method=dmt (trial 0)",
         1: "gamma1=1 method=dst",
         7: "gamma1=0 method=dmt (trial 7)",
@@ -111,7 +86,7 @@ def test_two_trials_with_the_same_settings_are_two_rows(storage: Path) -> None:
 
 def test_parquet_gives_back_the_same_table(storage: Path, tmp_path: Path) -> None:
     file = ablation(storage)
-    export.write(export.of_all(storage, "components"), tmp_path / "one.parquet")
+    export.write(tidy.of_all(storage, "components"), tmp_path / "one.parquet")
     back = export.read(tmp_path / "one.parquet")
     direct = tidy.of_ablation(storage / "ablations" / file.ablation.name)
     assert back.attrs["about"] == direct.attrs["about"]
@@ -122,7 +97,7 @@ def test_parquet_gives_back_the_same_table(storage: Path, tmp_path: Path) -> Non
 
 def test_everything_goes_into_one_file_and_comes_out_one_by_one(storage: Path, tmp_path: Path) -> None:
     file, one = ablation(storage), sweep(storage)
-    frame = export.of_all(storage)
+    frame = tidy.of_all(storage)
     assert frame["experiment"].unique().tolist() == [file.ablation.name, one.name]
     assert "about" not in frame.attrs
     export.write(frame, tmp_path / "all.parquet")
@@ -139,7 +114,7 @@ def test_everything_goes_into_one_file_and_comes_out_one_by_one(storage: Path, t
 def test_csv_has_the_same_numbers(storage: Path, tmp_path: Path) -> None:
     ablation(storage)
     sweep(storage)
-    frame = export.of_all(storage)
+    frame = tidy.of_all(storage)
     export.write(frame, tmp_path / "all.csv")
     back = pd.read_csv(tmp_path / "all.csv")
     assert list(back.columns) == list(frame.columns)
@@ -165,7 +140,7 @@ def test_what_cannot_be_written_or_read_is_said(storage: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match="there is no folder"):
         export.check(tmp_path / "none" / "x.csv")
     with pytest.raises(ConfigError, match="there are no sweeps and no ablations"):
-        export.of_all(storage)
+        tidy.of_all(storage)
     (tmp_path / "bad.parquet").write_text("nothing")
     with pytest.raises(StoreError, match="cannot be read as records"):
         export.read(tmp_path / "bad.parquet")

@@ -64,7 +64,7 @@ def test_what_is_not_there_has_one_line_and_a_command(small_ablation, tmp_path):
     empty = Store(tmp_path)
     wanted = list(file.ablation.wanted())
     broken = wanted[-1].plan.stages()[-1]
-    frame = tidy.tabulate(empty, file, {broken.name: "it broke"})
+    frame = tidy.tabulate_ablation(empty, file, {broken.name: "it broke"})
     assert len(frame) == len(wanted)
     assert frame["value"].isna().all()
     states = {(line.row, line.seed): (line.state, line.error) for line in frame.itertuples()}

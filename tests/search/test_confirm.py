@@ -12,13 +12,15 @@ from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
+from dmt_ray.report import confirmation as shown
+from dmt_ray.report.titles import mean_text
 from dmt_ray.search import confirm
-from dmt_ray.search.confirm import Confirmation, Difference, confirmation, mean_and_sd, paired
+from dmt_ray.search.confirm import Confirmation, confirmation, difference
 from dmt_ray.store import Store
 
 G1, METHOD = "weight.gamma1", "method"
 SPACE = {G1: Uniform(0, 8), METHOD: Choice("dmt", "dst")}
-# Of each seed: the recipe's selection mIoU; the winner's is 1, 2, 3 points above it, and 4 on the searched seed.
+# Of each seed: the recipe's validation mIoU; the winner's is 1, 2, 3 points above it, and 4 on the searched seed.
 RECIPE = {0: 0.40, 5: 0.41, 6: 0.43, 7: 0.42}
 GAIN = {0: 0.04, 5: 0.01, 6: 0.02, 7: 0.03}
 # The 0.975 quantile of Student's t with 2 degrees of freedom, from any table.
@@ -37,7 +39,7 @@ WINNER = a_trial(3, 2.0, "dst", 0.44)
 
 
 def write(store: Store, evaluation: Stage, score: float) -> None:
-    """An evaluation with this selection mIoU, and 0.1 less on the test images."""
+    """An evaluation with this validation mIoU, and 0.1 less on the test images."""
     if not store.has(evaluation):
         with store.write(evaluation, {}) as folder:
             scores = {"selection": {"miou": score}, "reported": {"miou": score - 0.1}}
@@ -65,15 +67,15 @@ def confirmed(store) -> Confirmation:
 
 
 def test_a_paired_difference_and_its_t_interval():
-    difference = paired([0.42, 0.45, 0.45], [0.41, 0.43, 0.42])  # 1, 2, 3 points: mean 2, sd 1
-    assert difference.mean == pytest.approx(0.02)
+    found = difference([0.42, 0.45, 0.45], [0.41, 0.43, 0.42])  # 1, 2, 3 points: mean 2, sd 1
+    assert found["mean"] == pytest.approx(0.02)
     side = T * 0.01 / math.sqrt(3)
-    assert (difference.low, difference.high) == (pytest.approx(0.02 - side), pytest.approx(0.02 + side))
-    assert difference.n == 3
+    assert (found["low"], found["high"]) == (pytest.approx(0.02 - side), pytest.approx(0.02 + side))
+    assert found["n"] == 3
 
 
 def test_one_pair_has_no_interval():
-    assert paired([0.5], [0.25]) == Difference(0.25, None, None, 1)
+    assert difference([0.5], [0.25]) == {"mean": 0.25, "low": None, "high": None, "n": 1}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_one_pair_has_no_interval():
     ids=["three", "one has no spread", "none"],
 )
 def test_mean_and_sample_standard_deviation(scores, text):
-    assert mean_and_sd(scores) == text
+    assert mean_text(scores) == text
 
 
 # ---- who is run again ------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def test_a_recipe_that_won_is_compared_with_nothing(store):
     own = Trial(0, {G1: 0.5, METHOD: "dmt"}, "complete", {1: 0.5})
     found = Confirmation(a_sweep(), own, (5,))
     assert [candidate.name for candidate in found.candidates()] == ["winner"]
-    assert "is the recipe itself" in confirm.difference_in_words(confirm.result(found, store))
+    assert "is the recipe itself" in shown.difference_text(confirm.result(found, store))
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------
@@ -123,8 +125,8 @@ def test_both_scores_are_written_down(confirmed, store, tmp_path):
         "method": "dst",
         "settings": {G1: 2.0},
     }
-    assert confirm.values(found, "winner", "selection", searched=True) == [pytest.approx(0.44)]
-    assert confirm.values(found, "recipe", "selection", searched=True) == []  # was no point of the search
+    assert confirm.scores_of(found, "winner", "selection", searched=True) == [pytest.approx(0.44)]
+    assert confirm.scores_of(found, "recipe", "selection", searched=True) == []  # was no point of the search
     for rule in ("selection", "reported"):
         assert found["difference"][rule]["mean"] == pytest.approx(0.02)
         assert found["difference"][rule]["n"] == 3
@@ -139,18 +141,18 @@ def test_both_scores_are_written_down(confirmed, store, tmp_path):
 
 def test_a_person_reads_both_scores_and_the_difference(confirmed, store, tmp_path, capsys):
     confirm.write(tmp_path, confirm.result(confirmed, store))
-    confirm.show(Console(width=150), confirmed, tmp_path)
+    shown.show(Console(width=150), confirmed, tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert "trial 3, gamma1=2 method=dst" in said
     assert "winner │ 44.00 (n=1) │ 44.00 ± 1.73 (n=3) │ 34.00 ± 1.73 (n=3)" in said
     assert "recipe │ – │ 42.00 ± 1.00 (n=3) │ 32.00 ± 1.00 (n=3)" in said
-    assert "selection +2.00, 95 % t interval [-0.48, +4.48]" in said
-    page = confirm.markdown(tmp_path)
+    assert "validation +2.00, 95 % t interval [-0.48, +4.48]" in said
+    page = shown.markdown(tmp_path)
     assert "| winner | 44.00 (n=1) | 44.00 ± 1.73 (n=3) | 34.00 ± 1.73 (n=3) |" in page
 
 
 def test_a_page_says_nothing_of_what_was_not_confirmed(tmp_path):
-    assert confirm.markdown(tmp_path) == ""
+    assert shown.markdown(tmp_path) == ""
 
 
 def test_the_runs_can_be_published(confirmed):

@@ -129,7 +129,7 @@ def test_an_interrupted_trial_goes_on_with_its_next_seed(tmp_path):
 
 
 def test_a_reader_knows_that_steps_are_seeds(tmp_path):
-    from dmt_ray.search.study import read_trials
+    from dmt_ray.experiments.trials import read_trials
 
     sweep = a_sweep(SEEDS, seed_by_seed=True)
     perform(Study(Path(tmp_path), sweep, 1, pruner="wilcoxon"), BEST)

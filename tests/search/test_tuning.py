@@ -12,9 +12,9 @@ from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.execution.journal import executed, is_running, locked, note_executed
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
+from dmt_ray.experiments.trials import best, ranked, read_trials
 from dmt_ray.recipes import load
-from dmt_ray.report.summary import best, ranked
-from dmt_ray.search.study import Study, newest_attempt, read_trials
+from dmt_ray.search.study import Study, newest_attempt
 
 G1, G2 = "weight.gamma1", "weight.gamma2"
 SPACE = {G1: Uniform(0, 8, step=0.25), G2: Uniform(0, 8, step=0.25)}

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dmt_ray.execution.journal import executed
 from dmt_ray.experiments import sweep_file
-from dmt_ray.search.study import read_trials
+from dmt_ray.experiments.trials import read_trials
 from tests.helpers.paths import ROOT
 
 # Small photographs and a few steps: what is tested is the sweep, not what it finds.
@@ -158,7 +158,7 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_p
     assert query(storage / "mlflow.db", parents) == [(3,)]
     assert query(storage / "mlflow.db", "select status, count(*) from runs group by status") == [("FINISHED", 4)]
     # What a user needs to see and repeat it.
-    assert re.search(r"^best +trial \d: gamma1=\S+ gamma2=\S+, selection mIoU \d+\.\d\d%$", again.stdout, re.MULTILINE)
+    assert re.search(r"^best +trial \d: gamma1=\S+ gamma2=\S+, validation mIoU \d+\.\d\d%$", again.stdout, re.MULTILINE)
     assert re.search(
         r"^replay +dmt run --recipe \S+tiny.yaml --method dmt .*--set weight\.gamma2=", again.stdout, re.MULTILINE
     )

@@ -92,7 +92,7 @@ def test_a_cell_has_the_curves_and_finals_of_its_run(mirror: Mirror, complete: t
 
 def test_mlflow_and_the_tidy_table_say_the_same(mirror: Mirror, complete: tuple[Store, AblationFile]) -> None:
     _, runs = runs_of(mirror, complete[1])
-    frame = tidy.tabulate(*complete)
+    frame = tidy.tabulate_ablation(*complete)
     frame = frame[(frame["images"] == "reported") & (frame["metric"] == "miou") & (frame["rule"] != "each")]
     assert len(frame) == 3 * 2 * 3
     for line in frame.itertuples():

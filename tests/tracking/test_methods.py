@@ -8,7 +8,8 @@ from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan
-from dmt_ray.report.figures.kit import CURVES, training_curves
+from dmt_ray.report.figures.curves import training_curves
+from dmt_ray.report.titles import HISTORIES
 from dmt_ray.results.curves import finetunings, histories, points, units
 from dmt_ray.results.scores import history, picked
 
@@ -100,5 +101,5 @@ def test_total_variation_has_a_chart_where_two_teachers_are(performed):
         name: [axes.get_title(loc="left") for axes in training_curves(histories(runner.store, {0: plan})).axes]
         for name, plan in plans.items()
     }
-    assert CURVES["total_variation"][0] in titles["rml"]
-    assert CURVES["total_variation"][0] not in titles["curriculum"]
+    assert HISTORIES["total_variation"][0] in titles["rml"]
+    assert HISTORIES["total_variation"][0] not in titles["curriculum"]

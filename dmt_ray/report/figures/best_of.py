@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from dmt_ray.report.figures.kit import BLUE, ORANGE
-from dmt_ray.report.figures.look import SMALL, calm, name_axes, new_figure
+from dmt_ray.report.figures.kit import BLUE, DASHED, ORANGE, Look, calm, legend_below, name_axes, new_axes
 
 
 def chosen_among(k: int, n: int) -> NDArray[np.float64]:
@@ -69,27 +68,17 @@ def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
         curve: As `best_of_k` gives it, from fractions.
         measure: What the score is.
     """
-    figure = new_figure(3.6)
-    axes = figure.add_subplot()
+    figure, axes = new_axes()
     k = curve["k"]
     axes.fill_between(k, 100 * curve["low"], 100 * curve["high"], color=BLUE, alpha=0.15, linewidth=0)
-    axes.plot(
-        k, 100 * curve["best"], color=BLUE, linewidth=2, marker="o", markersize=4, label="on the validation images"
-    )
+    line: Look = {"linewidth": 2, "markersize": 4}
+    axes.plot(k, 100 * curve["best"], color=BLUE, marker="o", label="on the validation images", **line)
     if curve["chosen"].notna().all():
-        axes.plot(
-            k,
-            100 * curve["chosen"],
-            color=ORANGE,
-            linewidth=2,
-            linestyle=(0, (4, 1.5)),
-            marker="s",
-            markersize=4,
-            label="the same trial on the test images",
-        )
+        label = "the same trial on the test images"
+        axes.plot(k, 100 * curve["chosen"], color=ORANGE, linestyle=DASHED, marker="s", label=label, **line)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(1 - 0.02 * len(curve), None)
     calm(axes)
     name_axes(axes, "trials, k", f"{measure} (%)", f"expected best of k of {len(curve)} trials; band: middle 80 %")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+    legend_below(figure)
     return figure

@@ -1,7 +1,7 @@
-"""All figures of an ablation or a sweep, by name, each drawn only when it is asked for."""
+"""All figures of an ablation or a sweep, by name, each drawn only when it is needed."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,48 +11,74 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dmt_ray.config import nearest
-from dmt_ray.errors import ConfigError, MissingStages
+from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation import Ablation, Wanted
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
+from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report.figures.best_of import best_of_k, best_of_k_plot
 from dmt_ray.report.figures.compute import costs, score_against_compute, trial_costs
-from dmt_ray.report.figures.coupling import coupling, coupling_plot
-from dmt_ray.report.figures.disagreement import disagreement_rates, disagreements
+from dmt_ray.report.figures.curves import curves
 from dmt_ray.report.figures.forest import forest_plot, paired_differences
-from dmt_ray.report.figures.fractions import fraction_scores, score_by_fraction, searched_fraction_scores
+from dmt_ray.report.figures.fractions import fraction_scores, score_by_fraction, sweep_fraction_scores
 from dmt_ray.report.figures.importances import importance_plot, importances
 from dmt_ray.report.figures.iterations import iteration_scores, score_by_iteration
-from dmt_ray.report.figures.kit import curves, landscape
+from dmt_ray.report.figures.kit import save
+from dmt_ray.report.figures.landscape import GAMMAS, landscape_of
 from dmt_ray.report.figures.maps import qualitative, stored_examples, weight_maps
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.figures.pseudo_labels import (
-    error_among_surest,
     error_by_class,
+    error_of_most_confident,
     errors_by_share,
     label_errors,
     teacher_errors,
 )
+from dmt_ray.report.figures.rates import coupling, coupling_plot, disagreement_rates, disagreements
 from dmt_ray.report.figures.reliability import reliability, reliability_plot
 from dmt_ray.report.figures.setting import score_by_setting, setting_scores
 from dmt_ray.report.figures.slices import slices
-from dmt_ray.report.figures.trials import Searched, parallel_coordinates, searched
+from dmt_ray.report.figures.trials import SweepTrials, parallel_coordinates, read_sweep
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
 
 Drawing = tuple[str, Callable[[], Figure]]
 """The name of a figure, and what draws it: it raises a UserError where the records do not allow it."""
 
-GAMMAS = ("weight.gamma1", "weight.gamma2")
-OF_ABLATIONS = (
-    *("forest", "iterations", "gains", "compute", "hours", "label-errors", "teachers", "class-errors", "disagreement"),
-    *("coupling", "reliability", "weights", "qualitative", "surest", "fractions"),
-)
-OF_SWEEPS = (
-    *("curves", "landscape", "slices", "parallel", "importances", "setting", "best-of-k", "compute", "fractions"),
-)
+CAPTIONS = {  # name of a figure, without the column that it is about -> what it shows
+    "forest": "Every row's difference to the reference, paired by seed.",
+    "iterations": "Score after each iteration.",
+    "gains": "What each iteration adds to the same seed's score before any pseudo label.",
+    "compute": "What a row costs in optimizer steps, and what it scores.",
+    "hours": "What a row costs in hours of all devices, and what it scores.",
+    "label-errors": "How many pseudo labels are wrong among the most confident fractions.",
+    "teachers": "How many labels of a teacher are wrong among its most confident ones.",
+    "class-errors": "How many pseudo labels are wrong, class by class.",
+    "disagreement": "How often student and teacher disagree while the student learns.",
+    "coupling": "How far apart two teachers stay while they teach, and how right their labels are.",
+    "reliability": "How much two teachers agree on the images of each phase.",
+    "weights": "Pseudo labels, their weights and what the student then predicts.",
+    "qualitative": "The same images as several models see them.",
+    "confident": "How many decisions of a model are wrong among its most confident ones.",
+    "fractions": "Score against the number of labelled images.",
+    "curves": "Every trial's validation score after each rung.",
+    "landscape": "Validation score over both exponents.",
+    "slices": "Validation score against each setting.",
+    "parallel": "Every trial across all settings to its score.",
+    "importances": "How much each setting matters, and how sure that is.",
+    "setting": "Test score against what is searched.",
+    "best-of-k": "What a search of fewer trials would have found.",
+}
+
+
+def caption_of(name: str) -> str:
+    """What a figure shows; of a column of an ablation, with its name."""
+    kind = next((kind for kind in CAPTIONS if name == kind or name.startswith(f"{kind}-")), "")
+    column = name.removeprefix(kind).strip("-")
+    caption = CAPTIONS.get(kind, name)
+    return f"{column}: {caption}" if column and kind else caption
 
 
 class AblationFigures:
@@ -60,8 +86,12 @@ class AblationFigures:
 
     Args:
         folder: The ablation's folder, as `<storage>/ablations/<name>`.
-        predictor: For the figures that need what stored models say.
+        predictor: For the figures that need predictions of stored models.
         rows: Rows whose pictures are shown; empty: the reference, and DMT or else the last row that has iterations.
+
+    Raises:
+        ConfigError: If the ablation has no such row.
+        StoreError: If the folder holds no ablation.
     """
 
     def __init__(self, folder: Path, predictor: Predictor, rows: Sequence[str] = ()) -> None:
@@ -79,55 +109,50 @@ class AblationFigures:
         complete = set(there[["row", "column", "seed"]].itertuples(index=False, name=None))
         self._wanted = [one for one in self.ablation.wanted() if (one.cell.row, one.cell.column, one.seed) in complete]
 
-    def incomplete(self) -> Iterator[tuple[str, str, int, str]]:
-        """Row, column, seeds that are missing or failed, and the command that computes them."""
+    def incomplete(self) -> Iterator[str]:
+        """A sentence for each row that lacks seeds, with the command that computes them."""
         lacking = self.frame[self.frame["state"] != "there"]
         for row, column, command in self.frame.attrs["about"]["commands"]:
             count = len(lacking[(lacking["row"] == row) & (lacking["column"] == column)])
             if count:
-                yield row, column, count, command
+                of = f", {column}" if len(self.ablation.columns) > 1 else ""
+                seeds = len(self.ablation.seeds)
+                yield f"{row}{of}: {count} of {seeds} seeds are not complete; compute them with  {command}"
 
     def drawings(self) -> Iterator[Drawing]:
         """All figures; those of a column are named after it where there are several."""
-        several = len(self.ablation.columns) > 1
-        for column in self.ablation.columns:
+        frame, measure, columns = self.frame, self._measure, self.ablation.columns
+        for column in columns:
             for name, draw in self._of_column(column):
-                yield f"{name}-{_as_file(column)}" if several else name, draw
-        if several:
-            yield (
-                "fractions",
-                lambda: score_by_fraction(fraction_scores(self.frame, self.ablation), measure=self._measure),
-            )
+                yield f"{name}-{_as_file(column)}" if len(columns) > 1 else name, draw
+        if len(columns) > 1:
+            yield "fractions", lambda: score_by_fraction(fraction_scores(frame, self.ablation), measure=measure)
 
     def _of_column(self, column: str) -> Iterator[Drawing]:
-        frame, reference = self.frame, self.ablation.reference
-        dataset_info = (
-            DatasetInfo.from_json(self.file.dataset_info[column]) if column in self.file.dataset_info else DatasetInfo()
-        )
+        frame, reference, measure, store = self.frame, self.ablation.reference, self._measure, self.store
+        known = self.file.dataset_info.get(column)
+        info = DatasetInfo() if known is None else DatasetInfo.from_json(known)
         wanted = [one for one in self._wanted if one.cell.column == column]
-        measure = self._measure
-        yield "forest", lambda: forest_plot(paired_differences(frame, column), reference, measure=measure)
-        yield "iterations", lambda: score_by_iteration(iteration_scores(frame, column), measure=measure)
-        yield "gains", lambda: score_by_iteration(iteration_scores(frame, column), gain=True, measure=measure)
-        yield "compute", lambda: score_against_compute(costs(frame, column), measure=measure)
-        hours = partial(score_against_compute, unit="hours", measure=measure)
-        yield "hours", lambda: hours(costs(frame, column, unit="hours"))
-        yield (
-            "label-errors",
-            lambda: error_among_surest(errors_by_share(label_errors(self.store, wanted, dataset_info))),
-        )
-        of = "images" if self._measure == MEASURES["accuracy"] else "pixels"
-        teachers = partial(error_among_surest, one_teacher=True, of=of)
-        yield "teachers", lambda: teachers(errors_by_share(teacher_errors(self.store, wanted)))
-        yield "class-errors", lambda: self._class_errors(wanted, dataset_info)
+        by_iteration = partial(score_by_iteration, measure=measure)
+        by_hours = partial(score_against_compute, unit="hours", measure=measure)
+        of = "images" if measure == MEASURES["accuracy"] else "pixels"
+        by_confidence = partial(error_of_most_confident, one_teacher=True, of=of)
         # With twice the steps, its line would be twice as long as all others.
         alike = [one for one in wanted if one.cell.method != "dst_double"]
-        yield "disagreement", lambda: disagreement_rates(disagreements(self.store, alike))
-        yield "coupling", lambda: coupling_plot(coupling(self.store, wanted))
-        yield "reliability", lambda: reliability_plot(reliability(self.store, wanted))
-        yield "weights", lambda: self._weights(wanted, dataset_info)
-        yield "qualitative", lambda: self._qualitative(wanted, dataset_info)
-        yield "surest", lambda: self._surest(wanted, dataset_info)
+        yield "forest", lambda: forest_plot(paired_differences(frame, column), reference, measure=measure)
+        yield "iterations", lambda: by_iteration(iteration_scores(frame, column))
+        yield "gains", lambda: by_iteration(iteration_scores(frame, column), gain=True)
+        yield "compute", lambda: score_against_compute(costs(frame, column), measure=measure)
+        yield "hours", lambda: by_hours(costs(frame, column, unit="hours"))
+        yield "label-errors", lambda: error_of_most_confident(errors_by_share(label_errors(store, wanted, info)))
+        yield "teachers", lambda: by_confidence(errors_by_share(teacher_errors(store, wanted)))
+        yield "class-errors", lambda: self._class_errors(wanted, info)
+        yield "disagreement", lambda: disagreement_rates(disagreements(store, alike))
+        yield "coupling", lambda: coupling_plot(coupling(store, wanted))
+        yield "reliability", lambda: reliability_plot(reliability(store, wanted))
+        yield "weights", lambda: self._weights(wanted, info)
+        yield "qualitative", lambda: self._qualitative(wanted, info)
+        yield "confident", lambda: by_confidence(errors_by_share(self._confident(wanted, info)))
 
     def _shown(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """The rows that pictures are of, each with its first seed that all of them have."""
@@ -140,41 +165,34 @@ class AblationFigures:
             raise MissingStages(f"no seed of {' and '.join(filter(None, rows))} is complete yet")
         return [one for row in rows for one in wanted if (one.cell.row, one.seed) == (row, common[0])]
 
-    def _class_errors(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
-        errors = label_errors(self.store, wanted, dataset_info)
+    def _class_errors(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
+        errors = label_errors(self.store, wanted, info)
         known = set(errors["row"])
         rows = [row for row in self._rows or ("CBST", "DST", "DMT") if row in known]
         return error_by_class(errors, rows or None)
 
-    def _weights(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
-        taught = [one for one in self._shown(wanted) if len(one.plan.rungs) > 1]
-        if not taught:
+    def _weights(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
+        iterated = [one for one in self._shown(wanted) if len(one.plan.rungs) > 1]
+        if not iterated:
             raise MissingStages("no row that makes pseudo labels is complete yet")
-        return weight_maps(stored_examples(self.store, taught[-1].plan), _palette(dataset_info), dataset_info.classes)
+        return weight_maps(stored_examples(self.store, iterated[-1].plan), _palette(info), info.classes, images=2)
 
-    def _qualitative(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
+    def _qualitative(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
         examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(wanted)}
-        return qualitative(examples, _palette(dataset_info), dataset_info.classes)
+        return qualitative(examples, _palette(info), info.classes)
 
-    def _surest(self, wanted: Sequence[Wanted], dataset_info: DatasetInfo) -> Figure:
+    def _confident(self, wanted: Sequence[Wanted], info: DatasetInfo) -> pd.DataFrame:
         rows = {one.cell.row for one in self._shown(wanted)}
-        found = [
-            self._predictor.surest_errors(one.plan.rungs[-1]["A"], dataset_info, row=one.cell.row)
-            for one in wanted
-            if one.cell.row in rows
-        ]
-        return error_among_surest(errors_by_share(pd.concat(found)), one_teacher=True)
+        shown = [one for one in wanted if one.cell.row in rows]
+        predictor = self._predictor
+        return pd.concat([predictor.confident_errors(one.plan.rungs[-1]["A"], info, row=one.cell.row) for one in shown])
 
 
 def of_sweep(folder: Path) -> Iterator[Drawing]:
     """The figures of a sweep in its folder, as `<storage>/sweeps/<name>`."""
-    found = searched(folder)
+    found = read_sweep(folder)
     sweep, trials, measure = found.sweep, found.trials, found.sweep.score_name
-    if not sweep.seed_by_seed:
-        yield "curves", lambda: curves([(f"trial {t.number}", t.scores, t.state) for t in trials], measure)
-    if tuple(sweep.space) == GAMMAS:
-        yield "landscape", lambda: _landscape(found)
-    yield "slices", lambda: slices(sweep.space, trials, measure)
+    yield from of_trials(sweep, trials)
     yield "parallel", lambda: parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
         yield "importances", lambda: importance_plot(importances(sweep.space, trials))
@@ -185,32 +203,61 @@ def of_sweep(folder: Path) -> Iterator[Drawing]:
     if sweep.second == "compute":
         yield "compute", lambda: score_against_compute(trial_costs(trials), images="selection", measure=measure)
     if LABEL_FRACTION in sweep.space:
-        yield "fractions", lambda: score_by_fraction(searched_fraction_scores(found), measure=measure)
+        yield "fractions", lambda: score_by_fraction(sweep_fraction_scores(found), measure=measure)
 
 
-def _landscape(found: Searched) -> Figure:
-    one, two = GAMMAS
-    points = [
-        (float(t.params[one]), float(t.params[two]), t.score, t.state) for t in found.trials if len(t.params) == 2
-    ]
-    own = found.sweep.config.weight.numbers()
-    return landscape(points, (own["gamma1"], own["gamma2"]), found.sweep.score_name)
+def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
+    """The figures that a running sweep has, too: every trial's score after each rung, and over what is searched."""
+    measure = sweep.score_name
+    if not sweep.seed_by_seed:
+        yield "curves", lambda: curves(trials, measure)
+    if tuple(sweep.space) == GAMMAS:
+        yield "landscape", lambda: landscape_of(sweep, trials)
+    yield "slices", lambda: slices(sweep.space, trials, measure)
 
 
-def _best_of_k(found: Searched) -> Figure:
+def _best_of_k(found: SweepTrials) -> Figure:
     complete = found.complete
     if not complete:
         raise MissingStages("no trial is complete yet")
-    known = all(trial.number in found.reported for trial in complete)
-    reported = [found.reported_mean(trial) for trial in complete] if known else None
-    curve = best_of_k([trial.score or 0.0 for trial in complete], reported)
+    known = all(trial.number in found.test_scores for trial in complete)
+    on_test = [found.test_mean(trial) for trial in complete] if known else None
+    curve = best_of_k([trial.score or 0.0 for trial in complete], on_test)
     return best_of_k_plot(curve, found.sweep.score_name)
 
 
-def _palette(dataset_info: DatasetInfo) -> NDArray[np.uint8]:
-    if dataset_info.palette is None:
+def save_all(
+    drawings: Iterable[Drawing], out: Path, ending: str, only: Sequence[str] = ()
+) -> Iterator[tuple[Path | None, str]]:
+    """Draw and write figures, one by one.
+
+    Args:
+        drawings: The figures.
+        out: Folder for the files.
+        ending: "png", "pdf" or "svg".
+        only: Names of some figures, without their column; empty: all.
+
+    Yields:
+        The file; or None, and why a figure was left out.
+
+    Raises:
+        ConfigError: If there is no figure of a name in `only`.
+    """
+    for name in only:
+        if name not in CAPTIONS:
+            raise ConfigError(f"there is no figure {name!r}; {nearest(name, CAPTIONS)}")
+    for name, draw in drawings:
+        if not only or any(name == kind or name.startswith(f"{kind}-") for kind in only):
+            try:
+                yield save(draw(), out / f"{name}.{ending}"), ""
+            except UserError as error:
+                yield None, f"left out: {name}: {error}"
+
+
+def _palette(info: DatasetInfo) -> NDArray[np.uint8]:
+    if info.palette is None:
         raise MissingStages("the records do not know the colours of the classes")
-    return dataset_info.palette
+    return info.palette
 
 
 def _as_file(column: str) -> str:

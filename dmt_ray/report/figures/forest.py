@@ -1,23 +1,17 @@
 """Forest plot: every row's difference to the reference, paired by seed, with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.report.figures.look import INK, SMALL, TITLE, calm, darker, name_axes, new_figure, styles
-from dmt_ray.results.statistics import Interval, common, paired_interval, pooled_error, pooled_interval
-from dmt_ray.results.tidy import headline
-
-RULES = {
-    "last": "after the last iteration, mean of the models",
-    "val": "best model on the validation images",
-    "paper": "best model on the test images (optimistic)",
-}
+from dmt_ray.report.figures.kit import INK, PALE, SMALL, TITLE, calm, darker, name_axes, new_axes, styles
+from dmt_ray.report.titles import RULES_IN_FULL
+from dmt_ray.results.statistics import Interval, common, paired_interval, pooled_error_of, pooled_interval
+from dmt_ray.results.tidy import scored
 
 
 @dataclass(frozen=True)
@@ -47,46 +41,37 @@ def paired_differences(
     column: str,
     reference: str | None = None,
     *,
-    rule: Literal["last", "val", "paper"] = "last",
+    rule: str = "last",
     leave_out: Sequence[str] = ("oracle",),
 ) -> list[Difference]:
-    """Differences in reported scores to the reference, in the order of the rows.
+    """Differences in test scores to the reference, in the order of the rows.
 
     Args:
         frame: The tidy table (`dmt_ray.results.tidy`).
         column: A column of the ablation.
         reference: A row; None: that of the ablation.
-        rule: Which selection rule's scores.
-        leave_out: Methods that would stretch the axis, and about which nobody asks whether they differ.
+        rule: Which selection rule's scores: "last", "val" or "paper".
+        leave_out: Methods that would stretch the axis, and whose difference is no question.
 
     Raises:
         MissingStages: If no other row has a seed in common with the reference.
     """
     reference = reference or str(frame.attrs["about"]["reference"])
-    asked = (frame["column"] == column) & (frame["rule"] == rule) & (frame["metric"] == headline(frame))
-    there = frame[asked & (frame["images"] == "reported") & frame["value"].notna() & ~frame["method"].isin(leave_out)]
+    lines = scored(frame, column=column, rule=rule)
     scores: dict[str, dict[int, float]] = {}
-    for row, seed, value in there[["row", "seed", "value"]].itertuples(index=False):
+    for row, seed, value in lines[~lines["method"].isin(leave_out)][["row", "seed", "value"]].itertuples(index=False):
         scores.setdefault(str(row), {})[int(seed)] = float(value)
     base = scores.get(reference, {})
-    error, freedom = _pooled(scores)
-    found = []
+    error, freedom = pooled_error_of(list(scores.values()))
+    compared = []
     for row, values in scores.items():
         keys, differences = common(values, base)
         if row != reference and keys:
             pooled = pooled_interval(differences, error, freedom)
-            found.append(Difference(row, tuple(map(float, differences)), paired_interval(differences), pooled))
-    if not found:
+            compared.append(Difference(row, tuple(map(float, differences)), paired_interval(differences), pooled))
+    if not compared:
         raise MissingStages(f"no row has a seed in common with the reference {reference!r} yet")
-    return found
-
-
-def _pooled(scores: Mapping[str, Mapping[int, float]]) -> tuple[float, int]:
-    """The pooled error on the seeds that all rows have."""
-    seeds = sorted(set.intersection(*(set(values) for values in scores.values()))) if scores else []
-    if len(seeds) < 2 or len(scores) < 2:
-        return float("nan"), 0
-    return pooled_error([[values[seed] for seed in seeds] for values in scores.values()])
+    return compared
 
 
 def forest_plot(
@@ -102,15 +87,14 @@ def forest_plot(
         rule: Which selection rule's scores they are.
         measure: What the scores are.
     """
-    figure = new_figure(1.6 + 0.36 * len(differences))
-    axes = figure.add_subplot()
+    figure, axes = new_axes(1.6 + 0.36 * len(differences))
     look = styles([one.row for one in differences])
     axes.axvline(0, color="#666666", linewidth=0.9, zorder=1)
     for place, one in enumerate(differences):
         color = look[one.row].color
         values = 100 * np.array(one.values)
         if one.pooled.known:
-            axes.plot([100 * one.pooled.low, 100 * one.pooled.high], [place + 0.3] * 2, color="#AAAAAA", linewidth=1.2)
+            axes.plot([100 * one.pooled.low, 100 * one.pooled.high], [place + 0.3] * 2, color=PALE, linewidth=1.2)
         if one.paired.known:
             axes.plot([100 * one.paired.low, 100 * one.paired.high], [place] * 2, color=color, linewidth=2.4, zorder=3)
         axes.scatter(values, [place] * len(values), s=9, color="black", alpha=0.55, linewidth=0, zorder=4)
@@ -118,15 +102,8 @@ def forest_plot(
         axes.plot(
             100 * one.paired.mean, place, "s", markersize=7, markerfacecolor=face, markeredgecolor=color, zorder=5
         )
-        axes.text(
-            1.02,
-            place,
-            _in_words(one),
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=SMALL,
-            color=darker(color),
-        )
+        beside = axes.get_yaxis_transform()
+        axes.text(1.02, place, _as_text(one), transform=beside, va="center", fontsize=SMALL, color=darker(color))
     axes.set_yticks(range(len(differences)), [one.row for one in differences])
     axes.set_ylim(len(differences) - 0.4, -0.6)
     axes.margins(x=0.05)
@@ -134,8 +111,8 @@ def forest_plot(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.text(1.02, 1.0, "mean [95 % interval]  wins", transform=axes.transAxes, va="bottom", fontsize=SMALL, color=INK)
-    name_axes(axes, f"reported {measure} minus {reference}, same seed (points)")
-    axes.set_title(RULES[rule], fontsize=TITLE, loc="left", color=INK, pad=16)
+    name_axes(axes, f"test {measure} minus {reference}, same seed (points)")
+    axes.set_title(RULES_IN_FULL[rule], fontsize=TITLE, loc="left", color=INK, pad=16)
     figure.supxlabel(
         "dots: seeds; thick: paired t interval, mean filled where it excludes 0;\n"
         "grey: interval with the error pooled over all rows",
@@ -145,6 +122,6 @@ def forest_plot(
     return figure
 
 
-def _in_words(one: Difference) -> str:
+def _as_text(one: Difference) -> str:
     ends = f" [{100 * one.paired.low:+.2f}, {100 * one.paired.high:+.2f}]" if one.paired.known else ""
     return f"{100 * one.paired.mean:+.2f}{ends}  {one.wins}/{len(one.values)}"

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.sweep import Trial, short
+from dmt_ray.experiments.trials import complete
 from dmt_ray.methods.space import Choice, Space, Uniform
-from dmt_ray.report.figures.kit import BLUE, ORANGE
-from dmt_ray.report.figures.look import SMALL, TEXT, calm, name_axes, new_figure
+from dmt_ray.report.figures.kit import BLUE, ORANGE, TEXT, calm, legend_below, name_axes, new_axes
 
 if TYPE_CHECKING:
     import optuna
@@ -44,15 +44,15 @@ def importances(
         setting, evaluator, repeat, importance in ``[0, 1]`` (sum 1 over the settings).
 
     Raises:
-        MissingStages: If less than 8 trials are complete.
+        MissingStages: If fewer than 8 trials are complete.
     """
-    complete = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
-    if len(complete) < LEAST_TRIALS:
-        raise MissingStages(f"importances need at least {LEAST_TRIALS} complete trials, but there are {len(complete)}")
+    done = complete(trials)
+    if len(done) < LEAST_TRIALS:
+        raise MissingStages(f"importances need at least {LEAST_TRIALS} complete trials, but there are {len(done)}")
     lines = []
     for repeat in range(repeats):
-        drawn = np.random.default_rng(repeat).integers(len(complete), size=len(complete))
-        chosen = _study(space, [complete[i] for i in drawn])
+        drawn = np.random.default_rng(repeat).integers(len(done), size=len(done))
+        chosen = _study(space, [done[i] for i in drawn])
         for evaluator in evaluators:
             for setting, importance in _evaluated(chosen, evaluator, repeat).items():
                 lines.append((setting, evaluator, repeat, importance))
@@ -71,8 +71,8 @@ def _study(space: Space, trials: Sequence[Trial]) -> "optuna.Study":
             distributions[setting] = optuna.distributions.FloatDistribution(values.low, values.high)
         else:
             distributions[setting] = optuna.distributions.IntDistribution(values.low, values.high)
-    found = optuna.create_study(direction="maximize")
-    found.add_trials(
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(
         [
             optuna.trial.create_trial(
                 params={setting: trial.params[setting] for setting in space},
@@ -82,7 +82,7 @@ def _study(space: Space, trials: Sequence[Trial]) -> "optuna.Study":
             for trial in trials
         ]
     )
-    return found
+    return study
 
 
 def _evaluated(chosen: "optuna.Study", evaluator: Evaluator, seed: int) -> dict[str, float]:
@@ -98,22 +98,21 @@ def _evaluated(chosen: "optuna.Study", evaluator: Evaluator, seed: int) -> dict[
         return optuna.importance.get_param_importances(chosen, evaluator=how)
 
 
-def importance_plot(found: pd.DataFrame) -> Figure:
+def importance_plot(importances: pd.DataFrame) -> Figure:
     """Importances: a dot for every repetition, a bar from the 10th to the 90th percentile, a mark at the median.
 
     Args:
-        found: As `importances` gives them.
+        importances: As the function of this name gives them.
     """
-    order = list(found.groupby("setting", sort=False)["importance"].median().sort_values().index[::-1])
-    evaluators = list(dict.fromkeys(found["evaluator"]))
-    figure = new_figure(1.3 + 0.22 * (1 + len(evaluators)) * len(order))
-    axes = figure.add_subplot()
+    order = list(importances.groupby("setting", sort=False)["importance"].median().sort_values().index[::-1])
+    evaluators = list(dict.fromkeys(importances["evaluator"]))
+    figure, axes = new_axes(1.3 + 0.22 * (1 + len(evaluators)) * len(order))
     colors = dict(zip(EVALUATORS, (BLUE, ORANGE), strict=True))
     random = np.random.default_rng(0)
     for place, setting in enumerate(order):
         for row, evaluator in enumerate(evaluators):
-            chosen = (found["setting"] == setting) & (found["evaluator"] == evaluator)
-            values = 100 * found[chosen]["importance"].to_numpy()
+            chosen = (importances["setting"] == setting) & (importances["evaluator"] == evaluator)
+            values = 100 * importances[chosen]["importance"].to_numpy()
             at = place + 0.34 * (row - (len(evaluators) - 1) / 2)
             low, middle, high = np.quantile(values, (0.1, 0.5, 0.9))
             axes.plot([low, high], [at, at], color=colors[evaluator], linewidth=5, alpha=0.3, solid_capstyle="round")
@@ -125,14 +124,11 @@ def importance_plot(found: pd.DataFrame) -> Figure:
     axes.set_xlim(0, 100)
     calm(axes, grid="x")
     axes.tick_params(axis="y", length=0, labelsize=TEXT)
-    repeats = found["repeat"].nunique()
+    repeats = importances["repeat"].nunique()
     name_axes(
         axes,
         "importance (%), sums to 100 over the settings",
         title=f"median and middle 80 % of {repeats} evaluations, trials drawn anew",
     )
-    handles = [
-        Line2D([], [], marker="D", linestyle="", color=colors[evaluator], label=evaluator) for evaluator in evaluators
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+    legend_below(figure, [Line2D([], [], marker="D", linestyle="", color=colors[one], label=one) for one in evaluators])
     return figure

@@ -1,7 +1,7 @@
-"""What stored models say of images, for figures that need more than the records: computed once and kept.
+"""Predictions of stored models, for figures that need more than the records: computed once and cached.
 
-Results lie in `<storage>/analysis/`, named by the model's key: they can be thrown away at any time. Only what is not
-there yet needs the model's weights, the data set and torch.
+They lie in `<storage>/analysis/`, named by the model's key, and can be deleted at any time. Only what is not cached yet
+needs the model's weights, the data set and torch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,14 +34,14 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # DMT, Fig. 1
 
 @dataclass(frozen=True)
 class Predictor:
-    """Where predictions are kept and, if they are to be computed, what with.
+    """Where predictions are cached and, if they are to be computed, what with.
 
     Attributes:
         storage: Folder of the results.
         data: Folder of the data set; None: below the variable DMT_DATA.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads.
-        computes: Whether what is not kept yet is computed; else it is an error.
+        computes: Whether what is not cached yet is computed; else it is an error.
     """
 
     storage: Path
@@ -53,11 +53,11 @@ class Predictor:
     def examples(
         self, evaluation: Stage, *, count: int = COUNT, ids: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Some test images and what an evaluated model says of them.
+        """Some test images and what an evaluated model predicts for them.
 
         Args:
-            evaluation: The evaluation of the model, which is asked.
-            count: How many images, evenly spread over the reported ones.
+            evaluation: The evaluation of the model.
+            count: How many images, evenly spread over the test images.
             ids: These images instead.
 
         Returns:
@@ -65,22 +65,22 @@ class Predictor:
             255: no class), as in a fine-tuning's examples.npz.
 
         Raises:
-            MissingStages: If nothing is to be computed and they are not kept, or the weights are gone.
+            MissingStages: If nothing is to be computed and they are not cached, or the weights are gone.
             DataError: If there is no such image, or the data cannot be read.
         """
         model, config = evaluation.inputs["model"], evaluation.config
         if config.data.task == "classification":
             raise MissingStages("images that have one class each are not shown beside masks")
-        asked = key_of({"evaluate": evaluation.key, "count": count, "ids": None if ids is None else list(ids)})
-        path = self.storage / FOLDER / f"examples-{model.key}-{asked[:8]}.npz"
+        key = key_of({"evaluate": evaluation.key, "count": count, "ids": None if ids is None else list(ids)})
+        path = self.storage / FOLDER / f"examples-{model.key}-{key[:8]}.npz"
         if not path.exists():
             self._may_compute(model)
             with replacing(path) as draft:
-                np.savez_compressed(draft, allow_pickle=False, **self._see(evaluation, count, ids))
+                np.savez_compressed(draft, allow_pickle=False, **self._predict(evaluation, count, ids))
         with np.load(path, allow_pickle=False) as content:
             return dict(content)
 
-    def surest_errors(
+    def confident_errors(
         self,
         evaluation: Stage,
         dataset_info: DatasetInfo,
@@ -89,16 +89,16 @@ class Predictor:
         shares: Sequence[float] = SHARES,
         rule: Literal["class_balanced", "global"] = "class_balanced",
     ) -> pd.DataFrame:
-        """How many of a model's pseudo labels would be wrong, among the surest shares of the pixels (DMT, Fig. 1).
+        """How many of a model's pseudo labels would be wrong, among its most confident fractions (DMT, Fig. 1).
 
         The stored labellings know it for a single share each: an iteration's.
 
         Args:
             evaluation: The evaluation of the model that labels the unlabelled images.
-            about: Names of the classes.
+            dataset_info: Names of the classes.
             row: What the table calls it.
             shares: Shares, in ``(0, 1]``.
-            rule: Whether the surest pixels of each class are taken, or of all together.
+            rule: Whether the most confident pixels of each class are taken, or of all together.
 
         Returns:
             As `pseudo_labels.label_errors`: a line for a share and class, and one (class "") for all; iteration 0.
@@ -107,20 +107,20 @@ class Predictor:
             MissingStages, DataError: As `examples`.
         """
         model = evaluation.inputs["model"]
-        asked = key_of({"split": evaluation.key, "shares": list(shares), "rule": rule})
-        path = self.storage / FOLDER / f"surest-{model.key}-{asked[:8]}.csv"
+        key = key_of({"split": evaluation.key, "shares": list(shares), "rule": rule})
+        path = self.storage / FOLDER / f"surest-{model.key}-{key[:8]}.csv"
         if not path.exists():
             self._may_compute(model)
-            found = pd.DataFrame(self._rank(evaluation, shares, rule), columns=["share", "class", "kept", "error"])
+            errors = pd.DataFrame(self._rank(evaluation, shares, rule), columns=["share", "class", "kept", "error"])
             with replacing(path) as draft:
-                found.to_csv(draft, index=False)
-        table = pd.read_csv(path, float_precision="round_trip")
+                errors.to_csv(draft, index=False)
+        table = pd.read_csv(path)
         table["class"] = [ALL if number < 0 else dataset_info.class_name(number) for number in table["class"]]
         return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=evaluation.side)[list(COLUMNS)]
 
     def _may_compute(self, model: Stage) -> None:
         if not self.computes:
-            raise MissingStages(f"what {model.name} predicts is not kept in {self.storage / FOLDER}; add --predict")
+            raise MissingStages(f"what {model.name} predicts is not cached in {self.storage / FOLDER}; add --predict")
 
     def _open(self, evaluation: Stage) -> "tuple[nn.Module, Parts, Workspace]":
         """The model in eval mode, the split it was trained on, and where it works."""
@@ -139,7 +139,7 @@ class Predictor:
         network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
-    def _see(self, evaluation: Stage, count: int, ids: Sequence[str] | None) -> Mapping[str, NDArray[Any]]:
+    def _predict(self, evaluation: Stage, count: int, ids: Sequence[str] | None) -> Mapping[str, NDArray[Any]]:
         from dmt_ray.engine.inference import logits_of
 
         network, parts, work = self._open(evaluation)

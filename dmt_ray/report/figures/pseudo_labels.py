@@ -1,4 +1,4 @@
-"""How wrong pseudo labels are: among the surest 20 to 100 % (DMT, Fig. 1), and class by class."""
+"""How wrong pseudo labels are: among the most confident 20 to 100 % (DMT, Fig. 1), and class by class."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,18 +12,19 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.ablation import Wanted
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.plan import Plan
+from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import CONFIDENCE
-from dmt_ray.report.figures.look import (
+from dmt_ray.report.figures.kit import (
+    HEIGHT,
     INK,
     SMALL,
     TEXT,
-    bars,
     calm,
     darker,
-    intervals,
+    draw_means,
     name_axes,
     name_ends,
+    new_axes,
     new_figure,
     over_seeds,
     styles,
@@ -31,25 +32,24 @@ from dmt_ray.report.figures.look import (
 from dmt_ray.results.scores import summary
 from dmt_ray.store import Store
 
-HEIGHT = 3.6
 FIRST = "before pseudo labels"
 ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
 
 def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
-    """What the labellings of an ablation say of their labels, where they are stored.
+    """The errors that the labellings of an ablation have recorded, where they are stored.
 
     Args:
         store: Where the stages are.
         wanted: Cells and seeds of one column.
-        about: Names of the classes.
+        dataset_info: Names of the classes.
 
     Returns:
         One line for a labelling and class, and one (class "") for all classes: row, seed, iteration, teacher ("A" or
-        "B"), share (the surest share of the pixels that was asked for), kept (the share of the predicted pixels that
-        got a label, of class "": of all pixels) and error (the share of labels that are wrong, NaN where none is
-        judged); fractions.
+        "B"), share (the most confident fraction of the pixels that the plan labels), kept (the share of the predicted
+        pixels that got a label, of class "": of all pixels) and error (the share of labels that are wrong, NaN where
+        none is judged); fractions.
 
     Raises:
         MissingStages: If no labelling is stored, or none could be compared with the truth.
@@ -66,27 +66,27 @@ def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetIn
 
 
 def _of_plan(store: Store, row: str, seed: int, plan: Plan, dataset_info: DatasetInfo) -> Iterable[dict[str, Any]]:
-    labellings = [stage for stage in plan.stages() if CONFIDENCE in stage.config.writes and store.has(stage)]
+    for line, stage in _labellings(store, row, seed, plan):
+        labels = summary(store, stage)
+        line["share"] = float(stage.config.share)  # type: ignore[attr-defined]
+        yield line | {"class": ALL, "kept": labels["kept"], "error": 1 - _number(labels["accuracy"])}
+        for number, accuracy in enumerate(labels["class_accuracy"] or []):
+            of_class = {"class": dataset_info.class_name(number), "kept": _number(labels["coverage"][number])}
+            yield line | of_class | {"error": 1 - _number(accuracy)}
+
+
+def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple[dict[str, Any], Stage]]:
+    """The stored labellings of a plan, and what every line about one says first."""
     counts = dict.fromkeys("AB", 0)
-    for stage in labellings:
-        teacher = stage.side
-        counts[teacher] += 1
-        said = summary(store, stage)
-        line = {
-            "row": row,
-            "seed": seed,
-            "iteration": counts[teacher],
-            "teacher": teacher,
-            "share": float(stage.config.share),  # type: ignore[attr-defined]
-        }
-        yield line | {"class": ALL, "kept": said["kept"], "error": _error(said["accuracy"])}
-        for number, accuracy in enumerate(said["class_accuracy"] or []):
-            kept = said["coverage"][number]
-            yield line | {"class": dataset_info.class_name(number), "kept": _number(kept), "error": _error(accuracy)}
+    for stage in plan.stages():
+        if CONFIDENCE in stage.config.writes and store.has(stage):
+            teacher = stage.side
+            counts[teacher] += 1
+            yield {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher}, stage
 
 
 def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
-    """How wrong the labels of single teachers are among their surest 20 to 100 % (DMT, Fig. 1).
+    """How wrong the labels of single teachers are among their most confident 20 to 100 % (DMT, Fig. 1).
 
     Of every row the teachers of its last labels; and in a row `FIRST` those of the first labels, which are the models
     before any pseudo label.
@@ -103,10 +103,10 @@ def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
     """
     first, last = [], []
     for one in wanted:
-        found = list(_of_teachers(store, one.cell.row, one.seed, one.plan))
-        count = max((line["iteration"] for line in found), default=0)
-        first += [line | {"row": FIRST} for line in found if line["iteration"] == 1]
-        last += [line for line in found if line["iteration"] == count > 1]
+        lines = list(_of_teachers(store, one.cell.row, one.seed, one.plan))
+        count = max((line["iteration"] for line in lines), default=0)
+        first += [line | {"row": FIRST} for line in lines if line["iteration"] == 1]
+        last += [line for line in lines if line["iteration"] == count > 1]
     frame = pd.DataFrame([*first, *last], columns=list(COLUMNS)).drop_duplicates(ignore_index=True)
     if not frame["error"].notna().any():
         raise MissingStages("no labelling whose truth is known is stored, or one of an earlier version")
@@ -114,39 +114,32 @@ def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
 
 
 def _of_teachers(store: Store, row: str, seed: int, plan: Plan) -> Iterable[dict[str, Any]]:
-    counts = dict.fromkeys("AB", 0)
-    for stage in plan.stages():
-        if CONFIDENCE in stage.config.writes and store.has(stage):
-            teacher = stage.side
-            counts[teacher] += 1
-            line = {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher, "class": ALL}
-            for share, error in summary(store, stage).get("error_by_share", {}).items():
-                yield line | {"share": float(share), "kept": math.nan, "error": _number(error)}
+    for line, stage in _labellings(store, row, seed, plan):
+        for share, error in summary(store, stage).get("error_by_share", {}).items():
+            yield line | {"class": ALL, "share": float(share), "kept": math.nan, "error": _number(error)}
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _error(accuracy: float | None) -> float:
-    return 1 - _number(accuracy)
-
-
 def errors_by_share(errors: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Row -> error of all classes together, one line a seed, one column a share; the mean over teachers.
 
     Args:
-        errors: As `label_errors` or `surest.surest_errors` give them.
+        errors: As `label_errors` or `Predictor.confident_errors` give them.
     """
-    found = {}
+    rows = {}
     for row, lines in errors[errors["class"] == ALL].groupby("row", sort=False):
         table = lines.pivot_table(index="seed", columns="share", values="error", aggfunc="mean", sort=False)
-        found[str(row)] = table.sort_index(axis=1)
-    return found
+        rows[str(row)] = table.sort_index(axis=1)
+    return rows
 
 
-def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool = False, of: str = "pixels") -> Figure:
-    """Share of wrong pseudo labels against the share of the surest pixels, or images, that they are given to.
+def error_of_most_confident(
+    errors: Mapping[str, pd.DataFrame], *, one_teacher: bool = False, of: str = "pixels"
+) -> Figure:
+    """Share of wrong pseudo labels against the most confident fraction of the pixels, or images, that get one.
 
     Args:
         errors: Row -> fractions, one line a seed, one column a share, as `errors_by_share` gives them.
@@ -154,17 +147,12 @@ def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool 
             iteration with its own teacher, as the labellings of a run are stored.
         of: What is labelled: "pixels" or "images".
     """
-    figure = new_figure(HEIGHT)
-    axes = figure.add_subplot()
+    figure, axes = new_axes()
     look, ends = styles(errors), {}
     for place, (row, table) in enumerate(errors.items()):
         shift = 0.8 * (place - (len(errors) - 1) / 2)  # intervals side by side can be told from each other
         x = [100 * float(share) + shift for share in table.columns]
-        found = intervals([100 * table[share] for share in table.columns])
-        means = [one.mean for one in found]
-        axes.plot(x, means, color=look[row].color, marker=look[row].marker, markersize=5, linewidth=1.7, zorder=3)
-        axes.errorbar(x, means, bars(found), fmt="none", ecolor=look[row].color, elinewidth=1.0, alpha=0.55, zorder=2)
-        ends[row] = (x[-1], means[-1])
+        ends[row] = draw_means(axes, x, [100 * table[share] for share in table.columns], look[row])
     shares = sorted({100 * float(share) for table in errors.values() for share in table.columns})
     axes.xaxis.set_major_locator(FixedLocator(shares))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{share:g} %" for share in shares]))
@@ -172,11 +160,13 @@ def error_among_surest(errors: Mapping[str, pd.DataFrame], *, one_teacher: bool 
     calm(axes)
     name_axes(
         axes,
-        f"surest share of the {of}" if one_teacher else "surest share, taken in from iteration to iteration",
+        f"most confident fraction of the {of}"
+        if one_teacher
+        else "most confident fraction, taken in from iteration to iteration",
         "pseudo labels that are wrong (%)",
         over_seeds(map(len, errors.values())),
     )
-    name_ends(axes, ends, {row: style.color for row, style in look.items()}, HEIGHT - 0.9)
+    name_ends(axes, ends, look, HEIGHT - 0.9)
     return figure
 
 
@@ -184,26 +174,26 @@ def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> F
     """Share of wrong pseudo labels of every class at every share, a panel a row, as shaded numbers.
 
     Args:
-        errors: As `label_errors` or `surest.surest_errors` give them; seeds and teachers are averaged.
+        errors: As `label_errors` or `Predictor.confident_errors` give them; seeds and teachers are averaged.
         rows: Which rows of it, at most four can be read; None: the first two.
 
     Raises:
         ValueError: If nothing is known about single classes.
     """
-    told = errors[errors["class"] != ALL]
-    chosen = list(dict.fromkeys(told["row"]))[:2] if rows is None else list(rows)
-    told = told[told["row"].isin(chosen)]
-    if not len(told):
+    lines = errors[errors["class"] != ALL]
+    chosen = list(dict.fromkeys(lines["row"]))[:2] if rows is None else list(rows)
+    lines = lines[lines["row"].isin(chosen)]
+    if not len(lines):
         raise ValueError(f"errors say nothing about the classes of {', '.join(chosen) or 'any row'}")
     tables = {
-        row: told[told["row"] == row].pivot_table(index="class", columns="share", values="error", sort=False)
+        row: lines[lines["row"] == row].pivot_table(index="class", columns="share", values="error", sort=False)
         for row in chosen
     }
-    classes = list(dict.fromkeys(told["class"]))
+    classes = list(dict.fromkeys(lines["class"]))
     # The hardest class of the last iteration, mean over the panels, stands on top.
     last = pd.concat([table[max(table.columns)] for table in tables.values()], axis=1).mean(axis=1)
     classes.sort(key=lambda name: -float(last.get(name, math.nan)))
-    shares = sorted(set(told["share"]))
+    shares = sorted(set(lines["share"]))
     width = 1.3 + len(chosen) * (0.5 * len(shares) + 0.25)
     figure = new_figure(0.9 + 0.27 * len(classes), max(width, 3.2))
     highest = max(0.01, float(np.nanmax([np.nanmax(table.to_numpy()) for table in tables.values()])))
@@ -220,5 +210,5 @@ def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> F
         axes.tick_params(length=0, labelsize=SMALL, labelcolor=INK)
         axes.spines[:].set_visible(False)
         axes.set_title(row, fontsize=TEXT, loc="left", color=darker(styles([row])[row].color))
-    figure.supxlabel("surest share of the pixels of each class; numbers: wrong pseudo labels (%)", fontsize=TEXT)
+    figure.supxlabel("most confident fraction of each class; numbers: wrong labels (%)", fontsize=TEXT)
     return figure

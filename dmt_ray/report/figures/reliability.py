@@ -9,8 +9,7 @@ from matplotlib.patches import Patch
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.ablation import Wanted
 from dmt_ray.plan.files import ORDER
-from dmt_ray.report.figures.kit import BLUE, ORANGE
-from dmt_ray.report.figures.look import INK, SMALL, calm, name_axes, new_figure
+from dmt_ray.report.figures.kit import BLUE, INK, ORANGE, SMALL, calm, legend_below, name_axes, new_axes
 from dmt_ray.store import Store
 
 COLUMNS = ("row", "seed", "id", "agreement", "first")
@@ -52,8 +51,7 @@ def reliability_plot(images: pd.DataFrame) -> Figure:
         images: As `reliability` gives them.
     """
     rows = list(dict.fromkeys(images["row"]))
-    figure = new_figure(1.5 + 0.62 * len(rows))
-    axes = figure.add_subplot()
+    figure, axes = new_axes(1.5 + 0.62 * len(rows))
     for place, row in enumerate(rows):
         for first, color, _ in GROUPS:
             values = 100 * images[(images["row"] == row) & (images["first"] == first)]["agreement"]
@@ -72,15 +70,8 @@ def reliability_plot(images: pd.DataFrame) -> Figure:
                 capprops={"color": color},
             )
             axes.plot(values.mean(), at, "D", markersize=5, color=color, markeredgecolor="white", zorder=4)
-            axes.text(
-                1.02,
-                at,
-                f"{values.mean():.1f}",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=SMALL,
-                color=INK,
-            )
+            beside = axes.get_yaxis_transform()
+            axes.text(1.02, at, f"{values.mean():.1f}", transform=beside, va="center", fontsize=SMALL, color=INK)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 100)
@@ -92,5 +83,5 @@ def reliability_plot(images: pd.DataFrame) -> Figure:
         axes, "mIoU between both teachers' labels of an image (%)", title=f"images of {seeds} seed{'s' * (seeds > 1)}"
     )
     handles = [Patch(facecolor=color, alpha=0.35, edgecolor=color, label=label) for _, color, label in GROUPS]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+    legend_below(figure, handles)
     return figure

@@ -1,4 +1,4 @@
-"""The figure of a search over more, or other, than two exponents: its score over each thing that is searched."""
+"""Score over each searched setting by itself."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dmt_ray.experiments.sweep import Trial, short
+from dmt_ray.experiments.trials import best as best_of
 from dmt_ray.methods.space import Choice, Dimension, Space, as_text
-from dmt_ray.report.figures.kit import BLUE, GREY, ORANGE
+from dmt_ray.report.figures.kit import BLUE, GREY, ORANGE, calm, legend_below, name_axes, new_figure
 
 COLUMNS = 4
 
@@ -23,37 +24,34 @@ def slices(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figu
     """
     across = min(COLUMNS, len(space))
     down = -(-len(space) // across)
-    figure = Figure(figsize=(1.2 + 3.2 * across, 0.9 + 3.0 * down), layout="constrained")
+    figure = new_figure(0.8 + 2.6 * down, 1.2 + 2.6 * across)
     scored = [trial for trial in trials if trial.score is not None and trial.params.keys() == space.keys()]
-    complete = [trial for trial in scored if trial.state == "complete"]
-    best = max(complete, key=lambda trial: trial.score or 0.0, default=None)
+    best, count = best_of(scored), sum(trial.state == "complete" for trial in scored)
     for place, (name, values) in enumerate(space.items()):
         axes = figure.add_subplot(down, across, place + 1)
-        _slice(axes, name, values, scored, best)
-        if place % across == 0:
-            axes.set_ylabel(f"{measure} on the validation images (%)", fontsize=10)
-    handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({len(complete)})")]
-    if len(complete) < len(scored):
-        label = f"pruned, running or failed, at its last score ({len(scored) - len(complete)})"
+        _draw_slice(axes, name, values, scored, best)
+        name_axes(
+            axes,
+            short(name).replace("_", " "),
+            f"{measure} on the validation images (%)" if place % across == 0 else "",
+        )
+    handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({count})")]
+    if count < len(scored):
+        label = f"pruned, running or failed, at its last score ({len(scored) - count})"
         handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=GREY, label=label))
     if best is not None:
         label = f"best: trial {best.number}, {measure} {100 * (best.score or 0.0):.2f} %"
         handles.append(Line2D([], [], marker="*", markersize=13, linestyle="", color=ORANGE, label=label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
+    legend_below(figure, handles, 3 if across > 1 else 1)
     return figure
 
 
-def _slice(axes: Axes, name: str, values: Dimension, trials: Sequence[Trial], best: Trial | None) -> None:
+def _draw_slice(axes: Axes, name: str, values: Dimension, trials: Sequence[Trial], best: Trial | None) -> None:
     choices = values.values if isinstance(values, Choice) else ()
-
-    def place(trial: Trial) -> float:
-        value = trial.params[name]
-        return float(choices.index(value) if choices else value)
-
     for trial in trials:
-        complete = trial.state == "complete"
+        value, complete = trial.params[name], trial.state == "complete"
         axes.plot(
-            place(trial),
+            float(choices.index(value) if choices else value),
             100 * (trial.score or 0.0),
             marker="*" if trial is best else "o",
             markersize=14 if trial is best else 6,
@@ -64,7 +62,4 @@ def _slice(axes: Axes, name: str, values: Dimension, trials: Sequence[Trial], be
     if choices:
         axes.set_xticks(range(len(choices)), [as_text(value) for value in choices])
         axes.set_xlim(-0.5, len(choices) - 0.5)
-    axes.set_xlabel(short(name).replace("_", " "), fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#DDDDDD", linewidth=0.7)
-    axes.set_axisbelow(True)
+    calm(axes)

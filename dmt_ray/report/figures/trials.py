@@ -15,58 +15,57 @@ from matplotlib.ticker import MaxNLocator
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.sweep import Sweep, Trial, short
+from dmt_ray.experiments.trials import STUDY, complete, read_trials
 from dmt_ray.methods.space import Choice, Space, Uniform, Value, as_text
-from dmt_ray.report.figures.kit import SCORES
-from dmt_ray.report.figures.look import INK, SMALL, TEXT, name_axes, new_figure
+from dmt_ray.report.figures.kit import BLACK, FRAME, INK, PALE, SCORES, SMALL, TEXT, name_axes, new_axes
 from dmt_ray.results.scores import rung_score
-from dmt_ray.search import study
 from dmt_ray.store import Store
 
 
 @dataclass(frozen=True)
-class Searched:
+class SweepTrials:
     """A sweep and its trials, as they are now.
 
     Attributes:
         sweep: The sweep.
         trials: All trials that have begun.
-        reported: Number of a complete trial -> score on the test images after its last rung, mean over models, a
+        test_scores: Number of a complete trial -> score on the test images after its last rung, mean over models, a
             fraction for every seed of the sweep; without those whose evaluations are not stored.
     """
 
     sweep: Sweep
     trials: tuple[Trial, ...]
-    reported: Mapping[int, tuple[float, ...]]
+    test_scores: Mapping[int, tuple[float, ...]]
 
     @property
     def complete(self) -> list[Trial]:
         """The complete trials, by number."""
-        return [trial for trial in self.trials if trial.state == "complete" and trial.score is not None]
+        return complete(self.trials)
 
-    def reported_mean(self, trial: Trial) -> float:
+    def test_mean(self, trial: Trial) -> float:
         """The score of a complete trial on the test images, mean over its seeds."""
-        return statistics.fmean(self.reported[trial.number])
+        return statistics.fmean(self.test_scores[trial.number])
 
 
-def searched(folder: Path) -> Searched:
-    """Read a sweep's folder, as `<storage>/sweeps/<name>`; reported scores come from the storage around it.
+def read_sweep(folder: Path) -> SweepTrials:
+    """Read a sweep's folder, as `<storage>/sweeps/<name>`; test scores come from the storage around it.
 
     Raises:
         StoreError: If the folder holds no sweep.
         MissingStages: If the sweep has not begun.
     """
     sweep = sweep_file.read(folder).sweep
-    if not (folder / "study.db").is_file():
+    if not (folder / STUDY).is_file():
         raise MissingStages(f"the sweep {folder.name} has no trials yet")
-    trials = tuple(study.read_trials(folder, sweep.name))
+    trials = tuple(read_trials(folder, sweep.name))
     store = Store(folder.parents[1])
-    reported = {}
+    test_scores = {}
     for trial in trials:
         if trial.state == "complete":
             last = [plan.rungs[-1] for plan in sweep.plans(trial.params).values()]
             if all(store.has(evaluation) for rung in last for evaluation in rung.values()):
-                reported[trial.number] = tuple(rung_score(store, rung, "reported") for rung in last)
-    return Searched(sweep, trials, reported)
+                test_scores[trial.number] = tuple(rung_score(store, rung, "reported") for rung in last)
+    return SweepTrials(sweep, trials, test_scores)
 
 
 def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
@@ -76,51 +75,43 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "
         space: What is searched.
         trials: The trials; those that are not complete are pale and end before the score.
         measure: What the score is.
+
+    Raises:
+        MissingStages: If no trial is complete.
     """
-    complete = _complete(trials)
-    scores = np.array([100 * (trial.score or 0.0) for trial in complete])
-    figure = new_figure(3.6, max(5.2, 1.3 * (len(space) + 1)))
-    axes = figure.add_subplot()
-    names = list(space)
+    done = complete(trials)
+    if not done:
+        raise MissingStages("no trial is complete yet")
+    figure, axes = new_axes(3.6, max(5.2, 1.3 * (len(space) + 1)))
+    scores = np.array([100 * (trial.score or 0.0) for trial in done])
     low, high = float(scores.min()), float(scores.max())
     norm = Normalize(low, high if high > low else low + 1e-6)
+    names = list(space)
     others = [trial for trial in trials if trial.state != "complete" and all(name in trial.params for name in names)]
-    pale = [[(i, _place(space, trial, name)) for i, name in enumerate(names)] for trial in others]
-    axes.add_collection(LineCollection(pale, colors="#CCCCCC", linewidths=0.8, linestyles=(0, (3, 2)), zorder=1))
-    thin = 1.4 if len(complete) <= 20 else 0.9
-    by_score = [complete[i] for i in np.argsort(scores, kind="stable")]
-    for trial in by_score:
-        score = 100 * (trial.score or 0.0)
-        y = [*(_place(space, trial, name) for name in names), float(norm(score))]
-        best = trial is by_score[-1]
+    pale = [[(i, _place(space, name, trial.params[name])) for i, name in enumerate(names)] for trial in others]
+    axes.add_collection(LineCollection(pale, colors=PALE, linewidths=0.8, linestyles=(0, (3, 2)), zorder=1))
+    thin = 1.4 if len(done) <= 20 else 0.9
+    order = np.argsort(scores, kind="stable")
+    for i in order:
+        y = [*(_place(space, name, done[i].params[name]) for name in names), float(norm(scores[i]))]
+        best = i == order[-1]
         # The rim keeps the pale yellow of good scores apart from the paper.
-        axes.plot(y, color="black" if best else "#777777", linewidth=4.4 if best else 1.7 * thin, zorder=3)
-        axes.plot(y, color=SCORES(norm(score)), linewidth=2.6 if best else thin, zorder=3)
+        axes.plot(y, color=BLACK if best else "#777777", linewidth=4.4 if best else 1.7 * thin, zorder=3)
+        axes.plot(y, color=SCORES(norm(scores[i])), linewidth=2.6 if best else thin, zorder=3)
     for i, name in enumerate(names):
-        _axis(axes, i, [(_place_of(space, name, value), as_text(value)) for value in _ticks(space, name)])
+        _draw_axis(axes, i, [(_place(space, name, value), as_text(value)) for value in _ticks(space, name)])
     ticks = MaxNLocator(5).tick_values(low, high)
-    _axis(axes, len(names), [(float(norm(t)), f"{t:g}") for t in ticks if low <= t <= high])
+    _draw_axis(axes, len(names), [(float(norm(t)), f"{t:g}") for t in ticks if low <= t <= high])
     axes.set_xticks(range(len(names) + 1), [*map(short, names), f"{measure} (%)"], fontsize=TEXT, color=INK)
     axes.set_xlim(-0.12, len(names) + 0.25)
     axes.set_ylim(-0.04, 1.04)
     axes.tick_params(length=0, labelleft=False)
     axes.spines[:].set_visible(False)
-    name_axes(axes, title=f"{len(complete)} complete trials, score on the validation images; black: the best")
+    name_axes(axes, title=f"{len(done)} complete trials, score on the validation images; black: the best")
     return figure
 
 
-def _complete(trials: Sequence[Trial]) -> list[Trial]:
-    complete = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
-    if not complete:
-        raise MissingStages("no trial is complete yet")
-    return complete
-
-
-def _place(space: Space, trial: Trial, name: str) -> float:
-    return _place_of(space, name, trial.params[name])
-
-
-def _place_of(space: Space, name: str, value: Value) -> float:
+def _place(space: Space, name: str, value: Value) -> float:
     """Where a value stands on its axis, from 0 to 1."""
     values = space[name]
     if isinstance(values, Choice):
@@ -132,23 +123,13 @@ def _ticks(space: Space, name: str) -> list[Value]:
     values = space[name]
     if isinstance(values, Choice):
         return list(values.values)
-    found = MaxNLocator(5, steps=[1, 2, 5, 10], integer=not isinstance(values, Uniform)).tick_values(
-        values.low, values.high
-    )
-    return [float(tick) for tick in found if values.low <= tick <= values.high]
+    locator = MaxNLocator(5, steps=[1, 2, 5, 10], integer=not isinstance(values, Uniform))
+    return [float(t) for t in locator.tick_values(values.low, values.high) if values.low <= t <= values.high]
 
 
-def _axis(axes: Axes, x: float, ticks: Sequence[tuple[float, str]]) -> None:
-    axes.axvline(x, color="#888888", linewidth=0.9, zorder=2)
+def _draw_axis(axes: Axes, x: float, ticks: Sequence[tuple[float, str]]) -> None:
+    axes.axvline(x, color=FRAME, linewidth=0.9, zorder=2)
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
     for y, text in ticks:
-        axes.plot([x, x + 0.025], [y, y], color="#888888", linewidth=0.9, zorder=2)
-        axes.text(
-            x + 0.04,
-            y,
-            text,
-            va="center",
-            fontsize=SMALL,
-            color=INK,
-            zorder=5,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )
+        axes.plot([x, x + 0.025], [y, y], color=FRAME, linewidth=0.9, zorder=2)
+        axes.text(x + 0.04, y, text, va="center", fontsize=SMALL, color=INK, zorder=5, bbox=box)

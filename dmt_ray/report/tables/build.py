@@ -12,18 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report.tables.caption import caption, footer
-from dmt_ray.report.tables.numbers import RULES, Comparison, Mark, Numbers, PaperNumbers, Place, Score, numbers
+from dmt_ray.report.tables.numbers import Comparison, Mark, Numbers, PaperNumbers, Position, Score, numbers
 from dmt_ray.report.tables.raw import raw
+from dmt_ray.report.titles import METRICS, NONE, RULES, mean_text
 from dmt_ray.results.statistics import Interval
 from dmt_ray.results.tidy import headline
 
-METRICS = {str(measure): name for measure, name in MEASURES.items()}
-METRICS |= {"pixel_accuracy": "pixel accuracy", "fine_grained": "fine-grained accuracy"}
 MANY = 4  # columns of scores that stand side by side in 120 characters
 CLASSES = 7  # columns of classes that do
-NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """One grid of a table, under its title. Notes are said below it, commands as something that can be copied."""
+    """One grid of a table, under its title. Notes stand below it, commands as something that can be copied."""
 
     title: str
     header: tuple[str, ...]
@@ -50,7 +47,7 @@ class Table:
     """A finished table.
 
     Attributes:
-        title: What the ablation asks.
+        title: The question of the ablation.
         blocks: The grids, in the order in which they are read.
         caption: What everything means, a sentence or two each.
         footer: What the table was made from.
@@ -76,7 +73,7 @@ def build(
     """The table of an ablation.
 
     Args:
-        frame: Tidy records; ``frame.attrs["dataset_info"]`` says where they are from.
+        frame: Tidy records; ``frame.attrs["about"]`` says where they are from.
         metric: "miou", "pixel_accuracy" or "iou/<class>", or what else the records have, on the test images; None:
             what the models are measured by.
         reference: The row that all others are compared with; None: the one that the records name.
@@ -85,21 +82,21 @@ def build(
         per_class: Whether the IoU of every class (in classification its accuracy) is shown, too.
 
     Raises:
-        ValueError: If the records cannot be put in one table, or lack what is asked for.
+        ValueError: If the records cannot be put in one table, or lack the metric or the reference.
     """
-    dataset_info: Mapping[str, Any] = frame.attrs.get("about", {})
-    reference = reference or dataset_info.get("reference")
+    origin: Mapping[str, Any] = frame.attrs.get("about", {})
+    reference = reference or origin.get("reference")
     if reference is None:
         raise ValueError("the records do not name a reference row: give reference=")
     if commands is None:
-        commands = {(row, column): command for row, column, command in dataset_info.get("commands", ())}
+        commands = {(row, column): command for row, column, command in origin.get("commands", ())}
     metric = metric or headline(frame)
     found = numbers(frame, metric, reference)
     name = f"{METRICS.get(metric, metric)} (%)"
     blocks = list(_overview(found, name))
     for column in found.columns:
         blocks.append(_scores(found, column, name, commands))
-        compared = {(place.column, place.rule) for place in found.comparisons}
+        compared = {(position.column, position.rule) for position in found.comparisons}
         blocks += [_differences(found, column, rule) for rule in found.rules if (column, rule) in compared]
     blocks += list(_agreement(frame, found))
     if per_class:
@@ -107,29 +104,22 @@ def build(
     if paper is not None:
         blocks += list(_paper(found, paper))
     return Table(
-        title=str(dataset_info.get("title") or frame["question"].iloc[0]),
+        title=str(origin.get("title") or frame["question"].iloc[0]),
         blocks=tuple(blocks),
-        caption=tuple(caption(frame, found, dataset_info)),
-        footer=tuple(footer(frame, found, dataset_info)),
+        caption=tuple(caption(frame, found, origin)),
+        footer=tuple(footer(frame, found, origin)),
         raw=raw(found, paper),
     )
 
 
-def percent(fraction: float) -> str:
-    """0.67154 as 67.15."""
-    return f"{100 * fraction:z.2f}"
-
-
 def score_text(score: Score) -> str:
-    """A cell: "67.15 ± 0.42 (n=3)"; what is not there is said, as in "– (1 failed)"."""
-    there = len(score.values)
-    gaps = [f"{count} {what}" for count, what in ((len(score.failed), "failed"), (score.missing, "missing")) if count]
-    if not there:
+    """A cell: "67.15 ± 0.42 (n=3)"; gaps are named, as in "– (1 failed)"."""
+    count = len(score.values)
+    gaps = [f"{gap} {what}" for gap, what in ((len(score.failed), "failed"), (score.missing, "missing")) if gap]
+    if not count:
         return f"{NONE} ({', '.join(gaps)})"
-    spread = f" ± {percent(score.sd)}" if there > 1 else ""
-    return (
-        f"{percent(score.mean)}{spread} ({', '.join([f'n={there}' + (f' of {score.planned}' if gaps else ''), *gaps])})"
-    )
+    of = f" of {score.planned}" if gaps else ""
+    return mean_text(list(score.values.values()), ", ".join([f"n={count}{of}", *gaps]))
 
 
 def p_text(p: float) -> str:
@@ -152,22 +142,22 @@ def _overview(found: Numbers, name: str) -> Iterator[Block]:
     rule = found.rules[0]
     for start in range(0, len(found.columns), MANY) if len(found.columns) > 1 else ():
         columns = found.columns[start : start + MANY]
-        rows = [(Cell(row), *(_score(found, Place(row, column, rule)) for column in columns)) for row in found.rows]
+        rows = [(Cell(row), *(_score(found, Position(row, column, rule)) for column in columns)) for row in found.rows]
         yield Block(f"{name}, {RULES[rule]}", ("", *columns), tuple(rows))
 
 
-def _score(found: Numbers, place: Place) -> Cell:
-    return Cell(score_text(found.scores[place]), found.marks.get(place, ""))
+def _score(found: Numbers, position: Position) -> Cell:
+    return Cell(score_text(found.scores[position]), found.marks.get(position, ""))
 
 
 def _scores(found: Numbers, column: str, name: str, commands: Mapping[tuple[str, str], str]) -> Block:
     rows, notes, missing = [], [], []
     for row in found.rows:
-        first = found.scores[Place(row, column, found.rules[0])]
-        cells = [_score(found, Place(row, column, rule)) for rule in found.rules]
+        first = found.scores[Position(row, column, found.rules[0])]
+        cells = [_score(found, Position(row, column, rule)) for rule in found.rules]
         rows.append((Cell(row), *cells, Cell(_cost(first)), Cell(_hours(first))))
         for pair, why in first.failed.items():
-            notes.append(f"{row}, seed {pair.seed} failed: {why.splitlines()[0] if why else 'nobody wrote down why'}")
+            notes.append(f"{row}, seed {pair.seed} failed: {why.splitlines()[0] if why else 'the reason is unknown'}")
         if (first.missing or first.failed) and (row, column) in commands:
             missing.append((row, commands[row, column]))
     header = ("", *(RULES[rule] for rule in found.rules), "models × steps", "device h")
@@ -189,12 +179,12 @@ def _hours(score: Score) -> str:
 
 def _differences(found: Numbers, column: str, rule: str) -> Block:
     rows, notes = [], []
-    reference = found.scores[Place(found.reference, column, rule)]
+    reference = found.scores[Position(found.reference, column, rule)]
     for row in found.rows:
-        place = Place(row, column, rule)
+        position = Position(row, column, rule)
         if row == found.reference:
             continue
-        score, compared = found.scores[place], found.comparisons.get(place)
+        score, compared = found.scores[position], found.comparisons.get(position)
         choices = () if rule == "last" else (Cell(_range(score.snapshots)),)
         if compared is None:
             rows.append((Cell(row), *(Cell(NONE) for _ in range(5)), *choices))
@@ -208,15 +198,8 @@ def _differences(found: Numbers, column: str, rule: str) -> Block:
                 f"{score.planned} runs, {found.reference} {len(reference.values)} of {reference.planned}. "
                 "The difference is that of the pairs, not of the two means."
             )
-    header = (
-        "",
-        "difference, 95 % t",
-        "pooled",
-        "wins",
-        "sign-flip p",
-        "Holm",
-        *(["best of"] if rule != "last" else []),
-    )
+    best_of = [] if rule == "last" else ["best of"]
+    header = ("", "difference, 95 % t", "pooled", "wins", "sign-flip p", "Holm", *best_of)
     of = "" if rule == "last" else f" (itself best of {_range(reference.snapshots)})"
     title = _labelled(found, column, f"Difference to {found.reference}{of}, {RULES[rule]}")
     return Block(title, header, tuple(rows), tuple(notes))
@@ -249,8 +232,7 @@ def _agreement(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
         cells = []
         for column in found.columns:
             values = lines[(lines["row"] == row) & (lines["column"] == column)]["value"].astype(float)
-            spread = f" ± {percent(values.std())}" if len(values) > 1 else ""
-            cells.append(Cell(f"{percent(values.mean())}{spread} (n={len(values)})" if len(values) else NONE))
+            cells.append(Cell(mean_text(values.tolist())))
         if any(cell.text != NONE for cell in cells):
             rows.append((Cell(row), *cells))
     if rows:
@@ -271,13 +253,14 @@ def _classes(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
     scores = {metric: numbers(frame, metric, found.reference).scores for metric in classes}
     for column in found.columns:
         # A class that has no pixel in one column's data may have some in another's.
-        own = [m for m in classes if any(scores[m].get(Place(row, column, rule), EMPTY).values for row in found.rows)]
+        positions = [Position(row, column, rule) for row in found.rows]
+        own = [metric for metric in classes if any(scores[metric].get(one, EMPTY).values for one in positions)]
         for first in range(0, len(own), CLASSES):
             part = own[first : first + CLASSES]
             rows = []
             for row in found.rows:
-                place = Place(row, column, rule)
-                cells = (_class_text(scores[metric].get(place, EMPTY), found.scores[place]) for metric in part)
+                position = Position(row, column, rule)
+                cells = (_class_text(scores[metric].get(position, EMPTY), found.scores[position]) for metric in part)
                 rows.append((Cell(row), *map(Cell, cells)))
             title = _labelled(found, column, f"{name} (%) of each class, {RULES[rule]}")
             yield Block(title, ("", *(metric.removeprefix(start) for metric in part)), tuple(rows))
@@ -301,7 +284,7 @@ def _paper(found: Numbers, paper: PaperNumbers) -> Iterator[Block]:
     rows = []
     for column, theirs in paper.columns.items():
         for row in found.rows:
-            score = found.scores.get(Place(row, column, rule))
+            score = found.scores.get(Position(row, column, rule))
             value = printed.get((row, theirs))
             if score is not None and value is not None:
                 difference = f"{100 * score.mean - value[0]:+z.2f}" if score.values else NONE

@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from dmt_ray.report.tables.numbers import ORACLE, Numbers
+from dmt_ray.report.titles import NONE
 from dmt_ray.results.statistics import visible
 
 DIGITS = 12  # of digests and fingerprints that are shown
-NONE = "–"
 
 
-def caption(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]) -> Iterator[str]:
+def caption(frame: pd.DataFrame, found: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
     """What the texts and marks of a table mean, a sentence or two each."""
     runs = max(score.planned for score in found.scores.values())
     if runs > 1:
@@ -22,10 +22,10 @@ def caption(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]
     rules = {
         "last": "last: the mean over the models after the last iteration, nothing is selected",
         "val": "validation: of all snapshots the one that is best on the held-out validation images",
-        "paper": "best on the reported set: as the papers do, chosen by the score that is printed, hence optimistic",
+        "paper": "best on the test set: as the papers do, chosen by the score that is printed, hence optimistic",
     }
     yield "; ".join(rules[rule] for rule in found.rules) + "."
-    if "paper" in dataset_info.get("selects", ()):
+    if "paper" in origin.get("selects", ()):
         yield (
             "The papers' protocol: trainings went on from the snapshots that were best on the test images. What "
             "stands under last and validation comes after that choice, too."
@@ -47,7 +47,7 @@ def caption(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]
             "whose interval to it does not exclude 0."
             f"{' Oracles, which see all labels, are not ranked.' if oracle else ''}"
         )
-    yield from dataset_info.get("protocol", ())
+    yield from origin.get("protocol", ())
     yield (
         "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean hours of all devices "
         "that a run took, with the stages that it shares with other rows."
@@ -56,7 +56,7 @@ def caption(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]
 
 def _over(frame: pd.DataFrame) -> str:
     """What the runs of a cell differ in, for people."""
-    said = []
+    texts = []
     for _, part in frame.groupby("column", sort=False):
         seeds, splits = part["seed"].nunique(), part["split_digest"][part["split_digest"] != ""].nunique()
         how = {
@@ -64,11 +64,11 @@ def _over(frame: pd.DataFrame) -> str:
             1: ", all on the same label split",
             seeds: ", each with a label split of its own",
         }.get(splits, f" on {splits} label splits; runs on the same split are counted as independent")
-        said.append(f"{seeds} seeds{how}" if seeds != 1 or splits < 2 else f"{splits} label splits, one seed")
-    return "; ".join(dict.fromkeys(said))
+        texts.append(f"{seeds} seeds{how}" if seeds != 1 or splits < 2 else f"{splits} label splits, one seed")
+    return "; ".join(dict.fromkeys(texts))
 
 
-def footer(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any]) -> Iterator[str]:
+def footer(frame: pd.DataFrame, found: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
     """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
 
     def unique(name: str) -> str:
@@ -78,9 +78,7 @@ def footer(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any])
 
     yield f"Records of {unique('experiment')}; recipe {unique('recipe')}."
     yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
-    git = dataset_info.get("git") or {}
-    dirty = " with uncommitted changes" if git.get("dirty") else ""
-    yield f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
+    yield _commit(origin)
     rows_of: dict[str, list[str]] = {}
     for row in found.rows:
         rows_of.setdefault("/".join(found.configs.get((row, c), NONE) for c in found.columns), []).append(row)
@@ -95,5 +93,27 @@ def footer(frame: pd.DataFrame, found: Numbers, dataset_info: Mapping[str, Any])
         f"{s} {str(d)[:DIGITS]}" for s, d in zip(splits["split"], splits["split_digest"], strict=True)
     )
     yield f"Splits (digest): {', '.join(named) or 'unknown'}."
-    versions = dataset_info.get("versions") or {}
-    yield f"Packages: {', '.join(f'{name} {versions[name]}' for name in sorted(versions)) or 'unknown'}."
+    yield _packages(origin)
+
+
+def sources(frame: pd.DataFrame) -> Iterator[str]:
+    """Data, splits, code and packages that the records of a sweep come from."""
+    origin = frame.attrs["about"]
+    if len(frame):
+        data, fingerprints = (", ".join(dict.fromkeys(frame[name])) for name in ("data", "fingerprint"))
+        yield f"Data: {data}, fingerprint {fingerprints}."
+        splits = frame[["split", "split_digest"]].drop_duplicates().itertuples(index=False)
+        yield f"Splits (digest): {', '.join(f'{one.split} {one.split_digest}' for one in splits)}."
+    yield _commit(origin)
+    yield _packages(origin)
+
+
+def _commit(origin: Mapping[str, Any]) -> str:
+    git = origin.get("git") or {}
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    return f"git commit {git['commit']}{dirty}." if git.get("commit") else "git commit unknown."
+
+
+def _packages(origin: Mapping[str, Any]) -> str:
+    versions = origin.get("versions") or {}
+    return f"Packages: {', '.join(f'{name} {versions[name]}' for name in sorted(versions)) or 'unknown'}."

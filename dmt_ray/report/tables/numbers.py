@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from dmt_ray.config import nearest
+from dmt_ray.report.titles import RULES
 from dmt_ray.results.statistics import (
     LEVEL,
     Interval,
@@ -21,13 +21,12 @@ from dmt_ray.results.statistics import (
     holm,
     mean_and_sd,
     paired_interval,
-    pooled_error,
+    pooled_error_of,
     pooled_interval,
     sign_flip,
     wins,
 )
 
-RULES = {"last": "last", "val": "validation", "paper": "best on the reported set"}
 # The method that sees all labels. As an upper bound it must not hide what is best below it; and as no split of the
 # labels moves its score, it does not belong in an error that is pooled because splits move all rows alike.
 ORACLE = "oracle"
@@ -101,7 +100,7 @@ class Comparison:
         return self.holm <= 1 - LEVEL + 1e-12
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a score stands: row, column, selection rule."""
 
     row: str
@@ -111,7 +110,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Everything that a table prints, by `Place`. Rows, columns and rules are in the order in which they are shown."""
+    """All numbers of a table, by `Position`. Rows, columns and rules are in the order in which they are shown."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -119,9 +118,9 @@ class Numbers:
     reference: str
     methods: Mapping[str, str]
     configs: Mapping[tuple[str, str], str]
-    scores: Mapping[Place, Score]
-    comparisons: Mapping[Place, Comparison]
-    marks: Mapping[Place, Mark]
+    scores: Mapping[Position, Score]
+    comparisons: Mapping[Position, Comparison]
+    marks: Mapping[Position, Mark]
 
 
 @dataclass(frozen=True)
@@ -182,24 +181,24 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
         raise ValueError(f"no record has the metric {metric!r} on the test images; {nearest(metric, known)}")
     rules = tuple(rule for rule in RULES if (there["rule"] == rule).any()) or ("last",)
     scores = _scores(frame, there, rows, columns, rules)
-    comparisons: dict[Place, Comparison] = {}
-    marks: dict[Place, Mark] = {}
+    comparisons: dict[Position, Comparison] = {}
+    marks: dict[Position, Mark] = {}
     methods = dict(zip(frame["row"], frame["method"], strict=True))
     for column in columns:
         for rule in rules:
-            block = {row: scores[Place(row, column, rule)] for row in rows}
+            block = {row: scores[Position(row, column, rule)] for row in rows}
             below = {row: score for row, score in block.items() if methods[row] != ORACLE}
             compared = _compare(block, reference, pooled=list(below))
-            comparisons |= {Place(row, column, rule): found for row, found in compared.items()}
+            comparisons |= {Position(row, column, rule): found for row, found in compared.items()}
             marked = _marks(below)
-            marks |= {Place(row, column, rule): mark for row, mark in marked.items()}
+            marks |= {Position(row, column, rule): mark for row, mark in marked.items()}
     configs = dict(zip(zip(frame["row"], frame["column"], strict=True), frame["config"], strict=True))
     return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks)
 
 
 def _scores(
     frame: pd.DataFrame, there: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], rules: Sequence[str]
-) -> dict[Place, Score]:
+) -> dict[Position, Score]:
     seeds: dict[str, set[int]] = {}  # of a column: all rows should have them all
     runs: dict[tuple[str, str], set[Pair]] = {}
     failed: dict[tuple[str, str], dict[Pair, str]] = {}
@@ -212,29 +211,29 @@ def _scores(
         models[cell] = 0 if pd.isna(line.models) else int(line.models)
         if line.state == "failed":
             failed.setdefault(cell, {})[pair] = str(line.error)
-    values: dict[Place, dict[Pair, float]] = {}
-    lines: dict[Place, list[tuple[int, float, float]]] = {}
+    values: dict[Position, dict[Pair, float]] = {}
+    lines: dict[Position, list[tuple[int, float, float]]] = {}
     for line in _lines(there):
         if line.rule not in rules:
             continue
-        place, pair = Place(line.row, line.column, line.rule), _pair(line)
-        if pair in values.setdefault(place, {}):
-            raise ValueError(f"{place} has two scores for {pair}: every run may be in the records once")
+        position, pair = Position(line.row, line.column, line.rule), _pair(line)
+        if pair in values.setdefault(position, {}):
+            raise ValueError(f"{position} has two scores for {pair}: every run may be in the records once")
         if not math.isfinite(line.value):
-            raise ValueError(f"{place}, {pair}: the score {line.value} is no number, although its state is 'there'")
-        values[place][pair] = float(line.value)
-        lines.setdefault(place, []).append((int(line.snapshots), float(line.steps), float(line.device_seconds)))
+            raise ValueError(f"{position}, {pair}: the score {line.value} is no number, although its state is 'there'")
+        values[position][pair] = float(line.value)
+        lines.setdefault(position, []).append((int(line.snapshots), float(line.steps), float(line.device_seconds)))
     found = {}
     for row in rows:
         for column in columns:
             own = runs.get((row, column), set())
             planned = len(own) + len(seeds.get(column, set()) - {pair.seed for pair in own})
             for rule in rules:
-                place = Place(row, column, rule)
-                snapshots, steps, seconds = zip(*lines[place]) if place in lines else ((), (), ())
-                found[place] = Score(
+                position = Position(row, column, rule)
+                snapshots, steps, seconds = zip(*lines[position]) if position in lines else ((), (), ())
+                found[position] = Score(
                     # Sorted, so that sums do not depend on the order of the records.
-                    values=dict(sorted(values.get(place, {}).items())),
+                    values=dict(sorted(values.get(position, {}).items())),
                     planned=planned,
                     failed=dict(sorted(failed.get((row, column), {}).items())),
                     snapshots=tuple(sorted(set(snapshots))),
@@ -260,7 +259,7 @@ def _mean(values: Iterable[float]) -> float:
 
 def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) -> dict[str, Comparison]:
     """All rows of a block that share a run with the reference, compared with it; some have their error pooled."""
-    error, freedom = pooled_error_of([block[row] for row in pooled])
+    error, freedom = pooled_error_of([block[row].values for row in pooled])
     found = {}
     for row, score in block.items():
         pairs, differences = common(score.values, block[reference].values)
@@ -273,18 +272,6 @@ def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) 
             )
     adjusted = holm([test.p for *_, test in found.values()])
     return {row: Comparison(*values, p) for (row, values), p in zip(found.items(), adjusted, strict=True)}
-
-
-def pooled_error_of(scores: Sequence[Score]) -> tuple[float, int]:
-    """The pooled error of a block, from the runs that all of its rows have; rows without any run are left out.
-
-    Gaps are not filled: a layout with gaps has no residuals that are independent of the means.
-    """
-    present = [score.values for score in scores if score.values]
-    shared = [pair for pair in present[0] if all(pair in values for values in present)] if present else []
-    if not shared:
-        return math.nan, 0
-    return pooled_error(np.array([[values[pair] for pair in shared] for values in present]))
 
 
 def _marks(block: Mapping[str, Score]) -> dict[str, Mark]:

@@ -14,19 +14,22 @@ from dmt_ray.report.tables.numbers import PaperNumbers
 WEIGHTS = {f"{model}.{name}" for model in ("model", "model_b") for name in ("weights_file", "encoder_weights")}
 
 
-def paper_numbers(dataset_info: Mapping[str, Any]) -> PaperNumbers | None:
+def paper_numbers(origin: Mapping[str, Any]) -> PaperNumbers | None:
     """What the paper prints of the same table, in percent; None: there is no such table.
 
     Columns count as the paper's protocol only if nothing but the weights to start from was overridden on the command
     line.
+
+    Args:
+        origin: What the records say of themselves, ``frame.attrs["about"]``.
     """
-    if dataset_info.get("paper") is None:
+    if origin.get("paper") is None:
         return None
-    sources = [papers.about(id) for id in dataset_info["paper"].split()]
+    sources = [papers.about(id) for id in origin["paper"].split()]
     source = sources[0]
     values = pd.concat([_in_percent(one) for one in sources]).drop_duplicates(["row", "column"])
-    overridden = _overridden(dataset_info.get("command", "")) - WEIGHTS
-    columns = {} if overridden else {ours: theirs for ours, theirs in dataset_info["paper_columns"].items() if theirs}
+    overridden = _overridden(origin.get("command", "")) - WEIGHTS
+    columns = {} if overridden else {ours: theirs for ours, theirs in origin["paper_columns"].items() if theirs}
     protocol = (
         f"{source.metric} in percent; {source.data}, {source.network}; {source.repeats}; spread: {source.spread}."
     )

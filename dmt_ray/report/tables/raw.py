@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from dmt_ray.report.tables.numbers import Comparison, Numbers, PaperNumbers, Place
+from dmt_ray.report.tables.numbers import Comparison, Numbers, PaperNumbers, Position
 
 
 def raw(found: Numbers, paper: PaperNumbers | None) -> pd.DataFrame:
@@ -14,12 +14,12 @@ def raw(found: Numbers, paper: PaperNumbers | None) -> pd.DataFrame:
     for column in found.columns:
         for rule in found.rules:
             for row in found.rows:
-                place = Place(row, column, rule)
-                score, one = found.scores[place], found.comparisons.get(place)
+                position = Position(row, column, rule)
+                score, one = found.scores[position], found.comparisons.get(position)
                 theirs = None if paper is None else paper.columns.get(column)
                 paper_value, paper_sd = printed.get((row, theirs or ""), (math.nan, math.nan))
                 line = {
-                    **place._asdict(),
+                    **position._asdict(),
                     "method": found.methods[row],
                     "config": found.configs.get((row, column), ""),
                     "planned": score.planned,
@@ -28,7 +28,7 @@ def raw(found: Numbers, paper: PaperNumbers | None) -> pd.DataFrame:
                     "missing": score.missing,
                     "mean": score.mean,
                     "sd": score.sd,
-                    "mark": found.marks.get(place, ""),
+                    "mark": found.marks.get(position, ""),
                     "snapshots_fewest": score.snapshots[0] if score.snapshots else math.nan,
                     "snapshots_most": score.snapshots[-1] if score.snapshots else math.nan,
                     "models": score.models,
@@ -43,22 +43,12 @@ def raw(found: Numbers, paper: PaperNumbers | None) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+COMPARISON = ("pairs", "wins", "ties", "difference", "low", "high", "pooled_low", "pooled_high", "p", "floor", "holm")
+
+
 def _raw_comparison(one: Comparison | None) -> dict[str, float]:
     if one is None:
-        names = (
-            "pairs",
-            "wins",
-            "ties",
-            "difference",
-            "low",
-            "high",
-            "pooled_low",
-            "pooled_high",
-            "p",
-            "floor",
-            "holm",
-        )
-        return dict.fromkeys(names, math.nan) | {"star": False}
+        return dict.fromkeys(COMPARISON, math.nan) | {"star": False}
     return {
         "pairs": one.wins.pairs,
         "wins": one.wins.wins,

@@ -3,7 +3,7 @@
 import html
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -34,9 +34,9 @@ def markdown(table: Table) -> str:
     for block in table.blocks:
         parts.append(f"## {_plain(block.title)}")
         parts.append(_grid(block, lambda cell: signs[cell.mark].format(_plain(cell.text))))
-        said = [f"- {_plain(note)}" for note in block.notes]
-        said += [f"- {_plain(row)} is computed by `{command}`" for row, command in block.commands]
-        parts += ["\n".join(said)] if said else []
+        notes = [f"- {_plain(note)}" for note in block.notes]
+        notes += [f"- {_plain(row)} is computed by `{command}`" for row, command in block.commands]
+        parts += ["\n".join(notes)] if notes else []
     for lines in (table.caption, table.footer):
         parts.append("\n".join(_wrapped(_plain(line)) for line in lines))
     return "\n\n".join(parts) + "\n"
@@ -86,18 +86,20 @@ def show(table: Table, console: Console) -> None:
 
 def web(table: Table) -> str:
     """As an HTML page that needs no other file."""
-    title = html.escape(table.title)
-    parts = [
+    footer = f"<footer>{lists(table.footer)}</footer>"
+    return page(table.title, [*grids(table.blocks), lists(table.caption), footer])
+
+
+def page(title: str, parts: Iterable[str], style: str = "") -> str:
+    """An HTML page under a title; `style` comes on top of `STYLE`."""
+    title = html.escape(title)
+    head = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{title}</title><style>{STYLE}</style></head><body>",
+        f"<title>{title}</title><style>{STYLE}{style}</style></head><body>",
         f"<h1>{title}</h1>",
-        *grids(table.blocks),
-        lists(table.caption),
-        f"<footer>{lists(table.footer)}</footer>",
-        "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
+    return "\n".join([*head, *parts, "</body></html>"]) + "\n"
 
 
 def grids(blocks: Sequence[Block], heading: str = "h2") -> list[str]:

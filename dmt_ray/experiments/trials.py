@@ -1,0 +1,130 @@
+"""The trials of a sweep, read from its Optuna study, and in the order of their scores."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmt_ray.execution import ray_private
+from dmt_ray.execution.journal import executed
+from dmt_ray.experiments.sweep import State, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY = "study.db"  # file of the study in a sweep's folder
+RETRY = "retry_of"  # attribute of a trial that is another attempt: the number of the first one
+# Attributes of a study whose steps are seeds, and of a trial with two objectives, whose scores on the way Optuna drops.
+SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
+STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def read_trials(folder: Path, name: str) -> list[Trial]:
+    """The trials of a sweep as they are now, by number; none if it has not begun. The study is only read.
+
+    Args:
+        folder: The sweep's folder.
+        name: The sweep's name.
+    """
+    file = folder / STUDY
+    return _reader(folder, name, file.stat().st_ino).trials() if file.is_file() else []
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(folder: Path, name: str, inode: int) -> "TrialReader":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return TrialReader(optuna.load_study(study_name=name, storage=open_storage(folder)), folder)
+
+
+def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
+    """Optuna's storage in a sweep's folder."""
+    import optuna
+
+    return optuna.storages.RDBStorage(
+        f"sqlite:///{(folder / STUDY).resolve()}", engine_kwargs={"connect_args": {"timeout": 30}}
+    )
+
+
+class TrialReader:
+    """Reads the trials of a study repeatedly; a trial that has ended is read once.
+
+    Args:
+        study: The study.
+        folder: The sweep's folder.
+    """
+
+    def __init__(self, study: "optuna.Study", folder: Path) -> None:
+        self._optuna = study
+        self._folder = folder
+        self._seed_by_seed = bool(study.user_attrs.get(SEED_BY_SEED))
+        self._ended: dict[int, Trial] = {}  # by the id of the attempt, as a trial may be tried again
+
+    def trials(self) -> list[Trial]:
+        """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
+        by_number: dict[int, Trial] = {}
+        for frozen in self._optuna.get_trials(deepcopy=False):
+            if frozen.state.name in STATES:
+                attempt = ray_private.attempt_id(frozen)
+                trial = self._ended.get(attempt) or self._trial(frozen)
+                if frozen.state.is_finished():
+                    self._ended[attempt] = trial
+                by_number[trial.number] = trial
+        return [by_number[number] for number in sorted(by_number)]
+
+    def _trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
+        number = number_of(frozen)
+        return Trial(
+            number=number,
+            params=dict(frozen.params),
+            state=STATES[frozen.state.name],
+            scores=step_scores(frozen),
+            error=frozen.user_attrs.get("error"),
+            executed=executed(self._folder, number),
+            seed_by_seed=self._seed_by_seed,
+            compute=frozen.values[1] if frozen.values and len(frozen.values) > 1 else None,
+        )
+
+
+def number_of(frozen: "optuna.trial.FrozenTrial") -> int:
+    """Number of a trial, which all its attempts share."""
+    return int(frozen.user_attrs.get(RETRY, frozen.number))
+
+
+def step_scores(frozen: "optuna.trial.FrozenTrial") -> dict[int, float]:
+    """Step, which is a rung or a seed -> score, in the order of the steps."""
+    scores = frozen.intermediate_values or frozen.user_attrs.get(SCORES, {})
+    return {int(step): float(score) for step, score in sorted(scores.items(), key=lambda item: int(item[0]))}
+
+
+def complete(trials: Sequence[Trial]) -> list[Trial]:
+    """The complete trials, in the order given."""
+    return [trial for trial in trials if trial.state == "complete" and trial.score is not None]
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Complete trials by score, then pruned ones by how far and how well they came, then the others."""
+    order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
+
+    def rank(trial: Trial) -> tuple[int, int, float, int]:
+        # Complete trials have come to their ends, which may be different numbers of rungs.
+        far = 0 if trial.state == "complete" else -len(trial.scores)
+        return order[trial.state], far, -(trial.score or 0.0), trial.number
+
+    return sorted(trials, key=rank)
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The complete trial with the highest score, or None; a pruned one can never be the best."""
+    return next(iter(ranked(complete(trials))), None)
+
+
+def front(trials: Sequence[Trial]) -> list[Trial]:
+    """The complete trials that no other one beats in both score and compute, the cheapest first."""
+    found: list[Trial] = []
+    costed = [trial for trial in complete(trials) if trial.compute is not None]
+    for trial in sorted(costed, key=lambda t: (t.compute or 0.0, -(t.score or 0.0), t.number)):
+        if not found or (trial.score or 0.0) > (found[-1].score or 0.0):
+            found.append(trial)
+    return found

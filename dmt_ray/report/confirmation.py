@@ -1,0 +1,83 @@
+"""The confirmation of a sweep, for people: the best trial and the recipe on fresh seeds, side by side."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dmt_ray.experiments.sweep import in_words
+from dmt_ray.plan.measures import MEASURES
+from dmt_ray.report.summary import line
+from dmt_ray.report.titles import IMAGES, mean_text
+from dmt_ray.search.confirm import NAME, Confirmation, measure_of, scores_of
+
+# Which scores are shown: images, and whether on the seeds of the search.
+SHOWN = (("selection", True), ("selection", False), ("reported", False))
+
+
+def difference_text(content: dict[str, Any]) -> str:
+    """The differences on the fresh seeds, in a sentence.
+
+    Args:
+        content: What confirm.json holds.
+    """
+    if not content["difference"]:
+        return "the best trial is the recipe itself: there is nothing to compare it with"
+    parts = []
+    for images, difference in content["difference"].items():
+        interval = "no interval from one seed"
+        if difference["low"] is not None:
+            interval = f"95 % t interval [{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]"
+        parts.append(f"{IMAGES[images]} {100 * difference['mean']:+.2f}, {interval}")
+    count = len(content["fresh_seeds"])
+    pairs = "1 pair" if count == 1 else f"{count} pairs"
+    name = MEASURES[measure_of(content)]
+    return f"winner - recipe on fresh seeds, {name} points, paired by seed ({pairs}): {'; '.join(parts)}"
+
+
+def markdown(folder: Path) -> str:
+    """The confirmation in a sweep's folder, for a page that renders Markdown; "" if there is none."""
+    content = _read(folder)
+    if content is None:
+        return ""
+    titles = [f"{'searched' if searched else 'fresh'} seeds, {IMAGES[images]}" for images, searched in SHOWN]
+    rows = [[f"{MEASURES[measure_of(content)]} %", *titles], ["---"] * (len(titles) + 1), *_rows(content)]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([*lines, "", f"± is the sample standard deviation over seeds. {difference_text(content)}."])
+
+
+def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
+    """Print the scores that the search saw beside those on fresh seeds, if there is a confirmation."""
+    content = _read(folder)
+    if content is None:
+        return
+    table = Table(title=f"confirmed: trial {confirmed.winner.number}, {in_words(confirmed.winner.params)}")
+    table.title_justify = "left"
+    table.add_column(f"{MEASURES[measure_of(content)]} %")
+    searched_seeds, fresh_seeds = (", ".join(map(str, seeds)) for seeds in (confirmed.sweep.seeds, confirmed.seeds))
+    for images, searched in SHOWN:
+        seeds = f"searched seeds {searched_seeds}" if searched else f"fresh seeds {fresh_seeds}"
+        table.add_column(f"{IMAGES[images]}, {seeds}", justify="right")
+    for row in _rows(content):
+        table.add_row(*row)
+    console.print(table)
+    line(console, "confirm", difference_text(content))
+    if not confirmed.sweep.config.split.follows_seed:
+        line(console, "", "All seeds have the same labelled images (split.follows_seed): only the training is fresh.")
+    line(console, "", str(folder / NAME))
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    file = folder / NAME
+    content: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return content
+
+
+def _rows(content: dict[str, Any]) -> list[list[str]]:
+    """Name and scores of each candidate."""
+    return [
+        [name, *(mean_text(scores_of(content, name, images, searched=searched)) for images, searched in SHOWN)]
+        for name in dict.fromkeys(row["who"] for row in content["rows"])
+    ]

@@ -1,0 +1,87 @@
+"""The table of an ablation, printed and written in all forms, beside the paper's numbers."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from dmt_ray.config import nearest
+from dmt_ray.errors import ConfigError, MissingStages, StoreError
+from dmt_ray.experiments import locate
+from dmt_ray.files import write_text
+from dmt_ray.report.tables.build import Table, build
+from dmt_ray.report.tables.latex import latex
+from dmt_ray.report.tables.paper_numbers import paper_numbers
+from dmt_ray.report.tables.text import csv, markdown, show, web
+from dmt_ray.results import tidy
+
+WRITERS = {"md": markdown, "tex": latex, "html": web, "csv": csv}
+
+
+def tables_of(storage: Path, name: str | None = None, recipe: str | None = None) -> list[pd.DataFrame]:
+    """The tidy tables of one ablation, or of all in a storage folder.
+
+    Args:
+        storage: Folder of the results.
+        name: The ablation, as `locate` takes it; None: all.
+        recipe: Of several ablations of this name only those of this recipe.
+
+    Raises:
+        MissingStages: If there is none, with the command that computes it.
+        ConfigError: If that is a sweep, which has no table.
+    """
+    if name is None:
+        folders = [folder for folder in locate.all_folders(storage) if locate.is_ablation(folder)]
+        if not folders:
+            raise MissingStages(f"there is no ablation in {storage}. Run `python -m ablations.components` first.")
+        return [tidy.of_ablation(folder) for folder in folders]
+    try:
+        folder = locate.locate(storage, name, recipe)
+    except MissingStages:
+        of_recipe = "" if recipe is None else f" with the recipe {recipe}"
+        words = ["python", "-m", f"ablations.{name}", *([] if recipe is None else ["--recipe", recipe])]
+        command = shlex.join([*words, "--storage", str(storage)])
+        raise MissingStages(f"there is no ablation {name!r}{of_recipe} in {storage}. Run `{command}` first.") from None
+    if not locate.is_ablation(folder):
+        raise ConfigError(f"{folder.name} is a sweep, and only ablations have tables; `dmt report` shows it")
+    return [tidy.of_ablation(folder)]
+
+
+def table_of(frame: pd.DataFrame, reference: str | None = None, per_class: bool = False) -> Table:
+    """The table of an ablation beside the paper's numbers.
+
+    Args:
+        frame: The ablation's tidy table.
+        reference: The row that the others are compared with; None: that of the ablation.
+        per_class: Whether the scores of every class are shown, too.
+
+    Raises:
+        ConfigError: If the reference is not one of its rows.
+        StoreError: If the records cannot be put in a table.
+    """
+    if reference is not None and reference not in set(frame["row"]):
+        raise ConfigError(f"there is no row {reference!r}; {nearest(reference, frame['row'].unique())}")
+    try:
+        return build(frame, paper=paper_numbers(frame.attrs["about"]), per_class=per_class, reference=reference)
+    except ValueError as error:
+        raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be put in a table: {error}") from None
+
+
+def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None, per_class: bool = False) -> None:
+    """Print the table of an ablation, and write it in all forms to a folder.
+
+    Raises:
+        ConfigError, StoreError: As `table_of`.
+    """
+    table = table_of(frame, reference, per_class)
+    show(table, Console())
+    against = "" if reference is None else f"-against-{reference}"
+    name = f"{frame['question'].iloc[0]}-{frame.attrs['about']['recipe']}{against}"
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", name)
+    files = [out / f"{stem}.{ending}" for ending in WRITERS]
+    for file, write in zip(files, WRITERS.values(), strict=True):
+        write_text(file, write(table))
+    print(f"\nWritten: {', '.join(map(str, files))}", file=sys.stderr)

@@ -1,0 +1,70 @@
+"""How metrics, image sets and selection rules are called, and how scores are written, wherever people read them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dmt_ray.plan.measures import MEASURES
+from dmt_ray.results.statistics import mean_and_sd
+
+METRICS = {
+    **{str(measure): name for measure, name in MEASURES.items()},
+    "pixel_accuracy": "pixel accuracy",
+    "fine_grained": "fine-grained accuracy",
+}
+# What records call the scored images -> what people call them.
+IMAGES = {"selection": "validation", "reported": "test"}
+RULES = {"last": "last", "val": "validation", "paper": "best on the test set"}
+RULES_IN_FULL = {
+    "last": "after the last iteration, mean of the models",
+    "val": "best model on the validation images",
+    "paper": "best model on the test images (optimistic)",
+}
+METHODS = {  # name of a method -> what the papers' tables call it
+    "baseline": "Baseline",
+    "oracle": "Oracle",
+    "online_st": "Online ST",
+    "pseudo_label": "Pseudo-Label",
+    "cbst": "CBST",
+    "dst": "DST",
+    "dst_double": "DST, twice the steps",
+    "dmt": "DMT",
+    "dmt_naive": "DMT-Naive",
+    "dmt_flip": "DMT-Flip",
+    "curriculum": "CL",
+    "classical_st": "Self-training",
+    "mean_teacher": "Mean Teacher",
+    "fixmatch": "FixMatch",
+    "cps": "CPS",
+    "direct_mutual": "Direct mutual learning",
+    "iml": "IML",
+    "rml": "RML",
+    "rwms": "RWMS",
+}
+HISTORIES = {  # column of a history -> title of its chart and label of its axis
+    "loss": ("Loss", "weighted cross-entropy (nats)"),
+    "agreement": ("Student and pseudo label agree", "share of pseudo-labelled pixels (%)"),
+    "mean_weight": ("Mean weight of a pseudo label", "weight (0 to 1)"),
+    "pseudo_accuracy": ("Accuracy of the pseudo labels", "share that is right (%)"),
+    "total_variation": ("Total variation between the teachers", "distance (0 to 1)"),
+}
+NONE = "–"
+
+
+def percent(fraction: float) -> str:
+    """0.67154 as 67.15."""
+    return f"{100 * fraction:z.2f}"
+
+
+def mean_text(values: Sequence[float], count: str = "") -> str:
+    """Mean ± sample standard deviation of fractions, in percent: "67.15 ± 0.42 (n=3)"; "–" where there are none.
+
+    Args:
+        values: Fractions.
+        count: What stands in brackets instead of the number of values.
+    """
+    if not len(values):
+        return NONE
+    mean, sd = mean_and_sd(values)
+    spread = "" if np.isnan(sd) else f" ± {percent(sd)}"
+    return f"{percent(mean)}{spread} ({count or f'n={len(values)}'})"
