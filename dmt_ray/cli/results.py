@@ -1,10 +1,11 @@
-"""What came out of sweeps, ablations and runs: `dmt why`, `table`, `figures`, `report`, `export`, `publish` and `ui`."""
+"""Results: `dmt why`, `table`, `figures`, `report`, `export`, `publish` and `ui`."""
 
 import argparse
 import os
 import sys
 
 from dmt_ray.cli.store import existing
+from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 
 
@@ -18,27 +19,40 @@ def explain_faults(options: argparse.Namespace) -> None:
 
 def tabulate(options: argparse.Namespace) -> None:
     """Print tables of ablations, and write their files."""
-    from dmt_ray.report.tables.files import records_of, show_and_write
+    from dmt_ray.report.tables.files import show_and_write, tables_of
+    from dmt_ray.results import export
 
-    for frame in records_of(options.storage, options.name, options.recipe, options.records):
+    if options.records is not None:
+        frames = [export.read(options.records, options.name)]
+    else:
+        frames = tables_of(options.storage, options.name, options.recipe)
+    for frame in frames:
         show_and_write(frame, options.out or options.storage / "tables", options.reference, options.per_class)
 
 
 def draw(options: argparse.Namespace) -> None:
     """Draw the figures of an ablation or a sweep."""
-    from dmt_ray.experiments.locate import locate
-    from dmt_ray.report.figures.files import write_figures
+    from dmt_ray.experiments import experiment_file
+    from dmt_ray.experiments.locate import is_ablation, locate
+    from dmt_ray.report.figures.drawing import NAMES, AblationFigures, of_sweep, save_all
+    from dmt_ray.report.figures.predictions import Predictor
 
-    write_figures(
-        locate(options.storage, options.name),
-        options.out,
-        only=options.only,
-        rows=options.rows,
-        ending=options.format,
-        predict=options.predict,
-        data=options.data,
-        device=options.device,
-    )
+    for name in options.only:
+        if name not in NAMES:
+            raise ConfigError(f"there is no figure {name!r}; {nearest(name, NAMES)}")
+    folder = locate(options.storage, options.name)
+    out = options.out or folder.parents[1] / "figures" / folder.name
+    if is_ablation(folder):
+        data = options.data or experiment_file.read(folder).data
+        predictor = Predictor(folder.parents[1], data, options.device, computes=options.predict)
+        figures = AblationFigures(folder, predictor, options.rows)
+        drawings, incomplete = figures.drawings(), list(figures.incomplete())
+    else:
+        drawings, incomplete = of_sweep(folder), []
+    for file, left_out in save_all(drawings, out, options.format, options.only):
+        print(left_out or file, file=sys.stderr if left_out else sys.stdout)
+    for line in incomplete:
+        print(line, file=sys.stderr)
 
 
 def export_records(options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from dmt_ray.experiments.driver import Session, on_ray, session
 from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.plan import Stage
+from dmt_ray.report import confirmation as confirmation_text
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
@@ -129,8 +130,8 @@ def _perform(
             folder = file.folder / "confirm"  # what is written down about these runs is about no trial
             folder.mkdir(exist_ok=True)
             missing = _describe(console, confirmation, store)
-            with Progress(console, store, effort, missing) as progress:
-                perform_all(confirmation.groups(), replace(job, folder=folder), progress, "a stage on the fresh seeds")
+            with Progress(console, store, effort, missing) as shown:
+                perform_all(confirmation.groups(), replace(job, folder=folder), shown, "a stage on the fresh seeds")
             journal.end_all(folder)
 
 
@@ -170,4 +171,4 @@ def _conclude(
             one.publisher.publish_soon(publishing.of_run(again, store))
     summary.show(console, file, store, study.trials())
     if confirmation is not None:
-        confirm.show(console, confirmation, file.folder)
+        confirmation_text.show(console, confirmation, file.folder)

@@ -12,9 +12,8 @@ import yaml
 
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, UserError
-from dmt_ray.experiments import ablation_file, sweep_file
-from dmt_ray.experiments import diagnose_ablation as why_ablation
-from dmt_ray.experiments import diagnose_sweep as why_sweep
+from dmt_ray.experiments import experiment_file
+from dmt_ray.experiments.diagnose import diagnose
 from dmt_ray.experiments.locate import is_ablation
 from dmt_ray.experiments.sweep import short
 from dmt_ray.experiments.trials import STUDY
@@ -95,7 +94,7 @@ def write(folder: Path, file: Path) -> None:
 
 def page_of_ablation(folder: Path) -> Page:
     """The page of an ablation in its folder."""
-    file, frame = ablation_file.read(folder), tidy.of_ablation(folder)
+    file, frame = experiment_file.read(folder), tidy.of_ablation(folder)
     ablation = file.ablation
     complete = len(frame[frame["state"] == "there"][["row", "column", "seed"]].drop_duplicates())
     try:
@@ -120,7 +119,7 @@ def page_of_ablation(folder: Path) -> Page:
         caption=caption,
         per_class=[block for block in classes if "of each class" in block.title],
         drawings=AblationFigures(folder, Predictor(folder.parents[1], file.data, "cpu", computes=False)).drawings(),
-        wrong=why_ablation.explain(folder),
+        wrong=diagnose(folder),
         made_from=footer,
         settings={
             f"{ablation.reference}, all settings": _yaml(reference),
@@ -134,7 +133,7 @@ def page_of_ablation(folder: Path) -> Page:
 
 def page_of_sweep(folder: Path) -> Page:
     """The page of a sweep in its folder."""
-    file, frame = sweep_file.read(folder), tidy.of_sweep(folder)
+    file, frame = experiment_file.read(folder), tidy.of_sweep(folder)
     sweep, origin = file.sweep, frame.attrs["about"]
     ranked = _ranked(frame)
     states = ranked["state"].map({"there": "complete", "missing": "not complete"}).fillna(ranked["state"])
@@ -157,7 +156,7 @@ def page_of_sweep(folder: Path) -> Page:
         caption=caption,
         per_class=list(_classes(frame, best)) if best is not None else [],
         drawings=of_sweep(folder) if (folder / STUDY).exists() else (),
-        wrong=why_sweep.explain(folder),
+        wrong=diagnose(folder),
         made_from=list(sources(frame)),
         settings={
             "What is searched": "\n".join(f"{setting}: {values}" for setting, values in origin["space"].items()),

@@ -23,19 +23,19 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, short
+from dmt_ray.experiments.trials import best as best_trial
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan
 from dmt_ray.plan.files import MODEL
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES
-from dmt_ray.report import run_files, summary
+from dmt_ray.report import confirmation, run_files, summary
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import markdown
 from dmt_ray.results import curves, tidy
 from dmt_ray.results.curves import Point
 from dmt_ray.results.scores import measure, score
-from dmt_ray.search import confirm
 from dmt_ray.store import Store
 from dmt_ray.tracking import BestModel, Content, Entry, Publication, Series
 from dmt_ray.tracking.publication import CHILDREN, KIND, NAME, NOTE_LENGTH, ORDER, Status
@@ -270,12 +270,12 @@ def of_sweep(
     @functools.cache
     def result() -> tuple[Trial | None, Mapping[str, float], str]:
         """The best trial, what it comes to, and the same in Markdown."""
-        best = summary.best(begun)
+        best = best_trial(begun)
         if best is None:
             return None, {}, ""
         try:
             finals = curves.finals(store, sweep.plans(best.params))
-            parts = [summary.markdown(file, store, trials), confirm.markdown(folder)]
+            parts = [summary.markdown(file, store, trials), confirmation.markdown(folder)]
         except (StoreError, MissingStages) as error:
             log.warning("the best trial of %s cannot be read (%s); start the sweep again.", sweep.name, error)
             return None, {}, ""
@@ -621,13 +621,11 @@ def markdown_table(frame: pd.DataFrame) -> str:
 def _means(frame: pd.DataFrame) -> pd.DataFrame:
     """Row and column -> how many seeds, and for each rule mean and sample sd of the reported score in [0, 1]."""
     frame = frame[frame["metric"].isin(MEASURES) & (frame["images"] == "reported") & (frame["state"] == "there")]
-    scores = frame[frame["rule"].isin(tidy.RULES)].groupby(["row", "column", "rule"], sort=False)["value"]
+    scores = frame[frame["rule"].isin(RULES)].groupby(["row", "column", "rule"], sort=False)["value"]
     table = scores.agg(["mean", "std", "count"]).unstack("rule", sort=False)
     if not len(table):
         return pd.DataFrame({"seeds": []})
-    columns = {
-        f"reported_{rule}{end}": table[of, rule] for rule in tidy.RULES for of, end in (("mean", ""), ("std", "_sd"))
-    }
+    columns = {f"reported_{rule}{end}": table[of, rule] for rule in RULES for of, end in (("mean", ""), ("std", "_sd"))}
     return pd.DataFrame({"seeds": table["count", "last"], **columns})
 
 

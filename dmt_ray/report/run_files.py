@@ -12,7 +12,9 @@ from dmt_ray.config import Config
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan
 from dmt_ray.plan.files import EXAMPLES
-from dmt_ray.report.figures import kit
+from dmt_ray.report.figures.curves import training_curves
+from dmt_ray.report.figures.kit import save
+from dmt_ray.report.figures.maps import panel
 from dmt_ray.results.curves import finetunings, histories
 from dmt_ray.store import Store
 
@@ -45,7 +47,7 @@ def write_run(
     table = list(_stages(store, plans, executed))
     (folder / "stages.json").write_text(json.dumps(table, indent=1, default=str) + "\n", encoding="utf-8")
     if tables := histories(store, plans):
-        kit.save(kit.training_curves(tables), folder / "curves.png")
+        save(training_curves(tables), folder / "curves.png")
     write_panel(folder / "panel.png", store, next(iter(plans.values())), info)
 
 
@@ -76,4 +78,4 @@ def write_panel(path: Path, store: Store, plan: Plan, info: DatasetInfo) -> None
         with np.load(file, allow_pickle=False) as content:
             iterations.append(dict(content))
     if len(iterations[0]["ids"]) and iterations[0]["truth_0"].size > 1:  # in classification there are no masks
-        kit.save(kit.panel(iterations, info.palette, info.classes), path)
+        save(panel(iterations, info.palette, info.classes), path)

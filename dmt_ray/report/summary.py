@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dmt_ray.execution.journal import SHARED, executed
-from dmt_ray.experiments import reuse
-from dmt_ray.experiments.reproduce_sweep import Replay
+from dmt_ray.experiments import reproduce, reuse
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
 from dmt_ray.experiments.trials import best, front, ranked
 from dmt_ray.files import write_text
@@ -37,9 +37,9 @@ def final_test_score(sweep: Sweep, store: Store, trial: Trial) -> float | None:
     return statistics.fmean(rung_score(store, plan.rungs[-1], "reported") for plan in plans)
 
 
-def markdown(sweep: Sweep, store: Store, trials: Sequence[Trial], replay: Replay) -> str:
+def markdown(file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> str:
     """The outcome so far, for a page that renders Markdown; "" as long as no trial is complete."""
-    winner = best(trials)
+    sweep, winner = file.sweep, best(trials)
     if winner is None or winner.score is None:
         return ""
     final, name = final_test_score(sweep, store, winner), sweep.score_name
@@ -50,7 +50,7 @@ def markdown(sweep: Sweep, store: Store, trials: Sequence[Trial], replay: Replay
     ]
     if sweep.second:
         lines.append("\n".join(f"- {_on_front(sweep, trial)}" for trial in front(trials)))
-    return "\n\n".join([*lines, CAVEAT, f"```\n{replay.command(sweep, winner)}\n```"])
+    return "\n\n".join([*lines, CAVEAT, f"```\n{reproduce.of_trial(file, winner)}\n```"])
 
 
 def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -> None:
@@ -111,8 +111,9 @@ def count_steps(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial
     )
 
 
-def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial], replay: Replay) -> None:
+def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> None:
     """Print the outcome of a sweep, and write trials.csv and the figures."""
+    sweep, folder = file.sweep, file.folder
     write_csv(folder / "trials.csv", sweep, store, trials)
     drawn = write_figures(folder, sweep, trials) if trials else []
     console.print(_table(sweep, store, trials))
@@ -121,7 +122,7 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
         score = f"validation {sweep.score_name} {winner.score:.2%}"
         line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, {score}")
         line(console, "", CAVEAT)
-        line(console, "replay", replay.command(sweep, winner))
+        line(console, "replay", reproduce.of_trial(file, winner))
     for i, trial in enumerate(front(trials)):
         line(console, "" if i else "front", _on_front(sweep, trial))
     line(console, "stages", count(sweep, folder, trials))
@@ -129,12 +130,12 @@ def show(console: Console, sweep: Sweep, store: Store, folder: Path, trials: Seq
     line(console, "table", str(folder / "trials.csv"))
     for path in drawn:
         line(console, "figure", str(path))
-    line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(replay.storage)]))
+    line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(file.storage)]))
     for trial in trials:
         if trial.state == "failed":
             line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}")
     if any(trial.state == "failed" for trial in trials):
-        line(console, "why", shlex.join(["dmt", "why", folder.name, "--storage", str(replay.storage)]))
+        line(console, "why", shlex.join(["dmt", "why", folder.name, "--storage", str(file.storage)]))
 
 
 def line(console: Console, title: str, text: str) -> None:

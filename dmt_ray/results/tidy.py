@@ -22,7 +22,6 @@ that is searched, ``param/<setting>``.
 commit, versions; several tables one below the other have ``attrs["abouts"]``, by experiment.
 """
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +32,11 @@ import pandas as pd
 
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments import ablation_file, locate, sweep_file
+from dmt_ray.experiments import experiment_file, locate, reproduce
 from dmt_ray.experiments.ablation import Cell, Wanted
-from dmt_ray.experiments.ablation_file import AblationFile
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Trial, in_words
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import AGREEMENT
@@ -153,13 +151,13 @@ def scored(
 
 def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
     """The tidy table of an ablation; arguments and errors as of `of_folder`."""
-    file, failed = ablation_file.read(folder), ablation_file.read_failed(folder)
-    return tabulate_ablation(store or Store(folder.parents[1]), file, failed, _provenance(folder / ablation_file.NAME))
+    file, failed = experiment_file.read(folder), experiment_file.read_failed(folder)
+    return tabulate_ablation(store or Store(folder.parents[1]), file, failed, experiment_file.content_of(folder))
 
 
 def tabulate_ablation(
     store: Store,
-    file: AblationFile,
+    file: ExperimentFile,
     failed: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
@@ -198,7 +196,7 @@ def tabulate_ablation(
 
 
 def _of_run(
-    store: Store, file: AblationFile, wanted: Wanted, info: DatasetInfo, failed: Mapping[str, str]
+    store: Store, file: ExperimentFile, wanted: Wanted, info: DatasetInfo, failed: Mapping[str, str]
 ) -> Iterator[Line]:
     """The lines of a cell and a seed."""
     cell, plan = wanted.cell, wanted.plan
@@ -237,12 +235,12 @@ def _protocol(cell: Cell) -> str:
     return f"{cell.column}: {'; '.join(settings)}."
 
 
-def _dataset_info(file: AblationFile, cell: Cell) -> DatasetInfo:
+def _dataset_info(file: ExperimentFile, cell: Cell) -> DatasetInfo:
     values = file.dataset_info_of(cell)
     return DatasetInfo() if values is None else DatasetInfo.from_json(values)
 
 
-def command(file: AblationFile, cell: Cell) -> str:
+def command(file: ExperimentFile, cell: Cell) -> str:
     """What computes a row: the ablation's own command, for this row alone."""
     words: list[str] = []
     skip = False
@@ -258,14 +256,14 @@ def command(file: AblationFile, cell: Cell) -> str:
 
 def of_sweep(folder: Path, store: Store | None = None) -> pd.DataFrame:
     """The tidy table of a sweep; arguments and errors as of `of_folder`. Trials without settings are left out."""
-    file = sweep_file.read(folder)
+    file = experiment_file.read(folder)
     sweep = file.sweep
     trials = [trial for trial in read_trials(folder, sweep.name) if trial.params.keys() == sweep.space.keys()]
-    return tabulate_sweep(store or Store(folder.parents[1]), file, trials, _provenance(folder / sweep_file.NAME))
+    return tabulate_sweep(store or Store(folder.parents[1]), file, trials, experiment_file.content_of(folder))
 
 
 def tabulate_sweep(
-    store: Store, file: SweepFile, trials: Sequence[Trial], provenance: Mapping[str, Any] | None = None
+    store: Store, file: ExperimentFile, trials: Sequence[Trial], provenance: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """The tidy table of a sweep; see the module.
 
@@ -287,7 +285,7 @@ def tabulate_sweep(
         "seeds": list(sweep.seeds),
         "classes": {"": list(info.classes)},
         "command": info.command,
-        "commands": [[rows[trial.number], "", file.replay.command(sweep, trial)] for trial in trials],
+        "commands": [[rows[trial.number], "", reproduce.of_trial(file, trial)] for trial in trials],
         **_origin(provenance),
         "space": {setting: str(values) for setting, values in sweep.space.items()},
     }
@@ -301,7 +299,7 @@ def rows_of(trials: Sequence[Trial]) -> dict[int, str]:
     return {number: text if often[text] == 1 else f"{text} (trial {number})" for number, text in words.items()}
 
 
-def _of_trial(store: Store, file: SweepFile, trial: Trial, row: str, info: DatasetInfo) -> Iterator[Line]:
+def _of_trial(store: Store, file: ExperimentFile, trial: Trial, row: str, info: DatasetInfo) -> Iterator[Line]:
     sweep, config, complete = file.sweep, file.sweep.config_of(trial.params), trial.state == "complete"
     for seed, plan in sweep.plans(trial.params).items():
         line = _begin(sweep.name, sweep.question, config, seed, plan, info) | {
@@ -417,11 +415,6 @@ def cost(store: Store, plan: Plan) -> dict[str, Any]:
         "steps": sum(int(work["steps"]) for stage, work in made.items() if stage.config.trains),
         "device_seconds": sum(float(work.get("seconds", 0)) * int(work.get("workers", 1)) for work in made.values()),
     }
-
-
-def _provenance(file: Path) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
 
 
 def _origin(provenance: Mapping[str, Any] | None) -> dict[str, Any]:

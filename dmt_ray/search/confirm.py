@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from dmt_ray.config import Config
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep, Trial

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.execution import ray_private
-from dmt_ray.execution.journal import executed
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
 from dmt_ray.experiments.trials import RETRY, SCORES, SEED_BY_SEED, TrialReader, number_of, open_storage, step_scores
 from dmt_ray.plan.key import key_of

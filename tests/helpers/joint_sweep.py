@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dmt_ray.execution.journal import locked
-from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.experiment_file import ExperimentFile, write
+from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.search.study import Study
 from dmt_ray.store import Store

@@ -6,8 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, UserError
-from dmt_ray.experiments import ablation_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Ablation, Wanted
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
@@ -95,7 +95,7 @@ class AblationFigures:
     """
 
     def __init__(self, folder: Path, predictor: Predictor, rows: Sequence[str] = ()) -> None:
-        self.file = ablation_file.read(folder)
+        self.file = experiment_file.read(folder)
         self.ablation: Ablation = self.file.ablation
         for row in rows:
             if row not in self.ablation.rows:

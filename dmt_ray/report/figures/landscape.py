@@ -40,7 +40,8 @@ def landscape_of(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
     """The landscape of a sweep over `GAMMAS`; trials whose exponents are not known yet are left out."""
     one, two = GAMMAS
     points = [Point(float(t.params[one]), float(t.params[two]), t.score, t.state) for t in trials if len(t.params) == 2]
-    return landscape(points, (sweep.config.weight.gamma1, sweep.config.weight.gamma2), sweep.score_name)
+    own = sweep.config.weight.numbers()
+    return landscape(points, (own["gamma1"], own["gamma2"]), sweep.score_name)
 
 
 def landscape(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.experiments.trials import STUDY, complete, read_trials
 from dmt_ray.methods.space import Choice, Space, Uniform, Value, as_text
@@ -54,7 +54,7 @@ def read_sweep(folder: Path) -> SweepTrials:
         StoreError: If the folder holds no sweep.
         MissingStages: If the sweep has not begun.
     """
-    sweep = sweep_file.read(folder).sweep
+    sweep = experiment_file.read(folder).sweep
     if not (folder / STUDY).is_file():
         raise MissingStages(f"the sweep {folder.name} has no trials yet")
     trials = tuple(read_trials(folder, sweep.name))
