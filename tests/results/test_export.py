@@ -5,26 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.execution.journal import locked
-from dmt_ray.experiments import ablation_file, sweep_file
-from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.methods.space import Choice, Uniform
+from dmt_ray.experiments.experiment_file import ExperimentFile, write, write_failed
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown
 from dmt_ray.results import export, tidy, tidy_sweep
 from dmt_ray.results.scores import selected
-from dmt_ray.search.study import Study
 from dmt_ray.store import Store
-from tests.helpers.fake_stages import CONFIG, INFO, SCORES, TWO_ROWS, fill
+from tests.helpers.fake_stages import POINTS, TWO_ROWS, fill, sweep
 from tests.helpers.fake_stages import ablation_file as made
-
-POINTS = tuple({"weight.gamma1": float(i), "method": method} for i, method in enumerate(("dmt", "dst", "dmt", "dmt")))
 
 
 @pytest.fixture
@@ -34,36 +25,16 @@ def storage(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def ablation(storage: Path) -> AblationFile:
+def ablation(storage: Path) -> ExperimentFile:
     """An ablation whose last run has failed."""
     file, store = made("components", TWO_ROWS), Store(storage)
     *there, last = file.ablation.wanted()
     for wanted in there:
         fill(store, wanted.plan, gain=0.1 * wanted.seed)
     folder = storage / "ablations" / file.ablation.name
-    ablation_file.write(folder, file)
-    ablation_file.write_failed(folder, {last.plan.rungs[-1]["A"].name: "the loss became nan"})
+    write(folder, file)
+    write_failed(folder, {last.plan.rungs[-1]["A"].name: "the loss became nan"})
     return file
-
-
-def sweep(storage: Path) -> Sweep:
-    """A sweep of four trials: two complete, one failed after rung 1, one that runs and has nothing of its own yet."""
-    space = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
-    one, store = Sweep("joint", "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
-    folder = storage / "sweeps" / one.name
-    folder.mkdir(parents=True)
-    sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), INFO.to_json()))
-    with locked(folder):
-        study = Study(folder, one, 4)
-        for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):
-            study.take(str(number))
-            for seed, plan in one.plans(POINTS[number]).items():
-                fill(store, plan, rungs, gain=0.1 * seed)
-            for rung in range(rungs):
-                study.report(str(number), rung, SCORES[rung] + 0.05)
-            if error != "":
-                study.finish(str(number), error)
-    return one
 
 
 def test_a_trial_of_a_sweep_has_the_scores_of_its_plans(storage: Path) -> None:
