@@ -30,7 +30,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from dmt_ray.experiments.reproduce_sweep import Replay
 from rich.console import Console
 
 from dmt_ray import tracking
@@ -45,8 +44,8 @@ from dmt_ray.execution import progress
 from dmt_ray.execution.cost import Effort
 from dmt_ray.execution.journal import SHARED, locked, note_executed
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.experiments import sweep_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load
@@ -247,9 +246,10 @@ class Simulation:
         self.store, self.pace, self.timer, self.clock = runner.store, Pace(options, runner), Timer(), Clock()
         self.folder = storage / "sweeps" / sweep.name
         dataset_info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds)
-        self.replay = Replay(options.recipe, (), storage)
-        self.file = sweep_file.SweepFile(sweep, options.trials, self.replay, dataset_info.to_json())
-        sweep_file.write(self.folder, self.file)
+        self.file = ExperimentFile(
+            sweep, storage, recipe=options.recipe, trials=options.trials, dataset_info=dataset_info.to_json()
+        )
+        write(self.folder, self.file)
         self.busy = 0.0  # GPU seconds
         self.free = self.mirror_free = 0.0  # virtual times at which driver and publisher have nothing left to do
         self.waits: list[float] = []
@@ -408,7 +408,7 @@ class Simulation:
         with self.timer.of("end: count the stages"):
             summary.count(self.sweep, self.folder, trials)
         with self.timer.of("end: all of the summary"):
-            summary.show(console, self.sweep, self.store, self.folder, trials, self.replay)
+            summary.show(console, self.file, self.store, trials)
         with self.timer.of("store: read all records"):
             self.stages = sum(1 for _ in self.store.records())
         with self.timer.of("store: ls"):

@@ -5,7 +5,6 @@ import os
 import sys
 
 from dmt_ray.cli.store import existing
-from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 
 
@@ -34,12 +33,9 @@ def draw(options: argparse.Namespace) -> None:
     """Draw the figures of an ablation or a sweep."""
     from dmt_ray.experiments import experiment_file
     from dmt_ray.experiments.locate import is_ablation, locate
-    from dmt_ray.report.figures.drawing import NAMES, AblationFigures, of_sweep, save_all
+    from dmt_ray.report.figures.drawing import AblationFigures, of_sweep, save_all
     from dmt_ray.report.figures.predictions import Predictor
 
-    for name in options.only:
-        if name not in NAMES:
-            raise ConfigError(f"there is no figure {name!r}; {nearest(name, NAMES)}")
     folder = locate(options.storage, options.name)
     out = options.out or folder.parents[1] / "figures" / folder.name
     if is_ablation(folder):

@@ -206,7 +206,7 @@ def _values(one: Experiment | Cell) -> dict[str, Any]:
 
 
 def _known(kind: type[Experiment | Cell], content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass among JSON values; those that early versions did not have are left to their defaults."""
+    """The fields of a dataclass among JSON values; what early versions lack has its default."""
     values = {each.name: content[each.name] for each in fields(kind) if each.name in content}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if "config" in content:

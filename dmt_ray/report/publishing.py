@@ -33,6 +33,7 @@ from dmt_ray.report import confirmation, run_files, summary
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import markdown
+from dmt_ray.report.titles import RULES
 from dmt_ray.results import curves, tidy
 from dmt_ray.results.curves import Point
 from dmt_ray.results.scores import measure, score

@@ -14,7 +14,7 @@ from dmt_ray.plan import Plan
 from dmt_ray.plan.files import EXAMPLES
 from dmt_ray.report.figures.curves import training_curves
 from dmt_ray.report.figures.kit import save
-from dmt_ray.report.figures.maps import panel
+from dmt_ray.report.figures.maps import weight_maps
 from dmt_ray.results.curves import finetunings, histories
 from dmt_ray.store import Store
 
@@ -78,4 +78,4 @@ def write_panel(path: Path, store: Store, plan: Plan, info: DatasetInfo) -> None
         with np.load(file, allow_pickle=False) as content:
             iterations.append(dict(content))
     if len(iterations[0]["ids"]) and iterations[0]["truth_0"].size > 1:  # in classification there are no masks
-        save(panel(iterations, info.palette, info.classes), path)
+        save(weight_maps(iterations, info.palette, info.classes), path)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from dmt_ray.experiments.ablation_file import AblationFile
 
+from dmt_ray.execution.journal import locked
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile, write
+from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan, Stage, in_order
 from dmt_ray.recipes import named
 from dmt_ray.store import Store
@@ -24,6 +27,7 @@ CONFIG = named("shapes").evolve(percentiles=(0.5, 1.0))
 STEPS = {"pretrain": 20, "finetune": 10}
 SCORES = (0.50, 0.62, 0.60)  # selection mIoU after each rung
 REPORTED = (0.48, 0.57, 0.58)
+POINTS = tuple({"weight.gamma1": float(i), "method": method} for i, method in enumerate(("dmt", "dst", "dmt", "dmt")))
 TWO_ROWS = {"Baseline": Row("baseline"), "DMT": Row("dmt")}
 
 
@@ -69,18 +73,40 @@ def _examples() -> dict[str, np.ndarray]:
 
 def ablation_file(
     question: str, rows: dict[str, Row], seeds: tuple[int, ...] = (0, 1), columns: dict[str, Column] | None = None
-) -> AblationFile:
+) -> ExperimentFile:
     """An ablation on the built-in toy data; the one called "files" knows the colours of its classes."""
     columns = columns or {"shapes": Column()}
     made = cells("shapes", ("percentiles=[0.5, 1.0]",), rows, columns, lambda config: config)
     ablation = Ablation(question, "What is each part worth?", "shapes", made, seeds, "Baseline")
     splits = {seed: (f"random-16-{seed}", f"digest{seed}") for seed in seeds}
     info = DatasetInfo(CLASSES, PALETTE if question == "files" else None, splits, "python -m x").to_json()
-    return AblationFile(ablation, Path("runs"), None, dict.fromkeys(columns, info), "python -m x")
+    return ExperimentFile(ablation, Path("runs"), None, "shapes", (), 0, dict.fromkeys(columns, info), "python -m x")
 
 
-def perform(store: Store, file: AblationFile, rows: Iterable[str] | None = None) -> None:
+def perform(store: Store, file: ExperimentFile, rows: Iterable[str] | None = None) -> None:
     """Fill the store as if these rows had run; each further seed is a tenth better."""
     for wanted in file.ablation.wanted():
         if rows is None or wanted.cell.row in rows:
             fill(store, wanted.plan, gain=0.1 * wanted.seed)
+
+
+def sweep(storage: Path) -> Sweep:
+    """A sweep of four trials: two complete, one failed after rung 1, one that runs and has nothing of its own yet."""
+    from dmt_ray.search.study import Study  # Optuna takes seconds to import
+
+    space = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
+    sweep, store = Sweep("joint", "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
+    folder = storage / "sweeps" / sweep.name
+    folder.mkdir(parents=True)
+    write(folder, ExperimentFile(sweep, storage, None, "shapes", (), 4, INFO.to_json(), INFO.command))
+    with locked(folder):
+        study = Study(folder, sweep, 4)
+        for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):
+            study.take(str(number))
+            for seed, plan in sweep.plans(POINTS[number]).items():
+                fill(store, plan, rungs, gain=0.1 * seed)
+            for rung in range(rungs):
+                study.report(str(number), rung, SCORES[rung] + 0.05)
+            if error != "":
+                study.finish(str(number), error)
+    return sweep

@@ -15,7 +15,11 @@ from dmt_ray.report import html_page
 from dmt_ray.report.tables.build import build
 from dmt_ray.results import tidy
 from tests.helpers.ablations import perform
+<<<<<<< HEAD
 from tests.helpers.joint_sweep import sweep
+=======
+from tests.helpers.fake_stages import sweep
+>>>>>>> h/docs
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
