@@ -8,14 +8,13 @@ from pathlib import Path
 
 import optuna
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 from rich.console import Console
 
 from dmt_ray.cli import dry_run
 from dmt_ray.config import Config
 from dmt_ray.execution.cost import Effort, Work
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
@@ -229,7 +228,7 @@ class CountingClient:
 def calls_of_the_next_publication(mirror: Mirror, store: Store, trials: int) -> Counter[str]:
     """Publish so many trials, and then one more; the MLflow calls of the second time."""
     sweep = replace(a_sweep(), question=f"after-{trials}")
-    file = SweepFile(sweep, trials, Replay("shapes", (), store.folder), DatasetInfo().to_json())
+    file = ExperimentFile(sweep, trials, Replay("shapes", (), store.folder), DatasetInfo().to_json())
     done = [Trial(n, {G1: n / 10, G2: 1.0}, "failed", {}, "it failed") for n in range(trials + 1)]
     publish(mirror, of_sweep(store.folder, file, store, "running", done[:trials]))
     client = mirror.client

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dmt_ray.execution import tasks
-from dmt_ray.experiments import ablation_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import named
 from dmt_ray.results import tidy
@@ -172,7 +172,7 @@ def test_a_second_start_tries_only_what_is_missing(performed):
     assert again.returncode == 1
     assert {record.key for record in Store(storage).records()} == before
     [folder] = (storage / "ablations").iterdir()
-    assert len(ablation_file.read_failed(folder)) > 0
+    assert len(experiment_file.read_failed(folder)) > 0
     assert json.loads((folder / "ablation.json").read_text())["seeds"] == [0, 1]
     assert os.environ.get("RAY_ADDRESS") is None
 

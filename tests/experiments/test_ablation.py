@@ -1,11 +1,11 @@
 """What a table wants, as an expression: no torch, milliseconds."""
 
 import pytest
-from dmt_ray.experiments.ablation_file import AblationFile, read, read_failed, write, write_failed
 
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, StoreError
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.experiment_file import ExperimentFile, read, read_failed, write, write_failed
 from dmt_ray.plan import in_order
 from dmt_ray.recipes import load
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_tabulated_is_refused(make, words):
 
 
 def test_an_ablation_can_be_read_back(tmp_path):
-    file = AblationFile(
+    file = ExperimentFile(
         table(paper="dmt-9"), tmp_path, None, {"8": {"classes": ["a"]}}, "python -m ablations.components"
     )
     write(tmp_path / "one", file)

@@ -4,15 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.cli import main as cli
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity, locked
-from dmt_ray.experiments import ablation_file, sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Uniform
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
@@ -33,7 +31,7 @@ def folder(tmp_path, sweep) -> Path:
     """The folder of a sweep of three trials; none has begun."""
     folder = tmp_path / "runs" / "sweeps" / sweep.name
     folder.mkdir(parents=True)
-    sweep_file.write(folder, SweepFile(sweep, 3, Replay("shapes", ("percentiles=[1.0]",), Path("runs"))))
+    experiment_file.write(folder, ExperimentFile(sweep, 3, Replay("shapes", ("percentiles=[1.0]",), Path("runs"))))
     return folder
 
 
@@ -149,22 +147,22 @@ ROWS = {"Baseline": Row("baseline"), "DST": Row("dst"), "DMT": Row("dmt"), "DMT-
 
 
 @pytest.fixture
-def table(tmp_path) -> AblationFile:
+def table(tmp_path) -> ExperimentFile:
     """An ablation of four rows and two seeds; nothing of it is there."""
     made = cells("shapes", ("percentiles=[1.0]",), ROWS, {"shapes": Column()}, lambda config: config)
-    file = AblationFile(
+    file = ExperimentFile(
         Ablation("components", "What?", "shapes", made, (0, 1), "Baseline"), tmp_path / "runs", command="x"
     )
     Store(file.storage)
-    ablation_file.write(folder_of(file), file)
+    experiment_file.write(folder_of(file), file)
     return file
 
 
-def folder_of(file: AblationFile) -> Path:
+def folder_of(file: ExperimentFile) -> Path:
     return file.storage / "ablations" / file.ablation.name
 
 
-def performed(file: AblationFile, *, without: set[str] = frozenset()) -> None:
+def performed(file: ExperimentFile, *, without: set[str] = frozenset()) -> None:
     """Write all stages but these and those that need them."""
     store, gone = Store(file.storage), set(without)
     for wanted in file.ablation.wanted():
@@ -176,7 +174,7 @@ def performed(file: AblationFile, *, without: set[str] = frozenset()) -> None:
                     pass
 
 
-def stage_of(file: AblationFile, row: str, seed: int, side: str) -> Stage:
+def stage_of(file: ExperimentFile, row: str, seed: int, side: str) -> Stage:
     """The last fine-tuning of a row's model."""
     plan = next(one.plan for one in file.ablation.wanted() if (one.cell.row, one.seed) == (row, seed))
     return plan.rungs[-1][side].inputs["model"]
@@ -187,7 +185,7 @@ def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, wh
     performed(table, without={stage.name})
     folder, store = folder_of(table), Store(table.storage)
     behind = [one.name for one in store.missing([next_rung_of(table, "DMT", 1)["B"]])]
-    ablation_file.write_failed(folder, dict.fromkeys([stage.name, *behind], "the loss became nan"))
+    experiment_file.write_failed(folder, dict.fromkeys([stage.name, *behind], "the loss became nan"))
     journal.write_fault(folder, stage.name, "lost", "no progress for 600 s", Activity.of(stage, None), "node6")
     journal.write_fault(folder, stage.name, "failed", "the loss became nan", Activity.of(stage, None), "node7")
     (folder / "errors").mkdir()
@@ -207,14 +205,14 @@ def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, wh
     assert "shared by all" not in said
 
 
-def next_rung_of(file: AblationFile, row: str, seed: int) -> dict[str, Stage]:
+def next_rung_of(file: ExperimentFile, row: str, seed: int) -> dict[str, Stage]:
     return next(one.plan for one in file.ablation.wanted() if (one.cell.row, one.seed) == (row, seed)).rungs[-1]
 
 
 def test_a_stage_that_many_rows_need_costs_them_all(table, why):
     teacher = next(table.ablation.wanted()).plan.rungs[0]["A"].inputs["model"]
     performed(table, without={teacher.name})
-    ablation_file.write_failed(folder_of(table), {teacher.name: "out of memory"})
+    experiment_file.write_failed(folder_of(table), {teacher.name: "out of memory"})
     said = " ".join(why("components").split())
     assert "8 runs, 4 complete, 4 failed" in said
     assert f"{teacher.name} failed error out of memory" in said
@@ -240,7 +238,7 @@ def test_an_ablation_without_faults_says_so(table, why):
 
 def test_what_failed_and_is_there_now_is_no_failure(table, why):
     performed(table)
-    ablation_file.write_failed(folder_of(table), {stage_of(table, "DMT", 0, "A").name: "out of memory"})
+    experiment_file.write_failed(folder_of(table), {stage_of(table, "DMT", 0, "A").name: "out of memory"})
     assert why("components").endswith("No stage failed, and no worker was lost.\n")
 
 

@@ -3,12 +3,11 @@
 import json
 
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.dimensions import default_point, pretrain_epochs, schedule, settings_of
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.methods import METHODS, SPACES, space_of
 from dmt_ray.methods.space import Choice, Integer, Uniform, from_json, to_json
@@ -149,10 +148,10 @@ def test_a_training_that_is_not_set_is_the_one_that_is_taken_for_it():
 def test_a_trial_is_replayed_by_plain_settings():
     sweep = a_sweep(SCHEDULE | {"method": Choice("dmt", "dst")})
     trial = Trial(0, PAPER | {"method": "dst"}, "complete", {0: 0.5})
-    assert Replay("shapes", (), sweep_file.Path("runs")).command(sweep, trial) == (
+    assert Replay("shapes", (), experiment_file.Path("runs")).command(sweep, trial) == (
         "dmt run --recipe shapes --method dst --set 'percentiles=[0.2,0.4,0.6,0.8,1.0]' --storage runs --seed 0"
     )
-    words = Replay("shapes", (), sweep_file.Path("runs")).command(sweep, trial).split("'")[1]
+    words = Replay("shapes", (), experiment_file.Path("runs")).command(sweep, trial).split("'")[1]
     assert load("shapes", [words]).percentiles == (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -288,7 +287,7 @@ def test_an_unknown_method_among_the_choices_is_refused():
 
 
 @pytest.fixture
-def written(tmp_path) -> SweepFile:
+def written(tmp_path) -> ExperimentFile:
     sweep = a_sweep(
         SCHEDULE | {"method": Choice("dmt", "dst"), "finetune.epochs": Choice(1, 2)},
         known=(PAPER | {"method": "dst", "finetune.epochs": 2},),
@@ -296,26 +295,26 @@ def written(tmp_path) -> SweepFile:
         second="compute",
         extra_metrics=("disagreement",),
     )
-    file = SweepFile(sweep, 12, Replay("shapes", (), tmp_path), {})
-    sweep_file.write(tmp_path, file)
+    file = ExperimentFile(sweep, 12, Replay("shapes", (), tmp_path), {})
+    experiment_file.write(tmp_path, file)
     return file
 
 
 def test_a_sweep_over_all_of_them_can_be_read_back(written, tmp_path):
-    found = sweep_file.read(tmp_path)
+    found = experiment_file.read(tmp_path)
     assert found == written
     assert found.sweep.name == written.sweep.name
 
 
 def test_a_sweep_file_of_an_earlier_version_can_be_read(tmp_path):
     sweep = a_sweep({"weight.gamma1": Uniform(0, 8, step=0.25)})
-    sweep_file.write(tmp_path, SweepFile(sweep, 3, Replay("shapes", (), tmp_path), {}))
+    experiment_file.write(tmp_path, ExperimentFile(sweep, 3, Replay("shapes", (), tmp_path), {}))
     content = json.loads((tmp_path / "sweep.json").read_text())
     assert content["space"] == {"weight.gamma1": {"low": 0, "high": 8, "step": 0.25}}
     for new in ("seed_by_seed", "second", "outcomes"):
         del content[new]
     (tmp_path / "sweep.json").write_text(json.dumps(content))
-    assert sweep_file.read(tmp_path).sweep == sweep
+    assert experiment_file.read(tmp_path).sweep == sweep
 
 
 # ---- the order of the work -------------------------------------------------------------------------------------

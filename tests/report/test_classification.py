@@ -5,9 +5,8 @@ import json
 
 import pandas as pd
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
 
-from dmt_ray.experiments import ablation_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Row
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial
@@ -45,7 +44,7 @@ def performed(tmp_path_factory):
 def sweep(performed):
     """The sweep whose only trial is the row DMT, and that trial."""
     folder, _, _ = performed
-    config = next(cell.config for cell in ablation_file.read(folder).ablation.cells if cell.row == "DMT")
+    config = next(cell.config for cell in experiment_file.read(folder).ablation.cells if cell.row == "DMT")
     found = Sweep("gamma_sweep", "?", config, "dmt", {"weight.gamma1": Uniform(0, 8)}, (0,))
     return found, Trial(0, {"weight.gamma1": 4.0}, "complete", {0: 0.5, 1: 0.625})
 
@@ -78,8 +77,8 @@ def test_a_table_of_classifiers_shows_accuracy_and_that_of_each_class(performed)
 
 def test_a_run_that_is_missing_is_a_missing_accuracy(performed):
     folder, store, _ = performed
-    file = ablation_file.read(folder)
-    file = ablation_file.AblationFile(
+    file = experiment_file.read(folder)
+    file = experiment_file.ExperimentFile(
         type(file.ablation)(**{**vars(file.ablation), "seeds": (0, 1)}),
         file.storage,
         None,

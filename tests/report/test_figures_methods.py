@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments import ablation_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Row
 from dmt_ray.report.figures.drawing import AblationFigures
 from dmt_ray.report.figures.predictions import Predictor
@@ -29,7 +29,7 @@ ROWS = {
 @pytest.fixture(scope="module")
 def performed(tmp_path_factory, pictures, settings):
     folder = perform(tmp_path_factory.mktemp("methods") / "runs", pictures, settings, ROWS, seeds=(0,))
-    wanted = {one.cell.row: one for one in ablation_file.read(folder).ablation.wanted()}
+    wanted = {one.cell.row: one for one in experiment_file.read(folder).ablation.wanted()}
     return folder, Store(folder.parents[1]), wanted
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dmt_ray.cli.figures import main
-from dmt_ray.experiments.reproduce_sweep import Replay
 
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, DataError, MissingStages
-from dmt_ray.experiments import ablation_file, sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods.space import Uniform
@@ -26,7 +25,7 @@ from dmt_ray.store import Store
 def opened(small_ablation):
     """Store, cells and seeds, names of the classes, and what predicts."""
     folder, store = small_ablation
-    file = ablation_file.read(folder)
+    file = experiment_file.read(folder)
     wanted = list(file.ablation.wanted())
     dataset_info = DatasetInfo.from_json(next(iter(file.dataset_info.values())))
     return store, wanted, dataset_info, figures.Predictor(store.folder, file.data, "cpu")
@@ -125,10 +124,10 @@ def test_the_command_draws_what_the_records_allow(small_ablation, tmp_path, monk
 
 def test_the_command_says_what_is_missing(small_ablation, tmp_path, monkeypatch, capsys):
     folder, _ = small_ablation
-    file = ablation_file.read(folder)
+    file = experiment_file.read(folder)
     empty = Store(tmp_path)
     begun = tmp_path / "ablations" / file.ablation.name
-    ablation_file.write(begun, file)
+    experiment_file.write(begun, file)
     assert run(monkeypatch, str(begun), "--only", "forest", "confident") == 0
     said = capsys.readouterr()
     assert said.out == ""
@@ -152,7 +151,7 @@ def sweep(tmp_path: Path, tiny: Config) -> Path:
     searched = Sweep("gamma_sweep", "Which?", tiny, "dmt", space, (0,), grid=2)
     folder = tmp_path / "sweeps" / searched.name
     folder.mkdir(parents=True)
-    sweep_file.write(folder, sweep_file.SweepFile(searched, 4, Replay("shapes", (), tmp_path)))
+    experiment_file.write(folder, experiment_file.ExperimentFile(searched, 4, Replay("shapes", (), tmp_path)))
     study = Study(folder, searched, 4)
     while (taken := study.take("me")) is not None:
         _, params = taken

@@ -10,16 +10,12 @@ import pytest
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments import ablation_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.report import html_page
 from dmt_ray.report.tables.build import build
 from dmt_ray.results import tidy
 from tests.helpers.ablations import perform
-<<<<<<< HEAD
-from tests.helpers.joint_sweep import sweep
-=======
 from tests.helpers.fake_stages import sweep
->>>>>>> h/docs
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -95,9 +91,9 @@ def test_an_ablation_of_which_nothing_is_there_has_a_page_too(ablation: Path, tm
 
     Store(tmp_path / "runs")
     folder = tmp_path / "runs" / "ablations" / ablation.name
-    ablation_file.write(folder, ablation_file.read(ablation))
-    stage = next(ablation_file.read(folder).ablation.wanted()).plan.rungs[0]["A"]
-    ablation_file.write_failed(folder, {stage.name: "out of <memory>"})
+    experiment_file.write(folder, experiment_file.read(ablation))
+    stage = next(experiment_file.read(folder).ablation.wanted()).plan.rungs[0]["A"]
+    experiment_file.write_failed(folder, {stage.name: "out of <memory>"})
     html_page.write(folder, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "0 of 6 runs are complete." in text

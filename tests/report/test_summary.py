@@ -4,7 +4,6 @@ import csv
 import json
 
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
 from rich.console import Console
 
 from dmt_ray.cli import dry_run

@@ -5,31 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-<<<<<<< HEAD
-from dmt_ray.experiments.ablation_file import AblationFile
-
-from dmt_ray.cli import main as cli
-from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.experiments.trials import read_trials
-=======
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments.experiment_file import ExperimentFile, write, write_failed
->>>>>>> h/docs
+from dmt_ray.experiments.trials import read_trials
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown
 from dmt_ray.results import export, tidy
 from dmt_ray.results.scores import selected
 from dmt_ray.store import Store
-<<<<<<< HEAD
-from tests.helpers.fake_stages import TWO_ROWS, fill
-from tests.helpers.fake_stages import ablation_file as made
-from tests.helpers.joint_sweep import POINTS, sweep
-=======
 from tests.helpers.fake_stages import POINTS, TWO_ROWS, fill, sweep
 from tests.helpers.fake_stages import ablation_file as made
->>>>>>> h/docs
 
 
 @pytest.fixture

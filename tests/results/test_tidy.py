@@ -2,7 +2,7 @@
 
 import pytest
 
-from dmt_ray.experiments import ablation_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import named
 from dmt_ray.results import tidy
@@ -22,7 +22,7 @@ def test_every_model_at_every_rung_has_its_own_lines(small_ablation):
 
 def test_the_values_are_those_of_the_store(small_ablation):
     folder, store = small_ablation
-    file = ablation_file.read(folder)
+    file = experiment_file.read(folder)
     frame = tidy.of_ablation(folder)
     for wanted in file.ablation.wanted():
         mine = frame[(frame.row == wanted.cell.row) & (frame.seed == wanted.seed) & (frame.metric == "miou")]
@@ -35,7 +35,7 @@ def test_the_values_are_those_of_the_store(small_ablation):
 
 def test_the_rule_paper_is_never_below_any_model_and_last_chooses_nothing(small_ablation):
     folder, store = small_ablation
-    for wanted in ablation_file.read(folder).ablation.wanted():
+    for wanted in experiment_file.read(folder).ablation.wanted():
         chosen = selected(store, wanted.plan)
         everything = [score(store, one, "reported") for rung in wanted.plan.rungs for one in rung.values()]
         assert chosen["paper"].reported == max(everything)
@@ -60,7 +60,7 @@ def test_a_row_costs_what_all_its_models_cost(small_ablation):
 
 def test_what_is_not_there_has_one_line_and_a_command(small_ablation, tmp_path):
     folder, _ = small_ablation
-    file = ablation_file.read(folder)
+    file = experiment_file.read(folder)
     empty = Store(tmp_path)
     wanted = list(file.ablation.wanted())
     broken = wanted[-1].plan.stages()[-1]

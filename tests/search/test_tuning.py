@@ -5,12 +5,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.execution.journal import executed, is_running, locked, note_executed
-from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments import experiment_file
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.experiments.trials import best, ranked, read_trials
 from dmt_ray.recipes import load
@@ -96,15 +95,15 @@ def test_what_cannot_be_searched_is_refused(build, message):
 def test_a_sweep_can_be_read_back(tmp_path):
     sweep = a_sweep("finetune.epochs=2", seeds=(0, 1))
     replay = Replay("shapes", ("finetune.epochs=2",), tmp_path, Path("data"))
-    written = SweepFile(sweep, 12, replay, {"classes": ["sky"]})
-    sweep_file.write(tmp_path, written)
-    assert sweep_file.read(tmp_path) == written
+    written = ExperimentFile(sweep, 12, replay, {"classes": ["sky"]})
+    experiment_file.write(tmp_path, written)
+    assert experiment_file.read(tmp_path) == written
 
 
 def test_a_sweep_file_that_is_none_is_said(tmp_path):
     (tmp_path / "sweep.json").write_text("{}")
     with pytest.raises(UserError, match=r"sweep\.json does not describe a sweep"):
-        sweep_file.read(tmp_path)
+        experiment_file.read(tmp_path)
 
 
 # ---- its memory ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from dmt_ray.execution.journal import executed
-from dmt_ray.experiments import sweep_file
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.trials import read_trials
 from tests.helpers.paths import ROOT
 
@@ -135,7 +135,7 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_p
         wait_for(lambda: any(storage.glob("sweeps/*/executed/[0-9].txt")), first)
         os.kill(first.pid, signal.SIGKILL)
     (folder,) = (storage / "sweeps").iterdir()
-    sweep = sweep_file.read(folder).sweep
+    sweep = experiment_file.read(folder).sweep
     interrupted = read_trials(folder, sweep.name)
     assert {trial.state for trial in interrupted} == {"running"}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from dmt_ray.experiments.ablation_file import AblationFile
 
-from dmt_ray.experiments import ablation_file as files
+from dmt_ray.experiments import experiment_file as files
 from dmt_ray.experiments.ablation import Column, Row
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.report import publishing
 from dmt_ray.report.publishing import State, of_ablation, publish_all
 from dmt_ray.results import tidy
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in (
 
 
 def publish(
-    mirror: Mirror, store: Store, file: AblationFile, state: State = "finished", failed: Mapping[str, str] | None = None
+    mirror: Mirror, store: Store, file: ExperimentFile, state: State = "finished", failed: Mapping[str, str] | None = None
 ) -> None:
     """Publish an ablation as it is now."""
     folder = store.folder / "ablations" / file.ablation.name
@@ -37,7 +37,7 @@ def publish(
     publish_into(mirror, of_ablation(folder, file, store, state, failed or {}))
 
 
-def runs_of(mirror: Mirror, file: AblationFile) -> tuple[Any, dict[str, Any]]:
+def runs_of(mirror: Mirror, file: ExperimentFile) -> tuple[Any, dict[str, Any]]:
     """The table's run, and the runs below it by their names."""
     runs = mirror.find({"dmt.name": file.ablation.name})
     (parent,) = [run for run in runs if run.data.tags["dmt.kind"] == "ablation"]
@@ -45,7 +45,7 @@ def runs_of(mirror: Mirror, file: AblationFile) -> tuple[Any, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def complete(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, AblationFile]:
+def complete(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, ExperimentFile]:
     """Three rows and two seeds, all there and published."""
     store, file = Store(tmp_path_factory.mktemp("complete") / "runs"), ablation_file("complete", ROWS)
     perform(store, file)
@@ -53,7 +53,7 @@ def complete(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return store, file
 
 
-def test_runs_are_called_and_sorted_like_the_table(mirror: Mirror, complete: tuple[Store, AblationFile]) -> None:
+def test_runs_are_called_and_sorted_like_the_table(mirror: Mirror, complete: tuple[Store, ExperimentFile]) -> None:
     parent, runs = runs_of(mirror, complete[1])
     assert parent.info.run_name == complete[1].ablation.name
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
@@ -81,7 +81,7 @@ def test_where_there_are_several_columns_they_are_in_the_names(mirror: Mirror, s
     assert "reported_last/1_50/Oracle" in parent.data.metrics
 
 
-def test_a_cell_has_the_curves_and_finals_of_its_run(mirror: Mirror, complete: tuple[Store, AblationFile]) -> None:
+def test_a_cell_has_the_curves_and_finals_of_its_run(mirror: Mirror, complete: tuple[Store, ExperimentFile]) -> None:
     run = runs_of(mirror, complete[1])[1]["DMT · seed 0"]
     loss = mirror.client.get_metric_history(run.info.run_id, "A/loss")
     assert sorted(metric.step for metric in loss) == list(range(2, 41, 2))
@@ -90,7 +90,7 @@ def test_a_cell_has_the_curves_and_finals_of_its_run(mirror: Mirror, complete: t
     assert run.info.status == "FINISHED"
 
 
-def test_mlflow_and_the_tidy_table_say_the_same(mirror: Mirror, complete: tuple[Store, AblationFile]) -> None:
+def test_mlflow_and_the_tidy_table_say_the_same(mirror: Mirror, complete: tuple[Store, ExperimentFile]) -> None:
     _, runs = runs_of(mirror, complete[1])
     frame = tidy.tabulate_ablation(*complete)
     frame = frame[(frame["images"] == "reported") & (frame["metric"] == "miou") & (frame["rule"] != "each")]
@@ -100,7 +100,7 @@ def test_mlflow_and_the_tidy_table_say_the_same(mirror: Mirror, complete: tuple[
         assert said == pytest.approx(line.value, abs=1e-12)
 
 
-def test_the_table_has_the_means_over_seeds(mirror: Mirror, complete: tuple[Store, AblationFile]) -> None:
+def test_the_table_has_the_means_over_seeds(mirror: Mirror, complete: tuple[Store, ExperimentFile]) -> None:
     parent, _ = runs_of(mirror, complete[1])
     assert parent.info.status == "FINISHED"
     # Reported mIoU is .58 for seed 0 and .68 for seed 1; a percent sign is nothing that MLflow takes.

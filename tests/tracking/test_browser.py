@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray import tracking
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Uniform
 from dmt_ray.report.publishing import of_sweep, publish_all
@@ -70,7 +69,7 @@ def sweep(storage: Path, pictures: Path, settings: Path) -> tracking.Publication
         scores = {rung: rung_score(runner.store, models) for rung, models in enumerate(one.plans(params)[0].rungs)}
         trials.append(Trial(number, params, "complete", scores, None, tuple(stage.key for stage in executed)))
     info = DatasetInfo.of(runner.dataset(config.data), config, [0], "make sweep")
-    file = SweepFile(one, 2, Replay(str(settings), (), storage, pictures), info.to_json())
+    file = ExperimentFile(one, 2, Replay(str(settings), (), storage, pictures), info.to_json())
     return of_sweep(storage / "sweeps" / one.name, file, runner.store, "stopped", trials)
 
 

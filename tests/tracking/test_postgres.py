@@ -15,12 +15,11 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.report.publishing import of_sweep
 from dmt_ray.tracking import Publication, connect
@@ -151,7 +150,7 @@ def results(module_machine: Machine, tiny: Config) -> Publication:
         state = "complete" if rungs == len(plan.rungs) else "pruned"
         trials.append(Trial(number, params, state, scores, None, tuple(stage.key for stage in done)))
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "make sweep")
-    file = SweepFile(sweep, 2, Replay("tiny", (), Path("runs")), info.to_json())
+    file = ExperimentFile(sweep, 2, Replay("tiny", (), Path("runs")), info.to_json())
     return of_sweep(module_machine.store / "sweeps" / sweep.name, file, runner.store, "finished", trials)
 
 

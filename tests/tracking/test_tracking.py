@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dmt_ray.experiments.reproduce_sweep import Replay
 from dmt_ray.experiments.saved_runs import Run
-from dmt_ray.experiments.sweep_file import SweepFile
 
 from dmt_ray.errors import UserError
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.methods import dmt
 from dmt_ray.report.publishing import State, best_model, of_run, of_sweep
@@ -58,7 +57,7 @@ def results(
     store: Store, sweep: Sweep, *trials: Trial, info: DatasetInfo = NO_COLOURS, state: State = "stopped"
 ) -> Publication:
     """A publication of a sweep of which these trials have begun."""
-    file = SweepFile(sweep, 9, Replay("shapes", (), Path("runs")), info.to_json())
+    file = ExperimentFile(sweep, 9, Replay("shapes", (), Path("runs")), info.to_json())
     return of_sweep(store.folder / "sweeps" / sweep.name, file, store, state, trials)
 
 
