@@ -26,7 +26,7 @@ from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.summary import CAVEAT
 from dmt_ray.report.tables.build import Block, Cell, build, of_each_class
 from dmt_ray.report.tables.caption import sources
-from dmt_ray.report.tables.files import paper_numbers
+from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import grids, lists, page
 from dmt_ray.report.titles import IMAGES, NONE, RULES, percent
 from dmt_ray.results import tidy

@@ -28,12 +28,12 @@ def measure(store: Store, evaluation: Stage) -> Measure:
 
 
 def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
-    """The measure, in [0, 1], of an evaluate stage, on the validation images or on those that are reported."""
+    """The measure, in [0, 1], of an evaluate stage, on the validation images or on the test images."""
     return headline(metrics(store, evaluation)[which])
 
 
 def scores(said: Mapping[str, Any]) -> dict[str, float]:
-    """All that is said of some images as a whole, by metric, the measure first.
+    """All scores of an evaluation of some images as a whole, by metric, the measure first.
 
     In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
     Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
@@ -44,7 +44,7 @@ def scores(said: Mapping[str, Any]) -> dict[str, float]:
 
 
 def class_scores(said: Mapping[str, Any]) -> tuple[str, list[float | None]]:
-    """What is said of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
+    """The score of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
     if measure_said(said) != "accuracy":
         return "iou", list(said["iou"])
     rows = said["confusion"]
@@ -61,8 +61,8 @@ def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
 
 def picked(store: Store, pick: Stage) -> Stage:
     """The model that a `pick` stage has chosen."""
-    told = json.loads((store.open(pick) / CHOICE).read_text(encoding="utf-8"))
-    return pick.inputs[told["picked"]]
+    choice = json.loads((store.open(pick) / CHOICE).read_text(encoding="utf-8"))
+    return pick.inputs[choice["picked"]]
 
 
 class Selected(NamedTuple):
@@ -115,18 +115,18 @@ def _snapshots(store: Store, evaluation: Stage) -> int:
 def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
     """The models that pseudo labels have ruined.
 
-    A model has collapsed if its selection score is less than half of what the same side had at rung 0. With wrong
-    exponents a public repetition of DMT fell from 59 % to 22 %. Selection and not reported score, because what a search
+    A model has collapsed if its validation score is less than half of what the same side had at rung 0. With wrong
+    exponents a public repetition of DMT fell from 59 % to 22 %. The validation score counts, because what a search
     learns must not depend on the test images.
 
     Nothing is said at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
-    selection score was at most twice that of the answer "everywhere the commonest class": half of it is then what one
+    validation score was at most twice that of the answer "everywhere the commonest class": half of it is then what one
     gets without having learnt anything, and a network of a few steps may well fall below that for a while.
 
     Args:
         store: Holds the evaluations of rung 0 and of this rung.
         plan: The plan.
-        rung: Which rung is asked about.
+        rung: Which rung.
 
     Returns:
         Side -> a sentence, for each model that has collapsed.
@@ -139,7 +139,7 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
         was, now, name = score(store, before), score(store, evaluation), measure(store, evaluation)
         if was > 2 * _commonest(metrics(store, before)["selection"]["confusion"], name) and now < was / 2:
             found[side] = (
-                f"model {side} collapsed: its selection {MEASURES[name]} is {now:.2%} at rung {rung}, but was "
+                f"model {side} collapsed: its validation {MEASURES[name]} is {now:.2%} at rung {rung}, but was "
                 f"{was:.2%} before any pseudo label"
             )
     return found
@@ -158,7 +158,7 @@ def history(store: Store, stage: Stage, side: Side | None = None) -> pd.DataFram
     Args:
         store: Holds it.
         stage: A pretrain, finetune, retrain or cotrain stage.
-        side: Of a `cotrain` stage, whose history is about several models: the one that is asked for. Its columns lose
+        side: Of a `cotrain` stage, whose history is about several models: which of them. Its columns lose
             their prefix, as "A.coverage", those of the other model are left out.
     """
     table = pd.read_csv(store.open(stage) / HISTORY)
@@ -170,6 +170,6 @@ def history(store: Store, stage: Stage, side: Side | None = None) -> pd.DataFram
 
 
 def summary(store: Store, labelling: Stage) -> Mapping[str, Any]:
-    """What a label stage says of its labels: coverage per class and, where the truth is known, accuracy."""
+    """What a label stage records about its labels: coverage per class and, where the truth is known, accuracy."""
     found: Mapping[str, Any] = json.loads((store.open(labelling) / SUMMARY).read_text(encoding="utf-8"))
     return found

@@ -127,6 +127,22 @@ def pooled_error(table: ArrayLike) -> tuple[float, int]:
     return float(np.sqrt((residuals**2).sum() / freedom)), freedom
 
 
+def pooled_error_of(rows: Sequence[Mapping[Key, float]]) -> tuple[float, int]:
+    """The pooled error from the pairs that all rows have; rows without any are left out.
+
+    Gaps are not filled: a layout with gaps has no residuals that are independent of the means.
+
+    Args:
+        rows: (split, seed) -> score, of each row.
+
+    Returns:
+        As `pooled_error`.
+    """
+    present = [values for values in rows if values]
+    shared = [key for key in present[0] if all(key in values for values in present)] if present else []
+    return pooled_error([[values[key] for key in shared] for values in present]) if shared else (float("nan"), 0)
+
+
 def pooled_interval(differences: ArrayLike, error: float, freedom: int) -> Interval:
     """95 % interval of the mean of n paired differences with the error pooled over all rows of the table::
 

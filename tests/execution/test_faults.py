@@ -339,7 +339,7 @@ def test_a_collapse_is_said_of_the_model_that_it_befell(tmp_path):
     plan = a_plan(store, "dmt", GOOD, FAIR)
     scored(store, plan.rungs[2]["A"], FAIR)
     scored(store, plan.rungs[2]["B"], COMMONEST)
-    sentence = "model B collapsed: its selection mIoU is 16.67% at rung 2, but was 100.00% before any pseudo label"
+    sentence = "model B collapsed: its validation mIoU is 16.67% at rung 2, but was 100.00% before any pseudo label"
     assert [collapsed(store, plan, rung) for rung in range(3)] == [{}, {}, {"B": sentence}]
 
 

@@ -86,7 +86,7 @@ def test_a_run_that_is_missing_is_a_missing_accuracy(performed):
         file.dataset_info,
         file.command,
     )
-    frame = tidy.tabulate(store, file)
+    frame = tidy.tabulate_ablation(store, file)
     assert set(frame[frame["state"] == "missing"]["metric"]) == {"accuracy"}
 
 
@@ -95,12 +95,12 @@ def test_figures_of_classifiers_are_about_accuracy_and_images(performed):
     drawings = dict(AblationFigures(folder, Predictor(folder.parents[1], None, "cpu", computes=False)).drawings())
     assert drawings["iterations"]().axes[0].get_ylabel() == "accuracy (%)"
     assert drawings["compute"]().axes[0].get_ylabel() == "accuracy on the test images (%)"
-    assert drawings["forest"]().axes[0].get_xlabel().startswith("reported accuracy minus Baseline")
-    assert drawings["teachers"]().axes[0].get_xlabel() == "surest share of the images"
+    assert drawings["forest"]().axes[0].get_xlabel().startswith("test accuracy minus Baseline")
+    assert drawings["teachers"]().axes[0].get_xlabel() == "most confident fraction of the images"
 
 
 def test_a_report_on_classifiers_has_their_classes(performed):
-    page = html_page.of_ablation(performed[0])
+    page = html_page.page_of_ablation(performed[0])
     assert [block.title for block in page.per_class] == ["Accuracy (%) of each class, last"] * 2  # 7 and 3 of them
 
 
@@ -109,7 +109,7 @@ def test_a_sweep_over_a_classifier_is_scored_by_accuracy(performed, sweep, tmp_p
     searched, trial = sweep
     assert (searched.measure, searched.score_name) == ("accuracy", "accuracy")
     told = summary.markdown(searched, store, [trial], Replay(str(recipe), (), store.folder))
-    assert "selection accuracy 62.50%, reported accuracy" in told
+    assert "validation accuracy 62.50%, test accuracy" in told
     summary.write_csv(tmp_path / "trials.csv", searched, store, [trial])
     [row] = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
     assert float(row["selection_accuracy_1"]) == 0.625

@@ -61,8 +61,8 @@ def test_the_best_of_two_of_three_trials_is_two_thirds_of_the_time_the_best_of_a
     assert curve["k"].tolist() == [1, 2, 3]
 
 
-def test_the_chosen_trial_brings_its_own_reported_score() -> None:
-    # The best on the validation images, .3, has .1 on the reported ones; .2 has .5.
+def test_the_chosen_trial_brings_its_own_test_score() -> None:
+    # The best on the validation images, .3, has .1 on the test images; .2 has .5.
     curve = figures.best_of_k([0.1, 0.3, 0.2], [0.0, 0.1, 0.5])
     assert curve["chosen"].tolist() == pytest.approx([0.2, (0.1 + 0.1 + 0.5) / 3, 0.1])
 
@@ -94,9 +94,9 @@ def test_the_curve_says_how_many_trials_it_is_about() -> None:
 @pytest.mark.parametrize(
     ("costs", "scores", "front"),
     [
-        pytest.param([1, 2, 3], [1, 2, 3], [True, True, True], id="dearer and better"),
-        pytest.param([1, 2, 3], [2, 1, 3], [True, False, True], id="dearer and worse"),
-        pytest.param([1, 1, 2], [1, 2, 2], [False, True, False], id="as dear or as good"),
+        pytest.param([1, 2, 3], [1, 2, 3], [True, True, True], id="more expensive and better"),
+        pytest.param([1, 2, 3], [2, 1, 3], [True, False, True], id="more expensive and worse"),
+        pytest.param([1, 1, 2], [1, 2, 2], [False, True, False], id="as expensive or as good"),
         pytest.param([1, 1], [2, 2], [True, True], id="equal"),
     ],
 )
@@ -206,13 +206,13 @@ def errors(values: dict[tuple[str, int, float, str], float]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["row", "seed", "iteration", "teacher", "share", "class", "kept", "error"])
 
 
-def test_errors_among_the_surest_are_means_over_seeds() -> None:
+def test_errors_among_the_most_confident_are_means_over_seeds() -> None:
     frame = errors({("DMT", 0, 0.2, ""): 0.02, ("DMT", 1, 0.2, ""): 0.04, ("DMT", 0, 1.0, ""): 0.1})
     table = figures.errors_by_share(frame)["DMT"]
-    figure = figures.error_among_surest({"DMT": table}, one_teacher=True)
+    figure = figures.error_of_most_confident({"DMT": table}, one_teacher=True)
     line = figure.axes[0].lines[0]
     assert line.get_xydata().tolist() == pytest.approx(np.array([[20, 3], [100, 10]]))  # type: ignore[union-attr]
-    assert {"20 %", "100 %", "surest share of the pixels"} <= set(texts(figure))
+    assert {"20 %", "100 %", "most confident fraction of the pixels"} <= set(texts(figure))
 
 
 def test_the_hardest_class_stands_on_top() -> None:
@@ -256,30 +256,30 @@ def test_disagreement_is_averaged_over_seeds_models_and_tenths_of_an_iteration()
 # ---- one setting -----------------------------------------------------------------------------------------------
 
 
-def searched_epochs(**reported: float) -> figures.Searched:
+def epochs_swept(**reported: float) -> figures.SweepTrials:
     """A sweep over the epochs between two reversals with a trial for each of n5, n10, ..."""
     sweep = Sweep("reversal_sweep", "?", named("shapes"), "dmt", {"finetune.epochs": Choice(10, 5, 20)}, (0, 1), grid=5)
     trials = tuple(
         Trial(number, {"finetune.epochs": int(name[1:])}, "complete", {0: 0.5}) for number, name in enumerate(reported)
     )
-    return figures.Searched(sweep, trials, {i: (value, value + 0.02) for i, value in enumerate(reported.values())})
+    return figures.SweepTrials(sweep, trials, {i: (value, value + 0.02) for i, value in enumerate(reported.values())})
 
 
 def test_scores_of_a_setting_stand_in_the_order_of_its_values() -> None:
-    found = figures.setting_scores(searched_epochs(n10=0.6, n5=0.5))
+    found = figures.setting_scores(epochs_swept(n10=0.6, n5=0.5))
     assert list(found.items()) == [(5, (0.5, 0.52)), (10, (0.6, 0.62))]
 
 
 def test_a_single_value_is_no_curve() -> None:
-    with pytest.raises(MissingStages, match="less than two values"):
-        figures.setting_scores(searched_epochs(n10=0.6))
+    with pytest.raises(MissingStages, match="fewer than two values"):
+        figures.setting_scores(epochs_swept(n10=0.6))
 
 
 def test_a_curve_over_a_setting_says_what_it_is_over() -> None:
-    found = figures.setting_scores(searched_epochs(n10=0.6, n5=0.5, n20=0.55))
+    found = figures.setting_scores(epochs_swept(n10=0.6, n5=0.5, n20=0.55))
     figure = figures.score_by_setting(found, "finetune.epochs", measure="accuracy")
     assert {"5", "10", "20", "finetune: epochs", "mean of 2 seeds, bars: 95 % t interval"} <= set(texts(figure))
-    assert figure.axes[0].get_ylabel() == "reported accuracy after the last iteration (%)"
+    assert figure.axes[0].get_ylabel() == "test accuracy after the last iteration (%)"
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx([51, 61, 56])
 
 

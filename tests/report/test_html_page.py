@@ -15,7 +15,7 @@ from dmt_ray.report import html_page
 from dmt_ray.report.tables.build import build
 from dmt_ray.results import tidy
 from tests.helpers.ablations import perform
-from tests.results.test_export import sweep
+from tests.helpers.joint_sweep import sweep
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -60,7 +60,7 @@ def test_the_front_holds_what_no_other_trial_beats_in_both():
     trials = [
         a_trial(0, 0.5, 300),
         a_trial(1, 0.4, 100),
-        a_trial(2, 0.4, 200),  # as good as 1, and dearer
+        a_trial(2, 0.4, 200),  # as good as 1, and more expensive
         a_trial(3, 0.45, 200),
         a_trial(4, 0.9, 50, "pruned"),
         a_trial(5, 0.3, 400),

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from dmt_ray.cli import table as command
 from dmt_ray.report.tables.build import build
-from dmt_ray.report.tables.files import paper_numbers
 from dmt_ray.report.tables.latex import escape, latex
 from dmt_ray.report.tables.numbers import PaperNumbers
+from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import csv, markdown, show, web
 from dmt_ray.results import export, tidy
 

@@ -7,7 +7,7 @@ import pytest
 
 from dmt_ray.report.tables.build import Table, build
 from dmt_ray.report.tables.latex import latex
-from dmt_ray.report.tables.numbers import PaperNumbers, Place, numbers
+from dmt_ray.report.tables.numbers import PaperNumbers, Position, numbers
 from dmt_ray.report.tables.text import csv, markdown, web
 
 Records = Callable[..., pd.DataFrame]
@@ -29,7 +29,7 @@ GOLDEN = """\
 
 ## mIoU (%)
 
-|          | last                          | best on the reported set      | models × steps | device h |
+|          | last                          | best on the test set          | models × steps | device h |
 | -------- | ----------------------------- | ----------------------------- | -------------- | -------- |
 | Baseline | 62.00 ± 2.00 (n=3)            | 63.00 ± 2.00 (n=3)            | 1 × 1,000      | 0.10     |
 | CBST     | <ins>65.00 ± 2.65 (n=3)</ins> | <ins>66.00 ± 2.65 (n=3)</ins> | 1 × 1,000      | 0.10     |
@@ -42,7 +42,7 @@ GOLDEN = """\
 | CBST | +3.00 [+0.52, +5.48] | [+0.93, +5.07] | 3/3  | p=.25, floor .25 | .5   |
 | DMT  | +6.00 [+3.52, +8.48] | [+3.93, +8.07] | 3/3  | p=.25, floor .25 | .5   |
 
-## Difference to Baseline (itself best of 6), best on the reported set
+## Difference to Baseline (itself best of 6), best on the test set
 
 |      | difference, 95 % t   | pooled         | wins | sign-flip p      | Holm | best of |
 | ---- | -------------------- | -------------- | ---- | ---------------- | ---- | ------- |
@@ -50,8 +50,8 @@ GOLDEN = """\
 | DMT  | +6.00 [+3.52, +8.48] | [+3.93, +8.07] | 3/3  | p=.25, floor .25 | .5   | 12      |
 
 - ± is the sample standard deviation (ddof 1) over runs: 3 seeds, each with a label split of its own.
-- last: the mean over the models after the last iteration, nothing is selected; best on the reported set: as the papers
-  do, chosen by the score that is printed, hence optimistic.
+- last: the mean over the models after the last iteration, nothing is selected; best on the test set: as the papers do,
+  chosen by the score that is printed, hence optimistic.
 - Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: with the error of all R
   rows, df (R - 1)(n - 1), which holds only if all rows scatter alike. Wins: pairs above Baseline. p: exact two-sided
   sign-flip test, with the smallest p that so many pairs can have. Holm: p adjusted for the rows of its block; for
@@ -256,7 +256,7 @@ def paper(columns: dict[str, str]) -> PaperNumbers:
 def test_paper_of_the_same_protocol_stands_beside_ours(records: Records) -> None:
     table = build(records({"last": PLAIN, "paper": BEST}), paper=paper({"1/8": "1/8"}))
     beside, apart = table.blocks[-2:]
-    assert beside.header[2] == "ours, best on the reported set"
+    assert beside.header[2] == "ours, best on the test set"
     assert [[cell.text for cell in row] for row in beside.rows] == [
         ["Baseline", "1/8", "63.00 ± 2.00 (n=3)", "61.90", "+1.10"],
         ["DMT", "1/8", "69.00 ± 2.65 (n=3)", "70.16 ± 0.30", "-1.16"],
@@ -315,14 +315,14 @@ def test_records_that_belong_to_no_one_table_are_refused(records: Records) -> No
 
 def test_numbers_are_fractions(records: Records) -> None:
     found = numbers(records({"last": PLAIN}), "miou", "Baseline")
-    assert found.scores[Place("DMT", "1/8", "last")].mean == pytest.approx(0.68)
-    assert found.comparisons[Place("DMT", "1/8", "last")].paired.mean == pytest.approx(0.06)
+    assert found.scores[Position("DMT", "1/8", "last")].mean == pytest.approx(0.68)
+    assert found.comparisons[Position("DMT", "1/8", "last")].paired.mean == pytest.approx(0.06)
 
 
 def test_sums_do_not_depend_on_the_order_of_the_records(records: Records) -> None:
     # In floating point 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1.
     frame = records({"last": {"Baseline": {0: 0.1, 1: 0.2, 2: 0.3}}})
-    place = Place("Baseline", "1/8", "last")
+    place = Position("Baseline", "1/8", "last")
     means = [numbers(one, "miou", "Baseline").scores[place].mean for one in (frame, frame.iloc[::-1])]
     assert means[0] == means[1]
 

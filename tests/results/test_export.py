@@ -8,24 +8,18 @@ import pytest
 
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.experiments import ablation_file, sweep_file
+from dmt_ray.experiments import ablation_file
 from dmt_ray.experiments.ablation_file import AblationFile
-from dmt_ray.experiments.reproduce_sweep import Replay
-from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.experiments.sweep_file import SweepFile
 from dmt_ray.experiments.trials import read_trials
-from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.text import csv, markdown
 from dmt_ray.results import export, tidy
 from dmt_ray.results.scores import selected
-from dmt_ray.search.study import Study, only_one
 from dmt_ray.store import Store
+from tests.helpers.joint_sweep import POINTS, sweep
 from tests.tracking.test_ablation import TWO
 from tests.tracking.test_ablation import ablation_file as made
-from tests.tracking.test_tracking import ABOUT, CONFIG, SCORES, fill
-
-POINTS = tuple({"weight.gamma1": float(i), "method": method} for i, method in enumerate(("dmt", "dst", "dmt", "dmt")))
+from tests.tracking.test_tracking import fill
 
 
 @pytest.fixture
@@ -45,26 +39,6 @@ def ablation(storage: Path) -> AblationFile:
     ablation_file.write(folder, file)
     ablation_file.write_failed(folder, {last.plan.rungs[-1]["A"].name: "the loss became nan"})
     return file
-
-
-def sweep(storage: Path) -> Sweep:
-    """A sweep of four trials: two complete, one failed after rung 1, one that runs and has nothing of its own yet."""
-    space = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
-    one, store = Sweep("joint", "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
-    folder = storage / "sweeps" / one.name
-    folder.mkdir(parents=True)
-    sweep_file.write(folder, SweepFile(one, 4, Replay("shapes", (), Path("runs")), ABOUT.to_json()))
-    with only_one(folder):
-        study = Study(folder, one, 4)
-        for number, (rungs, error) in enumerate([(3, None), (3, None), (2, "out of memory"), (1, "")]):
-            study.take(str(number))
-            for seed, plan in one.plans(POINTS[number]).items():
-                fill(store, plan, rungs, gain=0.1 * seed)
-            for rung in range(rungs):
-                study.report(str(number), rung, SCORES[rung] + 0.05)
-            if error != "":
-                study.finish(str(number), error)
-    return one
 
 
 def test_a_trial_of_a_sweep_has_the_scores_of_its_plans(storage: Path) -> None:

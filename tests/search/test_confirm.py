@@ -20,7 +20,7 @@ from dmt_ray.store import Store
 
 G1, METHOD = "weight.gamma1", "method"
 SPACE = {G1: Uniform(0, 8), METHOD: Choice("dmt", "dst")}
-# Of each seed: the recipe's selection mIoU; the winner's is 1, 2, 3 points above it, and 4 on the searched seed.
+# Of each seed: the recipe's validation mIoU; the winner's is 1, 2, 3 points above it, and 4 on the searched seed.
 RECIPE = {0: 0.40, 5: 0.41, 6: 0.43, 7: 0.42}
 GAIN = {0: 0.04, 5: 0.01, 6: 0.02, 7: 0.03}
 # The 0.975 quantile of Student's t with 2 degrees of freedom, from any table.
@@ -39,7 +39,7 @@ WINNER = a_trial(3, 2.0, "dst", 0.44)
 
 
 def write(store: Store, evaluation: Stage, score: float) -> None:
-    """An evaluation with this selection mIoU, and 0.1 less on the test images."""
+    """An evaluation with this validation mIoU, and 0.1 less on the test images."""
     if not store.has(evaluation):
         with store.write(evaluation, {}) as folder:
             scores = {"selection": {"miou": score}, "reported": {"miou": score - 0.1}}

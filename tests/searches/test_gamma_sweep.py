@@ -158,7 +158,7 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_p
     assert query(storage / "mlflow.db", parents) == [(3,)]
     assert query(storage / "mlflow.db", "select status, count(*) from runs group by status") == [("FINISHED", 4)]
     # What a user needs to see and repeat it.
-    assert re.search(r"^best +trial \d: gamma1=\S+ gamma2=\S+, selection mIoU \d+\.\d\d%$", again.stdout, re.MULTILINE)
+    assert re.search(r"^best +trial \d: gamma1=\S+ gamma2=\S+, validation mIoU \d+\.\d\d%$", again.stdout, re.MULTILINE)
     assert re.search(
         r"^replay +dmt run --recipe \S+tiny.yaml --method dmt .*--set weight\.gamma2=", again.stdout, re.MULTILINE
     )

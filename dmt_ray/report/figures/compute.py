@@ -21,6 +21,7 @@ from dmt_ray.report.figures.kit import (
     PALE,
     SMALL,
     Look,
+    Style,
     calm,
     darker,
     draw_bars,
@@ -147,16 +148,15 @@ def score_against_compute(
     pale: Look = {"color": PALE, "linewidth": 5, "alpha": 0.55}
     axes.step(x[order], y[order], where="post", zorder=1, **pale)
     look = styles([point.name for point in points])
-    colors = [look[p.name].color if few else BLUE if front[i] else GREY for i, p in enumerate(points)]
+    if not few:
+        look = {point.name: Style(BLUE if front[i] else GREY, "") for i, point in enumerate(points)}
     for i, point in enumerate(points):
-        draw_bars(axes, [beside[i]], means[i : i + 1], colors[i])
-        marker = "D" if point.models > 1 else "o"
-        axes.plot(beside[i], y[i], marker, markersize=7, color=colors[i], markeredgecolor="white", zorder=3)
+        color, marker = look[point.name].color, "D" if point.models > 1 else "o"
+        draw_bars(axes, [beside[i]], means[i : i + 1], color)
+        axes.plot(beside[i], y[i], marker, markersize=7, color=color, markeredgecolor="white", zorder=3)
     axes.margins(0.08)
     axes.set_xlim(0, axes.get_xlim()[1])
-    axes.set_ylim(axes.get_ylim())
-    named = [i for i in range(len(points)) if few or front[i]]
-    _name_points(axes, {points[i].name: (beside[i], y[i]) for i in named}, {points[i].name: colors[i] for i in named})
+    _name_points(axes, {p.name: (beside[i], y[i]) for i, p in enumerate(points) if few or front[i]}, look)
     calm(axes)
     rows = any(point.models for point in points)
     title = over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials"
@@ -172,12 +172,12 @@ def score_against_compute(
     return figure
 
 
-def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], colors: Mapping[str, str]) -> None:
+def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], look: Mapping[str, Style]) -> None:
     """Write the names beside the points, or, where there is no room to their right, in the margin."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     height = HEIGHT - 1.2
     margin = {name: at for name, at in points.items() if at[0] > left + 0.7 * (right - left)}
-    name_ends(axes, margin, colors, height)
+    name_ends(axes, margin, look, height)
     inside = [name for name in sorted(points, key=lambda name: points[name][0]) if name not in margin]
     groups: list[list[str]] = []
     for name in inside:
@@ -189,5 +189,5 @@ def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], colors: 
         heights = spread_out([points[name][1] for name in group], line_gap(axes, height))
         for name, y in zip(group, heights, strict=True):
             shift = (y - points[name][1]) / (high - low) * height * 72
-            look: Look = {"va": "center", "fontsize": SMALL, "color": darker(colors[name]), "zorder": 4}
-            axes.annotate(name, points[name], (9, shift), textcoords="offset points", **look)
+            text: Look = {"va": "center", "fontsize": SMALL, "color": darker(look[name].color), "zorder": 4}
+            axes.annotate(name, points[name], (9, shift), textcoords="offset points", **text)

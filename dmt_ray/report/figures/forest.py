@@ -1,6 +1,6 @@
 """Forest plot: every row's difference to the reference, paired by seed, with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dmt_ray.errors import MissingStages
 from dmt_ray.report.figures.kit import INK, PALE, SMALL, TITLE, calm, darker, name_axes, new_axes, styles
 from dmt_ray.report.titles import RULES_IN_FULL
-from dmt_ray.results.statistics import Interval, common, paired_interval, pooled_error, pooled_interval
+from dmt_ray.results.statistics import Interval, common, paired_interval, pooled_error_of, pooled_interval
 from dmt_ray.results.tidy import scored
 
 
@@ -62,7 +62,7 @@ def paired_differences(
     for row, seed, value in lines[~lines["method"].isin(leave_out)][["row", "seed", "value"]].itertuples(index=False):
         scores.setdefault(str(row), {})[int(seed)] = float(value)
     base = scores.get(reference, {})
-    error, freedom = _pooled(scores)
+    error, freedom = pooled_error_of(list(scores.values()))
     compared = []
     for row, values in scores.items():
         keys, differences = common(values, base)
@@ -72,14 +72,6 @@ def paired_differences(
     if not compared:
         raise MissingStages(f"no row has a seed in common with the reference {reference!r} yet")
     return compared
-
-
-def _pooled(scores: Mapping[str, Mapping[int, float]]) -> tuple[float, int]:
-    """The pooled error on the seeds that all rows have."""
-    seeds = sorted(set.intersection(*(set(values) for values in scores.values()))) if scores else []
-    if len(seeds) < 2 or len(scores) < 2:
-        return float("nan"), 0
-    return pooled_error([[values[seed] for seed in seeds] for values in scores.values()])
 
 
 def forest_plot(

@@ -116,8 +116,7 @@ def score_by_fraction(
         f"test {measure} {when} (%)",
         over_seeds(len(values) for row in scores.values() for values in row.values()),
     )
-    axes.set_ylim(axes.get_ylim())
-    name_ends(axes, ends, {row: style.color for row, style in look.items()}, HEIGHT - 0.9)
+    name_ends(axes, ends, look, HEIGHT - 0.9)
     return figure
 
 

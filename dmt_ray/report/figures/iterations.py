@@ -81,6 +81,5 @@ def score_by_iteration(
         f"gain in {measure} since iteration 0 (points)" if gain else f"{measure} (%)",
         f"{IMAGES[images]} images; {over_seeds(map(len, scores.values()))}",
     )
-    axes.set_ylim(axes.get_ylim())
-    name_ends(axes, ends, {row: style.color for row, style in look.items()}, HEIGHT - 0.9)
+    name_ends(axes, ends, look, HEIGHT - 0.9)
     return figure

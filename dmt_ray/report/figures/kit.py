@@ -213,15 +213,16 @@ def line_gap(axes: Axes, height: float) -> float:
     return (SMALL * 1.25 / 72) * (high - low) / height
 
 
-def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colors: Mapping[str, str], height: float) -> None:
+def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], look: Mapping[str, Style], height: float) -> None:
     """Write the names of lines to the right of their last points, none over another.
 
     Args:
-        axes: With their limits set.
+        axes: Their limits are fixed from now on.
         ends: Name -> x and y of its last point.
-        colors: Name -> colour of its line.
+        look: Name -> style of its line.
         height: Height of the axes in inches, about.
     """
+    axes.set_ylim(axes.get_ylim())
     arrow: Look = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
     apart = spread_out([y for _, y in ends.values()], line_gap(axes, height))
     for (name, (x, y)), at in zip(ends.items(), apart, strict=True):
@@ -231,9 +232,9 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colors: Mappi
             (1.03, at),
             textcoords=axes.get_yaxis_transform(),
             fontsize=SMALL,
-            color=darker(colors[name]),
+            color=darker(look[name].color),
             va="center",
-            arrowprops={**arrow, "color": colors[name]},
+            arrowprops={**arrow, "color": look[name].color},
         )
 
 

@@ -115,7 +115,7 @@ class Predictor:
             errors = pd.DataFrame(self._rank(evaluation, shares, rule), columns=["share", "class", "kept", "error"])
             with replacing(path) as draft:
                 errors.to_csv(draft, index=False)
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = pd.read_csv(path)
         table["class"] = [ALL if number < 0 else dataset_info.class_name(number) for number in table["class"]]
         return table.assign(row=row, seed=evaluation.seed, iteration=0, teacher=side_of(evaluation))[list(COLUMNS)]
 

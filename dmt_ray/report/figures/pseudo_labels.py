@@ -166,7 +166,7 @@ def error_of_most_confident(
         "pseudo labels that are wrong (%)",
         over_seeds(map(len, errors.values())),
     )
-    name_ends(axes, ends, {row: style.color for row, style in look.items()}, HEIGHT - 0.9)
+    name_ends(axes, ends, look, HEIGHT - 0.9)
     return figure
 
 
@@ -210,5 +210,5 @@ def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> F
         axes.tick_params(length=0, labelsize=SMALL, labelcolor=INK)
         axes.spines[:].set_visible(False)
         axes.set_title(row, fontsize=TEXT, loc="left", color=darker(styles([row])[row].color))
-    figure.supxlabel("most confident fraction of each class's pixels; numbers: wrong pseudo labels (%)", fontsize=TEXT)
+    figure.supxlabel("most confident fraction of each class; numbers: wrong labels (%)", fontsize=TEXT)
     return figure

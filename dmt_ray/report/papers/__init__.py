@@ -40,8 +40,8 @@ class PaperTable:
         data: Data set and the part that is scored.
         network: Network of the paper's own rows.
         repeats: How many splits, seeds or runs a value is the mean of.
-        selection: Rule that chose the scored models: ``last``, ``val`` (held-out images), ``paper`` (best on the
-            reported set), or ``unknown``.
+        selection: Rule that chose the scored models: ``last``, ``val`` (validation images), ``paper`` (best on
+            the test set), or ``unknown``.
         spread: What the column ``sd`` is. It need not be a standard deviation.
         remarks: What else a reader must know.
         fraction_columns: Columns in 0..1 of a table in percent.

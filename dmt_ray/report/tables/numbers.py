@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from dmt_ray.config import nearest
@@ -22,7 +21,7 @@ from dmt_ray.results.statistics import (
     holm,
     mean_and_sd,
     paired_interval,
-    pooled_error,
+    pooled_error_of,
     pooled_interval,
     sign_flip,
     wins,
@@ -260,7 +259,7 @@ def _mean(values: Iterable[float]) -> float:
 
 def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) -> dict[str, Comparison]:
     """All rows of a block that share a run with the reference, compared with it; some have their error pooled."""
-    error, freedom = pooled_error_of([block[row] for row in pooled])
+    error, freedom = pooled_error_of([block[row].values for row in pooled])
     found = {}
     for row, score in block.items():
         pairs, differences = common(score.values, block[reference].values)
@@ -273,18 +272,6 @@ def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) 
             )
     adjusted = holm([test.p for *_, test in found.values()])
     return {row: Comparison(*values, p) for (row, values), p in zip(found.items(), adjusted, strict=True)}
-
-
-def pooled_error_of(scores: Sequence[Score]) -> tuple[float, int]:
-    """The pooled error of a block, from the runs that all of its rows have; rows without any run are left out.
-
-    Gaps are not filled: a layout with gaps has no residuals that are independent of the means.
-    """
-    present = [score.values for score in scores if score.values]
-    shared = [pair for pair in present[0] if all(pair in values for values in present)] if present else []
-    if not shared:
-        return math.nan, 0
-    return pooled_error(np.array([[values[pair] for pair in shared] for values in present]))
 
 
 def _marks(block: Mapping[str, Score]) -> dict[str, Mark]:
