@@ -116,8 +116,8 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
     """The models that pseudo labels have ruined.
 
     A model has collapsed if its validation score is less than half of what the same side had at rung 0. With wrong
-    exponents a public repetition of DMT fell from 59 % to 22 %. The validation and not the test score, because what a
-    search learns must not depend on the test images.
+    exponents a public repetition of DMT fell from 59 % to 22 %. The validation score counts, because what a search
+    learns must not depend on the test images.
 
     Nothing is said at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
     validation score was at most twice that of the answer "everywhere the commonest class": half of it is then what one

@@ -82,4 +82,4 @@ def test_a_classifier_collapses_below_half_of_its_accuracy(store, was, now, coll
     found = scores.collapsed(store, plan, 1)
     assert bool(found) == collapses
     if found:
-        assert "its selection accuracy is 40.00% at rung 1, but was 100.00%" in found["A"]
+        assert "its validation accuracy is 40.00% at rung 1, but was 100.00%" in found["A"]
