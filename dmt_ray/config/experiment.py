@@ -169,7 +169,9 @@ def from_stored(values: Mapping[str, Any], *, rule: str | None = None) -> Config
 
 
 def _unread(number: str, weight: Mapping[str, Any]) -> str:
-    """That a rule does not read a number, and what it reads."""
+    """That a rule does not read a number, and what it reads; of a word that is no rule's number, the nearest one."""
+    if not any(number in kind.model_fields for kind in WeightSettings.__subclasses__()):
+        return unknown(f"weight.{number}", weight)
     reads = ", ".join(name for name in weight if name != "rule") or "no numbers"
     return f"there is no setting 'weight.{number}': the weight rule {weight['rule']!r} reads {reads}"
 

@@ -1,17 +1,18 @@
 """What a data set's file says of it: the base class of its settings, and what it can consist of."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmt_ray.config import DataSettings
 from dmt_ray.data.check import Problems
-from dmt_ray.data.decode import REVISION, Decoded, Decoder
+from dmt_ray.data.decode import REVISION, Decoded, Decoder, Size
 from dmt_ray.data.files import Item, colours
 
 Archive = tuple[str, str]  # address, md5
@@ -54,29 +55,30 @@ class DataSource(DataSettings):
         return any((folder / marker).exists() for marker in self.markers)
 
 
-class Content(Protocol):
+@dataclass(frozen=True)
+class Content(ABC):
     """Classes and images of a data set, not yet decoded."""
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes 0, 1, ..."""
+    classes: tuple[str, ...]
+    subsets: Mapping[str, Any]
+    """"train", and what there is of "val" and "test" -> what its images are decoded from."""
 
     @property
     def palette(self) -> NDArray[np.uint8]:
         """RGB colour of each class, ``[K, 3]``."""
-
-    @property
-    def subsets(self) -> Iterable[str]:
-        """ "train", and what there is of "val" and "test"."""
+        return colours(len(self.classes))
 
     @property
     def steps(self) -> int:
-        """How often decoding everything counts a step."""
+        """How many steps the progress of decoding has: one a subset."""
+        return len(self.subsets)
 
     def files(self) -> Iterable[Path]:
         """All files that are read."""
+        return ()
 
-    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+    @abstractmethod
+    def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """What the fingerprint is made of: all that can change a decoded pixel, as JSON values.
 
         Args:
@@ -84,17 +86,23 @@ class Content(Protocol):
             digests: Of the files that could be read.
         """
 
+    @abstractmethod
     def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
         """The images of a subset in their order; what is wrong with a file goes to `decoder.problems`."""
 
 
 @dataclass(frozen=True)
-class Listing:
+class Listing(Content):
     """Content that is a file an image, and a mask beside it or a class."""
 
-    classes: tuple[str, ...]
-    palette: NDArray[np.uint8]
     subsets: dict[str, list[Item]]
+    colours: NDArray[np.uint8] | None = None
+    """RGB colour of each class where the data set has its own, ``[K, 3]``."""
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """RGB colour of each class, ``[K, 3]``."""
+        return super().palette if self.colours is None else self.colours
 
     @property
     def steps(self) -> int:
@@ -120,7 +128,7 @@ class Listing:
         items = [item for items in self.subsets.values() for item in items]
         return dict.fromkeys(path for item in items for path in (item.image, item.mask) if path is not None)
 
-    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+    def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """Ids, the files' bytes, and what the values in the masks mean."""
         values = {id(item.values): item.values for items in self.subsets.values() for item in items}
         meanings = {
@@ -146,29 +154,14 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Generated:
+class Generated(Content):
     """Content that the program makes."""
 
-    classes: tuple[str, ...]
-    subsets: Mapping[str, Iterator[Decoded]]
+    subsets: dict[str, Iterator[Decoded]]
     made_by: Mapping[str, object]
     """What tells other pixels apart; its "revision" is raised whenever the same settings give other ones."""
 
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """Colours of the classes."""
-        return colours(len(self.classes))
-
-    @property
-    def steps(self) -> int:
-        """One a subset."""
-        return len(self.subsets)
-
-    def files(self) -> Iterable[Path]:
-        """None."""
-        return ()
-
-    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+    def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """What makes the images, and the working size."""
         made_by = {"size": size, **self.made_by}
         return made_by | {"revision": [REVISION, self.made_by["revision"]], "classes": self.classes}

@@ -249,8 +249,9 @@ def _count(split: Split, listed: int, known: int, classes: int) -> int:
     labelled = split.labelled
     if split.rule == "list":
         if labelled != listed or isinstance(labelled, float):
-            asked = f"split.labelled is {_amount(split)}"
-            raise DataError(f"{split.list} holds {listed} ids, but {asked}: set split.labelled to {listed}")
+            raise DataError(
+                f"{split.list} holds {listed} ids, but split.labelled is {_amount(split)}: set it to {listed}"
+            )
         return listed
     if split.rule == "per_class":
         return _count_per_class(split, listed, known, classes)

@@ -24,7 +24,7 @@ def class_confidence(features: Tensor, prototypes: Tensor) -> Tensor:
 def rectify(probs: Tensor, confidence: Tensor) -> Tensor:
     """Soft labels weighed by the confidence in each class, and made to sum to 1 again (RML, Eq. 6).
 
-    The paper takes the likeliest class of the product; so does whoever reads this.
+    The paper takes the likeliest class of the product, and so do our callers.
 
     Args:
         probs: The labels as they were at the start of the stage, float32 ``[N, K, H, W]``.
@@ -51,7 +51,7 @@ def class_sums(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, 
     if labels.shape[-2:] != features.shape[-2:]:
         smaller = F.interpolate(labels.unsqueeze(1).float(), size=features.shape[-2:], mode="nearest")
         labels = smaller.squeeze(1).long()
-    # One row more for what belongs to no class: nothing is selected, and nobody waits for the device.
+    # One row more for what belongs to no class: nothing is selected, so the host need not wait for the device.
     flat = torch.where((labels >= 0) & (labels < classes), labels, classes).flatten()
     pixels = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
     sums = torch.zeros(classes + 1, features.shape[1], device=features.device, dtype=features.dtype)

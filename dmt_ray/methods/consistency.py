@@ -1,4 +1,4 @@
-"""One view of an image teaches another: Mean Teacher with CutMix, FixMatch and CPS, in the operations of this house.
+"""One view of an image teaches another: Mean Teacher with CutMix, FixMatch and CPS, in our operations.
 
 All start from the same pretrained models as the other methods, so that a table can hold them on equal terms.
 """

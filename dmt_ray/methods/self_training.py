@@ -12,7 +12,7 @@ def dst(cfg: Config, seed: int) -> Plan:
     """Dynamic self-training: one model teaches itself, easiest labels first (DMT, Sec. 5.4)."""
     model = pretrain(cfg, seed=seed)
     rungs = [{"A": evaluate(cfg, model=model)}]
-    for share in cfg.percentiles:  # the surest 20 % of each class, then 40 %, ... then all of it
+    for share in cfg.percentiles:  # the most confident 20 % of each class, then 40 %, ... then all of it
         labels = label(cfg, teacher=model, share=share)
         model = finetune(cfg, start=model, labels=labels, seed=seed)
         rungs.append({"A": evaluate(cfg, model=model)})

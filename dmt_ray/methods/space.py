@@ -15,7 +15,25 @@ Params = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
-class Uniform:
+class _Range:
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
+
+    def ends(self) -> list[Value]:
+        """Both ends."""
+        return [self.low, self.high]
+
+    def holds(self, value: object) -> bool:
+        """Whether a value lies in the range."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Uniform(_Range):
     """A searched setting's range, both ends included.
 
     Attributes:
@@ -25,13 +43,7 @@ class Uniform:
             share their stages.
     """
 
-    low: float
-    high: float
     step: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
 
     def __str__(self) -> str:
         return f"from {self.low:g} to {self.high:g}"
@@ -40,17 +52,10 @@ class Uniform:
         """That many values at equal distances, both ends included."""
         return [round(self.low + (self.high - self.low) * i / (values - 1), 10) for i in range(values)]
 
-    def ends(self) -> list[Value]:
-        """Both ends."""
-        return [self.low, self.high]
-
     def middle(self) -> Value:
         """The value half-way."""
         return (self.low + self.high) / 2
 
-    def holds(self, value: object) -> bool:
-        """Whether a value lies in the range."""
-        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
         """A trial's value; `exact`: a given one between two steps is taken as it is."""
@@ -62,27 +67,19 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(_Range):
     """A searched setting that is a whole number, both ends included."""
 
     low: int
     high: int
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
 
     def __str__(self) -> str:
         return f"a whole number from {self.low} to {self.high}"
 
     def grid(self, values: int) -> list[Value]:
         """That many values at about equal distances, both ends included; all, where there are not as many."""
-        wanted = [round(self.low + (self.high - self.low) * i / (values - 1)) for i in range(values)]
-        return list(dict.fromkeys(wanted))
-
-    def ends(self) -> list[Value]:
-        """Both ends."""
-        return [self.low, self.high]
+        numbers = [round(self.low + (self.high - self.low) * i / (values - 1)) for i in range(values)]
+        return list(dict.fromkeys(numbers))
 
     def middle(self) -> Value:
         """The number half-way."""
@@ -90,7 +87,7 @@ class Integer:
 
     def holds(self, value: object) -> bool:
         """Whether a value is one of the numbers."""
-        return isinstance(value, int | float) and float(value).is_integer() and self.low <= value <= self.high
+        return super().holds(value) and float(value).is_integer()  # type: ignore[arg-type]
 
     def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
         """A trial's number."""
@@ -147,7 +144,7 @@ Space = Mapping[str, Dimension]
 
 
 def as_text(value: Value) -> str:
-    """A value for people: 0.25, 5, flip."""
+    """A value as people read it: 0.25, 5, flip."""
     return value if isinstance(value, str) else f"{value:g}"
 
 

@@ -77,7 +77,10 @@ def test_a_grid_holds_all_pairs():
     ("build", "message"),
     [
         pytest.param(lambda: a_sweep(known=({G1: 9, G2: 5},)), "must lie in the space", id="known point outside"),
-        pytest.param(lambda: a_sweep("weight.rule=uniform"), "change nothing", id="settings that nobody reads"),
+        pytest.param(
+            lambda: a_sweep("weight.rule=uniform"), "uniform. reads no numbers", id="numbers that no rule reads"
+        ),
+        pytest.param(lambda: a_sweep(method="cbst"), "change nothing", id="a method that reads no exponents"),
         pytest.param(
             lambda: a_sweep(space={"weight.gama": Uniform(0, 1)}, known=()), "did you mean", id="misspelt setting"
         ),

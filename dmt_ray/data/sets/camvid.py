@@ -33,4 +33,4 @@ class CamvidData(DataSource):
             images, masks = root / name, root / f"{name}annot"
             if name in ("train", self.reported) or images.exists() or masks.exists():
                 subsets[name] = list(paired(images, masks, root, VALUES, problems).values())
-        return Listing(CLASSES, PALETTE, subsets).check(problems)
+        return Listing(CLASSES, subsets, PALETTE).check(problems)

@@ -16,9 +16,9 @@ from dmt_ray.config import Task
 from dmt_ray.data import pickles
 from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import REVISION as DECODING
-from dmt_ray.data.decode import BadFileError, Decoded, Decoder, resized
-from dmt_ray.data.files import below, colours
-from dmt_ray.data.source import Archive, DataSource
+from dmt_ray.data.decode import BadFileError, Decoded, Decoder, Size, resized
+from dmt_ray.data.files import below
+from dmt_ray.data.source import Archive, Content, DataSource
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
@@ -54,27 +54,20 @@ class CifarData(DataSource):
     def content(self, root: Path, problems: Problems) -> "Batches":
         """The files of each subset, in the folder itself or in `FOLDER` below it."""
         home = root / FOLDER if (root / FOLDER).is_dir() else root
-        return Batches({subset: [home / name for name in names] for subset, names in FILES.items()})
+        return Batches(CLASSES, {subset: [home / name for name in names] for subset, names in FILES.items()})
 
 
 @dataclass(frozen=True)
-class Batches:
+class Batches(Content):
     """Content whose files hold many images each."""
 
     subsets: dict[str, list[Path]]
-    classes: tuple[str, ...] = CLASSES
-    steps: int = 0  # the files are few: only taking their digests counts
-
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """Colours of the classes."""
-        return colours(len(self.classes))
 
     def files(self) -> Iterable[Path]:
         """All batches."""
         return [path for paths in self.subsets.values() for path in paths]
 
-    def identity(self, size: tuple[int, int] | None, digests: Mapping[Path, str]) -> Mapping[str, object]:
+    def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """The bytes of the files."""
         subsets = {subset: [digests.get(path) for path in paths] for subset, paths in self.subsets.items()}
         return {"revision": [DECODING, REVISION], "classes": self.classes, "size": size, "subsets": subsets}
@@ -92,6 +85,7 @@ class Batches:
             for number, (planes, label) in enumerate(zip(pixels, labels, strict=True)):
                 image = Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
                 yield Decoded.of_class(f"{file.name}/{number:05d}", resized(image, decoder.size), label)
+        decoder.steps.one_more()
 
 
 def _batch(file: Path, decoder: Decoder) -> tuple[NDArray[np.uint8], list[int]]:

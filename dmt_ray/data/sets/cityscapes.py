@@ -53,7 +53,7 @@ class CityscapesData(DataSource):
     def content(self, root: Path, problems: Problems) -> Listing:
         """The images and fine masks of train and val; masks of train ids go before masks of label ids."""
         subsets = {subset: _subset(subset, root, problems) for subset in ("train", "val")}
-        return Listing(CLASSES, PALETTE, subsets).check(problems)
+        return Listing(CLASSES, subsets, PALETTE).check(problems)
 
 
 def _subset(subset: str, root: Path, problems: Problems) -> list[Item]:

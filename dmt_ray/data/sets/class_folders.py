@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from dmt_ray.config import Task
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, colours, files_in
+from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, files_in
 from dmt_ray.data.source import DataSource, Listing
 
 
@@ -49,7 +49,7 @@ class ClassFoldersData(DataSource):
                     Item(f"{name}/{kind}/{stem}", file, None, values, label) for stem, file in found.items()
                 ]
             subsets[name].sort(key=lambda item: item.id)
-        return Listing(classes, colours(len(classes)), subsets).check(problems)
+        return Listing(classes, subsets).check(problems)
 
 
 def _folders(folder: Path, root: Path, problems: Problems) -> dict[str, Path]:

@@ -13,7 +13,6 @@ from dmt_ray.data.files import (
     Item,
     MaskValues,
     below,
-    colours,
     files_in,
     inside,
     paired,
@@ -104,7 +103,7 @@ class FolderData(DataSource):
             # The folder is part of the id, since both folders may number their images from 1.
             subsets["train"] += [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in found.items()]
             _refuse_folders(folder, root, problems)
-        return Listing(self.classes, colours(len(self.classes)), subsets).check(problems)
+        return Listing(self.classes, subsets).check(problems)
 
 
 def _refuse_folders(folder: Path, root: Path, problems: Problems) -> None:

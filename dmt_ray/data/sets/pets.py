@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dmt_ray.config import PositiveFraction
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import Item, MaskValues, below, colours, files_in, is_plain
+from dmt_ray.data.files import Item, MaskValues, below, files_in, is_plain
 from dmt_ray.data.source import Archive, DataSource, Listing
 
 FOLDER = "oxford-iiit-pet"
@@ -69,7 +69,7 @@ class PetsData(DataSource):
             "train": [item for item in items if item.id not in drawn],
             "test": [item for item in items if item.id in drawn],
         }
-        return Listing(classes, colours(len(classes)), subsets).check(problems)
+        return Listing(classes, subsets).check(problems)
 
 
 def _ids(folder: Path, root: Path, problems: Problems) -> list[str]:

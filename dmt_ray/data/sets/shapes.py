@@ -72,7 +72,7 @@ def generate(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[str]]:
     """Draws all images of one subset.
 
-    Every image has a random generator of its own, so image i is the same however many are asked for.
+    Every image has a random generator of its own, so image i does not depend on how many are drawn.
 
     Args:
         subset: "train", "val" or "test" (a key of `counts`).
@@ -91,7 +91,7 @@ def generate(
     if counts[subset] < 0:
         raise ValueError(f"the number of images must not be negative, but {subset!r} has {counts[subset]}")
     if size < 16:
-        raise ValueError(f"size must be at least 16 pixels for shapes to be told apart, but got {size}")
+        raise ValueError(f"size must be at least 16 pixels for shapes to be distinguishable, but got {size}")
     images = np.empty((counts[subset], size, size, 3), dtype=np.uint8)
     masks = np.empty((counts[subset], size, size), dtype=np.uint8)
     for index in range(counts[subset]):

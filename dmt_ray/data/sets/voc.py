@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MASK_ENDINGS, Item, MaskValues, below, colours, files_in, is_plain, read_list
+from dmt_ray.data.files import MASK_ENDINGS, Item, MaskValues, below, files_in, is_plain, read_list
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import DataError
 
@@ -14,7 +14,6 @@ CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-PALETTE = colours(len(CLASSES))
 VALUES = MaskValues.numbers(len(CLASSES), ignore=255)
 
 
@@ -42,7 +41,7 @@ class VocData(DataSource):
         more = files_in(augmented, MASK_ENDINGS, root, problems) if augmented.is_dir() or not fine.is_dir() else {}
         masks = (files_in(fine, MASK_ENDINGS, root, problems) if fine.is_dir() else {}) | more
         if not images or not masks:
-            return Listing(CLASSES, PALETTE, {"train": [], "val": []})
+            return Listing(CLASSES, {"train": [], "val": []})
         lists = home / "ImageSets/Segmentation"
         val = read_list(lists / "val.txt", root, problems)
         train = _train_ids(self.train_list, lists, root, more.keys() - set(val), problems)
@@ -57,7 +56,7 @@ class VocData(DataSource):
                     problems.add(kind, f"{id} ({subset})")
                 if id in images and id in masks:
                     subsets[subset].append(Item(id, images[id], masks[id], VALUES))
-        return Listing(CLASSES, PALETTE, subsets).check(problems)
+        return Listing(CLASSES, subsets).check(problems)
 
 
 def _train_ids(name: str, lists: Path, root: Path, others: set[str], problems: Problems) -> list[str]:
