@@ -56,7 +56,6 @@ class Uniform(_Range):
         """The value half-way."""
         return (self.low + self.high) / 2
 
-
     def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
         """A trial's value; `exact`: a given one between two steps is taken as it is."""
         return float(trial.suggest_float(setting, self.low, self.high, step=None if exact else self.step or None))

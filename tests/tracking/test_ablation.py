@@ -29,7 +29,11 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in (
 
 
 def publish(
-    mirror: Mirror, store: Store, file: ExperimentFile, state: State = "finished", failed: Mapping[str, str] | None = None
+    mirror: Mirror,
+    store: Store,
+    file: ExperimentFile,
+    state: State = "finished",
+    failed: Mapping[str, str] | None = None,
 ) -> None:
     """Publish an ablation as it is now."""
     folder = store.folder / "ablations" / file.ablation.name
