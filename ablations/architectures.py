@@ -12,6 +12,7 @@ examples:
 """
 
 import sys
+from functools import partial
 from typing import Any
 
 from dmt_ray.cli.ablate import ablate
@@ -44,16 +45,15 @@ def rows(config: Config) -> dict[str, Row]:
     }
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="architectures",
-        title="Do unlike networks teach each other better?",
-        rows=rows,
-        reference="CNN",
-        paper="rml-5",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="architectures",
+    title="Do unlike networks teach each other better?",
+    rows=rows,
+    reference="CNN",
+    paper="rml-5",
+)
 
 
 if __name__ == "__main__":

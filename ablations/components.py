@@ -19,6 +19,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
@@ -43,16 +44,15 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper=ratio if ratio in ("1/20", "1/50") else None)}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="components",
-        title="What is each part of DMT worth?",
-        rows=ROWS,
-        columns=columns,
-        paper="dmt-9",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="components",
+    title="What is each part of DMT worth?",
+    rows=ROWS,
+    columns=columns,
+    paper="dmt-9",
+)
 
 
 if __name__ == "__main__":

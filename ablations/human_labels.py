@@ -14,6 +14,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
@@ -35,16 +36,15 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="1464/9118" if config.recipe == "voc-1464" else None)}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="human_labels",
-        title="Are pseudo labels as good as the labels of people in a hurry?",
-        rows=rows,
-        columns=columns,
-        paper="dmt-6",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="human_labels",
+    title="Are pseudo labels as good as the labels of people in a hurry?",
+    rows=rows,
+    columns=columns,
+    paper="dmt-6",
+)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
@@ -40,17 +41,16 @@ def columns(config: Config) -> dict[str, Column]:
     return {name: Column(recipe=recipe, paper=name.replace(",", "")) for name, recipe in CIFAR10.items()}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="images",
-        title="Does the dynamic loss help where an image has one class?",
-        rows=rows,
-        columns=columns,
-        paper={"cifar10": "dmt-2"},
-        recipe="digits",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="images",
+    title="Does the dynamic loss help where an image has one class?",
+    rows=rows,
+    columns=columns,
+    paper={"cifar10": "dmt-2"},
+    recipe="digits",
+)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.experiments.ablation import Row
@@ -27,15 +28,14 @@ ROWS = {
 }
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="initial_disagreement",
-        title="What should make the two models differ at the start?",
-        rows=ROWS,
-        reference="DST",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="initial_disagreement",
+    title="What should make the two models differ at the start?",
+    rows=ROWS,
+    reference="DST",
+)
 
 
 if __name__ == "__main__":

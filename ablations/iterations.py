@@ -13,6 +13,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.experiments.ablation import Row
@@ -25,14 +26,7 @@ ROWS = {
 }
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="iterations",
-        title="What does each iteration bring?",
-        rows=ROWS,
-    )
+main = partial(ablate, __doc__, question="iterations", title="What does each iteration bring?", rows=ROWS)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
@@ -39,15 +40,14 @@ def columns(config: Config) -> dict[str, Column]:
     }
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="label_fraction",
-        title="What does each method gain with how many labelled images?",
-        rows=ROWS,
-        columns=columns,
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="label_fraction",
+    title="What does each method gain with how many labelled images?",
+    rows=ROWS,
+    columns=columns,
+)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ examples:
 """
 
 import sys
+from functools import partial
 from math import sqrt
 
 from dmt_ray.cli.ablate import ablate
@@ -52,16 +53,15 @@ def columns(config: Config) -> dict[str, Column]:
     return found
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="labelled_ratio",
-        title="How much do pseudo labels help where fewer images are labelled?",
-        rows=rows,
-        columns=columns,
-        paper={"voc": "dmt-4", "cityscapes": "dmt-7"},
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="labelled_ratio",
+    title="How much do pseudo labels help where fewer images are labelled?",
+    rows=rows,
+    columns=columns,
+    paper={"voc": "dmt-4", "cityscapes": "dmt-7"},
+)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ examples:
 """
 
 import sys
+from functools import partial
 from typing import Any
 
 from dmt_ray.cli.ablate import ablate
@@ -107,14 +108,9 @@ def labelled_share(config: Config) -> float | None:
     return labelled / COUNTS["train"]
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="methods",
-        title="How good are all methods with equal labels and equal steps?",
-        rows=rows,
-    )
+main = partial(
+    ablate, __doc__, question="methods", title="How good are all methods with equal labels and equal steps?", rows=rows
+)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
@@ -34,16 +35,15 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="10 %" if config.recipe == "pets" else None)}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="pets",
-        title="Does DMT help where teacher and student take turns?",
-        rows=ROWS,
-        columns=columns,
-        paper="pets-1",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="pets",
+    title="Does DMT help where teacher and student take turns?",
+    rows=ROWS,
+    columns=columns,
+    paper="pets-1",
+)
 
 
 if __name__ == "__main__":

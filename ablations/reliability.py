@@ -17,6 +17,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate, from_weights
 from dmt_ray.config import Config
@@ -43,16 +44,15 @@ def columns(config: Config) -> dict[str, Column]:
     return {ratio: Column(recipe=f"{FAMILY}{ratio}", paper=paper[ratio]) for ratio in ratios}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="reliability",
-        title="Which labels should come first, and how much should they count?",
-        rows=ROWS,
-        columns=columns,
-        paper="rwms-3 rwms-5",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="reliability",
+    title="Which labels should come first, and how much should they count?",
+    rows=ROWS,
+    columns=columns,
+    paper="rwms-3 rwms-5",
+)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
@@ -33,15 +34,14 @@ def rows(config: Config) -> dict[str, Row]:
     return {"Baseline": Row("baseline")} | {f"N = {n}": Row("dmt", {"finetune.epochs": n}) for n in lengths}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="reversal",
-        title="After how many epochs should teacher and student change places?",
-        rows=rows,
-        fixed=["order=sequential"],
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="reversal",
+    title="After how many epochs should teacher and student change places?",
+    rows=rows,
+    fixed=["order=sequential"],
+)
 
 
 if __name__ == "__main__":

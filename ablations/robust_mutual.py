@@ -18,6 +18,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate, from_weights
 from dmt_ray.config import Config
@@ -42,16 +43,15 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="1/8" if same else None)}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="robust_mutual",
-        title="What is each part of Robust Mutual Learning worth?",
-        rows=ROWS,
-        columns=columns,
-        paper="rml-4",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="robust_mutual",
+    title="What is each part of Robust Mutual Learning worth?",
+    rows=ROWS,
+    columns=columns,
+    paper="rml-4",
+)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.ablate import ablate, from_weights
 from dmt_ray.config import Config
@@ -47,16 +48,15 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="MIoU" if config.recipe == PAPER and from_weights(config) else None)}
 
 
-def main() -> int:
-    """Run the ablation; returns the exit status."""
-    return ablate(
-        __doc__ or "",
-        question="teachers",
-        title="How different should the second teacher be?",
-        rows=rows,
-        columns=columns,
-        paper="rwms-4",
-    )
+main = partial(
+    ablate,
+    __doc__,
+    question="teachers",
+    title="How different should the second teacher be?",
+    rows=rows,
+    columns=columns,
+    paper="rwms-4",
+)
 
 
 if __name__ == "__main__":

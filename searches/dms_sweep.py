@@ -22,6 +22,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.sweep import search
 from dmt_ray.methods.space import Uniform
@@ -33,16 +34,15 @@ SPACE = {"dms_alpha": Uniform(0.55, 1, step=0.05)}
 KNOWN = [{"dms_alpha": 1.0}, {"dms_alpha": 0.8}, {"dms_alpha": 0.7}, {"dms_alpha": 0.55}]
 
 
-def main() -> int:
-    """Run the search; returns the exit status."""
-    return search(
-        __doc__ or "",
-        question="dms_sweep",
-        title="Which share alpha of the labelled images should each of the two models see?",
-        space=SPACE,
-        known=KNOWN,
-        extra_metrics=["disagreement"],
-    )
+main = partial(
+    search,
+    __doc__,
+    question="dms_sweep",
+    title="Which share alpha of the labelled images should each of the two models see?",
+    space=SPACE,
+    known=KNOWN,
+    extra_metrics=["disagreement"],
+)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.sweep import search
 from dmt_ray.experiments.sweep import Uniform
@@ -39,15 +40,14 @@ PAPER = [
 ]
 
 
-def main() -> int:
-    """Run the search; returns the exit status."""
-    return search(
-        __doc__ or "",
-        question="gamma_sweep",
-        title="Which exponents gamma1 and gamma2 weigh pseudo labels best?",
-        space=SPACE,
-        known=PAPER,
-    )
+main = partial(
+    search,
+    __doc__,
+    question="gamma_sweep",
+    title="Which exponents gamma1 and gamma2 weigh pseudo labels best?",
+    space=SPACE,
+    known=PAPER,
+)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.sweep import search
 from dmt_ray.config import Config
@@ -48,16 +49,15 @@ def space(config: Config) -> Space:
     }
 
 
-def main() -> int:
-    """Run the search; returns the exit status."""
-    return search(
-        __doc__ or "",
-        question="joint_search",
-        title="Which method, exponents, DMS and schedule are best together?",
-        space=space,
-        trials=40,
-        by_method=True,
-    )
+main = partial(
+    search,
+    __doc__,
+    question="joint_search",
+    title="Which method, exponents, DMS and schedule are best together?",
+    space=space,
+    trials=40,
+    by_method=True,
+)
 
 
 if __name__ == "__main__":

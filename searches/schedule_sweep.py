@@ -21,6 +21,7 @@ examples:
 """
 
 import sys
+from functools import partial
 
 from dmt_ray.cli.sweep import search
 from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, START
@@ -51,15 +52,14 @@ SCHEDULES = [
 KNOWN = [dict(zip(SPACE, schedule, strict=True)) for schedule in SCHEDULES]
 
 
-def main() -> int:
-    """Run the search; returns the exit status."""
-    return search(
-        __doc__ or "",
-        question="schedule_sweep",
-        title="Which schedule of percentiles lets pseudo labels in best?",
-        space=SPACE,
-        known=KNOWN,
-    )
+main = partial(
+    search,
+    __doc__,
+    question="schedule_sweep",
+    title="Which schedule of percentiles lets pseudo labels in best?",
+    space=SPACE,
+    known=KNOWN,
+)
 
 
 if __name__ == "__main__":

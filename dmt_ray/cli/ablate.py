@@ -22,7 +22,7 @@ Columns = Callable[[Config], Mapping[str, Column]]
 
 
 def ablate(
-    text: str,
+    text: str | None,
     *,
     question: str,
     title: str,

@@ -121,7 +121,7 @@ def help_with(what: str, example: str) -> dict[str, Any]:
     return manual(f"{what}\n\nexample:\n  {example}")
 
 
-def manual(text: str) -> dict[str, Any]:
+def manual(text: str | None) -> dict[str, Any]:
     """Arguments of an ArgumentParser whose help begins with a text as it stands."""
     return {
         "description": text,

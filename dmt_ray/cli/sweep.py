@@ -48,7 +48,7 @@ class SweepOptions(Options):
 
 
 def search(
-    text: str,
+    text: str | None,
     *,
     question: str,
     title: str,
@@ -114,7 +114,7 @@ def search(
     return guarded(ask)
 
 
-def _parser(text: str, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
+def _parser(text: str | None, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python searches/{question}.py", **manual(text))
     add(
         parser,
