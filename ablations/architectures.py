@@ -48,13 +48,12 @@ def rows(config: Config) -> dict[str, Row]:
 main = partial(
     ablate,
     __doc__,
-    question="architectures",
-    title="Do unlike networks teach each other better?",
-    rows=rows,
+    "architectures",
+    "Do unlike networks teach each other better?",
+    rows,
     reference="CNN",
     paper="rml-5",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

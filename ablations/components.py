@@ -44,16 +44,7 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper=ratio if ratio in ("1/20", "1/50") else None)}
 
 
-main = partial(
-    ablate,
-    __doc__,
-    question="components",
-    title="What is each part of DMT worth?",
-    rows=ROWS,
-    columns=columns,
-    paper="dmt-9",
-)
-
+main = partial(ablate, __doc__, "components", "What is each part of DMT worth?", ROWS, columns=columns, paper="dmt-9")
 
 if __name__ == "__main__":
     sys.exit(main())

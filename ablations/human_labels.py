@@ -39,13 +39,12 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="human_labels",
-    title="Are pseudo labels as good as the labels of people in a hurry?",
-    rows=rows,
+    "human_labels",
+    "Are pseudo labels as good as the labels of people in a hurry?",
+    rows,
     columns=columns,
     paper="dmt-6",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

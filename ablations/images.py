@@ -44,14 +44,13 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="images",
-    title="Does the dynamic loss help where an image has one class?",
-    rows=rows,
+    "images",
+    "Does the dynamic loss help where an image has one class?",
+    rows,
     columns=columns,
     paper={"cifar10": "dmt-2"},
     recipe="digits",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

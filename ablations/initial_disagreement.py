@@ -31,12 +31,11 @@ ROWS = {
 main = partial(
     ablate,
     __doc__,
-    question="initial_disagreement",
-    title="What should make the two models differ at the start?",
-    rows=ROWS,
+    "initial_disagreement",
+    "What should make the two models differ at the start?",
+    ROWS,
     reference="DST",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

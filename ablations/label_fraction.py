@@ -43,12 +43,11 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="label_fraction",
-    title="What does each method gain with how many labelled images?",
-    rows=ROWS,
+    "label_fraction",
+    "What does each method gain with how many labelled images?",
+    ROWS,
     columns=columns,
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -56,13 +56,12 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="labelled_ratio",
-    title="How much do pseudo labels help where fewer images are labelled?",
-    rows=rows,
+    "labelled_ratio",
+    "How much do pseudo labels help where fewer images are labelled?",
+    rows,
     columns=columns,
     paper={"voc": "dmt-4", "cityscapes": "dmt-7"},
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

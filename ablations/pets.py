@@ -38,13 +38,12 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="pets",
-    title="Does DMT help where teacher and student take turns?",
-    rows=ROWS,
+    "pets",
+    "Does DMT help where teacher and student take turns?",
+    ROWS,
     columns=columns,
     paper="pets-1",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

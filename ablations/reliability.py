@@ -47,13 +47,12 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="reliability",
-    title="Which labels should come first, and how much should they count?",
-    rows=ROWS,
+    "reliability",
+    "Which labels should come first, and how much should they count?",
+    ROWS,
     columns=columns,
     paper="rwms-3 rwms-5",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

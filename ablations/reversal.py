@@ -37,12 +37,11 @@ def rows(config: Config) -> dict[str, Row]:
 main = partial(
     ablate,
     __doc__,
-    question="reversal",
-    title="After how many epochs should teacher and student change places?",
-    rows=rows,
+    "reversal",
+    "After how many epochs should teacher and student change places?",
+    rows,
     fixed=["order=sequential"],
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -46,13 +46,12 @@ def columns(config: Config) -> dict[str, Column]:
 main = partial(
     ablate,
     __doc__,
-    question="robust_mutual",
-    title="What is each part of Robust Mutual Learning worth?",
-    rows=ROWS,
+    "robust_mutual",
+    "What is each part of Robust Mutual Learning worth?",
+    ROWS,
     columns=columns,
     paper="rml-4",
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -49,15 +49,8 @@ def columns(config: Config) -> dict[str, Column]:
 
 
 main = partial(
-    ablate,
-    __doc__,
-    question="teachers",
-    title="How different should the second teacher be?",
-    rows=rows,
-    columns=columns,
-    paper="rwms-4",
+    ablate, __doc__, "teachers", "How different should the second teacher be?", rows, columns=columns, paper="rwms-4"
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -37,13 +37,12 @@ KNOWN = [{"dms_alpha": 1.0}, {"dms_alpha": 0.8}, {"dms_alpha": 0.7}, {"dms_alpha
 main = partial(
     search,
     __doc__,
-    question="dms_sweep",
-    title="Which share alpha of the labelled images should each of the two models see?",
-    space=SPACE,
+    "dms_sweep",
+    "Which share alpha of the labelled images should each of the two models see?",
+    SPACE,
     known=KNOWN,
     extra_metrics=["disagreement"],
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

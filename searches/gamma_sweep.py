@@ -41,14 +41,8 @@ PAPER = [
 
 
 main = partial(
-    search,
-    __doc__,
-    question="gamma_sweep",
-    title="Which exponents gamma1 and gamma2 weigh pseudo labels best?",
-    space=SPACE,
-    known=PAPER,
+    search, __doc__, "gamma_sweep", "Which exponents gamma1 and gamma2 weigh pseudo labels best?", SPACE, known=PAPER
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -52,13 +52,12 @@ def space(config: Config) -> Space:
 main = partial(
     search,
     __doc__,
-    question="joint_search",
-    title="Which method, exponents, DMS and schedule are best together?",
-    space=space,
+    "joint_search",
+    "Which method, exponents, DMS and schedule are best together?",
+    space,
     trials=40,
     by_method=True,
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -53,14 +53,8 @@ KNOWN = [dict(zip(SPACE, schedule, strict=True)) for schedule in SCHEDULES]
 
 
 main = partial(
-    search,
-    __doc__,
-    question="schedule_sweep",
-    title="Which schedule of percentiles lets pseudo labels in best?",
-    space=SPACE,
-    known=KNOWN,
+    search, __doc__, "schedule_sweep", "Which schedule of percentiles lets pseudo labels in best?", SPACE, known=KNOWN
 )
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,10 +23,10 @@ Columns = Callable[[Config], Mapping[str, Column]]
 
 def ablate(
     text: str | None,
-    *,
     question: str,
     title: str,
     rows: Rows,
+    *,
     columns: Columns | None = None,
     reference: str = "Baseline",
     paper: str | Mapping[str, str] | None = None,

@@ -49,10 +49,10 @@ class SweepOptions(Options):
 
 def search(
     text: str | None,
-    *,
     question: str,
     title: str,
     space: Space | Callable[[Config], Space],
+    *,
     method: str = "dmt",
     known: Sequence[Params] = (),
     fixed: Sequence[str] = (),
