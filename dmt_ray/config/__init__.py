@@ -18,35 +18,20 @@ from dmt_ray.config.training import (
     Strong,
     Training,
 )
-from dmt_ray.config.weights import (
-    ConfidenceWeight,
-    DisagreementWeight,
-    FlipWeight,
-    OnlineWeight,
-    RankWeight,
-    RisingWeight,
-    UniformWeight,
-    Weight,
-    WeightSettings,
-)
+from dmt_ray.config.weights import DisagreementWeight, UniformWeight, Weight, WeightSettings
 
 __all__ = [
     "DATA_SETS",
     "SIDES",
     "Augment",
-    "ConfidenceWeight",
     "Config",
     "Consistency",
     "Data",
     "DataSettings",
     "DisagreementWeight",
-    "FlipWeight",
     "LabelRule",
     "Model",
-    "OnlineWeight",
     "PositiveFraction",
-    "RankWeight",
-    "RisingWeight",
     "SelectionRule",
     "Settings",
     "Side",

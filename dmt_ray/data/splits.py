@@ -249,9 +249,8 @@ def _count(split: Split, listed: int, known: int, classes: int) -> int:
     labelled = split.labelled
     if split.rule == "list":
         if labelled != listed or isinstance(labelled, float):
-            raise DataError(
-                f"{split.list} holds {listed} ids, but split.labelled is {_amount(split)}: set it to {listed}"
-            )
+            given = f"split.labelled is {_amount(split)}"
+            raise DataError(f"{split.list} holds {listed} ids, but {given}: set split.labelled to {listed}")
         return listed
     if split.rule == "per_class":
         return _count_per_class(split, listed, known, classes)
