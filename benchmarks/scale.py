@@ -75,7 +75,7 @@ class OnPaper(Runner):
     """A runner whose data set has the right number of images, and no pixels."""
 
     def dataset(self, data: Data) -> Dataset:
-        """The stub, or the embedded data."""
+        """The stub, or the built-in toy data set."""
         return _dataset(data.name) if data.name in DATA else super().dataset(data)
 
 
@@ -263,13 +263,13 @@ class Simulation:
 
     def perform_shared(self) -> float:
         """The stages that all trials share, each as soon as its inputs are there; when the last one is."""
-        ends: dict[Stage, float] = {}
+        ends, now = dict[Stage, float](), self.clock.now
         for stage in self.store.missing(self.sweep.common()):
             seconds = self.pace.seconds(stage, 1)
             self.busy += seconds
-            ends[stage] = seconds + max((ends[needed] for needed in stage.inputs.values()), default=self.clock.now)
+            ends[stage] = seconds + max((ends.get(needed, now) for needed in stage.inputs.values()), default=now)
             self._write(stage, SHARED, 0.6, seconds)
-        self.clock.now = max(ends.values(), default=self.clock.now)
+        self.clock.now = max(ends.values(), default=now)
         return self.clock.now
 
     def _write(self, stage: Stage, member: int | str, score: float, seconds: float) -> None:

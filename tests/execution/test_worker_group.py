@@ -1,8 +1,11 @@
 """Worker groups: which fit where, which worker does what, and that two workers make the bytes of one."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +21,8 @@ from dmt_ray.execution.worker_group import (
 )
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load
-from dmt_ray.store import Store
 from tests.helpers.paths import ROOT
+from tests.helpers.sweeps import RunningSweep, started
 
 NODES = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0}]
 
@@ -136,16 +139,26 @@ def test_a_lost_worker_is_replaced_twice_and_then_given_up():
         _raise_if_final(lost, 3)
 
 
-def test_two_workers_make_the_bytes_of_one(tmp_path, settings, pictures):
-    def run(name: str, *options: str) -> dict[str, object]:
-        words = ["-m", "dmt_ray.cli", "run", "--recipe", settings, "--data", pictures, "--storage", tmp_path / name]
-        done = subprocess.run(
-            [sys.executable, *map(str, words), "--threads", "1", *options], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return {record.key: record.files for record in Store(tmp_path / name).records()}
+def workers_of(run: RunningSweep) -> list[int]:
+    """The processes of a run's worker group."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in run.processes()}
+    return [pid for pid, line in lines.items() if b"RayTrainWorker" in line]
 
-    assert run("two", "--workers", "2") == run("one")
+
+def test_two_workers_make_the_bytes_of_one_even_if_one_of_them_is_killed(tmp_path, settings, pictures):
+    words = ["-m", "dmt_ray.cli", "run", "--recipe", settings, "--data", pictures, "--threads", "1"]
+    with started(tmp_path / "one", *words) as one:
+        said = one.finish()
+        assert one.process.returncode == 0, said
+    with started(tmp_path / "two", *words, "--workers", "2") as two:
+        while not two.digests() or not workers_of(two):
+            assert two.process.poll() is None, two.finish()
+            time.sleep(0.02)
+        os.kill(workers_of(two)[1], signal.SIGKILL)
+        assert len(two.digests()) < len(one.digests())
+        said = two.finish()
+        assert two.process.returncode == 0, said
+    assert two.digests() == one.digests()
     left = [path.name for place in ("leases", "staging", "scratch") for path in (tmp_path / "two" / place).glob("*")]
     assert left == []
 
