@@ -175,12 +175,12 @@ class Mirror:
         """Set the tags that differ, and remove those that are None."""
         from mlflow.entities import RunTag
 
-        wanted = {name: value[:4900] for name, value in tags.items() if value is not None}
-        new = [RunTag(name, value) for name, value in wanted.items() if run.data.tags.get(name) != value]
+        present = {name: value[:4900] for name, value in tags.items() if value is not None}
+        new = [RunTag(name, value) for name, value in present.items() if run.data.tags.get(name) != value]
         for first in range(0, len(new), 100):
             self.client.log_batch(run.info.run_id, tags=new[first : first + 100])
         run.data.tags.update({tag.key: tag.value for tag in new})
-        for name in tags.keys() & run.data.tags.keys() - wanted.keys():
+        for name in tags.keys() & run.data.tags.keys() - present.keys():
             self.client.delete_tag(run.info.run_id, name)
             del run.data.tags[name]
 
