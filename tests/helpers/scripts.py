@@ -8,7 +8,7 @@ from tests.helpers.paths import ROOT
 
 def names(folder: str) -> list[str]:
     """The scripts in a folder that ask a question of their own; other names of scripts have no `main`."""
-    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if "\ndef main()" in path.read_text())
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if "\nmain = " in path.read_text())
 
 
 def script(name: str, folder: str = "searches") -> ModuleType:
