@@ -11,7 +11,7 @@ that several rows need is computed once. Nothing is pruned: a table needs all of
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.components                                 Table 9 on the embedded data, five seeds
+  python -m ablations.components                                 Table 9 on the toy data set, five seeds
   python -m ablations.components --dry-run                       what it would do, and what that costs
   python -m ablations.components --recipe camvid --data camvid/ --seeds 0 1 2
   python -m ablations.components --recipe voc-1/20 --data voc/ --seeds 0 1 2 --address auto --workers 8

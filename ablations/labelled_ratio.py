@@ -8,7 +8,7 @@ labels, whatever the column, and is computed once. Tables 5 and 8 are the gaps t
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.labelled_ratio --dry-run                                    the embedded data, five seeds
+  python -m ablations.labelled_ratio --dry-run                                    the toy data set, five seeds
   python -m ablations.labelled_ratio --recipe voc-1/20 --data voc/ --seeds 0 1 2  all four ratios of Table 4
   python -m ablations.labelled_ratio --recipe camvid --data camvid/ --rows DMT Oracle
 """

@@ -15,7 +15,7 @@ have the same alpha. Two points of the same seed have the same labelled images, 
 Killed? Start it again. What was finished is in the storage folder and is not computed twice.
 
 examples:
-  python searches/dms_sweep.py                                           12 trials on the embedded data
+  python searches/dms_sweep.py                                           12 trials on the built-in toy data set
   python searches/dms_sweep.py --dry-run                                 what it would do, and what that costs
   python searches/dms_sweep.py --grid 10 --seeds 0 1 2                   0.55, 0.6, ... 1: a curve, never pruned
   python searches/dms_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102

@@ -13,7 +13,7 @@ interrupted go on under their numbers, trials that failed are tried once more. -
 with a larger number the same search goes on. A reboot, a full disk, Ctrl-C are all the same to it.
 
 examples:
-  python searches/gamma_sweep.py                                         12 trials on the embedded data
+  python searches/gamma_sweep.py                                         12 trials on the built-in toy data set
   python searches/gamma_sweep.py --dry-run                               what it would do, and what that costs
   python searches/gamma_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --trials 30
   python searches/gamma_sweep.py --grid 5 --address auto                 25 points, no pruning, on a running cluster

@@ -17,7 +17,7 @@ that differ in what is not read are the same work, and cost nothing.
 Killed? Start it again. What was finished is in the storage folder and is not computed twice.
 
 examples:
-  python searches/joint_search.py                                        40 trials on the embedded data
+  python searches/joint_search.py                                        40 trials on the built-in toy data set
   python searches/joint_search.py --dry-run                              what it would do, and what that costs
   python searches/joint_search.py --second compute --sampler gp          the best score for each amount of training
   python searches/joint_search.py --method rml --trials 20               Robust Mutual Learning and its own settings

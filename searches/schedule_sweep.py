@@ -14,7 +14,7 @@ Only schedules with as many iterations are compared when one is pruned, and only
 Killed? Start it again. What was finished is in the storage folder and is not computed twice.
 
 examples:
-  python searches/schedule_sweep.py                                      12 schedules on the embedded data
+  python searches/schedule_sweep.py                                      12 schedules on the built-in toy data set
   python searches/schedule_sweep.py --dry-run                            what they need one by one, and together
   python searches/schedule_sweep.py --trials 40 --sampler gp             28 more, proposed by a Gaussian process
   python searches/schedule_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102

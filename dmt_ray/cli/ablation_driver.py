@@ -57,13 +57,13 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(
             file, connect, lambda state: publishing.of_ablation(file.folder, file, runner.store, state, dict(failed))
-        ) as one:
+        ) as current:
             if runner.store.missing(targets):
-                _perform(console, runner, members, file, options, one, failed)
+                _perform(console, runner, members, file, options, current, failed)
             write_failed(file.folder, failed)
-            one.state = "finished"
+            current.state = "finished"
     show_and_write(tidy.of_ablation(file.folder), options.storage / "tables")
-    return 1 if failed or one.unpublished else 0
+    return 1 if failed or current.unpublished else 0
 
 
 def _describe(
@@ -114,7 +114,7 @@ def _perform(
     members: Sequence[Wanted],
     file: ExperimentFile,
     options: Options,
-    one: Session,
+    running: Session,
     failed: dict[str, str],
 ) -> None:
     """Perform what is missing; `failed` takes the name of each stage that failed, or could not begin -> why."""
@@ -126,9 +126,9 @@ def _perform(
         todo = tasks.units(runner.store, groups, effort, grouped=job.worker_group.workers > 1)
         missing = runner.store.missing(stage for group in groups for stage in group)
         names = {stage: member.name for member in reversed(members) for stage in member.plan.stages()}
-        with _Progress(console, runner.store, effort, missing, names, one, failed) as progress:
-            found = tasks.perform(todo, job, progress, concurrent=room)
-        failed |= {stage.name: why for stage, why in found.items()}
+        with _Progress(console, runner.store, effort, missing, names, running, failed) as progress:
+            lost = tasks.perform(todo, job, progress, concurrent=room)
+        failed |= {stage.name: reason for stage, reason in lost.items()}
 
 
 class _Progress(Progress):
@@ -139,8 +139,8 @@ class _Progress(Progress):
         super().__init__(*usual)
         self._published = time.monotonic()
 
-    def failed(self, stage: Stage, why: str) -> None:
-        super().failed(stage, why)
+    def failed(self, stage: Stage, reason: str) -> None:
+        super().failed(stage, reason)
         self._failed[stage.name] = why
 
     def tick(self) -> None:

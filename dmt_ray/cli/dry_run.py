@@ -76,11 +76,11 @@ def _rungs(sweep: Sweep, stages: int) -> str:
     return f"each of at most {sweep.rungs()} rungs; in the middle of the space {stages} stages"
 
 
-def _shared_work(found: reuse.Sharing, total: int) -> str:
-    which = f"{found.trials} trials" if found.trials == total else f"the {found.trials} trials that are known now"
+def _shared_work(work: reuse.Sharing, total: int) -> str:
+    which = f"{work.trials} trials" if work.trials == total else f"the {work.trials} trials that are known now"
     return (
-        f"{which} need {found.alone:,} optimizer steps one by one, the union of their plans {found.together:,} "
-        f"({found.share:.1%})"
+        f"{which} need {work.alone:,} optimizer steps one by one, the union of their plans {work.together:,} "
+        f"({work.share:.1%})"
     )
 
 

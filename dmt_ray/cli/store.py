@@ -31,7 +31,7 @@ def verify_store(options: argparse.Namespace) -> int:
     store = existing(options.storage)
     damaged = store.verify()
     for name in damaged:
-        print(f"damaged, set aside: {name}")
+        print(f"damaged, quarantined: {name}")
     for sentence in store.remade():
         print(f"note: {sentence}")
     print(f"{len(store.ls())} stages are intact, {len(damaged)} were damaged")

@@ -62,17 +62,17 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     with locked(file.folder):
         study = _study(file, runner, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
-        with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as one:
+        with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as current:
             if not study.remaining:
                 console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
             try:
                 if study.remaining or _unconfirmed(study, runner.store, options):
-                    _perform(console, study, runner, file, options, one)
+                    _perform(console, study, runner, file, options, current)
             finally:
                 if not _interrupted(study):
-                    one.state = "finished"
-                    _conclude(console, study, runner.store, file, options, one)
-    return 1 if one.unpublished or any(trial.state == "failed" for trial in study.trials()) else 0
+                    current.state = "finished"
+                    _conclude(console, study, runner.store, file, options, current)
+    return 1 if current.unpublished or any(trial.state == "failed" for trial in study.trials()) else 0
 
 
 def _study(file: ExperimentFile, runner: Runner, options: SweepOptions) -> Study:
@@ -100,7 +100,7 @@ def _check_points(sweep: Sweep, runner: Runner, total: int) -> None:
 
 
 def _perform(
-    console: Console, study: Study, runner: Runner, file: ExperimentFile, options: SweepOptions, one: Session
+    console: Console, study: Study, runner: Runner, file: ExperimentFile, options: SweepOptions, running: Session
 ) -> None:
     sweep, store = study.sweep, runner.store
     done = sum(trial.state in ("complete", "pruned") for trial in study.trials())
@@ -119,7 +119,7 @@ def _perform(
             tasks.perform_all(todo, job, progress, concurrent=room, what=what)
 
         if study.remaining:
-            with SweepProgress(console, store, effort, sweep, study.trials(), study.total, one.publish) as progress:
+            with SweepProgress(console, store, effort, sweep, study.trials(), study.total, running.publish) as progress:
                 by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
                 perform_all(by_seed, job, progress, "a stage that all trials share")
                 whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
@@ -159,7 +159,7 @@ def _unconfirmed(study: Study, store: Store, options: SweepOptions) -> bool:
 
 
 def _conclude(
-    console: Console, study: Study, store: Store, file: ExperimentFile, options: SweepOptions, one: Session
+    console: Console, study: Study, store: Store, file: ExperimentFile, options: SweepOptions, running: Session
 ) -> None:
     """Write down and show what came out."""
     confirmation = _to_confirm(study, options)
@@ -168,7 +168,7 @@ def _conclude(
         for run in confirmation.runs():
             again = replace(file, experiment=run, trials=0)
             write(again.folder, again)
-            one.publisher.publish_soon(publishing.of_run(again, store))
+            running.publisher.publish_soon(publishing.of_run(again, store))
     summary.show(console, file, store, study.trials())
     if confirmation is not None:
         confirmation_text.show(console, confirmation, file.folder)
