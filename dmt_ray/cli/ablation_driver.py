@@ -141,7 +141,7 @@ class _Progress(Progress):
 
     def failed(self, stage: Stage, reason: str) -> None:
         super().failed(stage, reason)
-        self._failed[stage.name] = why
+        self._failed[stage.name] = reason
 
     def tick(self) -> None:
         super().tick()
