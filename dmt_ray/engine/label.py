@@ -157,13 +157,7 @@ class _Part(_Layout):
     """
 
     def __init__(
-        self,
-        folder: Path,
-        scratch: Path,
-        rank: int,
-        images: Images,
-        positions: Sequence[int],
-        own: Sequence[list[int]],
+        self, folder: Path, scratch: Path, rank: int, images: Images, positions: Sequence[int], own: Sequence[list[int]]
     ) -> None:
         super().__init__(images, positions, own)
         prefix = f"{rank}-" if rank or folder == scratch else ""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import cos, pi
 from typing import Any, Self
 
 import numpy as np
@@ -12,10 +13,8 @@ from torch import Tensor, nn
 from dmt_ray.config import Training
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.batch_loader import BatchLoader, Prefetcher, Step
-from dmt_ray.engine.checkpoint import Checkpoint
+from dmt_ray.engine.checkpoint import BestSnapshot, Checkpoint
 from dmt_ray.engine.history import Row, write_rows
-from dmt_ray.engine.schedule import learning_rate
-from dmt_ray.engine.snapshot import BestSnapshot
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
 from dmt_ray.plan.files import HISTORY
@@ -103,6 +102,17 @@ class Stepper(ABC):
         # A context for each pass: autocast would go on to use weights that it cast where no gradient was required.
         half = self.training.precision == "bfloat16"
         return torch.autocast(self.work.device.type, torch.bfloat16) if half else nullcontext()
+
+
+def learning_rate(training: Training, step: int, total: int) -> float:
+    """Of step 0 ... total-1.
+
+    ``lr * (1 - step / total) ** power``, or a cosine that falls to 0, ``lr * (1 + cos(pi * step / total)) / 2`` (DMT,
+    Sec. 5.2.2, segmentation and classification).
+    """
+    if training.schedule == "cosine":
+        return training.learning_rate * (1 + cos(pi * step / total)) / 2
+    return training.learning_rate * float((1 - step / total) ** training.poly_power)
 
 
 def dtype_of(training: Training) -> torch.dtype:

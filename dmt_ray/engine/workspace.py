@@ -14,15 +14,6 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def _silent(step: int, steps: int) -> None:
-    """Report nothing."""
-
-
-def _never() -> bool:
-    """Go on to the end."""
-    return False
-
-
 @dataclass(frozen=True)
 class Workspace:
     """All that a stage needs beside its settings; of it only the seed and the inputs change a result.
@@ -48,11 +39,11 @@ class Workspace:
     inputs: Mapping[str, Path] = field(default_factory=dict)
     out: Path = Path()
     scratch: Path = Path()
-    progress: Callable[[int, int], None] = _silent
+    progress: Callable[[int, int], None] = lambda step, steps: None
     checkpoint_seconds: float = 60.0
     eval_batch: int = 16
     team: Team = ALONE
-    stop: Callable[[], bool] = _never
+    stop: Callable[[], bool] = lambda: False
     compiled: bool = False
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
