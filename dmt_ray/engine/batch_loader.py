@@ -18,7 +18,7 @@ from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import mixing_share
+from dmt_ray.losses.mixing import mixing_share
 from dmt_ray.plan.amounts import batch_of, steps_per_epoch
 
 Truth = Callable[[int], NDArray[np.uint8]]  # the label of an image by its position
@@ -28,17 +28,12 @@ _Draw = Callable[[int, int, int, Sequence[int]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class RngStream:
-    """Names the random numbers of one list of one stage.
+    """Names the random numbers of one list of one stage."""
 
-    Attributes:
-        seed: The seed of the experiment.
-        side: A and B never draw the same numbers.
-        generation: How many stages the model's weights have been trained through, so that every iteration sees the
-            images in another order and with other augmentations.
-    """
-
-    seed: int
-    side: Side
+    seed: int  # of the experiment
+    side: Side  # A and B never draw the same numbers
+    # How many stages the model's weights have been trained through, so that every iteration sees the images in another
+    # order and with other augmentations.
     generation: int
 
     def number(self, pseudo: bool) -> int:
@@ -56,15 +51,10 @@ class RngStream:
 
 
 class Mixing(NamedTuple):
-    """How the images of a step are mixed.
+    """How the images of a step are mixed."""
 
-    Attributes:
-        share: What an image keeps of itself (lambda), in ``[0.5, 1]``.
-        partners: The row of the global batch that each of its rows is mixed with: a permutation, int64, on the device.
-    """
-
-    share: float
-    partners: Tensor
+    share: float  # what an image keeps of itself (lambda), in [0.5, 1]
+    partners: Tensor  # the row of the global batch that each of its rows is mixed with, int64, on the device
 
     def of_partners(self, rows: Tensor, team: Team) -> Tensor:
         """For each of a worker's rows its partner's; all workers have to call it.

@@ -3,20 +3,19 @@
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dmt_ray.config import SelectionRule
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.evaluate import score
-from dmt_ray.engine.history import Row, write_rows
+from dmt_ray.engine.history import Row
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.plan.files import SCORES
 from dmt_ray.plan.measures import headline
 
 FILE = "checkpoint.safetensors"
@@ -50,16 +49,6 @@ class BestSnapshot:
             self.weights = {name: value.detach().cpu().clone() for name, value in state.state_dict().items()}
         self.rows.append(row)
 
-    def restore_into(self, state: nn.Module) -> None:
-        """Put the best weights back."""
-        if self.weights:
-            state.load_state_dict(self.weights)
-
-    def write(self, out: Path) -> None:
-        """Write scores.csv, if anything was scored."""
-        if self.rows:
-            write_rows(out / SCORES, self.rows)
-
 
 class Checkpoint:
     """Weights, momentum, history and step in one file that is replaced in one go.
@@ -67,8 +56,7 @@ class Checkpoint:
     There is no generator state in it: all random numbers follow from (seed, epoch, sample) or the step.
 
     Args:
-        folder: The stage's scratch folder.
-        seconds: Least time between two checkpoints.
+        work: Its scratch folder, and the least time between two checkpoints.
         network: All that is trained.
         optimizer: Its momentum is kept.
         history: The rows so far.
@@ -76,17 +64,10 @@ class Checkpoint:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        seconds: float,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        history: list[Row],
-        best: BestSnapshot,
+        self, work: Workspace, network: nn.Module, optimizer: Optimizer, history: list[Row], best: BestSnapshot
     ) -> None:
-        self._file = folder / FILE
+        self._file, self._seconds = work.scratch / FILE, work.checkpoint_seconds
         self._network, self._optimizer, self._history, self._best = network, optimizer, history, best
-        self._seconds = seconds
         self._last = time.monotonic()
 
     def is_due(self) -> bool:

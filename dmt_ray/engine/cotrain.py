@@ -15,8 +15,8 @@ from dmt_ray.engine.loop import Stepper, train
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.student import Rows, Student, TeacherOutput, rows_of
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import cross_entropy_sum
 from dmt_ray.losses.consistency import label_loss_sum, paste, sharpest, squared_loss_sum, total_variation_sum
+from dmt_ray.losses.cross_entropy import cross_entropy_sum
 from dmt_ray.plan.operations.cotrain import Cotrain
 
 # What is added up for each student between two rows of the history.

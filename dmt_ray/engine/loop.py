@@ -17,7 +17,7 @@ from dmt_ray.engine.checkpoint import BestSnapshot, Checkpoint
 from dmt_ray.engine.history import Row, write_rows
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
-from dmt_ray.plan.files import HISTORY
+from dmt_ray.plan.files import HISTORY, SCORES
 
 ROWS = 50  # of a stage's history, at most
 ROW_STEPS = 5  # of a row, at least: single steps of a small batch say little
@@ -135,7 +135,7 @@ def train(stepper: Stepper, parts: Parts) -> None:
     """
     work, training, steps, models = stepper.work, stepper.training, stepper.loader.steps, len(stepper.networks)
     history, best = list[Row](), BestSnapshot(training.keep)
-    checkpoint = Checkpoint(work.scratch, work.checkpoint_seconds, stepper.state, stepper.optimizer, history, best)
+    checkpoint = Checkpoint(work, stepper.state, stepper.optimizer, history, best)
     row_steps = max(ROW_STEPS, steps // ROWS)
     with stepper:
         first = checkpoint.restore(work.team)
@@ -157,10 +157,13 @@ def train(stepper: Stepper, parts: Parts) -> None:
                 if stopping:
                     raise Interrupted(f"the training was at step {done} of {steps} and goes on from there")
             work.progress(done * models, steps * models)
-    best.restore_into(stepper.state.float())
+    stepper.state.float()
+    if best.weights:
+        stepper.state.load_state_dict(best.weights)
     if work.team.chief:
         write_rows(work.out / HISTORY, history)
-        best.write(work.out)
+        if best.rows:
+            write_rows(work.out / SCORES, best.rows)
 
 
 def _to_train_mode(stepper: Stepper) -> None:

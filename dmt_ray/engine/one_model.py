@@ -17,7 +17,8 @@ from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
 from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import Moment, bind, compare
+from dmt_ray.losses.rules import bind
+from dmt_ray.losses.weighting import Moment, compare
 from dmt_ray.plan.files import CONFIDENCE, EXAMPLES, RANK
 from dmt_ray.plan.operations.finetune import Finetune
 from dmt_ray.plan.operations.pretrain import Pretrain

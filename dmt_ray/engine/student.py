@@ -27,17 +27,11 @@ from dmt_ray.plan.operations.cotrain import Cotrain
 
 
 class Rows(NamedTuple):
-    """Which images of a global batch a worker looks at.
+    """Which images of a global batch a worker looks at."""
 
-    Attributes:
-        needed: Rows of the global batch: the worker's own and those that are pasted into them.
-        own: Places in ``needed`` of the worker's own rows.
-        partners: Places in ``needed`` of the rows that are pasted into those.
-    """
-
-    needed: list[int]
-    own: list[int]
-    partners: list[int]
+    needed: list[int]  # rows of the global batch: the worker's own and those that are pasted into them
+    own: list[int]  # places in `needed` of the worker's own rows
+    partners: list[int]  # places in `needed` of the rows that are pasted into those
 
 
 def rows_of(mine: Sequence[int], count: int, *, every: bool = False) -> Rows:
@@ -99,17 +93,11 @@ class View:
 
 
 class TeacherOutput(NamedTuple):
-    """A teacher's output for some images.
+    """A teacher's output for some images."""
 
-    Attributes:
-        probs: Of the classes, rectified where the settings say so, float32 ``[N, K, h, w]``.
-        features: What its classifier was given, float32 ``[N, C, h', w']``.
-        decided: The teacher's own classes, not rectified, int64 ``[N, h, w]``.
-    """
-
-    probs: Tensor
-    features: Tensor
-    decided: Tensor
+    probs: Tensor  # of the classes, rectified where the settings say so, float32 [N, K, h, w]
+    features: Tensor  # what its classifier was given, float32 [N, C, h', w']
+    decided: Tensor  # the teacher's own classes, not rectified, int64 [N, h, w]
 
 
 class Student(nn.Module):

@@ -10,7 +10,10 @@ from dmt_ray.engine.history import Row, StepSums
 from dmt_ray.engine.loop import Stepper, dtype_of
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import Moment, Rule, StepLoss, Target, bind, mix, mixed_cross_entropy_sum, step_loss, step_targets
+from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum
+from dmt_ray.losses.rules import bind
+from dmt_ray.losses.step import StepLoss, step_loss, step_targets
+from dmt_ray.losses.weighting import Moment, Rule, Target
 
 
 class WeightedStepper(Stepper):

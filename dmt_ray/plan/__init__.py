@@ -1,7 +1,4 @@
-"""Plans are expressions: operations applied to settings and to each other's stages.
-
-Calling an operation does no work, and equal work is equal.
-"""
+"""Plans are expressions: operations on settings and on each other's stages. Calling an operation does no work."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -163,11 +160,11 @@ class Stage:
         return [self._network(side) for side in sides]
 
     def _network(self, side: Side) -> Model:
-        model, origin = self.config.new_model(), self.origin(side)
-        if model is None:
-            assert origin is not None, f"{self} has neither a network of its own nor another stage's"
-            return origin._network(side)
-        return model
+        if model := self.config.new_model():
+            return model
+        origin = self.origin(side)
+        assert origin is not None, f"{self} has neither a network of its own nor another stage's"
+        return origin._network(side)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stage) and self.key == other.key

@@ -37,9 +37,8 @@ class Cotrain(TrainingSlice):
 
     def identity(self) -> dict[str, Any]:
         """Without what is not read."""
-        unread = {"ema_decay"} if self.teacher == "student" else set()
-        unread |= set() if self.rectified else {"prototype_momentum"}
-        return {name: value for name, value in super().identity().items() if name not in unread}
+        read = {"ema_decay": self.teacher == "mean", "prototype_momentum": self.rectified}
+        return {name: value for name, value in super().identity().items() if read.get(name, True)}
 
     def __str__(self) -> str:
         teachers = {"own": "its own", "peer": "the other's", "both": "both"}[self.taught_by]

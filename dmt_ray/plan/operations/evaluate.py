@@ -20,9 +20,8 @@ class Evaluate(Slice):
     averaged: bool = neutral(False)  # the moving average of the weights, in place of the last
 
     def __str__(self) -> str:
-        model = ", ".join([self.member] * bool(self.member) + ["averaged weights"] * self.averaged)
-        images = f"on {self.split.selection} (selects) and {self.data.reported} (reported)"
-        return f"{model}, {images}" if model else images
+        model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
+        return ", ".join([*model, f"on {self.split.selection} (selects) and {self.data.reported} (reported)"])
 
     def work(self, images: ImageCounts) -> int:
         """Images to score."""

@@ -22,11 +22,8 @@ class Finetune(TrainingSlice):
 def finetune(cfg: Config, *, start: Stage, labels: Stage | None, seed: int) -> Stage:
     """Train a model further on labelled and pseudo-labelled images together (DMT, Eq. 3-6).
 
-    Args:
-        cfg: Settings of the method; `cfg.weight` says how much each pseudo label counts.
-        start: The model to start from: its weights are taken over, momentum and schedule are not.
-        labels: Pseudo labels, or None where the rule makes them online.
-        seed: Seed of the order of the images and their augmentation.
+    The weights of `start` are taken over, momentum and schedule are not. `cfg.weight` says how much each pseudo label
+    counts; `labels` is None where its rule makes them online. The seed is that of the images' order and augmentation.
     """
     online = cfg.weight.makes_labels
     if online != (labels is None):

@@ -32,14 +32,10 @@ class Pretrain(NewModelSlice):
 
 
 def pretrain(cfg: Config, *, seed: int, side: Side = "A", dms: bool = False) -> Stage:
-    """Train a model on labelled images alone.
+    """Train a model on labelled images alone; sides A and B never draw the same random numbers.
 
-    Args:
-        cfg: Settings of the method.
-        seed: Seed of the initial weights, the order of the images and their augmentation.
-        side: Which of the two models; A and B never draw the same random numbers.
-        dms: Whether the model sees only its half of Difference Maximized Sampling (DMT, Sec. 4.1.2), the share
-            `cfg.dms_alpha`, or all labelled images.
+    With `dms` the model sees only its half of Difference Maximized Sampling (DMT, Sec. 4.1.2), the share
+    `cfg.dms_alpha`. The seed is that of the initial weights, and of the images' order and augmentation.
     """
     seen = {"images": "dms", "dms_alpha": cfg.dms_alpha} if dms and cfg.dms_alpha < 1 else {"images": "labelled"}
     return Pretrain.stage(cfg, seed, model=cfg.model_of(side), training=cfg.pretrain, side=side, **seen)
