@@ -14,28 +14,26 @@ from dmt_ray import IGNORE
 from dmt_ray.config import SIDES, Side, Training
 from dmt_ray.data.images import Images
 from dmt_ray.engine.augment import FOR_MIXUP, Batch, augment, draw, order
-from dmt_ray.engine.coarse import Truth
-from dmt_ray.engine.mixing import Mixing
 from dmt_ray.engine.pseudo_labels import PseudoLabels
+from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import mixing_share
+from dmt_ray.losses.mixing import mixing_share
 from dmt_ray.plan.amounts import batch_of, steps_per_epoch
+
+Truth = Callable[[int], NDArray[np.uint8]]  # the label of an image by its position
+_Places = list[tuple[int, int]]  # epochs, and places in their order
+_Draw = Callable[[int, int, int, Sequence[int]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class RngStream:
-    """Names the random numbers of one list of one stage.
+    """Names the random numbers of one list of one stage."""
 
-    Attributes:
-        seed: The seed of the experiment.
-        side: A and B never draw the same numbers.
-        generation: How many stages the model's weights have been trained through, so that every iteration sees the
-            images in another order and with other augmentations.
-    """
-
-    seed: int
-    side: Side
+    seed: int  # of the experiment
+    side: Side  # A and B never draw the same numbers
+    # How many stages the model's weights have been trained through, so that every iteration sees the images in another
+    # order and with other augmentations.
     generation: int
 
     def number(self, pseudo: bool) -> int:
@@ -50,6 +48,28 @@ class RngStream:
             rank: Of a worker in its team: rows of the batch must not share their masks.
         """
         return (self.seed << 40 ^ self.number(False) << 26 ^ rank << 20 ^ step) % 2**64
+
+
+class Mixing(NamedTuple):
+    """How the images of a step are mixed."""
+
+    share: float  # what an image keeps of itself (lambda), in [0.5, 1]
+    partners: Tensor  # the row of the global batch that each of its rows is mixed with, int64, on the device
+
+    def of_partners(self, rows: Tensor, team: Team) -> Tensor:
+        """For each of a worker's rows its partner's; all workers have to call it.
+
+        Args:
+            rows: Images, labels or weights of this worker's rows, ``[N, ...]``.
+            team: The workers: each has every size-th row of the global batch.
+        """
+        if team.size == 1:
+            return rows.index_select(0, self.partners)
+        # The last workers can have a row less.
+        filled = rows.new_zeros(-(-len(self.partners) // team.size), *rows.shape[1:])
+        filled[: len(rows)] = rows
+        everyone = team.rows(filled).transpose(0, 1).flatten(0, 1)
+        return everyone.index_select(0, self.partners[team.rank :: team.size])
 
 
 class Step(NamedTuple):
@@ -105,16 +125,14 @@ class BatchLoader:
         epoch, place = divmod(number, self.steps_per_epoch)
         n_labelled, n_pseudo = self.batch
         if self._pseudo is None:
-            first = place * n_labelled
-            chosen = [(epoch, i) for i in range(first, min(first + n_labelled, len(self._labelled)))]
-            return self._load(number, chosen, [])
+            rows = range(len(self._labelled))[place * n_labelled :][:n_labelled]
+            return self._load(number, [(epoch, i) for i in rows], [])
         # The labelled list is cycled at its own pace, as in the authors' code.
         cycled = [divmod(number * n_labelled + i, len(self._labelled)) for i in range(n_labelled)]
-        first = place * n_pseudo
-        pseudo = [(epoch, i) for i in range(first, min(first + n_pseudo, len(self._pseudo)))]
-        return self._load(number, cycled, pseudo)
+        rows = range(len(self._pseudo))[place * n_pseudo :][:n_pseudo]
+        return self._load(number, cycled, [(epoch, i) for i in rows])
 
-    def _load(self, number: int, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]) -> Step:
+    def _load(self, number: int, labelled: _Places, pseudo: _Places) -> Step:
         count = len(labelled)
         every = range(count + len(pseudo))
         mixing = self._mixing(number, len(every)) if self._training.augment.mixup else None
@@ -175,9 +193,7 @@ class BatchLoader:
         share = mixing_share(float(numbers[0]), self._training.augment.mixup)
         return Mixing(share, upload([partners], self._work.device))
 
-    def _strong(
-        self, labelled: list[tuple[int, int]], pseudo: list[tuple[int, int]]
-    ) -> Callable[[Tensor], Tensor] | None:
+    def _strong(self, labelled: _Places, pseudo: _Places) -> Callable[[Tensor], Tensor] | None:
         """The strong augmentation: of all images, or of those that people have not labelled alone."""
         kind = self._training.augment.strong
         first = 0 if kind == "any" else len(labelled)
@@ -196,19 +212,10 @@ class BatchLoader:
             self._orders[pseudo, epoch] = order(self.stream.seed, self.stream.number(pseudo), epoch, n)
         return self._orders[pseudo, epoch]
 
-    def _drawn(
-        self,
-        draw: Callable[[int, int, int, Sequence[int]], NDArray[np.float64]],
-        labelled: list[tuple[int, int]],
-        pseudo: list[tuple[int, int]],
-    ) -> NDArray[np.float64]:
-        seed = self.stream.seed
-        drawn = [
-            draw(seed, self.stream.number(is_pseudo), epoch, [place])
-            for is_pseudo, places in ((False, labelled), (True, pseudo))
-            for epoch, place in places
-        ]
-        return np.concatenate(drawn)
+    def _drawn(self, draw: _Draw, labelled: _Places, pseudo: _Places) -> NDArray[np.float64]:
+        seed, (first, second) = self.stream.seed, (self.stream.number(is_pseudo) for is_pseudo in (False, True))
+        drawn = [draw(seed, first, epoch, [place]) for epoch, place in labelled]
+        return np.concatenate(drawn + [draw(seed, second, epoch, [place]) for epoch, place in pseudo])
 
 
 class Prefetcher:
@@ -224,7 +231,7 @@ class Prefetcher:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         # torch keeps the number of threads per thread, and a new one would take all cores.
         self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
-        self._prepared: tuple[int, Future[_Prepared]] | None = None
+        self._prepared: dict[int, Future[tuple[Step, torch.cuda.Event | None]]] = {}  # the next step alone
 
     def close(self) -> None:
         """End the thread."""
@@ -232,29 +239,20 @@ class Prefetcher:
 
     def step(self, number: int) -> Step:
         """The batch of a step; quick if it follows the last one."""
-        ready = self._prepared is not None and self._prepared[0] == number
-        waiting = self._prepared[1] if ready and self._prepared else self._pool.submit(self._prepare, number)
-        prepared = waiting.result()
-        following = number + 1
-        if following < self._loader.steps:
-            self._prepared = following, self._pool.submit(self._prepare, following)
-        if prepared.event is not None:
-            network = torch.cuda.current_stream(prepared.step.batch.images.device)
-            network.wait_event(prepared.event)
-            mixing = prepared.step.mixing
-            for tensor in (*prepared.step.batch, prepared.step.truth, mixing and mixing.partners):
+        step, event = (self._prepared.pop(number, None) or self._pool.submit(self._prepare, number)).result()
+        if number + 1 < self._loader.steps:
+            self._prepared = {number + 1: self._pool.submit(self._prepare, number + 1)}
+        if event is not None:
+            network = torch.cuda.current_stream(step.batch.images.device)
+            network.wait_event(event)
+            for tensor in (*step.batch, step.truth, step.mixing and step.mixing.partners):
                 if tensor is not None:  # its memory belongs to the other stream, which must not reuse it too early
                     tensor.record_stream(network)
-        return prepared.step
+        return step
 
-    def _prepare(self, number: int) -> "_Prepared":
+    def _prepare(self, number: int) -> tuple[Step, torch.cuda.Event | None]:
+        """A step, and when it is on the device."""
         if self._stream is None:
-            return _Prepared(self._loader.step(number), None)
+            return self._loader.step(number), None
         with torch.cuda.stream(self._stream):
-            step = self._loader.step(number)
-            return _Prepared(step, self._stream.record_event())
-
-
-class _Prepared(NamedTuple):
-    step: Step
-    event: torch.cuda.Event | None  # when the step is on the device
+            return self._loader.step(number), self._stream.record_event()

@@ -1,18 +1,53 @@
-"""Scratch checkpoints inside a stage: what a killed training goes on from, to the same bytes in the end."""
+"""What a training keeps on its way: its best snapshot, and what it goes on from, to the same bytes, when killed."""
 
 import json
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from safetensors.torch import load, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from dmt_ray.config import SelectionRule
+from dmt_ray.data.splits import Parts
+from dmt_ray.engine.evaluate import score
 from dmt_ray.engine.history import Row
-from dmt_ray.engine.snapshot import BestSnapshot
 from dmt_ray.engine.team import Team
+from dmt_ray.engine.workspace import Workspace
+from dmt_ray.plan.measures import headline
 
 FILE = "checkpoint.safetensors"
+
+
+class BestSnapshot:
+    """The snapshot that goes on, where that is not the last.
+
+    Args:
+        keep: By which images snapshots are compared (see `config.Training.keep`).
+
+    Attributes:
+        rows: The scores of each snapshot; their columns are called mIoU, also where they are accuracies.
+        weights: The state of the best one.
+    """
+
+    def __init__(self, keep: SelectionRule) -> None:
+        self._by = "selection_miou" if keep == "val" else "reported_miou"
+        self.rows: list[Row] = []
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, step: int, scored: Sequence[nn.Module], state: nn.Module, parts: Parts, work: Workspace) -> None:
+        """Score models as they are after a step, in the mean over them, and keep the state if it is the best so far.
+
+        Leaves the models in eval mode.
+        """
+        row: Row = {"step": step}
+        for name, images in (("selection", parts.selection), ("reported", parts.reported)):
+            row[f"{name}_miou"] = float(np.mean([headline(score(model, work, *images)) for model in scored]))
+        if not self.rows or row[self._by] > max(earlier[self._by] for earlier in self.rows):
+            self.weights = {name: value.detach().cpu().clone() for name, value in state.state_dict().items()}
+        self.rows.append(row)
 
 
 class Checkpoint:
@@ -21,8 +56,7 @@ class Checkpoint:
     There is no generator state in it: all random numbers follow from (seed, epoch, sample) or the step.
 
     Args:
-        folder: The stage's scratch folder.
-        seconds: Least time between two checkpoints.
+        work: Its scratch folder, and the least time between two checkpoints.
         network: All that is trained.
         optimizer: Its momentum is kept.
         history: The rows so far.
@@ -30,17 +64,10 @@ class Checkpoint:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        seconds: float,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        history: list[Row],
-        best: BestSnapshot,
+        self, work: Workspace, network: nn.Module, optimizer: Optimizer, history: list[Row], best: BestSnapshot
     ) -> None:
-        self._file = folder / FILE
+        self._file, self._seconds = work.scratch / FILE, work.checkpoint_seconds
         self._network, self._optimizer, self._history, self._best = network, optimizer, history, best
-        self._seconds = seconds
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
@@ -82,5 +109,5 @@ class Checkpoint:
         return int(metadata["step"])
 
 
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

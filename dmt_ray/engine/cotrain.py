@@ -13,11 +13,10 @@ from dmt_ray.engine.batch_loader import BatchLoader, Step
 from dmt_ray.engine.history import Row, fraction
 from dmt_ray.engine.loop import Stepper, train
 from dmt_ray.engine.pseudo_labels import PseudoLabels
-from dmt_ray.engine.student import Student, TeacherOutput
-from dmt_ray.engine.views import Rows, rows_of
+from dmt_ray.engine.student import Rows, Student, TeacherOutput, rows_of
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import cross_entropy_sum
 from dmt_ray.losses.consistency import label_loss_sum, paste, sharpest, squared_loss_sum, total_variation_sum
+from dmt_ray.losses.cross_entropy import cross_entropy_sum
 from dmt_ray.plan.operations.cotrain import Cotrain
 
 # What is added up for each student between two rows of the history.

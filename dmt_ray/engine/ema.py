@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import nn
 
+from dmt_ray.config import Training
+
 
 def average_of(network: nn.Module) -> nn.Module:
     """A copy of a network as it is, in eval mode, that no gradient changes."""
@@ -31,3 +33,12 @@ def move_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
     torch._foreach_lerp_([before[name] for name in moving], [now[name] for name in moving], 1 - decay)
     for name in before.keys() - set(moving):
         before[name].copy_(now[name])
+
+
+def decay_of(training: Training, step: int) -> float:
+    """Decay of the moving average of the weights in step 0, 1, ...: at most `training.ema`.
+
+    At first it is less, ``(1 + step) / (10 + step)``, so that the average forgets the first weights in short trainings
+    too (as TensorFlow's moving average does when it is given the step).
+    """
+    return min(training.ema, (1 + step) / (10 + step))

@@ -8,7 +8,7 @@ import torch
 from dmt_ray import IGNORE
 from dmt_ray.engine.batch_loader import Step
 from dmt_ray.engine.team import Team
-from dmt_ray.losses import STATISTICS, StepLoss
+from dmt_ray.losses.step import STATISTICS, StepLoss
 
 _PSEUDO = ("area", "judged", "right", "right_weight", "wrong_weight")
 

@@ -22,18 +22,6 @@ def identity(images: Tensor) -> Tensor:
     return images
 
 
-def autocontrast(images: Tensor) -> Tensor:
-    """Stretch each channel so that it reaches from 0 to 1; one that has a single value stays."""
-    stretched: Tensor = functional.autocontrast(images)
-    return stretched
-
-
-def equalize(images: Tensor) -> Tensor:
-    """Flatten the histogram of each channel, in 256 steps."""
-    flattened: Tensor = functional.equalize(images)
-    return flattened
-
-
 def grey(images: Tensor) -> Tensor:
     """Luma in all three channels (ITU-R 601)."""
     luma: Tensor = functional.rgb_to_grayscale(images, num_output_channels=3)
@@ -154,25 +142,15 @@ def cutout(images: Tensor, side: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def _read(
-    images: Tensor,
-    xx: Amount = 1.0,
-    xy: Amount = 0.0,
-    x: Amount = 0.0,
-    yx: Amount = 0.0,
-    yy: Amount = 1.0,
-    y: Amount = 0.0,
+    images: Tensor, xx: Amount = 1, xy: Amount = 0, x: Amount = 0, yx: Amount = 0, yy: Amount = 1, y: Amount = 0
 ) -> Tensor:
     """Read each pixel, bilinearly, at (xx across + xy down + x, yx across + yy down + y) from the middle; 0 beyond."""
     height, width = images.shape[-2:]
     down, across = _places(height, images).view(1, 1, -1, 1), _places(width, images).view(1, 1, 1, -1)
     # grid_sample counts from -1 to 1.
-    grid = [
-        ((xx * across + xy * down + x) * (2 / width)).expand(len(images), 1, height, width),
-        ((yx * across + yy * down + y) * (2 / height)).expand(len(images), 1, height, width),
-    ]
-    return nn.functional.grid_sample(
-        images, torch.stack(grid, dim=-1).squeeze(1), mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    places = (xx * across + xy * down + x) * (2 / width), (yx * across + yy * down + y) * (2 / height)
+    grid = torch.stack([place.expand(len(images), 1, height, width) for place in places], dim=-1).squeeze(1)
+    return nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _places(length: int, images: Tensor) -> Tensor:

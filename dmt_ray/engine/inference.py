@@ -64,8 +64,3 @@ class WholeImages:
     def masks(self, chosen: Sequence[int]) -> Tensor:
         """True masks, uint8 ``[N, H, W]`` (``[N, 1, 1]``), of images of one size."""
         return upload([self._images.mask(i)[np.newaxis] for i in chosen], self._device)
-
-
-def logits_of(network: nn.Module, work: Workspace, images: Images, chosen: Sequence[int]) -> Tensor:
-    """Logits of a few images of one size; see `WholeImages.logits`."""
-    return WholeImages(network, work, images).logits(chosen)

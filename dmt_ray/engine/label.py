@@ -13,7 +13,7 @@ and images that have no label are left out of the files.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ from dmt_ray.plan.files import CONFIDENCE, IMAGES, LABELS, SUMMARY
 from dmt_ray.plan.operations.label import Label
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # most confident fractions of the labels, whose errors summary.json holds
+Batches = Sequence[list[int]]  # of places in `Parts.unlabelled`
 _CHUNK = 1 << 22  # pixels that are held in memory while thresholds are applied, or parts put together
 
 
@@ -67,7 +68,7 @@ def label(config: Label, work: Workspace) -> int:
     # Whole batches are shared out: the last bits of an image's logits may depend on the batch that it is in.
     batches = list(by_size(images, positions, work.eval_batch))
     own, team = work.team.share(batches), work.team
-    part = _Part(work.out if team.size == 1 else work.scratch, work.scratch, team.rank, images, positions, own)
+    part = _Part(work, images, positions, own)
     whole = WholeImages(network, work, images)
     ranking = Ranking(len(work.dataset.classes), work.device)
     total, done = len(positions) * (2 if config.rule == "renormalised" else 1), 0
@@ -97,7 +98,7 @@ def label(config: Label, work: Workspace) -> int:
             classes = len(work.dataset.classes)
             kept, thresholds = _most_confident_images(part, len(positions), config.share, rule, team, classes)
         cuts = upload([thresholds], work.device)
-        for there, (labels, confidence) in to_host(_selected(part, images, positions, cuts, kept, judged, tally)):
+        for there, (labels, confidence) in to_host(_selected(part, cuts, kept, judged, tally)):
             part.labels[there], part.confidence[there] = labels, confidence
     summary = summarise(judged, work, len(positions), ranking.counts.sum(dim=1).cpu().numpy())
     summary["thresholds"] = [float(value) for value in decode(torch.from_numpy(thresholds))]
@@ -106,7 +107,7 @@ def label(config: Label, work: Workspace) -> int:
     if team.chief:
         (work.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     if team.size > 1:
-        _put_together(part, work, images, positions, batches, work.out)
+        _put_together(part, work, images, positions, batches)
     part.close(keep=team.size == 1)
     if by_image and team.chief:
         _leave_out_unlabelled(work.out)
@@ -114,19 +115,18 @@ def label(config: Label, work: Workspace) -> int:
 
 
 class _Layout:
-    """Where some images lie in a flat array of their pixels, addressed by their places in `positions`.
+    """Where some images lie in a flat array of their pixels, addressed by their places in `positions`."""
 
-    Args:
-        images: The train images.
-        positions: The unlabelled images.
-        batches: Batches of places.
-    """
-
-    def __init__(self, images: Images, positions: Sequence[int], batches: Iterable[Sequence[int]]) -> None:
+    def __init__(self, images: Images, positions: Sequence[int], batches: Batches) -> None:
+        self._images, self._positions = images, positions
         self.places = sorted(place for batch in batches for place in batch)
         self._offsets = offsets(images, [positions[place] for place in self.places])
         self._index = {place: index for index, place in enumerate(self.places)}
         self.pixels = int(self._offsets[-1])
+
+    def truth(self, places: Sequence[int], device: torch.device) -> Tensor:
+        """The true labels of some images, one after the other."""
+        return upload([self._images.mask(self._positions[place]).reshape(-1) for place in places], device)
 
     def place(self, place: int) -> slice:
         """Where an image lies."""
@@ -145,30 +145,14 @@ class _Layout:
 
 
 class _Part(_Layout):
-    """One worker's share of the labels, in flat arrays on disk.
+    """One worker's share of the labels, in flat arrays on disk; codes are there for as long as they are needed."""
 
-    Args:
-        folder: Where the labels go.
-        scratch: Where the codes go, for as long as they are needed.
-        rank: Of the worker, so that several can share the folders.
-        images: The train images.
-        positions: The unlabelled images.
-        own: Batches of places that this worker labels.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        scratch: Path,
-        rank: int,
-        images: Images,
-        positions: Sequence[int],
-        own: Sequence[list[int]],
-    ) -> None:
+    def __init__(self, work: Workspace, images: Images, positions: Sequence[int], own: Batches) -> None:
         super().__init__(images, positions, own)
-        prefix = f"{rank}-" if rank or folder == scratch else ""
+        rank, folder = work.team.rank, work.out if work.team.size == 1 else work.scratch
+        prefix = f"{rank}-" if rank or folder == work.scratch else ""  # several workers can share the folders
         self._files = [folder / f"{prefix}{name}" for name in (LABELS, CONFIDENCE)]
-        self._codes_file = scratch / f"{rank}-codes.npy"
+        self._codes_file = work.scratch / f"{rank}-codes.npy"
         self.labels, self.confidence = (open_flat(file, np.uint8, self.pixels) for file in self._files)
         self.codes = open_flat(self._codes_file, np.uint16, self.pixels)
 
@@ -182,9 +166,7 @@ class _Part(_Layout):
         self._codes_file.unlink(missing_ok=True)
 
 
-def _put_together(
-    part: _Part, work: Workspace, images: Images, positions: Sequence[int], batches: Sequence[list[int]], out: Path
-) -> None:
+def _put_together(part: _Part, work: Workspace, images: Images, positions: Sequence[int], batches: Batches) -> None:
     """Bring the parts of all workers to the chief, which writes them as one."""
     team = work.team
     if not team.chief:
@@ -193,7 +175,7 @@ def _put_together(
             team.send_to_chief(part.confidence[there])
         return
     together = _Layout(images, positions, batches)
-    whole = [open_flat(out / name, np.uint8, together.pixels) for name in (LABELS, CONFIDENCE)]
+    whole = [open_flat(work.out / name, np.uint8, together.pixels) for name in (LABELS, CONFIDENCE)]
     for rank in range(team.size):
         layout = _Layout(images, positions, batches[rank :: team.size])
         for run, there in layout.runs():
@@ -209,16 +191,9 @@ def _put_together(
 
 @torch.inference_mode()
 def predictions(
-    whole: WholeImages, positions: Sequence[int], batches: Sequence[list[int]], ranking: Ranking
+    whole: WholeImages, positions: Sequence[int], batches: Batches, ranking: Ranking
 ) -> Iterator[tuple[list[int], Prediction]]:
-    """Classes and codes of the images of each batch, counted; the host does not wait for the device.
-
-    Args:
-        whole: The teacher and the images.
-        positions: The unlabelled images.
-        batches: Places in ``positions``.
-        ranking: Counts the predictions.
-    """
+    """Classes and codes of the images of each batch, counted; the host does not wait for the device."""
     for places in batches:
         prediction = predict(whole.logits([positions[place] for place in places]))
         ranking.update(prediction.labels, prediction.codes)
@@ -227,12 +202,7 @@ def predictions(
 
 @torch.inference_mode()
 def _renormalised(
-    whole: WholeImages,
-    positions: Sequence[int],
-    batches: Sequence[list[int]],
-    cuts: Tensor,
-    judged: Confusion,
-    tally: Tally,
+    whole: WholeImages, positions: Sequence[int], batches: Batches, cuts: Tensor, judged: Confusion, tally: Tally
 ) -> Iterator[tuple[list[int], tuple[Tensor, Tensor]]]:
     """CBST's own selection. The class can change with the thresholds, so the network has to run a second time."""
     for places in batches:
@@ -275,23 +245,15 @@ def _leave_out_unlabelled(out: Path) -> None:
 
 
 def _selected(
-    part: _Part,
-    images: Images,
-    positions: Sequence[int],
-    cuts: Tensor,
-    kept: NDArray[np.bool_] | None,
-    judged: Confusion,
-    tally: Tally,
+    part: _Part, cuts: Tensor, kept: NDArray[np.bool_] | None, judged: Confusion, tally: Tally
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
     """The labels that reach their thresholds, or those of the images that are kept; and bytes of confidence."""
     for run, there in part.runs():
         given, codes = (upload([array[there]], cuts.device) for array in (part.labels, part.codes))
-        truth = upload([images.mask(positions[place]).reshape(-1) for place in run], cuts.device)
+        truth = part.truth(run, cuts.device)
         tally.update(given, codes, truth)
-        if kept is None:
-            labels = select(given, codes, cuts)
-        else:
-            labels = torch.where(upload([kept[there]], cuts.device), given, IGNORE)
+        chosen = None if kept is None else upload([kept[there]], cuts.device)
+        labels = select(given, codes, cuts) if chosen is None else torch.where(chosen, given, IGNORE)
         judged.update(torch.where(labels == IGNORE, len(cuts), labels), truth)
         yield there, (labels, to_byte(decode(codes)))
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import cos, pi
 from typing import Any, Self
 
 import numpy as np
@@ -12,13 +13,11 @@ from torch import Tensor, nn
 from dmt_ray.config import Training
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.batch_loader import BatchLoader, Prefetcher, Step
-from dmt_ray.engine.checkpoint import Checkpoint
+from dmt_ray.engine.checkpoint import BestSnapshot, Checkpoint
 from dmt_ray.engine.history import Row, write_rows
-from dmt_ray.engine.schedule import learning_rate
-from dmt_ray.engine.snapshot import BestSnapshot
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
-from dmt_ray.plan.files import HISTORY
+from dmt_ray.plan.files import HISTORY, SCORES
 
 ROWS = 50  # of a stage's history, at most
 ROW_STEPS = 5  # of a row, at least: single steps of a small batch say little
@@ -105,6 +104,17 @@ class Stepper(ABC):
         return torch.autocast(self.work.device.type, torch.bfloat16) if half else nullcontext()
 
 
+def learning_rate(training: Training, step: int, total: int) -> float:
+    """Of step 0 ... total-1.
+
+    ``lr * (1 - step / total) ** power``, or a cosine that falls to 0, ``lr * (1 + cos(pi * step / total)) / 2`` (DMT,
+    Sec. 5.2.2, segmentation and classification).
+    """
+    if training.schedule == "cosine":
+        return training.learning_rate * (1 + cos(pi * step / total)) / 2
+    return training.learning_rate * float((1 - step / total) ** training.poly_power)
+
+
 def dtype_of(training: Training) -> torch.dtype:
     """The type of the weights in training."""
     return torch.float64 if training.precision == "float64" else torch.float32
@@ -125,7 +135,7 @@ def train(stepper: Stepper, parts: Parts) -> None:
     """
     work, training, steps, models = stepper.work, stepper.training, stepper.loader.steps, len(stepper.networks)
     history, best = list[Row](), BestSnapshot(training.keep)
-    checkpoint = Checkpoint(work.scratch, work.checkpoint_seconds, stepper.state, stepper.optimizer, history, best)
+    checkpoint = Checkpoint(work, stepper.state, stepper.optimizer, history, best)
     row_steps = max(ROW_STEPS, steps // ROWS)
     with stepper:
         first = checkpoint.restore(work.team)
@@ -147,10 +157,13 @@ def train(stepper: Stepper, parts: Parts) -> None:
                 if stopping:
                     raise Interrupted(f"the training was at step {done} of {steps} and goes on from there")
             work.progress(done * models, steps * models)
-    best.restore_into(stepper.state.float())
+    stepper.state.float()
+    if best.weights:
+        stepper.state.load_state_dict(best.weights)
     if work.team.chief:
         write_rows(work.out / HISTORY, history)
-        best.write(work.out)
+        if best.rows:
+            write_rows(work.out / SCORES, best.rows)
 
 
 def _to_train_mode(stepper: Stepper) -> None:

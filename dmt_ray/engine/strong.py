@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from dmt_ray.engine import image_operations as op
 from dmt_ray.engine.augment import FOR_STRONG, draw
@@ -32,8 +33,8 @@ class Operation(NamedTuple):
 # its magnitudes.
 PHOTOMETRIC = (
     Operation(op.identity),
-    Operation(op.autocontrast),
-    Operation(op.equalize),
+    Operation(functional.autocontrast),  # each channel; one that has a single value stays
+    Operation(functional.equalize),  # each channel, in 256 steps
     Operation(op.brightness, ((0.1, 1.9),)),
     Operation(op.saturation, ((0.1, 1.9),)),
     Operation(op.contrast, ((0.1, 1.9),)),

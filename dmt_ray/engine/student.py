@@ -1,40 +1,103 @@
-"""One student of a `cotrain` stage with its teacher: the average of its weights, its first weights, its prototypes."""
+"""One student of a `cotrain` stage: the view of the images that it is given, its teacher and its prototypes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmt_ray import IGNORE, models
 from dmt_ray.config import Side
+from dmt_ray.engine.augment import FOR_BOXES, draw
 from dmt_ray.engine.batch_loader import RngStream
 from dmt_ray.engine.ema import average_of, move_average
 from dmt_ray.engine.inference import STRIDE, WholeImages, by_size
 from dmt_ray.engine.loop import dtype_of
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.team import Team
-from dmt_ray.engine.views import View
+from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.losses.consistency import cutmix_boxes, paste
 from dmt_ray.losses.prototypes import class_confidence, class_sums, moved, rectify
 from dmt_ray.plan.operations.cotrain import Cotrain
 
 
-class TeacherOutput(NamedTuple):
-    """A teacher's output for some images.
+class Rows(NamedTuple):
+    """Which images of a global batch a worker looks at."""
 
-    Attributes:
-        probs: Of the classes, rectified where the settings say so, float32 ``[N, K, h, w]``.
-        features: What its classifier was given, float32 ``[N, C, h', w']``.
-        decided: The teacher's own classes, not rectified, int64 ``[N, h, w]``.
+    needed: list[int]  # rows of the global batch: the worker's own and those that are pasted into them
+    own: list[int]  # places in `needed` of the worker's own rows
+    partners: list[int]  # places in `needed` of the rows that are pasted into those
+
+
+def rows_of(mine: Sequence[int], count: int, *, every: bool = False) -> Rows:
+    """The rows that a worker looks at: every image is given a box of the next one of the global batch.
+
+    Args:
+        mine: The worker's rows.
+        count: Number of rows of the global batch.
+        every: Whether all rows are needed, for statistics over the global batch.
+    """
+    partners = [(row + 1) % count for row in mine]
+    needed = list(dict.fromkeys(range(count) if every else [*mine, *partners]))
+    place = {row: i for i, row in enumerate(needed)}
+    return Rows(needed, [place[row] for row in mine], [place[row] for row in partners])
+
+
+class View:
+    """What a student sees of the unlabelled images of a step; two students see different views.
+
+    Args:
+        stream: The student's random numbers.
+        photometric: Whether colours change.
+        cutmix: Whether boxes are pasted.
+        mean: Of the channels, float32 ``[3]`` on the device.
+        std: Likewise.
     """
 
-    probs: Tensor
-    features: Tensor
-    decided: Tensor
+    def __init__(self, stream: RngStream, *, photometric: bool, cutmix: bool, mean: Tensor, std: Tensor) -> None:
+        self._stream, self._photometric, self._cutmix = stream, photometric, cutmix
+        self._mean, self._std = mean.view(3, 1, 1), std.view(3, 1, 1)
+
+    def of(self, images: Tensor, rows: Rows, *, epoch: int, first: int) -> tuple[Tensor, Tensor]:
+        """The student's images, and where they are another's.
+
+        Args:
+            images: Of ``rows.needed``, normalised, float32 ``[M, 3, h, w]``.
+            rows: Which they are.
+            epoch: The epoch.
+            first: Place in the epoch of the global batch's row 0.
+
+        Returns:
+            Images of the worker's own rows, float32 ``[N, 3, h, w]``, and boxes, bool ``[N, h, w]``.
+        """
+        number = self._stream.number(True)
+        if self._photometric:
+            from dmt_ray.engine.strong import draw_strong, strong  # loads torchvision, which takes a second
+
+            draws = draw_strong(self._stream.seed, number, epoch, [first + row for row in rows.needed])
+            bright = (images * self._std + self._mean).clamp(0, 1)
+            images = (strong(bright, draws, "photometric") - self._mean) / self._std
+        own = images[rows.own]
+        size = (images.shape[-2], images.shape[-1])
+        if not self._cutmix:
+            return own, torch.zeros(len(own), *size, dtype=torch.bool, device=images.device)
+        mine = [first + rows.needed[i] for i in rows.own]
+        drawn = draw(self._stream.seed, number, epoch, mine, numbers=3, use=FOR_BOXES)
+        boxes = upload([cutmix_boxes(drawn, size).astype(np.uint8)], images.device).bool()
+        return paste(boxes, own, images[rows.partners]), boxes
+
+
+class TeacherOutput(NamedTuple):
+    """A teacher's output for some images."""
+
+    probs: Tensor  # of the classes, rectified where the settings say so, float32 [N, K, h, w]
+    features: Tensor  # what its classifier was given, float32 [N, C, h', w']
+    decided: Tensor  # the teacher's own classes, not rectified, int64 [N, h, w]
 
 
 class Student(nn.Module):

@@ -19,19 +19,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Team:
-    """Workers of one process group, seen by one of them.
+    """Workers of one process group, seen by one of them."""
 
-    Attributes:
-        rank: Place of this worker, from 0 on; the chief, 0, writes the stage.
-        size: Number of workers.
-        group: Process group for tensors on the device (NCCL on GPUs); None where the worker is alone.
-        control: Process group for tensors on the CPU (gloo).
-    """
-
-    rank: int = 0
-    size: int = 1
-    group: Any = None
-    control: Any = None
+    rank: int = 0  # place of this worker; the chief, 0, writes the stage
+    size: int = 1  # number of workers
+    group: Any = None  # process group for tensors on the device (NCCL on GPUs); None where the worker is alone
+    control: Any = None  # process group for tensors on the CPU (gloo)
 
     @property
     def chief(self) -> bool:

@@ -4,15 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from dmt_ray.config import Training, UniformWeight, Weight
-from dmt_ray.engine.batch_loader import BatchLoader, Step
-from dmt_ray.engine.ema import average_of, move_average
+from dmt_ray.engine.batch_loader import BatchLoader, Mixing, Step
+from dmt_ray.engine.ema import average_of, decay_of, move_average
 from dmt_ray.engine.history import Row, StepSums
 from dmt_ray.engine.loop import Stepper, dtype_of
-from dmt_ray.engine.mixing import Mixing
 from dmt_ray.engine.parallel import spread
-from dmt_ray.engine.schedule import decay_of
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses import Moment, Rule, StepLoss, Target, bind, mix, mixed_cross_entropy_sum, step_loss, step_targets
+from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum
+from dmt_ray.losses.rules import bind
+from dmt_ray.losses.step import StepLoss, step_loss, step_targets
+from dmt_ray.losses.weighting import Moment, Rule, Target
 
 
 class WeightedStepper(Stepper):
@@ -48,7 +49,11 @@ class WeightedStepper(Stepper):
         torch.manual_seed(self.loader.stream.torch_seed(number, team.rank))
         moment = Moment(number / self.loader.steps, self.loader.batch)
         rule = bind(self._weight.rule, self._weight.numbers(), moment)
-        loss = self._loss(step, rule) if step.mixing is None else self._mixed_loss(step, step.mixing, rule)
+        if step.mixing is None:
+            logits, (_, labels, confidence) = self._logits(self._trained, step.batch.images), step.batch
+            loss = step_loss(logits, labels, confidence, labelled=step.labelled, rule=rule)
+        else:
+            loss = self._mixed_loss(step, step.mixing, rule)
         # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
         counted = team.add(loss.counted.clone()).clamp(min=1)
         (loss.total / counted * team.size).backward()  # type: ignore[no-untyped-call]
@@ -68,35 +73,21 @@ class WeightedStepper(Stepper):
             logits: Tensor = network(self._formatted(images))
         return logits
 
-    def _loss(self, step: Step, rule: Rule) -> StepLoss:
-        return step_loss(
-            self._logits(self._trained, step.batch.images),
-            step.batch.labels,
-            step.batch.confidence,
-            labelled=step.labelled,
-            rule=rule,
-        )
-
     def _mixed_loss(self, step: Step, mixing: Mixing, rule: Rule) -> StepLoss:
         """The loss on mixed images; what a label weighs is measured on the image as it is (DMT, Sec. 5.2.2).
 
         That takes another forward pass, in training mode and without a gradient, as in the authors' code. It is there
         under every rule, so that Curriculum Labeling differs from DMT in the weights alone.
         """
-        images = step.batch.images
+        images, labels, confidence = step.batch
         as_they_are = None
         if self._weighs:
             with torch.no_grad():
                 as_they_are = self._logits(self._network, images)
         mixed = mix(images, mixing.of_partners(images, self.work.team), mixing.share)
         logits = self._logits(self._trained, mixed)
-        targets = step_targets(
-            torch.log_softmax((logits if as_they_are is None else as_they_are).float(), dim=1),
-            step.batch.labels,
-            step.batch.confidence,
-            labelled=step.labelled,
-            rule=rule,
-        )
+        measured = torch.log_softmax((logits if as_they_are is None else as_they_are).float(), dim=1)
+        targets = step_targets(measured, labels, confidence, labelled=step.labelled, rule=rule)
         own = Target(targets.labels, targets.weights)
         partners = Target(*(mixing.of_partners(part, self.work.team) for part in own))
         log_probs = torch.log_softmax(logits.float(), dim=1)

@@ -14,46 +14,22 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-def _silent(step: int, steps: int) -> None:
-    """Report nothing."""
-
-
-def _never() -> bool:
-    """Go on to the end."""
-    return False
-
-
 @dataclass(frozen=True)
 class Workspace:
-    """All that a stage needs beside its settings; of it only the seed and the inputs change a result.
-
-    Attributes:
-        dataset: The opened data.
-        device: Where the network runs.
-        seed: Of the experiment.
-        inputs: The folders of the stages that this one goes on from, by name.
-        out: The folder that the stage writes; of a team's other workers nothing is kept.
-        scratch: A folder for what outlives an interruption.
-        progress: Called with (steps done, steps in all), once a step or less often.
-        checkpoint_seconds: Time between two scratch checkpoints of a training.
-        eval_batch: Images in a forward pass of labelling and evaluation.
-        team: The workers that perform the stage together.
-        stop: Called now and then: whether to keep a checkpoint and raise `errors.Interrupted`.
-        compiled: Whether networks in training go through torch.compile.
-    """
+    """All that a stage needs beside its settings; of it only the seed and the inputs change a result."""
 
     dataset: Dataset
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    seed: int = 0
-    inputs: Mapping[str, Path] = field(default_factory=dict)
-    out: Path = Path()
-    scratch: Path = Path()
-    progress: Callable[[int, int], None] = _silent
-    checkpoint_seconds: float = 60.0
-    eval_batch: int = 16
-    team: Team = ALONE
-    stop: Callable[[], bool] = _never
-    compiled: bool = False
+    seed: int = 0  # of the experiment
+    inputs: Mapping[str, Path] = field(default_factory=dict)  # folders of the stages that this one goes on from
+    out: Path = Path()  # the folder that the stage writes; of a team's other workers nothing is kept
+    scratch: Path = Path()  # for what outlives an interruption
+    progress: Callable[[int, int], None] = lambda step, steps: None  # called once a step or less often
+    checkpoint_seconds: float = 60.0  # between two scratch checkpoints of a training
+    eval_batch: int = 16  # images in a forward pass of labelling and evaluation
+    team: Team = ALONE  # the workers that perform the stage together
+    stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`
+    compiled: bool = False  # whether networks in training go through torch.compile
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the channels, float32 ``[3]`` on the device."""

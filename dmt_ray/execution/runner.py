@@ -22,7 +22,6 @@ from dmt_ray.errors import ConfigError, MissingStages, ModelError
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
 from dmt_ray.plan import ImageCounts, Slice, Stage
-from dmt_ray.plan.key import key_of
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
 
@@ -32,25 +31,15 @@ Notice = Callable[[Stage], None]
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and on what stages are performed. Nothing here changes a result beyond floating-point sums.
+    """Where and on what stages are performed. Nothing here changes a result beyond floating-point sums."""
 
-    Attributes:
-        store: Folder of the store.
-        data: Folder of the data set; None: below the environment variable DMT_DATA.
-        device: "auto", "cpu", "cuda" or "cuda:1".
-        threads: CPU threads of one process.
-        shared: URL of an object store that machines share; None: `store` is all there is.
-        compiled: Whether networks in training go through torch.compile.
-        stall_seconds: A process whose stage gets no further for so long is taken to hang, and ended; None: people
-            watch it themselves.
-    """
-
-    store: Path
-    data: Path | None = None
-    device: str = "auto"
-    threads: int = 1
-    shared: str | None = None
-    compiled: bool = False
+    store: Path  # folder of the store
+    data: Path | None = None  # folder of the data set; None: below the environment variable DMT_DATA
+    device: str = "auto"  # "auto", "cpu", "cuda" or "cuda:1"
+    threads: int = 1  # CPU threads of one process
+    shared: str | None = None  # URL of an object store that machines share; None: `store` is all there is
+    compiled: bool = False  # whether networks in training go through torch.compile
+    # A process whose stage gets no further for so long is taken to hang, and ended; None: people watch it themselves.
     stall_seconds: float | None = None
 
     def open_store(self) -> Store:
@@ -88,12 +77,11 @@ class Runner:
         """
         device_check(self.machine.device)
         dataset = self.dataset(config.data)
-        model_b = None if config.model_b is None else bind_model(config.model_b)
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
             split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
             model=bind_model(config.model),
-            model_b=model_b,
+            model_b=config.model_b and bind_model(config.model_b),
         )
         for seed in seeds:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
@@ -207,18 +195,7 @@ class Runner:
             made["seconds"] = round(time.perf_counter() - began, 3)
 
 
-@functools.lru_cache(maxsize=4)
-def _open_cached(data_key: str, root: Path | None, cache: Path) -> Dataset:
-    return open_dataset(_DATA[data_key], root, cache)
-
-
-_DATA: dict[str, Data] = {}
-
-
-def _opened(data: Data, root: Path | None, cache: Path) -> Dataset:
-    key = key_of(data.identity())
-    _DATA[key] = data
-    return _open_cached(key, root, cache)
+_opened = functools.lru_cache(maxsize=4)(open_dataset)
 
 
 def device_check(device: str) -> None:

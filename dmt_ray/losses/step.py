@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from dmt_ray import IGNORE
-from dmt_ray.losses.cross_entropy import cross_entropy_sum
-from dmt_ray.losses.pixels import check_pixels
-from dmt_ray.losses.weighting import Comparison, Rule, Target, compare
+from dmt_ray.losses.cross_entropy import check_pixels, cross_entropy_sum
+from dmt_ray.losses.weighting import Rule, Target, compare
 
 # The entries of `StepLoss.statistics`: sums, so that steps and workers can be added up before anybody looks.
 STATISTICS = ("counted", "loss", "selected", "weight", "valid", "agreement", "negative", "positive")
@@ -73,13 +72,7 @@ def step_targets(log_probs: Tensor, labels: Tensor, confidence: Tensor, *, label
     check_pixels(log_probs, labels)
     seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
     target = rule(seen)
-    return StepTargets(
-        torch.cat([labels[:labelled], target.labels]),
-        torch.cat([torch.ones_like(labels[:labelled], dtype=torch.float32), target.weights]),
-        target,
-        _counts(seen),
-    )
-
-
-def _counts(seen: Comparison) -> Tensor:
-    return torch.stack([mask.sum() for mask in (seen.valid, seen.agreement, seen.negative, seen.positive)])
+    cases = torch.stack([mask.sum() for mask in (seen.valid, seen.agreement, seen.negative, seen.positive)])
+    sure = torch.ones_like(labels[:labelled], dtype=torch.float32)
+    every = torch.cat([labels[:labelled], target.labels]), torch.cat([sure, target.weights])
+    return StepTargets(*every, target, cases)

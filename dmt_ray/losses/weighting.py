@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from dmt_ray import IGNORE
-from dmt_ray.losses.pixels import check_pixels, of_label
+from dmt_ray.losses.cross_entropy import check_pixels, of_label
 
 
 class Moment(NamedTuple):
@@ -84,10 +84,8 @@ def compare(probs: Tensor, labels: Tensor, confidence: Tensor) -> Comparison:
         ValueError: If labels, confidence and probs do not cover the same pixels.
     """
     if labels.shape != confidence.shape:
-        raise ValueError(
-            f"labels and confidence must cover the same pixels, "
-            f"but got {tuple(labels.shape)} and {tuple(confidence.shape)}"
-        )
+        shapes = f"{tuple(labels.shape)} and {tuple(confidence.shape)}"
+        raise ValueError(f"labels and confidence must cover the same pixels, but got {shapes}")
     check_pixels(probs, labels)
     probs = probs.detach()
     valid = labels != IGNORE

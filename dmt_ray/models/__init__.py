@@ -1,6 +1,5 @@
 """Networks by name: everything that segmentation-models-pytorch builds, and our own; see docs/models.md."""
 
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,33 +12,17 @@ from torch import nn
 from dmt_ray.config import Model, Task, nearest
 from dmt_ray.errors import ModelError
 from dmt_ray.models.deeplab_v2 import DeepLabV2
-from dmt_ray.models.noise import add_noise, classifier
+from dmt_ray.models.noise import add_noise as add_noise
+from dmt_ray.models.noise import classifier as classifier
 from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
-from dmt_ray.models.weights import digest, start_from
+from dmt_ray.models.weights import digest as digest
+from dmt_ray.models.weights import start_from
 from dmt_ray.models.wide_resnet import WideResNet
-from dmt_ray.plan.files import AVERAGED, MODEL
+from dmt_ray.plan.files import AVERAGED
+from dmt_ray.plan.files import MODEL as MODEL
 
-__all__ = [
-    "AVERAGED",
-    "MODEL",
-    "OURS",
-    "add_noise",
-    "build",
-    "check_encoder",
-    "classifier",
-    "digest",
-    "load",
-    "save",
-    "task_of",
-]
-
-OURS: dict[str, Callable[..., nn.Module]] = {
-    "DeepLabV2": DeepLabV2,
-    "SETR": SETR,
-    "UNet": UNet,
-    "WideResNet": WideResNet,
-}
+OURS: dict[str, Callable[..., nn.Module]] = {made.__name__: made for made in (DeepLabV2, SETR, UNet, WideResNet)}
 CLASSIFIERS = frozenset({"WideResNet"})
 NO_ENCODER = "none"
 WHOLE = {"UNet": "; the U-Net on an encoder is called 'Unet'", "WideResNet": ""}  # have no encoder to choose
@@ -96,15 +79,10 @@ def _ours(model: Model, classes: int) -> nn.Module:
 def _from_smp(model: Model, classes: int) -> nn.Module:
     import segmentation_models_pytorch as smp  # 3 s, and only some networks need it
 
-    known: dict[str, Any] = {
-        name: made
-        for name, made in vars(smp).items()
-        if inspect.isclass(made) and issubclass(made, smp.base.SegmentationModel)
-    }
+    known: dict[str, Any] = {made.__name__: made for made in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if model.architecture not in known:
-        raise ModelError(
-            f"there is no architecture {model.architecture!r}; {nearest(model.architecture, [*known, *OURS])}"
-        )
+        near = nearest(model.architecture, [*known, *OURS])
+        raise ModelError(f"there is no architecture {model.architecture!r}; {near}")
     check_encoder(model.encoder)
     arguments = {"encoder_weights": model.encoder_weights, **model.arguments}
     network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
@@ -122,10 +100,8 @@ def check_encoder(encoder: str) -> None:
             names = [f"tu-{name}" for name in timm.list_models()]
             raise ModelError(f"timm has no network for encoder {encoder!r}; {_one_of(encoder, names)}")
     elif encoder not in get_encoder_names():
-        raise ModelError(
-            f"there is no encoder {encoder!r}; {_one_of(encoder, get_encoder_names())} "
-            "Networks of timm are named tu-..., as in tu-resnet18."
-        )
+        near = _one_of(encoder, get_encoder_names())
+        raise ModelError(f"there is no encoder {encoder!r}; {near} Those of timm are named tu-..., as in tu-resnet18.")
 
 
 def _one_of(word: str, names: list[str]) -> str:

@@ -38,11 +38,8 @@ class SETR(nn.Module):
             raise ModelError(f"decoder must be 'naive' or 'pup', but got {decoder!r}")
         self.encoder = _transformer(encoder, arguments)
         self._patch = _patch(self.encoder)
-        width = self.encoder.embed_dim
-        if decoder == "naive":
-            layers = _convolution(width, channels, 1)
-        else:
-            layers = _convolution(width, channels, 3)
+        layers = _convolution(self.encoder.embed_dim, channels, 1 if decoder == "naive" else 3)
+        if decoder == "pup":
             # The last doubling is that of the logits, which is the same as theirs: a 1 x 1 convolution and a bilinear
             # enlargement can change places.
             for _ in range(PATCHES.index(self._patch)):

@@ -39,12 +39,11 @@ def start_from(network: nn.Module, file: Path) -> None:
     taken: dict[str, torch.Tensor] = {}
     left_out = []
     for name, value in weights.items():
-        places = (place for place in _places(name) if place in own and own[place].shape == value.shape)
-        place = next(places, None)
-        if place is None:
-            left_out.append(name)
+        places = [place for place in _places(name) if place in own and own[place].shape == value.shape]
+        if places:
+            taken[places[0]] = value
         else:
-            taken[place] = value
+            left_out.append(name)
     if not taken:
         raise ModelError(
             f"no tensor of {file} fits the network: it holds e.g. {next(iter(weights), 'nothing')!r}, "
@@ -59,14 +58,9 @@ def start_from(network: nn.Module, file: Path) -> None:
             "Take weights of the same encoder."
         )
     network.load_state_dict(taken, strict=False)
-    log.log(
-        logging.WARNING if left_out else logging.INFO,
-        "%s: %d of %d tensors taken%s",
-        file.name,
-        len(taken),
-        len(weights),
-        f"; left out: {', '.join(left_out)}" if left_out else "",
-    )
+    lost = f"; left out: {', '.join(left_out)}" if left_out else ""
+    level = logging.WARNING if left_out else logging.INFO
+    log.log(level, "%s: %d of %d tensors taken%s", file.name, len(taken), len(weights), lost)
 
 
 def _places(name: str) -> Iterator[str]:

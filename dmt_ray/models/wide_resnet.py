@@ -33,12 +33,8 @@ class WideResNet(nn.Module):
             )
         self.stem = nn.Conv2d(3, STEM, 3, padding=1, bias=False)
         widths = [STEM, *(width * channels for channels in WIDTHS)]
-        self.groups = nn.Sequential(
-            *(
-                _group(before, after, blocks, stride=1 if place == 0 else 2)
-                for place, (before, after) in enumerate(pairwise(widths))
-            )
-        )
+        strides = (1, 2, 2)
+        self.groups = nn.Sequential(*(_group(*ends, blocks, stride) for ends, stride in zip(pairwise(widths), strides)))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.classifier = nn.Conv2d(widths[-1], classes, 1)  # of one pixel: a linear layer
         for module in self.modules():
@@ -53,7 +49,7 @@ class WideResNet(nn.Module):
         return logits
 
 
-def _group(before: int, after: int, blocks: int, *, stride: int) -> nn.Sequential:
+def _group(before: int, after: int, blocks: int, stride: int) -> nn.Sequential:
     return nn.Sequential(_Block(before, after, stride), *(_Block(after, after, 1) for _ in range(blocks - 1)))
 
 

@@ -30,9 +30,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return {name: _plain(item) for name, item in value.items()}
-    raise TypeError(
-        f"{value!r} has no stable bytes: a key takes None, bool, int, finite float, str, lists and mappings"
-    )
+    raise TypeError(f"{value!r} has no stable bytes: a key takes None, bool, int, finite float, str, lists, mappings")
 
 
 def key_of(value: Any) -> str:

@@ -4,7 +4,7 @@ import pytest
 from dmt_ray import IGNORE
 from dmt_ray.config import override
 from dmt_ray.data import Images
-from dmt_ray.engine.coarse import coarsened, partly_coarse
+from dmt_ray.engine.pretrain import coarsened, partly_coarse
 from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import oracle
 

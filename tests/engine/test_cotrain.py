@@ -13,8 +13,8 @@ from dmt_ray.config import Config, override
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.cotrain import cotrain
 from dmt_ray.engine.ema import average_of, move_average
+from dmt_ray.engine.student import rows_of
 from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.views import rows_of
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted
 from dmt_ray.execution.runner import Runner

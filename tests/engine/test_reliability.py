@@ -13,7 +13,7 @@ from dmt_ray.data import Dataset, Images, divide
 from dmt_ray.engine.assess import agreement_of, assess, ranks_of
 from dmt_ray.engine.augment import order
 from dmt_ray.engine.compose import compose, first_images
-from dmt_ray.engine.inference import logits_of
+from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.label import label
 from dmt_ray.engine.pseudo_labels import PseudoLabels, offsets
 from dmt_ray.engine.team import ALONE, Team
@@ -115,7 +115,7 @@ def test_ranks_and_agreement_are_those_of_one_image_at_a_time(work, folders):
     assert [row["id"] for row in rows] == [train.ids[position] for position in positions]
     assert (ranks.dtype, ranks.shape) == (np.uint8, (ends[-1],))
     for i, position in enumerate(positions):
-        probs = logits_of(judge, work, train, [position])[0].softmax(dim=0).numpy()
+        probs = WholeImages(judge, work, train).logits([position])[0].softmax(dim=0).numpy()
         given, _ = labels.of(i)
         own = np.take_along_axis(probs, given[None].astype(int), axis=0)
         expected = 1 + (probs > own).sum(axis=0)

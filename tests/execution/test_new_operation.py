@@ -22,12 +22,11 @@ from dmt_ray.config import Config
 from dmt_ray.plan import Evictable, ImageCounts, Operation, Stage, TrainingSlice
 from dmt_ray.plan.files import MODEL, weights_of
 
-SHRINK = Operation("shrink", revision=1)
-
 
 class Shrink(TrainingSlice):
     """What shrinking reads."""
 
+    operation = Operation("shrink", revision=1)
     follows = "model"
     evictable = Evictable(weights=(*weights_of(MODEL), "before.safetensors"))
     factor: float
@@ -38,8 +37,7 @@ class Shrink(TrainingSlice):
 
 def shrink(cfg: Config, *, model: Stage, factor: float) -> Stage:
     """All weights of a model, multiplied by a factor in three steps."""
-    config = Shrink(data=cfg.data, split=cfg.split, training=cfg.finetune, factor=factor)
-    return Stage(SHRINK, config, model.seed, {"model": model})
+    return Shrink.stage(cfg, model.seed, {"model": model}, training=cfg.finetune, factor=factor)
 '''
 ENGINE = """
 import shutil

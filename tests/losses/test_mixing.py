@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from dmt_ray import IGNORE
-from dmt_ray.losses import Target, mix, mixed_cross_entropy_sum, mixing_share, step_targets
+from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum, mixing_share
 from dmt_ray.losses.rules.disagreement import disagreement
+from dmt_ray.losses.step import step_targets
+from dmt_ray.losses.weighting import Target
 
 
 @pytest.mark.parametrize(

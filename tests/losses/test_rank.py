@@ -5,8 +5,8 @@ import torch
 
 from dmt_ray import IGNORE
 from dmt_ray.engine.ranking import from_byte
-from dmt_ray.losses import compare
 from dmt_ray.losses.rules.rank import rank
+from dmt_ray.losses.weighting import compare
 
 PROBS = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 2, 2)  # of the student, which has no influence
 

@@ -1,6 +1,5 @@
 from dmt_ray.methods import dmt
 from dmt_ray.plan import Operation, Stage, common_stages, in_order, waves
-from dmt_ray.plan.operations.pretrain import PRETRAIN
 from dmt_ray.recipes import named
 
 CFG = named("shapes")
@@ -15,7 +14,7 @@ def test_equal_work_is_equal():
 def test_a_revision_changes_the_key_and_all_that_depends_on_it():
     plan = dmt(CFG, 0)
     first = plan.stages()[0]
-    revised = Stage(Operation("pretrain", PRETRAIN.revision + 1), first.config, first.seed)
+    revised = Stage(Operation("pretrain", first.operation.revision + 1), first.config, first.seed)
     assert revised.key != first.key
     child = next(stage for stage in plan.stages() if first in stage.inputs.values())
     moved = Stage(child.operation, child.config, child.seed, {name: revised for name in child.inputs})

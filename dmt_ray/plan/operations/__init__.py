@@ -1,10 +1,9 @@
 """The vocabulary of plans: pretrain, label, finetune, retrain, cotrain, evaluate and what goes between them.
 
-Calling an operation does no work; it returns a Stage. Each operation takes the whole `Config` and keeps only the slice
-it reads, so that a setting which cannot change a stage cannot change its key either, and a method cannot hand an
-operation the wrong slice.
+Each operation takes the whole `Config` and keeps only the slice it reads, so that a setting which cannot change a stage
+cannot change its key either, and a method cannot hand an operation the wrong slice.
 
-A new operation is two files: one here, with its slice, its `Operation` and the function that makes the stage; and
+A new operation is two files: one here, with its slice and the function that makes the stage; and
 ``dmt_ray/engine/<name>.py`` with a function of the same name that performs it. Raise a revision when the same settings
 would give other numbers; tests/golden/ says when that is due.
 """
@@ -13,29 +12,16 @@ import importlib
 import pkgutil
 
 from dmt_ray.plan import Evictable, NewModelSlice, Slice, TrainingSlice
-from dmt_ray.plan.operations.assess import assess
-from dmt_ray.plan.operations.compose import compose
-from dmt_ray.plan.operations.cotrain import cotrain
-from dmt_ray.plan.operations.evaluate import evaluate
-from dmt_ray.plan.operations.finetune import finetune
-from dmt_ray.plan.operations.label import label
-from dmt_ray.plan.operations.pick import pick
-from dmt_ray.plan.operations.pretrain import pretrain, pretrain_oracle
-from dmt_ray.plan.operations.retrain import retrain
-
-__all__ = [
-    "assess",
-    "compose",
-    "cotrain",
-    "evaluate",
-    "evictable",
-    "finetune",
-    "label",
-    "pick",
-    "pretrain",
-    "pretrain_oracle",
-    "retrain",
-]
+from dmt_ray.plan.operations.assess import assess as assess
+from dmt_ray.plan.operations.compose import compose as compose
+from dmt_ray.plan.operations.cotrain import cotrain as cotrain
+from dmt_ray.plan.operations.evaluate import evaluate as evaluate
+from dmt_ray.plan.operations.finetune import finetune as finetune
+from dmt_ray.plan.operations.label import label as label
+from dmt_ray.plan.operations.pick import pick as pick
+from dmt_ray.plan.operations.pretrain import pretrain as pretrain
+from dmt_ray.plan.operations.pretrain import pretrain_oracle as pretrain_oracle
+from dmt_ray.plan.operations.retrain import retrain as retrain
 
 
 def evictable() -> Evictable:

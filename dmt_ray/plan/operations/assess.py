@@ -5,12 +5,11 @@ from dmt_ray.errors import ConfigError
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
 from dmt_ray.plan.files import AGREEMENT, RANK, SUMMARY
 
-ASSESS = Operation("assess", revision=1)
-
 
 class Assess(Slice):
     """What the assessment of one teacher's labels by another one reads."""
 
+    operation = Operation("assess", revision=1)
     follows = "labels"
     writes = (RANK, AGREEMENT, SUMMARY)
     evictable = Evictable(maps=(RANK,))
@@ -20,17 +19,13 @@ class Assess(Slice):
 
 
 def assess(cfg: Config, *, labels: Stage, judge: Stage) -> Stage:
-    """Let another teacher judge labels: each one's rank in its own prediction, and each image's mIoU (RWMS, Eq. 4).
+    """Let another teacher judge a labelling of all pixels (RWMS, Eq. 4).
 
-    Args:
-        cfg: Settings of the method.
-        labels: A labelling of all pixels.
-        judge: The other teacher.
+    It finds each label's rank in its own prediction, and each image's mIoU.
 
     Raises:
         ConfigError: If the data are not for segmentation: an image's reliability is that of its many pixels.
     """
     if cfg.data.task != "segmentation":
         raise ConfigError(f"methods that judge images by their pixels are for segmentation; {cfg.data.name} is not")
-    config = Assess(data=cfg.data, split=cfg.split.for_seed(judge.seed))
-    return Stage(ASSESS, config, judge.seed, {"labels": labels, "judge": judge})
+    return Assess.stage(cfg, judge.seed, {"labels": labels, "judge": judge})

@@ -7,17 +7,18 @@ from dmt_ray.config import Config, Side
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
 from dmt_ray.plan.files import LABELS, ORDER, RANK, SUMMARY
 
-COMPOSE = Operation("compose", revision=1)
+Choice = Literal["reliability", "chance"]
 
 
 class Compose(Slice):
     """What the composition of the labels of a phase reads."""
 
+    operation = Operation("compose", revision=1)
     follows = "labels"
     writes = (LABELS, RANK, ORDER, SUMMARY)
     evictable = Evictable(maps=(LABELS, RANK))
 
-    by: Literal["reliability", "chance"]
+    by: Choice
     first: float  # share of the unlabelled images that are labelled first
     whole: bool  # the others too, with their later labels
 
@@ -35,13 +36,7 @@ class Compose(Slice):
 
 
 def compose(
-    cfg: Config,
-    *,
-    labels: Stage,
-    assessed: Stage,
-    first: float,
-    by: Literal["reliability", "chance"] = "reliability",
-    rest: Stage | None = None,
+    cfg: Config, *, labels: Stage, assessed: Stage, first: float, by: Choice = "reliability", rest: Stage | None = None
 ) -> Stage:
     """The labels of a phase, with the rank of each: of the images that come first, or of all (RWMS, Algorithm 1).
 
@@ -53,8 +48,5 @@ def compose(
         by: How they are chosen: the two teachers agree most on them, or at random.
         rest: Another labelling, for all other images; None: these are left out.
     """
-    config = Compose(
-        data=cfg.data, split=cfg.split.for_seed(labels.seed), by=by, first=first, whole=first == 1 or rest is not None
-    )
     inputs = {"labels": labels, "assessed": assessed} | ({} if rest is None else {"rest": rest})
-    return Stage(COMPOSE, config, labels.seed, inputs)
+    return Compose.stage(cfg, labels.seed, inputs, by=by, first=first, whole=first == 1 or rest is not None)

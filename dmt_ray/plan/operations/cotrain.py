@@ -3,26 +3,28 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dmt_ray.config import SIDES, Config, Side
+from dmt_ray.config import Config, Side
 from dmt_ray.errors import ConfigError
 from dmt_ray.plan import Evictable, ImageCounts, Operation, Stage, TrainingSlice
-from dmt_ray.plan.amounts import steps
 from dmt_ray.plan.files import weights_of
 
-COTRAIN = Operation("cotrain", revision=1)
+Teacher = Literal["student", "mean"]  # the student of the moment, or the moving average of its weights
+TaughtBy = Literal["own", "peer", "both"]
+Loss = Literal["cross_entropy", "squared"]
 
 
 class Cotrain(TrainingSlice):
     """What training of students by teachers that change with them reads; architectures come with the models."""
 
+    operation = Operation("cotrain", revision=1)
     joint = True
     evictable = Evictable(weights=weights_of("A", "B"))
     without_work = frozenset({"weight", "threshold", "ema_decay", "dropout", "survival", "prototype_momentum"})
 
     students: Literal[1, 2]
-    teacher: Literal["student", "mean"]  # the student of the moment, or the moving average of its weights
-    taught_by: Literal["own", "peer", "both"]
-    loss: Literal["cross_entropy", "squared"]
+    teacher: Teacher
+    taught_by: TaughtBy
+    loss: Loss
     weight: float
     threshold: float
     rectified: bool
@@ -35,49 +37,30 @@ class Cotrain(TrainingSlice):
 
     def identity(self) -> dict[str, Any]:
         """Without what is not read."""
-        values = super().identity()
-        if self.teacher == "student":
-            del values["ema_decay"]
-        if not self.rectified:
-            del values["prototype_momentum"]
-        return values
+        read = {"ema_decay": self.teacher == "mean", "prototype_momentum": self.rectified}
+        return {name: value for name, value in super().identity().items() if read.get(name, True)}
 
     def __str__(self) -> str:
         teachers = {"own": "its own", "peer": "the other's", "both": "both"}[self.taught_by]
         kind = {"student": "labels", "mean": "mean teacher"}[self.teacher]
         plural = "s" if self.taught_by == "both" and self.teacher == "mean" else ""
-        noise = [
-            name
-            for name, used in (
-                ("photometric", self.photometric),
-                ("CutMix", self.cutmix),
-                (f"dropout {self.dropout:g}", self.dropout > 0),
-                (f"survival {self.survival:g}", self.survival < 1),
-                ("rectified", self.rectified),
-            )
-            if used
-        ]
-        return ", ".join([f"{self.students} taught by {teachers} {kind}{plural}", *noise])
+        noise = {
+            "photometric": self.photometric,
+            "CutMix": self.cutmix,
+            f"dropout {self.dropout:g}": self.dropout > 0,
+            f"survival {self.survival:g}": self.survival < 1,
+            "rectified": self.rectified,
+        }
+        used = [name for name, there in noise.items() if there]
+        return ", ".join([f"{self.students} taught by {teachers} {kind}{plural}", *used])
 
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps of all students."""
-        return self.students * steps(self.training, labelled=images.labelled, pseudo=images.unlabelled)
+        return self.students * super().work(images)
 
     def keeps_average(self) -> bool:
         """Whether the students have mean teachers."""
         return self.teacher == "mean"
-
-    def origin(self, inputs: Mapping[str, Stage], side: Side) -> Stage:
-        """The stage that a student goes on from."""
-        return inputs[side]
-
-    def side_of(self, inputs: Mapping[str, Stage]) -> Side:
-        """A: the stage is about all students."""
-        return "A"
-
-    def sides_of(self, inputs: Mapping[str, Stage]) -> tuple[Side, ...]:
-        """The students."""
-        return tuple(side for side in SIDES if side in inputs)
 
 
 def cotrain(
@@ -85,9 +68,9 @@ def cotrain(
     *,
     start: Mapping[Side, Stage],
     seed: int,
-    teacher: Literal["student", "mean"],
-    taught_by: Literal["own", "peer", "both"],
-    loss: Literal["cross_entropy", "squared"] = "cross_entropy",
+    teacher: Teacher,
+    taught_by: TaughtBy,
+    loss: Loss = "cross_entropy",
     rectified: bool = False,
     photometric: bool = True,
     **usual: Any,
@@ -118,18 +101,7 @@ def cotrain(
         values |= {"dropout": 0.0, "survival": 1.0}
     values |= chosen
     values.pop("stages", None)  # a matter of the plan
-    config = Cotrain(
-        data=cfg.data,
-        split=cfg.split.for_seed(seed),
-        training=cfg.cotrain or cfg.online,
-        students=len(start),
-        teacher=teacher,
-        taught_by=taught_by,
-        loss=loss,
-        rectified=rectified,
-        photometric=photometric and noise in ("input", "both"),
-        cutmix=noise in ("cutmix", "input", "both"),
-        **values,
-    )
-    inputs: dict[str, Stage] = {side: model for side, model in start.items()}
-    return Stage(COTRAIN, config, seed, inputs)
+    photometric, cutmix = photometric and noise in ("input", "both"), noise in ("cutmix", "input", "both")
+    values |= {"teacher": teacher, "taught_by": taught_by, "loss": loss, "rectified": rectified}
+    values |= {"photometric": photometric, "cutmix": cutmix, "training": cfg.cotrain or cfg.online}
+    return Cotrain.stage(cfg, seed, {side: start[side] for side in start}, students=len(start), **values)

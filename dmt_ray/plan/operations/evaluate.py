@@ -1,49 +1,40 @@
 """Evaluate: score a model on the validation images and on the test images."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, Operation, Slice, Stage
 from dmt_ray.plan.files import METRICS
 
-EVALUATE = Operation("evaluate", revision=1)
+Member = Literal["", "A", "B"]  # of a stage that trained several models together
 
 
 class Evaluate(Slice):
     """What evaluation reads: the validation images, and the test images."""
 
+    operation = Operation("evaluate", revision=1)
     follows = "model"
     writes = (METRICS,)
 
-    member: Literal["", "A", "B"] = neutral("")  # of a stage that trained several models together
+    member: Member = neutral("")
     averaged: bool = neutral(False)  # the moving average of the weights, in place of the last
 
     def __str__(self) -> str:
-        model = ", ".join([self.member] * bool(self.member) + ["averaged weights"] * self.averaged)
-        images = f"on {self.split.selection} (selects) and {self.data.reported} (reported)"
-        return f"{model}, {images}" if model else images
+        model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
+        return ", ".join([*model, f"on {self.split.selection} (selects) and {self.data.reported} (reported)"])
 
     def work(self, images: ImageCounts) -> int:
         """Images to score."""
         return images.evaluated
 
-    def side_of(self, inputs: Mapping[str, Stage]) -> Side:
-        """The side of the model that is scored."""
-        return self.member or super().side_of(inputs)
+    def own_side(self) -> Side | None:
+        """The side of the model that is scored, where the stage that it follows has several."""
+        return self.member or None
 
 
-def evaluate(cfg: Config, *, model: Stage, member: Literal["", "A", "B"] = "") -> Stage:
+def evaluate(cfg: Config, *, model: Stage, member: Member = "") -> Stage:
     """Score a model on the validation images and on the test images.
 
-    Where a moving average of its weights was kept, it is what is scored.
-
-    Args:
-        cfg: Settings of the method.
-        model: The stage that trained it.
-        member: Which of the models of a `cotrain` stage.
+    Where a moving average of its weights was kept, it is what is scored. Of a `cotrain` stage it is the model `member`.
     """
-    config = Evaluate(
-        data=cfg.data, split=cfg.split.for_seed(model.seed), member=member, averaged=model.config.keeps_average()
-    )
-    return Stage(EVALUATE, config, model.seed, {"model": model})
+    return Evaluate.stage(cfg, model.seed, {"model": model}, member=member, averaged=model.config.keeps_average())

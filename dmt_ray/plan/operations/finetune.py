@@ -4,12 +4,11 @@ from dmt_ray.config import Config, Weight
 from dmt_ray.plan import Operation, Stage, TrainingSlice
 from dmt_ray.plan.files import EXAMPLES, HISTORY
 
-FINETUNE = Operation("finetune", revision=1)
-
 
 class Finetune(TrainingSlice):
     """What fine-tuning reads; the architecture comes with the model it starts from."""
 
+    operation = Operation("finetune", revision=1)
     follows = "start"
     writes = (HISTORY, EXAMPLES)
     without_work = frozenset({"weight"})
@@ -23,19 +22,11 @@ class Finetune(TrainingSlice):
 def finetune(cfg: Config, *, start: Stage, labels: Stage | None, seed: int) -> Stage:
     """Train a model further on labelled and pseudo-labelled images together (DMT, Eq. 3-6).
 
-    Args:
-        cfg: Settings of the method; `cfg.weight` says how much each pseudo label counts.
-        start: The model to start from: its weights are taken over, momentum and schedule are not.
-        labels: Pseudo labels, or None where the rule makes them online.
-        seed: Seed of the order of the images and their augmentation.
+    The weights of `start` are taken over, momentum and schedule are not. `cfg.weight` says how much each pseudo label
+    counts; `labels` is None where its rule makes them online. The seed is that of the images' order and augmentation.
     """
     online = cfg.weight.makes_labels
     if online != (labels is None):
         raise ValueError(f"rule {cfg.weight.rule!r} {'makes its labels itself' if online else 'needs labels'}")
-    config = Finetune(
-        data=cfg.data,
-        split=cfg.split.for_seed(seed),
-        training=cfg.online if online else cfg.finetune,
-        weight=cfg.weight,
-    )
-    return Stage(FINETUNE, config, seed, {"start": start} | ({} if labels is None else {"labels": labels}))
+    inputs = {"start": start} | ({} if labels is None else {"labels": labels})
+    return Finetune.stage(cfg, seed, inputs, training=cfg.online if online else cfg.finetune, weight=cfg.weight)

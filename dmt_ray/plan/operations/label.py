@@ -4,12 +4,11 @@ from dmt_ray.config import Config, LabelRule
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
 from dmt_ray.plan.files import CONFIDENCE, LABELS, SUMMARY
 
-LABEL = Operation("label", revision=1)
-
 
 class Label(Slice):
     """What labelling reads."""
 
+    operation = Operation("label", revision=1)
     follows = "teacher"
     writes = (LABELS, CONFIDENCE, SUMMARY)
     evictable = Evictable(maps=(LABELS, CONFIDENCE))
@@ -28,5 +27,4 @@ class Label(Slice):
 
 def label(cfg: Config, *, teacher: Stage, share: float) -> Stage:
     """Let a teacher label the unlabelled images, and keep the most confident fraction of pixels (DMT, Sec. 4.2.2)."""
-    config = Label(data=cfg.data, split=cfg.split.for_seed(teacher.seed), rule=cfg.label, share=share)
-    return Stage(LABEL, config, teacher.seed, {"teacher": teacher})
+    return Label.stage(cfg, teacher.seed, {"teacher": teacher}, rule=cfg.label, share=share)

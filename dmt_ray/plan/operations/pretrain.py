@@ -6,12 +6,11 @@ from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage
 from dmt_ray.plan.amounts import dms_images, steps
 
-PRETRAIN = Operation("pretrain", revision=1)
-
 
 class Pretrain(NewModelSlice):
     """What pretraining reads."""
 
+    operation = Operation("pretrain", revision=1)
     without_work = frozenset({"model"})
 
     images: Literal["labelled", "dms", "all"]
@@ -19,44 +18,27 @@ class Pretrain(NewModelSlice):
     coarse: int = neutral(0)
 
     def __str__(self) -> str:
-        images = {"labelled": "the labelled images", "all": "all images, truly labelled"}.get(
-            self.images, f"{self.dms_alpha:.0%} of the labelled images"
-        )
+        whole = {"labelled": "the labelled images", "all": "all images, truly labelled"}
+        images = whole.get(self.images, f"{self.dms_alpha:.0%} of the labelled images")
         if self.coarse:
             images += f" (those outside the labelled list in blocks of {self.coarse} pixels)"
         return f"{self.side}: {self.model.architecture}/{self.model.encoder} on {images}"
 
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps."""
-        labelled = {
-            "labelled": images.labelled,
-            "dms": dms_images(images.labelled, self.dms_alpha),
-            "all": images.labelled + images.known,
-        }[self.images]
+        dms, every = dms_images(images.labelled, self.dms_alpha), images.labelled + images.known
+        labelled = {"labelled": images.labelled, "dms": dms, "all": every}[self.images]
         return steps(self.training, labelled=labelled, pseudo=0)
 
 
 def pretrain(cfg: Config, *, seed: int, side: Side = "A", dms: bool = False) -> Stage:
-    """Train a model on labelled images alone.
+    """Train a model on labelled images alone; sides A and B never draw the same random numbers.
 
-    Args:
-        cfg: Settings of the method.
-        seed: Seed of the initial weights, the order of the images and their augmentation.
-        side: Which of the two models; A and B never draw the same random numbers.
-        dms: Whether the model sees only its half of Difference Maximized Sampling (DMT, Sec. 4.1.2), the share
-            `cfg.dms_alpha`, or all labelled images.
+    With `dms` the model sees only its half of Difference Maximized Sampling (DMT, Sec. 4.1.2), the share
+    `cfg.dms_alpha`. The seed is that of the initial weights, and of the images' order and augmentation.
     """
-    sampled = dms and cfg.dms_alpha < 1
-    config = Pretrain(
-        data=cfg.data,
-        split=cfg.split.for_seed(seed),
-        model=cfg.model_of(side),
-        training=cfg.pretrain,
-        side=side,
-        images="dms" if sampled else "labelled",
-        dms_alpha=cfg.dms_alpha if sampled else 1.0,
-    )
-    return Stage(PRETRAIN, config, seed)
+    seen = {"images": "dms", "dms_alpha": cfg.dms_alpha} if dms and cfg.dms_alpha < 1 else {"images": "labelled"}
+    return Pretrain.stage(cfg, seed, model=cfg.model_of(side), training=cfg.pretrain, side=side, **seen)
 
 
 def pretrain_oracle(cfg: Config, *, seed: int) -> Stage:
@@ -64,13 +46,5 @@ def pretrain_oracle(cfg: Config, *, seed: int) -> Stage:
 
     With `cfg.coarse` the labels of images outside the labelled list are coarse, as in DMT, Table 6.
     """
-    config = Pretrain(
-        data=cfg.data,
-        split=cfg.split.for_seed(seed),
-        model=cfg.model,
-        training=cfg.oracle,
-        side="A",
-        images="all",
-        coarse=cfg.coarse,
-    )
-    return Stage(PRETRAIN, config, seed)
+    model, training = cfg.model, cfg.oracle
+    return Pretrain.stage(cfg, seed, model=model, training=training, side="A", images="all", coarse=cfg.coarse)

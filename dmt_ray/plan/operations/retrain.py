@@ -5,12 +5,11 @@ from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage
 from dmt_ray.plan.amounts import images_of, steps
 from dmt_ray.plan.files import EXAMPLES, HISTORY
 
-RETRAIN = Operation("retrain", revision=1)
-
 
 class Retrain(NewModelSlice):
-    """What retraining reads: a new model, on labelled and pseudo-labelled images from its first step."""
+    """What retraining reads."""
 
+    operation = Operation("retrain", revision=1)
     follows = "labels"
     writes = (HISTORY, EXAMPLES)
     without_work = frozenset({"weight", "model", "generation"})
@@ -20,34 +19,21 @@ class Retrain(NewModelSlice):
     images: float = neutral(1.0)  # share of the unlabelled images that have labels
 
     def __str__(self) -> str:
-        weight = ", ".join(f"{name}={value}" for name, value in self.weight.identity().items())
-        return (
-            f"{self.side}: {self.model.architecture}/{self.model.encoder} anew, generation {self.generation}, {weight}"
-        )
+        model, weight = f"{self.model.architecture}/{self.model.encoder}", self.weight.identity()
+        numbers = ", ".join(f"{name}={value}" for name, value in weight.items())
+        return f"{self.side}: {model} anew, generation {self.generation}, {numbers}"
 
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps."""
-        pseudo = images_of(images.unlabelled, self.images)
-        return steps(self.training, labelled=images.labelled, pseudo=pseudo)
+        return steps(self.training, labelled=images.labelled, pseudo=images_of(images.unlabelled, self.images))
 
 
 def retrain(cfg: Config, *, labels: Stage, seed: int, generation: int) -> Stage:
     """Train a new model A from its first weights on labelled and pseudo-labelled images (DMT, Algorithm 1).
 
-    Args:
-        cfg: Settings of the method; `cfg.weight` says how much each pseudo label counts.
-        labels: Pseudo labels, of all unlabelled images or of some (see `compose`).
-        seed: Seed of the experiment.
-        generation: From 1 on. Each has its own first weights, order and augmentation.
+    `cfg.weight` says how much each pseudo label counts; `labels` are those of all unlabelled images or of some (see
+    `compose`). Each generation, from 1 on, has its own first weights, order and augmentation.
     """
-    config = Retrain(
-        data=cfg.data,
-        split=cfg.split.for_seed(seed),
-        model=cfg.model,
-        training=cfg.retrain or cfg.online,
-        weight=cfg.weight,
-        side="A",
-        generation=generation,
-        images=labels.config.labelled_share(),
-    )
-    return Stage(RETRAIN, config, seed, {"labels": labels})
+    model, training, share = cfg.model, cfg.retrain or cfg.online, labels.config.labelled_share()
+    values = {"model": model, "training": training, "weight": cfg.weight, "side": "A", "images": share}
+    return Retrain.stage(cfg, seed, {"labels": labels}, generation=generation, **values)

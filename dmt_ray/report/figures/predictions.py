@@ -140,7 +140,7 @@ class Predictor:
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
     def _predict(self, evaluation: Stage, count: int, ids: Sequence[str] | None) -> Mapping[str, NDArray[Any]]:
-        from dmt_ray.engine.inference import logits_of
+        from dmt_ray.engine.inference import WholeImages
 
         network, parts, work = self._open(evaluation)
         subset, positions = parts.reported
@@ -154,7 +154,7 @@ class Predictor:
             chosen = [places[name] for name in ids]
         arrays: dict[str, NDArray[Any]] = {"ids": np.array([images.ids[position] for position in chosen])}
         for e, position in enumerate(chosen):
-            prediction = logits_of(network, work, images, [position])[0].argmax(dim=0)
+            prediction = WholeImages(network, work, images).logits([position])[0].argmax(dim=0)
             arrays[f"image_{e}"], arrays[f"truth_{e}"] = images.image(position), images.mask(position)
             arrays[f"prediction_{e}"] = prediction.cpu().numpy().astype(np.uint8)
         return arrays
