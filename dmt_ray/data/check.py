@@ -9,7 +9,7 @@ class Problems:
     """What is wrong and which files it concerns, grouped by kind."""
 
     def __init__(self) -> None:
-        self._found: dict[str, list[str]] = {}
+        self._problems: dict[str, list[str]] = {}
 
     def add(self, kind: str, what: str) -> None:
         """Notes one problem.
@@ -18,15 +18,15 @@ class Problems:
             kind: What is wrong and what was expected, the same text for all files of this kind.
             what: The file or id, with what was found in it.
         """
-        self._found.setdefault(kind, []).append(what)
+        self._problems.setdefault(kind, []).append(what)
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._problems)
 
     def error(self, name: str, folder: object) -> DataError:
         """One error that names all kinds, the first files of each, and how many more there are."""
         lines = [f"the data set {name!r} in {folder} cannot be used:"]
-        for kind, found in self._found.items():
-            more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            lines.append(f"- {kind}: {', '.join(found[:SHOWN])}{more}")
+        for kind, files in self._problems.items():
+            more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+            lines.append(f"- {kind}: {', '.join(files[:SHOWN])}{more}")
         return DataError("\n".join(lines))

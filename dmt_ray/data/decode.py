@@ -60,18 +60,12 @@ def digest(content: bytes) -> str:
 class Decoder:
     """Decodes files of one data set, and says what is wrong with them."""
 
-    root: Path
-    """The data set's folder, for messages."""
-    size: Size
-    """Working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel."""
-    digests: Mapping[Path, str]
-    """What the files' bytes are expected to be."""
-    pool: Executor
-    """Decodes; Pillow lets other threads run meanwhile."""
-    problems: Problems
-    """Takes what is wrong."""
-    steps: Steps
-    """Counts what is done."""
+    root: Path  # the data set's folder, for messages
+    size: Size  # working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel
+    digests: Mapping[Path, str]  # what the files' bytes are expected to be
+    pool: Executor  # decodes; Pillow lets other threads run meanwhile
+    problems: Problems  # takes what is wrong
+    steps: Steps  # counts what is done
 
     def decode_all(self, items: Sequence[Item]) -> Iterator[Decoded]:
         """The usable images in their order; what is wrong with the others goes to `problems`."""
@@ -150,13 +144,14 @@ class Decoder:
             kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
             raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
         numbers = np.asarray(image)
-        if numbers.dtype == np.bool_:
-            numbers = numbers.astype(np.uint8)
-        wide = numbers.dtype != np.uint8
-        allowed = np.isin(numbers, np.flatnonzero(values.allowed)) if wide else values.allowed[numbers]
+        if numbers.dtype in (np.bool_, np.uint8):
+            numbers = numbers.astype(np.uint8, copy=False)
+            allowed = values.allowed[numbers]
+        else:
+            allowed = np.isin(numbers, np.flatnonzero(values.allowed))
         if not allowed.all():
             wrong = np.unique(numbers[~allowed])
-            shown = ", ".join(str(value) for value in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+            shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             kind = f"masks with values that are neither a class nor ignore; expected {values.expected}"
             raise BadFileError(kind, f"{below(path, self.root)} holds {shown}")
         return values.table[numbers.astype(np.uint8)]

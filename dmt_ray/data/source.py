@@ -1,9 +1,8 @@
 """What a data set's file says of it: the base class of its settings, and what it can consist of."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,10 +62,13 @@ class Content(ABC):
     subsets: Mapping[str, Any]
     """"train", and what there is of "val" and "test" -> what its images are decoded from."""
 
+    colours: NDArray[np.uint8] | None = field(default=None, kw_only=True)
+    """RGB colour of each class where the data set has its own, ``[K, 3]``."""
+
     @property
     def palette(self) -> NDArray[np.uint8]:
         """RGB colour of each class, ``[K, 3]``."""
-        return colours(len(self.classes))
+        return colours(len(self.classes)) if self.colours is None else self.colours
 
     @property
     def steps(self) -> int:
@@ -96,13 +98,6 @@ class Listing(Content):
     """Content that is a file an image, and a mask beside it or a class."""
 
     subsets: dict[str, list[Item]]
-    colours: NDArray[np.uint8] | None = None
-    """RGB colour of each class where the data set has its own, ``[K, 3]``."""
-
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """RGB colour of each class, ``[K, 3]``."""
-        return super().palette if self.colours is None else self.colours
 
     @property
     def steps(self) -> int:
@@ -112,13 +107,11 @@ class Listing(Content):
     def check(self, problems: Problems) -> "Listing":
         """This listing; problems are subsets without images, and images in two subsets."""
         first: dict[str, str] = {}
-        for subset, items in self.subsets.items():
-            if not items and not problems:
-                problems.add("subsets without images", subset)
+        for subset in [subset for subset, items in self.subsets.items() if not items and not problems]:
+            problems.add("subsets without images", subset)
         for subset, items in self.subsets.items():
             for item in items:
-                other = first.setdefault(item.id, subset)
-                if other != subset:
+                if (other := first.setdefault(item.id, subset)) != subset:
                     kind = "images in two subsets; expected none, or the scores would be of images that were trained on"
                     problems.add(kind, f"{item.id} ({other} and {subset})")
         return self
@@ -130,14 +123,9 @@ class Listing(Content):
 
     def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """Ids, the files' bytes, and what the values in the masks mean."""
-        values = {id(item.values): item.values for items in self.subsets.values() for item in items}
-        meanings = {
-            key: hashlib.sha256(value.table.tobytes() + value.allowed.tobytes()).hexdigest()
-            for key, value in values.items()
-        }
         subsets = {
             subset: [
-                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), meanings[id(item.values)]]
+                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), item.values.digest]
                 + ([] if item.label is None else [item.label])
                 for item in items
             ]
@@ -147,10 +135,8 @@ class Listing(Content):
 
     def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
         """The images of a subset, but those that cannot be used."""
-        readable = [
-            item for item in self.subsets[subset] if {item.image, item.mask or item.image} <= decoder.digests.keys()
-        ]
-        return decoder.decode_all(readable)
+        known = decoder.digests.keys()
+        return decoder.decode_all([i for i in self.subsets[subset] if {i.image, i.mask or i.image} <= known])
 
 
 @dataclass(frozen=True)

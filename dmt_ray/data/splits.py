@@ -3,7 +3,7 @@
 import hashlib
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from dmt_ray.config import Data, Side, Split
 from dmt_ray.data.check import Problems
 from dmt_ray.data.dataset import Dataset
-from dmt_ray.data.files import inside, read_ordered_list
+from dmt_ray.data.files import inside, read_list
 from dmt_ray.data.images import Images
 from dmt_ray.data.source import DataSource
 from dmt_ray.errors import DataError
@@ -231,7 +231,8 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
         raise DataError(f"{dataset.name!r} has no folder and so no list {name}: set split.rule to random or authors")
     problems = Problems()
     path = inside(dataset.root, name, "split.list")
-    listed = read_ordered_list(path, dataset.root, problems, depth=_depth(dataset.subsets["train"].ids))
+    depth = max(id.count("/") + 1 for id in dataset.subsets["train"].ids)
+    listed = read_list(path, dataset.root, problems, depth)
     if problems:
         raise problems.error(dataset.name, dataset.root)
     if not listed:
@@ -239,19 +240,13 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
     return listed
 
 
-def _depth(ids: Iterable[str]) -> int:
-    """How many names the longest of some ids is made of."""
-    return max(id.count("/") + 1 for id in ids)
-
-
 def _count(split: Split, listed: int, known: int, classes: int) -> int:
     """How many of the images in drawn order are labelled."""
     labelled = split.labelled
     if split.rule == "list":
         if labelled != listed or isinstance(labelled, float):
-            raise DataError(
-                f"{split.list} holds {listed} ids, but split.labelled is {_amount(split)}: set it to {listed}"
-            )
+            got = f"{split.list} holds {listed} ids, but split.labelled is {_amount(split)}"
+            raise DataError(f"{got}: set split.labelled to {listed}")
         return listed
     if split.rule == "per_class":
         return _count_per_class(split, listed, known, classes)

@@ -8,16 +8,7 @@ from pydantic import Field, model_validator
 
 from dmt_ray.config import PositiveFraction
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import (
-    IMAGE_ENDINGS,
-    Item,
-    MaskValues,
-    below,
-    files_in,
-    inside,
-    paired,
-    read_list,
-)
+from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, files_in, inside, paired, read_list
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import ConfigError
 
@@ -78,7 +69,7 @@ class FolderData(DataSource):
         for folder in (images, masks):
             _refuse_folders(folder, root, problems)
         ids = {
-            subset: read_list(inside(root, name, f"data.{subset}_list"), root, problems)
+            subset: sorted(read_list(inside(root, name, f"data.{subset}_list"), root, problems))
             for subset, name in lists.items()
             if name is not None
         }

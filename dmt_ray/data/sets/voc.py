@@ -43,17 +43,18 @@ class VocData(DataSource):
         if not images or not masks:
             return Listing(CLASSES, {"train": [], "val": []})
         lists = home / "ImageSets/Segmentation"
-        val = read_list(lists / "val.txt", root, problems)
+        val = sorted(read_list(lists / "val.txt", root, problems))
         train = _train_ids(self.train_list, lists, root, more.keys() - set(val), problems)
         subsets: dict[str, list[Item]] = {"train": [], "val": []}
         for subset, ids in (("train", train), ("val", val)):
             for id in ids:
-                if id not in images:
-                    kind = f"listed ids without an image; expected {below(home / 'JPEGImages', root)}/ID.jpg"
-                    problems.add(kind, f"{id} ({subset})")
-                if id not in masks:
-                    kind = f"listed ids without a mask; expected {below(augmented, root)}/ID.png"
-                    problems.add(kind, f"{id} ({subset})")
+                for what, place, files in (
+                    ("n image", home / "JPEGImages/ID.jpg", images),
+                    (" mask", augmented / "ID.png", masks),
+                ):
+                    if id not in files:
+                        kind = f"listed ids without a{what}; expected {below(place, root)}"
+                        problems.add(kind, f"{id} ({subset})")
                 if id in images and id in masks:
                     subsets[subset].append(Item(id, images[id], masks[id], VALUES))
         return Listing(CLASSES, subsets).check(problems)
@@ -66,4 +67,4 @@ def _train_ids(name: str, lists: Path, root: Path, others: set[str], problems: P
     if name == "trainaug" and not path.exists():
         # The 10,582 images of the papers are all that have a mask and are not in val (the authors' code).
         return sorted(others)
-    return read_list(path, root, problems)
+    return sorted(read_list(path, root, problems))
