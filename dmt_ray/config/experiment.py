@@ -75,13 +75,12 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _batches(self) -> Self:
-        for name in ("finetune", "online", "cotrain", "retrain"):
-            training = getattr(self, name)
-            if training is not None and training.batch[1] == 0:
+        for name, training in self.trainings().items():
+            supervised = name in ("pretrain", "oracle")
+            if not supervised and training.batch[1] == 0:
                 raise ValueError(f"{name}.batch needs pseudo-labelled images, but got {training.batch}")
-        for name in ("pretrain", "oracle"):
-            if getattr(self, name).batch[1] != 0:
-                raise ValueError(f"{name}.batch is (labelled, 0), but got {getattr(self, name).batch}")
+            if supervised and training.batch[1] != 0:
+                raise ValueError(f"{name}.batch is (labelled, 0), but got {training.batch}")
         return self
 
     @model_validator(mode="after")
@@ -98,8 +97,7 @@ class Config(Settings):
     def trainings(self) -> dict[str, Training]:
         """All trainings by name."""
         names = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
-        known = {name: getattr(self, name) for name in names}
-        return {name: training for name, training in known.items() if training is not None}
+        return {name: training for name in names if (training := getattr(self, name)) is not None}
 
     def model_of(self, side: Side) -> Model:
         """The model on side A or B."""

@@ -36,9 +36,8 @@ def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
         if record["fingerprint"] != fingerprint or not whole:
             return None
         one_class = bool(record.get("one_class"))
-        return {
-            subset: _open_subset(folder, subset, tuple(ids), one_class) for subset, ids in record["subsets"].items()
-        }
+        subsets = record["subsets"].items()
+        return {subset: _open_subset(folder, subset, tuple(ids), one_class) for subset, ids in subsets}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -52,11 +51,7 @@ def _open_subset(folder: Path, subset: str, ids: tuple[str, ...], one_class: boo
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turns an error of the file system into one that names the folder.
-
-    Raises:
-        DataError: If the body raises an OSError.
-    """
+    """Turns an OSError of the body into a DataError that names the folder."""
     try:
         yield
     except OSError as error:
@@ -109,12 +104,7 @@ class Writer:
         self._ids[subset] = ids
 
     def finish(self, fingerprint: str) -> dict[str, Images]:
-        """Writes the record, gives the folder its name unless another process was faster, and opens it.
-
-        Raises:
-            OSError: If the folder cannot be written.
-            DataError: If another process took the folder away again.
-        """
+        """Writes the record, gives the folder its name unless another process was faster, and opens it."""
         sizes = {path.name: path.stat().st_size for path in sorted(self._staging.iterdir())}
         record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes, "one_class": self._one_class}
         with (self._staging / RECORD).open("w", encoding="utf-8") as file:

@@ -1,7 +1,10 @@
-"""Collects everything that is wrong with a data set, so that a person hears of it at once and before any training."""
+"""What is wrong with a data set, collected so that a person hears of it at once; and how far its reading is."""
+
+from collections.abc import Callable
 
 from dmt_ray.errors import DataError
 
+Progress = Callable[[int, int], None]  # called with (done, total)
 SHOWN = 10  # files named for each kind of problem; the others are counted
 
 
@@ -12,12 +15,7 @@ class Problems:
         self._problems: dict[str, list[str]] = {}
 
     def add(self, kind: str, what: str) -> None:
-        """Notes one problem.
-
-        Args:
-            kind: What is wrong and what was expected, the same text for all files of this kind.
-            what: The file or id, with what was found in it.
-        """
+        """Notes one problem: what is wrong and what was expected, and the file or id with what it holds."""
         self._problems.setdefault(kind, []).append(what)
 
     def __bool__(self) -> bool:
@@ -30,3 +28,20 @@ class Problems:
             more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
             lines.append(f"- {kind}: {', '.join(files[:SHOWN])}{more}")
         return DataError("\n".join(lines))
+
+
+class Steps:
+    """Progress over a number of steps that becomes known bit by bit."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def expect(self, more: int) -> None:
+        """Adds steps that are still to be done."""
+        self._total += more
+
+    def one_more(self) -> None:
+        """Says that one more step is done."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)

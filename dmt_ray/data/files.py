@@ -1,7 +1,7 @@
 """What all layouts share: images that are paired with masks, what mask values mean, and lists of ids."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,12 +21,9 @@ MASK_ENDINGS = frozenset({".png"})
 class MaskValues:
     """What the numbers in a mask file mean."""
 
-    table: NDArray[np.uint8]
-    """Class or `IGNORE` of each value, ``[256]``; `IGNORE` too where the value is not allowed."""
-    allowed: NDArray[np.bool_]
-    """Whether a value may occur, ``[256]``."""
-    expected: str
-    """The allowed values in words."""
+    table: NDArray[np.uint8]  # class or `IGNORE` of each value, ``[256]``; `IGNORE` too where the value is not allowed
+    allowed: NDArray[np.bool_]  # whether a value may occur, ``[256]``
+    expected: str  # the allowed values in words
 
     @cached_property
     def digest(self) -> str:
@@ -59,8 +56,7 @@ class Item:
     image: Path
     mask: Path | None
     values: MaskValues
-    label: int | None = None
-    """The image's class, in classification."""
+    label: int | None = None  # the image's class, in classification
 
 
 def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Problems) -> dict[str, Path]:
@@ -100,6 +96,18 @@ def paired(images: Path, masks: Path, root: Path, values: MaskValues, problems: 
     }
 
 
+def of_ids(
+    ids: Iterable[str], files: Mapping[str, Mapping[str, Path]], values: MaskValues, problems: Problems, note: str = ""
+) -> list[Item]:
+    """Listed images and masks; `files` are both by their ids, under the words for what is missing of an id."""
+    for missing, existing in files.items():
+        for id in ids:
+            if existing and id not in existing:
+                problems.add(f"listed ids without {missing}", f"{id}{note}")
+    images, masks = files.values()
+    return [Item(id, images[id], masks[id], values) for id in ids if id in images and id in masks]
+
+
 def lines_of(path: Path, root: Path, problems: Problems) -> list[str]:
     """The lines of a list that are not empty."""
     try:
@@ -129,6 +137,12 @@ def read_list(path: Path, root: Path, problems: Problems, depth: int = 1) -> lis
         else:
             ids[line] = None
     return list(ids)
+
+
+def drawn(ids: Sequence[str], share: float, seed: int) -> list[str]:
+    """A share of some ids, one at least, drawn and sorted."""
+    order = np.random.default_rng(seed).permutation(len(ids))
+    return sorted(ids[i] for i in order[: max(1, round(share * len(ids)))])
 
 
 def is_plain(id: str, depth: int = 1) -> bool:

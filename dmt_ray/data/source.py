@@ -23,26 +23,15 @@ class DataSource(DataSettings):
     A new data set is one module in `data/sets/` with one such class, and one line in `config.DATA_SETS`.
     """
 
-    in_files: ClassVar[bool] = True
-    """Whether the data set lies in a folder; else the program makes it."""
-    markers: ClassVar[tuple[str, ...]] = ()
-    """What the data set's folder holds, one of them at least."""
-    further_folders: ClassVar[tuple[str, ...]] = ()
-    """Names of the data set's folder below DMT_DATA, beside its own."""
-    valtiny: ClassVar[str] = ""
-    """File in `data/lists/` with the validation images on which the authors of DMT tuned."""
-    where: ClassVar[str] = ""
-    """Where to get it, if it cannot be downloaded."""
-    unpacked_in: ClassVar[str] = ""
-    """Folder below the data set's, in which its archives are unpacked."""
+    in_files: ClassVar[bool] = True  # whether the data set lies in a folder; else the program makes it
+    markers: ClassVar[tuple[str, ...]] = ()  # what the data set's folder holds, one of them at least
+    further_folders: ClassVar[tuple[str, ...]] = ()  # names of the data set's folder below DMT_DATA, beside its own
+    valtiny: ClassVar[str] = ""  # file in `data/lists/` with the validation images on which the authors of DMT tuned
+    where: ClassVar[str] = ""  # where to get it, if it cannot be downloaded
+    unpacked_in: ClassVar[str] = ""  # folder below the data set's, in which its archives are unpacked
 
     def content(self, root: Path, problems: Problems) -> "Content":
-        """What the data set consists of.
-
-        Args:
-            root: The data set's folder; not read where `in_files` is false.
-            problems: Takes what is wrong with the files.
-        """
+        """What the data set in a folder consists of; what is wrong with its files goes to `problems`."""
         raise NotImplementedError
 
     def archives(self) -> list[Archive]:
@@ -59,11 +48,8 @@ class Content(ABC):
     """Classes and images of a data set, not yet decoded."""
 
     classes: tuple[str, ...]
-    subsets: Mapping[str, Any]
-    """"train", and what there is of "val" and "test" -> what its images are decoded from."""
-
-    colours: NDArray[np.uint8] | None = field(default=None, kw_only=True)
-    """RGB colour of each class where the data set has its own, ``[K, 3]``."""
+    subsets: Mapping[str, Any]  # "train", and what there is of "val" and "test" -> what its images are decoded from
+    colours: NDArray[np.uint8] | None = field(default=None, kw_only=True)  # of each class, where there are own ones
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -81,12 +67,7 @@ class Content(ABC):
 
     @abstractmethod
     def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
-        """What the fingerprint is made of: all that can change a decoded pixel, as JSON values.
-
-        Args:
-            size: Working (height, width).
-            digests: Of the files that could be read.
-        """
+        """What the fingerprint is made of: all that can change a decoded pixel at a working size, as JSON values."""
 
     @abstractmethod
     def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
@@ -107,9 +88,9 @@ class Listing(Content):
     def check(self, problems: Problems) -> "Listing":
         """This listing; problems are subsets without images, and images in two subsets."""
         first: dict[str, str] = {}
-        for subset in [subset for subset, items in self.subsets.items() if not items and not problems]:
-            problems.add("subsets without images", subset)
         for subset, items in self.subsets.items():
+            if not items and not problems:
+                problems.add("subsets without images", subset)
             for item in items:
                 if (other := first.setdefault(item.id, subset)) != subset:
                     kind = "images in two subsets; expected none, or the scores would be of images that were trained on"

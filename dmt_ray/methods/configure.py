@@ -18,14 +18,7 @@ def own_weight(method: Method, config: Config) -> Weight:
 def configure(method: Method, config: Config, changes: Mapping[str, Any], *, shared: bool = False) -> Config:
     """`override` for a method: it may set the numbers of the config's weight rule, or else of the method's own.
 
-    Args:
-        method: The method.
-        config: What is changed.
-        changes: Dotted setting -> value.
-        shared: Whether the changes are meant for several methods, see `applicable`.
-
-    Raises:
-        ConfigError: As `override`.
+    The keys of `changes` are dotted; those that are `shared` are meant for several methods, see `applicable`.
     """
     changes = applicable(method, config, changes) if shared else changes
     return override(config.evolve(weight=_rule(method, config, changes)), changes)

@@ -102,8 +102,10 @@ class Shared:
     def _list(self, operation: str) -> None:
         begun = time.monotonic()
 
-        folder = fs.FileSelector(f"{self._root}/stages/{operation}", recursive=True, allow_not_found=True)
-        objects = self._request(lambda: self._files.get_file_info(folder))
+        options = {"recursive": True, "allow_not_found": True}
+        objects = self._request(
+            lambda: self._files.get_file_info(fs.FileSelector(f"{self._root}/stages/{operation}", **options))
+        )
         for info in objects:
             key, name = info.path.split("/")[-2:]
             if name == RECORD and info.is_file:

@@ -25,8 +25,7 @@ FOLDER = "cifar-10-batches-py"
 FILES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 SIDE = 32
 VALUES = 3 * SIDE * SIDE  # of an image: its red, green and blue planes
-REVISION = 1
-"""Raised whenever the same files and the same working size give other pixels."""
+REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
 EXPECTED = (
     "files that are no batches of CIFAR-10; expected a dict with data, uint8 [N, 3072], and labels, N classes 0..9"
@@ -77,7 +76,7 @@ class Batches(Content):
             try:
                 pixels, labels = _batch(file, decoder)
             except BadFileError as error:
-                decoder.problems.add(error.kind, error.what)
+                decoder.problems.add(*error.args)
                 continue
             for number, (planes, label) in enumerate(zip(pixels, labels, strict=True)):
                 image = Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))

@@ -6,12 +6,11 @@ images/*.jpg, annotations/trimaps/*.png, and the ids in annotations/trainval.txt
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from dmt_ray.config import PositiveFraction
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import Item, MaskValues, below, files_in, is_plain, lines_of
+from dmt_ray.data.files import MaskValues, below, drawn, files_in, is_plain, lines_of, of_ids
 from dmt_ray.data.source import Archive, DataSource, Listing
 
 FOLDER = "oxford-iiit-pet"
@@ -57,33 +56,25 @@ class PetsData(DataSource):
         images = files_in(home / "images", frozenset({".jpg", ".jpeg"}), root, problems)
         trimaps = files_in(home / "annotations/trimaps", frozenset({".png"}), root, problems)
         ids = _ids(home / "annotations", root, problems)
-        for id in ids:
-            for what, place, files in (
-                ("n image", "images/ID.jpg", images),
-                (" trimap", "annotations/trimaps/ID.png", trimaps),
-            ):
-                if files and id not in files:
-                    problems.add(f"listed ids without a{what}; expected {below(home / place, root)}", id)
-        order = np.random.default_rng(TEST_SEED).permutation(len(ids))
-        drawn = {ids[i] for i in order[: max(1, round(self.test_share * len(ids)))]}
-        items = [Item(id, images[id], trimaps[id], values) for id in ids if id in images and id in trimaps]
+        image, trimap = below(home / "images/ID.jpg", root), below(home / "annotations/trimaps/ID.png", root)
+        files = {f"an image; expected {image}": images, f"a trimap; expected {trimap}": trimaps}
+        test = set(drawn(ids, self.test_share, TEST_SEED))
+        items = of_ids(ids, files, values, problems)
         subsets = {
-            subset: [item for item in items if (item.id in drawn) == (subset == "test")] for subset in ("train", "test")
+            subset: [item for item in items if (item.id in test) == (subset == "test")] for subset in ("train", "test")
         }
         return Listing(classes, subsets).check(problems)
 
 
 def _ids(folder: Path, root: Path, problems: Problems) -> list[str]:
     """The first word of each line of both lists, sorted."""
-    found: set[str] = set()
+    ids, place = set[str](), below(folder, root)
     for name in LISTS:
         for id in (line.split()[0] for line in lines_of(folder / name, root, problems)):
             if not is_plain(id):
-                problems.add(
-                    "list entries that do not begin with a plain id", f"{id!r} in {below(folder / name, root)}"
-                )
-            elif id in found:
-                problems.add("ids that are listed twice", f"{id} in {below(folder / name, root)}")
+                problems.add("list entries that do not begin with a plain id", f"{id!r} in {place}/{name}")
+            elif id in ids:
+                problems.add("ids that are listed twice", f"{id} in {place}/{name}")
             else:
-                found.add(id)
-    return sorted(found)
+                ids.add(id)
+    return sorted(ids)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MASK_ENDINGS, Item, MaskValues, below, files_in, is_plain, read_list
+from dmt_ray.data.files import MASK_ENDINGS, MaskValues, below, files_in, is_plain, of_ids, read_list
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import DataError
 
@@ -45,18 +45,12 @@ class VocData(DataSource):
         lists = home / "ImageSets/Segmentation"
         val = sorted(read_list(lists / "val.txt", root, problems))
         train = _train_ids(self.train_list, lists, root, more.keys() - set(val), problems)
-        subsets: dict[str, list[Item]] = {"train": [], "val": []}
-        for subset, ids in (("train", train), ("val", val)):
-            for id in ids:
-                for what, place, files in (
-                    ("n image", home / "JPEGImages/ID.jpg", images),
-                    (" mask", augmented / "ID.png", masks),
-                ):
-                    if id not in files:
-                        kind = f"listed ids without a{what}; expected {below(place, root)}"
-                        problems.add(kind, f"{id} ({subset})")
-                if id in images and id in masks:
-                    subsets[subset].append(Item(id, images[id], masks[id], VALUES))
+        image, mask = below(home / "JPEGImages/ID.jpg", root), below(augmented / "ID.png", root)
+        files = {f"an image; expected {image}": images, f"a mask; expected {mask}": masks}
+        subsets = {
+            subset: of_ids(ids, files, VALUES, problems, f" ({subset})")
+            for subset, ids in (("train", train), ("val", val))
+        }
         return Listing(CLASSES, subsets).check(problems)
 
 
