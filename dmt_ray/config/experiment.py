@@ -75,13 +75,12 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _batches(self) -> Self:
-        for name in ("finetune", "online", "cotrain", "retrain"):
-            training = getattr(self, name)
-            if training is not None and training.batch[1] == 0:
+        for name, training in self.trainings().items():
+            supervised = name in ("pretrain", "oracle")
+            if not supervised and training.batch[1] == 0:
                 raise ValueError(f"{name}.batch needs pseudo-labelled images, but got {training.batch}")
-        for name in ("pretrain", "oracle"):
-            if getattr(self, name).batch[1] != 0:
-                raise ValueError(f"{name}.batch is (labelled, 0), but got {getattr(self, name).batch}")
+            if supervised and training.batch[1] != 0:
+                raise ValueError(f"{name}.batch is (labelled, 0), but got {training.batch}")
         return self
 
     @model_validator(mode="after")
@@ -98,82 +97,50 @@ class Config(Settings):
     def trainings(self) -> dict[str, Training]:
         """All trainings by name."""
         names = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
-        known = {name: getattr(self, name) for name in names}
-        return {name: training for name, training in known.items() if training is not None}
+        return {name: training for name in names if (training := getattr(self, name)) is not None}
 
     def model_of(self, side: Side) -> Model:
         """The model on side A or B."""
         return self.model_b if side == "B" and self.model_b is not None else self.model
 
-    def with_weight(self, rule: str | None = None, **numbers: Any) -> "Config":
-        """The same settings with another weight rule, which keeps the numbers that both rules read, or other numbers.
+    def with_weight(self, **changes: Any) -> "Config":
+        """The same settings with another weight `rule`, which keeps the numbers that both rules read, or other numbers.
 
         Raises:
             ConfigError: If there is no such rule, or it does not read one of the numbers.
         """
-        weight = self.weight if rule is None else self.weight.with_rule(rule)
-        return override(self.evolve(weight=weight), {f"weight.{name}": value for name, value in numbers.items()})
+        return override(self, {f"weight.{name}": value for name, value in changes.items()})
 
 
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
 
-def override(config: Config, changes: Mapping[str, Any], *, rule: str | None = None) -> Config:
+def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
 
-    Args:
-        config: What is changed.
-        changes: Setting -> value. Another `weight.rule` keeps the numbers that both rules read.
-        rule: A weight rule that is taken where a number is set that the config's own rule does not read.
+    Another `weight.rule` keeps the numbers that both rules read.
 
     Raises:
         ConfigError: If a key does not exist (the message names the nearest right one) or a value does not fit.
     """
     flat = dict(_flatten(changes))
-    numbers = [name.removeprefix("weight.") for name in flat if name.startswith("weight.") and name != "weight.rule"]
-    if "weight.rule" in flat:
-        rule = str(flat.pop("weight.rule"))
-    elif all(number in config.weight.numbers() for number in numbers):
-        rule = None
     values = config.model_dump()
-    if rule is not None:
-        values["weight"] = config.weight.with_rule(rule).model_dump()
-    for number in numbers:
-        if number not in values["weight"]:
-            raise ConfigError(_unread(number, values["weight"]))
+    if "weight.rule" in flat:
+        values["weight"] = config.weight.with_rule(str(flat.pop("weight.rule"))).model_dump()
     for dotted, value in flat.items():
         _set(values, dotted, value)
     return Config(**values)
 
 
-def from_stored(values: Mapping[str, Any], *, rule: str | None = None) -> Config:
-    """A config that was written to a file.
+def from_stored(values: Mapping[str, Any]) -> Config:
+    """A config that was written to a file as JSON, without the numbers that its weight rule does not read.
 
-    Files of earlier versions hold a value for every number of every weight rule. Those that the rule does not read are
-    left out.
-
-    Args:
-        values: The config as JSON.
-        rule: The weight rule that the method sets. Numbers that it alone reads count where they were set.
+    Files of earlier versions hold a value for every number of every weight rule.
     """
     stored = values["weight"]
-    own = WeightSettings.kind(stored["rule"])
-    config = Config(**{**values, "weight": {name: stored[name] for name in own.model_fields if name in stored}})
-    if rule is None:
-        return config
-    usual = WeightSettings.parse({"rule": rule}).numbers()
-    numbers = {name: stored[name] for name, value in usual.items() if stored.get(name, value) != value}
-    only = {name: value for name, value in numbers.items() if name not in own.model_fields}
-    return config.with_weight(rule=rule, **only) if only else config
-
-
-def _unread(number: str, weight: Mapping[str, Any]) -> str:
-    """That a rule does not read a number, and what it reads; of a word that is no rule's number, the nearest one."""
-    if not any(number in kind.model_fields for kind in WeightSettings.__subclasses__()):
-        return unknown(f"weight.{number}", weight)
-    reads = ", ".join(name for name in weight if name != "rule") or "no numbers"
-    return f"there is no setting 'weight.{number}': the weight rule {weight['rule']!r} reads {reads}"
+    reads = WeightSettings.kind(stored["rule"]).model_fields
+    return Config(**{**values, "weight": {name: value for name, value in stored.items() if name in reads}})
 
 
 def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -196,6 +163,9 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(unknown(".".join(parents[: depth + 1]), place))
         place = place[name]
     if last not in place and parents[-1:] != ["arguments"]:
+        if parents == ["weight"] and any(last in kind.model_fields for kind in WeightSettings.__subclasses__()):
+            reads = ", ".join(name for name in place if name != "rule") or "no numbers"
+            raise ConfigError(f"there is no setting {dotted!r}: the weight rule {place['rule']!r} reads {reads}")
         raise ConfigError(unknown(dotted, place))
     if dotted == "data" and isinstance(value, Mapping):
         same = value.get("name", place["data"]["name"]) == place["data"]["name"]

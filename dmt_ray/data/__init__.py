@@ -5,14 +5,4 @@ from dmt_ray.data.images import Images
 from dmt_ray.data.report import report
 from dmt_ray.data.splits import Parts, divide, dms_half, list_digest
 
-__all__ = [
-    "Dataset",
-    "Images",
-    "Parts",
-    "divide",
-    "dms_half",
-    "find_root",
-    "list_digest",
-    "open_dataset",
-    "report",
-]
+__all__ = ["Dataset", "Images", "Parts", "divide", "dms_half", "find_root", "list_digest", "open_dataset", "report"]

@@ -1,4 +1,4 @@
-"""Decoded images on disk: written aside, renamed when whole, so that a folder with its final name is complete.
+"""Decoded images on disk: written to a staging folder that is renamed, so that a folder with its final name is whole.
 
 Two processes may decode the same data at once; the one that is later uses what the other wrote.
 """
@@ -36,29 +36,22 @@ def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
         if record["fingerprint"] != fingerprint or not whole:
             return None
         one_class = bool(record.get("one_class"))
-        return {
-            subset: _open_subset(folder, subset, tuple(ids), one_class) for subset, ids in record["subsets"].items()
-        }
+        subsets = record["subsets"].items()
+        return {subset: _open_subset(folder, subset, tuple(ids), one_class) for subset, ids in subsets}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _open_subset(folder: Path, subset: str, ids: tuple[str, ...], one_class: bool) -> Images:
-    sizes = np.load(folder / f"{subset}.sizes.npy", allow_pickle=False)
+    sizes, known = (np.load(folder / f"{subset}.{name}.npy", allow_pickle=False) for name in ("sizes", "known"))
     offsets = np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1))])
-    known = np.load(folder / f"{subset}.known.npy", allow_pickle=False)
-    pixels = np.load(folder / f"{subset}.pixels.npy", mmap_mode="c", allow_pickle=False)
-    masks = np.load(folder / f"{subset}.masks.npy", mmap_mode="c", allow_pickle=False)
+    pixels, masks = (np.load(folder / f"{subset}.{name}.npy", mmap_mode="c") for name in ("pixels", "masks"))
     return Images(ids, sizes, offsets, pixels, masks, known, one_class)
 
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turns an error of the file system into one that names the folder.
-
-    Raises:
-        DataError: If the body raises an OSError.
-    """
+    """Turns an OSError of the body into a DataError that names the folder."""
     try:
         yield
     except OSError as error:
@@ -74,9 +67,12 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._clear_abandoned()
-        self._aside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-        self._aside.mkdir()
+        for path in folder.parent.glob(f".{folder.name}.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
+        self._staging = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+        self._staging.mkdir()
         self._ids: dict[str, list[str]] = {}
         self._one_class = False
 
@@ -84,25 +80,17 @@ class Writer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self._aside, ignore_errors=True)
+        shutil.rmtree(self._staging, ignore_errors=True)
         for path in self._folder.parent.glob(f".{self._folder.name}.*.damaged"):
             shutil.rmtree(path, ignore_errors=True)
-
-    def _clear_abandoned(self) -> None:
-        for path in self._folder.parent.glob(f".{self._folder.name}.*"):
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED_S:
-                    shutil.rmtree(path, ignore_errors=True)
 
     def add(self, subset: str, images: Iterable[Decoded]) -> None:
         """Writes one subset as the images come, holding only one of them in memory."""
         ids: list[str] = []
         sizes: list[tuple[int, int]] = []
         known: list[bool] = []
-        with (
-            _growing(self._aside / f"{subset}.pixels.npy", (3,)) as pixels,
-            _growing(self._aside / f"{subset}.masks.npy", ()) as masks,
-        ):
+        start = str(self._staging / subset)
+        with _growing(f"{start}.pixels.npy", (3,)) as pixels, _growing(f"{start}.masks.npy", ()) as masks:
             for image in images:
                 height, width = image.image.shape[:2]
                 self._one_class |= image.mask.shape != (height, width)
@@ -111,32 +99,27 @@ class Writer:
                 known.append(image.known)
                 pixels.write(np.ascontiguousarray(image.image).data)
                 masks.write(np.ascontiguousarray(image.mask).data)
-        np.save(self._aside / f"{subset}.sizes.npy", np.array(sizes, np.int32).reshape(-1, 2), allow_pickle=False)
-        np.save(self._aside / f"{subset}.known.npy", np.array(known, np.bool_), allow_pickle=False)
+        np.save(f"{start}.sizes.npy", np.array(sizes, np.int32).reshape(-1, 2), allow_pickle=False)
+        np.save(f"{start}.known.npy", np.array(known, np.bool_), allow_pickle=False)
         self._ids[subset] = ids
 
     def finish(self, fingerprint: str) -> dict[str, Images]:
-        """Writes the record, gives the folder its name unless another process was faster, and opens it.
-
-        Raises:
-            OSError: If the folder cannot be written.
-            DataError: If another process took the folder away again.
-        """
-        sizes = {path.name: path.stat().st_size for path in sorted(self._aside.iterdir())}
+        """Writes the record, gives the folder its name unless another process was faster, and opens it."""
+        sizes = {path.name: path.stat().st_size for path in sorted(self._staging.iterdir())}
         record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes, "one_class": self._one_class}
-        with (self._aside / RECORD).open("w", encoding="utf-8") as file:
+        with (self._staging / RECORD).open("w", encoding="utf-8") as file:
             json.dump(record, file)
             file.flush()
             os.fsync(file.fileno())
         try:
-            self._aside.rename(self._folder)
+            self._staging.rename(self._folder)
         except OSError:
             if (subsets := open_decoded(self._folder, fingerprint)) is not None:
                 return subsets
             # What is there is damaged. Whoever still reads it keeps the files open until done.
             with suppress(FileNotFoundError):
                 self._folder.rename(self._folder.parent / f".{self._folder.name}.{uuid.uuid4().hex}.damaged")
-            self._aside.rename(self._folder)
+            self._staging.rename(self._folder)
         subsets = open_decoded(self._folder, fingerprint)
         if subsets is None:
             raise DataError(f"{self._folder} was taken away while it was written; start again")
@@ -144,9 +127,9 @@ class Writer:
 
 
 @contextmanager
-def _growing(path: Path, tail: tuple[int, ...]) -> Iterator[BufferedWriter]:
+def _growing(path: str, tail: tuple[int, ...]) -> Iterator[BufferedWriter]:
     """A uint8 .npy file that is written from front to back; its header is completed at the end."""
-    with path.open("wb") as file:
+    with open(path, "wb") as file:
         _header(file, (0, *tail))
         start = file.tell()
         yield file

@@ -1,7 +1,10 @@
-"""Collects everything that is wrong with a data set, so that a person hears of it at once and before any training."""
+"""What is wrong with a data set, collected so that a person hears of it at once; and how far its reading is."""
+
+from collections.abc import Callable
 
 from dmt_ray.errors import DataError
 
+Progress = Callable[[int, int], None]  # called with (done, total)
 SHOWN = 10  # files named for each kind of problem; the others are counted
 
 
@@ -9,24 +12,36 @@ class Problems:
     """What is wrong and which files it concerns, grouped by kind."""
 
     def __init__(self) -> None:
-        self._found: dict[str, list[str]] = {}
+        self._problems: dict[str, list[str]] = {}
 
     def add(self, kind: str, what: str) -> None:
-        """Notes one problem.
-
-        Args:
-            kind: What is wrong and what was expected, the same text for all files of this kind.
-            what: The file or id, with what was found in it.
-        """
-        self._found.setdefault(kind, []).append(what)
+        """Notes one problem: what is wrong and what was expected, and the file or id with what it holds."""
+        self._problems.setdefault(kind, []).append(what)
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._problems)
 
     def error(self, name: str, folder: object) -> DataError:
         """One error that names all kinds, the first files of each, and how many more there are."""
         lines = [f"the data set {name!r} in {folder} cannot be used:"]
-        for kind, found in self._found.items():
-            more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            lines.append(f"- {kind}: {', '.join(found[:SHOWN])}{more}")
+        for kind, files in self._problems.items():
+            more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+            lines.append(f"- {kind}: {', '.join(files[:SHOWN])}{more}")
         return DataError("\n".join(lines))
+
+
+class Steps:
+    """Progress over a number of steps that becomes known bit by bit."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def expect(self, more: int) -> None:
+        """Adds steps that are still to be done."""
+        self._total += more
+
+    def one_more(self) -> None:
+        """Says that one more step is done."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)

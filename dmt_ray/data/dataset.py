@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from dmt_ray import IGNORE
 from dmt_ray.config import Data, Task
 from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded
-from dmt_ray.data.check import Problems
+from dmt_ray.data.check import Problems, Progress, Steps
 from dmt_ray.data.decode import Decoded, Decoder, Size
 from dmt_ray.data.images import Images
 from dmt_ray.data.manifest import digest_files
 from dmt_ray.data.source import Content, DataSource
-from dmt_ray.data.steps import Progress, Steps
 from dmt_ray.errors import DataError
 from dmt_ray.plan.key import canonical
 
@@ -29,14 +28,11 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    palette: NDArray[np.uint8]
-    """RGB colour of each class, ``[K, 3]``."""
+    palette: NDArray[np.uint8]  # RGB colour of each class, ``[K, 3]``
     fingerprint: str
     """Digest of the content: ids, the files' bytes, mask values, classes, working size, decoding revision."""
-    subsets: Mapping[str, Images]
-    """"train", and what there is of "val" and "test"."""
-    root: Path | None
-    """The data set's folder; None where there is none."""
+    subsets: Mapping[str, Images]  # "train", and what there is of "val" and "test"
+    root: Path | None  # the data set's folder; None where there is none
     task: Task = "segmentation"
 
 
@@ -95,19 +91,20 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
         digests = digest_files(files, folder, cache, pool, problems, steps) if files else {}
         fingerprint = fingerprint_of(content, data.size, digests)
         place = folder_for(cache, data.name, fingerprint)
-        subsets = None if problems else _open_unchanged(data, folder, place, fingerprint)
+        if not problems:
+            _check_fingerprint(data, folder, fingerprint)
+        subsets = None if problems else open_decoded(place, fingerprint)
         if subsets is None:
             decoder = Decoder(folder, data.size, digests, pool, problems, steps)
             sizes: dict[tuple[int, ...], str] = {}
             with Writer(place) as writer:
                 for subset in content.subsets:
-                    images = _measured(content.decode(subset, decoder), sizes)
-                    writer.add(subset, _watched(images, content.classes, problems) if subset == "train" else images)
+                    images = content.decode(subset, decoder)
+                    writer.add(subset, _watched(images, sizes, content.classes if subset == "train" else (), problems))
                 if data.task == "classification" and len(sizes) > 1:
                     for (height, width), id in sizes.items():
-                        problems.add(
-                            "images of several sizes; set data.size, as [32, 32]", f"{id} ({height} x {width})"
-                        )
+                        kind = "images of several sizes; set data.size, as [32, 32]"
+                        problems.add(kind, f"{id} ({height} x {width})")
                 if problems:
                     raise problems.error(data.name, folder)
                 subsets = writer.finish(fingerprint)
@@ -116,46 +113,31 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
 
 
 def fingerprint_of(content: Content, size: Size, digests: Mapping[Path, str]) -> str:
-    """32 hex digits that stand for all decoded pixels, classes and ids of a data set.
-
-    Args:
-        content: The data set's content.
-        size: Working (height, width).
-        digests: Of its files.
-    """
+    """32 hex digits that stand for all pixels, classes and ids of a data set at this size; `digests` are its files'."""
     return hashlib.sha256(canonical(content.identity(size, digests))).hexdigest()[:32]
 
 
-def _open_unchanged(data: DataSource, folder: Path, place: Path, fingerprint: str) -> Mapping[str, Images] | None:
-    """The decoded images, if they are there.
-
-    Raises:
-        DataError: If the settings belong to other data.
-    """
+def _check_fingerprint(data: DataSource, folder: Path, fingerprint: str) -> None:
+    """Raise DataError if the settings belong to other data."""
     if data.fingerprint not in ("", fingerprint):
         what = f"the files in {folder}" if data.in_files else f"the {data.name} of this version"
         raise DataError(
             f"{what} are not the data that these settings were made for: expected fingerprint {data.fingerprint}, "
             f"found {fingerprint}. Bring the old files back, or start a new experiment with data.fingerprint empty"
         )
-    return open_decoded(place, fingerprint)
 
 
-def _measured(images: Iterator[Decoded], sizes: dict[tuple[int, ...], str]) -> Iterator[Decoded]:
-    """Passes images on, and notes the first of each size."""
-    for image in images:
-        sizes.setdefault(image.image.shape[:2], image.id)
-        yield image
-
-
-def _watched(images: Iterator[Decoded], classes: Sequence[str], problems: Problems) -> Iterator[Decoded]:
-    """Passes the train images on, and finds out whether their masks tell at least two classes apart."""
+def _watched(
+    images: Iterator[Decoded], sizes: dict[tuple[int, ...], str], classes: Sequence[str], problems: Problems
+) -> Iterator[Decoded]:
+    """Passes images on, notes the first of each size, and whether their masks tell two of the classes apart, if any."""
     seen = np.zeros(256, np.bool_)
     for image in images:
+        sizes.setdefault(image.image.shape[:2], image.id)
         seen |= np.bincount(image.mask.ravel(), minlength=256) > 0
         yield image
-    found = np.flatnonzero(seen[:IGNORE])
-    if len(found) < 2 and not problems:
-        held = f"class {found[0]} ({classes[found[0]]})" if len(found) else "no class"
+    held = np.flatnonzero(seen[:IGNORE])
+    if classes and len(held) < 2 and not problems:
+        what = f"class {held[0]} ({classes[held[0]]})" if len(held) else "no class"
         kind = "train masks that hold fewer than two classes; expected class numbers, and not 255 for an object"
-        problems.add(kind, f"all hold {held} and ignore alone")
+        problems.add(kind, f"all hold {what} and ignore alone")

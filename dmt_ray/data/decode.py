@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from dmt_ray import IGNORE
-from dmt_ray.data.check import Problems
+from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.files import Item, MaskValues, below
-from dmt_ray.data.steps import Steps
 
-REVISION = 1
-"""Raised whenever the same files and the same working size give other pixels."""
+REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
 # 16-bit and float images have no fixed range that could be brought to 0..255.
 IMAGE_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
@@ -26,11 +24,7 @@ Size = tuple[int, int] | None
 
 
 class BadFileError(Exception):
-    """A file that cannot be used: the kind of problem, and the file with what was found in it."""
-
-    def __init__(self, kind: str, what: str) -> None:
-        super().__init__(kind, what)
-        self.kind, self.what = kind, what
+    """A file that cannot be used; the arguments are those of `Problems.add`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +32,9 @@ class Decoded:
     """One image at working size."""
 
     id: str
-    image: NDArray[np.uint8]
-    """RGB, ``[height, width, 3]``."""
-    mask: NDArray[np.uint8]
-    """Class or `IGNORE`, ``[height, width]``, or ``[1, 1]`` in classification."""
-    known: bool
-    """Whether the mask is true, or there is none."""
+    image: NDArray[np.uint8]  # RGB, ``[height, width, 3]``
+    mask: NDArray[np.uint8]  # class or `IGNORE`, ``[height, width]``, or ``[1, 1]`` in classification
+    known: bool  # whether the mask is true, or there is none
 
     @classmethod
     def of_class(cls, id: str, image: NDArray[np.uint8], label: int) -> "Decoded":
@@ -60,18 +51,12 @@ def digest(content: bytes) -> str:
 class Decoder:
     """Decodes files of one data set, and says what is wrong with them."""
 
-    root: Path
-    """The data set's folder, for messages."""
-    size: Size
-    """Working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel."""
-    digests: Mapping[Path, str]
-    """What the files' bytes are expected to be."""
-    pool: Executor
-    """Decodes; Pillow lets other threads run meanwhile."""
-    problems: Problems
-    """Takes what is wrong."""
-    steps: Steps
-    """Counts what is done."""
+    root: Path  # the data set's folder, for messages
+    size: Size  # working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel
+    digests: Mapping[Path, str]  # what the files' bytes are expected to be
+    pool: Executor  # decodes; Pillow lets other threads run meanwhile
+    problems: Problems  # takes what is wrong
+    steps: Steps  # counts what is done
 
     def decode_all(self, items: Sequence[Item]) -> Iterator[Decoded]:
         """The usable images in their order; what is wrong with the others goes to `problems`."""
@@ -80,7 +65,7 @@ class Decoder:
             for image, wrong in self.pool.map(self.decode, items[start : start + at_once]):
                 self.steps.one_more()
                 for bad in wrong:
-                    self.problems.add(bad.kind, bad.what)
+                    self.problems.add(*bad.args)
                 if image is not None:
                     yield image
 
@@ -150,13 +135,14 @@ class Decoder:
             kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
             raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
         numbers = np.asarray(image)
-        if numbers.dtype == np.bool_:
-            numbers = numbers.astype(np.uint8)
-        wide = numbers.dtype != np.uint8
-        allowed = np.isin(numbers, np.flatnonzero(values.allowed)) if wide else values.allowed[numbers]
+        if numbers.dtype in (np.bool_, np.uint8):
+            numbers = numbers.astype(np.uint8, copy=False)
+            allowed = values.allowed[numbers]
+        else:
+            allowed = np.isin(numbers, np.flatnonzero(values.allowed))
         if not allowed.all():
             wrong = np.unique(numbers[~allowed])
-            shown = ", ".join(str(value) for value in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+            shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             kind = f"masks with values that are neither a class nor ignore; expected {values.expected}"
             raise BadFileError(kind, f"{below(path, self.root)} holds {shown}")
         return values.table[numbers.astype(np.uint8)]

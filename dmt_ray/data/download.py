@@ -11,12 +11,7 @@ from dmt_ray.errors import DataError
 def download(data: Data, root: Path) -> Path:
     """Downloads and unpacks a data set's archives, whose digests are checked; what is there is not downloaded again.
 
-    Args:
-        data: Which data set.
-        root: The folder that the data set is unpacked in; the archives stay beside it.
-
-    Returns:
-        The folder that holds the files.
+    The archives stay beside what is unpacked below `root`, in the folder that is returned.
 
     Raises:
         DataError: If this data set cannot be downloaded (the message says where to get it), the download fails, or

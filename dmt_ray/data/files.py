@@ -1,7 +1,9 @@
 """What all layouts share: images that are paired with masks, what mask values mean, and lists of ids."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -19,21 +21,20 @@ MASK_ENDINGS = frozenset({".png"})
 class MaskValues:
     """What the numbers in a mask file mean."""
 
-    table: NDArray[np.uint8]
-    """Class or `IGNORE` of each value, ``[256]``; `IGNORE` too where the value is not allowed."""
-    allowed: NDArray[np.bool_]
-    """Whether a value may occur, ``[256]``."""
-    expected: str
-    """The allowed values in words."""
+    table: NDArray[np.uint8]  # class or `IGNORE` of each value, ``[256]``; `IGNORE` too where the value is not allowed
+    allowed: NDArray[np.bool_]  # whether a value may occur, ``[256]``
+    expected: str  # the allowed values in words
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells it from other meanings, as fingerprints hold it."""
+        return hashlib.sha256(self.table.tobytes() + self.allowed.tobytes()).hexdigest()
 
     @classmethod
     def of(cls, classes: Mapping[int, int], ignore: Iterable[int], expected: str) -> "MaskValues":
         """Values that are classes, and values that are ignored.
 
-        Args:
-            classes: From a value in the file to a class.
-            ignore: Values that are no class.
-            expected: Both in words.
+        `classes` leads from a value in the file to a class; `expected` says both in words.
         """
         table, allowed = np.full(256, IGNORE, np.uint8), np.zeros(256, np.bool_)
         for value, number in classes.items():
@@ -55,8 +56,7 @@ class Item:
     image: Path
     mask: Path | None
     values: MaskValues
-    label: int | None = None
-    """The image's class, in classification."""
+    label: int | None = None  # the image's class, in classification
 
 
 def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Problems) -> dict[str, Path]:
@@ -96,8 +96,30 @@ def paired(images: Path, masks: Path, root: Path, values: MaskValues, problems: 
     }
 
 
+def of_ids(
+    ids: Iterable[str], files: Mapping[str, Mapping[str, Path]], values: MaskValues, problems: Problems, note: str = ""
+) -> list[Item]:
+    """Listed images and masks; `files` are both by their ids, under the words for what is missing of an id."""
+    for missing, existing in files.items():
+        for id in ids:
+            if existing and id not in existing:
+                problems.add(f"listed ids without {missing}", f"{id}{note}")
+    images, masks = files.values()
+    return [Item(id, images[id], masks[id], values) for id in ids if id in images and id in masks]
+
+
+def lines_of(path: Path, root: Path, problems: Problems) -> list[str]:
+    """The lines of a list that are not empty."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
+        problems.add("lists that are missing or cannot be read", f"{below(path, root)} ({reason})")
+        return []
+
+
 def read_list(path: Path, root: Path, problems: Problems, depth: int = 1) -> list[str]:
-    """The ids of a list, one a line, sorted.
+    """The ids of a list, one a line, in the order of the file.
 
     Args:
         path: The list.
@@ -105,30 +127,22 @@ def read_list(path: Path, root: Path, problems: Problems, depth: int = 1) -> lis
         problems: Takes a list that cannot be read, ids that are no plain names, and ids that are there twice.
         depth: How many names an id is made of: 1 for "cat", 2 for "berlin/berlin_0001".
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
-        problems.add("lists that are missing or cannot be read", f"{below(path, root)} ({reason})")
-        return []
-    ids: set[str] = set()
-    for line in filter(None, lines):
+    ids: dict[str, None] = {}
+    for line in lines_of(path, root, problems):
         if not is_plain(line, depth):
             kind = "list entries that are no plain ids; expected one file name without its ending a line"
             problems.add(kind, f"{line!r} in {below(path, root)}")
         elif line in ids:
             problems.add("ids that are twice in one list", f"{line} in {below(path, root)}")
         else:
-            ids.add(line)
-    return sorted(ids)
+            ids[line] = None
+    return list(ids)
 
 
-def read_ordered_list(path: Path, root: Path, problems: Problems, depth: int = 1) -> list[str]:
-    """The ids of a list, checked as in `read_list`, in the order of the file."""
-    ids = set(read_list(path, root, problems, depth))
-    if not ids:
-        return []
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip() in ids]
+def drawn(ids: Sequence[str], share: float, seed: int) -> list[str]:
+    """A share of some ids, one at least, drawn and sorted."""
+    order = np.random.default_rng(seed).permutation(len(ids))
+    return sorted(ids[i] for i in order[: max(1, round(share * len(ids)))])
 
 
 def is_plain(id: str, depth: int = 1) -> bool:
@@ -157,15 +171,6 @@ def below(path: Path, root: Path) -> str:
 
 def colours(count: int) -> NDArray[np.uint8]:
     """The palette of PASCAL VOC for up to 256 classes: the bits of a class spread over RGB, ``[count, 3]``."""
-    palette = np.zeros((count, 3), np.uint8)
-    for number in range(count):
-        for bit in range(8):
-            for channel in range(3):
-                if number >> (3 * bit + channel) & 1:
-                    palette[number, channel] |= 128 >> bit
+    bits = np.arange(count)[:, None, None] >> (3 * np.arange(8) + np.arange(3)[:, None]) & 1  # [count, channel, bit]
+    palette: NDArray[np.uint8] = (bits << np.arange(7, -1, -1)).sum(2).astype(np.uint8)
     return palette
-
-
-def as_palette(rows: Sequence[tuple[int, int, int]]) -> NDArray[np.uint8]:
-    """Colours as an array, ``[K, 3]``."""
-    return np.array(rows, np.uint8)

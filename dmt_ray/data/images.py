@@ -15,18 +15,12 @@ class Images:
     """
 
     ids: tuple[str, ...]
-    sizes: NDArray[np.int32]
-    """(height, width) of each image, ``[N, 2]``."""
-    offsets: NDArray[np.int64]
-    """Image i holds the pixels ``offsets[i]:offsets[i + 1]`` of the flat arrays, ``[N + 1]``."""
-    pixels: NDArray[np.uint8]
-    """RGB, ``[sum of height * width, 3]``."""
-    masks: NDArray[np.uint8]
-    """Class 0..K-1 or `IGNORE`, ``[sum of height * width]``, or ``[N]`` in classification."""
-    known: NDArray[np.bool_]
-    """Whether an image has a true mask, ``[N]``; the mask of one that has none is all `IGNORE`."""
-    one_class: bool = False
-    """Whether an image has one class, and so a mask of one pixel (classification)."""
+    sizes: NDArray[np.int32]  # (height, width) of each image, ``[N, 2]``
+    offsets: NDArray[np.int64]  # image i holds the pixels ``offsets[i]:offsets[i + 1]`` of the flat arrays, ``[N + 1]``
+    pixels: NDArray[np.uint8]  # RGB, ``[sum of height * width, 3]``
+    masks: NDArray[np.uint8]  # class 0..K-1 or `IGNORE`, ``[sum of height * width]``, or ``[N]`` in classification
+    known: NDArray[np.bool_]  # whether an image has a true mask, ``[N]``; the mask of one that has none is all `IGNORE`
+    one_class: bool = False  # whether an image has one class, and so a mask of one pixel (classification)
 
     @cached_property
     def mask_sizes(self) -> NDArray[np.int32]:

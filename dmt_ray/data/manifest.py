@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from dmt_ray.data.check import Problems
+from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.decode import digest
 from dmt_ray.data.files import below
-from dmt_ray.data.steps import Steps
 from dmt_ray.files import write_text
 
 # A file that was written this short before it was read could be written again within one tick of the file system's
@@ -25,20 +24,12 @@ def digest_files(
 ) -> dict[Path, str]:
     """The digest of each file; files of the same size and modification time as last time are not read.
 
-    Args:
-        paths: Files below `root`.
-        root: The data set's folder.
-        cache: Folder of the manifest.
-        pool: Reads files.
-        problems: Takes files that cannot be read; they are left out of the result.
-        steps: Told how many files have to be read, and of each that was.
-
-    Raises:
-        OSError: If the manifest cannot be written.
+    `cache` is the folder of the manifest; an OSError says that it cannot be written. Files that cannot be read are
+    problems, and are left out of the result.
     """
     name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8).hexdigest()
     manifest = cache / f"files-{name}.json"
-    known, now = _load(manifest), time.time_ns()
+    known, now, changed = _load(manifest), time.time_ns(), False
     digests: dict[Path, str] = {}
     unread: list[tuple[Path, os.stat_result]] = []
     for path in paths:
@@ -53,15 +44,14 @@ def digest_files(
         else:
             unread.append((path, state))
     steps.expect(len(unread))
-    changed = False
-    for (path, state), found in zip(unread, pool.map(_digest, (path for path, _ in unread)), strict=True):
+    for (path, state), result in zip(unread, pool.map(_digest, (path for path, _ in unread)), strict=True):
         steps.one_more()
-        if isinstance(found, OSError):
-            problems.add("files that cannot be read", f"{below(path, root)} ({found.strerror})")
+        if isinstance(result, OSError):
+            problems.add("files that cannot be read", f"{below(path, root)} ({result.strerror})")
             continue
-        digests[path] = found
+        digests[path] = result
         if now - state.st_mtime_ns > SETTLED_NS:
-            known[below(path, root)] = (state.st_size, state.st_mtime_ns, found)
+            known[below(path, root)] = (state.st_size, state.st_mtime_ns, result)
             changed = True
     if changed:
         write_text(manifest, json.dumps(known))

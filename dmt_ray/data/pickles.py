@@ -2,7 +2,7 @@
 
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 NUMPY = frozenset({
@@ -23,20 +23,13 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _REMEMBER = frozenset({"BINPUT", "LONG_BINPUT", "MEMOIZE"})
 
 
-@dataclass(frozen=True)
-class Named:
-    """A function or class that a pickle names; it is never looked up."""
-
-    name: str
-
-
 @dataclass
 class Made:
-    """What calling a function would have made, and the state that it would have been given."""
+    """A function that a pickle names and that is never looked up, its arguments, and its result's state."""
 
     by: str
-    arguments: Any
-    state: Any = field(default=None)
+    arguments: Any = None
+    state: Any = None
 
 
 def read(content: bytes) -> Any:
@@ -68,8 +61,6 @@ class _Reader:
 
     def _take(self, name: str, argument: Any) -> None:
         stack = self._stack
-        if name in ("PROTO", "FRAME"):
-            return
         if name in _VALUES:
             stack.append(argument)
         elif name in _FIXED:
@@ -91,31 +82,24 @@ class _Reader:
             if not all(isinstance(key, str | bytes) for key in values[::2]):
                 raise ValueError("a pickle of a dict whose keys are no texts")
             stack[-1].update(zip(values[::2], values[1::2], strict=True))
-        else:
-            self._of_an_array(name, argument)
-
-    def _of_an_array(self, name: str, argument: Any) -> None:
-        stack = self._stack
-        if name in ("GLOBAL", "STACK_GLOBAL"):
-            wanted = argument if name == "GLOBAL" else " ".join([stack.pop(-2), stack.pop()])
-            if wanted not in NUMPY:
-                raise ValueError(f"a pickle that names {wanted.replace(' ', '.')}, which could run code")
-            stack.append(Named(wanted))
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            function = argument if name == "GLOBAL" else " ".join([stack.pop(-2), stack.pop()])
+            if function not in NUMPY:
+                raise ValueError(f"a pickle that names {function.replace(' ', '.')}, which could run code")
+            stack.append(Made(function))
         elif name == "REDUCE":
             arguments = stack.pop()
-            stack[-1] = Made(stack[-1].name, arguments)
+            stack[-1] = Made(stack[-1].by, arguments)
         elif name == "BUILD":
             state = stack.pop()
             stack[-1].state = state
-        else:
+        elif name not in ("PROTO", "FRAME"):
             raise ValueError(f"a pickle with the opcode {name}")
 
     def _since_mark(self) -> list[Any]:
-        place = len(self._stack) - 1
-        while self._stack[place] is not _MARK:
-            place -= 1
-            if place < 0:
-                raise ValueError("a damaged pickle")
-        values = self._stack[place + 1 :]
-        del self._stack[place:]
+        mark = max((place for place, value in enumerate(self._stack) if value is _MARK), default=None)
+        if mark is None:
+            raise ValueError("a damaged pickle")
+        values = self._stack[mark + 1 :]
+        del self._stack[mark:]
         return values

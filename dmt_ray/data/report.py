@@ -16,30 +16,23 @@ def report(dataset: Dataset) -> str:
     The shares are of the pixels that have a class; the last line is the share of pixels that have none, over the
     images that have a mask. In classification it is the number of images of each class.
     """
-    subsets = list(dataset.subsets.items())
     head = [["subset", "images", "without mask", "height", "width"]]
-    for name, images in subsets:
+    for name, images in dataset.subsets.items():
         low, high = images.sizes.min(axis=0), images.sizes.max(axis=0)
         extent = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(low, high, strict=True)]
         head.append([name, f"{len(images)}", f"{np.count_nonzero(~images.known)}", *extent])
-    counts = [_pixels(images) for _, images in subsets]
-    table = _numbers if dataset.task == "classification" else _shares
-    classes = table(dataset.classes, [name for name, _ in subsets], counts)
+    counts = [_pixels(images) for images in dataset.subsets.values()]
+    if dataset.task == "classification":
+        classes = [["class", *dataset.subsets]]
+        classes += [[f"{k} {label}", *(f"{count[k]}" for count in counts)] for k, label in enumerate(dataset.classes)]
+    else:
+        classes = [["class", *(f"{name} %" for name in dataset.subsets)]]
+        for k, label in enumerate(dataset.classes):
+            shares = (count[k] / max(1, count[:IGNORE].sum()) for count in counts)
+            classes.append([f"{k} {label}", *(f"{100 * share:.2f}" for share in shares)])
+        classes.append(["no class", *(f"{100 * count[IGNORE] / max(1, count.sum()):.2f}" for count in counts)])
     title = f"{dataset.name}: {len(dataset.classes)} classes, fingerprint {dataset.fingerprint}"
     return "\n".join([title, "", *_aligned(head), "", *_aligned(classes)])
-
-
-def _numbers(classes: Sequence[str], subsets: Sequence[str], counts: Sequence[NDArray[np.int64]]) -> list[list[str]]:
-    rows = [[f"{number} {label}", *(f"{count[number]}" for count in counts)] for number, label in enumerate(classes)]
-    return [["class", *subsets], *rows]
-
-
-def _shares(classes: Sequence[str], subsets: Sequence[str], counts: Sequence[NDArray[np.int64]]) -> list[list[str]]:
-    rows = [["class", *(f"{name} %" for name in subsets)]]
-    for number, label in enumerate(classes):
-        row = [f"{100 * count[number] / max(1, count[:IGNORE].sum()):.2f}" for count in counts]
-        rows.append([f"{number} {label}", *row])
-    return [*rows, ["no class", *(f"{100 * count[IGNORE] / max(1, count.sum()):.2f}" for count in counts)]]
 
 
 def _pixels(images: Images) -> NDArray[np.int64]:

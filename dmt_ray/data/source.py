@@ -1,9 +1,8 @@
 """What a data set's file says of it: the base class of its settings, and what it can consist of."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,26 +23,15 @@ class DataSource(DataSettings):
     A new data set is one module in `data/sets/` with one such class, and one line in `config.DATA_SETS`.
     """
 
-    in_files: ClassVar[bool] = True
-    """Whether the data set lies in a folder; else the program makes it."""
-    markers: ClassVar[tuple[str, ...]] = ()
-    """What the data set's folder holds, one of them at least."""
-    further_folders: ClassVar[tuple[str, ...]] = ()
-    """Names of the data set's folder below DMT_DATA, beside its own."""
-    valtiny: ClassVar[str] = ""
-    """File in `data/lists/` with the validation images on which the authors of DMT tuned."""
-    where: ClassVar[str] = ""
-    """Where to get it, if it cannot be downloaded."""
-    unpacked_in: ClassVar[str] = ""
-    """Folder below the data set's, in which its archives are unpacked."""
+    in_files: ClassVar[bool] = True  # whether the data set lies in a folder; else the program makes it
+    markers: ClassVar[tuple[str, ...]] = ()  # what the data set's folder holds, one of them at least
+    further_folders: ClassVar[tuple[str, ...]] = ()  # names of the data set's folder below DMT_DATA, beside its own
+    valtiny: ClassVar[str] = ""  # file in `data/lists/` with the validation images on which the authors of DMT tuned
+    where: ClassVar[str] = ""  # where to get it, if it cannot be downloaded
+    unpacked_in: ClassVar[str] = ""  # folder below the data set's, in which its archives are unpacked
 
     def content(self, root: Path, problems: Problems) -> "Content":
-        """What the data set consists of.
-
-        Args:
-            root: The data set's folder; not read where `in_files` is false.
-            problems: Takes what is wrong with the files.
-        """
+        """What the data set in a folder consists of; what is wrong with its files goes to `problems`."""
         raise NotImplementedError
 
     def archives(self) -> list[Archive]:
@@ -60,13 +48,13 @@ class Content(ABC):
     """Classes and images of a data set, not yet decoded."""
 
     classes: tuple[str, ...]
-    subsets: Mapping[str, Any]
-    """"train", and what there is of "val" and "test" -> what its images are decoded from."""
+    subsets: Mapping[str, Any]  # "train", and what there is of "val" and "test" -> what its images are decoded from
+    colours: NDArray[np.uint8] | None = field(default=None, kw_only=True)  # of each class, where there are own ones
 
     @property
     def palette(self) -> NDArray[np.uint8]:
         """RGB colour of each class, ``[K, 3]``."""
-        return colours(len(self.classes))
+        return colours(len(self.classes)) if self.colours is None else self.colours
 
     @property
     def steps(self) -> int:
@@ -79,12 +67,7 @@ class Content(ABC):
 
     @abstractmethod
     def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
-        """What the fingerprint is made of: all that can change a decoded pixel, as JSON values.
-
-        Args:
-            size: Working (height, width).
-            digests: Of the files that could be read.
-        """
+        """What the fingerprint is made of: all that can change a decoded pixel at a working size, as JSON values."""
 
     @abstractmethod
     def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
@@ -96,13 +79,6 @@ class Listing(Content):
     """Content that is a file an image, and a mask beside it or a class."""
 
     subsets: dict[str, list[Item]]
-    colours: NDArray[np.uint8] | None = None
-    """RGB colour of each class where the data set has its own, ``[K, 3]``."""
-
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """RGB colour of each class, ``[K, 3]``."""
-        return super().palette if self.colours is None else self.colours
 
     @property
     def steps(self) -> int:
@@ -115,10 +91,8 @@ class Listing(Content):
         for subset, items in self.subsets.items():
             if not items and not problems:
                 problems.add("subsets without images", subset)
-        for subset, items in self.subsets.items():
             for item in items:
-                other = first.setdefault(item.id, subset)
-                if other != subset:
+                if (other := first.setdefault(item.id, subset)) != subset:
                     kind = "images in two subsets; expected none, or the scores would be of images that were trained on"
                     problems.add(kind, f"{item.id} ({other} and {subset})")
         return self
@@ -130,14 +104,9 @@ class Listing(Content):
 
     def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """Ids, the files' bytes, and what the values in the masks mean."""
-        values = {id(item.values): item.values for items in self.subsets.values() for item in items}
-        meanings = {
-            key: hashlib.sha256(value.table.tobytes() + value.allowed.tobytes()).hexdigest()
-            for key, value in values.items()
-        }
         subsets = {
             subset: [
-                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), meanings[id(item.values)]]
+                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), item.values.digest]
                 + ([] if item.label is None else [item.label])
                 for item in items
             ]
@@ -147,10 +116,8 @@ class Listing(Content):
 
     def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
         """The images of a subset, but those that cannot be used."""
-        readable = [
-            item for item in self.subsets[subset] if {item.image, item.mask or item.image} <= decoder.digests.keys()
-        ]
-        return decoder.decode_all(readable)
+        known = decoder.digests.keys()
+        return decoder.decode_all([i for i in self.subsets[subset] if {i.image, i.mask or i.image} <= known])
 
 
 @dataclass(frozen=True)

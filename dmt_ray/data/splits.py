@@ -3,7 +3,7 @@
 import hashlib
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from dmt_ray.config import Data, Side, Split
 from dmt_ray.data.check import Problems
 from dmt_ray.data.dataset import Dataset
-from dmt_ray.data.files import inside, read_ordered_list
+from dmt_ray.data.files import inside, read_list
 from dmt_ray.data.images import Images
 from dmt_ray.data.source import DataSource
 from dmt_ray.errors import DataError
@@ -29,18 +29,12 @@ VALTINY_OF_A_CLASS = 20  # train images, in classification (DMT, Sec. 5.1: 200 o
 class Parts:
     """One split of a data set. Numbers are positions in a subset."""
 
-    name: str
-    """For people, tags and tables: "authors-1/20-0", "random-60-3", "list-mine"."""
-    digest: str
-    """12 hex digits over the ids of the labelled and the validation images."""
-    labelled: tuple[int, ...]
-    """Positions in "train", in the order in which they were drawn: the halves of DMS are its two ends."""
-    unlabelled: tuple[int, ...]
-    """Positions in "train", ascending."""
-    selection: tuple[str, tuple[int, ...]]
-    """The subset and the positions of the validation images."""
-    reported: tuple[str, tuple[int, ...]]
-    """The subset and the positions of the test images."""
+    name: str  # for people, tags and tables: "authors-1/20-0", "random-60-3", "list-mine"
+    digest: str  # 12 hex digits over the ids of the labelled and the validation images
+    labelled: tuple[int, ...]  # positions in "train", in the order of the draw: the halves of DMS are its two ends
+    unlabelled: tuple[int, ...]  # positions in "train", ascending
+    selection: tuple[str, tuple[int, ...]]  # the subset and the positions of the validation images
+    reported: tuple[str, tuple[int, ...]]  # the subset and the positions of the test images
 
 
 def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
@@ -75,18 +69,17 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
             f"split.labelled is {_amount(split)}, so all {len(labelled)} train images are labelled and none is left to "
             "learn from without labels: set a smaller one"
         )
-    reported = dataset.subsets[data.reported]
     ids = {
         "labelled": [train.ids[i] for i in labelled],
         "selection": [selection[0], *(dataset.subsets[selection[0]].ids[i] for i in selection[1])],
     }
     return Parts(
-        name=_name(split),
+        name=f"list-{Path(split.list).stem}" if split.list else f"{split.rule}-{_amount(split)}-{split.number}",
         digest=hashlib.sha256(canonical(ids)).hexdigest()[:12],
         labelled=tuple(labelled),
         unlabelled=tuple(unlabelled),
         selection=selection,
-        reported=(data.reported, tuple(range(len(reported)))),
+        reported=(data.reported, tuple(range(len(dataset.subsets[data.reported])))),
     )
 
 
@@ -129,13 +122,13 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
     if split.selection == "valtiny" and val is not None and data.valtiny:
         return "val", _valtiny(data.valtiny, val)
     if split.selection == "valtiny" and dataset.task == "classification":
-        return "train", _of_each_class(train, VALTINY_OF_A_CLASS, HELD_OUT_SEED, "split.selection 'valtiny'")
+        return "train", _of_each_class(train, VALTINY_OF_A_CLASS, "split.selection 'valtiny'")
     if isinstance(split.selection, str):
         tiny = bool(data.valtiny) or dataset.task == "classification"
-        choices = (["val"] if val is not None else []) + (["valtiny"] if tiny else [])
+        choices = ("val, " if val is not None else "") + ("valtiny, " if tiny else "")
         raise DataError(
-            f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: "
-            f"{''.join(f'{choice}, ' for choice in choices)}a fraction of the training images to hold out, such as 0.1"
+            f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: {choices}a fraction "
+            "of the training images to hold out, such as 0.1"
         )
     known = np.flatnonzero(train.known)
     count = max(1, round(split.selection * len(known)))
@@ -146,14 +139,13 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
         )
     if split.rule == "per_class":
         each = max(1, round(count / len(dataset.classes)))
-        return "train", _of_each_class(train, each, HELD_OUT_SEED, f"split.selection {split.selection}")
-    order = np.random.default_rng(HELD_OUT_SEED).permutation(known)
-    return "train", tuple(sorted(int(i) for i in order[:count]))
+        return "train", _of_each_class(train, each, f"split.selection {split.selection}")
+    return "train", tuple(sorted(np.random.default_rng(HELD_OUT_SEED).permutation(known)[:count].tolist()))
 
 
-def _of_each_class(train: Images, each: int, seed: int, what: str) -> tuple[int, ...]:
+def _of_each_class(train: Images, each: int, what: str) -> tuple[int, ...]:
     """Positions of as many train images of every class, ascending."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(HELD_OUT_SEED)
     chosen: list[int] = []
     for number in np.unique(train.masks):  # of one pixel each
         places = np.flatnonzero(train.masks == number)
@@ -169,8 +161,7 @@ def _of_each_class(train: Images, each: int, seed: int, what: str) -> tuple[int,
 def _valtiny(file: str, val: Images) -> tuple[int, ...]:
     ids = (resources.files("dmt_ray.data") / "lists" / file).read_text(encoding="utf-8").split()
     places = {id: i for i, id in enumerate(val.ids)}
-    missing = [id for id in ids if id not in places]
-    if missing:
+    if missing := [id for id in ids if id not in places]:
         raise DataError(
             f"{len(missing)} of the {len(ids)} images of split.selection 'valtiny' are not in val, the first is "
             f"{missing[0]}: it needs the whole data set. Set split.selection to val or to a share of the train images"
@@ -180,14 +171,13 @@ def _valtiny(file: str, val: Images) -> tuple[int, ...]:
 
 def _order(split: Split, known: list[int], dataset: Dataset) -> list[int]:
     """The train images that can be labelled, in the order in which the split draws them."""
-    ids = dataset.subsets["train"].ids
     if split.rule == "list":
         return _from_list(split, known, dataset)
     if split.rule == "random":
-        return [known[i] for i in np.random.default_rng(split.number).permutation(len(known))]
+        return [int(i) for i in np.random.default_rng(split.number).permutation(known)]
     if split.rule == "per_class":
         return _in_turn(split, known, dataset)
-    order = sorted(known, key=lambda i: ids[i])
+    order = sorted(known, key=dataset.subsets["train"].ids.__getitem__)
     generator = random.Random(AUTHORS_SEED)
     for _ in range(split.number + 1):
         generator.shuffle(order)
@@ -196,30 +186,27 @@ def _order(split: Split, known: list[int], dataset: Dataset) -> list[int]:
 
 def _in_turn(split: Split, known: list[int], dataset: Dataset) -> list[int]:
     """One image of each class after the other, so that the first n of K classes are n / K of each."""
-    train = dataset.subsets["train"]
     generator = np.random.default_rng(split.number)
-    classes = train.masks[known]  # of one pixel each
-    found = [np.flatnonzero(classes == number) for number in range(len(dataset.classes))]
-    queues = [generator.permutation(places).tolist() for places in found]
+    classes = dataset.subsets["train"].masks[known]  # of one pixel each
+    queues = [generator.permutation(np.flatnonzero(classes == k)).tolist() for k in range(len(dataset.classes))]
     rounds = list(zip(*queues))  # as many as the rarest class has images
     # Within a round the classes are shuffled, so that the two ends that DMS takes mix them.
-    return [known[one[i]] for one in rounds for i in generator.permutation(len(one))]
+    return [known[each[i]] for each in rounds for i in generator.permutation(len(each))]
 
 
 def _from_list(split: Split, known: list[int], dataset: Dataset) -> list[int]:
     assert split.list is not None
-    listed = _listed(split.list, dataset)
-    if split.list_digest and split.list_digest != list_digest(split, dataset):
+    if split.list_digest not in ("", list_digest(split, dataset)):
         raise DataError(f"the ids in {split.list} are not the ones these settings were made for: bring them back")
     train = dataset.subsets["train"]
     free = {train.ids[i]: i for i in known}
     problems = Problems()
+    listed = _listed(split.list, dataset)
     for id in listed:
         if id not in train.ids:
             problems.add("listed ids that are no train images", id)
         elif id not in free:
-            place = train.ids.index(id)
-            reason = "are held out by split.selection" if train.known[place] else "have no mask"
+            reason = "are held out by split.selection" if train.known[train.ids.index(id)] else "have no mask"
             problems.add(f"listed ids that {reason} and cannot be labelled", id)
     if problems:
         raise problems.error(dataset.name, f"{dataset.root}, list {split.list},")
@@ -231,7 +218,8 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
         raise DataError(f"{dataset.name!r} has no folder and so no list {name}: set split.rule to random or authors")
     problems = Problems()
     path = inside(dataset.root, name, "split.list")
-    listed = read_ordered_list(path, dataset.root, problems, depth=_depth(dataset.subsets["train"].ids))
+    depth = max(id.count("/") + 1 for id in dataset.subsets["train"].ids)
+    listed = read_list(path, dataset.root, problems, depth)
     if problems:
         raise problems.error(dataset.name, dataset.root)
     if not listed:
@@ -239,26 +227,20 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
     return listed
 
 
-def _depth(ids: Iterable[str]) -> int:
-    """How many names the longest of some ids is made of."""
-    return max(id.count("/") + 1 for id in ids)
-
-
 def _count(split: Split, listed: int, known: int, classes: int) -> int:
     """How many of the images in drawn order are labelled."""
     labelled = split.labelled
     if split.rule == "list":
         if labelled != listed or isinstance(labelled, float):
-            given = f"split.labelled is {_amount(split)}"
-            raise DataError(f"{split.list} holds {listed} ids, but {given}: set split.labelled to {listed}")
+            got = f"{split.list} holds {listed} ids, but split.labelled is {_amount(split)}"
+            raise DataError(f"{got}: set split.labelled to {listed}")
         return listed
     if split.rule == "per_class":
         return _count_per_class(split, listed, known, classes)
     if isinstance(labelled, int):
         if labelled > known:
-            raise DataError(
-                f"split.labelled is {labelled}, but only {known} train images have a mask and are not held out"
-            )
+            got = f"split.labelled is {labelled}"
+            raise DataError(f"{got}, but only {known} train images have a mask and are not held out")
         return labelled
     if split.rule == "random":
         return max(1, round(labelled * known))
@@ -282,12 +264,6 @@ def _count_per_class(split: Split, listed: int, known: int, classes: int) -> int
             f"{listed // classes} train images that are not held out: set a smaller one, or split.rule to random"
         )
     return count
-
-
-def _name(split: Split) -> str:
-    if split.list is not None:
-        return f"list-{Path(split.list).stem}"
-    return f"{split.rule}-{_amount(split)}-{split.number}"
 
 
 def _amount(split: Split) -> str:

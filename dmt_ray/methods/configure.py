@@ -18,37 +18,32 @@ def own_weight(method: Method, config: Config) -> Weight:
 def configure(method: Method, config: Config, changes: Mapping[str, Any], *, shared: bool = False) -> Config:
     """`override` for a method: it may set the numbers of the config's weight rule, or else of the method's own.
 
-    Args:
-        method: The method.
-        config: What is changed.
-        changes: Dotted setting -> value.
-        shared: Whether the changes are meant for several methods, see `applicable`.
-
-    Raises:
-        ConfigError: As `override`.
+    The keys of `changes` are dotted; those that are `shared` are meant for several methods, see `applicable`.
     """
     changes = applicable(method, config, changes) if shared else changes
-    return override(config, changes, rule=_rule(method, config, changes).rule)
+    return override(config.evolve(weight=_rule(method, config, changes)), changes)
 
 
 def applicable(method: Method, config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Those of some changes, meant for several methods, that this one reads: without numbers of other weight rules."""
     reads = _rule(method, config, changes).numbers()
-    others = {name for kind in WeightSettings.__subclasses__() for name in kind.model_fields} - reads.keys() - {"rule"}
-    unread = {f"{PREFIX}{name}" for name in others}
-    return {name: value for name, value in changes.items() if name not in unread}
+    others = {
+        f"{PREFIX}{name}" for kind in WeightSettings.__subclasses__() for name in kind.model_fields.keys() - reads
+    }
+    return {name: value for name, value in changes.items() if name not in others or name == f"{PREFIX}rule"}
+
+
+def stored_config(method: Method, values: Mapping[str, Any]) -> Config:
+    """The config of a method in a file. In those of earlier versions, what was set of the method's own rule counts."""
+    config, stored = from_stored(values), values["weight"]
+    usual = own_weight(method, config).numbers().items()
+    changed = {f"{PREFIX}{name}": stored[name] for name, value in usual if stored.get(name, value) != value}
+    return configure(method, config, changed)
 
 
 def _rule(method: Method, config: Config, changes: Mapping[str, Any]) -> Weight:
     """The rule that changes are about."""
     if f"{PREFIX}rule" in changes:
         return config.weight.with_rule(str(changes[f"{PREFIX}rule"]))
-    numbers = [name.removeprefix(PREFIX) for name in changes if name.startswith(PREFIX)]
-    if all(number in config.weight.numbers() for number in numbers):
-        return config.weight
-    return own_weight(method, config)
-
-
-def stored_config(method: Method, values: Mapping[str, Any]) -> Config:
-    """The config of a method in a file, see `config.from_stored`."""
-    return from_stored(values, rule=own_weight(method, from_stored(values)).rule)
+    numbers = {name.removeprefix(PREFIX) for name in changes if name.startswith(PREFIX)}
+    return config.weight if numbers <= config.weight.numbers().keys() else own_weight(method, config)

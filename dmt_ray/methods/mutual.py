@@ -26,10 +26,7 @@ def dmt(cfg: Config, seed: int) -> Plan:
     for iteration, share in enumerate(cfg.percentiles):
         if cfg.order == "simultaneous":
             from_a, from_b = label(cfg, teacher=a, share=share), label(cfg, teacher=b, share=share)
-            a, b = (
-                finetune(cfg, start=a, labels=from_b, seed=seed),
-                finetune(cfg, start=b, labels=from_a, seed=seed),
-            )
+            a, b = (finetune(cfg, start=a, labels=from_b, seed=seed), finetune(cfg, start=b, labels=from_a, seed=seed))
         else:
             if cfg.first == "val_each" or (cfg.first == "val" and iteration == 0):
                 a, b = pick(cfg, models=(a, b), better=True), pick(cfg, models=(a, b), better=False)

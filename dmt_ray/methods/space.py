@@ -2,13 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from dmt_ray.errors import ConfigError
-
-if TYPE_CHECKING:
-    import optuna
 
 Value = float | int | str
 Params = Mapping[str, Value]
@@ -56,10 +53,6 @@ class Uniform(_Range):
         """The value half-way."""
         return (self.low + self.high) / 2
 
-    def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
-        """A trial's value; `exact`: a given one between two steps is taken as it is."""
-        return float(trial.suggest_float(setting, self.low, self.high, step=None if exact else self.step or None))
-
     def identity(self) -> list[Value]:
         """What the name of a sweep is made of."""
         return [self.low, self.high, self.step]
@@ -87,10 +80,6 @@ class Integer(_Range):
     def holds(self, value: object) -> bool:
         """Whether a value is one of the numbers."""
         return super().holds(value) and float(value).is_integer()  # type: ignore[arg-type]
-
-    def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
-        """A trial's number."""
-        return int(trial.suggest_int(setting, self.low, self.high))
 
     def identity(self) -> list[Value]:
         """What the name of a sweep is made of."""
@@ -127,12 +116,6 @@ class Choice:
         """Whether a value is one of them."""
         return value in self.values
 
-    def suggest(self, trial: "optuna.Trial", setting: str, *, exact: bool) -> Value:
-        """A trial's value."""
-        chosen = trial.suggest_categorical(setting, self.values)
-        assert chosen is not None
-        return chosen
-
     def identity(self) -> list[Value]:
         """What the name of a sweep is made of."""
         return ["choice", *self.values]
@@ -149,11 +132,9 @@ def as_text(value: Value) -> str:
 
 def to_json(dimension: Dimension) -> dict[str, Any]:
     """A dimension as JSON; a range is written as it always was."""
-    if isinstance(dimension, Uniform):
-        return {"low": dimension.low, "high": dimension.high, "step": dimension.step}
-    if isinstance(dimension, Integer):
-        return {"kind": "whole", "low": dimension.low, "high": dimension.high}
-    return {"kind": "choice", "values": list(dimension.values)}
+    if isinstance(dimension, Choice):
+        return {"kind": "choice", "values": list(dimension.values)}
+    return ({"kind": "whole"} if isinstance(dimension, Integer) else {}) | asdict(dimension)
 
 
 def from_json(values: Mapping[str, Any]) -> Dimension:

@@ -4,14 +4,7 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
-from dmt_ray.config import (
-    Augment,
-    Config,
-    DisagreementWeight,
-    Model,
-    Split,
-    Training,
-)
+from dmt_ray.config import Augment, Config, DisagreementWeight, Model, Split, Training
 
 _SMALL = Model(architecture="WideResNet", encoder="none", arguments={"depth": 10, "width": 1})
 _WRN_28_2 = Model(architecture="WideResNet", encoder="none", arguments={"depth": 28, "width": 2})

@@ -3,15 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dmt_ray.config import (
-    Augment,
-    Config,
-    Consistency,
-    DisagreementWeight,
-    Model,
-    Split,
-    Training,
-)
+from dmt_ray.config import Augment, Config, Consistency, DisagreementWeight, Model, Split, Training
 from dmt_ray.recipes.segmentation import authors
 
 

@@ -4,15 +4,7 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Any, Literal
 
-from dmt_ray.config import (
-    Augment,
-    Config,
-    Consistency,
-    DisagreementWeight,
-    Model,
-    Split,
-    Training,
-)
+from dmt_ray.config import Augment, Config, Consistency, DisagreementWeight, Model, Split, Training
 
 # 0.4 M parameters: about 45 ms for a step of 8 images of 64 x 64 on one core.
 SMALL = Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_channels": [64, 48, 32, 16]})

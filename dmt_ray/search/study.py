@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dmt_ray.execution import ray_private
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
 from dmt_ray.experiments.trials import RETRY, SCORES, SEED_BY_SEED, TrialReader, number_of, open_storage, step_scores
+from dmt_ray.methods.space import Dimension, Integer, Uniform, Value
 from dmt_ray.plan.key import key_of
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Study:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
             exact = bool(self.sweep.grid)
-            params = {name: values.suggest(trial, name, exact=exact) for name, values in self.sweep.space.items()}
+            params = {name: _suggested(trial, name, values, exact) for name, values in self.sweep.space.items()}
         return number, params
 
     def report(self, token: str, step: int, score: float) -> bool:
@@ -212,6 +213,18 @@ class Study:
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
         return self._reader.trials()
+
+
+def _suggested(trial: "optuna.Trial", setting: str, values: Dimension, exact: bool) -> Value:
+    """A trial's value; `exact`: a given one between two steps is taken as it is."""
+    match values:
+        case Uniform(low, high, step):
+            return trial.suggest_float(setting, low, high, step=None if exact else step or None)
+        case Integer(low, high):
+            return trial.suggest_int(setting, low, high)
+    chosen = trial.suggest_categorical(setting, values.values)
+    assert chosen is not None
+    return chosen
 
 
 class _Steps:

@@ -32,14 +32,13 @@ def owner(staging: str) -> tuple[str, int] | None:
 
 def is_dead(host: str, pid: int) -> bool:
     """Whether this process is known to have ended. Of processes of other hosts nothing is known: False."""
-    if host != HOST:
-        return False
     try:
-        os.kill(pid, 0)
+        if host == HOST:
+            os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        return False
+        pass
     return False
 
 
@@ -92,20 +91,10 @@ def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; 0 if there is nothing. Links are not followed."""
     try:
-        with os.scandir(path) as entries:
-            return sum(
-                size_of(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else _size(entry) for entry in entries
-            )
-    except NotADirectoryError:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:  # another process has just moved or removed it
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+        return sum(size_of(below) for below in path.iterdir())
+    except FileNotFoundError:  # or another process has just moved or removed it
         return 0
 
 

@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
@@ -46,7 +48,7 @@ class Running:
     started: float
     beat: float
     inputs: tuple[str, ...] = ()
-    token: str = ""
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = ""
 
     @property
     def is_fresh(self) -> bool:
@@ -159,18 +161,8 @@ class Leases:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{key}.json"
         now = time.time()
-        content = {
-            "key": key,
-            "operation": operation,
-            "inputs": list(inputs),
-            "host": files.HOST,
-            "pid": os.getpid(),
-            "started": now,
-            "beat": now,
-            "step": 0,
-            "steps": 0,
-            "token": secrets.token_hex(8),
-        }
+        mine = Running(key, operation, 0, 0, files.HOST, os.getpid(), now, now, tuple(inputs), secrets.token_hex(8))
+        content = asdict(mine)
         current = None
         while current is None:
             try:
@@ -225,21 +217,9 @@ def _read(path: Path) -> Running | None:
     except OSError:
         return None
     try:
-        content = json.loads(text)
-        token = str(content["token"])
-        if not _TOKENS.fullmatch(token):
-            raise ValueError(token)
-        return Running(
-            key=path.stem,
-            operation=str(content["operation"]),
-            step=int(content["step"]),
-            steps=int(content["steps"]),
-            host=str(content["host"]),
-            pid=int(content["pid"]),
-            started=float(content["started"]),
-            beat=beat,
-            inputs=tuple(str(key) for key in content["inputs"]),
-            token=token,
-        )
-    except (ValueError, KeyError, TypeError):
+        return _LEASES.validate_python({**json.loads(text), "key": path.stem, "beat": beat})
+    except (ValueError, TypeError):
         return Running(path.stem, "", 0, 0, "", 0, beat, beat)
+
+
+_LEASES = TypeAdapter(Running)

@@ -3,6 +3,7 @@
 import functools
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,8 @@ def versions() -> dict[str, str]:
     """Version of Python and of each package in `PACKAGES` that is installed."""
     installed = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return installed
 
 
@@ -35,5 +34,6 @@ def git() -> dict[str, Any]:
 
 
 def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
+    return subprocess.check_output(
+        ["git", "-C", folder, *words], text=True, timeout=10, stderr=subprocess.DEVNULL
+    ).strip()

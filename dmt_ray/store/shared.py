@@ -25,15 +25,12 @@ from pyarrow import fs
 
 from dmt_ray.errors import StoreError
 from dmt_ray.store import files
-from dmt_ray.store.files import staging_name
 from dmt_ray.store.record import RECORD, Record
 from dmt_ray.store.stage_dirs import StagePath
 
 FRESH = 10.0  # seconds for which a list of an operation's stages is good
-PAUSES = (
-    2.0,
-    8.0,
-)  # seconds before a request is repeated; the libraries for S3 and GCS have by then tried several times
+# Seconds before a request is repeated; the libraries for S3 and GCS have by then tried several times.
+PAUSES = (2.0, 8.0)
 _SHARE = 20  # a list that took a second is good for at least that many: listing never takes more than 5 % of the time
 _AT_ONCE = 4  # files of a stage that are on their way at the same time
 _CHUNK = 8 * 2**20  # bytes
@@ -41,8 +38,8 @@ _LONGEST_RECORD = 2**20  # bytes
 _TRIES = 2  # downloads of a file that does not come out as its record says
 _FLAT = {"s3", "gcs", "abfs"}  # have no folders that must be made, and show an object only when it is whole
 _OPTIONS = {
-    "s3": ("allow_delayed_open", "true"),  # a small file goes in one request instead of three
-    "gs": ("retry_limit_seconds", "10"),  # instead of a quarter of an hour
+    "s3": "allow_delayed_open=true",  # a small file goes in one request instead of three
+    "gs": "retry_limit_seconds=10",  # instead of a quarter of an hour
 }
 
 Answer = TypeVar("Answer")
@@ -105,12 +102,10 @@ class Shared:
     def _list(self, operation: str) -> None:
         begun = time.monotonic()
 
-        def listing() -> list[Any]:
-            folder = fs.FileSelector(f"{self._root}/stages/{operation}", recursive=True, allow_not_found=True)
-            infos: list[Any] = self._files.get_file_info(folder)
-            return infos
-
-        objects = self._request(listing)
+        options = {"recursive": True, "allow_not_found": True}
+        objects = self._request(
+            lambda: self._files.get_file_info(fs.FileSelector(f"{self._root}/stages/{operation}", **options))
+        )
         for info in objects:
             key, name = info.path.split("/")[-2:]
             if name == RECORD and info.is_file:
@@ -132,10 +127,9 @@ class Shared:
             StoreError: If the server does not answer.
         """
 
-        def read() -> bytes:
+        def read() -> Any:
             with self._files.open_input_stream(self._path(stage_path, RECORD), compression=None) as source:
-                text: bytes = source.read(_LONGEST_RECORD + 1)
-                return text
+                return source.read(_LONGEST_RECORD + 1)
 
         try:
             text = self._request(read)
@@ -158,15 +152,13 @@ class Shared:
             StoreError: If the server does not answer.
         """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(lambda name: self._get(stage_path, record, name, folder / name), names):
-                pass
+            list(pool.map(lambda name: self._get(stage_path, record, name, folder / name), names))
 
     def _get(self, stage_path: StagePath, record: Record, name: str, target: Path) -> None:
         for _ in range(_TRIES):
+            path = self._path(stage_path, record.digest, name)
             try:
-                source = self._request(
-                    partial(self._files.open_input_file, self._path(stage_path, record.digest, name))
-                )
+                source = self._request(partial(self._files.open_input_file, path))
             except FileNotFoundError:
                 raise ValueError(f"{name} is missing") from None
             with source, target.open("wb") as file:
@@ -193,31 +185,29 @@ class Shared:
                 self._request(lambda: self._write(content, self._path(stage_path, record.digest, name)))
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(put, record.files):
-                pass
+            list(pool.map(put, record.files))
         text = BytesIO(record.to_json().encode())
         self._request(lambda: self._write(text, self._path(stage_path, RECORD)))
         self._known.add(stage_path.name)
 
     def _write(self, content: BinaryIO, path: str) -> None:
         content.seek(0)
-        flat = self._files.type_name in _FLAT
-        draft = path if flat else staging_name(path)
-        if not flat:
+        draft = path
+        if self._files.type_name not in _FLAT:
+            draft = files.staging_name(path)
             self._files.create_dir(path.rpartition("/")[0])
         with self._files.open_output_stream(draft, compression=None) as target:
             shutil.copyfileobj(content, target, _CHUNK)
-        if not flat:
+        if draft != path:
             self._files.move(draft, path)
 
     # ---- the server ---------------------------------------------------------------------------------------------
 
     @cached_property
     def _connection(self) -> tuple[Any, str]:
-        scheme, url = self._url.split(":")[0], self._url
-        name, value = _OPTIONS.get(scheme, ("", ""))
-        if name and f"{name}=" not in url:
-            url += f"{'&' if '?' in url else '?'}{name}={value}"
+        url, option = self._url, _OPTIONS.get(self._url.split(":")[0], "")
+        if option and option.split("=")[0] + "=" not in url:
+            url += f"{'&' if '?' in url else '?'}{option}"
         files, root = fs.FileSystem.from_uri(url)
         return files, root.rstrip("/")
 

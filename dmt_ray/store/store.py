@@ -198,7 +198,8 @@ class Store:
         staging = self.folder / "staging" / files.staging_name(stage.name)
         with explained(self.folder):
             staging.mkdir(parents=True)
-            input_digests = self._input_digests(stage)
+            inputs = {name: self._stage_dirs.peek(self._stage_path(below)) for name, below in stage.inputs.items()}
+            input_digests = {name: record.digest for name, record in inputs.items() if record is not None}
         try:
             with explained(self.folder, inside=staging):
                 yield staging
@@ -208,10 +209,6 @@ class Store:
             files.remove(staging)
         if self._exchange is not None and self._exchange.upload(stage_path):
             self.upload()
-
-    def _input_digests(self, stage: Stage) -> dict[str, str]:
-        records = {name: self._stage_dirs.peek(self._stage_path(below)) for name, below in stage.inputs.items()}
-        return {name: record.digest for name, record in records.items() if record is not None}
 
     def _commit(
         self, stage: Stage, stage_path: StagePath, staging: Path, input_digests: dict[str, str], made: Mapping[str, Any]
@@ -277,29 +274,23 @@ class Store:
             wait: Whether to wait while another process holds the lease. If not, it may be why this one is not held.
         """
         inputs = [below.key for below in stage.inputs.values()]
-        lease = None
         logged = False
-        while lease is None and not self.has(stage, files=True):
+        while not self.has(stage, files=True):
             with explained(self.folder):
                 lease = self._leases.take(stage.key, stage.operation.name, inputs)
             if lease is not None:
-                try:
-                    finished = self.has(stage, files=True, afresh=True)  # since the last look
-                except StoreError:
-                    lease.release()
-                    raise
-                if finished:
-                    lease.release()
-                    lease = None
+                with lease:
+                    if not self.has(stage, files=True, afresh=True):  # since the last look
+                        yield lease
+                        return
+            elif not wait:
+                break
             else:
-                if not wait:
-                    break
                 if not logged and (holder := self._leases.holder(stage.key)):
                     log.info("waiting for %s, which process %d on %s computes", stage.name, holder.pid, holder.host)
                     logged = True
                 time.sleep(POLL)
-        with lease or self._leases.nothing() as held:
-            yield held
+        yield self._leases.nothing()
 
     def borrowed(self, lease_token: Mapping[str, Any]) -> Borrowed:
         """The lease of another process, to report progress in it with `beat`.

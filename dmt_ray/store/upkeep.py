@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,41 +22,25 @@ _GC = "gc"  # the lease of the one process that tidies
 _HALF_WAY = 3600.0  # seconds: an evicted file that exists and is younger is just being restored
 
 
-@dataclass(frozen=True)
-class Row:
-    """One stage in a listing.
-
-    Attributes:
-        summary: The settings in a few words.
-        bytes: Size of its files; evicted ones do not count.
-        made: When it was computed, ISO 8601 in UTC.
-        evicted: Files that were removed to free space.
-    """
+class Row(NamedTuple):
+    """One stage in a listing."""
 
     operation: str
     key: str
     seed: int
-    summary: str
-    bytes: int
-    made: str
-    evicted: tuple[str, ...]
+    summary: str  # the settings in a few words
+    bytes: int  # of its files; evicted ones do not count
+    made: str  # when it was computed, ISO 8601 in UTC
+    evicted: tuple[str, ...]  # files that were removed to free space
 
 
-@dataclass(frozen=True)
-class Freed:
-    """What was removed from a store.
+class Freed(NamedTuple):
+    """What was removed from a store."""
 
-    Attributes:
-        evicted: Files of stages, as "label-<key>/labels.npy", in the order of their removal.
-        removed: Leftovers, as paths below the store: scratch, staging, leases.
-        bytes: Their size.
-        left: Size of the store now, in bytes.
-    """
-
-    evicted: tuple[str, ...]
-    removed: tuple[str, ...]
-    bytes: int
-    left: int
+    evicted: tuple[str, ...]  # files of stages, as "label-<key>/labels.npy", in the order of their removal
+    removed: tuple[str, ...]  # leftovers, as paths below the store: scratch, staging, leases
+    bytes: int  # of both
+    left: int  # size of the store now, in bytes
 
 
 def rows(stage_dirs: StageDirs) -> list[Row]:
@@ -65,9 +49,7 @@ def rows(stage_dirs: StageDirs) -> list[Row]:
     for stage_path in stage_dirs.stage_paths():
         record = stage_dirs.peek(stage_path)
         if record is None:
-            log.warning(
-                "%s has no readable record and is not listed; `dmt store verify` quarantines it.", stage_path.name
-            )
+            log.warning("%s has no readable record: not listed; `dmt store verify` quarantines it.", stage_path.name)
         else:
             identity = (stage_path.operation, stage_path.key, record.seed, record.summary)
             listed.append(Row(*identity, record.size, str(record.made.get("when", "")), record.evicted))

@@ -9,11 +9,11 @@ from dmt_ray.config import (
     Training,
     UniformWeight,
     WeightSettings,
-    from_stored,
     neutral,
     override,
 )
 from dmt_ray.errors import ConfigError
+from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import RECIPES, load, named
 
@@ -162,17 +162,17 @@ STORED |= {"a": 1.0, "b": 0.5, "ramp": False}  # all numbers, as every file of e
 
 
 @pytest.mark.parametrize(
-    ("rule", "own", "expected"),
+    ("rule", "method", "expected"),
     [
-        pytest.param("disagreement", None, {"gamma1": 3, "gamma2": 4, "ramp": False}, id="the rule's own numbers"),
-        pytest.param("uniform", None, {}, id="no numbers"),
-        pytest.param("disagreement", "online", {"threshold": 0.8}, id="a number that was set for the method's rule"),
-        pytest.param("disagreement", "rank", {"gamma1": 3, "gamma2": 4, "ramp": False}, id="nothing was set for it"),
+        pytest.param("disagreement", "dmt", {"gamma1": 3, "gamma2": 4, "ramp": False}, id="the rule's own numbers"),
+        pytest.param("uniform", "dmt", {}, id="no numbers"),
+        pytest.param("disagreement", "online_st", {"threshold": 0.8}, id="a number that was set for the method's rule"),
+        pytest.param("disagreement", "rwms", {"gamma1": 3, "gamma2": 4, "ramp": False}, id="nothing was set for it"),
     ],
 )
-def test_a_config_of_an_earlier_version_is_read(rule, own, expected):
+def test_a_config_of_an_earlier_version_is_read(rule, method, expected):
     values = named("shapes").model_dump(mode="json") | {"weight": {"rule": rule, **STORED}}
-    assert from_stored(values, rule=own).weight.numbers() == expected
+    assert stored_config(METHODS[method], values).weight.numbers() == expected
 
 
 def test_where_the_weights_lie_is_not_their_identity():

@@ -3,17 +3,19 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MaskValues, as_palette, paired
+from dmt_ray.data.files import MaskValues, paired
 from dmt_ray.data.source import DataSource, Listing
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
 )  # fmt: skip
-PALETTE = as_palette([
+PALETTE = np.array([
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0), (192, 128, 128),
     (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
-])  # fmt: skip
+], np.uint8)  # fmt: skip
 VALUES = MaskValues.numbers(len(CLASSES), ignore=11)
 
 
@@ -33,4 +35,4 @@ class CamvidData(DataSource):
             images, masks = root / name, root / f"{name}annot"
             if name in ("train", self.reported) or images.exists() or masks.exists():
                 subsets[name] = list(paired(images, masks, root, VALUES, problems).values())
-        return Listing(CLASSES, subsets, PALETTE).check(problems)
+        return Listing(CLASSES, subsets, colours=PALETTE).check(problems)

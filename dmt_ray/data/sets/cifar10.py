@@ -22,14 +22,10 @@ from dmt_ray.data.source import Archive, Content, DataSource
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
-FILES: Mapping[str, tuple[str, ...]] = {
-    "train": tuple(f"data_batch_{number}" for number in range(1, 6)),
-    "test": ("test_batch",),
-}
+FILES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 SIDE = 32
 VALUES = 3 * SIDE * SIDE  # of an image: its red, green and blue planes
-REVISION = 1
-"""Raised whenever the same files and the same working size give other pixels."""
+REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
 EXPECTED = (
     "files that are no batches of CIFAR-10; expected a dict with data, uint8 [N, 3072], and labels, N classes 0..9"
@@ -80,7 +76,7 @@ class Batches(Content):
             try:
                 pixels, labels = _batch(file, decoder)
             except BadFileError as error:
-                decoder.problems.add(error.kind, error.what)
+                decoder.problems.add(*error.args)
                 continue
             for number, (planes, label) in enumerate(zip(pixels, labels, strict=True)):
                 image = Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
@@ -97,26 +93,22 @@ def _batch(file: Path, decoder: Decoder) -> tuple[NDArray[np.uint8], list[int]]:
     return pixels.reshape(-1, 3, SIDE, SIDE), labels
 
 
-def _checked(found: Any) -> tuple[NDArray[np.uint8], list[int]]:
-    """Pixels ``[N, 3072]`` and classes.
-
-    Raises:
-        ValueError: With what was found instead.
-    """
-    if not isinstance(found, dict):
-        raise ValueError(f"holds a {type(found).__name__}")
+def _checked(content: Any) -> tuple[NDArray[np.uint8], list[int]]:
+    """Pixels ``[N, 3072]`` and classes; a ValueError says what is there instead."""
+    if not isinstance(content, dict):
+        raise ValueError(f"holds a {type(content).__name__}")
     # Who has read the published files in Python 3 as they are, and writes a part of them, has bytes for names.
-    found = {name.decode("latin-1") if isinstance(name, bytes) else name: value for name, value in found.items()}
-    missing = [name for name in ("data", "labels") if name not in found]
+    content = {name.decode("latin-1") if isinstance(name, bytes) else name: value for name, value in content.items()}
+    missing = [name for name in ("data", "labels") if name not in content]
     if missing:
         raise ValueError(f"has no {' and no '.join(missing)}")
-    pixels, labels = _array(found["data"]), found["labels"]
+    pixels, labels = _array(content["data"]), content["labels"]
     if not isinstance(labels, list) or len(labels) != len(pixels):
         held = f"{len(labels)} labels" if isinstance(labels, list) else f"labels of type {type(labels).__name__}"
         raise ValueError(f"holds {len(pixels)} images but {held}")
-    wrong = [label for label in labels if type(label) is not int or not 0 <= label < len(CLASSES)]
-    if wrong:
-        raise ValueError(f"holds the label {wrong[0] if type(wrong[0]) is int else type(wrong[0]).__name__}")
+    for label in labels:
+        if type(label) is not int or not 0 <= label < len(CLASSES):
+            raise ValueError(f"holds the label {label if type(label) is int else type(label).__name__}")
     return pixels, labels
 
 

@@ -25,9 +25,8 @@ class ClassFoldersData(DataSource):
 
     def content(self, root: Path, problems: Problems) -> Listing:
         """The images of the subsets that are there, of which train and the test set must be; train has all classes."""
-        names = [
-            name for name in ("train", "val", "test") if name in ("train", self.reported) or (root / name).is_dir()
-        ]
+        needed = ("train", self.reported)
+        names = [name for name in ("train", "val", "test") if name in needed or (root / name).is_dir()]
         folders = {name: _folders(root / name, root, problems) for name in names}
         classes = tuple(sorted(folders["train"]))
         if len(classes) < 2 and not problems:
@@ -39,16 +38,15 @@ class ClassFoldersData(DataSource):
                 place = root / (name if other in folders[name] else "train") / other
                 problems.add("classes that not all subsets have", below(place, root))
         values = MaskValues.numbers(min(len(classes), 255), ignore=255)
-        subsets: dict[str, list[Item]] = {name: [] for name in names}
+        subsets: dict[str, list[Item]] = {}
         for name in names:
+            items = []
             for label, kind in enumerate(classes):
-                found = files_in(folders[name][kind], IMAGE_ENDINGS, root, problems) if kind in folders[name] else {}
-                if kind in folders[name] and not found:
+                files = files_in(folders[name][kind], IMAGE_ENDINGS, root, problems) if kind in folders[name] else {}
+                if kind in folders[name] and not files:
                     problems.add("folders without images", below(folders[name][kind], root))
-                subsets[name] += [
-                    Item(f"{name}/{kind}/{stem}", file, None, values, label) for stem, file in found.items()
-                ]
-            subsets[name].sort(key=lambda item: item.id)
+                items += [Item(f"{name}/{kind}/{stem}", file, None, values, label) for stem, file in files.items()]
+            subsets[name] = sorted(items, key=lambda item: item.id)
         return Listing(classes, subsets).check(problems)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from dmt_ray.config import Task
@@ -19,8 +18,7 @@ from dmt_ray.data.source import DataSource, Generated
 
 CLASSES = tuple("0123456789")
 TEST = 50  # test images a class; all others are for training
-REVISION = 1
-"""Raised whenever the same working size gives other pixels."""
+REVISION = 1  # raised whenever the same working size gives other pixels
 
 _SEED = 19980701  # of the draw of the test images
 _HIGHEST = 16  # grey level of the files' white
@@ -47,15 +45,10 @@ def _images(test: bool, size: Size) -> Iterator[Decoded]:
 
     digits = load_digits()
     grey = np.rint(digits.images * (255 / _HIGHEST)).astype(np.uint8)
-    for place in np.flatnonzero(_drawn_for_test(digits.target) == test):
+    generator = np.random.default_rng(_SEED)
+    is_test = np.zeros(len(digits.target), np.bool_)
+    for number in range(len(CLASSES)):  # as many of each class
+        is_test[generator.permutation(np.flatnonzero(digits.target == number))[:TEST]] = True
+    for place in np.flatnonzero(is_test == test):
         image = Image.fromarray(grey[place]).convert("RGB")
         yield Decoded.of_class(f"digit_{place:04d}", resized(image, size), digits.target[place])
-
-
-def _drawn_for_test(classes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which images are the test set: as many of each class, drawn once."""
-    generator = np.random.default_rng(_SEED)
-    chosen = np.zeros(len(classes), np.bool_)
-    for number in range(len(CLASSES)):
-        chosen[generator.permutation(np.flatnonzero(classes == number))[:TEST]] = True
-    return chosen

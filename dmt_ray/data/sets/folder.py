@@ -3,21 +3,11 @@
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from dmt_ray.config import PositiveFraction
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import (
-    IMAGE_ENDINGS,
-    Item,
-    MaskValues,
-    below,
-    files_in,
-    inside,
-    paired,
-    read_list,
-)
+from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, drawn, files_in, inside, paired, read_list
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import ConfigError
 
@@ -78,30 +68,28 @@ class FolderData(DataSource):
         for folder in (images, masks):
             _refuse_folders(folder, root, problems)
         ids = {
-            subset: read_list(inside(root, name, f"data.{subset}_list"), root, problems)
+            subset: sorted(read_list(inside(root, name, f"data.{subset}_list"), root, problems))
             for subset, name in lists.items()
             if name is not None
         }
-        for subset in ids:
-            for id in ids[subset]:
-                if items and id not in items:
+        for subset, listed in ids.items():
+            for id in listed if items else ():
+                if id not in items:
                     problems.add("listed ids that have no image with a mask", f"{id} ({lists[subset]})")
         if "train" not in ids:
-            rest = sorted(items.keys() - {id for listed in ids.values() for id in listed})
+            rest = sorted(items.keys() - {id for each in ids.values() for id in each})
             if self.reported not in ids:
-                order = np.random.default_rng(TEST_SEED).permutation(len(rest))
-                drawn = {rest[i] for i in order[: max(1, round(self.test_share * len(rest)))]}
-                ids["test"] = sorted(drawn)
-                rest = [id for id in rest if id not in drawn]
+                ids["test"] = drawn(rest, self.test_share, TEST_SEED)
+                rest = sorted({*rest} - {*ids["test"]})
             ids["train"] = rest
         subsets = {subset: [items[id] for id in ids[subset] if id in items] for subset in lists if subset in ids}
         if self.unlabelled is not None:
             folder = inside(root, self.unlabelled, "data.unlabelled")
-            found = files_in(folder, IMAGE_ENDINGS, root, problems)
-            if not found and folder.is_dir():
+            files = files_in(folder, IMAGE_ENDINGS, root, problems)
+            if not files and folder.is_dir():
                 problems.add("folders without images", below(folder, root))
             # The folder is part of the id, since both folders may number their images from 1.
-            subsets["train"] += [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in found.items()]
+            subsets["train"] += [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in files.items()]
             _refuse_folders(folder, root, problems)
         return Listing(self.classes, subsets).check(problems)
 

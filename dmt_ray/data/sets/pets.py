@@ -6,12 +6,11 @@ images/*.jpg, annotations/trimaps/*.png, and the ids in annotations/trainval.txt
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from dmt_ray.config import PositiveFraction
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import Item, MaskValues, below, files_in, is_plain
+from dmt_ray.data.files import MaskValues, below, drawn, files_in, is_plain, lines_of, of_ids
 from dmt_ray.data.source import Archive, DataSource, Listing
 
 FOLDER = "oxford-iiit-pet"
@@ -19,10 +18,11 @@ LISTS = ("trainval.txt", "test.txt")
 TEST_SEED = 7_393_000  # of the draw of the test images, the same for all splits
 
 CLASSES = ("background", "pet")
+_EXPECTED = "1 (pet), 2 (background) or 3 (border)"
 BORDERS: dict[str, tuple[tuple[str, ...], MaskValues]] = {
-    "ignore": (CLASSES, MaskValues.of({1: 1, 2: 0}, [3], "1 (pet), 2 (background) or 3 (border)")),
-    "pet": (CLASSES, MaskValues.of({1: 1, 2: 0, 3: 1}, [], "1 (pet), 2 (background) or 3 (border)")),
-    "class": ((*CLASSES, "border"), MaskValues.of({1: 1, 2: 0, 3: 2}, [], "1 (pet), 2 (background) or 3 (border)")),
+    "ignore": (CLASSES, MaskValues.of({1: 1, 2: 0}, [3], _EXPECTED)),
+    "pet": (CLASSES, MaskValues.of({1: 1, 2: 0, 3: 1}, [], _EXPECTED)),
+    "class": ((*CLASSES, "border"), MaskValues.of({1: 1, 2: 0, 3: 2}, [], _EXPECTED)),
 }
 """Classes, and what the trimaps' values are, for each `data.border`."""
 
@@ -56,38 +56,25 @@ class PetsData(DataSource):
         images = files_in(home / "images", frozenset({".jpg", ".jpeg"}), root, problems)
         trimaps = files_in(home / "annotations/trimaps", frozenset({".png"}), root, problems)
         ids = _ids(home / "annotations", root, problems)
-        for id in ids:
-            if images and id not in images:
-                problems.add(f"listed ids without an image; expected {below(home / 'images', root)}/ID.jpg", id)
-            if trimaps and id not in trimaps:
-                kind = f"listed ids without a trimap; expected {below(home / 'annotations/trimaps', root)}/ID.png"
-                problems.add(kind, id)
-        order = np.random.default_rng(TEST_SEED).permutation(len(ids))
-        drawn = {ids[i] for i in order[: max(1, round(self.test_share * len(ids)))]}
-        items = [Item(id, images[id], trimaps[id], values) for id in ids if id in images and id in trimaps]
+        image, trimap = below(home / "images/ID.jpg", root), below(home / "annotations/trimaps/ID.png", root)
+        files = {f"an image; expected {image}": images, f"a trimap; expected {trimap}": trimaps}
+        test = set(drawn(ids, self.test_share, TEST_SEED))
+        items = of_ids(ids, files, values, problems)
         subsets = {
-            "train": [item for item in items if item.id not in drawn],
-            "test": [item for item in items if item.id in drawn],
+            subset: [item for item in items if (item.id in test) == (subset == "test")] for subset in ("train", "test")
         }
         return Listing(classes, subsets).check(problems)
 
 
 def _ids(folder: Path, root: Path, problems: Problems) -> list[str]:
     """The first word of each line of both lists, sorted."""
-    found: set[str] = set()
+    ids, place = set[str](), below(folder, root)
     for name in LISTS:
-        path = folder / name
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
-            problems.add("lists that are missing or cannot be read", f"{below(path, root)} ({reason})")
-            continue
-        for id in (line.split()[0] for line in lines if line.strip()):
+        for id in (line.split()[0] for line in lines_of(folder / name, root, problems)):
             if not is_plain(id):
-                problems.add("list entries that do not begin with a plain id", f"{id!r} in {below(path, root)}")
-            elif id in found:
-                problems.add("ids that are listed twice", f"{id} in {below(path, root)}")
+                problems.add("list entries that do not begin with a plain id", f"{id!r} in {place}/{name}")
+            elif id in ids:
+                problems.add("ids that are listed twice", f"{id} in {place}/{name}")
             else:
-                found.add(id)
-    return sorted(found)
+                ids.add(id)
+    return sorted(ids)

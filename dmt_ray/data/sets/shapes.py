@@ -28,8 +28,7 @@ from dmt_ray.errors import DataError
 
 CLASSES = ("background", "disc", "square", "triangle", "star", "cross")
 COUNTS: Mapping[str, int] = MappingProxyType({"train": 500, "val": 200, "test": 200})
-REVISION = 1
-"""Raised whenever the same arguments give other pixels."""
+REVISION = 1  # raised whenever the same arguments give other pixels
 
 SIDE = 64  # pixels, where no working size is set
 SEED = 20210414

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MASK_ENDINGS, Item, MaskValues, below, files_in, is_plain, read_list
+from dmt_ray.data.files import MASK_ENDINGS, MaskValues, below, files_in, is_plain, of_ids, read_list
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import DataError
 
@@ -43,19 +43,14 @@ class VocData(DataSource):
         if not images or not masks:
             return Listing(CLASSES, {"train": [], "val": []})
         lists = home / "ImageSets/Segmentation"
-        val = read_list(lists / "val.txt", root, problems)
+        val = sorted(read_list(lists / "val.txt", root, problems))
         train = _train_ids(self.train_list, lists, root, more.keys() - set(val), problems)
-        subsets: dict[str, list[Item]] = {"train": [], "val": []}
-        for subset, ids in (("train", train), ("val", val)):
-            for id in ids:
-                if id not in images:
-                    kind = f"listed ids without an image; expected {below(home / 'JPEGImages', root)}/ID.jpg"
-                    problems.add(kind, f"{id} ({subset})")
-                if id not in masks:
-                    kind = f"listed ids without a mask; expected {below(augmented, root)}/ID.png"
-                    problems.add(kind, f"{id} ({subset})")
-                if id in images and id in masks:
-                    subsets[subset].append(Item(id, images[id], masks[id], VALUES))
+        image, mask = below(home / "JPEGImages/ID.jpg", root), below(augmented / "ID.png", root)
+        files = {f"an image; expected {image}": images, f"a mask; expected {mask}": masks}
+        subsets = {
+            subset: of_ids(ids, files, VALUES, problems, f" ({subset})")
+            for subset, ids in (("train", train), ("val", val))
+        }
         return Listing(CLASSES, subsets).check(problems)
 
 
@@ -66,4 +61,4 @@ def _train_ids(name: str, lists: Path, root: Path, others: set[str], problems: P
     if name == "trainaug" and not path.exists():
         # The 10,582 images of the papers are all that have a mask and are not in val (the authors' code).
         return sorted(others)
-    return read_list(path, root, problems)
+    return sorted(read_list(path, root, problems))
