@@ -64,11 +64,9 @@ def local_nodes() -> set[str]:
 
 
 def nodes_of(address: str, timeout: float) -> set[str]:
-    """Ids of the nodes of a cluster, without joining it.
+    """Ids of the nodes of the cluster at host:port, without joining it.
 
-    Args:
-        address: host:port.
-        timeout: Seconds to wait for an answer; where something listens that is no Ray, Ray itself waits 40 s.
+    The timeout is in seconds; where something listens that is no Ray, Ray itself waits 40 s.
 
     Raises:
         ray.exceptions.AuthenticationError: If the cluster wants another token than this process sends, or one at all.
@@ -87,14 +85,12 @@ def set_authentication(mode: str) -> None:
 @contextmanager
 def without_ray_log() -> Iterator[None]:
     """Keep what Ray's C++ code writes to stderr, by file descriptor, off the screen."""
-    before, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
-        os.close(nothing)
+    with open(os.devnull, "w", encoding="utf-8") as nothing, os.fdopen(os.dup(2), "w") as before:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before.fileno(), 2)
 
 
 # ---- Ray: placement groups and Train ----------------------------------------------------------------------------

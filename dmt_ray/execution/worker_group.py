@@ -59,10 +59,6 @@ class WorkerGroup:
         needs = self.resources.items()
         return sum(min(_places(node.get(name, 0.0), amount) for name, amount in needs) for node in nodes)
 
-    def in_words(self) -> str:
-        """What a worker has, for people."""
-        return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
-
 
 def _places(free: float, amount: float) -> int:
     """How often an amount fits; a part of a GPU lies on one GPU."""
@@ -83,16 +79,15 @@ def allocate(
     Raises:
         ConfigError: If there is no room for one, with what would fit.
     """
-    worker_group = WorkerGroup(
-        workers, cpus, float(any(node.get("GPU", 0.0) for node in nodes)) if gpus is None else gpus
-    )
+    if gpus is None:
+        gpus = float(any(node.get("GPU", 0.0) for node in nodes))
+    worker_group = WorkerGroup(workers, cpus, gpus)
     room = worker_group.room(nodes)
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
         advice = f"--workers {fitting} would fit" if fitting else "give each less"
-        raise ConfigError(
-            f"--workers is {workers}, but there is room for {room} workers of {worker_group.in_words()}: {advice}"
-        )
+        each = " and ".join(f"{n:g} {name}{'s' * (n > 1)}" for name, n in worker_group.resources.items())
+        raise ConfigError(f"--workers is {workers}, but there is room for {room} workers of {each}: {advice}")
     return worker_group, room // workers
 
 
@@ -119,29 +114,21 @@ def assign(targets: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
         missing: What has to be computed for them.
     """
     left = set(missing)
-
-    def some(stages: Iterable[Stage]) -> tuple[Stage, ...]:
-        return tuple(stage for stage in stages if stage in left)
-
     assigned = []
     for wave in waves(in_order(targets)):
         # Next to a training of both models an evaluation is nothing: one side would wait for the other.
-        of_both = [stage for stage in wave if stage.config.joint]
-        of_one = [stage for stage in wave if stage not in of_both]
-        for part in (of_one, of_both):
+        for joint in (False, True):
+            part = [stage for stage in wave if stage.config.joint == joint]
             of_a, of_b = ([stage for stage in part if stage.side == side] for side in SIDES)
             sides = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
-            if len(part) == 1:
-                assigned.append(Wave(some(part), ((), ())))
-            else:
-                assigned.append(Wave((), (some(sides[0]), some(sides[1]))))
+            parts = (part, [], []) if len(part) == 1 else ([], *sides)
+            together, first, second = (tuple(stage for stage in some if stage in left) for some in parts)
+            assigned.append(Wave(together, (first, second)))
     return [wave for wave in assigned if wave.stages()]
 
 
 @dataclass(frozen=True)
 class _Orders:
-    """What a run's workers have to do."""
-
     machine: Machine
     worker_group: WorkerGroup
     waves: tuple[Wave, ...]
@@ -149,6 +136,7 @@ class _Orders:
     begun: Begun | None
 
 
+@dataclass(eq=False)
 class StageFailed(Exception):
     """A stage raised on a worker; what it was comes along, as the driver would not see it.
 
@@ -160,9 +148,11 @@ class StageFailed(Exception):
         side: Of the worker group, 0 or 1.
     """
 
-    def __init__(self, kind: str, text: str, stage: str, node: str, side: int) -> None:
-        super().__init__(kind, text, stage, node, side)
-        self.kind, self.text, self.stage, self.node, self.side = kind, text, stage, node, side
+    kind: str
+    text: str
+    stage: str
+    node: str
+    side: int
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
@@ -193,8 +183,8 @@ class GroupRunner:
         self,
         targets: Iterable[Stage],
         begun: Begun | None = None,
-        done: Done | None = None,
-        lost: Callable[[int, str], None] | None = None,
+        done: Done = lambda stage: None,
+        lost: Callable[[str, int], object] = lambda text, side: None,
     ) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
 
@@ -202,8 +192,8 @@ class GroupRunner:
             targets: Stages that are to be there afterwards.
             begun: Called, on the worker, before a stage is computed, with the stage and the worker's side; it travels.
             done: Called when a stage is there that was computed for this.
-            lost: Called when a run has ended before its time, though another one may mend it: with the side of the
-                worker that was lost, and what Ray says.
+            lost: Called when a run has ended before its time, though another one may mend it: with what Ray says, and
+                the side of the worker that was lost.
 
         Returns:
             The stages that were computed for this call.
@@ -215,6 +205,11 @@ class GroupRunner:
         goals = list(targets)
         executed: list[Stage] = []
         in_vain = 0
+
+        def finished(stage: Stage) -> None:
+            executed.append(stage)
+            done(stage)
+
         while missing := self.store.missing(goals):
             with self._leased(missing) as lease_tokens:
                 mine = _doable([stage for stage in missing if stage.key in lease_tokens], missing)
@@ -223,24 +218,19 @@ class GroupRunner:
                     continue
                 before = len(executed)
                 orders = _Orders(self.machine, self.worker_group, tuple(assign(goals, mine)), lease_tokens, begun)
-                error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
+                error = self._run(orders, mine, finished)
             if error is not None:
                 in_vain = 0 if len(executed) > before else in_vain + 1
                 ray_private.free_leaked()
                 _raise_if_final(error, in_vain)
-                if lost is not None:
-                    lost(*self._loss(error))
+                failures = _failures(error)  # a worker that was lost comes before those that raised because of that
+                first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
+                lost(str(failures.get(first, error)), int(first >= self.worker_group.workers // 2))
         return executed
-
-    def _loss(self, error: Exception) -> tuple[int, str]:
-        """The side of the worker that was lost, not of one that raised because of that; and what Ray says of it."""
-        failures = _failures(error)
-        first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
-        return int(first >= self.worker_group.workers // 2), str(failures.get(first, error))
 
     @contextmanager
     def _leased(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
-        """Leases on those of the stages that nobody else computes: their lease tokens."""
+        """The lease tokens of those stages that nobody else computes."""
         with ExitStack() as stack:
             leases = {stage.key: stack.enter_context(self.store.lease(stage, wait=False)) for stage in stages}
             yield {key: lease.lease_token for key, lease in leases.items() if lease.held}
@@ -270,12 +260,6 @@ class GroupRunner:
                 if lease.key in mine and lease.steps:
                     self._on_progress(mine[lease.key], lease.step, lease.steps)
         return [stage for stage in left if stage not in finished]
-
-
-def _note(stage: Stage, executed: list[Stage], done: Done | None) -> None:
-    executed.append(stage)
-    if done is not None:
-        done(stage)
 
 
 def _doable(mine: list[Stage], missing: list[Stage]) -> list[Stage]:
@@ -312,9 +296,8 @@ def _raise_if_final(error: Exception, in_vain: int) -> None:
     if in_vain > LOST_RUNS:
         if stages:
             raise _at(TrainingFailed(str(stages[0])), stages[0])
-        raise TrainingFailed(
-            f"a worker group lost workers {in_vain} times in a row: {' '.join(str(error).split())[:500]}"
-        )
+        text = " ".join(str(error).split())[:500]
+        raise TrainingFailed(f"a worker group lost workers {in_vain} times in a row: {text}")
 
 
 def _at(error: UserError, where: StageFailed) -> UserError:
@@ -327,18 +310,15 @@ def _train(orders: _Orders, errors: list[Any]) -> None:
     import ray.train
     from ray.train.torch import TorchConfig
 
-    # Nothing is kept there, but Ray Train wants a folder.
-    name = staging_name("train")
-    folder = orders.machine.store / "staging"
+    group, name = orders.worker_group, staging_name("train")
+    folder = orders.machine.store / "staging"  # nothing stays there, but Ray Train needs a folder
     trainer = ray_private.trainer_without_cleaner()(
         _perform_waves,
         train_loop_config={"orders": orders},
         # The two sides have groups of their own, with NCCL where each worker has a whole GPU.
         torch_config=TorchConfig(backend="gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=orders.worker_group.workers,
-            use_gpu=bool(orders.worker_group.gpus),
-            resources_per_worker=orders.worker_group.resources,
+            num_workers=group.workers, use_gpu=bool(group.gpus), resources_per_worker=group.resources
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -380,9 +360,8 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
 
 
 def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, side: int) -> None:
-    # After a worker was lost Ray Train may start the same orders again.
     if not team.any(not runner.store.has(stage, files=True)):
-        return
+        return  # after a worker was lost Ray Train may start the same orders again
     if orders.begun is not None and team.chief:
         orders.begun(stage, side)
     try:
@@ -407,17 +386,15 @@ def _teams(rank: int, worker_group: WorkerGroup) -> tuple[int, Team, Team]:
     import torch.distributed as dist
 
     timeout = timedelta(seconds=COLLECTIVE_SECONDS)
-    # NCCL wants a GPU for each worker.
-    backend = "nccl" if worker_group.gpus >= 1 else "gloo"
 
-    def groups(ranks: list[int]) -> tuple[Any, Any]:
-        control = dist.new_group(ranks, timeout=timeout, backend="gloo")
-        return control, (control if backend == "gloo" else dist.new_group(ranks, timeout=timeout, backend=backend))
+    def team(ranks: range) -> Team:
+        control = group = dist.new_group(list(ranks), timeout=timeout, backend="gloo")
+        if worker_group.gpus >= 1:  # NCCL wants a GPU for each worker
+            group = dist.new_group(list(ranks), timeout=timeout, backend="nccl")
+        return Team(rank - ranks.start, len(ranks), group, control)
 
-    middle = worker_group.workers // 2
+    size, middle = worker_group.workers, worker_group.workers // 2
     # Every worker makes all groups, in the same order.
-    sides = [groups(list(range(middle))), groups(list(range(middle, worker_group.workers)))]
-    control, group = groups(list(range(worker_group.workers)))
+    sides, whole = [team(range(middle)), team(range(middle, size))], team(range(size))
     side = int(rank >= middle)
-    own = Team(rank - side * middle, middle, sides[side][1], sides[side][0])
-    return side, own, Team(rank, worker_group.workers, group, control)
+    return side, sides[side], whole

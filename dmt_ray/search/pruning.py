@@ -18,8 +18,8 @@ class MedianAtRung(optuna.pruners.BasePruner):
     is the same for all trials of a sweep over gamma, and far above what many have left of it later: nothing would ever
     be pruned.
 
-    The study is read once. After that the pruner goes by the rungs that it is asked about, which are all there are: one
-    process at a time goes on with a sweep, and to read hundreds of running trials anew at every rung takes long.
+    The study is read once: to read hundreds of running trials anew at every rung takes long, and as one process at a
+    time goes on with a sweep, the pruner itself is given every rung after that.
 
     Args:
         least_trials: Other trials that must have come as far before anything is pruned.

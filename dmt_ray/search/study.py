@@ -1,6 +1,6 @@
 """A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
 
-import json
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,7 +71,8 @@ class Study:
         self.sweep = sweep
         self.total = total
         self._compute = compute
-        self._steps = _Steps(sweep)
+        self._steps = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()  # None: it depends on the point
+        self._steps_of = functools.cache(lambda point: sweep.steps_of(dict(point)))  # which makes a plan
         self._optuna = self._open(sampler, pruner)
         self._reader = TrialReader(self._optuna, folder)
         trials = self._optuna.get_trials(deepcopy=False)
@@ -119,13 +120,11 @@ class Study:
         return MedianAtRung(
             least_trials=LEAST_TRIALS,
             first_rung=WARMUP_RUNGS,
-            alike=None if self._steps.always else lambda trial: self._steps(trial.params),
+            alike=None if self._steps else lambda trial: self._steps_of(frozenset(trial.params.items())),
         )
 
     def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> int:
-        attempts: dict[int, optuna.trial.FrozenTrial] = {}
-        for trial in trials:
-            attempts[number_of(trial)] = trial
+        attempts = {number_of(trial): trial for trial in trials}
         failed = {number: last for number, last in attempts.items() if last.state.name == "FAIL"}
         for number, last in failed.items():
             self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
@@ -139,8 +138,7 @@ class Study:
     def take(self, token: str) -> tuple[int, Params] | None:
         """The next trial to perform: number and params, or None when all trials have begun.
 
-        Args:
-            token: Any name by which the caller speaks of this trial from now on.
+        The token is any name by which the caller speaks of this trial from now on.
         """
         if not self.remaining:
             return None
@@ -180,7 +178,7 @@ class Study:
         return False
 
     def _last(self, frozen: "optuna.trial.FrozenTrial") -> int:
-        return self._steps(frozen.params) - 1
+        return (self._steps or self._steps_of(frozenset(frozen.params.items()))) - 1
 
     def finish(self, token: str, error: str | None = None) -> State:
         """Close a trial; one that neither failed, nor was pruned, nor reached its last step stays to be taken up."""
@@ -212,20 +210,3 @@ class Study:
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
         return self._reader.trials()
-
-
-class _Steps:
-    """Number of steps of a trial; a plan is made for it only where trials differ in it."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-        self._known: dict[str, int] = {}
-        self.always = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()
-
-    def __call__(self, params: Params) -> int:
-        if self.always is not None:
-            return self.always
-        point = json.dumps(dict(params), sort_keys=True)
-        if point not in self._known:
-            self._known[point] = self._sweep.steps_of(params)
-        return self._known[point]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepJob(Job):
-    """What a sweep's workers have to know: its trials, too."""
+    """What a sweep's workers have to know."""
 
     sweep: Sweep
 
