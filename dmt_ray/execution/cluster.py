@@ -217,8 +217,8 @@ def check_address(address: str) -> None:
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        text = "--address is auto or host:port, the port being that of `ray start --head --port`"
-        raise UserError(f"{text}, but got {address!r}")
+        syntax = "--address is auto or host:port, the port being that of `ray start --head --port`"
+        raise UserError(f"{syntax}, but got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -288,10 +288,8 @@ def look_around(paths: list[str]) -> tuple[str, list[str]]:
 def code_digest() -> str:
     """A digest of this package's source files."""
     root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
+    files = (str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() for file in sorted(root.rglob("*.py")))
+    return hashlib.sha256(b"\0".join(files)).hexdigest()
 
 
 def disconnect() -> None:

@@ -32,9 +32,6 @@ _ACTIVITIES, _FAULTS = "doing", "faults.jsonl"
 _REASON = 200  # characters of what Ray says
 
 
-# ---- who goes on with it ----------------------------------------------------------------------------------------
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes from going on with what is in this folder; the lock ends with the process.
@@ -70,9 +67,6 @@ def is_running(folder: Path) -> bool:
         return True
 
 
-# ---- who computed what ------------------------------------------------------------------------------------------
-
-
 def note_executed(folder: Path, member: int | str, keys: Iterable[str]) -> None:
     """Write down that these stages were computed for a member; lasts even if the worker is killed right after.
 
@@ -89,9 +83,6 @@ def executed(folder: Path, member: int | str) -> tuple[str, ...]:
     """Keys of the stages that were computed for a member over all its attempts."""
     file = folder / "executed" / f"{member}.txt"
     return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()
-
-
-# ---- what workers do now ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -122,19 +113,18 @@ class Activity:
 
     @classmethod
     def from_json(cls, value: Any) -> "Activity | None":
-        """What `asdict` made, or None if it is something else."""
+        """What `asdict` made; None: it is something else."""
         try:
             return cls(**value)
         except TypeError:
             return None
 
-    def __str__(self) -> str:
-        return self.describe()
-
     def describe(self, shared: str = "") -> str:
         """For people; `shared` describes a stage that belongs to more than one member."""
         place = shared if self.rung is None else f"rung {self.rung}"
         return f"{self.stage} ({self.what}; seed {self.seed}{f', {place}' if place else ''})"
+
+    __str__ = describe
 
 
 def begin(folder: Path, member: int | str, activity: Activity, side: int = 0) -> None:
@@ -155,7 +145,7 @@ def end(folder: Path, member: int | str) -> None:
     """The workers of a member do nothing any more."""
     for side in (0, 1):
         with suppress(OSError):
-            _path(folder, member, side).unlink(missing_ok=True)
+            _path(folder, member, side).unlink()
 
 
 def end_all(folder: Path) -> None:
@@ -165,9 +155,6 @@ def end_all(folder: Path) -> None:
 
 def _path(folder: Path, member: int | str, side: int) -> Path:
     return folder / _ACTIVITIES / f"{member}{'-second' * side}.json"
-
-
-# ---- what went wrong --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

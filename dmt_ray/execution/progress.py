@@ -23,7 +23,7 @@ QUIET_SECONDS = 30.0  # without a terminal: between two lines that only say that
 
 
 class Progress:
-    """Follows stages through the store; a context manager, and a `tasks.Watcher`.
+    """Follows stages through the store; a context manager.
 
     The time left follows from the work that was done since this session's first stage began, and from what is left.
 
@@ -43,10 +43,7 @@ class Progress:
         stages: Iterable[Stage] = (),
         names: Mapping[Stage, str] | None = None,
     ) -> None:
-        self.console = console
-        self.store = store
-        self.cost = cost
-        self.names = names or {}
+        self.console, self.store, self.cost, self.names = console, store, cost, names or {}
         self._pending: dict[Hashable, dict[Stage, None]] = {}
         self._seen: set[Stage] = set()
         self.later = 0.0  # work that is to be done and is not among the stages yet
@@ -57,15 +54,13 @@ class Progress:
         self._total = len(self._pending[None])
 
     def __enter__(self) -> Self:
-        if self._live is not None:
+        if self._live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
+        if self._live:
             self._live.stop()
-
-    # ---- what is to be done ---------------------------------------------------------------------------------------
 
     def expect(self, member: Hashable, stages: Iterable[Stage]) -> None:
         """Say what is to be done for a member, inputs first; members may have stages in common."""
@@ -88,12 +83,6 @@ class Progress:
                     lost.add(other)
                     del pending[other]
         self.console.print(f"failed: {self.names.get(stage, stage.name)}: {reason}", markup=False, highlight=False)
-
-    def step(self, stage: Stage, step: int, steps: int) -> None:
-        """For a `Runner`, as its `on_progress`."""
-        self.tick()
-
-    # ---- what is seen ---------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Look at the store and show how things stand, at most once a second."""
@@ -148,8 +137,6 @@ class Progress:
         """How long it may still take, by the pace of this session."""
         done, elapsed = self._done + self._partly, time.monotonic() - self._began
         return f"about {duration(elapsed * self._left / done)}" if done > 0 else "not known yet"
-
-    # ---- what was done --------------------------------------------------------------------------------------------
 
     def _measure(self) -> list[Running]:
         for pending in self._pending.values():

@@ -46,9 +46,6 @@ def lookup(name: str) -> Any:
     return value
 
 
-# ---- Ray: clusters ----------------------------------------------------------------------------------------------
-
-
 def address_of_this_machine() -> str:
     """The host:port of the cluster that runs on this machine, or that RAY_ADDRESS names.
 
@@ -93,9 +90,6 @@ def without_ray_log() -> Iterator[None]:
             os.dup2(before.fileno(), 2)
 
 
-# ---- Ray: placement groups and Train ----------------------------------------------------------------------------
-
-
 def free_leaked() -> int:
     """Free the placement groups of Ray Train runs whose controller has died, and return their number.
 
@@ -109,8 +103,7 @@ def free_leaked() -> int:
     state._connect_and_get_accessor()
     job = ray.get_runtime_context().get_job_id()
     freed = 0
-    for row in state._global_state_accessor.get_placement_group_table():
-        group = table.FromString(row)
+    for group in map(table.FromString, state._global_state_accessor.get_placement_group_table()):
         # Tune's groups are made by the driver itself, which is no actor.
         of_actor = not ray.ActorID(group.creator_actor_id).is_nil()
         leaked = group.creator_job_id.hex() == job and of_actor and group.creator_actor_dead
@@ -133,8 +126,7 @@ def trainer_without_cleaner() -> Any:
 
     class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray has no types
         def _create_default_callbacks(self) -> list[Any]:
-            callbacks = super()._create_default_callbacks()
-            return [callback for callback in callbacks if not isinstance(callback, cleaner)]
+            return [each for each in super()._create_default_callbacks() if not isinstance(each, cleaner)]
 
     return Trainer
 
@@ -144,9 +136,6 @@ def cause_in_worker(error: BaseException) -> BaseException:
     for attribute in ("_base_exc", "health_check_failure"):  # of _RAISED and _UNHEALTHY
         error = getattr(error, attribute, error)
     return error
-
-
-# ---- Optuna -----------------------------------------------------------------------------------------------------
 
 
 def attempt_id(trial: "optuna.trial.FrozenTrial | optuna.trial.Trial") -> int:

@@ -8,13 +8,14 @@ what is left of each plan. A stage that fails takes with it only what needs it.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED
+from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.ray_private import HEAD_NODE, free_leaked
 from dmt_ray.execution.worker import Job, explain, perform_unit
 from dmt_ray.execution.worker_group import side_of_error
@@ -26,16 +27,6 @@ WAIT_SECONDS = 0.2
 LOST_WORKERS = 2
 # A process that waits for a worker group takes no CPU from it, and stays on the head node, whose loss ends everything.
 HEAD = {HEAD_NODE: 0.001}
-
-
-class Watcher(Protocol):
-    """Follows what happens."""
-
-    def failed(self, stage: Stage, reason: str) -> None:
-        """This stage failed, or lost its workers too often."""
-
-    def tick(self) -> None:
-        """Some time has passed; called several times a second."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +81,8 @@ def _by_group(
     closures = [in_order(targets) for targets in groups]
     times = Counter(stage for closure in closures for stage in closure)
     by_seed: dict[int, list[Stage]] = defaultdict(list)
-    for stage in missing:
-        if times[stage] > 1:
-            by_seed[stage.seed].append(stage)
+    for stage in (stage for stage in missing if times[stage] > 1):
+        by_seed[stage.seed].append(stage)
     left = {stage for stage in missing if times[stage] == 1}
     own = [tuple(stage for stage in closure if stage in left) for closure in closures]
     return [
@@ -112,14 +102,10 @@ def _chains(missing: Sequence[Stage], cost: Callable[[Stage], float]) -> dict[St
     return weights
 
 
-def perform(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int) -> dict[Stage, str]:
-    """Perform units until all are done, or have failed, or need one that failed. Ray has to be connected.
+def perform(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: int) -> dict[Stage, str]:
+    """Perform units, the most urgent first, so many at a time, until all are done, or failed, or need one that failed.
 
-    Args:
-        todo: What is to be done, the most urgent first.
-        job: What the workers have to know.
-        watcher: Follows what happens.
-        concurrent: Units at a time.
+    Ray has to be connected.
 
     Returns:
         The stages that failed, and why; also those that could not begin because of them.
@@ -149,10 +135,10 @@ def perform(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int
                 pending.difference_update(unit.stages)
             elif why:
                 failed |= dict.fromkeys(unit.stages, why)
-                watcher.failed(unit.stages[0], why)
+                progress.failed(unit.stages[0], why)
             else:
                 left.insert(0, unit)  # its worker was lost; another one tries
-        watcher.tick()
+        progress.tick()
     free_leaked()
     return failed
 
@@ -175,11 +161,11 @@ def _end(job: Job, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
         return "" if lost <= LOST_WORKERS else f"lost {lost} workers, the last one{fault.place}: {fault.error}"
 
 
-def perform_all(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int, what: str) -> None:
+def perform_all(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: int, what: str) -> None:
     """As `perform`, where nothing goes on without any of them; `what` they are: "a stage that all trials share".
 
     Raises:
         TrainingFailed: If a stage fails; what did not need it is there nevertheless.
     """
-    for why in perform(todo, job, watcher, concurrent=concurrent).values():
+    for why in perform(todo, job, progress, concurrent=concurrent).values():
         raise TrainingFailed(f"{what} failed: {why}")

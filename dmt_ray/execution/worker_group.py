@@ -20,19 +20,16 @@ from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
 from dmt_ray.execution import ray_private
-from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.runner import Machine, Notice, Progress, Runner
 from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.store.files import staging_name
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
 POLL_SECONDS = 0.1  # between two looks of the driver at what is there
 BARRIER_SECONDS = 0.02  # and of the workers, who wait for each other's stages
-Begun = Callable[[Stage, int], None]
-Done = Callable[[Stage], None]
-OnProgress = Callable[[Stage, int, int], None]
-# Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
-COLLECTIVE_SECONDS = 1800
+COLLECTIVE_SECONDS = 1800  # workers of a stage wait for each other no longer; one of them may have to write or score
 STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may be lost, and come back
+Begun = Callable[[Stage, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,11 +67,7 @@ def allocate(
 ) -> tuple[WorkerGroup, int]:
     """A worker group that a cluster has room for, and for how many such worker groups it has room at once.
 
-    Args:
-        nodes: The resources of each node.
-        workers: 1, or an even number.
-        cpus: CPUs of a worker.
-        gpus: GPUs of a worker; None: 1 where there are GPUs.
+    The resources of each node are given; gpus None means 1 for each worker where there are GPUs.
 
     Raises:
         ConfigError: If there is no room for one, with what would fit.
@@ -104,14 +97,10 @@ class Wave:
 
 
 def assign(targets: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
-    """Waves of what is missing, in order.
+    """Waves of what is missing for a plan's targets, in order.
 
     Which workers perform a stage follows from all targets, whether they are there or not: it decides in which order
     sums are added up, and a plan that was interrupted has to end with the same bytes as one that was not.
-
-    Args:
-        targets: The targets of a plan.
-        missing: What has to be computed for them.
     """
     left = set(missing)
     assigned = []
@@ -165,7 +154,7 @@ _ERRORS: dict[str, type[UserError]] = {
 
 
 class GroupRunner:
-    """Performs stages by a worker group; to be used where `Runner` is used for one process. Ray has to be connected.
+    """Performs stages by a worker group, as `Runner` does in one process. Ray has to be connected.
 
     Args:
         machine: Where data and store are, as the workers see them.
@@ -173,7 +162,7 @@ class GroupRunner:
         on_progress: Called with a stage, its steps done and its steps in all.
     """
 
-    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: OnProgress | None = None) -> None:
+    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: Progress | None = None) -> None:
         self.machine = replace(machine, threads=worker_group.cpus)
         self.worker_group = worker_group
         self.store = machine.open_store()
@@ -183,7 +172,7 @@ class GroupRunner:
         self,
         targets: Iterable[Stage],
         begun: Begun | None = None,
-        done: Done = lambda stage: None,
+        done: Notice = lambda stage: None,
         lost: Callable[[str, int], object] = lambda text, side: None,
     ) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
@@ -235,13 +224,12 @@ class GroupRunner:
             leases = {stage.key: stack.enter_context(self.store.lease(stage, wait=False)) for stage in stages}
             yield {key: lease.lease_token for key, lease in leases.items() if lease.held}
 
-    def _run(self, orders: _Orders, stages: list[Stage], done: Done) -> Exception | None:
+    def _run(self, orders: _Orders, left: list[Stage], done: Notice) -> Exception | None:
         """One Ray Train run, followed until it ends; what ended it before its time."""
         errors: list[Any] = []
         # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
         train = threading.Thread(target=_train, args=(orders, errors), daemon=True)
         train.start()
-        left = list(stages)
         while train.is_alive():
             train.join(POLL_SECONDS)
             left = self._follow(left, done)
@@ -250,7 +238,7 @@ class GroupRunner:
             raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
         return errors[0] if errors else None
 
-    def _follow(self, left: list[Stage], done: Done, *, afresh: bool = False) -> list[Stage]:
+    def _follow(self, left: list[Stage], done: Notice, *, afresh: bool = False) -> list[Stage]:
         finished = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
         for stage in finished:
             done(stage)

@@ -73,9 +73,6 @@ def confirmation(sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int]) ->
     return None if winner is None else Confirmation(sweep, winner, tuple(sorted(seeds)))
 
 
-# ---- what came out ---------------------------------------------------------------------------------------------
-
-
 def difference(first: Sequence[float], second: Sequence[float]) -> dict[str, float | int | None]:
     """First minus second, pair by pair, as confirm.json holds it: mean, low and high of the 95 % t interval, and n.
 

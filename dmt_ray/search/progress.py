@@ -51,8 +51,7 @@ class SweepProgress(Progress):
     ) -> None:
         self._common = sweep.common()
         super().__init__(console, store, cost, store.missing(self._common))
-        self.sweep = sweep
-        self.total = total
+        self.sweep, self.total, self._on_end = sweep, total, on_end
         self.states: dict[int, State] = {}
         self.best: tuple[float, int, Params] | None = None
         for trial in trials:
@@ -62,7 +61,6 @@ class SweepProgress(Progress):
         typical = {stage for plan in sweep.plans(sweep.middle()).values() for stage in plan.stages()}
         self._one_trial = sum(map(cost, typical.difference(self._common)))
         self._running: dict[int, _Line] = {}
-        self._on_end = on_end
         self._plan_later()
 
     def _plan_later(self) -> None:

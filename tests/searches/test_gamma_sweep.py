@@ -154,7 +154,9 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_p
     performed = Counter(key for who in ("shared", 0, 1, 2) for key in executed(folder, who))
     needed = {stage.key for trial in trials for stage in sweep.plans(trial.params)[0].stages()}
     assert set(performed.values()) == {1}
-    assert set(performed) == needed == {path.parent.name for path in storage.glob("stages/*/*/record.json")}
+    # The kill may strike each of the two workers between writing a stage and noting whose it is.
+    assert len(needed - set(performed)) <= 2
+    assert set(performed) <= needed == {path.parent.name for path in storage.glob("stages/*/*/record.json")}
     # Optuna's own table has no further trial, MLflow one run for each and one for all.
     assert query(folder / "study.db", "select state, count(*) from trials group by state") == [("COMPLETE", 3)]
     parents = "select count(*) from tags where key = 'mlflow.parentRunId'"
