@@ -106,7 +106,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
         missing = runner.store.missing(targets)
         with Progress(Console(stderr=True), runner.store, Effort(runner.work_of), missing) as progress:
-            runner.on_progress = progress.step
+            runner.on_progress = lambda *_: progress.tick()
             perform = _by_worker_group if options.workers > 1 else _in_this_process
             executed = perform(options, runner, file, targets)
         one.state = "finished"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def list_store(options: argparse.Namespace) -> None:
     """Print the stages of a store, a line each."""
-    from dmt_ray.execution.cost import size
+    from rich.filesize import decimal as size
 
     store = existing(options.storage)
     rows = store.ls()
@@ -40,7 +40,7 @@ def verify_store(options: argparse.Namespace) -> int:
 
 def collect_garbage(options: argparse.Namespace) -> None:
     """Evict files until the budget is met."""
-    from dmt_ray.execution.cost import size
+    from rich.filesize import decimal as size
 
     freed = existing(options.storage).gc(_bytes(options.budget))
     print(

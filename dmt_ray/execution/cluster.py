@@ -66,18 +66,15 @@ def _quotas() -> Iterator[float]:
         return  # not on Linux
     for line in own:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        place = CGROUPS / "cpu" if controllers else CGROUPS
-        for group in {place, *(place / parent.relative_to("/") for parent in (Path(path), *Path(path).parents))}:
-            with contextlib.suppress(OSError, ValueError):
-                if controllers:
-                    quota = (group / "cpu.cfs_quota_us").read_text(encoding="utf-8")  # -1: none
-                    period = (group / "cpu.cfs_period_us").read_text(encoding="utf-8")
-                else:
-                    quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()  # max: none
-                if float(quota) > 0:
-                    yield float(quota) / float(period)
+        if not controllers or "cpu" in controllers.split(","):
+            root = CGROUPS / "cpu" if controllers else CGROUPS
+            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            for group in (Path(path), *Path(path).parents):
+                with contextlib.suppress(OSError, ValueError):  # no quota: -1, or the word max
+                    text = " ".join((root / group.relative_to("/") / file).read_text("utf-8") for file in files)
+                    quota, period = map(float, text.split())
+                    if quota > 0:
+                        yield quota / period
 
 
 def prepare() -> None:
@@ -131,7 +128,7 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
 
 
 def _has_token() -> bool:
-    """Whether Ray would find a token, in the order in which it looks."""
+    """Whether Ray would find a token."""
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
 
@@ -166,10 +163,8 @@ def _join(address: str, settings: dict[str, Any]) -> None:
     except RuntimeError as error:
         if "Version mismatch" not in str(error):
             raise
-        raise UserError(
-            f"the cluster {where} runs other versions than this machine: {' '.join(str(error).split())}. "
-            "Install the same ones everywhere"
-        ) from None
+        text = f"the cluster {where} runs other versions than this machine: {' '.join(str(error).split())}"
+        raise UserError(f"{text}. Install the same ones everywhere") from None
 
 
 def _authenticate(address: str) -> None:
@@ -198,10 +193,9 @@ def _check_membership(address: str) -> None:
     end = time.monotonic() + NODE_SECONDS
     while not ray_private.nodes_of(address, CONNECT_SECONDS) & ray_private.local_nodes():
         if time.monotonic() > end:
-            raise UserError(
-                f"this machine is no node of the cluster at {address}: start the command on one of its nodes, "
-                f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
-            )
+            advice = f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
+            problem = f"this machine is no node of the cluster at {address}"
+            raise UserError(f"{problem}: start the command on one of its nodes, {advice}")
         time.sleep(0.2)
 
 
@@ -214,18 +208,17 @@ def _token_advice() -> str:
 
 
 def check_address(address: str) -> None:
-    """Say at once that an address, other than "auto", is none, or that nothing listens there.
+    """Find out at once what Ray would find out in minutes.
 
     Raises:
-        UserError: If so. Ray itself would go on trying for minutes.
+        UserError: If an address, other than "auto", is none, or nothing listens there.
     """
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        raise UserError(
-            f"--address is auto or host:port, the port being that of `ray start --head --port`, but got {address!r}"
-        )
+        syntax = "--address is auto or host:port, the port being that of `ray start --head --port`"
+        raise UserError(f"{syntax}, but got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -233,11 +226,8 @@ def check_address(address: str) -> None:
 
 
 def _nothing_at(where: str, reason: str = "") -> str:
-    why = f" ({reason})" if reason else ""
-    return (
-        f"there is no Ray cluster {where}{why}: start one with `ray start --head`, "
-        "or leave --address out for a local Ray"
-    )
+    advice = "start one with `ray start --head`, or leave --address out for a local Ray"
+    return f"there is no Ray cluster {where}{f' ({reason})' if reason else ''}: {advice}"
 
 
 def check_nodes(storage: Path | None, data: Path | None) -> None:
@@ -260,24 +250,19 @@ def check_nodes(storage: Path | None, data: Path | None) -> None:
             storage.mkdir(parents=True, exist_ok=True)
             # A new name: a folder of the same path that is another one cannot have it.
             paths.append(stack.enter_context(tempfile.NamedTemporaryFile(prefix=SHARED, dir=storage)).name)
-        answers = {
-            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                paths
-            ): node["NodeManagerAddress"]
-            for node in ray.nodes()
-            if node["Alive"]
-        }
+        answers = {}
+        for node in (node for node in ray.nodes() if node["Alive"]):
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            answers[task.options(scheduling_strategy=there).remote(paths)] = node["NodeManagerAddress"]
         ray.wait(list(answers), num_returns=len(answers), timeout=CHECK_SECONDS)
         problems = [f"{node} {what}" for answer, node in answers.items() for what in _lacks(answer, storage, data)]
     if problems:
-        raise UserError(
-            f"not every node can take part: {'; '.join(problems)}. Install the same dmt_ray on all of them, and give "
-            "folders that they all have under the same path"
-        )
+        advice = "Install the same dmt_ray on all of them, and give folders that they all have under the same path"
+        raise UserError(f"not every node can take part: {'; '.join(problems)}. {advice}")
 
 
 def _lacks(answer: Any, storage: Path | None, data: Path | None) -> list[str]:
-    """What a node lacks, by its answer."""
+    """What a node lacks, by its answer to `look_around`."""
     import ray
 
     try:
@@ -303,10 +288,8 @@ def look_around(paths: list[str]) -> tuple[str, list[str]]:
 def code_digest() -> str:
     """A digest of this package's source files."""
     root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
+    files = (str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() for file in sorted(root.rglob("*.py")))
+    return hashlib.sha256(b"\0".join(files)).hexdigest()
 
 
 def disconnect() -> None:

@@ -18,10 +18,9 @@ _FRAME = re.compile(r'File ".*/dmt_ray/(.+)", line (\d+) in (.+)')
 
 
 class Watchdog:
-    """A context manager that ends its own process when `alive` was not called for too long.
+    """A context manager that ends its own process when `alive` was not called for too long; one in a process at a time.
 
-    It cannot end a process that is stopped by SIGSTOP, or that waits in the kernel for a disk or a device: such a
-    process ends as soon as it goes on. There is one in a process at a time.
+    A process that is stopped by SIGSTOP, or waits in the kernel for a disk or a device, ends as soon as it goes on.
 
     Args:
         seconds: Longest time without a sign of life.
@@ -46,11 +45,7 @@ class Watchdog:
         return self
 
     def alive(self, where: str = "") -> None:
-        """Give a sign of life; costs next to nothing, as most calls do nothing.
-
-        Args:
-            where: How far the work is, for the reason: "step 310 of 400".
-        """
+        """Give a sign of life, and how far the work is: "step 310 of 400". Most calls do nothing, and cost nothing."""
         if time.monotonic() - self._armed >= self._pause:
             self._arm(where)
 

@@ -32,9 +32,6 @@ _ACTIVITIES, _FAULTS = "doing", "faults.jsonl"
 _REASON = 200  # characters of what Ray says
 
 
-# ---- who goes on with it ----------------------------------------------------------------------------------------
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes from going on with what is in this folder; the lock ends with the process.
@@ -70,14 +67,10 @@ def is_running(folder: Path) -> bool:
         return True
 
 
-# ---- who computed what ------------------------------------------------------------------------------------------
-
-
 def note_executed(folder: Path, member: int | str, keys: Iterable[str]) -> None:
     """Write down that these stages were computed for a member; lasts even if the worker is killed right after.
 
-    What is written down already is not written again: the worker does it at once, and the driver once more, whose disk
-    may be another one.
+    The worker does it at once, and the driver once more, whose disk may be another one: every key is written once.
     """
     new = [key for key in keys if key not in executed(folder, member)]
     if new:
@@ -90,9 +83,6 @@ def executed(folder: Path, member: int | str) -> tuple[str, ...]:
     """Keys of the stages that were computed for a member over all its attempts."""
     file = folder / "executed" / f"{member}.txt"
     return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()
-
-
-# ---- what workers do now ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -118,36 +108,27 @@ class Activity:
     @classmethod
     def of(cls, stage: Stage, rung: int | None) -> "Activity":
         """This process is about to perform a stage."""
-        side, text = stage.side, str(stage.config)
-        what = f"model {side}: {text.removeprefix(f'{side}: ')}"
+        what = f"model {stage.side}: {str(stage.config).removeprefix(f'{stage.side}: ')}"
         return cls(stage.name, what, stage.seed, rung, platform.node(), os.getpid())
 
     @classmethod
     def from_json(cls, value: Any) -> "Activity | None":
-        """What `asdict` made, or None if it is something else."""
+        """What `asdict` made; None: it is something else."""
         try:
             return cls(**value)
         except TypeError:
             return None
-
-    def __str__(self) -> str:
-        return self.describe()
 
     def describe(self, shared: str = "") -> str:
         """For people; `shared` describes a stage that belongs to more than one member."""
         place = shared if self.rung is None else f"rung {self.rung}"
         return f"{self.stage} ({self.what}; seed {self.seed}{f', {place}' if place else ''})"
 
+    __str__ = describe
+
 
 def begin(folder: Path, member: int | str, activity: Activity, side: int = 0) -> None:
-    """Write down what this worker is about to do.
-
-    Args:
-        folder: The folder of the sweep or the ablation.
-        member: The member that it is done for.
-        activity: What it is.
-        side: Of the worker group; 0, too, where there is one worker.
-    """
+    """Write down what this worker is about to do for a member; `side` is 0 where there is one worker."""
     with suppress(OSError):  # a notice that cannot be written must not end the work
         write_text(_path(folder, member, side), json.dumps(asdict(activity)))
 
@@ -164,7 +145,7 @@ def end(folder: Path, member: int | str) -> None:
     """The workers of a member do nothing any more."""
     for side in (0, 1):
         with suppress(OSError):
-            _path(folder, member, side).unlink(missing_ok=True)
+            _path(folder, member, side).unlink()
 
 
 def end_all(folder: Path) -> None:
@@ -176,17 +157,13 @@ def _path(folder: Path, member: int | str, side: int) -> Path:
     return folder / _ACTIVITIES / f"{member}{'-second' * side}.json"
 
 
-# ---- what went wrong --------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Fault:
     """Something that went wrong.
 
     Attributes:
         member: The member that it happened to.
-        kind: "lost": a worker was lost, and its work given to another one, if the limit allows; "failed": that was
-            the end of the member.
+        kind: "lost": a worker was lost, and another one goes on, if the limit allows; "failed": the member's end.
         error: Why, in one line.
         activity: What the worker did, where that is known.
         node: Host name, where it is known.
@@ -233,27 +210,15 @@ def read_faults(folder: Path) -> list[Fault]:
 
 
 def write_lost(folder: Path, store: Path, member: int | str, text: str, side: int = 0) -> Fault:
-    """Write down that a worker was lost, while it is still known what it did.
-
-    Args:
-        folder: The folder of the sweep or the ablation.
-        store: Folder of the store.
-        member: The member that the worker worked for.
-        text: What Ray says.
-        side: Of the worker group.
-    """
+    """Write down that a worker of a side was lost, while it is still known what it did; `text` is what Ray says."""
     activity = last_activity(folder, member, side)
     reason = None if activity is None else take_reason(store / "scratch" / activity.stage)
-    if reason is None:
-        why = in_short(text)
-    else:
-        why = reason[0]
+    if reason is not None:
         keep_traceback(folder, member, "\n".join(reason))
-    return write_fault(folder, member, "lost", why, activity)
+    return write_fault(folder, member, "lost", _in_short(text) if reason is None else reason[0], activity)
 
 
-def in_short(text: str) -> str:
-    """What Ray says of a worker that was lost, in one line."""
+def _in_short(text: str) -> str:
     text = " ".join(text.split()).partition(" Check python-core-worker")[0]
     for pattern in (r".*Worker exit detail: (.+?\.)(?: Some common causes.*)?$", r".*The actor is dead because (.+)$"):
         if match := re.match(pattern, text):
@@ -262,6 +227,6 @@ def in_short(text: str) -> str:
 
 
 def keep_traceback(folder: Path, member: int | str, text: str) -> None:
-    """Write down where an error came from, for whoever looks for a fault in the program."""
+    """Write down where an error came from."""
     (folder / "errors").mkdir(exist_ok=True)
     (folder / "errors" / f"{member}.txt").write_text(text, encoding="utf-8")

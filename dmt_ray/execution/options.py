@@ -58,17 +58,14 @@ class Options:
         if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, self.seeds))}")
         if self.gpus is not None and not 0 <= self.gpus <= 1:
-            raise ConfigError(
-                f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {self.gpus:g}"
-            )
+            text = f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {self.gpus:g}"
+            raise ConfigError(text)
         if self.cpus < 1:
             raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {self.cpus}")
         if self.workers < 1 or (self.workers > 1 and self.workers % 2):
-            fitting = [n for n in (self.workers - 1, self.workers + 1) if n > 0] if self.workers > 1 else [1]
-            raise ConfigError(
-                f"--workers must be 1 or an even number, one half for each model, but got {self.workers}; "
-                f"{' or '.join(map(str, fitting))} would do"
-            )
+            fitting = f"{self.workers - 1} or {self.workers + 1}" if self.workers > 1 else "1"
+            text = f"--workers must be 1 or an even number, one half for each model, but got {self.workers}"
+            raise ConfigError(f"{text}; {fitting} would do")
 
     def driver(self) -> "Runner":
         """What the driver opens data and store with."""
@@ -92,12 +89,7 @@ class Options:
             cluster.check_nodes(None if self.shared else self.storage, self.data)
         group, room = allocate(cluster.nodes(), self.workers, cpus=self.cpus, gpus=self.gpus)
         machine = Machine(
-            self.storage,
-            self.data,
-            device="cuda" if group.gpus else "cpu",
-            threads=group.cpus,
-            shared=self.shared,
-            compiled=self.compiled,
-            stall_seconds=self.stall_seconds,
+            *(self.storage, self.data, "cuda" if group.gpus else "cpu", group.cpus),
+            *(self.shared, self.compiled, self.stall_seconds),
         )
         return machine, group, min(self.concurrent or room, room)

@@ -23,14 +23,14 @@ QUIET_SECONDS = 30.0  # without a terminal: between two lines that only say that
 
 
 class Progress:
-    """Follows stages through the store; a context manager, and a `tasks.Watcher`.
+    """Follows stages through the store; a context manager.
 
     The time left follows from the work that was done since this session's first stage began, and from what is left.
 
     Args:
         console: Where to show it.
         store: Where the stages appear.
-        effort: Work of a stage, in one unit for all operations.
+        cost: Work of a stage, in one unit for all operations.
         stages: What is to be done, inputs first.
         names: Stage -> what it is for, for people.
     """
@@ -39,14 +39,11 @@ class Progress:
         self,
         console: Console,
         store: Store,
-        effort: Callable[[Stage], float],
+        cost: Callable[[Stage], float],
         stages: Iterable[Stage] = (),
         names: Mapping[Stage, str] | None = None,
     ) -> None:
-        self.console = console
-        self.store = store
-        self.effort = effort
-        self.names = names or {}
+        self.console, self.store, self.cost, self.names = console, store, cost, names or {}
         self._pending: dict[Hashable, dict[Stage, None]] = {}
         self._seen: set[Stage] = set()
         self.later = 0.0  # work that is to be done and is not among the stages yet
@@ -57,15 +54,13 @@ class Progress:
         self._total = len(self._pending[None])
 
     def __enter__(self) -> Self:
-        if self._live is not None:
+        if self._live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
+        if self._live:
             self._live.stop()
-
-    # ---- what is to be done ---------------------------------------------------------------------------------------
 
     def expect(self, member: Hashable, stages: Iterable[Stage]) -> None:
         """Say what is to be done for a member, inputs first; members may have stages in common."""
@@ -79,7 +74,7 @@ class Progress:
         """Nothing more is done for a member."""
         self._count(self._pending.pop(member))
 
-    def failed(self, stage: Stage, why: str) -> None:
+    def failed(self, stage: Stage, reason: str) -> None:
         """A stage failed: neither it nor what needs it will come."""
         lost = {stage}
         for pending in self._pending.values():
@@ -87,13 +82,7 @@ class Progress:
                 if other in lost or not lost.isdisjoint(other.inputs.values()):
                     lost.add(other)
                     del pending[other]
-        self.console.print(f"failed: {self.names.get(stage, stage.name)}: {why}", markup=False, highlight=False)
-
-    def step(self, stage: Stage, step: int, steps: int) -> None:
-        """For a `Runner`: a stage has done some of its steps, as its lease says."""
-        self.tick()
-
-    # ---- what is seen ---------------------------------------------------------------------------------------------
+        self.console.print(f"failed: {self.names.get(stage, stage.name)}: {reason}", markup=False, highlight=False)
 
     def tick(self) -> None:
         """Look at the store and show how things stand, at most once a second."""
@@ -103,7 +92,10 @@ class Progress:
         self._drawn = now
         leases = self._measure()
         if self._live is not None:
-            self._live.update(self._screen(leases), refresh=True)
+            done, line = self._done + self._partly, Table.grid(padding=(0, 2))
+            bar = ProgressBar(total=done + self._left or 1, completed=done, width=40)
+            line.add_row(bar, f"time left: {self.time_left()}")
+            self._live.update(Group(self.headline(), line, *self.details(leases)), refresh=True)
         elif leases and self.is_quiet:
             self.print_line(self.now(leases, self._all_pending()))
 
@@ -134,12 +126,11 @@ class Progress:
 
     def now(self, leases: list[Running], stages: Iterable[Stage]) -> str:
         """What is computed now of some stages, for people: "DMT, seed 0: finetune 20/400"."""
-        by_key = {stage.key: self.names.get(stage) for stage in stages}
+        titles = {stage.key: f"{self.names[stage]}: " if stage in self.names else "" for stage in stages}
         return ", ".join(
-            f"{f'{by_key[lease.key]}: ' if by_key[lease.key] else ''}{lease.operation}"
-            + (f" {lease.step}/{lease.steps}" if lease.steps else "")
+            f"{titles[lease.key]}{lease.operation}{f' {lease.step}/{lease.steps}' if lease.steps else ''}"
             for lease in leases
-            if lease.key in by_key
+            if lease.key in titles
         )
 
     def time_left(self) -> str:
@@ -147,23 +138,14 @@ class Progress:
         done, elapsed = self._done + self._partly, time.monotonic() - self._began
         return f"about {duration(elapsed * self._left / done)}" if done > 0 else "not known yet"
 
-    def _screen(self, leases: list[Running]) -> Group:
-        done = self._done + self._partly
-        line = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=done + self._left or 1, completed=done, width=40)
-        line.add_row(bar, f"time left: {self.time_left()}")
-        return Group(self.headline(), line, *self.details(leases))
-
-    # ---- what was done --------------------------------------------------------------------------------------------
-
     def _measure(self) -> list[Running]:
         for pending in self._pending.values():
             self._count(pending)
         leases = self.store.running()
         parts = {lease.key: lease.step / lease.steps for lease in leases if lease.steps}
         stages = self._all_pending()
-        self._partly = sum(parts[stage.key] * self.effort(stage) for stage in stages if stage.key in parts)
-        self._left = sum(map(self.effort, stages)) - self._partly + self.later
+        self._partly = sum(parts[stage.key] * self.cost(stage) for stage in stages if stage.key in parts)
+        self._left = sum(map(self.cost, stages)) - self._partly + self.later
         if not self._done + self._partly:
             self._began = time.monotonic()  # before, workers were starting, which says nothing about the pace
         return leases
@@ -178,4 +160,4 @@ class Progress:
                 del pending[stage]
                 if stage not in self._seen:
                     self._seen.add(stage)
-                    self._done += self.effort(stage)
+                    self._done += self.cost(stage)

@@ -46,9 +46,6 @@ def lookup(name: str) -> Any:
     return value
 
 
-# ---- Ray: clusters ----------------------------------------------------------------------------------------------
-
-
 def address_of_this_machine() -> str:
     """The host:port of the cluster that runs on this machine, or that RAY_ADDRESS names.
 
@@ -64,11 +61,9 @@ def local_nodes() -> set[str]:
 
 
 def nodes_of(address: str, timeout: float) -> set[str]:
-    """Ids of the nodes of a cluster, without joining it.
+    """Ids of the nodes of the cluster at host:port, without joining it.
 
-    Args:
-        address: host:port.
-        timeout: Seconds to wait for an answer; where something listens that is no Ray, Ray itself waits 40 s.
+    The timeout is in seconds; where something listens that is no Ray, Ray itself waits 40 s.
 
     Raises:
         ray.exceptions.AuthenticationError: If the cluster wants another token than this process sends, or one at all.
@@ -87,17 +82,12 @@ def set_authentication(mode: str) -> None:
 @contextmanager
 def without_ray_log() -> Iterator[None]:
     """Keep what Ray's C++ code writes to stderr, by file descriptor, off the screen."""
-    before, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
-        os.close(nothing)
-
-
-# ---- Ray: placement groups and Train ----------------------------------------------------------------------------
+    with open(os.devnull, "w", encoding="utf-8") as nothing, os.fdopen(os.dup(2), "w") as before:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before.fileno(), 2)
 
 
 def free_leaked() -> int:
@@ -113,8 +103,7 @@ def free_leaked() -> int:
     state._connect_and_get_accessor()
     job = ray.get_runtime_context().get_job_id()
     freed = 0
-    for row in state._global_state_accessor.get_placement_group_table():
-        group = table.FromString(row)
+    for group in map(table.FromString, state._global_state_accessor.get_placement_group_table()):
         # Tune's groups are made by the driver itself, which is no actor.
         of_actor = not ray.ActorID(group.creator_actor_id).is_nil()
         leaked = group.creator_job_id.hex() == job and of_actor and group.creator_actor_dead
@@ -137,8 +126,7 @@ def trainer_without_cleaner() -> Any:
 
     class Trainer(TorchTrainer):  # type: ignore[misc]  # Ray has no types
         def _create_default_callbacks(self) -> list[Any]:
-            callbacks = super()._create_default_callbacks()
-            return [callback for callback in callbacks if not isinstance(callback, cleaner)]
+            return [each for each in super()._create_default_callbacks() if not isinstance(each, cleaner)]
 
     return Trainer
 
@@ -148,9 +136,6 @@ def cause_in_worker(error: BaseException) -> BaseException:
     for attribute in ("_base_exc", "health_check_failure"):  # of _RAISED and _UNHEALTHY
         error = getattr(error, attribute, error)
     return error
-
-
-# ---- Optuna -----------------------------------------------------------------------------------------------------
 
 
 def attempt_id(trial: "optuna.trial.FrozenTrial | optuna.trial.Trial") -> int:

@@ -6,15 +6,16 @@ what is left of each plan. A stage that fails takes with it only what needs it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED
+from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.ray_private import HEAD_NODE, free_leaked
 from dmt_ray.execution.worker import Job, explain, perform_unit
 from dmt_ray.execution.worker_group import side_of_error
@@ -26,16 +27,6 @@ WAIT_SECONDS = 0.2
 LOST_WORKERS = 2
 # A process that waits for a worker group takes no CPU from it, and stays on the head node, whose loss ends everything.
 HEAD = {HEAD_NODE: 0.001}
-
-
-class Watcher(Protocol):
-    """Follows what happens."""
-
-    def failed(self, stage: Stage, why: str) -> None:
-        """This stage failed, or lost its workers too often."""
-
-    def tick(self) -> None:
-        """Some time has passed; called several times a second."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Unit:
 
 
 def units(
-    store: Store, groups: Sequence[Sequence[Stage]], effort: Callable[[Stage], float], *, grouped: bool
+    store: Store, groups: Sequence[Sequence[Stage]], cost: Callable[[Stage], float], *, grouped: bool
 ) -> list[Unit]:
     """Cut what is missing into units, the most urgent first: seed by seed, so that what is stopped has whole pairs, and
     in a seed the heaviest chains first.
@@ -69,11 +60,11 @@ def units(
     Args:
         store: What is there already.
         groups: The targets of each plan.
-        effort: Work of a stage.
+        cost: Work of a stage.
         grouped: Whether a unit is what a worker group does: what is left of a plan; else it is a single stage.
     """
     missing = store.missing(target for targets in groups for target in targets)
-    weights = _chains(missing, effort)
+    weights = _chains(missing, cost)
     cut = _by_group(groups, missing) if grouped else [((stage,), (stage,)) for stage in missing]
     made = []
     for targets, stages in cut:
@@ -90,37 +81,31 @@ def _by_group(
     closures = [in_order(targets) for targets in groups]
     times = Counter(stage for closure in closures for stage in closure)
     by_seed: dict[int, list[Stage]] = defaultdict(list)
-    for stage in missing:
-        if times[stage] > 1:
-            by_seed[stage.seed].append(stage)
-    cut = [(tuple(stages), tuple(stages)) for stages in by_seed.values()]
+    for stage in (stage for stage in missing if times[stage] > 1):
+        by_seed[stage.seed].append(stage)
     left = {stage for stage in missing if times[stage] == 1}
-    for targets, closure in zip(groups, closures, strict=True):
-        own = tuple(stage for stage in closure if stage in left)
-        if own:
-            cut.append((tuple(targets), own))
-    return cut
+    own = [tuple(stage for stage in closure if stage in left) for closure in closures]
+    return [
+        *((tuple(stages), tuple(stages)) for stages in by_seed.values()),
+        *((tuple(targets), stages) for targets, stages in zip(groups, own, strict=True) if stages),
+    ]
 
 
-def _chains(missing: Sequence[Stage], effort: Callable[[Stage], float]) -> dict[Stage, float]:
+def _chains(missing: Sequence[Stage], cost: Callable[[Stage], float]) -> dict[Stage, float]:
     """Work of the longest chain of missing stages that begins with each of them, given inputs first."""
     behind: dict[Stage, float] = defaultdict(float)
     weights = {}
     for stage in reversed(missing):
-        weights[stage] = effort(stage) + behind[stage]
+        weights[stage] = cost(stage) + behind[stage]
         for needed in stage.inputs.values():
             behind[needed] = max(behind[needed], weights[stage])
     return weights
 
 
-def perform(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int) -> dict[Stage, str]:
-    """Perform units until all are done, or have failed, or need one that failed. Ray has to be connected.
+def perform(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: int) -> dict[Stage, str]:
+    """Perform units, the most urgent first, so many at a time, until all are done, or failed, or need one that failed.
 
-    Args:
-        todo: What is to be done, the most urgent first.
-        job: What the workers have to know.
-        watcher: Follows what happens.
-        concurrent: Units at a time.
+    Ray has to be connected.
 
     Returns:
         The stages that failed, and why; also those that could not begin because of them.
@@ -139,7 +124,7 @@ def perform(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int
     while left or running:
         for unit in [unit for unit in left if not unit.needs.isdisjoint(failed)]:
             left.remove(unit)
-            failed.update(dict.fromkeys(unit.stages, _behind(unit, failed)))
+            failed |= dict.fromkeys(unit.stages, next(failed[stage] for stage in unit.needs if stage in failed))
         for unit in [unit for unit in left if unit.needs.isdisjoint(pending)][: concurrent - len(running)]:
             left.remove(unit)
             running[task.remote(unit.name, unit.targets, job)] = unit
@@ -149,17 +134,13 @@ def perform(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int
             if why is None:
                 pending.difference_update(unit.stages)
             elif why:
-                failed.update(dict.fromkeys(unit.stages, why))
-                watcher.failed(unit.stages[0], why)
+                failed |= dict.fromkeys(unit.stages, why)
+                progress.failed(unit.stages[0], why)
             else:
                 left.insert(0, unit)  # its worker was lost; another one tries
-        watcher.tick()
+        progress.tick()
     free_leaked()
     return failed
-
-
-def _behind(unit: Unit, failed: Mapping[Stage, str]) -> str:
-    return next(failed[stage] for stage in unit.needs if stage in failed)
 
 
 def _end(job: Job, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
@@ -180,18 +161,11 @@ def _end(job: Job, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
         return "" if lost <= LOST_WORKERS else f"lost {lost} workers, the last one{fault.place}: {fault.error}"
 
 
-def perform_all(todo: Sequence[Unit], job: Job, watcher: Watcher, *, concurrent: int, what: str) -> None:
-    """As `perform`, where nothing goes on without any of them.
-
-    Args:
-        todo: As there.
-        job: As there.
-        watcher: As there.
-        concurrent: As there.
-        what: What such a stage is: "a stage that all trials share".
+def perform_all(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: int, what: str) -> None:
+    """As `perform`, where nothing goes on without any of them; `what` they are: "a stage that all trials share".
 
     Raises:
         TrainingFailed: If a stage fails; what did not need it is there nevertheless.
     """
-    for why in perform(todo, job, watcher, concurrent=concurrent).values():
+    for why in perform(todo, job, progress, concurrent=concurrent).values():
         raise TrainingFailed(f"{what} failed: {why}")

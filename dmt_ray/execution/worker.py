@@ -5,16 +5,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dmt_ray.errors import Interrupted, UserError
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED, Activity
+from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup, limit_memory
 from dmt_ray.plan import Stage
-
-if TYPE_CHECKING:
-    from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup
 
 TERMINATED = 143  # exit status of a process that SIGTERM has ended
 
@@ -29,9 +26,9 @@ class Job:
         worker_group: The workers that perform something together.
     """
 
-    machine: "Machine"
+    machine: Machine
     folder: Path
-    worker_group: "WorkerGroup"
+    worker_group: WorkerGroup
 
 
 def perform_unit(member: str, targets: Sequence[Stage], job: Job) -> list[str]:
@@ -69,11 +66,9 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
         journal.note_executed(job.folder, SHARED if rung is None else member, [stage.key])
         executed.append(stage.key)
 
-    def lost(side: int, text: str) -> None:
-        journal.write_lost(job.folder, job.machine.store, member, text, side)
-
     begun = functools.partial(_begun, job.folder, member, rung)
     if job.worker_group.workers > 1:
+        lost = functools.partial(journal.write_lost, job.folder, job.machine.store, member)
         _group_runner(job.machine, job.worker_group).perform(targets, begun, done, lost)
     else:
         _runner(job.machine, job.worker_group.gpus).perform(targets, begun, done)
@@ -85,19 +80,12 @@ def _begun(folder: Path, member: int | str, rung: int | None, stage: Stage, side
 
 
 @functools.cache
-def _runner(machine: "Machine", gpus: float) -> "Runner":
-    from dmt_ray.execution.runner import Runner
-    from dmt_ray.execution.worker_group import limit_memory
-
+def _runner(machine: Machine, gpus: float) -> Runner:
     limit_memory(gpus)
     return Runner(machine)
 
 
-@functools.cache
-def _group_runner(machine: "Machine", worker_group: "WorkerGroup") -> "GroupRunner":
-    from dmt_ray.execution.worker_group import GroupRunner
-
-    return GroupRunner(machine, worker_group)
+_group_runner = functools.cache(GroupRunner)
 
 
 def explain(error: BaseException) -> str:

@@ -20,19 +20,16 @@ from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
 from dmt_ray.execution import ray_private
-from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.runner import Machine, Notice, Progress, Runner
 from dmt_ray.plan import Stage, in_order, waves
 from dmt_ray.store.files import staging_name
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
 POLL_SECONDS = 0.1  # between two looks of the driver at what is there
 BARRIER_SECONDS = 0.02  # and of the workers, who wait for each other's stages
-Begun = Callable[[Stage, int], None]
-Done = Callable[[Stage], None]
-OnProgress = Callable[[Stage, int, int], None]
-# Workers of one stage wait for each other no longer than this. It has to last while one of them writes or scores.
-COLLECTIVE_SECONDS = 1800
+COLLECTIVE_SECONDS = 1800  # workers of a stage wait for each other no longer; one of them may have to write or score
 STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may be lost, and come back
+Begun = Callable[[Stage, int], None]
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,6 @@ class WorkerGroup:
         needs = self.resources.items()
         return sum(min(_places(node.get(name, 0.0), amount) for name, amount in needs) for node in nodes)
 
-    def in_words(self) -> str:
-        """What a worker has, for people."""
-        return " and ".join(f"{amount:g} {name}{'s' * (amount > 1)}" for name, amount in self.resources.items())
-
 
 def _places(free: float, amount: float) -> int:
     """How often an amount fits; a part of a GPU lies on one GPU."""
@@ -74,25 +67,20 @@ def allocate(
 ) -> tuple[WorkerGroup, int]:
     """A worker group that a cluster has room for, and for how many such worker groups it has room at once.
 
-    Args:
-        nodes: The resources of each node.
-        workers: 1, or an even number.
-        cpus: CPUs of a worker.
-        gpus: GPUs of a worker; None: 1 where there are GPUs.
+    The resources of each node are given; gpus None means 1 for each worker where there are GPUs.
 
     Raises:
         ConfigError: If there is no room for one, with what would fit.
     """
-    worker_group = WorkerGroup(
-        workers, cpus, float(any(node.get("GPU", 0.0) for node in nodes)) if gpus is None else gpus
-    )
+    if gpus is None:
+        gpus = float(any(node.get("GPU", 0.0) for node in nodes))
+    worker_group = WorkerGroup(workers, cpus, gpus)
     room = worker_group.room(nodes)
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
         advice = f"--workers {fitting} would fit" if fitting else "give each less"
-        raise ConfigError(
-            f"--workers is {workers}, but there is room for {room} workers of {worker_group.in_words()}: {advice}"
-        )
+        each = " and ".join(f"{n:g} {name}{'s' * (n > 1)}" for name, n in worker_group.resources.items())
+        raise ConfigError(f"--workers is {workers}, but there is room for {room} workers of {each}: {advice}")
     return worker_group, room // workers
 
 
@@ -109,39 +97,27 @@ class Wave:
 
 
 def assign(targets: Iterable[Stage], missing: Iterable[Stage]) -> list[Wave]:
-    """Waves of what is missing, in order.
+    """Waves of what is missing for a plan's targets, in order.
 
     Which workers perform a stage follows from all targets, whether they are there or not: it decides in which order
     sums are added up, and a plan that was interrupted has to end with the same bytes as one that was not.
-
-    Args:
-        targets: The targets of a plan.
-        missing: What has to be computed for them.
     """
     left = set(missing)
-
-    def some(stages: Iterable[Stage]) -> tuple[Stage, ...]:
-        return tuple(stage for stage in stages if stage in left)
-
     assigned = []
     for wave in waves(in_order(targets)):
         # Next to a training of both models an evaluation is nothing: one side would wait for the other.
-        of_both = [stage for stage in wave if stage.config.joint]
-        of_one = [stage for stage in wave if stage not in of_both]
-        for part in (of_one, of_both):
+        for joint in (False, True):
+            part = [stage for stage in wave if stage.config.joint == joint]
             of_a, of_b = ([stage for stage in part if stage.side == side] for side in SIDES)
             sides = (of_a, of_b) if of_a and of_b else (part[::2], part[1::2])  # of one model, or of both: in turn
-            if len(part) == 1:
-                assigned.append(Wave(some(part), ((), ())))
-            else:
-                assigned.append(Wave((), (some(sides[0]), some(sides[1]))))
+            parts = (part, [], []) if len(part) == 1 else ([], *sides)
+            together, first, second = (tuple(stage for stage in some if stage in left) for some in parts)
+            assigned.append(Wave(together, (first, second)))
     return [wave for wave in assigned if wave.stages()]
 
 
 @dataclass(frozen=True)
 class _Orders:
-    """What a run's workers have to do."""
-
     machine: Machine
     worker_group: WorkerGroup
     waves: tuple[Wave, ...]
@@ -149,6 +125,7 @@ class _Orders:
     begun: Begun | None
 
 
+@dataclass(eq=False)
 class StageFailed(Exception):
     """A stage raised on a worker; what it was comes along, as the driver would not see it.
 
@@ -160,9 +137,11 @@ class StageFailed(Exception):
         side: Of the worker group, 0 or 1.
     """
 
-    def __init__(self, kind: str, text: str, stage: str, node: str, side: int) -> None:
-        super().__init__(kind, text, stage, node, side)
-        self.kind, self.text, self.stage, self.node, self.side = kind, text, stage, node, side
+    kind: str
+    text: str
+    stage: str
+    node: str
+    side: int
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.stage} on {self.node}: {self.text}"
@@ -175,7 +154,7 @@ _ERRORS: dict[str, type[UserError]] = {
 
 
 class GroupRunner:
-    """Performs stages by a worker group; to be used where `Runner` is used for one process. Ray has to be connected.
+    """Performs stages by a worker group, as `Runner` does in one process. Ray has to be connected.
 
     Args:
         machine: Where data and store are, as the workers see them.
@@ -183,7 +162,7 @@ class GroupRunner:
         on_progress: Called with a stage, its steps done and its steps in all.
     """
 
-    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: OnProgress | None = None) -> None:
+    def __init__(self, machine: Machine, worker_group: WorkerGroup, on_progress: Progress | None = None) -> None:
         self.machine = replace(machine, threads=worker_group.cpus)
         self.worker_group = worker_group
         self.store = machine.open_store()
@@ -193,8 +172,8 @@ class GroupRunner:
         self,
         targets: Iterable[Stage],
         begun: Begun | None = None,
-        done: Done | None = None,
-        lost: Callable[[int, str], None] | None = None,
+        done: Notice = lambda stage: None,
+        lost: Callable[[str, int], object] = lambda text, side: None,
     ) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
 
@@ -202,8 +181,8 @@ class GroupRunner:
             targets: Stages that are to be there afterwards.
             begun: Called, on the worker, before a stage is computed, with the stage and the worker's side; it travels.
             done: Called when a stage is there that was computed for this.
-            lost: Called when a run has ended before its time, though another one may mend it: with the side of the
-                worker that was lost, and what Ray says.
+            lost: Called when a run has ended before its time, though another one may mend it: with what Ray says, and
+                the side of the worker that was lost.
 
         Returns:
             The stages that were computed for this call.
@@ -215,6 +194,11 @@ class GroupRunner:
         goals = list(targets)
         executed: list[Stage] = []
         in_vain = 0
+
+        def finished(stage: Stage) -> None:
+            executed.append(stage)
+            done(stage)
+
         while missing := self.store.missing(goals):
             with self._leased(missing) as lease_tokens:
                 mine = _doable([stage for stage in missing if stage.key in lease_tokens], missing)
@@ -223,35 +207,29 @@ class GroupRunner:
                     continue
                 before = len(executed)
                 orders = _Orders(self.machine, self.worker_group, tuple(assign(goals, mine)), lease_tokens, begun)
-                error = self._run(orders, mine, lambda stage: _note(stage, executed, done))
+                error = self._run(orders, mine, finished)
             if error is not None:
                 in_vain = 0 if len(executed) > before else in_vain + 1
                 ray_private.free_leaked()
                 _raise_if_final(error, in_vain)
-                if lost is not None:
-                    lost(*self._loss(error))
+                failures = _failures(error)  # a worker that was lost comes before those that raised because of that
+                first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
+                lost(str(failures.get(first, error)), int(first >= self.worker_group.workers // 2))
         return executed
-
-    def _loss(self, error: Exception) -> tuple[int, str]:
-        """The side of the worker that was lost, not of one that raised because of that; and what Ray says of it."""
-        failures = _failures(error)
-        first = min(failures, key=lambda rank: (isinstance(failures[rank], StageFailed), rank), default=0)
-        return int(first >= self.worker_group.workers // 2), str(failures.get(first, error))
 
     @contextmanager
     def _leased(self, stages: Sequence[Stage]) -> Iterator[dict[str, Mapping[str, Any]]]:
-        """Leases on those of the stages that nobody else computes: their lease tokens."""
+        """The lease tokens of those stages that nobody else computes."""
         with ExitStack() as stack:
             leases = {stage.key: stack.enter_context(self.store.lease(stage, wait=False)) for stage in stages}
             yield {key: lease.lease_token for key, lease in leases.items() if lease.held}
 
-    def _run(self, orders: _Orders, stages: list[Stage], done: Done) -> Exception | None:
+    def _run(self, orders: _Orders, left: list[Stage], done: Notice) -> Exception | None:
         """One Ray Train run, followed until it ends; what ended it before its time."""
         errors: list[Any] = []
         # In a thread: in the main thread Ray Train would take Ctrl-C for itself.
         train = threading.Thread(target=_train, args=(orders, errors), daemon=True)
         train.start()
-        left = list(stages)
         while train.is_alive():
             train.join(POLL_SECONDS)
             left = self._follow(left, done)
@@ -260,7 +238,7 @@ class GroupRunner:
             raise TrainingFailed(f"a run of Ray Train ended without {', '.join(stage.name for stage in left)}")
         return errors[0] if errors else None
 
-    def _follow(self, left: list[Stage], done: Done, *, afresh: bool = False) -> list[Stage]:
+    def _follow(self, left: list[Stage], done: Notice, *, afresh: bool = False) -> list[Stage]:
         finished = [stage for stage in left if self.store.has(stage, files=True, afresh=afresh)]
         for stage in finished:
             done(stage)
@@ -270,12 +248,6 @@ class GroupRunner:
                 if lease.key in mine and lease.steps:
                     self._on_progress(mine[lease.key], lease.step, lease.steps)
         return [stage for stage in left if stage not in finished]
-
-
-def _note(stage: Stage, executed: list[Stage], done: Done | None) -> None:
-    executed.append(stage)
-    if done is not None:
-        done(stage)
 
 
 def _doable(mine: list[Stage], missing: list[Stage]) -> list[Stage]:
@@ -312,9 +284,8 @@ def _raise_if_final(error: Exception, in_vain: int) -> None:
     if in_vain > LOST_RUNS:
         if stages:
             raise _at(TrainingFailed(str(stages[0])), stages[0])
-        raise TrainingFailed(
-            f"a worker group lost workers {in_vain} times in a row: {' '.join(str(error).split())[:500]}"
-        )
+        text = " ".join(str(error).split())[:500]
+        raise TrainingFailed(f"a worker group lost workers {in_vain} times in a row: {text}")
 
 
 def _at(error: UserError, where: StageFailed) -> UserError:
@@ -327,18 +298,15 @@ def _train(orders: _Orders, errors: list[Any]) -> None:
     import ray.train
     from ray.train.torch import TorchConfig
 
-    # Nothing is kept there, but Ray Train wants a folder.
-    name = staging_name("train")
-    folder = orders.machine.store / "staging"
+    group, name = orders.worker_group, staging_name("train")
+    folder = orders.machine.store / "staging"  # nothing stays there, but Ray Train needs a folder
     trainer = ray_private.trainer_without_cleaner()(
         _perform_waves,
         train_loop_config={"orders": orders},
         # The two sides have groups of their own, with NCCL where each worker has a whole GPU.
         torch_config=TorchConfig(backend="gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=orders.worker_group.workers,
-            use_gpu=bool(orders.worker_group.gpus),
-            resources_per_worker=orders.worker_group.resources,
+            num_workers=group.workers, use_gpu=bool(group.gpus), resources_per_worker=group.resources
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -380,9 +348,8 @@ def _perform_waves(config: Mapping[str, Any]) -> None:
 
 
 def _perform(runner: Runner, orders: _Orders, stage: Stage, team: Team, side: int) -> None:
-    # After a worker was lost Ray Train may start the same orders again.
     if not team.any(not runner.store.has(stage, files=True)):
-        return
+        return  # after a worker was lost Ray Train may start the same orders again
     if orders.begun is not None and team.chief:
         orders.begun(stage, side)
     try:
@@ -407,17 +374,15 @@ def _teams(rank: int, worker_group: WorkerGroup) -> tuple[int, Team, Team]:
     import torch.distributed as dist
 
     timeout = timedelta(seconds=COLLECTIVE_SECONDS)
-    # NCCL wants a GPU for each worker.
-    backend = "nccl" if worker_group.gpus >= 1 else "gloo"
 
-    def groups(ranks: list[int]) -> tuple[Any, Any]:
-        control = dist.new_group(ranks, timeout=timeout, backend="gloo")
-        return control, (control if backend == "gloo" else dist.new_group(ranks, timeout=timeout, backend=backend))
+    def team(ranks: range) -> Team:
+        control = group = dist.new_group(list(ranks), timeout=timeout, backend="gloo")
+        if worker_group.gpus >= 1:  # NCCL wants a GPU for each worker
+            group = dist.new_group(list(ranks), timeout=timeout, backend="nccl")
+        return Team(rank - ranks.start, len(ranks), group, control)
 
-    middle = worker_group.workers // 2
+    size, middle = worker_group.workers, worker_group.workers // 2
     # Every worker makes all groups, in the same order.
-    sides = [groups(list(range(middle))), groups(list(range(middle, worker_group.workers)))]
-    control, group = groups(list(range(worker_group.workers)))
+    sides, whole = [team(range(middle)), team(range(middle, size))], team(range(size))
     side = int(rank >= middle)
-    own = Team(rank - side * middle, middle, sides[side][1], sides[side][0])
-    return side, own, Team(rank, worker_group.workers, group, control)
+    return side, sides[side], whole

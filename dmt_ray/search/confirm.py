@@ -1,12 +1,12 @@
 """The tuned split is not the reported one: the best trial and the recipe, run again on fresh seeds and compared."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from dmt_ray.config import Config
 from dmt_ray.experiments.run import Run
@@ -20,41 +20,26 @@ from dmt_ray.results.scores import Which, rung_score
 from dmt_ray.results.statistics import paired_interval
 from dmt_ray.store import Store
 
-if TYPE_CHECKING:
-    pass
-
 NAME = "confirm.json"
 RULES: tuple[Which, Which] = ("selection", "reported")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration that is run again.
-
-    Attributes:
-        name: "winner" or "recipe".
-        method: Its method.
-        config: Its settings.
-    """
+    """A method and settings that are run again; the name is "winner" or "recipe"."""
 
     name: str
     method: str
     config: Config
 
     def plan(self, seed: int) -> Plan:
-        """Its plan for a seed."""
+        """The plan for a seed."""
         return METHODS[self.method](self.config, seed)
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What is run again.
-
-    Attributes:
-        sweep: The search.
-        winner: Its best trial.
-        seeds: Fresh seeds.
-    """
+    """What is run again: the best trial of a search, and its recipe, on fresh seeds."""
 
     sweep: Sweep
     winner: Trial
@@ -88,19 +73,15 @@ def confirmation(sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int]) ->
     return None if winner is None else Confirmation(sweep, winner, tuple(sorted(seeds)))
 
 
-# ---- what came out ---------------------------------------------------------------------------------------------
-
-
 def difference(first: Sequence[float], second: Sequence[float]) -> dict[str, float | int | None]:
     """First minus second, pair by pair, as confirm.json holds it: mean, low and high of the 95 % t interval, and n.
 
     With so few seeds a bootstrap interval would be too narrow, and a rank test could not reach 0.05. Of one pair there
     is no interval: low and high are None.
     """
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    interval = paired_interval(differences)
+    interval = paired_interval([a - b for a, b in zip(first, second, strict=True)])
     low, high = (interval.low, interval.high) if interval.known else (None, None)
-    return {"mean": interval.mean, "low": low, "high": high, "n": len(differences)}
+    return {"mean": interval.mean, "low": low, "high": high, "n": len(first)}
 
 
 def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
@@ -108,42 +89,38 @@ def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
     rows, measure = [], confirmed.sweep.measure
     for candidate in confirmed.candidates():
         for searched, seeds in ((True, confirmed.sweep.seeds), (False, confirmed.seeds)):
-            plans = {seed: candidate.plan(seed) for seed in seeds}
-            last = {seed: plan.rungs[-1] for seed, plan in plans.items()}
+            last = {seed: candidate.plan(seed).rungs[-1] for seed in seeds}
             if not all(store.has(evaluation) for rung in last.values() for evaluation in rung.values()):
                 continue  # the recipe need not be a point of the search
             for seed, rung in last.items():
                 scores = {f"{rule}_{measure}": rung_score(store, rung, rule) for rule in RULES}
                 rows.append({"who": candidate.name, "seed": seed, "searched": searched, **scores})
-    found: dict[str, Any] = {
+    params = confirmed.winner.params
+    content: dict[str, Any] = {
         "sweep": confirmed.sweep.name,
         "measure": measure,
         "searched_seeds": list(confirmed.sweep.seeds),
         "fresh_seeds": list(confirmed.seeds),
         "winner": {
             "trial": confirmed.winner.number,
-            "params": dict(confirmed.winner.params),
-            "method": confirmed.sweep.method_of(confirmed.winner.params),
-            "settings": confirmed.sweep.settings(confirmed.winner.params),
+            "params": dict(params),
+            "method": confirmed.sweep.method_of(params),
+            "settings": confirmed.sweep.settings(params),
         },
         "rows": rows,
         "difference": {},
     }
     if len(confirmed.candidates()) == 2:
         for rule in RULES:
-            winner, recipe = (scores_of(found, name, rule, searched=False) for name in ("winner", "recipe"))
-            found["difference"][rule] = difference(winner, recipe)
-    return found
+            winner, recipe = (scores_of(content, name, rule, searched=False) for name in ("winner", "recipe"))
+            content["difference"][rule] = difference(winner, recipe)
+    return content
 
 
 def scores_of(content: dict[str, Any], name: str, images: str, *, searched: bool) -> list[float]:
-    """The scores of a candidate in confirm.json, by seed: fractions.
+    """The scores of a candidate in confirm.json, by seed: fractions, on the seeds of the search or on fresh ones.
 
-    Args:
-        content: What confirm.json holds.
-        name: "winner" or "recipe".
-        images: "selection", the validation images, or "reported", the test images.
-        searched: Whether on the seeds of the search, or on fresh ones.
+    `images` are "selection", the validation images, or "reported", the test images.
     """
     rows = [row for row in content["rows"] if row["who"] == name and row["searched"] == searched]
     return [row[f"{images}_{measure_of(content)}"] for row in sorted(rows, key=lambda row: row["seed"])]
@@ -155,12 +132,9 @@ def measure_of(content: dict[str, Any]) -> Measure:
     return measure
 
 
-def write(folder: Path, found: dict[str, Any]) -> None:
+def write(folder: Path, content: dict[str, Any]) -> None:
     """Write confirm.json and, a line for each seed, confirm.csv into the sweep's folder."""
-    write_text(folder / NAME, json.dumps(found, indent=1) + "\n")
-    text = io.StringIO()
-    columns = ["who", "seed", "searched", *(f"{rule}_{measure_of(found)}" for rule in RULES)]
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(row | {"searched": str(row["searched"]).lower()} for row in found["rows"])
-    write_text(folder / "confirm.csv", text.getvalue())
+    write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
+    rows = [row | {"searched": str(row["searched"]).lower()} for row in content["rows"]]
+    columns = ["who", "seed", "searched", *(f"{rule}_{measure_of(content)}" for rule in RULES)]
+    write_text(folder / "confirm.csv", pd.DataFrame(rows, columns=columns).to_csv(index=False))

@@ -32,7 +32,7 @@ class SweepProgress(Progress):
     Args:
         console: Where to show it.
         store: Where its stages appear.
-        effort: Measures stages.
+        cost: Work of a stage.
         sweep: The sweep.
         trials: What earlier starts have finished.
         total: Trials in all.
@@ -43,16 +43,15 @@ class SweepProgress(Progress):
         self,
         console: Console,
         store: Store,
-        effort: Callable[[Stage], float],
+        cost: Callable[[Stage], float],
         sweep: Sweep,
         trials: Iterable[Trial],
         total: int,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._common = sweep.common()
-        super().__init__(console, store, effort, store.missing(self._common))
-        self.sweep = sweep
-        self.total = total
+        super().__init__(console, store, cost, store.missing(self._common))
+        self.sweep, self.total, self._on_end = sweep, total, on_end
         self.states: dict[int, State] = {}
         self.best: tuple[float, int, Params] | None = None
         for trial in trials:
@@ -60,9 +59,8 @@ class SweepProgress(Progress):
                 self.states[trial.number] = trial.state
                 self._rank(trial.number, trial.params, trial.score if trial.state == "complete" else None)
         typical = {stage for plan in sweep.plans(sweep.middle()).values() for stage in plan.stages()}
-        self._one_trial = sum(map(effort, typical.difference(self._common)))
+        self._one_trial = sum(map(cost, typical.difference(self._common)))
         self._running: dict[int, _Line] = {}
-        self._on_end = on_end
         self._plan_later()
 
     def _plan_later(self) -> None:
@@ -139,7 +137,6 @@ class SweepProgress(Progress):
         return parts
 
     def _place(self, line: _Line) -> str:
-        """The rung or seed that a trial is at."""
-        if self.sweep.seed_by_seed:
-            return f"{1 if line.step is None else min(line.step + 2, line.last + 1)}/{line.last + 1}"
-        return f"{0 if line.step is None else min(line.step + 1, line.last)}/{line.last}"
+        """The rung, from 0 on, or the seed, from 1 on, that a trial is at."""
+        at = 0 if line.step is None else min(line.step + 1, line.last)
+        return f"{at + self.sweep.seed_by_seed}/{line.last + self.sweep.seed_by_seed}"

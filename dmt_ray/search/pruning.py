@@ -18,33 +18,30 @@ class MedianAtRung(optuna.pruners.BasePruner):
     is the same for all trials of a sweep over gamma, and far above what many have left of it later: nothing would ever
     be pruned.
 
-    The study is read once. After that the pruner goes by the rungs that it is asked about, which are all there are: one
-    process at a time goes on with a sweep, and to read hundreds of running trials anew at every rung takes long.
+    The study is read once: to read hundreds of running trials anew at every rung takes long, and as one process at a
+    time goes on with a sweep, the pruner itself is given every rung after that.
 
     Args:
         least_trials: Other trials that must have come as far before anything is pruned.
         first_rung: The first rung at which anything is pruned.
-        alike: Trials are compared that give the same here, such as the same number of rungs; None: all are.
+        alike: Trials are compared that give the same here, such as the same number of rungs.
     """
 
     def __init__(
-        self, *, least_trials: int, first_rung: int, alike: Callable[[FrozenTrial], Hashable] | None = None
+        self, *, least_trials: int, first_rung: int, alike: Callable[[FrozenTrial], Hashable] = lambda trial: None
     ) -> None:
-        self._least_trials = least_trials
-        self._first_rung = first_rung
-        self._alike = alike or (lambda trial: None)
+        self._least_trials, self._first_rung, self._alike = least_trials, first_rung, alike
         # (what is alike, rung) -> number of the trial -> score
         self._scores: dict[tuple[Hashable, int], dict[int, float]] | None = None
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether to stop the trial at the last rung that it has reported."""
-        rung = trial.last_step
         if self._scores is None:
             self._scores = defaultdict(dict)
             for known in study.get_trials(deepcopy=False):
                 for step, score in known.intermediate_values.items():
                     self._scores[self._alike(known), step][known.number] = score
-        if rung is None:
+        if (rung := trial.last_step) is None:
             return False
         there = self._scores[self._alike(trial), rung]
         score = there[trial.number] = trial.intermediate_values[rung]

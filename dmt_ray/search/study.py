@@ -1,40 +1,31 @@
 """A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
 
-import json
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from dmt_ray.execution import ray_private
+from dmt_ray.experiments import trials
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
-from dmt_ray.experiments.trials import RETRY, SCORES, SEED_BY_SEED, TrialReader, number_of, open_storage, step_scores
 from dmt_ray.methods.space import Dimension, Integer, Uniform, Value
 from dmt_ray.plan.key import key_of
+from dmt_ray.search import samplers
+from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
 
-if TYPE_CHECKING:
-    import optuna
-
-# With fewer other trials than this there is nothing to compare with: the median pruner keeps everything.
-LEAST_TRIALS = 4
-# Rungs that are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only.
-WARMUP_RUNGS = 2
+LEAST_TRIALS = 4  # with fewer other trials there is nothing to compare with: the median pruner stops none
+WARMUP_RUNGS = 2  # are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only
 
 
 def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
-    """The sweep under the number of its newest attempt, or of a new one.
-
-    Args:
-        sweeps: The folder of all sweeps.
-        sweep: What is searched.
-        fresh: Begin anew where there is a study already; the old ones stay.
-    """
-    while (sweeps / replace(sweep, attempt=sweep.attempt + 1).name / "study.db").exists():
-        sweep = replace(sweep, attempt=sweep.attempt + 1)
-    if fresh and (sweeps / sweep.name / "study.db").exists():
-        return replace(sweep, attempt=sweep.attempt + 1)
-    return sweep
+    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`."""
+    while (sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name / trials.STUDY).exists():
+        sweep = after
+    return after if fresh and (sweeps / sweep.name / trials.STUDY).exists() else sweep
 
 
 class Study:
@@ -65,32 +56,23 @@ class Study:
         pruner: str = "median",
         compute: Callable[[Params], float] | None = None,
     ) -> None:
-        import optuna
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.folder = folder
-        self.sweep = sweep
-        self.total = total
-        self._compute = compute
-        self._steps = _Steps(sweep)
+        self.folder, self.sweep, self.total, self._compute = folder, sweep, total, compute
+        self._steps = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()  # None: it depends on the point
+        self._steps_of = functools.cache(lambda point: sweep.steps_of(dict(point)))  # which makes a plan
         self._optuna = self._open(sampler, pruner)
-        self._reader = TrialReader(self._optuna, folder)
-        trials = self._optuna.get_trials(deepcopy=False)
-        # The points are the first trials. Each waits for its turn here: Optuna would read all that wait, every time.
-        self._points = sweep.points()[sum(RETRY not in trial.user_attrs for trial in trials) :]
-        states = optuna.trial.TrialState
-        self._enqueued = sum(trial.state == states.WAITING for trial in trials) + self._enqueue_failed(trials)
-        self._interrupted = [ray_private.attempt_id(trial) for trial in trials if trial.state == states.RUNNING]
+        self._reader = trials.TrialReader(self._optuna, folder)
+        attempts = self._optuna.get_trials(deepcopy=False)
+        # The points are the first attempts. Each waits for its turn here: Optuna would read all that wait, every time.
+        self._points = sweep.points()[sum(trials.RETRY not in trial.user_attrs for trial in attempts) :]
+        self._enqueued = sum(trial.state == TrialState.WAITING for trial in attempts) + self._enqueue_failed(attempts)
+        self._interrupted = [ray_private.attempt_id(trial) for trial in attempts if trial.state == TrialState.RUNNING]
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
         self._taken: dict[str, optuna.trial.Trial] = {}
         self._pruned: set[str] = set()
 
-    def _open(self, sampler: str, pruner: str) -> "optuna.Study":
-        import optuna
-
-        from dmt_ray.search import samplers
-
-        storage, sweep = open_storage(self.folder), self.sweep
+    def _open(self, sampler: str, pruner: str) -> optuna.Study:
+        storage, sweep = trials.open_storage(self.folder), self.sweep
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
         seed = int(key_of([sweep.name, done])[:8], 16)
@@ -103,33 +85,23 @@ class Study:
             load_if_exists=True,
         )
         if sweep.seed_by_seed:
-            study.set_user_attr(SEED_BY_SEED, True)
+            study.set_user_attr(trials.SEED_BY_SEED, True)
         return study
 
-    def _pruner(self, name: str) -> "optuna.pruners.BasePruner":
-        import optuna
-
-        from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
-
+    def _pruner(self, name: str) -> optuna.pruners.BasePruner:
         if self.sweep.grid or self.sweep.second or name == "none":
             return optuna.pruners.NopPruner()
         if self.sweep.seed_by_seed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return optuna.pruners.WilcoxonPruner(p_threshold=P_THRESHOLD)
-        return MedianAtRung(
-            least_trials=LEAST_TRIALS,
-            first_rung=WARMUP_RUNGS,
-            alike=None if self._steps.always else lambda trial: self._steps(trial.params),
-        )
+        return MedianAtRung(least_trials=LEAST_TRIALS, first_rung=WARMUP_RUNGS, alike=self._last)
 
-    def _enqueue_failed(self, trials: "list[optuna.trial.FrozenTrial]") -> int:
-        attempts: dict[int, optuna.trial.FrozenTrial] = {}
-        for trial in trials:
-            attempts[number_of(trial)] = trial
-        failed = {number: last for number, last in attempts.items() if last.state.name == "FAIL"}
-        for number, last in failed.items():
-            self._optuna.enqueue_trial(last.params, user_attrs={RETRY: number})
+    def _enqueue_failed(self, attempts: list[FrozenTrial]) -> int:
+        last = {trials.number_of(attempt): attempt for attempt in attempts}
+        failed = {number: attempt for number, attempt in last.items() if attempt.state == TrialState.FAIL}
+        for number, attempt in failed.items():
+            self._optuna.enqueue_trial(attempt.params, user_attrs={trials.RETRY: number})
         return len(failed)
 
     @property
@@ -140,8 +112,7 @@ class Study:
     def take(self, token: str) -> tuple[int, Params] | None:
         """The next trial to perform: number and params, or None when all trials have begun.
 
-        Args:
-            token: Any name by which the caller speaks of this trial from now on.
+        The token is any name by which the caller speaks of this trial from now on.
         """
         if not self.remaining:
             return None
@@ -154,7 +125,7 @@ class Study:
                 self._optuna.enqueue_trial(self._points.pop(0))
             trial = self._optuna.ask()
         self._taken[token] = trial
-        number = int(trial.user_attrs.get(RETRY, trial.number))
+        number = int(trial.user_attrs.get(trials.RETRY, trial.number))
         self._begun.add(number)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
@@ -166,29 +137,26 @@ class Study:
         """Write down the score of a step, which is a rung or a seed, once; whether the trial should be pruned there."""
         trial = self._taken[token]
         frozen = self._frozen(token)
-        known = step_scores(frozen)
+        known = trials.step_scores(frozen)
         if self.sweep.second:
-            trial.set_user_attr(SCORES, {str(at): value for at, value in (known | {step: score}).items()})
+            trial.set_user_attr(trials.SCORES, {str(at): value for at, value in (known | {step: score}).items()})
             return False
         if step not in known:
             trial.report(score, step)
         # A trial that is taken up again reports its old steps once more: they were decided on before.
         if step == self._last(frozen) or step < max(known, default=0):
             return False
-        if trial.should_prune():
+        if prune := trial.should_prune():
             self._pruned.add(token)
-            return True
-        return False
+        return prune
 
-    def _last(self, frozen: "optuna.trial.FrozenTrial") -> int:
-        return self._steps(frozen.params) - 1
+    def _last(self, frozen: FrozenTrial) -> int:
+        return (self._steps or self._steps_of(frozenset(frozen.params.items()))) - 1
 
     def finish(self, token: str, error: str | None = None) -> State:
         """Close a trial; one that neither failed, nor was pruned, nor reached its last step stays to be taken up."""
-        from optuna.trial import TrialState
-
         trial, frozen = self._taken[token], self._frozen(token)
-        scores = step_scores(frozen)
+        scores = trials.step_scores(frozen)
         if frozen.state != TrialState.RUNNING:
             raise ValueError(f"trial {trial.number} of {self.sweep.name} is finished already")
         if error is not None:
@@ -207,7 +175,7 @@ class Study:
             return "complete"
         return "running"
 
-    def _frozen(self, token: str) -> "optuna.trial.FrozenTrial":
+    def _frozen(self, token: str) -> FrozenTrial:
         return ray_private.frozen(self._optuna, ray_private.attempt_id(self._taken[token]))
 
     def trials(self) -> list[Trial]:
@@ -215,7 +183,7 @@ class Study:
         return self._reader.trials()
 
 
-def _suggested(trial: "optuna.Trial", setting: str, values: Dimension, exact: bool) -> Value:
+def _suggested(trial: optuna.Trial, setting: str, values: Dimension, exact: bool) -> Value:
     """A trial's value; `exact`: a given one between two steps is taken as it is."""
     match values:
         case Uniform(low, high, step):
@@ -225,20 +193,3 @@ def _suggested(trial: "optuna.Trial", setting: str, values: Dimension, exact: bo
     chosen = trial.suggest_categorical(setting, values.values)
     assert chosen is not None
     return chosen
-
-
-class _Steps:
-    """Number of steps of a trial; a plan is made for it only where trials differ in it."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-        self._known: dict[str, int] = {}
-        self.always = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()
-
-    def __call__(self, params: Params) -> int:
-        if self.always is not None:
-            return self.always
-        point = json.dumps(dict(params), sort_keys=True)
-        if point not in self._known:
-            self._known[point] = self._sweep.steps_of(params)
-        return self._known[point]

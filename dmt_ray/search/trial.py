@@ -6,21 +6,23 @@ import statistics
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from ray import tune
 
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity
 from dmt_ray.execution.worker import Job, explain, perform
+from dmt_ray.execution.worker_group import side_of_error
 from dmt_ray.experiments.sweep import Scored, Sweep
-
-if TYPE_CHECKING:
-    from dmt_ray.store import Store
+from dmt_ray.results.scores import collapsed, rung_score
+from dmt_ray.store import Store
 
 
 @dataclass(frozen=True)
 class SweepJob(Job):
-    """What a sweep's workers have to know: its trials, too."""
+    """What a sweep's workers have to know."""
 
     sweep: Sweep
 
@@ -36,11 +38,6 @@ def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
         config: {"number": the trial's number, "params": what is searched -> value}.
         job: The sweep it belongs to.
     """
-    from ray import tune
-
-    from dmt_ray.execution.worker_group import side_of_error
-    from dmt_ray.results.scores import rung_score
-
     number = config["number"]
     executed: list[str] = []
     try:
@@ -54,23 +51,15 @@ def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
             tune.report({"step": step, "score": score, "executed": json.dumps(executed)})
     except Exception as error:  # a broken trial must not end the others, nor cost its worker process
         activity = journal.last_activity(job.folder, number, side_of_error(error))
-        tune.report(
-            {
-                "error": explain(error),
-                "traceback": traceback.format_exc(),
-                "activity": json.dumps(None if activity is None else asdict(activity)),
-                "node": platform.node(),
-                "executed": json.dumps(executed),
-            }
-        )
+        doing = json.dumps(None if activity is None else asdict(activity))
+        what = {"error": explain(error), "traceback": traceback.format_exc(), "activity": doing}
+        tune.report(what | {"node": platform.node(), "executed": json.dumps(executed)})
     finally:
         journal.end(job.folder, number)
 
 
-def _check(store: "Store", job: SweepJob, number: int, group: Iterable[Scored]) -> None:
+def _check(store: Store, job: SweepJob, number: int, group: Iterable[Scored]) -> None:
     """Refuse to go on with a model that its pseudo labels have ruined."""
-    from dmt_ray.results.scores import collapsed
-
     for plan, rung in group:
         for side, sentence in collapsed(store, plan, rung).items():
             journal.begin(job.folder, number, Activity.of(plan.rungs[rung][side], rung))

@@ -13,7 +13,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -23,28 +23,11 @@ from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity
 from dmt_ray.execution.ray_private import free_leaked
 from dmt_ray.execution.tasks import HEAD, LOST_WORKERS
-from dmt_ray.execution.worker_group import WorkerGroup
-from dmt_ray.experiments.sweep import Params, State
+from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study
 from dmt_ray.search.trial import SweepJob, perform_trial
 
-LEAK_SECONDS = 5.0
-
-
-class Watcher(Protocol):
-    """Follows a sweep."""
-
-    def begun(self, number: int, params: Params) -> None:
-        """A trial was handed to Tune."""
-
-    def scored(self, number: int, step: int, score: float) -> None:
-        """A trial finished a step: a rung, or all rungs of a seed."""
-
-    def ended(self, number: int, state: State) -> None:
-        """A trial was closed."""
-
-    def tick(self) -> None:
-        """Some time has passed; called about ten times a second."""
+LEAK_SECONDS = 5.0  # between two looks for placement groups that nobody frees
 
 
 class _Unpickled:
@@ -56,11 +39,9 @@ class _Unpickled:
 class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
     """Hands the study's trials to Tune."""
 
-    def __init__(self, study: Study, job: SweepJob, watcher: Watcher) -> None:
+    def __init__(self, study: Study, job: SweepJob, progress: SweepProgress) -> None:
         super().__init__()
-        self.study = study
-        self.job = job
-        self.watcher = watcher
+        self.study, self.job, self.progress = study, job, progress
         self.numbers: dict[str, int] = {}
         self.losses: dict[str, tuple[str, Activity | None]] = {}
 
@@ -71,7 +52,7 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
             return str(Searcher.FINISHED)
         number, params = taken
         self.numbers[trial_id] = number
-        self.watcher.begun(number, params)
+        self.progress.begun(number, params)
         return {"number": number, "params": params}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -86,7 +67,7 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
         if failure is not None:
             journal.write_fault(folder, number, "failed", failure, activity, report.get("node"))
         journal.end(folder, number)
-        self.watcher.ended(number, self.study.finish(trial_id, failure))
+        self.progress.ended(number, self.study.finish(trial_id, failure))
 
     def lost(self, trial_id: str, text: str) -> None:
         """Write down that a trial's worker was lost, and what Ray says of it."""
@@ -109,7 +90,7 @@ class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         if "error" in result:
             return str(TrialScheduler.CONTINUE)
         prune = self.proposals.study.report(trial.trial_id, result["step"], result["score"])
-        self.proposals.watcher.scored(self.proposals.numbers[trial.trial_id], result["step"], result["score"])
+        self.proposals.progress.scored(self.proposals.numbers[trial.trial_id], result["step"], result["score"])
         return str(TrialScheduler.STOP if prune else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -121,40 +102,30 @@ class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
 
 
 class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
+    def __init__(self, progress: SweepProgress) -> None:
+        self.progress = progress
         self._looked = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self.watcher.tick()
+        self.progress.tick()
         if time.monotonic() - self._looked > LEAK_SECONDS:
             self._looked = time.monotonic()
             free_leaked()
 
 
-def _place(worker_group: WorkerGroup) -> tune.PlacementGroupFactory:
-    """What Tune sets aside for a trial's own process. A worker group's workers have places of their own."""
-    return tune.PlacementGroupFactory([HEAD if worker_group.workers > 1 else worker_group.resources])
-
-
-def run_trials(study: Study, job: SweepJob, watcher: Watcher, *, concurrent: int) -> None:
-    """Perform the study's trials until all have ended or the user stops them.
-
-    Args:
-        study: What to perform.
-        job: What the workers have to know.
-        watcher: Follows what happens.
-        concurrent: Trials at a time.
-    """
+def run_trials(study: Study, job: SweepJob, progress: SweepProgress, *, concurrent: int) -> None:
+    """Perform the study's trials, so many at a time, until all have ended or the user stops them."""
     journal.end_all(study.folder)
     for left in study.folder.glob("tune-*"):  # of a sweep that was killed
         shutil.rmtree(left, ignore_errors=True)
-    proposals = Proposals(study, job, watcher)
+    proposals = Proposals(study, job, progress)
+    # For a trial's own process; a worker group's workers have places of their own.
+    place = tune.PlacementGroupFactory([HEAD if job.worker_group.workers > 1 else job.worker_group.resources])
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with tempfile.TemporaryDirectory(prefix="tune-", dir=study.folder, ignore_cleanup_errors=True) as aside:
+        with tempfile.TemporaryDirectory(prefix="tune-", dir=study.folder, ignore_cleanup_errors=True) as folder:
             tune.Tuner(
-                tune.with_resources(functools.partial(perform_trial, job=job), _place(job.worker_group)),
+                tune.with_resources(functools.partial(perform_trial, job=job), place),
                 tune_config=tune.TuneConfig(
                     num_samples=study.total,
                     max_concurrent_trials=concurrent,
@@ -165,9 +136,9 @@ def run_trials(study: Study, job: SweepJob, watcher: Watcher, *, concurrent: int
                 ),
                 run_config=tune.RunConfig(
                     name=study.sweep.name,
-                    storage_path=aside,
+                    storage_path=folder,
                     verbose=0,
-                    callbacks=[_Ticks(watcher)],
+                    callbacks=[_Ticks(progress)],
                     failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
                 ),
             ).fit()

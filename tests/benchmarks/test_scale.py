@@ -228,7 +228,7 @@ class CountingClient:
 def calls_of_the_next_publication(mirror: Mirror, store: Store, trials: int) -> Counter[str]:
     """Publish so many trials, and then one more; the MLflow calls of the second time."""
     sweep = replace(a_sweep(), question=f"after-{trials}")
-    file = ExperimentFile(sweep, trials, Replay("shapes", (), store.folder), DatasetInfo().to_json())
+    file = ExperimentFile(sweep, store.folder, recipe="shapes", trials=trials, dataset_info=DatasetInfo().to_json())
     done = [Trial(n, {G1: n / 10, G2: 1.0}, "failed", {}, "it failed") for n in range(trials + 1)]
     publish(mirror, of_sweep(store.folder, file, store, "running", done[:trials]))
     client = mirror.client

@@ -8,7 +8,7 @@ import pytest
 
 import dmt_ray.engine
 from dmt_ray.execution import calibration
-from dmt_ray.execution.cost import estimate
+from dmt_ray.execution.cost import Estimator
 from dmt_ray.execution.runner import Runner
 from dmt_ray.execution.worker_group import assign
 from dmt_ray.experiments import reuse
@@ -98,7 +98,7 @@ def test_its_work_is_counted_and_shared_out(performed):
     runner, plan, shrunk = performed
     pretrained = shrunk.inputs["model"]
     assert runner.work_of(shrunk) == 3
-    assert estimate([shrunk], runner.store, runner.work_of).steps == 3
+    assert Estimator(runner.store, runner.work_of)([shrunk]).steps == 3
     assert reuse.compute(plan.stages(), runner.work_of) == 3 + runner.work_of(pretrained)
     assert shrunk.networks() == [pretrained.config.model]
     assert calibration.bare_seconds(runner, [shrunk]) > 0

@@ -7,7 +7,6 @@ import math
 import pytest
 from rich.console import Console
 
-from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Stage
@@ -156,6 +155,6 @@ def test_a_page_says_nothing_of_what_was_not_confirmed(tmp_path):
 
 
 def test_the_runs_can_be_published(confirmed):
-    runs = confirmed.runs(DatasetInfo())
+    runs = confirmed.runs()
     assert [(run.method, run.seed) for run in runs] == [(method, s) for method in ("dst", "dmt") for s in (5, 6, 7)]
     assert len({run.name for run in runs}) == 6

@@ -1,6 +1,7 @@
 """A sweep as a value, and its memory on disk. No Ray, no torch: what is asserted is what Optuna's study holds."""
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.execution.journal import executed, is_running, locked, note_executed
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.experiment_file import ExperimentFile
+from dmt_ray.experiments.reproduce import of_trial
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.experiments.trials import best, ranked, read_trials
 from dmt_ray.recipes import load
@@ -97,15 +99,15 @@ def test_what_cannot_be_searched_is_refused(build, message):
 
 def test_a_sweep_can_be_read_back(tmp_path):
     sweep = a_sweep("finetune.epochs=2", seeds=(0, 1))
-    replay = Replay("shapes", ("finetune.epochs=2",), tmp_path, Path("data"))
-    written = ExperimentFile(sweep, 12, replay, {"classes": ["sky"]})
+    changes = ("finetune.epochs=2",)
+    written = ExperimentFile(sweep, tmp_path, Path("data"), "shapes", changes, 12, {"classes": ["sky"]})
     experiment_file.write(tmp_path, written)
     assert experiment_file.read(tmp_path) == written
 
 
 def test_a_sweep_file_that_is_none_is_said(tmp_path):
     (tmp_path / "sweep.json").write_text("{}")
-    with pytest.raises(UserError, match=r"sweep\.json does not describe a sweep"):
+    with pytest.raises(UserError, match=r"sweep\.json does not describe an experiment"):
         experiment_file.read(tmp_path)
 
 
@@ -335,11 +337,11 @@ def test_a_pruned_trial_is_never_the_best():
 
 
 def test_a_trial_is_replayed_by_one_command():
-    replay = Replay("shapes", ("finetune.epochs=2",), Path("my runs"))
-    assert replay.command(a_sweep(), a_trial(0, "complete", 0.5)) == (
+    file = ExperimentFile(a_sweep(), Path("my runs"), recipe="shapes", changes=("finetune.epochs=2",))
+    assert of_trial(file, a_trial(0, "complete", 0.5)) == (
         "dmt run --recipe shapes --method dmt --set finetune.epochs=2 --set weight.gamma1=5.0 --set weight.gamma2=2.5 "
         "--storage 'my runs' --seed 0"
     )
-    several = replay.command(a_sweep(seeds=(0, 2)), a_trial(0, "complete", 0.5))
+    several = of_trial(replace(file, experiment=a_sweep(seeds=(0, 2))), a_trial(0, "complete", 0.5))
     assert several.startswith("for seed in 0 2; do dmt run ")
     assert several.endswith(" --seed $seed; done")

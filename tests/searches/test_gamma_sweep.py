@@ -19,6 +19,9 @@ from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.trials import read_trials
 from tests.helpers.paths import ROOT
 
+# A limit against hanging, not on the time it takes: where eight others work on the machine, a dry run alone took 60 s.
+SECONDS = 600
+
 # Small photographs and a few steps: what is tested is the sweep, not what it finds.
 RECIPE = """
 recipe: folder
@@ -53,8 +56,8 @@ def command(*options: str | Path) -> list[str]:
     return [sys.executable, "searches/gamma_sweep.py", *map(str, options)]
 
 
-def gamma_sweep(*options: str | Path, seconds: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*options), cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+def gamma_sweep(*options: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*options), cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
 
 
 def test_help_is_quick_and_shows_an_example():
@@ -119,8 +122,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tiny, tmp_path):
     assert not (tmp_path / "runs" / "mlflow.db").exists()
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 200) -> None:
-    end = time.monotonic() + seconds
+def wait_for(condition, process: subprocess.Popen) -> None:
+    end = time.monotonic() + SECONDS
     while not condition():
         assert process.poll() is None, "the sweep ended too early"
         assert time.monotonic() < end, "the sweep does not get on"
@@ -129,17 +132,17 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 200) -> None
 
 def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_path):
     storage = tmp_path / "runs"
-    words = command(*tiny, "--trials", "3", "--max-concurrent", "2")
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
-        # In the middle of it: some trial has computed something of its own, none has finished.
+    options = [*tiny, "--trials", "3", "--max-concurrent", "2"]
+    with subprocess.Popen(command(*options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        # In the middle of it: some trial has just computed something of its own.
         wait_for(lambda: any(storage.glob("sweeps/*/executed/[0-9].txt")), first)
         os.kill(first.pid, signal.SIGKILL)
     (folder,) = (storage / "sweeps").iterdir()
     sweep = experiment_file.read(folder).sweep
     interrupted = read_trials(folder, sweep.name)
-    assert {trial.state for trial in interrupted} == {"running"}
+    assert "running" in {trial.state for trial in interrupted}
 
-    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    again = gamma_sweep(*options)
     assert again.returncode == 0, again.stderr
 
     trials = read_trials(folder, sweep.name)
@@ -151,7 +154,9 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_p
     performed = Counter(key for who in ("shared", 0, 1, 2) for key in executed(folder, who))
     needed = {stage.key for trial in trials for stage in sweep.plans(trial.params)[0].stages()}
     assert set(performed.values()) == {1}
-    assert set(performed) == needed == {path.parent.name for path in storage.glob("stages/*/*/record.json")}
+    # The kill may strike each of the two workers between writing a stage and noting whose it is.
+    assert len(needed - set(performed)) <= 2
+    assert set(performed) <= needed == {path.parent.name for path in storage.glob("stages/*/*/record.json")}
     # Optuna's own table has no further trial, MLflow one run for each and one for all.
     assert query(folder / "study.db", "select state, count(*) from trials group by state") == [("COMPLETE", 3)]
     parents = "select count(*) from tags where key = 'mlflow.parentRunId'"
@@ -166,7 +171,7 @@ def test_a_sweep_that_is_killed_goes_on_without_doing_anything_twice(tiny, tmp_p
     assert (folder / "trials.csv").read_text().count("\n") == 4
     assert "Traceback" not in again.stderr
 
-    third = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    third = gamma_sweep(*options)
     assert third.returncode == 0
     assert "all 3 trials are done" in third.stdout
 
