@@ -33,7 +33,7 @@ import pandas as pd
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import experiment_file, locate, reproduce
-from dmt_ray.experiments.ablation import Cell, Wanted
+from dmt_ray.experiments.ablation import Cell, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Trial, in_words
@@ -172,7 +172,7 @@ def tabulate_ablation(
     ablation = file.ablation
     infos = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
     order = {cell: place for place, cell in enumerate(infos)}
-    wanted = sorted(ablation.wanted(), key=lambda one: order[one.cell.row, one.cell.column])
+    wanted = sorted(ablation.members(), key=lambda one: order[one.cell.row, one.cell.column])
     lines = [
         line for one in wanted for line in _of_run(store, file, one, infos[one.cell.row, one.cell.column], failed or {})
     ]
@@ -196,7 +196,7 @@ def tabulate_ablation(
 
 
 def _of_run(
-    store: Store, file: ExperimentFile, wanted: Wanted, info: DatasetInfo, failed: Mapping[str, str]
+    store: Store, file: ExperimentFile, wanted: Member, info: DatasetInfo, failed: Mapping[str, str]
 ) -> Iterator[Line]:
     """The lines of a cell and a seed."""
     cell, plan = wanted.cell, wanted.plan
