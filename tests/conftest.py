@@ -86,7 +86,7 @@ def small_ablation(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tin
     rows = {"Baseline": "baseline", "CBST": "cbst", "DST": "dst", "DMT": "dmt", "Oracle": "oracle"}
     cells = tuple(Cell(row, "pictures", method, config, "shapes") for row, method in rows.items())
     ablation = Ablation("small", "Does a small ablation suffice for tests?", "shapes", cells, (0, 1), "Baseline")
-    runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
+    runner.perform([stage for one in ablation.members() for rung in one.plan.rungs for stage in rung.values()])
     command = "python -m ablations.small --seeds 0 1 --rows DMT Oracle --set a=1 --dry-run"
     dataset_info = {"pictures": DatasetInfo.of(runner.dataset(config.data), config, (0, 1), command).to_json()}
     file = ExperimentFile(ablation, storage, pictures, "shapes", (), 0, dataset_info, command)

@@ -16,7 +16,7 @@ from dmt_ray.execution.journal import locked
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Runner
-from dmt_ray.experiments.ablation import Ablation, Wanted
+from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, on_ray, session
 from dmt_ray.experiments.experiment_file import ExperimentFile, write_failed
@@ -45,7 +45,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     """
     console, runner = Console(), options.driver()
     ablation = ablation_of(lambda config: runner.bind(config, options.seeds))
-    members = list(ablation.wanted())
+    members = list(ablation.members())
     targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]
     _describe(console, runner, ablation, members, targets)
     if options.dry_run:
@@ -67,7 +67,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
 
 
 def _describe(
-    console: Console, runner: Runner, ablation: Ablation, members: Sequence[Wanted], targets: Sequence[Stage]
+    console: Console, runner: Runner, ablation: Ablation, members: Sequence[Member], targets: Sequence[Stage]
 ) -> None:
     """Say what the table needs, what of it is in the store, what it costs, and what it will be able to show."""
     union = list(dict.fromkeys(stage for one in members for stage in one.plan.stages()))
@@ -111,7 +111,7 @@ def _dataset_info(runner: Runner, ablation: Ablation, command: str) -> dict[str,
 def _perform(
     console: Console,
     runner: Runner,
-    members: Sequence[Wanted],
+    members: Sequence[Member],
     file: ExperimentFile,
     options: Options,
     running: Session,

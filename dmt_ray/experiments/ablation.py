@@ -74,7 +74,7 @@ class Cell:
         return METHODS[self.method](self.config, seed)
 
 
-class Wanted(NamedTuple):
+class Member(NamedTuple):
     """One number of a table: a cell for one seed."""
 
     cell: Cell
@@ -134,11 +134,11 @@ class Ablation:
         """Names of the columns, in order."""
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
-    def wanted(self) -> Iterator[Wanted]:
+    def members(self) -> Iterator[Member]:
         """Every cell for every seed, seed by seed: what is stopped early has whole pairs."""
         for seed in self.seeds:
             for cell in self.cells:
-                yield Wanted(cell, seed, cell.plan(seed))
+                yield Member(cell, seed, cell.plan(seed))
 
 
 def cells(

@@ -8,7 +8,7 @@ from pathlib import Path
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED, Activity, Fault
 from dmt_ray.experiments import reproduce
-from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.experiment_file import ExperimentFile, read, read_failed
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.trials import read_trials
@@ -80,7 +80,7 @@ def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
 
 def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
     store, failed_by_name = Store(folder.parents[1]), read_failed(folder)
-    missing = [(member, _missing(store, member)) for member in file.ablation.wanted()]
+    missing = [(member, _missing(store, member)) for member in file.ablation.members()]
     gone = {stage for _, stages in missing for stage in stages}
     failed = {stage: failed_by_name[stage.name] for stage in gone if stage.name in failed_by_name}
     states = Counter(
@@ -101,7 +101,7 @@ def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> st
     return _report(f"{file.ablation.name}: {len(missing)} runs, {_states(states)}", failures, others, "run", "stage")
 
 
-def _missing(store: Store, member: Wanted) -> list[Stage]:
+def _missing(store: Store, member: Member) -> list[Stage]:
     return store.missing(evaluation for rung in member.plan.rungs for evaluation in rung.values())
 
 
@@ -120,7 +120,7 @@ def _failed_stages(
     stages: Sequence[Stage],
     why: str,
     mine: Sequence[Fault],
-    costs: Sequence[Wanted],
+    costs: Sequence[Member],
 ) -> str:
     end = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
     known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
@@ -137,12 +137,12 @@ def _failed_stages(
 def _other_of_ablation(file: ExperimentFile, fault: Fault, missing: set[str]) -> str:
     """A fault that another attempt has made good, or may."""
     stage = str(fault.member) if fault.activity is None else fault.activity.stage
-    users = [one for one in file.ablation.wanted() if stage in {part.name for part in one.plan.stages()}]
+    users = [one for one in file.ablation.members() if stage in {part.name for part in one.plan.stages()}]
     now = "missing" if stage in missing else "there"
     return wrapped(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
 
 
-def _rows(members: Sequence[Wanted]) -> str:
+def _rows(members: Sequence[Member]) -> str:
     """Cells and seeds: "DMT and DMT-Flip, seed 1"; of many cells the first ones."""
     if not members:
         return "a row that the table no longer has"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dmt_ray.errors import StoreError
 from dmt_ray.experiments.ablation import Ablation, Cell
@@ -30,6 +30,8 @@ _EARLIER_RUNS = "experiments"  # a file each, which is the run's name
 _EARLIER_KEYS = {"about": "dataset_info", "outcomes": "extra_metrics"}
 
 Experiment = Sweep | Ablation | Run
+_KINDS: Mapping[Kind, type[Experiment]] = {"sweep": Sweep, "ablation": Ablation, "run": Run}
+Some = TypeVar("Some", Sweep, Ablation, Run)
 
 
 @dataclass(frozen=True)
@@ -60,46 +62,31 @@ class ExperimentFile:
     @property
     def kind(self) -> Kind:
         """Which of the three."""
-        return (
-            "sweep" if isinstance(self.experiment, Sweep) else "run" if isinstance(self.experiment, Run) else "ablation"
-        )
+        return next(kind for kind, one in _KINDS.items() if isinstance(self.experiment, one))
 
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        return folder_of(self.storage, self.experiment)
+        return self.storage / FOLDERS[self.kind] / self.experiment.name.replace("/", "-")
 
     @property
     def sweep(self) -> Sweep:
-        """The sweep.
-
-        Raises:
-            StoreError: If it is none.
-        """
-        if not isinstance(self.experiment, Sweep):
-            raise StoreError(f"{self.experiment.name} is no sweep")
-        return self.experiment
+        """The sweep; raises a StoreError if it is none."""
+        return self._as(Sweep)
 
     @property
     def ablation(self) -> Ablation:
-        """The ablation.
-
-        Raises:
-            StoreError: If it is none.
-        """
-        if not isinstance(self.experiment, Ablation):
-            raise StoreError(f"{self.experiment.name} is no ablation")
-        return self.experiment
+        """The ablation; raises a StoreError if it is none."""
+        return self._as(Ablation)
 
     @property
     def run(self) -> Run:
-        """The run.
+        """The run; raises a StoreError if it is none."""
+        return self._as(Run)
 
-        Raises:
-            StoreError: If it is none.
-        """
-        if not isinstance(self.experiment, Run):
-            raise StoreError(f"{self.experiment.name} is no run")
+    def _as(self, kind: type[Some]) -> Some:
+        if not isinstance(self.experiment, kind):
+            raise StoreError(f"{self.experiment.name} is no {kind.__name__.lower()}")
         return self.experiment
 
     def dataset_info_of(self, cell: Cell) -> Mapping[str, Any] | None:
@@ -108,44 +95,29 @@ class ExperimentFile:
         return known.get(f"{cell.column} / {cell.row}", known.get(cell.column))
 
 
-def folder_of(storage: Path, experiment: Experiment) -> Path:
-    """The folder of an experiment."""
-    kind: Kind = "sweep" if isinstance(experiment, Sweep) else "run" if isinstance(experiment, Run) else "ablation"
-    return storage / FOLDERS[kind] / experiment.name.replace("/", "-")
-
-
 def kind_of(folder: Path) -> Kind | None:
     """What kind of experiment a folder holds; None: it holds none."""
-    for name, kind in _EARLIER.items():
-        if (folder / name).is_file():
-            return kind
     try:
-        kind = json.loads((folder / NAME).read_text(encoding="utf-8"))["kind"]
+        kind = _EARLIER.get(_path(folder).name) or json.loads(_path(folder).read_text(encoding="utf-8"))["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return kind if kind in FOLDERS else None
 
 
 def write(folder: Path, file: ExperimentFile) -> None:
-    """Write the file into a folder, and beside its content the versions of everything."""
-    one = file.experiment
-    content: dict[str, Any] = {
+    """Write the file into a folder, in place of one of an earlier version, and in it the versions of everything."""
+    content = {each.name: getattr(file, each.name) for each in fields(file) if each.name != "experiment"} | {
         "kind": file.kind,
-        "name": one.name,
+        "name": file.experiment.name,
         "storage": str(file.storage),
         "data": None if file.data is None else str(file.data),
-        "recipe": file.recipe,
-        "changes": file.changes,
-        "trials": file.trials,
-        "dataset_info": file.dataset_info,
-        "command": file.command,
         "versions": versions(),
         "git": git(),
-        **_values(one),
+        **_values(file.experiment),
     }
     write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
-    for name in _EARLIER:
-        (folder / name).unlink(missing_ok=True)
+    for path in (*(folder / name for name in _EARLIER), folder.parents[1] / _EARLIER_RUNS / f"{folder.name}.json"):
+        path.unlink(missing_ok=True)
 
 
 def read(folder: Path) -> ExperimentFile:
@@ -154,19 +126,23 @@ def read(folder: Path) -> ExperimentFile:
     Raises:
         StoreError: If its file is missing or describes no experiment.
     """
-    return _read(next((path for name in (NAME, *_EARLIER) if (path := folder / name).is_file()), folder / NAME))
+    return _read(_path(folder))
 
 
 def saved_runs(storage: Path) -> Iterator[ExperimentFile]:
     """The single runs of a storage folder, by name."""
-    files = [*(storage / FOLDERS["run"]).glob(f"*/{NAME}"), *(storage / _EARLIER_RUNS).glob("*.json")]
-    found = {file.experiment.name: file for file in map(_read, sorted(files, reverse=True))}
-    return iter([found[name] for name in sorted(found)])
+    files = [*(storage / _EARLIER_RUNS).glob("*.json"), *(storage / FOLDERS["run"]).glob(f"*/{NAME}")]
+    runs = {file.experiment.name: file for file in map(_read, files)}
+    yield from (runs[name] for name in sorted(runs))
 
 
 def content_of(folder: Path) -> Mapping[str, Any]:
     """The file as JSON values, with the names of this version; for its versions and commit."""
-    return _load(next(path for name in (NAME, *_EARLIER) if (path := folder / name).is_file()))
+    return _load(_path(folder))
+
+
+def _path(folder: Path) -> Path:
+    return next((path for name in (NAME, *_EARLIER) if (path := folder / name).is_file()), folder / NAME)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -177,9 +153,8 @@ def _load(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> ExperimentFile:
     try:
         content = _load(path)
-        kind = content.get("kind") or _EARLIER.get(path.name, "run")
         return ExperimentFile(
-            _from_values(kind, content),
+            _from_values(content.get("kind") or _EARLIER.get(path.name, "run"), content),
             Path(content["storage"]) if "storage" in content else path.parents[1],
             None if content.get("data") is None else Path(content["data"]),
             content.get("recipe", ""),
@@ -205,24 +180,22 @@ def _values(one: Experiment | Cell) -> dict[str, Any]:
     return values
 
 
-def _known(kind: type[Experiment | Cell], content: Mapping[str, Any]) -> dict[str, Any]:
+def _from_values(kind: Kind, content: Mapping[str, Any]) -> Experiment:
+    further: dict[str, Any] = {}
+    if kind == "sweep":
+        further = {"space": {setting: from_json(values) for setting, values in content["space"].items()}}
+    if kind == "ablation":
+        further = {"cells": tuple(Cell(**_fields(Cell, cell)) for cell in content["cells"])}
+    return _KINDS[kind](**_fields(_KINDS[kind], content) | further)
+
+
+def _fields(kind: type[Experiment | Cell], content: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a dataclass among JSON values; what early versions lack has its default."""
     values = {each.name: content[each.name] for each in fields(kind) if each.name in content}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if "config" in content:
         values["config"] = stored_config(METHODS[content["method"]], content["config"])
     return values
-
-
-def _from_values(kind: Kind, content: Mapping[str, Any]) -> Experiment:
-    if kind == "sweep":
-        space = {setting: from_json(values) for setting, values in content["space"].items()}
-        return Sweep(**_known(Sweep, content) | {"space": space})
-    if kind == "ablation":
-        return Ablation(
-            **_known(Ablation, content) | {"cells": tuple(Cell(**_known(Cell, one)) for one in content["cells"])}
-        )
-    return Run(**_known(Run, content))
 
 
 def write_failed(folder: Path, failed: Mapping[str, str]) -> None:
@@ -232,8 +205,6 @@ def write_failed(folder: Path, failed: Mapping[str, str]) -> None:
 
 def read_failed(folder: Path) -> dict[str, str]:
     """Name of the stage -> why it failed in the last start."""
-    try:
-        failed: dict[str, str] = json.loads((folder / FAILED).read_text(encoding="utf-8"))
-        return failed
-    except FileNotFoundError:
-        return {}
+    path = folder / FAILED
+    failed: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return failed

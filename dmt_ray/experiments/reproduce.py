@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dmt_ray.errors import without_password
-from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Trial
 
@@ -22,7 +22,7 @@ def of_trial(file: ExperimentFile, trial: Trial) -> str:
     return _run(file, file.recipe, file.sweep.method_of(trial.params), changes, file.sweep.seeds)
 
 
-def of_member(file: ExperimentFile, member: Wanted) -> str:
+def of_member(file: ExperimentFile, member: Member) -> str:
     """The command that computes one number of an ablation's table again."""
     cell = member.cell
     return _run(file, cell.recipe, cell.method, cell.changes, [member.seed])

@@ -18,7 +18,7 @@ from dmt_ray.config import Config, Settings
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.execution.journal import is_running
 from dmt_ray.experiments import experiment_file, locate, reproduce
-from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
@@ -96,7 +96,7 @@ def _sweep_in(folder: Path, store: Store) -> Publication:
 
 def _ablation_in(folder: Path, store: Store) -> Publication:
     file, failed = experiment_file.read(folder), experiment_file.read_failed(folder)
-    evaluations = [stage for wanted in file.ablation.wanted() for rung in wanted.plan.rungs for stage in rung.values()]
+    evaluations = [stage for wanted in file.ablation.members() for rung in wanted.plan.rungs for stage in rung.values()]
     lacking = [stage for stage in store.missing(evaluations) if stage.name not in failed]
     state: State = "running" if is_running(folder) else "stopped" if lacking else "finished"
     return of_ablation(folder, file, store, state, failed)
@@ -432,7 +432,7 @@ class _Cell(NamedTuple):
         error: Why it failed; "" where it did not.
     """
 
-    wanted: Wanted
+    wanted: Member
     order: str
     state: str
     error: str
@@ -461,14 +461,14 @@ class _Ablation:
     failed: Mapping[str, str]
 
     @functools.cached_property
-    def _members(self) -> list[tuple[str, Wanted]]:
+    def _members(self) -> list[tuple[str, Member]]:
         """All cells and seeds, each after what sorts it like the table, "03-1"."""
         ablation = self.file.ablation
         places = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells, 1)}
         width, digits = max(2, len(str(len(places)))), len(str(len(ablation.seeds) - 1))
         members = [
             (f"{places[cell.row, cell.column]:0{width}}-{ablation.seeds.index(seed):0{digits}}", wanted)
-            for wanted in ablation.wanted()
+            for wanted in ablation.members()
             for cell, seed, _ in [wanted]
         ]
         return sorted(members, key=lambda member: member[0])

@@ -5,15 +5,15 @@ import re
 import statistics
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import pandas as pd
 
-from dmt_ray.config import SelectionRule
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import EXAMPLES, SCORES
 from dmt_ray.results.scores import (
+    Which,
     class_scores,
     history,
     measure,
@@ -66,26 +66,29 @@ def points(store: Store, plans: Mapping[int, Plan], unit: Unit, info: DatasetInf
     Raises:
         StoreError, MissingStages: If a stage of the unit is not in the store, or damaged.
     """
-    suffix = _seed(plans, unit.seed)
     before = _trained_before(store, plans[unit.seed], unit.rung)
-    found: list[Point] = []
-    offset = 0
+    found, offset = list[Point](), 0
     for stage in _trained(store, unit.evaluation):
         if stage not in before:
-            found += _training(store, stage, unit, offset, suffix, info)
+            found += _training(store, stage, unit, offset, info)
         offset += steps(store, stage)
-    found += _scores(store, unit, suffix, info)
-    return [point for point in found if math.isfinite(point.value)]
+    suffix = _seed(plans, unit.seed)
+    return [
+        point._replace(name=f"{unit.side}/{point.name}{suffix}")
+        for point in (*found, *_scores(store, unit, info))
+        if math.isfinite(point.value)
+    ]
 
 
 def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Point]:
     """The scores of a rung, mean over seeds and models."""
-    when = max(ended(store, evaluation) for plan in plans.values() for evaluation in plan.rungs[rung].values())
-    name = measure(store, next(iter(next(iter(plans.values())).rungs[rung].values())))
-    return [
-        Point(f"{name}_selection", _mean(store, plans, rung, "selection"), rung, when),
-        Point(f"{name}_reported", _mean(store, plans, rung, "reported"), rung, when),
-    ]
+    evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[rung].values()]
+    when, name = max(ended(store, evaluation) for evaluation in evaluations), measure(store, evaluations[0])
+    means = {
+        which: statistics.fmean(rung_score(store, plan.rungs[rung], which) for plan in plans.values())
+        for which in get_args(Which)
+    }
+    return [Point(f"{name}_{which}", mean, rung, when) for which, mean in means.items()]
 
 
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
@@ -96,20 +99,17 @@ def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     the rung that "val" chooses, mean over seeds.
     """
     seeds = [selected(store, plan) for plan in plans.values()]
-    rules = get_args(SelectionRule)
-    reported = {f"reported_{rule}": statistics.fmean(seed[rule].reported for seed in seeds) for rule in rules}
     return {
         "score": statistics.fmean(seed["last"].selection for seed in seeds),
         "best_rung": statistics.fmean(seed["val"].rung for seed in seeds),
-        **reported,
+        **{f"reported_{rule}": statistics.fmean(seed[rule].reported for seed in seeds) for rule in seeds[0]},
     }
 
 
 def final_points(store: Store, plans: Mapping[int, Plan]) -> list[Point]:
     """The same as points, at the last rung."""
     rungs, times = min(len(plan.rungs) for plan in plans.values()), span(store, plans)
-    when = times[1] if times else 0
-    return [Point(name, value, rungs - 1, when) for name, value in finals(store, plans).items()]
+    return [Point(name, value, rungs - 1, times[1] if times else 0) for name, value in finals(store, plans).items()]
 
 
 def histories(store: Store, plans: Mapping[int, Plan]) -> dict[str, pd.DataFrame]:
@@ -195,62 +195,42 @@ def _trained_before(store: Store, plan: Plan, rung: int) -> set[Stage]:
     return {stage for models in plan.rungs[:rung] for model in models.values() for stage in _trained(store, model)}
 
 
-def _training(store: Store, stage: Stage, unit: Unit, offset: int, suffix: str, info: DatasetInfo) -> list[Point]:
+def _training(store: Store, stage: Stage, unit: Unit, offset: int, info: DatasetInfo) -> Iterator[Point]:
     end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
     tables = [history(store, stage, unit.evaluation.side)]
     snapshots = store.open(stage) / SCORES
     if snapshots.exists():
         renamed = {"selection_miou": "snapshot_selection", "reported_miou": "snapshot_reported"}
         tables.append(pd.read_csv(snapshots).rename(columns=renamed))
-    found = []
     for table in tables:
         for row in table.to_dict("records"):
             step = int(row["step"])
             when = end - round(1000 * seconds * (1 - step / total))
-            found += [
-                Point(f"{unit.side}/{column}{suffix}", float(value), offset + step, when)
-                for column, value in row.items()
-                if column not in NO_METRIC
-            ]
-    labels = stage.inputs.get("labels")
-    if labels is not None:
-        found += _labels(summary(store, labels), f"{unit.side}/labels", unit.rung, ended(store, labels), suffix, info)
-    return found
+            for column, value in row.items():
+                if column not in NO_METRIC:
+                    yield Point(str(column), float(value), offset + step, when)
+    if "labels" in stage.inputs:
+        labels, when = summary(store, stage.inputs["labels"]), ended(store, stage.inputs["labels"])
+        for name in ("kept", "accuracy"):
+            if labels.get(name) is not None:
+                yield Point(f"labels_{name}", float(labels[name]), unit.rung, when)
+        for title, name in (("coverage", "coverage"), ("accuracy", "class_accuracy")):
+            yield from _per_class(f"labels_{title}", labels.get(name) or [], unit.rung, when, info)
 
 
-def _labels(labels: Mapping[str, Any], start: str, rung: int, when: int, suffix: str, info: DatasetInfo) -> list[Point]:
-    found = [Point(f"{start}_kept{suffix}", float(labels["kept"]), rung, when)]
-    if labels.get("accuracy") is not None:
-        found.append(Point(f"{start}_accuracy{suffix}", float(labels["accuracy"]), rung, when))
-    for title, values in (("coverage", labels["coverage"]), ("accuracy", labels.get("class_accuracy"))):
-        found += _per_class(f"{start}_{title}", values or [], rung, when, suffix, info)
-    return found
-
-
-def _scores(store: Store, unit: Unit, suffix: str, info: DatasetInfo) -> list[Point]:
+def _scores(store: Store, unit: Unit, info: DatasetInfo) -> Iterator[Point]:
     when = ended(store, unit.evaluation)
-    found = []
     for which, values in metrics(store, unit.evaluation).items():
         for name, value in scores(values).items():
-            found.append(Point(f"{unit.side}/{name}_{which}{suffix}", value, unit.rung, when))
+            yield Point(f"{name}_{which}", value, unit.rung, when)
         title, per_class = class_scores(values)
-        found += _per_class(f"{unit.side}/{title}_{which}", per_class, unit.rung, when, suffix, info)
-    return found
+        yield from _per_class(f"{title}_{which}", per_class, unit.rung, when, info)
 
 
-def _per_class(
-    start: str, values: list[float | None], rung: int, when: int, suffix: str, info: DatasetInfo
-) -> list[Point]:
-    return [
-        # MLflow allows few characters in a name, and groups by the slash.
-        Point(f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', info.class_name(k))}{suffix}", float(value), rung, when)
-        for k, value in enumerate(values)
-        if value is not None
-    ]
-
-
-def _mean(store: Store, plans: Mapping[int, Plan], rung: int, which: Any) -> float:
-    return statistics.fmean(rung_score(store, plan.rungs[rung], which) for plan in plans.values())
+def _per_class(start: str, values: list[float | None], rung: int, when: int, info: DatasetInfo) -> Iterator[Point]:
+    for k, value in enumerate(values):
+        if value is not None:  # MLflow allows few characters in a name, and groups by the slash
+            yield Point(f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', info.class_name(k))}", float(value), rung, when)
 
 
 def _seed(plans: Mapping[int, Plan], seed: int) -> str:

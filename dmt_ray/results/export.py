@@ -54,11 +54,10 @@ def read(file: Path, experiment: str | None = None) -> pd.DataFrame:
     abouts = frame.attrs.get("abouts")
     if not abouts or "experiment" not in frame:
         raise StoreError(f"{file} holds no records: write them with `dmt export --out {file.name}`")
-    names = [name for name in abouts if experiment is None or name.startswith(experiment)]
-    if experiment in names:
-        names = [experiment]
+    begin = experiment or ""
+    names = [begin] if begin in abouts else [name for name in abouts if name.startswith(begin)]
     if not names:
-        raise MissingStages(f"{file} has no records of {experiment!r}; {nearest(experiment or '', abouts)}")
+        raise MissingStages(f"{file} has no records of {experiment!r}; {nearest(begin, abouts)}")
     if len(names) > 1:
         raise MissingStages(f"{file} has records of several experiments, say of which: {', '.join(names)}")
     lines: pd.DataFrame = frame[frame["experiment"] == names[0]].reset_index(drop=True)

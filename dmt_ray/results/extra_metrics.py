@@ -64,12 +64,8 @@ def extra_metrics(sweep: Sweep, store: Store, trial: Trial) -> dict[str, float]:
     """A complete trial's extra metrics by column; what its stages do not hold is left out."""
     if trial.state != "complete" or not sweep.extra_metrics:
         return {}
-    plans = sweep.plans(trial.params)
+    plans, functions = sweep.plans(trial.params), [EXTRA_METRICS[name][0] for name in sweep.extra_metrics]
     try:
-        return {
-            column: value
-            for name in sweep.extra_metrics
-            for column, value in EXTRA_METRICS[name][0](store, plans).items()
-        }
+        return {column: value for function in functions for column, value in function(store, plans).items()}
     except (StoreError, MissingStages):
         return {}

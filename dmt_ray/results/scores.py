@@ -13,13 +13,11 @@ from dmt_ray.plan.measures import MEASURES, Measure, headline, measure_in
 from dmt_ray.store import Store
 
 Which = Literal["selection", "reported"]
-_WHICH: tuple[Which, ...] = get_args(Which)
 
 
 def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
     """What an evaluate stage wrote: {"selection": scores, "reported": scores}."""
-    found: Mapping[str, Any] = json.loads((store.open(evaluation) / METRICS).read_text(encoding="utf-8"))
-    return found
+    return _json(store, evaluation, METRICS)
 
 
 def measure(store: Store, evaluation: Stage) -> Measure:
@@ -61,8 +59,7 @@ def rung_score(store: Store, rung: Rung, which: Which = "selection") -> float:
 
 def picked(store: Store, pick: Stage) -> Stage:
     """The model that a `pick` stage has chosen."""
-    choice = json.loads((store.open(pick) / CHOICE).read_text(encoding="utf-8"))
-    return pick.inputs[choice["picked"]]
+    return pick.inputs[_json(store, pick, CHOICE)["picked"]]
 
 
 class Selected(NamedTuple):
@@ -90,20 +87,19 @@ def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
     validation images. paper: those that are best on the test images, as DMT chooses between F_A and F_B
     (Algorithm 2, line 16) and between snapshots; optimistic.
     """
+    models = [(rung, side, one) for rung, rungs in enumerate(plan.rungs) for side, one in rungs.items()]
+    compared = sum(_snapshots(store, evaluation) for _, _, evaluation in models)
+    single = [
+        Selected(rung, (side,), score(store, one), score(store, one, "reported"), compared)
+        for rung, side, one in models
+    ]
     last = len(plan.rungs) - 1
-    found = {
-        (rung, side): (score(store, evaluation), score(store, evaluation, "reported"))
-        for rung, models in enumerate(plan.rungs)
-        for side, evaluation in models.items()
+    selection, reported = (rung_score(store, plan.rungs[last], which) for which in get_args(Which))
+    return {
+        "last": Selected(last, tuple(plan.rungs[last]), selection, reported, 1),
+        "val": max(single, key=lambda one: one.selection),  # of equal ones the earliest
+        "paper": max(single, key=lambda one: one.reported),
     }
-    compared = sum(_snapshots(store, evaluation) for rung in plan.rungs for evaluation in rung.values())
-    means = [rung_score(store, plan.rungs[last], which) for which in _WHICH]
-    chosen: dict[SelectionRule, Selected] = {"last": Selected(last, tuple(plan.rungs[last]), means[0], means[1], 1)}
-    rules: tuple[tuple[SelectionRule, int], ...] = (("val", 0), ("paper", 1))
-    for rule, by in rules:
-        rung, side = max(found, key=lambda one: found[one][by])  # of equal ones the earliest
-        chosen[rule] = Selected(rung, (side,), *found[rung, side], compared)
-    return chosen
 
 
 def _snapshots(store: Store, evaluation: Stage) -> int:
@@ -171,5 +167,9 @@ def history(store: Store, stage: Stage, side: Side | None = None) -> pd.DataFram
 
 def summary(store: Store, labelling: Stage) -> Mapping[str, Any]:
     """What a label stage records about its labels: coverage per class and, where the truth is known, accuracy."""
-    found: Mapping[str, Any] = json.loads((store.open(labelling) / SUMMARY).read_text(encoding="utf-8"))
-    return found
+    return _json(store, labelling, SUMMARY)
+
+
+def _json(store: Store, stage: Stage, name: str) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = json.loads((store.open(stage) / name).read_text(encoding="utf-8"))
+    return values

@@ -94,9 +94,7 @@ def paired_interval(differences: ArrayLike) -> Interval:
     """
     mean, sd = mean_and_sd(differences)
     n = len(np.atleast_1d(differences))
-    if n < 2:
-        return Interval(mean, float("nan"), float("nan"))
-    half = half_width(n) * sd
+    half = half_width(n) * sd if n > 1 else float("nan")
     return Interval(mean, mean - half, mean + half)
 
 
@@ -157,10 +155,9 @@ def pooled_interval(differences: ArrayLike, error: float, freedom: int) -> Inter
         freedom: its degrees of freedom, as `pooled_error` returns them; 0 where there are none.
     """
     d = _numbers(differences)
-    if freedom < 1:
-        return Interval(float(d.mean()), float("nan"), float("nan"))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error * (2 / len(d)) ** 0.5
-    return Interval(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+    mean = float(d.mean())
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error * (2 / len(d)) ** 0.5 if freedom else float("nan")
+    return Interval(mean, mean - half, mean + half)
 
 
 def wins(differences: ArrayLike) -> Wins:
@@ -181,9 +178,8 @@ def sign_flip(differences: ArrayLike) -> SignFlip:
     """
     d = _numbers(differences)
     if len(d) > EXACT:
-        test = stats.permutation_test(
-            (d,), np.sum, permutation_type="samples", n_resamples=RESAMPLES, rng=np.random.default_rng(0)
-        )
+        rng = np.random.default_rng(0)
+        test = stats.permutation_test((d,), np.sum, permutation_type="samples", n_resamples=RESAMPLES, rng=rng)
         return SignFlip(float(test.pvalue), 2 / (RESAMPLES + 1))
     sums = np.abs(d[:1])  # a pattern and its mirror image have sums of the same size: the first sign can stay
     for difference in d[1:]:
@@ -200,13 +196,11 @@ def holm(ps: Sequence[float]) -> tuple[float, ...]:
     Args:
         ps: p values of one table; NaN stands for "none" and stays NaN without being counted.
     """
-    adjusted = [float("nan")] * len(ps)
-    order = sorted((i for i, p in enumerate(ps) if not np.isnan(p)), key=lambda i: ps[i])
-    running = 0.0
-    for k, i in enumerate(order):
-        running = max(running, min(1.0, (len(order) - k) * ps[i]))
-        adjusted[i] = running
-    return tuple(adjusted)
+    values = np.array(ps, np.float64)
+    order = np.argsort(values, kind="stable")[: np.isfinite(values).sum()]  # NaN comes last
+    factors = np.arange(len(order), 0, -1)
+    values[order] = np.maximum.accumulate(np.minimum(1.0, factors * values[order]))
+    return tuple(values.tolist())
 
 
 def half_width(n: int) -> float:
@@ -244,13 +238,9 @@ def visible(n: int) -> str:
     """One sentence to read before a table is launched: what differences n pairs can show."""
     if n < 2:
         return "With n = 1 no difference can be told from chance: there is no interval. Use at least 3 seeds."
-    floor = 2 / 2**n
-    sentence = (
-        f"With n = {n} the smallest difference you can see is about {half_width(n):.2g} sd of the paired differences"
-    )
-    if floor > 1 - LEVEL:
-        return f"{sentence}; the sign-flip p cannot fall below {floor:g}, so that no row can get a star."
-    return f"{sentence}; the sign-flip p cannot fall below {floor:.2g}."
+    floor, smallest = 2 / 2**n, f"about {half_width(n):.2g} sd of the paired differences"
+    least = f"{floor:g}, so that no row can get a star." if floor > 1 - LEVEL else f"{floor:.2g}."
+    return f"With n = {n} the smallest difference you can see is {smallest}; the sign-flip p cannot fall below {least}"
 
 
 def _numbers(values: ArrayLike) -> NDArray[np.float64]:

@@ -33,17 +33,16 @@ import pandas as pd
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import experiment_file, locate, reproduce
-from dmt_ray.experiments.ablation import Cell, Wanted
+from dmt_ray.experiments.ablation import Ablation, Cell, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.experiment_file import ExperimentFile
-from dmt_ray.experiments.sweep import Trial, in_words
+from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
-from dmt_ray.results.scores import class_scores, metrics, selected, summary
-from dmt_ray.results.scores import scores as of_images
+from dmt_ray.results.scores import class_scores, metrics, scores, selected, summary
 from dmt_ray.store import Store
 
 COLUMNS = (
@@ -53,6 +52,7 @@ COLUMNS = (
 )
 INTEGERS = ("rung", "snapshots", "models", "steps", "trial")  # columns with gaps
 STATES = {"complete": "there", "pruned": "pruned", "failed": "failed", "running": "missing"}
+NONE: Mapping[str, Any] = {}
 Line = dict[str, Any]
 
 
@@ -86,9 +86,7 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
     """
     folders = [locate.locate(storage, name)] if name is not None else locate.all_folders(storage)
     if not folders:
-        raise ConfigError(
-            f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage."
-        )
+        raise ConfigError(f"there are no sweeps and no ablations in {storage}. Pass the results' folder as --storage.")
     store = Store(folders[0].parents[1])
     return together([of_folder(folder, store) for folder in folders])
 
@@ -156,26 +154,21 @@ def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
 
 
 def tabulate_ablation(
-    store: Store,
-    file: ExperimentFile,
-    failed: Mapping[str, str] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    store: Store, file: ExperimentFile, failed: Mapping[str, str] = NONE, provenance: Mapping[str, Any] = NONE
 ) -> pd.DataFrame:
     """The tidy table of an ablation; see the module.
 
     Args:
         store: Where its stages are.
-        file: What its ablation.json says.
+        file: What it is.
         failed: Name of a stage -> why it failed.
-        provenance: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
+        provenance: {"git": ..., "versions": ...} of the start that wrote the file.
     """
     ablation = file.ablation
     infos = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
     order = {cell: place for place, cell in enumerate(infos)}
-    wanted = sorted(ablation.wanted(), key=lambda one: order[one.cell.row, one.cell.column])
-    lines = [
-        line for one in wanted for line in _of_run(store, file, one, infos[one.cell.row, one.cell.column], failed or {})
-    ]
+    members = sorted(ablation.members(), key=lambda one: order[one.cell.row, one.cell.column])
+    lines = [line for one in members for line in _of_member(store, file, one, failed)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     trainings = [training for cell in ablation.cells for training in cell.config.trainings().values()]
     frame.attrs["about"] = {
@@ -189,50 +182,45 @@ def tabulate_ablation(
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
         "protocol": [_protocol(cell) for cell in ablation.cells if cell.row == ablation.reference],
-        **_origin(provenance),
+        "git": provenance.get("git", {}),
+        "versions": provenance.get("versions", {}),
         "selects": sorted({training.keep for training in trainings}),
     }
     return frame
 
 
-def _of_run(
-    store: Store, file: ExperimentFile, wanted: Wanted, info: DatasetInfo, failed: Mapping[str, str]
-) -> Iterator[Line]:
+def _of_member(store: Store, file: ExperimentFile, member: Member, failed: Mapping[str, str]) -> Iterator[Line]:
     """The lines of a cell and a seed."""
-    cell, plan = wanted.cell, wanted.plan
-    line = _begin(file.ablation.name, file.ablation.question, cell.config, wanted.seed, plan, info) | {
-        "recipe": cell.recipe,
-        "row": cell.row,
-        "column": cell.column,
-        "method": cell.method,
-    }
+    cell, seed, plan = member
+    info, names = (
+        _dataset_info(file, cell),
+        {name: getattr(cell, name) for name in ("recipe", "row", "column", "method")},
+    )
+    line = _begin(file.ablation, cell.config, seed, plan, info) | names
     missing = store.missing(stage for rung in plan.rungs for stage in rung.values())
     if missing:
         error = next((failed[stage.name] for stage in missing if stage.name in failed), None)
         yield _without_value(plan, cell.config, line, "missing" if error is None else "failed", error or "")
     else:
-        yield from of_plan(store, plan, line, info)
+        yield from _of_plan(store, plan, line, info)
 
 
 def _protocol(cell: Cell) -> str:
     """What a column is about, to be held against a paper's protocol."""
-    config = cell.config
+    config, model, labelled = cell.config, cell.config.model, cell.config.split.labelled
     size = "" if config.data.size is None else f" at {config.data.size[0]} x {config.data.size[1]}"
-    labelled = config.split.labelled
     share = f"{labelled} labelled images" if isinstance(labelled, int) else f"1/{1 / labelled:.4g} labelled"
-    model = config.model
     pretrained = f"{model.encoder_weights} weights" if model.encoder_weights else "random weights"
     start = "weights from a file" if model.weights_file else pretrained
-    numbers = [f"{name} {value:g}" for name, value in config.weight.identity().items() if isinstance(value, float)]
     settings = (
         f"{config.data.name}{size}, {share}",
         f"{model.architecture}{'' if model.encoder == 'none' else f' on {model.encoder}'} from {start}",
         f"crops of {' x '.join(map(str, config.finetune.augment.crop))}",
-        *([", ".join(numbers)] if numbers else []),
+        ", ".join(f"{name} {value:g}" for name, value in config.weight.identity().items() if isinstance(value, float)),
         f"{len(config.percentiles)} iterations",
-        *([f"DMS share {config.dms_alpha:g}"] if config.data.task == "segmentation" else []),
+        f"DMS share {config.dms_alpha:g}" if config.data.task == "segmentation" else "",
     )
-    return f"{cell.column}: {'; '.join(settings)}."
+    return f"{cell.column}: {'; '.join(filter(None, settings))}."
 
 
 def _dataset_info(file: ExperimentFile, cell: Cell) -> DatasetInfo:
@@ -256,27 +244,16 @@ def command(file: ExperimentFile, cell: Cell) -> str:
 
 def of_sweep(folder: Path, store: Store | None = None) -> pd.DataFrame:
     """The tidy table of a sweep; arguments and errors as of `of_folder`. Trials without settings are left out."""
-    file = experiment_file.read(folder)
-    sweep = file.sweep
+    file, provenance, store = (
+        experiment_file.read(folder),
+        experiment_file.content_of(folder),
+        store or Store(folder.parents[1]),
+    )
+    sweep, info = file.sweep, DatasetInfo.from_json(file.dataset_info)
     trials = [trial for trial in read_trials(folder, sweep.name) if trial.params.keys() == sweep.space.keys()]
-    return tabulate_sweep(store or Store(folder.parents[1]), file, trials, experiment_file.content_of(folder))
-
-
-def tabulate_sweep(
-    store: Store, file: ExperimentFile, trials: Sequence[Trial], provenance: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
-    """The tidy table of a sweep; see the module.
-
-    Args:
-        store: Where its stages are.
-        file: What its sweep.json says.
-        trials: The trials whose settings are known.
-        provenance: {"git": ..., "versions": ...} of the start that wrote the file; None: unknown.
-    """
-    sweep, info, rows = file.sweep, DatasetInfo.from_json(file.dataset_info), rows_of(trials)
-    lines = [line for trial in trials for line in _of_trial(store, file, trial, rows[trial.number], info)]
-    params = [f"param/{setting}" for setting in sweep.space]
-    frame = pd.DataFrame(lines, columns=[*COLUMNS, "trial", "score", *params])
+    rows = rows_of(trials)
+    lines = [line for trial in trials for line in _of_trial(store, sweep, trial, rows[trial.number], info)]
+    frame = pd.DataFrame(lines, columns=[*COLUMNS, "trial", "score", *(f"param/{name}" for name in sweep.space)])
     frame.attrs["about"] = {
         "title": sweep.title,
         "reference": None,
@@ -286,7 +263,8 @@ def tabulate_sweep(
         "classes": {"": list(info.classes)},
         "command": info.command,
         "commands": [[rows[trial.number], "", reproduce.of_trial(file, trial)] for trial in trials],
-        **_origin(provenance),
+        "git": provenance.get("git", {}),
+        "versions": provenance.get("versions", {}),
         "space": {setting: str(values) for setting, values in sweep.space.items()},
     }
     return frame
@@ -299,10 +277,10 @@ def rows_of(trials: Sequence[Trial]) -> dict[int, str]:
     return {number: text if often[text] == 1 else f"{text} (trial {number})" for number, text in words.items()}
 
 
-def _of_trial(store: Store, file: ExperimentFile, trial: Trial, row: str, info: DatasetInfo) -> Iterator[Line]:
-    sweep, config, complete = file.sweep, file.sweep.config_of(trial.params), trial.state == "complete"
+def _of_trial(store: Store, sweep: Sweep, trial: Trial, row: str, info: DatasetInfo) -> Iterator[Line]:
+    config, complete = sweep.config_of(trial.params), trial.state == "complete"
     for seed, plan in sweep.plans(trial.params).items():
-        line = _begin(sweep.name, sweep.question, config, seed, plan, info) | {
+        line = _begin(sweep, config, seed, plan, info) | {
             "recipe": sweep.config.recipe,
             "row": row,
             "column": "",
@@ -312,57 +290,23 @@ def _of_trial(store: Store, file: ExperimentFile, trial: Trial, row: str, info: 
             **{f"param/{setting}": value for setting, value in trial.params.items()},
         }
         if complete and not store.missing(stage for rung in plan.rungs for stage in rung.values()):
-            yield from of_plan(store, plan, line, info)
+            yield from _of_plan(store, plan, line, info)
         else:
             state = "missing" if complete else STATES[trial.state]
             error = (trial.error or "") if state == "failed" else ""
-            yield from (scores | {"state": state, "error": error} for scores in _of_models(store, plan, line, info))
+            yield from (one | {"state": state, "error": error} for one in _of_models(store, plan, line, info))
             yield _without_value(plan, config, line, state, error)
 
 
 # ---- a plan ----------------------------------------------------------------------------------------------------
 
 
-def of_plan(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
-    """The lines of a plan that is complete: every model at every rung, and what the three rules select.
-
-    Args:
-        store: Where its stages are.
-        plan: The plan.
-        line: What all of them have in common.
-        info: Names of the classes.
-    """
-    line = line | cost(store, plan)
-    yield from _of_models(store, plan, line, info)
-    for assessed in plan.stages():
-        if AGREEMENT in assessed.config.writes:
-            one = {"key": assessed.key, "model": assessed.side, "rung": 0, "rule": "each", "snapshots": 1}
-            value = float(summary(store, assessed)["agreement"])
-            yield line | one | {"images": "unlabelled", "metric": "agreement", "value": value}
-    for rule, chosen in selected(store, plan).items():
-        evaluations = plan.rungs[chosen.rung]
-        values: dict[tuple[str, str], list[float]] = {}
-        for side in chosen.models:
-            for images, metric, value in scores(store, evaluations[side], info):
-                values.setdefault((images, metric), []).append(value)
-        model = chosen.models[0] if len(chosen.models) == 1 else "mean"
-        of_rule = {
-            "key": "" if model == "mean" else evaluations[model].key,
-            "model": model,
-            "rung": chosen.rung,
-            "rule": rule,
-            "snapshots": chosen.snapshots,
-        }
-        for (images, metric), group in values.items():
-            yield line | of_rule | {"images": images, "metric": metric, "value": sum(group) / len(group)}
-
-
-def _begin(name: str, question: str, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
+def _begin(one: Ablation | Sweep, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
     """What the lines of a run have in common, whatever experiment it is of."""
     split, digest = info.splits.get(seed, ("", ""))
     return {
-        "experiment": name,
-        "question": question,
+        "experiment": one.name,
+        "question": one.question,
         "data": config.data.name,
         "seed": seed,
         "split": split,
@@ -376,13 +320,34 @@ def _begin(name: str, question: str, config: Config, seed: int, plan: Plan, info
     }
 
 
+def _of_plan(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
+    """The lines of a plan that is complete: every model at every rung, and what the three rules select."""
+    line = line | _cost(store, plan)
+    yield from _of_models(store, plan, line, info)
+    for assessed in plan.stages():
+        if AGREEMENT in assessed.config.writes:
+            one = {"key": assessed.key, "model": assessed.side, "rung": 0, "rule": "each", "snapshots": 1}
+            value = float(summary(store, assessed)["agreement"])
+            yield line | one | {"images": "unlabelled", "metric": "agreement", "value": value}
+    for rule, chosen in selected(store, plan).items():
+        values: dict[tuple[str, str], list[float]] = {}
+        for side in chosen.models:
+            for images, metric, value in _scores(store, plan.rungs[chosen.rung][side], info):
+                values.setdefault((images, metric), []).append(value)
+        [model] = chosen.models if len(chosen.models) == 1 else ["mean"]
+        key = "" if model == "mean" else plan.rungs[chosen.rung][model].key
+        one = {"key": key, "model": model, "rung": chosen.rung, "rule": rule, "snapshots": chosen.snapshots}
+        for (images, metric), group in values.items():
+            yield line | one | {"images": images, "metric": metric, "value": sum(group) / len(group)}
+
+
 def _of_models(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
     """The lines of every model that is evaluated, rung by rung."""
     for rung, models in enumerate(plan.rungs):
         for side, evaluation in models.items():
             if store.has(evaluation):
                 one = line | {"key": evaluation.key, "model": side, "rung": rung, "rule": "each", "snapshots": 1}
-                for images, metric, value in scores(store, evaluation, info):
+                for images, metric, value in _scores(store, evaluation, info):
                     yield one | {"images": images, "metric": metric, "value": value}
 
 
@@ -392,11 +357,10 @@ def _without_value(plan: Plan, config: Config, line: Line, state: str, error: st
     return line | last | {"state": state, "error": error, "metric": measure_of(config.data)}
 
 
-def scores(store: Store, evaluation: Stage, info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
+def _scores(store: Store, evaluation: Stage, info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
     """(images, metric, value) of everything that an evaluation says; a class that does not occur has no value."""
     for images, values in metrics(store, evaluation).items():
-        for metric, value in of_images(values).items():
-            yield images, metric, value
+        yield from ((images, metric, value) for metric, value in scores(values).items())
         title, by_class = class_scores(values)
         for number, of_class in enumerate(by_class):
             if of_class is not None:
@@ -408,14 +372,10 @@ def models_of(plan: Plan) -> int:
     return sum(stage.config.new_model() is not None for stage in plan.stages())
 
 
-def cost(store: Store, plan: Plan) -> dict[str, Any]:
+def _cost(store: Store, plan: Plan) -> Line:
     """What a plan has cost: optimizer steps of all its models together, and the seconds of all who worked on it."""
     made = {stage: store.record(stage).made for stage in plan.stages()}
     return {
         "steps": sum(int(work["steps"]) for stage, work in made.items() if stage.config.trains),
         "device_seconds": sum(float(work.get("seconds", 0)) * int(work.get("workers", 1)) for work in made.values()),
     }
-
-
-def _origin(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: (provenance or {}).get(name, {}) for name in ("git", "versions")}

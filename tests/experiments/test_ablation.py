@@ -30,7 +30,7 @@ def table(rows=ROWS, columns=COLUMNS, seeds=(0, 1), changes=(), **more) -> Ablat
 
 
 def test_every_row_stands_in_every_column_for_every_seed():
-    names = [one.name for one in table().wanted()]
+    names = [one.name for one in table().members()]
     assert len(names) == 3 * 2 * 2
     assert names[:3] == ["Baseline, 8, seed 0", "Baseline, 16, seed 0", "CBST, 8, seed 0"]
 
@@ -50,7 +50,7 @@ def test_the_changes_of_a_cell_repeat_its_settings():
 
 def test_rows_of_a_seed_share_what_is_equal():
     one = table(columns={"16": Column()}, seeds=(0,))
-    baseline, cbst, _ = (wanted.plan for wanted in one.wanted())
+    baseline, cbst, _ = (wanted.plan for wanted in one.members())
     assert set(baseline.stages()) <= set(cbst.stages())
 
 

@@ -165,7 +165,7 @@ def folder_of(file: ExperimentFile) -> Path:
 def performed(file: ExperimentFile, *, without: set[str] = frozenset()) -> None:
     """Write all stages but these and those that need them."""
     store, gone = Store(file.storage), set(without)
-    for wanted in file.ablation.wanted():
+    for wanted in file.ablation.members():
         for stage in wanted.plan.stages():
             if stage.name in gone or any(below.name in gone for below in stage.inputs.values()):
                 gone.add(stage.name)
@@ -176,7 +176,7 @@ def performed(file: ExperimentFile, *, without: set[str] = frozenset()) -> None:
 
 def stage_of(file: ExperimentFile, row: str, seed: int, side: str) -> Stage:
     """The last fine-tuning of a row's model."""
-    plan = next(one.plan for one in file.ablation.wanted() if (one.cell.row, one.seed) == (row, seed))
+    plan = next(one.plan for one in file.ablation.members() if (one.cell.row, one.seed) == (row, seed))
     return plan.rungs[-1][side].inputs["model"]
 
 
@@ -206,11 +206,11 @@ def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, wh
 
 
 def next_rung_of(file: ExperimentFile, row: str, seed: int) -> dict[str, Stage]:
-    return next(one.plan for one in file.ablation.wanted() if (one.cell.row, one.seed) == (row, seed)).rungs[-1]
+    return next(one.plan for one in file.ablation.members() if (one.cell.row, one.seed) == (row, seed)).rungs[-1]
 
 
 def test_a_stage_that_many_rows_need_costs_them_all(table, why):
-    teacher = next(table.ablation.wanted()).plan.rungs[0]["A"].inputs["model"]
+    teacher = next(table.ablation.members()).plan.rungs[0]["A"].inputs["model"]
     performed(table, without={teacher.name})
     experiment_file.write_failed(folder_of(table), {teacher.name: "out of memory"})
     said = " ".join(why("components").split())

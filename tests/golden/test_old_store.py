@@ -89,7 +89,9 @@ def test_the_ablation_goes_on_with_nothing_to_compute(run, storage):
     assert ABLATION in printed
     assert to_do(printed) == {"0"}
     file = experiment_file.read(storage / "ablations" / ABLATION)
-    assert Store(storage).missing(s for one in file.ablation.wanted() for r in one.plan.rungs for s in r.values()) == []
+    assert (
+        Store(storage).missing(s for one in file.ablation.members() for r in one.plan.rungs for s in r.values()) == []
+    )
 
 
 def test_the_run_is_done_again_without_computing(run, storage):

@@ -23,5 +23,5 @@ def perform(
     dataset_info = DatasetInfo.of(runner.dataset(config.data), config, seeds, command).to_json()
     file = ExperimentFile(ablation, storage, pictures, str(settings), (), 0, {"mine": dataset_info}, command)
     write(file.folder, file)
-    runner.perform([stage for one in ablation.wanted() for rung in one.plan.rungs for stage in rung.values()])
+    runner.perform([stage for one in ablation.members() for rung in one.plan.rungs for stage in rung.values()])
     return file.folder

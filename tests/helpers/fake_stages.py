@@ -85,7 +85,7 @@ def ablation_file(
 
 def perform(store: Store, file: ExperimentFile, rows: Iterable[str] | None = None) -> None:
     """Fill the store as if these rows had run; each further seed is a tenth better."""
-    for wanted in file.ablation.wanted():
+    for wanted in file.ablation.members():
         if rows is None or wanted.cell.row in rows:
             fill(store, wanted.plan, gain=0.1 * wanted.seed)
 

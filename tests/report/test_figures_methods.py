@@ -29,7 +29,7 @@ ROWS = {
 @pytest.fixture(scope="module")
 def performed(tmp_path_factory, pictures, settings):
     folder = perform(tmp_path_factory.mktemp("methods") / "runs", pictures, settings, ROWS, seeds=(0,))
-    wanted = {one.cell.row: one for one in experiment_file.read(folder).ablation.wanted()}
+    wanted = {one.cell.row: one for one in experiment_file.read(folder).ablation.members()}
     return folder, Store(folder.parents[1]), wanted
 
 

@@ -26,7 +26,7 @@ def opened(small_ablation):
     """Store, cells and seeds, names of the classes, and what predicts."""
     folder, store = small_ablation
     file = experiment_file.read(folder)
-    wanted = list(file.ablation.wanted())
+    wanted = list(file.ablation.members())
     dataset_info = DatasetInfo.from_json(next(iter(file.dataset_info.values())))
     return store, wanted, dataset_info, figures.Predictor(store.folder, file.data, "cpu")
 

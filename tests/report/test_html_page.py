@@ -92,7 +92,7 @@ def test_an_ablation_of_which_nothing_is_there_has_a_page_too(ablation: Path, tm
     Store(tmp_path / "runs")
     folder = tmp_path / "runs" / "ablations" / ablation.name
     experiment_file.write(folder, experiment_file.read(ablation))
-    stage = next(experiment_file.read(folder).ablation.wanted()).plan.rungs[0]["A"]
+    stage = next(experiment_file.read(folder).ablation.members()).plan.rungs[0]["A"]
     experiment_file.write_failed(folder, {stage.name: "out of <memory>"})
     html_page.write(folder, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()

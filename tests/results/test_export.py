@@ -29,7 +29,7 @@ def storage(tmp_path: Path) -> Path:
 def ablation(storage: Path) -> ExperimentFile:
     """An ablation whose last run has failed."""
     file, store = made("components", TWO_ROWS), Store(storage)
-    *there, last = file.ablation.wanted()
+    *there, last = file.ablation.members()
     for wanted in there:
         fill(store, wanted.plan, gain=0.1 * wanted.seed)
     folder = storage / "ablations" / file.ablation.name

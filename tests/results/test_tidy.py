@@ -24,7 +24,7 @@ def test_the_values_are_those_of_the_store(small_ablation):
     folder, store = small_ablation
     file = experiment_file.read(folder)
     frame = tidy.of_ablation(folder)
-    for wanted in file.ablation.wanted():
+    for wanted in file.ablation.members():
         mine = frame[(frame.row == wanted.cell.row) & (frame.seed == wanted.seed) & (frame.metric == "miou")]
         for rule, chosen in selected(store, wanted.plan).items():
             for images, value in (("selection", chosen.selection), ("reported", chosen.reported)):
@@ -35,7 +35,7 @@ def test_the_values_are_those_of_the_store(small_ablation):
 
 def test_the_rule_paper_is_never_below_any_model_and_last_chooses_nothing(small_ablation):
     folder, store = small_ablation
-    for wanted in experiment_file.read(folder).ablation.wanted():
+    for wanted in experiment_file.read(folder).ablation.members():
         chosen = selected(store, wanted.plan)
         everything = [score(store, one, "reported") for rung in wanted.plan.rungs for one in rung.values()]
         assert chosen["paper"].reported == max(everything)
@@ -62,7 +62,7 @@ def test_what_is_not_there_has_one_line_and_a_command(small_ablation, tmp_path):
     folder, _ = small_ablation
     file = experiment_file.read(folder)
     empty = Store(tmp_path)
-    wanted = list(file.ablation.wanted())
+    wanted = list(file.ablation.members())
     broken = wanted[-1].plan.stages()[-1]
     frame = tidy.tabulate_ablation(empty, file, {broken.name: "it broke"})
     assert len(frame) == len(wanted)

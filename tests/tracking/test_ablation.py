@@ -222,7 +222,7 @@ def test_an_interrupted_publication_of_an_ablation_goes_on(
 
 def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Store) -> None:
     file = ablation_file("failed", TWO_ROWS, seeds=(0,))
-    baseline, dmt = file.ablation.wanted()
+    baseline, dmt = file.ablation.members()
     fill(store, baseline.plan)
     fill(store, dmt.plan, rungs=2)
     broken = dmt.plan.rungs[2]["B"].inputs["model"]
@@ -246,7 +246,7 @@ def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Stor
 
 def test_while_it_runs_what_is_begun_is_running_and_the_rest_is_not_there(mirror: Mirror, store: Store) -> None:
     file = ablation_file("running", TWO_ROWS)
-    first = next(iter(file.ablation.wanted()))
+    first = next(iter(file.ablation.members()))
     fill(store, first.plan)  # which is also the first evaluation of DMT's model A
     publish(mirror, store, file, "running")
     parent, runs = runs_of(mirror, file)
@@ -283,7 +283,7 @@ def test_a_row_that_has_other_settings_now_is_told_from_the_old_one(mirror: Mirr
 def test_a_damaged_stage_of_one_cell_does_not_keep_the_others_back(mirror: Mirror, store: Store) -> None:
     file = ablation_file("damaged", {"DMT": Row("dmt"), "Baseline": Row("baseline")}, seeds=(0,))
     perform(store, file)
-    damaged = next(file.ablation.wanted()).plan.rungs[2]["A"]
+    damaged = next(file.ablation.members()).plan.rungs[2]["A"]
     (store.path(damaged) / "metrics.json").write_text("{}")
     publish(mirror, store, file)
     _, runs = runs_of(mirror, file)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import experiment_file
-from dmt_ray.experiments.ablation import Ablation, Wanted
+from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.experiments.sweep import Sweep, Trial
@@ -107,7 +107,7 @@ class AblationFigures:
         self._rows = list(rows)
         there = self.frame[self.frame["state"] == "there"]
         complete = set(there[["row", "column", "seed"]].itertuples(index=False, name=None))
-        self._wanted = [one for one in self.ablation.wanted() if (one.cell.row, one.cell.column, one.seed) in complete]
+        self._wanted = [one for one in self.ablation.members() if (one.cell.row, one.cell.column, one.seed) in complete]
 
     def incomplete(self) -> Iterator[str]:
         """A sentence for each row that lacks seeds, with the command that computes them."""
@@ -154,7 +154,7 @@ class AblationFigures:
         yield "qualitative", lambda: self._qualitative(wanted, info)
         yield "confident", lambda: by_confidence(errors_by_share(self._confident(wanted, info)))
 
-    def _shown(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+    def _shown(self, wanted: Sequence[Member]) -> list[Member]:
         """The rows that pictures are of, each with its first seed that all of them have."""
         iterated = [one.cell.row for one in wanted if len(one.plan.rungs) > 1]
         main = "DMT" if "DMT" in iterated else next(reversed(iterated), "")
@@ -165,23 +165,23 @@ class AblationFigures:
             raise MissingStages(f"no seed of {' and '.join(filter(None, rows))} is complete yet")
         return [one for row in rows for one in wanted if (one.cell.row, one.seed) == (row, common[0])]
 
-    def _class_errors(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
+    def _class_errors(self, wanted: Sequence[Member], info: DatasetInfo) -> Figure:
         errors = label_errors(self.store, wanted, info)
         known = set(errors["row"])
         rows = [row for row in self._rows or ("CBST", "DST", "DMT") if row in known]
         return error_by_class(errors, rows or None)
 
-    def _weights(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
+    def _weights(self, wanted: Sequence[Member], info: DatasetInfo) -> Figure:
         iterated = [one for one in self._shown(wanted) if len(one.plan.rungs) > 1]
         if not iterated:
             raise MissingStages("no row that makes pseudo labels is complete yet")
         return weight_maps(stored_examples(self.store, iterated[-1].plan), _palette(info), info.classes, images=2)
 
-    def _qualitative(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
+    def _qualitative(self, wanted: Sequence[Member], info: DatasetInfo) -> Figure:
         examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(wanted)}
         return qualitative(examples, _palette(info), info.classes)
 
-    def _confident(self, wanted: Sequence[Wanted], info: DatasetInfo) -> pd.DataFrame:
+    def _confident(self, wanted: Sequence[Member], info: DatasetInfo) -> pd.DataFrame:
         rows = {one.cell.row for one in self._shown(wanted)}
         shown = [one for one in wanted if one.cell.row in rows]
         predictor = self._predictor

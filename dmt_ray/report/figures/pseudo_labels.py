@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import CONFIDENCE
@@ -37,7 +37,7 @@ ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
 
-def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
+def label_errors(store: Store, wanted: Iterable[Member], dataset_info: DatasetInfo) -> pd.DataFrame:
     """The errors that the labellings of an ablation have recorded, where they are stored.
 
     Args:
@@ -85,7 +85,7 @@ def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple
             yield {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher}, stage
 
 
-def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
+def teacher_errors(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     """How wrong the labels of single teachers are among their most confident 20 to 100 % (DMT, Fig. 1).
 
     Of every row the teachers of its last labels; and in a row `FIRST` those of the first labels, which are the models

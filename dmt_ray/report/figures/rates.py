@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.ablation import Member
 from dmt_ray.report.figures.kit import GREY, calm, legend_below, name_axes, new_figure, styles
 from dmt_ray.results.curves import histories
 from dmt_ray.store import Store
@@ -30,7 +30,7 @@ PARTS = 10  # points of a line in every iteration
 KEYS = ["row", "seed", "model", "step", "iteration"]
 
 
-def disagreements(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
+def disagreements(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     """Shares of agreement and disagreement over the optimizer steps of the fine-tunings, where they are stored.
 
     Args:
@@ -55,7 +55,7 @@ def disagreements(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def coupling(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
+def coupling(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     """What the teachers of students that change with them say, over the optimizer steps.
 
     Args:
@@ -78,7 +78,7 @@ def coupling(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def _after_pretraining(store: Store, wanted: Iterable[Wanted]) -> Iterator[pd.DataFrame]:
+def _after_pretraining(store: Store, wanted: Iterable[Member]) -> Iterator[pd.DataFrame]:
     """The histories of every model after its pretraining, with the columns `KEYS`."""
     for one in wanted:
         for model, history in histories(store, {one.seed: one.plan}).items():

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.experiments.ablation import Wanted
+from dmt_ray.experiments.ablation import Member
 from dmt_ray.plan.files import ORDER
 from dmt_ray.report.figures.kit import BLUE, INK, ORANGE, SMALL, calm, legend_below, name_axes, new_axes
 from dmt_ray.store import Store
@@ -16,7 +16,7 @@ COLUMNS = ("row", "seed", "id", "agreement", "first")
 GROUPS = ((True, BLUE, "first phase"), (False, ORANGE, "second phase"))
 
 
-def reliability(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
+def reliability(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     """The agreement of two teachers on every unlabelled image, and in which phase it comes.
 
     Args:
