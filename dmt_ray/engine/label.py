@@ -245,14 +245,14 @@ def _leave_out_unlabelled(out: Path) -> None:
 
 
 def _selected(
-    part: _Part, cuts: Tensor, kept: NDArray[np.bool_] | None, judged: Confusion, tally: Tally
+    part: _Part, cuts: Tensor, confident: NDArray[np.bool_] | None, judged: Confusion, tally: Tally
 ) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
-    """The labels that reach their thresholds, or those of the images that are kept; and bytes of confidence."""
+    """The labels that reach their thresholds, or those of the confident images; and bytes of confidence."""
     for run, there in part.runs():
         given, codes = (upload([array[there]], cuts.device) for array in (part.labels, part.codes))
         truth = part.truth(run, cuts.device)
         tally.update(given, codes, truth)
-        chosen = None if kept is None else upload([kept[there]], cuts.device)
+        chosen = None if confident is None else upload([confident[there]], cuts.device)
         labels = select(given, codes, cuts) if chosen is None else torch.where(chosen, given, IGNORE)
         judged.update(torch.where(labels == IGNORE, len(cuts), labels), truth)
         yield there, (labels, to_byte(decode(codes)))

@@ -117,7 +117,7 @@ class Runner:
         goal = list(targets)
         executed: list[Stage] = []
         while missing := self.store.missing(goal):
-            # A damaged input is set aside when it is opened, an evicted one may go meanwhile: look again.
+            # A damaged input is moved away when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
                 for stage in missing:
                     with self.store.lease(stage) as lease:
