@@ -135,11 +135,10 @@ class Decoder:
             kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
             raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
         numbers = np.asarray(image)
-        if numbers.dtype in (np.bool_, np.uint8):
-            numbers = numbers.astype(np.uint8, copy=False)
-            allowed = values.allowed[numbers]
-        else:
-            allowed = np.isin(numbers, np.flatnonzero(values.allowed))
+        if numbers.dtype == np.bool_:
+            numbers = numbers.astype(np.uint8)
+        wide = numbers.dtype != np.uint8
+        allowed = np.isin(numbers, np.flatnonzero(values.allowed)) if wide else values.allowed[numbers]
         if not allowed.all():
             wrong = np.unique(numbers[~allowed])
             shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")

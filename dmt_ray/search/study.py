@@ -187,9 +187,9 @@ def _suggested(trial: optuna.Trial, setting: str, values: Dimension, exact: bool
     """A trial's value; `exact`: a given one between two steps is taken as it is."""
     match values:
         case Uniform(low, high, step):
-            return trial.suggest_float(setting, low, high, step=None if exact else step or None)
+            return float(trial.suggest_float(setting, low, high, step=None if exact else step or None))
         case Integer(low, high):
-            return trial.suggest_int(setting, low, high)
+            return int(trial.suggest_int(setting, low, high))
     chosen = trial.suggest_categorical(setting, values.values)
     assert chosen is not None
     return chosen

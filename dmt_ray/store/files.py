@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -91,10 +92,9 @@ def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; 0 if there is nothing. Links are not followed."""
     try:
-        if path.is_symlink() or not path.is_dir():
-            return path.lstat().st_size
-        return sum(size_of(below) for below in path.iterdir())
-    except FileNotFoundError:  # or another process has just moved or removed it
+        status = path.lstat()
+        return sum(map(size_of, path.iterdir())) if stat.S_ISDIR(status.st_mode) else status.st_size
+    except (FileNotFoundError, NotADirectoryError):  # or another process has just moved or removed it
         return 0
 
 
