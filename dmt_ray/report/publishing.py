@@ -405,7 +405,7 @@ def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo) -> Be
 class _Cell(NamedTuple):
     """A cell for one seed, as far as it has come."""
 
-    wanted: Wanted
+    run: Wanted
     order: str  # sorts the runs like the table: "03-1" is the third cell's second seed
     state: str  # a key of `STATUS`; "waiting": nothing of it is stored yet
     error: str  # why it failed; "" where it did not
@@ -413,9 +413,9 @@ class _Cell(NamedTuple):
     @property
     def identity(self) -> str:
         """What makes it this run and no other."""
-        cell = self.wanted.cell
+        cell = self.run.cell
         settings = key_of([cell.row, cell.column, cell.method, cell.config.identity()])
-        return f"{settings[:8]}-seed{self.wanted.seed}"
+        return f"{settings[:8]}-seed{self.run.seed}"
 
 
 @dataclass(frozen=True)
@@ -466,7 +466,7 @@ class _Ablation:
         return [self._child(cell) for cell in self.cells()]
 
     def _child(self, cell: _Cell) -> Entry:
-        (place, seed, plan), ablation = cell.wanted, self.file.ablation
+        (place, seed, plan), ablation = cell.run, self.file.ablation
         info = self.file.dataset_info_of(place)
         where = {"row": place.row, "column": place.column}
         status = STATUS[cell.state]
@@ -479,7 +479,7 @@ class _Ablation:
             state=[cell.order, cell.state, cell.error],
             params={"seed": seed, **where},
             tags={**where, "seed": str(seed), ORDER: cell.order, "state": cell.state, "error": cell.error or None},
-            command=reproduce.of_member(self.file, cell.wanted),
+            command=reproduce.of_member(self.file, cell.run),
             files=status != "RUNNING",
         )
         # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
@@ -506,7 +506,7 @@ class _Ablation:
         tags |= {"rows": ", ".join(ablation.rows), "columns": ", ".join(ablation.columns), "command": self.file.command}
         return Content(
             params={"recipe": ablation.recipe, "rows": str(len(ablation.rows))},
-            tags=tags | _code_tags(self.store, [cell.wanted.plan for cell in cells]),
+            tags=tags | _code_tags(self.store, [cell.run.plan for cell in cells]),
             note=self._note(cells, table),
             series=[Series("", "", lambda: list(_mean_points(means, ends)))],
             write_files=write_files,

@@ -25,19 +25,12 @@ NAMED = 12  # most points that all get their names; of more, those on the front 
 
 @dataclass(frozen=True)
 class Costly:
-    """A row, or a trial.
+    """A row, or a trial."""
 
-    Attributes:
-        name: Its name.
-        cost: Optimizer steps summed over its models, or device-hours; mean over seeds.
-        scores: Fractions, one a seed.
-        models: How many models it trains; 0: unknown.
-    """
-
-    name: str
-    cost: float
-    scores: tuple[float, ...]
-    models: int = 0
+    name: str  # its name
+    cost: float  # optimizer steps summed over its models, or device-hours; mean over seeds
+    scores: tuple[float, ...]  # fractions, one a seed
+    models: int = 0  # how many models it trains; 0: unknown
 
 
 def costs(
@@ -51,10 +44,7 @@ def costs(
     """What every complete row costs by itself, without what it shares with others, and its test score.
 
     Args:
-        frame: The tidy table (`dmt_ray.results.tidy`).
-        column: A column of the ablation.
         unit: Of the cost. Device-hours are those of the machines that computed it.
-        rule: Which selection rule's score: "last", "val" or "paper".
         leave_out: Methods that no other row competes with: the oracle is given more labels.
 
     Raises:
@@ -114,8 +104,6 @@ def score_against_compute(
     Args:
         points: The rows, or trials. Of more than twelve only those on the front are named.
         unit: Of the costs.
-        images: "reported", the test images, or "selection", the validation images.
-        measure: What the score is.
     """
     figure, axes = kit.new_axes(HEIGHT)
     x = np.array([point.cost for point in points]) / (1000 if unit == "steps" else 1)

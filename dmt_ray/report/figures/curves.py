@@ -18,7 +18,6 @@ def curves(trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
 
     Args:
         trials: The trials; those without a score are left out.
-        measure: What the score is.
     """
     figure, axes = kit.new_axes()
     winner, pruned = best(trials), 0

@@ -48,7 +48,7 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
     "parallel": "Every trial across all settings to its score.",
     "importances": "How much each setting matters, and how sure that is.",
     "setting": "Test score against what is searched.",
-    "best-of-k": "What a search of fewer trials would have found.",
+    "best-of-k": "What a search of fewer trials would have swept.",
 }
 
 
@@ -86,7 +86,7 @@ class AblationFigures:
         self._rows = list(rows)
         there = self.frame[self.frame["state"] == "there"]
         complete = set(there[["row", "column", "seed"]].itertuples(index=False, name=None))
-        self._wanted = [one for one in self.ablation.wanted() if (one.cell.row, one.cell.column, one.seed) in complete]
+        self._runs = [one for one in self.ablation.wanted() if (one.cell.row, one.cell.column, one.seed) in complete]
 
     def incomplete(self) -> Iterator[str]:
         """A sentence for each row that lacks seeds, with the command that computes them."""
@@ -112,79 +112,79 @@ class AblationFigures:
         frame, reference, measure, store = self.frame, self.ablation.reference, self._measure, self.store
         known = self.file.dataset_info.get(column)
         info = DatasetInfo() if known is None else DatasetInfo.from_json(known)
-        wanted = [one for one in self._wanted if one.cell.column == column]
+        runs = [one for one in self._runs if one.cell.column == column]
         by_iteration = partial(fig.score_by_iteration, measure=measure)
         by_hours = partial(fig.score_against_compute, unit="hours", measure=measure)
         of = "images" if measure == MEASURES["accuracy"] else "pixels"
         by_confidence = partial(fig.error_of_most_confident, one_teacher=True, of=of)
         # With twice the steps, its line would be twice as long as all others.
-        alike = [one for one in wanted if one.cell.method != "dst_double"]
+        alike = [one for one in runs if one.cell.method != "dst_double"]
         yield "forest", lambda: fig.forest_plot(fig.paired_differences(frame, column), reference, measure=measure)
         yield "iterations", lambda: by_iteration(fig.iteration_scores(frame, column))
         yield "gains", lambda: by_iteration(fig.iteration_scores(frame, column), gain=True)
         yield "compute", lambda: fig.score_against_compute(fig.costs(frame, column), measure=measure)
         yield "hours", lambda: by_hours(fig.costs(frame, column, unit="hours"))
-        errors = partial(fig.label_errors, store, wanted, info)
+        errors = partial(fig.label_errors, store, runs, info)
         yield "label-errors", lambda: fig.error_of_most_confident(fig.errors_by_share(errors()))
-        yield "teachers", lambda: by_confidence(fig.errors_by_share(fig.teacher_errors(store, wanted)))
+        yield "teachers", lambda: by_confidence(fig.errors_by_share(fig.teacher_errors(store, runs)))
         yield "class-errors", lambda: self._class_errors(errors())
         yield "disagreement", lambda: fig.disagreement_rates(fig.disagreements(store, alike))
-        yield "coupling", lambda: fig.coupling_plot(fig.coupling(store, wanted))
-        yield "reliability", lambda: fig.reliability_plot(fig.reliability(store, wanted))
-        yield "weights", lambda: self._weights(wanted, info)
-        yield "qualitative", lambda: self._qualitative(wanted, info)
-        yield "confident", lambda: by_confidence(fig.errors_by_share(self._confident(wanted, info)))
+        yield "coupling", lambda: fig.coupling_plot(fig.coupling(store, runs))
+        yield "reliability", lambda: fig.reliability_plot(fig.reliability(store, runs))
+        yield "weights", lambda: self._weights(runs, info)
+        yield "qualitative", lambda: self._qualitative(runs, info)
+        yield "confident", lambda: by_confidence(fig.errors_by_share(self._confident(runs, info)))
 
-    def _shown(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+    def _shown(self, runs: Sequence[Wanted]) -> list[Wanted]:
         """The rows that pictures are of, each with its first seed that all of them have."""
-        iterated = [one.cell.row for one in wanted if len(one.plan.rungs) > 1]
+        iterated = [one.cell.row for one in runs if len(one.plan.rungs) > 1]
         main = "DMT" if "DMT" in iterated else next(reversed(iterated), "")
         rows = self._rows or list(dict.fromkeys([self.ablation.reference, main]))
-        seeds = [{one.seed for one in wanted if one.cell.row == row} for row in rows]
+        seeds = [{one.seed for one in runs if one.cell.row == row} for row in rows]
         common = sorted(set.intersection(*seeds))
         if not common:
             raise MissingStages(f"no seed of {' and '.join(filter(None, rows))} is complete yet")
-        return [one for row in rows for one in wanted if (one.cell.row, one.seed) == (row, common[0])]
+        return [one for row in rows for one in runs if (one.cell.row, one.seed) == (row, common[0])]
 
     def _class_errors(self, errors: pd.DataFrame) -> Figure:
         known = set(errors["row"])
         rows = [row for row in self._rows or ("CBST", "DST", "DMT") if row in known]
         return fig.error_by_class(errors, rows or None)
 
-    def _weights(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
-        iterated = [one for one in self._shown(wanted) if len(one.plan.rungs) > 1]
+    def _weights(self, runs: Sequence[Wanted], info: DatasetInfo) -> Figure:
+        iterated = [one for one in self._shown(runs) if len(one.plan.rungs) > 1]
         if not iterated:
             raise MissingStages("no row that makes pseudo labels is complete yet")
         examples = fig.stored_examples(self.store, iterated[-1].plan)
         return fig.weight_maps(examples, _palette(info), info.classes, images=2)
 
-    def _qualitative(self, wanted: Sequence[Wanted], info: DatasetInfo) -> Figure:
-        examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(wanted)}
+    def _qualitative(self, runs: Sequence[Wanted], info: DatasetInfo) -> Figure:
+        examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(runs)}
         return fig.qualitative(examples, _palette(info), info.classes)
 
-    def _confident(self, wanted: Sequence[Wanted], info: DatasetInfo) -> pd.DataFrame:
-        rows, predict = {one.cell.row for one in self._shown(wanted)}, self._predictor.confident_errors
-        shown = [one for one in wanted if one.cell.row in rows]
+    def _confident(self, runs: Sequence[Wanted], info: DatasetInfo) -> pd.DataFrame:
+        rows, predict = {one.cell.row for one in self._shown(runs)}, self._predictor.confident_errors
+        shown = [one for one in runs if one.cell.row in rows]
         return pd.concat([predict(one.plan.rungs[-1]["A"], info, row=one.cell.row) for one in shown])
 
 
 def of_sweep(folder: Path) -> Iterator[Drawing]:
     """The figures of a sweep in its folder, as `<storage>/sweeps/<name>`."""
-    found = fig.read_sweep(folder)
-    sweep, trials, measure = found.sweep, found.trials, found.sweep.score_name
+    swept = fig.read_sweep(folder)
+    sweep, trials, measure = swept.sweep, swept.trials, swept.sweep.score_name
     yield from of_trials(sweep, trials)
     yield "parallel", lambda: fig.parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
         yield "importances", lambda: fig.importance_plot(fig.importances(sweep.space, trials))
     else:
         [setting] = sweep.space
-        yield "setting", lambda: fig.score_by_setting(fig.setting_scores(found), setting, measure=measure)
-    yield "best-of-k", lambda: _best_of_k(found)
+        yield "setting", lambda: fig.score_by_setting(fig.setting_scores(swept), setting, measure=measure)
+    yield "best-of-k", lambda: _best_of_k(swept)
     if sweep.second == "compute":
         by_compute = partial(fig.score_against_compute, images="selection", measure=measure)
         yield "compute", lambda: by_compute(fig.trial_costs(trials))
     if LABEL_FRACTION in sweep.space:
-        yield "fractions", lambda: fig.score_by_fraction(fig.sweep_fraction_scores(found), measure=measure)
+        yield "fractions", lambda: fig.score_by_fraction(fig.sweep_fraction_scores(swept), measure=measure)
 
 
 def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
@@ -197,14 +197,14 @@ def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
     yield "slices", lambda: fig.slices(sweep.space, trials, measure)
 
 
-def _best_of_k(found: fig.SweepTrials) -> Figure:
-    complete = found.complete
+def _best_of_k(swept: fig.SweepTrials) -> Figure:
+    complete = swept.complete
     if not complete:
         raise MissingStages("no trial is complete yet")
-    known = all(trial.number in found.test_scores for trial in complete)
-    on_test = [found.test_mean(trial) for trial in complete] if known else None
+    known = all(trial.number in swept.test_scores for trial in complete)
+    on_test = [swept.test_mean(trial) for trial in complete] if known else None
     curve = fig.best_of_k([trial.score or 0.0 for trial in complete], on_test)
-    return fig.best_of_k_plot(curve, found.sweep.score_name)
+    return fig.best_of_k_plot(curve, swept.sweep.score_name)
 
 
 def save_all(

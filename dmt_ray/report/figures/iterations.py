@@ -15,11 +15,6 @@ from dmt_ray.results.tidy import scored
 def iteration_scores(frame: pd.DataFrame, column: str, images: str = "reported") -> dict[str, pd.DataFrame]:
     """Score per iteration of the rows that have iterations.
 
-    Args:
-        frame: The tidy table (`dmt_ray.results.tidy`).
-        column: A column of the ablation.
-        images: "reported", the test images, or "selection", the validation images.
-
     Returns:
         Row -> fractions, one line a seed, one column an iteration, the mean over the models. Baseline, Oracle and
         Online ST are left out: they have no iterations.
@@ -47,8 +42,6 @@ def score_by_iteration(
         scores: Row -> fractions, one line a seed, one column an iteration; iteration 0 is before any pseudo label.
         gain: Draw the difference to the same seed's iteration 0, in percentage points. How hard a seed's split is
             drops out, so that intervals are much narrower.
-        images: As in `iteration_scores`.
-        measure: What the score is.
     """
     figure, axes = kit.new_axes()
     look, ends = kit.styles(scores), {}

@@ -23,12 +23,10 @@ ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
 
-def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
+def label_errors(store: Store, runs: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
     """The errors that the labellings of an ablation have recorded, where they are stored.
 
     Args:
-        store: Where the stages are.
-        wanted: Cells and seeds of one column.
         dataset_info: Names of the classes.
 
     Returns:
@@ -40,7 +38,7 @@ def label_errors(store: Store, wanted: Iterable[Wanted], dataset_info: DatasetIn
     Raises:
         MissingStages: If no labelling is stored, or none could be compared with the truth.
     """
-    lines = [line for one in wanted for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
+    lines = [line for one in runs for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     if not frame["error"].notna().any():
         raise MissingStages(
@@ -71,7 +69,7 @@ def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple
             yield {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher}, stage
 
 
-def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
+def teacher_errors(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     """How wrong the labels of single teachers are among their most confident 20 to 100 % (DMT, Fig. 1).
 
     Of every row the teachers of its last labels; and in a row `FIRST` those of the first labels, which are the models
@@ -79,7 +77,6 @@ def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
 
     Args:
         store: Where the labellings are, which know it of themselves.
-        wanted: Cells and seeds of one column.
 
     Returns:
         As `label_errors`, lines for all classes together; kept is unknown.
@@ -88,7 +85,7 @@ def teacher_errors(store: Store, wanted: Iterable[Wanted]) -> pd.DataFrame:
         MissingStages: If no labelling is stored that was compared with the truth.
     """
     first, last = [], []
-    for one in wanted:
+    for one in runs:
         lines = list(_of_teachers(store, one.cell.row, one.seed, one.plan))
         count = max((line["iteration"] for line in lines), default=0)
         first += [line | {"row": FIRST} for line in lines if line["iteration"] == 1]
