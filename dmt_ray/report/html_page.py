@@ -46,31 +46,18 @@ figcaption { font-size: .9rem; opacity: .85; } summary { cursor: pointer; } .lea
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a report.
+    """The content of a report."""
 
-    Attributes:
-        title: The question.
-        lead: What it is, and how far it has come, in a sentence or two.
-        command: What computes it.
-        tables: Grids of numbers.
-        caption: What they mean.
-        per_class: Grids of the scores of each class.
-        drawings: Figures, each drawn when it is needed.
-        wrong: What went wrong, as `dmt why` prints it.
-        made_from: Data, splits, code and packages.
-        settings: Title -> settings.
-    """
-
-    title: str
-    lead: str
-    command: str
-    tables: Sequence[Block]
-    caption: Sequence[str]
-    per_class: Sequence[Block]
-    drawings: Iterable[Drawing]
-    wrong: str
-    made_from: Sequence[str]
-    settings: dict[str, str]
+    title: str  # the question
+    lead: str  # what it is, and how far it has come, in a sentence or two
+    command: str  # what computes it
+    tables: Sequence[Block]  # grids of numbers
+    caption: Sequence[str]  # what they mean
+    per_class: Sequence[Block]  # grids of the scores of each class
+    drawings: Iterable[Drawing]  # figures, each drawn when it is needed
+    wrong: str  # what went wrong, as `dmt why` prints it
+    made_from: Sequence[str]  # data, splits, code and packages
+    settings: dict[str, str]  # title -> settings
 
 
 def write(folder: Path, file: Path) -> None:

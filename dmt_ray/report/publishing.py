@@ -25,10 +25,9 @@ from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.experiments.trials import best as best_trial
 from dmt_ray.experiments.trials import read_trials
-from dmt_ray.plan import Plan
+from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import MODEL
 from dmt_ray.plan.key import key_of
-from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report import confirmation, run_files, summary
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.paper_numbers import paper_numbers
@@ -69,12 +68,11 @@ def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
     Returns:
         Names of those that MLflow still lacks.
     """
-    tracker = tracking.connect(uri, storage)
-    publications = list(everything(storage, Store(storage)))
+    tracker, publications = tracking.connect(uri, storage), list(everything(storage, Store(storage)))
+    count = len(publications)
     for publication in publications:
         tracker.publish_soon(publication)
-    left = tracker.close(timeout=SECONDS * (1 + len(publications)))
-    count = len(publications)
+    left = tracker.close(timeout=SECONDS * (1 + count))
     print(f"{count - len(left)} of {count} sweeps, ablations and runs are published to {tracker.uri}")
     return left
 
@@ -82,24 +80,26 @@ def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
 def everything(storage: Path, store: Store) -> Iterator[Publication]:
     """All sweeps, ablations and runs in a storage folder, as far as they are, whichever process performs them."""
     for folder in locate.all_folders(storage):
-        yield (_ablation_in if locate.is_ablation(folder) else _sweep_in)(folder, store)
+        file = experiment_file.read(folder)
+        if locate.is_ablation(folder):
+            failed = experiment_file.read_failed(folder)
+            lacking = store.missing(stage for wanted in file.ablation.wanted() for stage in _evaluations([wanted.plan]))
+            complete = all(stage.name in failed for stage in lacking)
+            yield of_ablation(folder, file, store, _state(folder, complete), failed)
+        else:
+            trials = read_trials(folder, file.sweep.name)
+            complete = sum(trial.state != "running" for trial in trials) >= file.trials
+            yield of_sweep(folder, file, store, _state(folder, complete), trials)
     for run in experiment_file.saved_runs(storage):
         yield of_run(run, store)
 
 
-def _sweep_in(folder: Path, store: Store) -> Publication:
-    file = experiment_file.read(folder)
-    ended = len([trial for trial in read_trials(folder, file.sweep.name) if trial.state != "running"])
-    state: State = "running" if is_running(folder) else "finished" if ended >= file.trials else "stopped"
-    return of_sweep(folder, file, store, state)
+def _state(folder: Path, complete: bool) -> State:
+    return "running" if is_running(folder) else "finished" if complete else "stopped"
 
 
-def _ablation_in(folder: Path, store: Store) -> Publication:
-    file, failed = experiment_file.read(folder), experiment_file.read_failed(folder)
-    evaluations = [stage for wanted in file.ablation.members() for rung in wanted.plan.rungs for stage in rung.values()]
-    lacking = [stage for stage in store.missing(evaluations) if stage.name not in failed]
-    state: State = "running" if is_running(folder) else "stopped" if lacking else "finished"
-    return of_ablation(folder, file, store, state, failed)
+def _evaluations(plans: Iterable[Plan]) -> list[Stage]:
+    return [evaluation for plan in plans for rung in plan.rungs for evaluation in rung.values()]
 
 
 # ---- what trials, cells of a table and single runs have in common ----------------------------------------------
@@ -164,7 +164,7 @@ class _Member:
         digest = ""
         for rung in range(min(len(plan.rungs) for plan in plans.values())):
             evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[rung].values()]
-            if not all(store.has(evaluation) for evaluation in evaluations):
+            if not all(map(store.has, evaluations)):
                 return
             digest = key_of([evaluation.key for evaluation in evaluations])
             yield Series(str(rung), digest, functools.partial(curves.rung_points, store, plans, rung))
@@ -175,15 +175,8 @@ class _Member:
 def _entry(
     name: str, identity: Mapping[str, str], status: Status, member: Callable[[], _Member], version: str = ""
 ) -> Entry:
-    return Entry(
-        name,
-        identity,
-        status,
-        digest=lambda: member().digest(),
-        content=lambda: member().content(),
-        start=lambda: member().start(),
-        version=version,
-    )
+    functions = (lambda: member().digest()), (lambda: member().content()), (lambda: member().start())
+    return Entry(name, identity, status, *functions, version)
 
 
 def _params(config: Config, **more: object) -> dict[str, str]:
@@ -215,7 +208,7 @@ def _tags(method: str, config: Config, seeds: Iterable[int], info: DatasetInfo) 
 
 def _code_tags(store: Store, plans: Iterable[Plan]) -> dict[str, str]:
     """Code and packages that made the last evaluation of these plans, from its record."""
-    evaluations = [stage for plan in plans for rung in plan.rungs for stage in rung.values() if store.has(stage)]
+    evaluations = [stage for stage in _evaluations(plans) if store.has(stage)]
     made: Mapping[str, Any] = store.record(evaluations[-1]).made if evaluations else {}
     versions = made.get("versions", {})
     tags = {f"version.{name}": str(versions[name]) for name in PACKAGES if versions.get(name)}
@@ -231,19 +224,9 @@ def of_run(file: ExperimentFile, store: Store) -> Publication:
     """What `dmt run` has performed."""
     run, info = file.run, DatasetInfo.from_json(file.dataset_info)
     plan = run.plan()
-    complete = all(store.has(evaluation) for rung in plan.rungs for evaluation in rung.values())
-    member = _Member(
-        store=store,
-        method=run.method,
-        config=run.config,
-        plans={run.seed: plan},
-        info=info,
-        state=["run", complete],
-        params={"seed": run.seed},
-        tags={},
-        command=info.command,
-        note="```\n{command}\n```",
-    )
+    complete, note = all(map(store.has, _evaluations([plan]))), "```\n{command}\n```"
+    plans, params = {run.seed: plan}, {"seed": run.seed}
+    member = _Member(store, run.method, run.config, plans, info, ["run", complete], params, {}, info.command, note)
     identity = {KIND: "run", NAME: run.name}
     return Publication(_entry(run.name, identity, "FINISHED" if complete else "RUNNING", lambda: member))
 
@@ -266,7 +249,7 @@ def of_sweep(
     trials = read_trials(folder, file.sweep.name) if trials is None else trials
     sweep, info = file.sweep, DatasetInfo.from_json(file.dataset_info)
     begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
-    rows = [[_identity(trial), trial.state, trial.error, sorted(trial.scores.items())] for trial in begun]
+    rows = [[_number(trial), trial.state, trial.error, sorted(trial.scores.items())] for trial in begun]
 
     @functools.cache
     def result() -> tuple[Trial | None, Mapping[str, float], str]:
@@ -288,8 +271,8 @@ def of_sweep(
         tags = _tags(sweep.method, sweep.config, sweep.seeds, info) | _code_tags(store, plans.values())
         tags |= {"command": info.command} if info.command else {}
         if best is not None:
-            tags |= {"best.trial": str(best.number)}
-            tags |= {f"best.{name}": _text(value, "g") for name, value in best.params.items()}
+            shown = {name: _text(value, "g") for name, value in best.params.items()}
+            tags |= {f"best.{name}": text for name, text in [("trial", str(best.number)), *shown.items()]}
         # One point per number of finished trials: how the best so far has grown.
         step, times = sum(trial.state == "complete" for trial in begun), curves.span(store, plans)
         points = [Point(name, value, step, times[1] if times else 0) for name, value in finals.items()]
@@ -303,7 +286,7 @@ def of_sweep(
                 run_files.write_panel(folder / "best_panel.png", store, plans[sweep.seeds[0]], info)
 
         return Content(
-            params=_params(sweep.config, method=sweep.method, seeds=_seeds(sweep)),
+            params=_params(sweep.config, method=sweep.method, seeds=_listed(sweep.seeds)),
             tags=tags,
             note=_sweep_note(sweep, trials, info, text, finals),
             series=[Series("", "", lambda: points)],
@@ -322,32 +305,29 @@ def of_sweep(
     return Publication(entry, lambda: [_trial(file, info, store, trial, state) for trial in begun])
 
 
-def _identity(trial: Trial) -> str:
+def _number(trial: Trial) -> str:
     """A trial's number, and its settings: a study that was begun anew counts from 0 again."""
     return f"{trial.number}-{key_of(trial.params)[:8]}"
 
 
 def _trial(file: ExperimentFile, info: DatasetInfo, store: Store, trial: Trial, state: State) -> Entry:
-    sweep = file.sweep
+    sweep, params = file.sweep, trial.params
     interrupted = trial.state == "running" and state != "running"
     status = "KILLED" if interrupted else STATUS[trial.state]
 
     @functools.cache
     def member() -> _Member:
+        marks = {"pruned": trial.state == "pruned", "interrupted": interrupted}
+        tags = {name: "true" if marked else None for name, marked in marks.items()}
         return _Member(
             store=store,
-            method=sweep.method_of(trial.params),
-            config=sweep.config_of(trial.params),
-            plans=sweep.plans(trial.params),
+            method=sweep.method_of(params),
+            config=sweep.config_of(params),
+            plans=sweep.plans(params),
             info=info,
             state=[trial.state, interrupted, trial.error, len(trial.executed)],
-            params={"seeds": _seeds(sweep), "trial": trial.number},
-            tags={
-                "trial": str(trial.number),
-                "pruned": "true" if trial.state == "pruned" else None,
-                "interrupted": "true" if interrupted else None,
-                "error": trial.error if trial.state == "failed" else None,
-            },
+            params={"seeds": _listed(sweep.seeds), "trial": trial.number},
+            tags=tags | {"trial": str(trial.number), "error": trial.error if trial.state == "failed" else None},
             command=reproduce.of_trial(file, trial),
             executed=frozenset(trial.executed),
             files=status != "RUNNING",
@@ -356,8 +336,8 @@ def _trial(file: ExperimentFile, info: DatasetInfo, store: Store, trial: Trial, 
 
     # Changes whenever there is more to show: a stage of its own is done, a rung has a score, it ends.
     version = key_of([state == "running", trial.state, trial.error, len(trial.executed), len(trial.scores)])
-    name = " ".join(f"{short(setting)}={_text(value, '.4g')}" for setting, value in trial.params.items())
-    identity = {KIND: "trial", NAME: sweep.name, "dmt.trial": _identity(trial)}
+    name = " ".join(f"{short(setting)}={_text(value, '.4g')}" for setting, value in params.items())
+    identity = {KIND: "trial", NAME: sweep.name, "dmt.trial": _number(trial)}
     return _entry(name, identity, status, member, version)
 
 
@@ -367,9 +347,8 @@ def _sweep_note(
     """The head of a sweep's page, in Markdown. The result comes first, as MLflow folds all but some lines."""
     states = Counter(trial.state for trial in trials)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    lines = [f"## {sweep.title}", "", f"{len(trials)} trials: {counts}." if trials else "No trials yet.", ""]
-    if result:
-        lines += [result, ""]
+    parts = [f"## {sweep.title}", f"{len(trials)} trials: {counts}." if trials else "No trials yet."]
+    parts += [result] if result else []
     if finals:
         titles = {
             "score": "validation images, last iteration (what the search maximises)",
@@ -377,19 +356,20 @@ def _sweep_note(
             "reported_val": "test images, model and iteration chosen on the validation images",
             "reported_paper": "test images, best model and iteration (the papers' protocol, optimistic)",
         }
-        lines += [f"| score of the best trial | {sweep.score_name} |", "|---|---|"]
-        lines += [*(f"| {title} | {100 * finals[name]:.2f} % |" for name, title in titles.items()), ""]
+        head = [f"| score of the best trial | {sweep.score_name} |", "|---|---|"]
+        parts.append(
+            "\n".join([*head, *(f"| {title} | {100 * finals[name]:.2f} % |" for name, title in titles.items())])
+        )
     ranges = ", ".join(f"{setting} {values}" for setting, values in sweep.space.items())
-    lines += [f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {_seeds(sweep)}; {ranges}.", ""]
-    if info.command:
-        lines += ["The sweep:", "```", info.command, "```", ""]
+    parts.append(f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {_listed(sweep.seeds)}; {ranges}.")
+    parts += [f"The sweep:\n```\n{info.command}\n```"] if info.command else []
     iterations = f"iterations (`{sweep.measure}_...`)"
-    lines.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
-    return "\n".join(lines)
+    parts.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
+    return "\n\n".join(parts)
 
 
-def _seeds(sweep: Sweep) -> str:
-    return ", ".join(map(str, sweep.seeds))
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _text(value: float | str, spec: str) -> str:
@@ -406,7 +386,7 @@ def _figures_due(state: State, ended: Sequence[Any]) -> str:
 def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo) -> BestModel:
     """The model with the highest selection score of the plans' last rungs."""
     evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[-1].values()]
-    best = max(evaluations, key=lambda evaluation: score(store, evaluation))
+    best = max(evaluations, key=functools.partial(score, store))
     trained, config = best.inputs["model"], best.config
     return BestModel(
         key=best.key,
@@ -423,31 +403,19 @@ def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo) -> Be
 
 
 class _Cell(NamedTuple):
-    """A cell for one seed, as far as it has come.
+    """A cell for one seed, as far as it has come."""
 
-    Attributes:
-        wanted: The cell, the seed and their plan.
-        order: Sorts the runs like the table: "03-1" is the third cell's second seed.
-        state: A key of `STATUS`; "waiting": nothing of it is stored yet.
-        error: Why it failed; "" where it did not.
-    """
-
-    wanted: Member
-    order: str
-    state: str
-    error: str
-
-    @property
-    def plans(self) -> dict[int, Plan]:
-        """Seed -> plan."""
-        return {self.wanted.seed: self.wanted.plan}
+    run: Wanted
+    order: str  # sorts the runs like the table: "03-1" is the third cell's second seed
+    state: str  # a key of `STATUS`; "waiting": nothing of it is stored yet
+    error: str  # why it failed; "" where it did not
 
     @property
     def identity(self) -> str:
         """What makes it this run and no other."""
-        cell = self.wanted.cell
+        cell = self.run.cell
         settings = key_of([cell.row, cell.column, cell.method, cell.config.identity()])
-        return f"{settings[:8]}-seed{self.wanted.seed}"
+        return f"{settings[:8]}-seed{self.run.seed}"
 
 
 @dataclass(frozen=True)
@@ -460,32 +428,25 @@ class _Ablation:
     state: State
     failed: Mapping[str, str]
 
-    @functools.cached_property
-    def _members(self) -> list[tuple[str, Member]]:
-        """All cells and seeds, each after what sorts it like the table, "03-1"."""
+    def cells(self) -> list[_Cell]:
+        """All cells and seeds, in the order of the table."""
         ablation = self.file.ablation
         places = {(cell.row, cell.column): place for place, cell in enumerate(ablation.cells, 1)}
         width, digits = max(2, len(str(len(places)))), len(str(len(ablation.seeds) - 1))
-        members = [
-            (f"{places[cell.row, cell.column]:0{width}}-{ablation.seeds.index(seed):0{digits}}", wanted)
-            for wanted in ablation.members()
-            for cell, seed, _ in [wanted]
+        cells = [
+            _Cell(one, f"{place:0{width}}-{ablation.seeds.index(one.seed):0{digits}}", *self._state(one.plan))
+            for one in ablation.wanted()
+            for place in [places[one.cell.row, one.cell.column]]
         ]
-        return sorted(members, key=lambda member: member[0])
-
-    def cells(self) -> list[_Cell]:
-        """All cells and seeds, in the order of the table."""
-        return [_Cell(wanted, order, *self._state(wanted.plan)) for order, wanted in self._members]
+        return sorted(cells, key=lambda cell: cell.order)
 
     def _state(self, plan: Plan) -> tuple[str, str]:
-        evaluations = [evaluation for rung in plan.rungs for evaluation in rung.values()]
-        stored = [self.store.has(evaluation) for evaluation in evaluations]
-        if all(stored):
-            return "there", ""
-        for stage in self.store.missing(evaluations):
-            if stage.name in self.failed:
-                return "failed", self.failed[stage.name]
-        if not any(stored):
+        evaluations = _evaluations([plan])
+        missing = self.store.missing(evaluations)
+        errors = [self.failed[stage.name] for stage in missing if stage.name in self.failed]
+        if errors or not missing:
+            return ("failed", errors[0]) if errors else ("there", "")
+        if not any(map(self.store.has, evaluations)):
             return "waiting", ""
         return ("running" if self.state == "running" else "interrupted"), ""
 
@@ -497,16 +458,15 @@ class _Ablation:
 
     def digest(self) -> str:
         """Changes whenever the page has something else to show."""
-        return key_of(
-            [self.state, self.file.command, *([cell.identity, cell.state, cell.error] for cell in self.cells())]
-        )
+        rows = [[cell.identity, cell.state, cell.error] for cell in self.cells()]
+        return key_of([self.state, self.file.command, *rows])
 
     def children(self) -> list[Entry]:
         """The runs below the table."""
         return [self._child(cell) for cell in self.cells()]
 
     def _child(self, cell: _Cell) -> Entry:
-        (place, seed, _), ablation = cell.wanted, self.file.ablation
+        (place, seed, plan), ablation = cell.run, self.file.ablation
         info = self.file.dataset_info_of(place)
         where = {"row": place.row, "column": place.column}
         status = STATUS[cell.state]
@@ -514,48 +474,39 @@ class _Ablation:
             store=self.store,
             method=place.method,
             config=place.config,
-            plans=cell.plans,
+            plans={seed: plan},
             info=DatasetInfo() if info is None else DatasetInfo.from_json(info),
             state=[cell.order, cell.state, cell.error],
             params={"seed": seed, **where},
             tags={**where, "seed": str(seed), ORDER: cell.order, "state": cell.state, "error": cell.error or None},
-            command=reproduce.of_member(self.file, cell.wanted),
+            command=reproduce.of_member(self.file, cell.run),
             files=status != "RUNNING",
         )
         # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
-        column = [place.column] if len(ablation.columns) > 1 else []
-        name = " · ".join([place.row, *column, f"seed {seed}"])
+        name = " · ".join([place.row, *([place.column] if len(ablation.columns) > 1 else []), f"seed {seed}"])
         identity = {KIND: "cell", NAME: ablation.name, "dmt.cell": cell.identity}
         entry = _entry(name, identity, status, lambda: member, member.digest())
         return entry if cell.state != "waiting" else replace(entry, content=None)
 
     def content(self) -> Content:
         """The page of the table."""
-        table, means = self._table()
-        ablation, cells = self.file.ablation, self.cells()
+        (table, means), ablation, cells = self._table(), self.file.ablation, self.cells()
         ends = {
-            (cell.wanted.cell.row, cell.wanted.cell.column): times[1]
-            for cell in cells
-            if cell.state == "there" and (times := curves.span(self.store, cell.plans))
-        }
-        tags = {
-            "recipe": ablation.recipe,
-            "seeds": ", ".join(map(str, ablation.seeds)),
-            "reference": ablation.reference,
-            "rows": ", ".join(ablation.rows),
-            "columns": ", ".join(ablation.columns),
-            "command": self.file.command,
+            (cell.row, cell.column): times[1]
+            for (cell, seed, plan), _, state, _ in cells
+            if state == "there" and (times := curves.span(self.store, {seed: plan}))
         }
 
         def write_files(folder: Path) -> None:
-            if table:
-                (folder / "table.md").write_text(table, encoding="utf-8")
+            (folder / "table.md").write_text(table, encoding="utf-8")
             if len(means):
                 means.to_csv(folder / "means.csv", lineterminator="\n")
 
+        tags = {"recipe": ablation.recipe, "seeds": _listed(ablation.seeds), "reference": ablation.reference}
+        tags |= {"rows": ", ".join(ablation.rows), "columns": ", ".join(ablation.columns), "command": self.file.command}
         return Content(
             params={"recipe": ablation.recipe, "rows": str(len(ablation.rows))},
-            tags=tags | _code_tags(self.store, [cell.wanted.plan for cell in cells]),
+            tags=tags | _code_tags(self.store, [cell.run.plan for cell in cells]),
             note=self._note(cells, table),
             series=[Series("", "", lambda: list(_mean_points(means, ends)))],
             write_files=write_files,
@@ -576,12 +527,11 @@ class _Ablation:
     def _note(self, cells: Sequence[_Cell], table: str) -> str:
         """The head of the page, in Markdown: the question, the counts, the table, and how to compute it."""
         words = {"there": "complete", "waiting": "not begun"}
-        counts = Counter(words.get(cell.state, cell.state) for cell in cells)
+        states = Counter(words.get(cell.state, cell.state) for cell in cells)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         # The result early, as MLflow folds all but some lines.
         start = (
-            f"## {self.file.ablation.title}\n\n"
-            f"{len(cells)} runs: {', '.join(f'{count} {state}' for state, count in counts.items())} "
-            f"([in the order of the table]({CHILDREN}))."
+            f"## {self.file.ablation.title}\n\n{len(cells)} runs: {counts} ([in the order of the table]({CHILDREN}))."
         )
         end = (
             f"\n\n```\n{self.file.command}\n```\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is the "
@@ -621,9 +571,9 @@ def markdown_table(frame: pd.DataFrame) -> str:
 
 def _means(frame: pd.DataFrame) -> pd.DataFrame:
     """Row and column -> how many seeds, and for each rule mean and sample sd of the reported score in [0, 1]."""
-    frame = frame[frame["metric"].isin(MEASURES) & (frame["images"] == "reported") & (frame["state"] == "there")]
-    scores = frame[frame["rule"].isin(RULES)].groupby(["row", "column", "rule"], sort=False)["value"]
-    table = scores.agg(["mean", "std", "count"]).unstack("rule", sort=False)
+    scores = tidy.scored(frame[frame["state"] == "there"], rule=None)
+    by_rule = scores[scores["rule"].isin(RULES)].groupby(["row", "column", "rule"], sort=False)["value"]
+    table = by_rule.agg(["mean", "std", "count"]).unstack("rule", sort=False)
     if not len(table):
         return pd.DataFrame({"seeds": []})
     columns = {f"reported_{rule}{end}": table[of, rule] for rule in RULES for of, end in (("mean", ""), ("std", "_sd"))}

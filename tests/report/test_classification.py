@@ -9,6 +9,7 @@ import pytest
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Row
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.methods.space import Uniform
 from dmt_ray.report import confirmation, html_page, summary
@@ -107,7 +108,7 @@ def test_a_sweep_over_a_classifier_is_scored_by_accuracy(performed, sweep, tmp_p
     _, store, recipe = performed
     searched, trial = sweep
     assert (searched.measure, searched.score_name) == ("accuracy", "accuracy")
-    told = summary.markdown(searched, store, [trial], Replay(str(recipe), (), store.folder))
+    told = summary.markdown(ExperimentFile(searched, store.folder, recipe=str(recipe)), store, [trial])
     assert "validation accuracy 62.50%, test accuracy" in told
     summary.write_csv(tmp_path / "trials.csv", searched, store, [trial])
     [row] = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())

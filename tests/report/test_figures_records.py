@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dmt_ray.cli.figures import main
 
+from dmt_ray.cli.main import main
 from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.experiments import experiment_file
@@ -36,7 +36,7 @@ def of(wanted, row, seed=0):
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["figures", *words])
+    monkeypatch.setattr(sys, "argv", ["dmt", "figures", *words])
     return main()
 
 
@@ -151,7 +151,7 @@ def sweep(tmp_path: Path, tiny: Config) -> Path:
     searched = Sweep("gamma_sweep", "Which?", tiny, "dmt", space, (0,), grid=2)
     folder = tmp_path / "sweeps" / searched.name
     folder.mkdir(parents=True)
-    experiment_file.write(folder, experiment_file.ExperimentFile(searched, 4, Replay("shapes", (), tmp_path)))
+    experiment_file.write(folder, experiment_file.ExperimentFile(searched, tmp_path, recipe="shapes", trials=4))
     study = Study(folder, searched, 4)
     while (taken := study.take("me")) is not None:
         _, params = taken

@@ -9,6 +9,7 @@ from rich.console import Console
 from dmt_ray.cli import dry_run
 from dmt_ray.execution.journal import note_executed
 from dmt_ray.experiments import reuse
+from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.experiments.trials import best, front
 from dmt_ray.methods.space import Choice, Integer, Uniform
@@ -106,10 +107,10 @@ def test_outcomes_stand_beside_the_score(store, tmp_path, capsys):
     sweep = a_sweep({"dms_alpha": Uniform(0.55, 1)}, extra_metrics=("disagreement",))
     trials = [Trial(0, {"dms_alpha": 0.8}, "complete", {5: 0.4}), Trial(1, {"dms_alpha": 0.7}, "pruned", {2: 0.3})]
     fill(store, sweep.plans(trials[0].params)[0].stages())
-    folder = tmp_path / "sweep"
-    folder.mkdir()
-    summary.show(Console(width=200), sweep, store, folder, trials, Replay("shapes", (), tmp_path))
-    rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
+    file = ExperimentFile(sweep, tmp_path, recipe="shapes")
+    file.folder.mkdir(parents=True)
+    summary.show(Console(width=200), file, store, trials)
+    rows = list(csv.DictReader((file.folder / "trials.csv").read_text().splitlines()))
     assert float(rows[0]["disagreement_first"]) == pytest.approx(0.2)
     assert rows[1]["disagreement_first"] == ""
     assert "disagreement first %" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dmt_ray.cli import table as command
+from dmt_ray.cli.main import main
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.latex import escape, latex
 from dmt_ray.report.tables.numbers import PaperNumbers
@@ -144,8 +144,8 @@ def test_markdown_shows_names_as_they_are(records: Records) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["tables", *map(str, words)])
-    return command.main()
+    monkeypatch.setattr(sys, "argv", ["dmt", "table", *map(str, words)])
+    return main()
 
 
 def test_command_writes_all_four_files(

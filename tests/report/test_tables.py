@@ -309,7 +309,7 @@ def test_records_that_belong_to_no_one_table_are_refused(records: Records) -> No
         build(mixed)
     broken = frame.copy()
     broken.loc[0, "value"] = float("nan")
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not finite"):
         build(broken)
 
 

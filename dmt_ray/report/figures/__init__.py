@@ -34,49 +34,11 @@ from dmt_ray.report.figures.setting import score_by_setting, setting_scores
 from dmt_ray.report.figures.slices import slices
 from dmt_ray.report.figures.trials import SweepTrials, parallel_coordinates, read_sweep
 
-__all__ = [
-    "LEAST_TRIALS",
-    "Costly",
-    "Difference",
-    "Predictor",
-    "SweepTrials",
-    "best_of_k",
-    "best_of_k_plot",
-    "costs",
-    "coupling",
-    "coupling_plot",
-    "curves",
-    "disagreement_rates",
-    "disagreements",
-    "error_by_class",
-    "error_of_most_confident",
-    "errors_by_share",
-    "forest_plot",
-    "fraction_scores",
-    "importance_plot",
-    "importances",
-    "iteration_scores",
-    "label_errors",
-    "landscape",
-    "landscape_of",
-    "paired_differences",
-    "parallel_coordinates",
-    "pareto",
-    "qualitative",
-    "read_sweep",
-    "reliability",
-    "reliability_plot",
-    "save",
-    "score_against_compute",
-    "score_by_fraction",
-    "score_by_iteration",
-    "score_by_setting",
-    "setting_scores",
-    "slices",
-    "stored_examples",
-    "sweep_fraction_scores",
-    "teacher_errors",
-    "training_curves",
-    "trial_costs",
-    "weight_maps",
-]
+__all__ = ["LEAST_TRIALS", "Costly", "Difference", "Predictor", "SweepTrials", "best_of_k", "best_of_k_plot"]
+__all__ += ["costs", "coupling", "coupling_plot", "curves", "disagreement_rates", "disagreements", "error_by_class"]
+__all__ += ["error_of_most_confident", "errors_by_share", "forest_plot", "fraction_scores", "importance_plot"]
+__all__ += ["importances", "iteration_scores", "label_errors", "landscape", "landscape_of", "paired_differences"]
+__all__ += ["parallel_coordinates", "pareto", "qualitative", "read_sweep", "reliability", "reliability_plot", "save"]
+__all__ += ["score_against_compute", "score_by_fraction", "score_by_iteration", "score_by_setting", "setting_scores"]
+__all__ += ["slices", "stored_examples", "sweep_fraction_scores", "teacher_errors", "training_curves", "trial_costs"]
+__all__ += ["weight_maps"]

@@ -66,7 +66,6 @@ def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
 
     Args:
         curve: As `best_of_k` gives it, from fractions.
-        measure: What the score is.
     """
     figure, axes = new_axes()
     k = curve["k"]

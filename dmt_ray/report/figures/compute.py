@@ -14,27 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.sweep import Trial
 from dmt_ray.experiments.trials import complete
-from dmt_ray.report.figures.kit import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
-    SMALL,
-    Look,
-    Style,
-    calm,
-    darker,
-    draw_bars,
-    intervals,
-    legend_below,
-    line_gap,
-    name_axes,
-    name_ends,
-    new_axes,
-    over_seeds,
-    spread_out,
-    styles,
-)
+from dmt_ray.report.figures import kit
 from dmt_ray.report.titles import IMAGES
 from dmt_ray.results.tidy import scored
 
@@ -45,19 +25,12 @@ NAMED = 12  # most points that all get their names; of more, those on the front 
 
 @dataclass(frozen=True)
 class Costly:
-    """A row, or a trial.
+    """A row, or a trial."""
 
-    Attributes:
-        name: Its name.
-        cost: Optimizer steps summed over its models, or device-hours; mean over seeds.
-        scores: Fractions, one a seed.
-        models: How many models it trains; 0: unknown.
-    """
-
-    name: str
-    cost: float
-    scores: tuple[float, ...]
-    models: int = 0
+    name: str  # its name
+    cost: float  # optimizer steps summed over its models, or device-hours; mean over seeds
+    scores: tuple[float, ...]  # fractions, one a seed
+    models: int = 0  # how many models it trains; 0: unknown
 
 
 def costs(
@@ -71,10 +44,7 @@ def costs(
     """What every complete row costs by itself, without what it shares with others, and its test score.
 
     Args:
-        frame: The tidy table (`dmt_ray.results.tidy`).
-        column: A column of the ablation.
         unit: Of the cost. Device-hours are those of the machines that computed it.
-        rule: Which selection rule's score: "last", "val" or "paper".
         leave_out: Methods that no other row competes with: the oracle is given more labels.
 
     Raises:
@@ -134,50 +104,48 @@ def score_against_compute(
     Args:
         points: The rows, or trials. Of more than twelve only those on the front are named.
         unit: Of the costs.
-        images: "reported", the test images, or "selection", the validation images.
-        measure: What the score is.
     """
-    figure, axes = new_axes(HEIGHT)
+    figure, axes = kit.new_axes(HEIGHT)
     x = np.array([point.cost for point in points]) / (1000 if unit == "steps" else 1)
-    means = intervals([100 * np.array(point.scores) for point in points])
+    means = kit.intervals([100 * np.array(point.scores) for point in points])
     y = np.array([one.mean for one in means])
     front, few = pareto(x, y), len(points) <= NAMED
     # Equal costs are drawn a little apart, or else their intervals would hide each other.
-    beside = spread_out(x.tolist(), 0.018 * float(x.max())) if few else x.tolist()
+    beside = kit.spread_out(x.tolist(), 0.018 * float(x.max())) if few else x.tolist()
     order = [i for i in np.lexsort((y, x)) if front[i]]
-    pale: Look = {"color": PALE, "linewidth": 5, "alpha": 0.55}
+    pale: kit.Look = {"color": kit.PALE, "linewidth": 5, "alpha": 0.55}
     axes.step(x[order], y[order], where="post", zorder=1, **pale)
-    look = styles([point.name for point in points])
+    look = kit.styles([point.name for point in points])
     if not few:
-        look = {point.name: Style(BLUE if front[i] else GREY, "") for i, point in enumerate(points)}
+        look = {point.name: kit.Style(kit.BLUE if front[i] else kit.GREY, "") for i, point in enumerate(points)}
     for i, point in enumerate(points):
         color, marker = look[point.name].color, "D" if point.models > 1 else "o"
-        draw_bars(axes, [beside[i]], means[i : i + 1], color)
+        kit.draw_bars(axes, [beside[i]], means[i : i + 1], color)
         axes.plot(beside[i], y[i], marker, markersize=7, color=color, markeredgecolor="white", zorder=3)
     axes.margins(0.08)
     axes.set_xlim(0, axes.get_xlim()[1])
     _name_points(axes, {p.name: (beside[i], y[i]) for i, p in enumerate(points) if few or front[i]}, look)
-    calm(axes)
+    kit.calm(axes)
     rows = any(point.models for point in points)
-    title = over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials"
-    name_axes(axes, UNITS[unit], f"{measure} on the {IMAGES[images]} images (%)", title)
+    title = kit.over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials"
+    kit.name_axes(axes, UNITS[unit], f"{measure} on the {IMAGES[images]} images (%)", title)
     several = "two models" if max(point.models for point in points) == 2 else "two models or more"
     handles = [Line2D([], [], label="Pareto front", **pale)]
     for marker, label, present in (
         ("o", "one model", any(point.models == 1 for point in points)),
         ("D", several, any(point.models > 1 for point in points)),
     ):
-        handles += [Line2D([], [], marker=marker, linestyle="", color=INK, label=label)] if present else []
-    legend_below(figure, handles, 3)
+        handles += [Line2D([], [], marker=marker, linestyle="", color=kit.INK, label=label)] if present else []
+    kit.legend_below(figure, handles, 3)
     return figure
 
 
-def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], look: Mapping[str, Style]) -> None:
+def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], look: Mapping[str, kit.Style]) -> None:
     """Write the names beside the points, or, where there is no room to their right, in the margin."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     height = HEIGHT - 1.2
     margin = {name: at for name, at in points.items() if at[0] > left + 0.7 * (right - left)}
-    name_ends(axes, margin, look, height)
+    kit.name_ends(axes, margin, look, height)
     inside = [name for name in sorted(points, key=lambda name: points[name][0]) if name not in margin]
     groups: list[list[str]] = []
     for name in inside:
@@ -186,8 +154,8 @@ def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], look: Ma
         else:
             groups.append([name])
     for group in groups:
-        heights = spread_out([points[name][1] for name in group], line_gap(axes, height))
+        heights = kit.spread_out([points[name][1] for name in group], kit.line_gap(axes, height))
         for name, y in zip(group, heights, strict=True):
             shift = (y - points[name][1]) / (high - low) * height * 72
-            text: Look = {"va": "center", "fontsize": SMALL, "color": darker(look[name].color), "zorder": 4}
+            text: kit.Look = {"va": "center", "fontsize": kit.SMALL, "color": kit.darker(look[name].color), "zorder": 4}
             axes.annotate(name, points[name], (9, shift), textcoords="offset points", **text)

@@ -9,21 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dmt_ray.experiments.sweep import Trial
 from dmt_ray.experiments.trials import best
-from dmt_ray.report.figures.kit import (
-    BLACK,
-    BLUE,
-    GREY,
-    INK,
-    MODELS,
-    SMALL,
-    WIDTH,
-    Look,
-    calm,
-    legend_below,
-    name_axes,
-    new_axes,
-    new_figure,
-)
+from dmt_ray.report.figures import kit
 from dmt_ray.report.titles import HISTORIES
 
 
@@ -32,11 +18,10 @@ def curves(trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
 
     Args:
         trials: The trials; those without a score are left out.
-        measure: What the score is.
     """
-    figure, axes = new_axes()
+    figure, axes = kit.new_axes()
     winner, pruned = best(trials), 0
-    open_circle: Look = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": BLACK}
+    open_circle: kit.Look = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": kit.BLACK}
     handles = []
     for trial in trials:
         rungs = sorted(trial.scores)
@@ -45,19 +30,21 @@ def curves(trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
             continue
         if trial is winner:
             label = f"best: trial {trial.number}, {measure} {values[-1]:.2f} %"
-            handles += axes.plot(rungs, values, "o-", color=BLUE, linewidth=2.4, markersize=5, zorder=4, label=label)
+            handles += axes.plot(
+                rungs, values, "o-", color=kit.BLUE, linewidth=2.4, markersize=5, zorder=4, label=label
+            )
         else:
-            axes.plot(rungs, values, color=GREY, linewidth=1.0, alpha=0.65, zorder=2)
+            axes.plot(rungs, values, color=kit.GREY, linewidth=1.0, alpha=0.65, zorder=2)
         if trial.state == "pruned":
             pruned += 1
             axes.plot(rungs[-1], values[-1], markersize=6, zorder=3, **open_circle)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    calm(axes)
+    kit.calm(axes)
     x, y = "iteration (0: before any pseudo label)", f"{measure} on the validation images (%)"
-    name_axes(axes, x, y, f"{len(trials)} trials")
-    handles += [Line2D([], [], color=GREY, label="other trials")] if len(trials) > 1 else []
+    kit.name_axes(axes, x, y, f"{len(trials)} trials")
+    handles += [Line2D([], [], color=kit.GREY, label="other trials")] if len(trials) > 1 else []
     handles += [Line2D([], [], linestyle="", label=f"pruned here ({pruned})", **open_circle)] if pruned else []
-    legend_below(figure, handles)
+    kit.legend_below(figure, handles)
     return figure
 
 
@@ -71,26 +58,26 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """
     columns = [c for c in HISTORIES if any(c in h and h[c].notna().any() for h in histories.values())]
     across, down = min(2, max(1, len(columns))), max(1, (len(columns) + 1) // 2)
-    figure = new_figure(0.7 + 2.7 * down, WIDTH if across == 1 else 1.7 * WIDTH)
+    figure = kit.new_figure(0.7 + 2.7 * down, kit.WIDTH if across == 1 else 1.7 * kit.WIDTH)
     boundaries = _boundaries(histories)
     for number, column in enumerate(columns):
         axes = figure.add_subplot(down, across, number + 1)
         title, unit = HISTORIES[column]
         for model, history in histories.items():
             if column in history:
-                color, dashes = MODELS.get(model[:1], (GREY, "-"))
+                color, dashes = kit.MODELS.get(model[:1], (kit.GREY, "-"))
                 values = history[column] * (100 if "%" in unit else 1)
                 axes.plot(history["step"], values, color=color, linestyle=dashes, linewidth=1.5, label=f"model {model}")
         for step, rung in boundaries:
-            axes.axvline(step, color=GREY, linewidth=0.8, alpha=0.6, zorder=1)
-            place: Look = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-            axes.annotate(str(rung), (step, 1), (3, -10), fontsize=SMALL, color=INK, **place)
+            axes.axvline(step, color=kit.GREY, linewidth=0.8, alpha=0.6, zorder=1)
+            place: kit.Look = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            axes.annotate(str(rung), (step, 1), (3, -10), fontsize=kit.SMALL, color=kit.INK, **place)
         axes.set_xlim(left=0)
         axes.margins(y=0.12)
-        calm(axes)
-        name_axes(axes, "optimizer steps (thin lines: iterations)", unit, title)
+        kit.calm(axes)
+        kit.name_axes(axes, "optimizer steps (thin lines: iterations)", unit, title)
     if columns:
-        legend_below(figure, figure.axes[0].get_legend_handles_labels()[0], columns=4)
+        kit.legend_below(figure, figure.axes[0].get_legend_handles_labels()[0], columns=4)
     return figure
 
 

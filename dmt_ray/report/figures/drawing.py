@@ -18,29 +18,8 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan.measures import MEASURES
-from dmt_ray.report.figures.best_of import best_of_k, best_of_k_plot
-from dmt_ray.report.figures.compute import costs, score_against_compute, trial_costs
-from dmt_ray.report.figures.curves import curves
-from dmt_ray.report.figures.forest import forest_plot, paired_differences
-from dmt_ray.report.figures.fractions import fraction_scores, score_by_fraction, sweep_fraction_scores
-from dmt_ray.report.figures.importances import importance_plot, importances
-from dmt_ray.report.figures.iterations import iteration_scores, score_by_iteration
-from dmt_ray.report.figures.kit import save
-from dmt_ray.report.figures.landscape import GAMMAS, landscape_of
-from dmt_ray.report.figures.maps import qualitative, stored_examples, weight_maps
-from dmt_ray.report.figures.predictions import Predictor
-from dmt_ray.report.figures.pseudo_labels import (
-    error_by_class,
-    error_of_most_confident,
-    errors_by_share,
-    label_errors,
-    teacher_errors,
-)
-from dmt_ray.report.figures.rates import coupling, coupling_plot, disagreement_rates, disagreements
-from dmt_ray.report.figures.reliability import reliability, reliability_plot
-from dmt_ray.report.figures.setting import score_by_setting, setting_scores
-from dmt_ray.report.figures.slices import slices
-from dmt_ray.report.figures.trials import SweepTrials, parallel_coordinates, read_sweep
+from dmt_ray.report import figures as fig
+from dmt_ray.report.figures.landscape import GAMMAS
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
 
@@ -69,7 +48,7 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
     "parallel": "Every trial across all settings to its score.",
     "importances": "How much each setting matters, and how sure that is.",
     "setting": "Test score against what is searched.",
-    "best-of-k": "What a search of fewer trials would have found.",
+    "best-of-k": "What a search of fewer trials would have swept.",
 }
 
 
@@ -94,7 +73,7 @@ class AblationFigures:
         StoreError: If the folder holds no ablation.
     """
 
-    def __init__(self, folder: Path, predictor: Predictor, rows: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, predictor: fig.Predictor, rows: Sequence[str] = ()) -> None:
         self.file = experiment_file.read(folder)
         self.ablation: Ablation = self.file.ablation
         for row in rows:
@@ -107,7 +86,7 @@ class AblationFigures:
         self._rows = list(rows)
         there = self.frame[self.frame["state"] == "there"]
         complete = set(there[["row", "column", "seed"]].itertuples(index=False, name=None))
-        self._wanted = [one for one in self.ablation.members() if (one.cell.row, one.cell.column, one.seed) in complete]
+        self._runs = [one for one in self.ablation.wanted() if (one.cell.row, one.cell.column, one.seed) in complete]
 
     def incomplete(self) -> Iterator[str]:
         """A sentence for each row that lacks seeds, with the command that computes them."""
@@ -126,104 +105,106 @@ class AblationFigures:
             for name, draw in self._of_column(column):
                 yield f"{name}-{_as_file(column)}" if len(columns) > 1 else name, draw
         if len(columns) > 1:
-            yield "fractions", lambda: score_by_fraction(fraction_scores(frame, self.ablation), measure=measure)
+            by_column = partial(fig.fraction_scores, frame, self.ablation)
+            yield "fractions", lambda: fig.score_by_fraction(by_column(), measure=measure)
 
     def _of_column(self, column: str) -> Iterator[Drawing]:
         frame, reference, measure, store = self.frame, self.ablation.reference, self._measure, self.store
         known = self.file.dataset_info.get(column)
         info = DatasetInfo() if known is None else DatasetInfo.from_json(known)
-        wanted = [one for one in self._wanted if one.cell.column == column]
-        by_iteration = partial(score_by_iteration, measure=measure)
-        by_hours = partial(score_against_compute, unit="hours", measure=measure)
+        runs = [one for one in self._runs if one.cell.column == column]
+        by_iteration = partial(fig.score_by_iteration, measure=measure)
+        by_hours = partial(fig.score_against_compute, unit="hours", measure=measure)
         of = "images" if measure == MEASURES["accuracy"] else "pixels"
-        by_confidence = partial(error_of_most_confident, one_teacher=True, of=of)
+        by_confidence = partial(fig.error_of_most_confident, one_teacher=True, of=of)
         # With twice the steps, its line would be twice as long as all others.
-        alike = [one for one in wanted if one.cell.method != "dst_double"]
-        yield "forest", lambda: forest_plot(paired_differences(frame, column), reference, measure=measure)
-        yield "iterations", lambda: by_iteration(iteration_scores(frame, column))
-        yield "gains", lambda: by_iteration(iteration_scores(frame, column), gain=True)
-        yield "compute", lambda: score_against_compute(costs(frame, column), measure=measure)
-        yield "hours", lambda: by_hours(costs(frame, column, unit="hours"))
-        yield "label-errors", lambda: error_of_most_confident(errors_by_share(label_errors(store, wanted, info)))
-        yield "teachers", lambda: by_confidence(errors_by_share(teacher_errors(store, wanted)))
-        yield "class-errors", lambda: self._class_errors(wanted, info)
-        yield "disagreement", lambda: disagreement_rates(disagreements(store, alike))
-        yield "coupling", lambda: coupling_plot(coupling(store, wanted))
-        yield "reliability", lambda: reliability_plot(reliability(store, wanted))
-        yield "weights", lambda: self._weights(wanted, info)
-        yield "qualitative", lambda: self._qualitative(wanted, info)
-        yield "confident", lambda: by_confidence(errors_by_share(self._confident(wanted, info)))
+        alike = [one for one in runs if one.cell.method != "dst_double"]
+        yield "forest", lambda: fig.forest_plot(fig.paired_differences(frame, column), reference, measure=measure)
+        yield "iterations", lambda: by_iteration(fig.iteration_scores(frame, column))
+        yield "gains", lambda: by_iteration(fig.iteration_scores(frame, column), gain=True)
+        yield "compute", lambda: fig.score_against_compute(fig.costs(frame, column), measure=measure)
+        yield "hours", lambda: by_hours(fig.costs(frame, column, unit="hours"))
+        errors = partial(fig.label_errors, store, runs, info)
+        yield "label-errors", lambda: fig.error_of_most_confident(fig.errors_by_share(errors()))
+        yield "teachers", lambda: by_confidence(fig.errors_by_share(fig.teacher_errors(store, runs)))
+        yield "class-errors", lambda: self._class_errors(errors())
+        yield "disagreement", lambda: fig.disagreement_rates(fig.disagreements(store, alike))
+        yield "coupling", lambda: fig.coupling_plot(fig.coupling(store, runs))
+        yield "reliability", lambda: fig.reliability_plot(fig.reliability(store, runs))
+        yield "weights", lambda: self._weights(runs, info)
+        yield "qualitative", lambda: self._qualitative(runs, info)
+        yield "confident", lambda: by_confidence(fig.errors_by_share(self._confident(runs, info)))
 
-    def _shown(self, wanted: Sequence[Member]) -> list[Member]:
+    def _shown(self, runs: Sequence[Wanted]) -> list[Wanted]:
         """The rows that pictures are of, each with its first seed that all of them have."""
-        iterated = [one.cell.row for one in wanted if len(one.plan.rungs) > 1]
+        iterated = [one.cell.row for one in runs if len(one.plan.rungs) > 1]
         main = "DMT" if "DMT" in iterated else next(reversed(iterated), "")
         rows = self._rows or list(dict.fromkeys([self.ablation.reference, main]))
-        seeds = [{one.seed for one in wanted if one.cell.row == row} for row in rows]
+        seeds = [{one.seed for one in runs if one.cell.row == row} for row in rows]
         common = sorted(set.intersection(*seeds))
         if not common:
             raise MissingStages(f"no seed of {' and '.join(filter(None, rows))} is complete yet")
-        return [one for row in rows for one in wanted if (one.cell.row, one.seed) == (row, common[0])]
+        return [one for row in rows for one in runs if (one.cell.row, one.seed) == (row, common[0])]
 
-    def _class_errors(self, wanted: Sequence[Member], info: DatasetInfo) -> Figure:
-        errors = label_errors(self.store, wanted, info)
+    def _class_errors(self, errors: pd.DataFrame) -> Figure:
         known = set(errors["row"])
         rows = [row for row in self._rows or ("CBST", "DST", "DMT") if row in known]
-        return error_by_class(errors, rows or None)
+        return fig.error_by_class(errors, rows or None)
 
-    def _weights(self, wanted: Sequence[Member], info: DatasetInfo) -> Figure:
-        iterated = [one for one in self._shown(wanted) if len(one.plan.rungs) > 1]
+    def _weights(self, runs: Sequence[Wanted], info: DatasetInfo) -> Figure:
+        iterated = [one for one in self._shown(runs) if len(one.plan.rungs) > 1]
         if not iterated:
             raise MissingStages("no row that makes pseudo labels is complete yet")
-        return weight_maps(stored_examples(self.store, iterated[-1].plan), _palette(info), info.classes, images=2)
+        examples = fig.stored_examples(self.store, iterated[-1].plan)
+        return fig.weight_maps(examples, _palette(info), info.classes, images=2)
 
-    def _qualitative(self, wanted: Sequence[Member], info: DatasetInfo) -> Figure:
-        examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(wanted)}
-        return qualitative(examples, _palette(info), info.classes)
+    def _qualitative(self, runs: Sequence[Wanted], info: DatasetInfo) -> Figure:
+        examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(runs)}
+        return fig.qualitative(examples, _palette(info), info.classes)
 
-    def _confident(self, wanted: Sequence[Member], info: DatasetInfo) -> pd.DataFrame:
-        rows = {one.cell.row for one in self._shown(wanted)}
-        shown = [one for one in wanted if one.cell.row in rows]
-        predictor = self._predictor
-        return pd.concat([predictor.confident_errors(one.plan.rungs[-1]["A"], info, row=one.cell.row) for one in shown])
+    def _confident(self, runs: Sequence[Wanted], info: DatasetInfo) -> pd.DataFrame:
+        rows, predict = {one.cell.row for one in self._shown(runs)}, self._predictor.confident_errors
+        shown = [one for one in runs if one.cell.row in rows]
+        return pd.concat([predict(one.plan.rungs[-1]["A"], info, row=one.cell.row) for one in shown])
 
 
 def of_sweep(folder: Path) -> Iterator[Drawing]:
     """The figures of a sweep in its folder, as `<storage>/sweeps/<name>`."""
-    found = read_sweep(folder)
-    sweep, trials, measure = found.sweep, found.trials, found.sweep.score_name
+    swept = fig.read_sweep(folder)
+    sweep, trials, measure = swept.sweep, swept.trials, swept.sweep.score_name
     yield from of_trials(sweep, trials)
-    yield "parallel", lambda: parallel_coordinates(sweep.space, trials, measure)
+    yield "parallel", lambda: fig.parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
-        yield "importances", lambda: importance_plot(importances(sweep.space, trials))
+        yield "importances", lambda: fig.importance_plot(fig.importances(sweep.space, trials))
     else:
         [setting] = sweep.space
-        yield "setting", lambda: score_by_setting(setting_scores(found), setting, measure=measure)
-    yield "best-of-k", lambda: _best_of_k(found)
+        yield "setting", lambda: fig.score_by_setting(fig.setting_scores(swept), setting, measure=measure)
+    yield "best-of-k", lambda: _best_of_k(swept)
     if sweep.second == "compute":
-        yield "compute", lambda: score_against_compute(trial_costs(trials), images="selection", measure=measure)
+        by_compute = partial(fig.score_against_compute, images="selection", measure=measure)
+        yield "compute", lambda: by_compute(fig.trial_costs(trials))
     if LABEL_FRACTION in sweep.space:
-        yield "fractions", lambda: score_by_fraction(sweep_fraction_scores(found), measure=measure)
+        yield "fractions", lambda: fig.score_by_fraction(fig.sweep_fraction_scores(swept), measure=measure)
 
 
 def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
     """The figures that a running sweep has, too: every trial's score after each rung, and over what is searched."""
     measure = sweep.score_name
     if not sweep.seed_by_seed:
-        yield "curves", lambda: curves(trials, measure)
+        yield "curves", lambda: fig.curves(trials, measure)
     if tuple(sweep.space) == GAMMAS:
-        yield "landscape", lambda: landscape_of(sweep, trials)
-    yield "slices", lambda: slices(sweep.space, trials, measure)
+        yield "landscape", lambda: fig.landscape_of(sweep, trials)
+    yield "slices", lambda: fig.slices(sweep.space, trials, measure)
 
 
-def _best_of_k(found: SweepTrials) -> Figure:
-    complete = found.complete
+def _best_of_k(swept: fig.SweepTrials) -> Figure:
+    complete = swept.complete
     if not complete:
         raise MissingStages("no trial is complete yet")
-    known = all(trial.number in found.test_scores for trial in complete)
-    on_test = [found.test_mean(trial) for trial in complete] if known else None
-    curve = best_of_k([trial.score or 0.0 for trial in complete], on_test)
-    return best_of_k_plot(curve, found.sweep.score_name)
+    known = all(trial.number in swept.test_scores for trial in complete)
+    on_test = [swept.test_mean(trial) for trial in complete] if known else None
+    curve = fig.best_of_k([trial.score or 0.0 for trial in complete], on_test)
+    return fig.best_of_k_plot(curve, swept.sweep.score_name)
 
 
 def save_all(
@@ -249,7 +230,7 @@ def save_all(
     for name, draw in drawings:
         if not only or any(name == kind or name.startswith(f"{kind}-") for kind in only):
             try:
-                yield save(draw(), out / f"{name}.{ending}"), ""
+                yield fig.save(draw(), out / f"{name}.{ending}"), ""
             except UserError as error:
                 yield None, f"left out: {name}: {error}"
 

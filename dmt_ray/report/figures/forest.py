@@ -16,19 +16,12 @@ from dmt_ray.results.tidy import scored
 
 @dataclass(frozen=True)
 class Difference:
-    """A row minus the reference.
+    """A row minus the reference."""
 
-    Attributes:
-        row: Name of the row.
-        values: A difference for every seed that both have, fractions.
-        paired: Mean and 95 % t interval of these.
-        pooled: The same with the error pooled over all rows; without ends where that cannot be told.
-    """
-
-    row: str
-    values: tuple[float, ...]
-    paired: Interval
-    pooled: Interval
+    row: str  # name of the row
+    values: tuple[float, ...]  # A difference for every seed that both have, fractions
+    paired: Interval  # mean and 95 % t interval of these
+    pooled: Interval  # the same with the error pooled over all rows; without ends where that cannot be told
 
     @property
     def wins(self) -> int:
@@ -47,10 +40,7 @@ def paired_differences(
     """Differences in test scores to the reference, in the order of the rows.
 
     Args:
-        frame: The tidy table (`dmt_ray.results.tidy`).
-        column: A column of the ablation.
         reference: A row; None: that of the ablation.
-        rule: Which selection rule's scores: "last", "val" or "paper".
         leave_out: Methods that would stretch the axis, and whose difference is no question.
 
     Raises:
@@ -84,8 +74,6 @@ def forest_plot(
     Args:
         differences: As `paired_differences` gives them, drawn from top to bottom.
         reference: Name of the row that was subtracted.
-        rule: Which selection rule's scores they are.
-        measure: What the scores are.
     """
     figure, axes = new_axes(1.6 + 0.36 * len(differences))
     look = styles([one.row for one in differences])
@@ -122,6 +110,6 @@ def forest_plot(
     return figure
 
 
-def _as_text(one: Difference) -> str:
-    ends = f" [{100 * one.paired.low:+.2f}, {100 * one.paired.high:+.2f}]" if one.paired.known else ""
-    return f"{100 * one.paired.mean:+.2f}{ends}  {one.wins}/{len(one.values)}"
+def _as_text(row: Difference) -> str:
+    ends = f" [{100 * row.paired.low:+.2f}, {100 * row.paired.high:+.2f}]" if row.paired.known else ""
+    return f"{100 * row.paired.mean:+.2f}{ends}  {row.wins}/{len(row.values)}"

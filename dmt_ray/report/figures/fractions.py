@@ -26,7 +26,6 @@ def fraction_scores(
     Args:
         frame: The tidy table of the ablation (`dmt_ray.results.tidy`).
         ablation: Its columns differ in `split.labelled`.
-        rule: Which selection rule's scores: "last", "val" or "paper".
 
     Returns:
         Row -> amount -> fractions, one a seed. An amount up to 1 is a share, else a number of images. A column that is
@@ -49,7 +48,7 @@ def fraction_scores(
     return _checked(scores)
 
 
-def sweep_fraction_scores(found: SweepTrials) -> dict[str, dict[float, tuple[float, ...]]]:
+def sweep_fraction_scores(swept: SweepTrials) -> dict[str, dict[float, tuple[float, ...]]]:
     """Test score at every share of labelled images of a sweep over them and methods, as `searches.label_fraction`.
 
     Returns:
@@ -60,15 +59,15 @@ def sweep_fraction_scores(found: SweepTrials) -> dict[str, dict[float, tuple[flo
         ConfigError: If the sweep does not search the label fraction, and at most the method beside it.
         MissingStages: If fewer than two shares are complete.
     """
-    sweep = found.sweep
+    sweep = swept.sweep
     if LABEL_FRACTION not in sweep.space or not set(sweep.space) <= {LABEL_FRACTION, METHOD}:
         raise ConfigError(f"score against label fraction needs a sweep over it, but {sweep.name} searches other things")
     scores: dict[str, dict[float, tuple[float, ...]]] = {}
-    for trial in found.complete:
-        if trial.number in found.test_scores:
+    for trial in swept.complete:
+        if trial.number in swept.test_scores:
             method = sweep.method_of(trial.params)
             by_share = scores.setdefault(METHODS.get(method, method), {})
-            by_share[float(trial.params[LABEL_FRACTION])] = found.test_scores[trial.number]
+            by_share[float(trial.params[LABEL_FRACTION])] = swept.test_scores[trial.number]
     return _checked(scores)
 
 
@@ -90,7 +89,6 @@ def score_by_fraction(
         scores: Row -> amount -> fractions, one a seed, as `fraction_scores` gives them. The oracle, which sees all
             labels whatever the amount, is a dashed line.
         when: When or how the scored model was chosen.
-        measure: What the score is.
     """
     figure, axes = new_axes()
     look, ends = styles(scores), {}

@@ -7,28 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.report.figures.kit import (
-    FRAME,
-    HEIGHT,
-    calm,
-    draw_means,
-    name_axes,
-    name_ends,
-    new_axes,
-    over_seeds,
-    styles,
-)
+from dmt_ray.report.figures import kit
 from dmt_ray.report.titles import IMAGES
 from dmt_ray.results.tidy import scored
 
 
 def iteration_scores(frame: pd.DataFrame, column: str, images: str = "reported") -> dict[str, pd.DataFrame]:
     """Score per iteration of the rows that have iterations.
-
-    Args:
-        frame: The tidy table (`dmt_ray.results.tidy`).
-        column: A column of the ablation.
-        images: "reported", the test images, or "selection", the validation images.
 
     Returns:
         Row -> fractions, one line a seed, one column an iteration, the mean over the models. Baseline, Oracle and
@@ -57,29 +42,27 @@ def score_by_iteration(
         scores: Row -> fractions, one line a seed, one column an iteration; iteration 0 is before any pseudo label.
         gain: Draw the difference to the same seed's iteration 0, in percentage points. How hard a seed's split is
             drops out, so that intervals are much narrower.
-        images: As in `iteration_scores`.
-        measure: What the score is.
     """
-    figure, axes = new_axes()
-    look, ends = styles(scores), {}
+    figure, axes = kit.new_axes()
+    look, ends = kit.styles(scores), {}
     for place, (row, table) in enumerate(scores.items()):
         values = 100 * (table.sub(table[table.columns[0]], axis=0) if gain else table)
         # Intervals stand side by side: on top of each other nobody can tell whose they are.
         shift = 0.05 * (place - (len(scores) - 1) / 2)
         x = [float(rung) + shift for rung in values.columns]
-        ends[row] = draw_means(
+        ends[row] = kit.draw_means(
             axes, x, [values[rung] for rung in values.columns], look[row], alpha=0.55 if len(scores) <= 3 else 0.35
         )
     if gain:
-        axes.axhline(0, color=FRAME, linewidth=0.9, zorder=1)
+        axes.axhline(0, color=kit.FRAME, linewidth=0.9, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.06)
-    calm(axes)
-    name_axes(
+    kit.calm(axes)
+    kit.name_axes(
         axes,
         "iteration (0: before any pseudo label)",
         f"gain in {measure} since iteration 0 (points)" if gain else f"{measure} (%)",
-        f"{IMAGES[images]} images; {over_seeds(map(len, scores.values()))}",
+        f"{IMAGES[images]} images; {kit.over_seeds(map(len, scores.values()))}",
     )
-    name_ends(axes, ends, look, HEIGHT - 0.9)
+    kit.name_ends(axes, ends, look, kit.HEIGHT - 0.9)
     return figure

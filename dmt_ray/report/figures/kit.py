@@ -2,6 +2,10 @@
 
 Every figure is a function of plain values that returns a new `Figure`. None of them touches pyplot, so that figures can
 be drawn on any thread. Scores come in as fractions and are shown in percent.
+
+In all of them `frame` is a tidy table (`results.tidy`), `column` one of its columns, `rule` a selection rule ("last",
+"val" or "paper"), `images` are "reported" (the test images) or "selection" (the validation images), `measure` is the
+name of the score, and `runs` are the cells and seeds of one column, whose stages lie in `store`.
 """
 
 import io
@@ -25,15 +29,8 @@ TITLE, TEXT, SMALL = 10, 9.5, 8.5  # points
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart, without their yellow, which is too pale
 # for lines.
-BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK = COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK = COLOURS
 INK, GREY, FRAME, PALE, GRID = "#333333", "#8C8C8C", "#888888", "#BBBBBB", "#E3E3E3"
 # Cividis without its darkest end, so that black marks can be seen everywhere.
 SCORES = LinearSegmentedColormap.from_list("scores", ["#35507F", "#7C7B78", "#BCAF6F", "#FEE838"])
@@ -132,11 +129,8 @@ def legend_below(figure: Figure, handles: Sequence[Any] | None = None, columns: 
     if handles is None:
         handles = figure.axes[-1].get_legend_handles_labels()[0]
     if handles:
-        title_size: Look = {"title": title, "title_fontsize": SMALL} if title else {}
-        columns = min(columns, len(handles))
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL, **title_size
-        )
+        look: Look = {"frameon": False, "fontsize": SMALL, "title_fontsize": SMALL, "title": title or None}
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), **look)
 
 
 # ---- means and intervals ---------------------------------------------------------------------------------------
@@ -251,15 +245,9 @@ def render(figure: Figure, kind: str = "png", dpi: int = 200) -> bytes:
     """
     undated: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
     content = io.BytesIO()
+    how: Look = {"bbox_inches": "tight", "pad_inches": 0.04, "metadata": undated.get(kind, {"Date": None})}
     with rc_context({"svg.hashsalt": "dmt_ray"}):  # else an SVG has random names in it
-        figure.savefig(
-            content,
-            format=kind,
-            dpi=dpi,
-            bbox_inches="tight",
-            pad_inches=0.04,
-            metadata=undated.get(kind, {"Date": None}),
-        )
+        figure.savefig(content, format=kind, dpi=dpi, **how)
     return content.getvalue()
 
 

@@ -55,7 +55,6 @@ def landscape(
         points: A trial each, as `Point`. The surface and the colours know the complete ones alone: a pruned trial's
             score is that of an earlier iteration.
         recipe: The exponents of the recipe that was searched; for those of the papers, the paper's.
-        measure: What the score is.
     """
     figure, axes = new_axes(4.6)
     done = np.array([(g1, g2, 100 * s) for g1, g2, s, state in points if state == "complete" and s is not None])

@@ -34,21 +34,13 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # DMT, Fig. 1
 
 @dataclass(frozen=True)
 class Predictor:
-    """Where predictions are cached and, if they are to be computed, what with.
+    """Where predictions are cached and, if they are to be computed, what with."""
 
-    Attributes:
-        storage: Folder of the results.
-        data: Folder of the data set; None: below the variable DMT_DATA.
-        device: "auto", "cpu" or "cuda".
-        threads: CPU threads.
-        computes: Whether what is not cached yet is computed; else it is an error.
-    """
-
-    storage: Path
-    data: Path | None = None
-    device: str = "auto"
-    threads: int = 1
-    computes: bool = True
+    storage: Path  # folder of the results
+    data: Path | None = None  # folder of the data set; None: below the variable DMT_DATA
+    device: str = "auto"  # "auto", "cpu" or "cuda"
+    threads: int = 1  # CPU threads
+    computes: bool = True  # whether what is not cached yet is computed; else it is an error
 
     def examples(
         self, evaluation: Stage, *, count: int = COUNT, ids: Sequence[str] | None = None

@@ -14,21 +14,7 @@ from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import CONFIDENCE
-from dmt_ray.report.figures.kit import (
-    HEIGHT,
-    INK,
-    SMALL,
-    TEXT,
-    calm,
-    darker,
-    draw_means,
-    name_axes,
-    name_ends,
-    new_axes,
-    new_figure,
-    over_seeds,
-    styles,
-)
+from dmt_ray.report.figures import kit
 from dmt_ray.results.scores import summary
 from dmt_ray.store import Store
 
@@ -37,12 +23,10 @@ ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
 
-def label_errors(store: Store, wanted: Iterable[Member], dataset_info: DatasetInfo) -> pd.DataFrame:
+def label_errors(store: Store, runs: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
     """The errors that the labellings of an ablation have recorded, where they are stored.
 
     Args:
-        store: Where the stages are.
-        wanted: Cells and seeds of one column.
         dataset_info: Names of the classes.
 
     Returns:
@@ -54,7 +38,7 @@ def label_errors(store: Store, wanted: Iterable[Member], dataset_info: DatasetIn
     Raises:
         MissingStages: If no labelling is stored, or none could be compared with the truth.
     """
-    lines = [line for one in wanted for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
+    lines = [line for one in runs for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     if not frame["error"].notna().any():
         raise MissingStages(
@@ -85,7 +69,7 @@ def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple
             yield {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher}, stage
 
 
-def teacher_errors(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
+def teacher_errors(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     """How wrong the labels of single teachers are among their most confident 20 to 100 % (DMT, Fig. 1).
 
     Of every row the teachers of its last labels; and in a row `FIRST` those of the first labels, which are the models
@@ -93,7 +77,6 @@ def teacher_errors(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
 
     Args:
         store: Where the labellings are, which know it of themselves.
-        wanted: Cells and seeds of one column.
 
     Returns:
         As `label_errors`, lines for all classes together; kept is unknown.
@@ -102,7 +85,7 @@ def teacher_errors(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
         MissingStages: If no labelling is stored that was compared with the truth.
     """
     first, last = [], []
-    for one in wanted:
+    for one in runs:
         lines = list(_of_teachers(store, one.cell.row, one.seed, one.plan))
         count = max((line["iteration"] for line in lines), default=0)
         first += [line | {"row": FIRST} for line in lines if line["iteration"] == 1]
@@ -147,26 +130,26 @@ def error_of_most_confident(
             iteration with its own teacher, as the labellings of a run are stored.
         of: What is labelled: "pixels" or "images".
     """
-    figure, axes = new_axes()
-    look, ends = styles(errors), {}
+    figure, axes = kit.new_axes()
+    look, ends = kit.styles(errors), {}
     for place, (row, table) in enumerate(errors.items()):
         shift = 0.8 * (place - (len(errors) - 1) / 2)  # intervals side by side can be told from each other
         x = [100 * float(share) + shift for share in table.columns]
-        ends[row] = draw_means(axes, x, [100 * table[share] for share in table.columns], look[row])
+        ends[row] = kit.draw_means(axes, x, [100 * table[share] for share in table.columns], look[row])
     shares = sorted({100 * float(share) for table in errors.values() for share in table.columns})
     axes.xaxis.set_major_locator(FixedLocator(shares))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{share:g} %" for share in shares]))
     axes.set_ylim(0, min(100, axes.get_ylim()[1]))
-    calm(axes)
-    name_axes(
+    kit.calm(axes)
+    kit.name_axes(
         axes,
         f"most confident fraction of the {of}"
         if one_teacher
         else "most confident fraction, taken in from iteration to iteration",
         "pseudo labels that are wrong (%)",
-        over_seeds(map(len, errors.values())),
+        kit.over_seeds(map(len, errors.values())),
     )
-    name_ends(axes, ends, look, HEIGHT - 0.9)
+    kit.name_ends(axes, ends, look, kit.HEIGHT - 0.9)
     return figure
 
 
@@ -195,7 +178,7 @@ def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> F
     classes.sort(key=lambda name: -float(last.get(name, math.nan)))
     shares = sorted(set(lines["share"]))
     width = 1.3 + len(chosen) * (0.5 * len(shares) + 0.25)
-    figure = new_figure(0.9 + 0.27 * len(classes), max(width, 3.2))
+    figure = kit.new_figure(0.9 + 0.27 * len(classes), max(width, 3.2))
     highest = max(0.01, float(np.nanmax([np.nanmax(table.to_numpy()) for table in tables.values()])))
     for number, (row, table) in enumerate(tables.items()):
         axes = figure.add_subplot(1, len(chosen), number + 1)
@@ -204,11 +187,13 @@ def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> F
         for (line, place), value in np.ndenumerate(values):
             text = "–" if math.isnan(value) else f"{100 * value:.0f}" if value >= 0.0995 else f"{100 * value:.1f}"
             white = value > 0.62 * highest
-            axes.text(place, line, text, ha="center", va="center", fontsize=SMALL, color="white" if white else INK)
+            axes.text(
+                place, line, text, ha="center", va="center", fontsize=kit.SMALL, color="white" if white else kit.INK
+            )
         axes.set_xticks(range(len(shares)), [f"{100 * share:g} %" for share in shares])
         axes.set_yticks(range(len(classes)), classes if number == 0 else [""] * len(classes))
-        axes.tick_params(length=0, labelsize=SMALL, labelcolor=INK)
+        axes.tick_params(length=0, labelsize=kit.SMALL, labelcolor=kit.INK)
         axes.spines[:].set_visible(False)
-        axes.set_title(row, fontsize=TEXT, loc="left", color=darker(styles([row])[row].color))
-    figure.supxlabel("most confident fraction of each class; numbers: wrong labels (%)", fontsize=TEXT)
+        axes.set_title(row, fontsize=kit.TEXT, loc="left", color=kit.darker(kit.styles([row])[row].color))
+    figure.supxlabel("most confident fraction of each class; numbers: wrong labels (%)", fontsize=kit.TEXT)
     return figure

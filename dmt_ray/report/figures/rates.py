@@ -30,12 +30,8 @@ PARTS = 10  # points of a line in every iteration
 KEYS = ["row", "seed", "model", "step", "iteration"]
 
 
-def disagreements(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
+def disagreements(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     """Shares of agreement and disagreement over the optimizer steps of the fine-tunings, where they are stored.
-
-    Args:
-        store: Where the stages are.
-        wanted: Cells and seeds of one column.
 
     Returns:
         One line for a row of a history: row, seed, model, step (of this model, counted from its first fine-tuning),
@@ -47,7 +43,7 @@ def disagreements(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     columns = [*KEYS, "agreement", *DISAGREEMENT]
     pieces = [
         history[history["agreement"].notna()][columns]
-        for history in _after_pretraining(store, wanted)
+        for history in _after_pretraining(store, runs)
         if "agreement" in history
     ]
     if not pieces:
@@ -55,12 +51,8 @@ def disagreements(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def coupling(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
+def coupling(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     """What the teachers of students that change with them say, over the optimizer steps.
-
-    Args:
-        store: Where the stages are.
-        wanted: Cells and seeds of one column.
 
     Returns:
         One line for a row of a history and a student: row, seed, model, step (of this student, counted from the end of
@@ -70,7 +62,7 @@ def coupling(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     Raises:
         MissingStages: If no such training is stored.
     """
-    coupled = [one for one in wanted if one.plan.rungs[-1]["A"].inputs["model"].config.joint]
+    coupled = [one for one in runs if one.plan.rungs[-1]["A"].inputs["model"].config.joint]
     types = dict.fromkeys(COUPLING, float)
     pieces = [h.reindex(columns=[*KEYS, *COUPLING]).astype(types) for h in _after_pretraining(store, coupled)]
     if not pieces:
@@ -78,9 +70,9 @@ def coupling(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def _after_pretraining(store: Store, wanted: Iterable[Member]) -> Iterator[pd.DataFrame]:
+def _after_pretraining(store: Store, runs: Iterable[Wanted]) -> Iterator[pd.DataFrame]:
     """The histories of every model after its pretraining, with the columns `KEYS`."""
-    for one in wanted:
+    for one in runs:
         for model, history in histories(store, {one.seed: one.plan}).items():
             before = history[history["rung"] == 0]["step"].max()
             after = history[history["rung"] > 0]

@@ -16,12 +16,8 @@ COLUMNS = ("row", "seed", "id", "agreement", "first")
 GROUPS = ((True, BLUE, "first phase"), (False, ORANGE, "second phase"))
 
 
-def reliability(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
+def reliability(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     """The agreement of two teachers on every unlabelled image, and in which phase it comes.
-
-    Args:
-        store: Where the stages are.
-        wanted: Cells and seeds of one column.
 
     Returns:
         One line for an image: row, seed, id, agreement (mIoU between both teachers' labels, a fraction) and first
@@ -31,7 +27,7 @@ def reliability(store: Store, wanted: Iterable[Member]) -> pd.DataFrame:
         MissingStages: If no row has two phases.
     """
     pieces = []
-    for one in wanted:
+    for one in runs:
         phases = [stage for stage in one.plan.stages() if ORDER in stage.config.writes and store.has(stage)]
         if len(phases) > 1:
             table = pd.read_csv(store.open(phases[0]) / ORDER, dtype={"id": str, "first": bool})

@@ -10,7 +10,7 @@ from dmt_ray.report.figures.kit import BLUE, Style, calm, draw_means, name_axes,
 from dmt_ray.report.figures.trials import SweepTrials
 
 
-def setting_scores(found: SweepTrials) -> dict[Value, tuple[float, ...]]:
+def setting_scores(swept: SweepTrials) -> dict[Value, tuple[float, ...]]:
     """Test scores at every value of a setting that is searched alone.
 
     Returns:
@@ -21,14 +21,14 @@ def setting_scores(found: SweepTrials) -> dict[Value, tuple[float, ...]]:
         ConfigError: If more than one thing is searched.
         MissingStages: If fewer than two values are complete.
     """
-    space = found.sweep.space
+    space = swept.sweep.space
     if len(space) != 1:
         raise ConfigError(f"score against a setting needs a search over one setting, but this one is over {len(space)}")
     [setting] = space
     scores = {
-        trial.params[setting]: found.test_scores[trial.number]
-        for trial in found.complete
-        if trial.number in found.test_scores
+        trial.params[setting]: swept.test_scores[trial.number]
+        for trial in swept.complete
+        if trial.number in swept.test_scores
     }
     if len(scores) < 2:
         raise MissingStages("fewer than two values are complete yet")
@@ -43,7 +43,6 @@ def score_by_setting(scores: Mapping[Value, tuple[float, ...]], setting: str, *,
     Args:
         scores: Value -> fractions, one a seed, as `setting_scores` gives them.
         setting: Name of what was searched.
-        measure: What the score is.
     """
     figure, axes = new_axes(3.4)
     words = any(isinstance(value, str) for value in scores)

@@ -20,7 +20,6 @@ def slices(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figu
     Args:
         space: What was searched.
         trials: The trials; those that have no score are left out. A pruned trial's is that of where it was stopped.
-        measure: What the score is.
     """
     across = min(COLUMNS, len(space))
     down = -(-len(space) // across)

@@ -24,17 +24,12 @@ from dmt_ray.store import Store
 
 @dataclass(frozen=True)
 class SweepTrials:
-    """A sweep and its trials, as they are now.
+    """A sweep and its trials, as they are now."""
 
-    Attributes:
-        sweep: The sweep.
-        trials: All trials that have begun.
-        test_scores: Number of a complete trial -> score on the test images after its last rung, mean over models, a
-            fraction for every seed of the sweep; without those whose evaluations are not stored.
-    """
-
-    sweep: Sweep
-    trials: tuple[Trial, ...]
+    sweep: Sweep  # the sweep
+    trials: tuple[Trial, ...]  # all trials that have begun
+    # number of a complete trial -> score on the test images after its last rung, mean over models, a fraction for
+    # every seed of the sweep; without those whose evaluations are not stored.
     test_scores: Mapping[int, tuple[float, ...]]
 
     @property
@@ -74,7 +69,6 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "
     Args:
         space: What is searched.
         trials: The trials; those that are not complete are pale and end before the score.
-        measure: What the score is.
 
     Raises:
         MissingStages: If no trial is complete.

@@ -25,44 +25,25 @@ Selection = Literal["last", "val", "paper", "unknown"]
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What a table of a paper is.
+    """What a table of a paper is."""
 
-    Attributes:
-        id: Name of the table here, e.g. ``"dmt-9"``.
-        paper: Title.
-        authors: As the paper is cited, "Feng et al.".
-        year: Year of publication; None if undated or several.
-        published: Where.
-        number: ``"Table 9"``, as the paper counts.
-        caption: What it shows, in our words.
-        metric: What the values measure.
-        unit: Unit of the values; ask `unit_of` for that of a column.
-        data: Data set and the part that is scored.
-        network: Network of the paper's own rows.
-        repeats: How many splits, seeds or runs a value is the mean of.
-        selection: Rule that chose the scored models: ``last``, ``val`` (validation images), ``paper`` (best on
-            the test set), or ``unknown``.
-        spread: What the column ``sd`` is. It need not be a standard deviation.
-        remarks: What else a reader must know.
-        fraction_columns: Columns in 0..1 of a table in percent.
-    """
-
-    id: str
-    paper: str
-    authors: str
-    year: int | None
-    published: str
-    number: str
-    caption: str
-    metric: str
-    unit: Unit
-    data: str
-    network: str
-    repeats: str
+    id: str  # name of the table here, e.g. "dmt-9"
+    paper: str  # title
+    authors: str  # as the paper is cited, "Feng et al."
+    year: int | None  # year of publication; None if undated or several
+    published: str  # where
+    number: str  # "Table 9", as the paper counts
+    caption: str  # what it shows, in our words
+    metric: str  # what the values measure
+    unit: Unit  # unit of the values; ask `unit_of` for that of a column
+    data: str  # data set and the part that is scored
+    network: str  # network of the paper's own rows
+    repeats: str  # how many splits, seeds or runs a value is the mean of
+    # rule that chose the scored models: last, val (validation images), paper (best on the test set), or unknown.
     selection: Selection
-    spread: str
-    remarks: str
-    fraction_columns: tuple[str, ...] = ()
+    spread: str  # what the column sd is. It need not be a standard deviation
+    remarks: str  # what else a reader must know
+    fraction_columns: tuple[str, ...] = ()  # columns in 0..1 of a table in percent
 
     def unit_of(self, column: str) -> Unit:
         """Unit of the values in a column: "percent" or "fraction"."""

@@ -6,7 +6,7 @@ is made: the same records give the same bytes.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,24 +41,21 @@ class Block:
     notes: tuple[str, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
 
+    def remarks(self, text: Callable[[str], str], code: Callable[[str], str]) -> list[str]:
+        """The notes, and what computes the rows that lack runs; `text` and `code` write a text and a command."""
+        lacking = [f"{text(row)} is computed by {code(command)}" for row, command in self.commands]
+        return [*map(text, self.notes), *lacking]
+
 
 @dataclass(frozen=True)
 class Table:
-    """A finished table.
+    """A finished table."""
 
-    Attributes:
-        title: The question of the ablation.
-        blocks: The grids, in the order in which they are read.
-        caption: What everything means, a sentence or two each.
-        footer: What the table was made from.
-        raw: Every number, one line a row, column and rule; scores are fractions.
-    """
-
-    title: str
-    blocks: tuple[Block, ...]
-    caption: tuple[str, ...]
-    footer: tuple[str, ...]
-    raw: pd.DataFrame
+    title: str  # the question of the ablation
+    blocks: tuple[Block, ...]  # the grids, in the order in which they are read
+    caption: tuple[str, ...]  # what everything means, a sentence or two each
+    footer: tuple[str, ...]  # what the table was made from
+    raw: pd.DataFrame  # every number, one line a row, column and rule; scores are fractions
 
 
 def build(
@@ -91,24 +88,24 @@ def build(
     if commands is None:
         commands = {(row, column): command for row, column, command in origin.get("commands", ())}
     metric = metric or headline(frame)
-    found = numbers(frame, metric, reference)
+    content = numbers(frame, metric, reference)
     name = f"{METRICS.get(metric, metric)} (%)"
-    blocks = list(_overview(found, name))
-    for column in found.columns:
-        blocks.append(_scores(found, column, name, commands))
-        compared = {(position.column, position.rule) for position in found.comparisons}
-        blocks += [_differences(found, column, rule) for rule in found.rules if (column, rule) in compared]
-    blocks += list(_agreement(frame, found))
+    blocks = list(_overview(content, name))
+    for column in content.columns:
+        blocks.append(_scores(content, column, name, commands))
+        compared = {(position.column, position.rule) for position in content.comparisons}
+        blocks += [_differences(content, column, rule) for rule in content.rules if (column, rule) in compared]
+    blocks += list(_agreement(frame, content))
     if per_class:
-        blocks += list(_classes(frame, found))
+        blocks += list(_classes(frame, content))
     if paper is not None:
-        blocks += list(_paper(found, paper))
+        blocks += list(_paper(content, paper))
     return Table(
         title=str(origin.get("title") or frame["question"].iloc[0]),
         blocks=tuple(blocks),
-        caption=tuple(caption(frame, found, origin)),
-        footer=tuple(footer(frame, found, origin)),
-        raw=raw(found, paper),
+        caption=tuple(caption(frame, content, origin)),
+        footer=tuple(footer(frame, content, origin)),
+        raw=raw(content, paper),
     )
 
 
@@ -133,35 +130,36 @@ def _ends(interval: Interval) -> str:
     return f"[{100 * interval.low:+z.2f}, {100 * interval.high:+z.2f}]" if interval.known else NONE
 
 
-def _labelled(found: Numbers, column: str, text: str) -> str:
-    return text if len(found.columns) == 1 else f"{column}: {text}"
+def _labelled(content: Numbers, column: str, text: str) -> str:
+    return text if len(content.columns) == 1 else f"{column}: {text}"
 
 
-def _overview(found: Numbers, name: str) -> Iterator[Block]:
+def _overview(content: Numbers, name: str) -> Iterator[Block]:
     """All columns side by side, under the first rule."""
-    rule = found.rules[0]
-    for start in range(0, len(found.columns), MANY) if len(found.columns) > 1 else ():
-        columns = found.columns[start : start + MANY]
-        rows = [(Cell(row), *(_score(found, Position(row, column, rule)) for column in columns)) for row in found.rows]
+    rule = content.rules[0]
+    for start in range(0, len(content.columns), MANY) if len(content.columns) > 1 else ():
+        columns = content.columns[start : start + MANY]
+        places = {row: [Position(row, column, rule) for column in columns] for row in content.rows}
+        rows = [(Cell(row), *(_score(content, place) for place in own)) for row, own in places.items()]
         yield Block(f"{name}, {RULES[rule]}", ("", *columns), tuple(rows))
 
 
-def _score(found: Numbers, position: Position) -> Cell:
-    return Cell(score_text(found.scores[position]), found.marks.get(position, ""))
+def _score(content: Numbers, position: Position) -> Cell:
+    return Cell(score_text(content.scores[position]), content.marks.get(position, ""))
 
 
-def _scores(found: Numbers, column: str, name: str, commands: Mapping[tuple[str, str], str]) -> Block:
+def _scores(content: Numbers, column: str, name: str, commands: Mapping[tuple[str, str], str]) -> Block:
     rows, notes, missing = [], [], []
-    for row in found.rows:
-        first = found.scores[Position(row, column, found.rules[0])]
-        cells = [_score(found, Position(row, column, rule)) for rule in found.rules]
+    for row in content.rows:
+        first = content.scores[Position(row, column, content.rules[0])]
+        cells = [_score(content, Position(row, column, rule)) for rule in content.rules]
         rows.append((Cell(row), *cells, Cell(_cost(first)), Cell(_hours(first))))
         for pair, why in first.failed.items():
             notes.append(f"{row}, seed {pair.seed} failed: {why.splitlines()[0] if why else 'the reason is unknown'}")
         if (first.missing or first.failed) and (row, column) in commands:
             missing.append((row, commands[row, column]))
-    header = ("", *(RULES[rule] for rule in found.rules), "models × steps", "device h")
-    return Block(_labelled(found, column, name), header, tuple(rows), tuple(notes), tuple(missing))
+    header = ("", *(RULES[rule] for rule in content.rules), "models × steps", "device h")
+    return Block(_labelled(content, column, name), header, tuple(rows), tuple(notes), tuple(missing))
 
 
 def _cost(score: Score) -> str:
@@ -177,14 +175,14 @@ def _hours(score: Score) -> str:
     return f"{hours:.2f}" if hours >= 0.1 else f"{hours:.2g}"
 
 
-def _differences(found: Numbers, column: str, rule: str) -> Block:
+def _differences(content: Numbers, column: str, rule: str) -> Block:
     rows, notes = [], []
-    reference = found.scores[Position(found.reference, column, rule)]
-    for row in found.rows:
+    reference = content.scores[Position(content.reference, column, rule)]
+    for row in content.rows:
         position = Position(row, column, rule)
-        if row == found.reference:
+        if row == content.reference:
             continue
-        score, compared = found.scores[position], found.comparisons.get(position)
+        score, compared = content.scores[position], content.comparisons.get(position)
         choices = () if rule == "last" else (Cell(_range(score.snapshots)),)
         if compared is None:
             rows.append((Cell(row), *(Cell(NONE) for _ in range(5)), *choices))
@@ -192,29 +190,29 @@ def _differences(found: Numbers, column: str, rule: str) -> Block:
             rows.append((Cell(row), *_compared(compared), *choices))
         pairs = compared.wins.pairs if compared else 0
         gaps = score.values and reference.values and pairs < max(score.planned, reference.planned)
-        if gaps and rule == found.rules[0]:  # the pairs are the same under every rule
+        if gaps and rule == content.rules[0]:  # the pairs are the same under every rule
             notes.append(
                 f"{row}: paired on the {pairs} (split, seed) that both rows have; {row} has {len(score.values)} of "
-                f"{score.planned} runs, {found.reference} {len(reference.values)} of {reference.planned}. "
+                f"{score.planned} runs, {content.reference} {len(reference.values)} of {reference.planned}. "
                 "The difference is that of the pairs, not of the two means."
             )
     best_of = [] if rule == "last" else ["best of"]
     header = ("", "difference, 95 % t", "pooled", "wins", "sign-flip p", "Holm", *best_of)
     of = "" if rule == "last" else f" (itself best of {_range(reference.snapshots)})"
-    title = _labelled(found, column, f"Difference to {found.reference}{of}, {RULES[rule]}")
+    title = _labelled(content, column, f"Difference to {content.reference}{of}, {RULES[rule]}")
     return Block(title, header, tuple(rows), tuple(notes))
 
 
-def _compared(one: Comparison) -> tuple[Cell, ...]:
-    star = "*" if one.starred else ""
-    interval = f" {_ends(one.paired)}" if one.paired.known else ""
-    ties = f" ({one.wins.ties} tied)" if one.wins.ties else ""
+def _compared(comparison: Comparison) -> tuple[Cell, ...]:
+    star = "*" if comparison.starred else ""
+    interval = f" {_ends(comparison.paired)}" if comparison.paired.known else ""
+    ties = f" ({comparison.wins.ties} tied)" if comparison.wins.ties else ""
     return (
-        Cell(f"{100 * one.paired.mean:+z.2f}{star}{interval}"),
-        Cell(_ends(one.pooled)),
-        Cell(f"{one.wins.wins}/{one.wins.pairs}{ties}"),
-        Cell(f"p={p_text(one.test.p)}, floor {p_text(one.test.floor)}".replace("=<", "<")),
-        Cell(p_text(one.holm)),
+        Cell(f"{100 * comparison.paired.mean:+z.2f}{star}{interval}"),
+        Cell(_ends(comparison.pooled)),
+        Cell(f"{comparison.wins.wins}/{comparison.wins.pairs}{ties}"),
+        Cell(f"p={p_text(comparison.test.p)}, floor {p_text(comparison.test.floor)}".replace("=<", "<")),
+        Cell(p_text(comparison.holm)),
     )
 
 
@@ -224,19 +222,14 @@ def _range(counts: Sequence[int]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _agreement(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
+def _agreement(frame: pd.DataFrame, content: Numbers) -> Iterator[Block]:
     """How alike the labels of two teachers are, of the rows that have them (RWMS, Table 4)."""
     lines = frame[frame["metric"] == "agreement"]
-    rows = []
-    for row in found.rows if len(lines) else ():
-        cells = []
-        for column in found.columns:
-            values = lines[(lines["row"] == row) & (lines["column"] == column)]["value"].astype(float)
-            cells.append(Cell(mean_text(values.tolist())))
-        if any(cell.text != NONE for cell in cells):
-            rows.append((Cell(row), *cells))
-    if rows:
-        yield Block("Agreement: mIoU (%) between both teachers' labels of an image", ("", *found.columns), tuple(rows))
+    if len(lines):
+        values = {place: group.astype(float).tolist() for place, group in lines.groupby(["row", "column"])["value"]}
+        texts = {row: [mean_text(values.get((row, column), ())) for column in content.columns] for row in content.rows}
+        rows = tuple((Cell(row), *map(Cell, cells)) for row, cells in texts.items() if set(cells) != {NONE})
+        yield Block("Agreement: mIoU (%) between both teachers' labels of an image", ("", *content.columns), rows)
 
 
 def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:
@@ -244,25 +237,25 @@ def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:
     return ("class_accuracy/", "Accuracy") if headline(frame) == "accuracy" else ("iou/", "IoU")
 
 
-def _classes(frame: pd.DataFrame, found: Numbers) -> Iterator[Block]:
+def _classes(frame: pd.DataFrame, content: Numbers) -> Iterator[Block]:
     """Every class under the first rule, with as many classes side by side as can be read."""
-    rule, (start, name) = found.rules[0], of_each_class(frame)
+    rule, (start, name) = content.rules[0], of_each_class(frame)
     classes = [metric for metric in dict.fromkeys(frame["metric"]) if str(metric).startswith(start)]
-    if not classes and any(score.values for score in found.scores.values()):
+    if not classes and any(score.values for score in content.scores.values()):
         raise ValueError(f"no record has the {name} of a class: the table cannot be shown per class")
-    scores = {metric: numbers(frame, metric, found.reference).scores for metric in classes}
-    for column in found.columns:
+    scores = {metric: numbers(frame, metric, content.reference).scores for metric in classes}
+    for column in content.columns:
         # A class that has no pixel in one column's data may have some in another's.
-        positions = [Position(row, column, rule) for row in found.rows]
+        positions = [Position(row, column, rule) for row in content.rows]
         own = [metric for metric in classes if any(scores[metric].get(one, EMPTY).values for one in positions)]
         for first in range(0, len(own), CLASSES):
             part = own[first : first + CLASSES]
             rows = []
-            for row in found.rows:
+            for row in content.rows:
                 position = Position(row, column, rule)
-                cells = (_class_text(scores[metric].get(position, EMPTY), found.scores[position]) for metric in part)
+                cells = (_class_text(scores[metric].get(position, EMPTY), content.scores[position]) for metric in part)
                 rows.append((Cell(row), *map(Cell, cells)))
-            title = _labelled(found, column, f"{name} (%) of each class, {RULES[rule]}")
+            title = _labelled(content, column, f"{name} (%) of each class, {RULES[rule]}")
             yield Block(title, ("", *(metric.removeprefix(start) for metric in part)), tuple(rows))
 
 
@@ -277,14 +270,14 @@ def _class_text(score: Score, cell: Score) -> str:
     return f"{100 * score.mean:z.1f}{spread}{count}"
 
 
-def _paper(found: Numbers, paper: PaperNumbers) -> Iterator[Block]:
+def _paper(content: Numbers, paper: PaperNumbers) -> Iterator[Block]:
     """The paper's numbers: beside ours where the protocol is the same, else in a table of their own."""
     printed = paper.printed()
-    rule = paper.selection if paper.selection in found.rules else found.rules[0]
+    rule = paper.selection if paper.selection in content.rules else content.rules[0]
     rows = []
     for column, theirs in paper.columns.items():
-        for row in found.rows:
-            score = found.scores.get(Position(row, column, rule))
+        for row in content.rows:
+            score = content.scores.get(Position(row, column, rule))
             value = printed.get((row, theirs))
             if score is not None and value is not None:
                 difference = f"{100 * score.mean - value[0]:+z.2f}" if score.values else NONE
@@ -296,23 +289,13 @@ def _paper(found: Numbers, paper: PaperNumbers) -> Iterator[Block]:
     apart = [column for column in dict.fromkeys(paper.values["column"]) if column not in paper.columns.values()]
     names = list(dict.fromkeys(paper.values["row"]))
     if apart:
-        yield Block(
-            f"{paper.name}: another protocol, not to be compared",
-            ("", *apart),
-            tuple(
-                (
-                    Cell(row),
-                    *(
-                        Cell(_paper_text(*printed[row, column]) if (row, column) in printed else NONE)
-                        for column in apart
-                    ),
-                )
-                for row in names
-                if any((row, column) in printed for column in apart)
-            ),
-            (f"The paper's protocol: {paper.protocol} Only the order of the rows can be set beside ours.",),
-        )
+        cells_of = {row: [_paper_text(*printed.get((row, column), (math.nan, 0))) for column in apart] for row in names}
+        grid = tuple((Cell(row), *map(Cell, cells)) for row, cells in cells_of.items() if set(cells) != {NONE})
+        note = f"The paper's protocol: {paper.protocol} Only the order of the rows can be set beside ours."
+        yield Block(f"{paper.name}: another protocol, not to be compared", ("", *apart), grid, (note,))
 
 
 def _paper_text(value: float, sd: float) -> str:
+    if math.isnan(value):
+        return NONE
     return f"{value:.2f}" if math.isnan(sd) else f"{value:.2f} ± {sd:.2f}"

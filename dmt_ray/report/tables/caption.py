@@ -12,9 +12,9 @@ from dmt_ray.results.statistics import visible
 DIGITS = 12  # of digests and fingerprints that are shown
 
 
-def caption(frame: pd.DataFrame, found: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
+def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
     """What the texts and marks of a table mean, a sentence or two each."""
-    runs = max(score.planned for score in found.scores.values())
+    runs = max(score.planned for score in content.scores.values())
     if runs > 1:
         yield f"± is the sample standard deviation (ddof 1) over runs: {_over(frame)}."
     else:
@@ -24,22 +24,22 @@ def caption(frame: pd.DataFrame, found: Numbers, origin: Mapping[str, Any]) -> I
         "val": "validation: of all snapshots the one that is best on the held-out validation images",
         "paper": "best on the test set: as the papers do, chosen by the score that is printed, hence optimistic",
     }
-    yield "; ".join(rules[rule] for rule in found.rules) + "."
+    yield "; ".join(rules[rule] for rule in content.rules) + "."
     if "paper" in origin.get("selects", ()):
         yield (
             "The papers' protocol: trainings went on from the snapshots that were best on the test images. What "
             "stands under last and validation comes after that choice, too."
         )
-    oracle = ORACLE in found.methods.values()
+    oracle = ORACLE in content.methods.values()
     yield (
         "Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: with the error "
         f"of all R rows{' but oracles' if oracle else ''}, df (R - 1)(n - 1), which holds only if all rows scatter "
         "alike. "
-        f"Wins: pairs above {found.reference}. "
+        f"Wins: pairs above {content.reference}. "
         "p: exact two-sided sign-flip test, with the smallest p that so many pairs can have. "
         "Holm: p adjusted for the rows of its block; for several rules and columns it is not adjusted."
     )
-    starred = any(one.starred for one in found.comparisons.values())
+    starred = any(one.starred for one in content.comparisons.values())
     if runs > 1:
         yield visible(runs) + (" *: Holm's p is at most .05." if starred else "")
         yield (
@@ -68,7 +68,7 @@ def _over(frame: pd.DataFrame) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def footer(frame: pd.DataFrame, found: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
+def footer(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
     """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
 
     def unique(name: str) -> str:
@@ -80,8 +80,8 @@ def footer(frame: pd.DataFrame, found: Numbers, origin: Mapping[str, Any]) -> It
     yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
     yield _commit(origin)
     rows_of: dict[str, list[str]] = {}
-    for row in found.rows:
-        rows_of.setdefault("/".join(found.configs.get((row, c), NONE) for c in found.columns), []).append(row)
+    for row in content.rows:
+        rows_of.setdefault("/".join(content.configs.get((row, c), NONE) for c in content.columns), []).append(row)
     settings = [f"{hashes} ({', '.join(rows)})" for hashes, rows in rows_of.items()]
     yield f"Settings (hash): {'; '.join(settings) if len(settings) > 1 else next(iter(rows_of))}."
     splits = (

@@ -53,8 +53,7 @@ def latex(table: Table) -> str:
     """As LaTeX: one float a block, what everything means below the first, what it was made from below the last."""
     parts = [OPEN]
     for number, block in enumerate(table.blocks):
-        below = [f"{escape(row)} is computed by \\texttt{{{escape(command)}}}" for row, command in block.commands]
-        below = [*map(escape, block.notes), *below]
+        below = block.remarks(escape, lambda command: rf"\texttt{{{escape(command)}}}")
         if number == 0:
             below += map(escape, table.caption)
         if number == len(table.blocks) - 1:
@@ -78,11 +77,8 @@ def _float(block: Block, title: str, below: list[str]) -> str:
         r"\end{tabular}",
     ]
     if below:
-        lines += [
-            r"\par\smallskip",
-            r"\parbox{\linewidth}{\footnotesize\raggedright",
-            "\\par\n".join(below) + "}",
-        ]
+        box = r"\parbox{\linewidth}{\footnotesize\raggedright"
+        lines += [r"\par\smallskip", box, "\\par\n".join(below) + "}"]
     return "\n".join([*lines, r"\end{table}", ""])
 
 

@@ -4,8 +4,10 @@ All scores are fractions in 0..1, as in the records. Nothing is formatted here; 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product, starmap
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -48,25 +50,15 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """A cell of the table under one selection rule.
+    """A cell of the table under one selection rule; costs are means over the runs, NaN where unknown."""
 
-    Attributes:
-        values: Score of each run that is there, in the order of the seeds.
-        planned: How many runs the cell should have.
-        failed: Run -> why it failed.
-        snapshots: Among how many models the rule chose, from the fewest to the most over the runs.
-        models: How many models a run trains; 0 where unknown.
-        steps: Optimizer steps of all models of a run together, mean over the runs; NaN where unknown.
-        device_seconds: Seconds of all devices of a run together, mean over the runs; NaN where unknown.
-    """
-
-    values: Mapping[Pair, float]
-    planned: int
-    failed: Mapping[Pair, str] = field(default_factory=dict)
-    snapshots: tuple[int, ...] = ()
-    models: int = 0
-    steps: float = math.nan
-    device_seconds: float = math.nan
+    values: Mapping[Pair, float]  # of each run that is there, in the order of the seeds
+    planned: int  # how many runs the cell should have
+    failed: Mapping[Pair, str] = field(default_factory=dict)  # why they failed
+    snapshots: tuple[int, ...] = ()  # among how many models the rule chose, from the fewest to the most over the runs
+    models: int = 0  # how many models a run trains; 0 where unknown
+    steps: float = math.nan  # optimizer steps of all models of a run together
+    device_seconds: float = math.nan  # seconds of all devices of a run together
 
     @property
     def missing(self) -> int:
@@ -125,22 +117,13 @@ class Numbers:
 
 @dataclass(frozen=True)
 class PaperNumbers:
-    """What a paper prints.
+    """What a paper prints; all numbers that `columns` does not name are another protocol's and are shown apart."""
 
-    Attributes:
-        name: The table, as "DMT, Table 9".
-        protocol: How it was measured, in one sentence.
-        values: Columns ``row``, ``column``, ``value`` and ``sd`` (NaN: none printed), in percent.
-        selection: The rule that chose the models of the paper: "last", "val", "paper", or "unknown".
-        columns: Column of our table -> column of the paper's, where data, network and training are the same. All other
-            numbers are another protocol's and are shown apart.
-    """
-
-    name: str
-    protocol: str
-    values: pd.DataFrame
-    selection: str
-    columns: Mapping[str, str]
+    name: str  # the table, as "DMT, Table 9"
+    protocol: str  # how it was measured, in one sentence
+    values: pd.DataFrame  # columns row, column, value and sd (NaN: none printed), in percent
+    selection: str  # the rule that chose the models of the paper: "last", "val", "paper", or "unknown"
+    columns: Mapping[str, str]  # our column -> the paper's, where data, network and training are the same
 
     def printed(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(row, the paper's column) -> value and sd."""
@@ -158,7 +141,7 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
         reference: The row that the others are compared with.
 
     Raises:
-        ValueError: If the frame lacks columns, holds a run twice or a score that is no number, mixes data sets in one
+        ValueError: If the frame lacks columns, holds a run twice or a score that is not finite, mixes data sets in one
             column, or has no such metric or reference.
     """
     lacking = [name for name in NEEDED if name not in frame]
@@ -175,72 +158,56 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
             raise ValueError(
                 f"column {column!r} mixes data, which do not belong in one table: {data.to_dict('records')}"
             )
-    there = frame[(frame["state"] == "there") & (frame["images"] == "reported") & (frame["metric"] == metric)]
-    if there.empty and (frame["state"] == "there").any():
+    present = frame[(frame["state"] == "there") & (frame["images"] == "reported") & (frame["metric"] == metric)]
+    if present.empty and (frame["state"] == "there").any():
         known = [name for name in dict.fromkeys(frame["metric"]) if isinstance(name, str)]
         raise ValueError(f"no record has the metric {metric!r} on the test images; {nearest(metric, known)}")
-    rules = tuple(rule for rule in RULES if (there["rule"] == rule).any()) or ("last",)
-    scores = _scores(frame, there, rows, columns, rules)
+    rules = tuple(rule for rule in RULES if (present["rule"] == rule).any()) or ("last",)
+    scores = _scores(frame, present, rows, columns, rules)
     comparisons: dict[Position, Comparison] = {}
     marks: dict[Position, Mark] = {}
     methods = dict(zip(frame["row"], frame["method"], strict=True))
-    for column in columns:
-        for rule in rules:
-            block = {row: scores[Position(row, column, rule)] for row in rows}
-            below = {row: score for row, score in block.items() if methods[row] != ORACLE}
-            compared = _compare(block, reference, pooled=list(below))
-            comparisons |= {Position(row, column, rule): found for row, found in compared.items()}
-            marked = _marks(below)
-            marks |= {Position(row, column, rule): mark for row, mark in marked.items()}
+    for column, rule in product(columns, rules):
+        block = {row: scores[Position(row, column, rule)] for row in rows}
+        below = {row: score for row, score in block.items() if methods[row] != ORACLE}
+        compared = _compare(block, reference, pooled=list(below))
+        comparisons |= {Position(row, column, rule): found for row, found in compared.items()}
+        marks |= {Position(row, column, rule): mark for row, mark in _marks(below).items()}
     configs = dict(zip(zip(frame["row"], frame["column"], strict=True), frame["config"], strict=True))
     return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks)
 
 
 def _scores(
-    frame: pd.DataFrame, there: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], rules: Sequence[str]
+    frame: pd.DataFrame, present: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], rules: Sequence[str]
 ) -> dict[Position, Score]:
-    seeds: dict[str, set[int]] = {}  # of a column: all rows should have them all
-    runs: dict[tuple[str, str], set[Pair]] = {}
-    failed: dict[tuple[str, str], dict[Pair, str]] = {}
-    models: dict[tuple[str, str], int] = {}
-    known = frame[["row", "column", "seed", "split", "split_digest", "state", "error", "models"]].drop_duplicates()
-    for line in _lines(known):
-        cell, pair = (line.row, line.column), _pair(line)
-        seeds.setdefault(line.column, set()).add(pair.seed)
-        runs.setdefault(cell, set()).add(pair)
-        models[cell] = 0 if pd.isna(line.models) else int(line.models)
-        if line.state == "failed":
-            failed.setdefault(cell, {})[pair] = str(line.error)
-    values: dict[Position, dict[Pair, float]] = {}
-    lines: dict[Position, list[tuple[int, float, float]]] = {}
-    for line in _lines(there):
-        if line.rule not in rules:
-            continue
+    runs: dict[tuple[str, str], dict[Pair, Any]] = defaultdict(dict)
+    seeds: dict[str, set[int]] = defaultdict(set)  # of a column: all rows should have them all
+    for line in _lines(frame.drop_duplicates(["row", "column", *Pair._fields])):
+        runs[line.row, line.column][_pair(line)] = line
+        seeds[line.column].add(line.seed)
+    scored: dict[Position, dict[Pair, Any]] = defaultdict(dict)
+    for line in _lines(present):
         position, pair = Position(line.row, line.column, line.rule), _pair(line)
-        if pair in values.setdefault(position, {}):
+        if pair in scored[position] and line.rule in rules:
             raise ValueError(f"{position} has two scores for {pair}: every run may be in the records once")
         if not math.isfinite(line.value):
-            raise ValueError(f"{position}, {pair}: the score {line.value} is no number, although its state is 'there'")
-        values[position][pair] = float(line.value)
-        lines.setdefault(position, []).append((int(line.snapshots), float(line.steps), float(line.device_seconds)))
+            raise ValueError(f"{position}, {pair}: the score {line.value} is not finite, although its state is 'there'")
+        scored[position][pair] = line
     found = {}
-    for row in rows:
-        for column in columns:
-            own = runs.get((row, column), set())
-            planned = len(own) + len(seeds.get(column, set()) - {pair.seed for pair in own})
-            for rule in rules:
-                position = Position(row, column, rule)
-                snapshots, steps, seconds = zip(*lines[position]) if position in lines else ((), (), ())
-                found[position] = Score(
-                    # Sorted, so that sums do not depend on the order of the records.
-                    values=dict(sorted(values.get(position, {}).items())),
-                    planned=planned,
-                    failed=dict(sorted(failed.get((row, column), {}).items())),
-                    snapshots=tuple(sorted(set(snapshots))),
-                    models=models.get((row, column), 0),
-                    steps=_mean(steps),
-                    device_seconds=_mean(seconds),
-                )
+    for position in starmap(Position, product(rows, columns, rules)):
+        own = runs[position.row, position.column]
+        models = next(reversed(own.values())).models if own else 0
+        # Sorted, so that sums do not depend on the order of the records.
+        lines = dict(sorted(scored[position].items(), key=lambda item: item[0]))
+        found[position] = Score(
+            values={pair: float(line.value) for pair, line in lines.items()},
+            planned=len(own) + len(seeds[position.column] - {pair.seed for pair in own}),
+            failed={pair: str(own[pair].error) for pair in sorted(own) if own[pair].state == "failed"},
+            snapshots=tuple(sorted({int(line.snapshots) for line in lines.values()})),
+            models=0 if pd.isna(models) else int(models),
+            steps=_mean(float(line.steps) for line in lines.values()),
+            device_seconds=_mean(float(line.device_seconds) for line in lines.values()),
+        )
     return found
 
 

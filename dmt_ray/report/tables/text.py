@@ -34,9 +34,8 @@ def markdown(table: Table) -> str:
     for block in table.blocks:
         parts.append(f"## {_plain(block.title)}")
         parts.append(_grid(block, lambda cell: signs[cell.mark].format(_plain(cell.text))))
-        notes = [f"- {_plain(note)}" for note in block.notes]
-        notes += [f"- {_plain(row)} is computed by `{command}`" for row, command in block.commands]
-        parts += ["\n".join(notes)] if notes else []
+        notes = block.remarks(_plain, "`{}`".format)
+        parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     for lines in (table.caption, table.footer):
         parts.append("\n".join(_wrapped(_plain(line)) for line in lines))
     return "\n\n".join(parts) + "\n"
@@ -71,13 +70,9 @@ def show(table: Table, console: Console) -> None:
         grid = Grid(*block.header, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for row in block.rows:
             grid.add_row(*(Text().append(cell.text, styles[cell.mark]) for cell in row))
-        console.print()
-        console.print(Text(block.title, "bold"))
-        console.print(grid)
-        for note in block.notes:
-            console.print(Text(f"  {note}"))
-        for name, command in block.commands:
-            console.print(Text(f"  {name} is computed by: {command}"), soft_wrap=True)
+        console.print("", Text(block.title, "bold"), grid, sep="\n")
+        for note in block.remarks(str, str):
+            console.print(Text(f"  {note}"), soft_wrap=True)
     for lines, style in ((table.caption, ""), (table.footer, "dim")):
         console.print()
         for line in lines:
@@ -114,11 +109,8 @@ def grids(blocks: Sequence[Block], heading: str = "h2") -> list[str]:
             cells = "".join(f"<td>{tags[cell.mark].format(html.escape(cell.text))}</td>" for cell in row[1:])
             parts.append(f'<tr><th scope="row">{html.escape(row[0].text)}</th>{cells}</tr>')
         parts.append("</tbody></table></div>")
-        parts += [f'<p class="note">{html.escape(note)}</p>' for note in block.notes]
-        parts += [
-            f'<p class="note">{html.escape(name)} is computed by <code>{html.escape(command)}</code></p>'
-            for name, command in block.commands
-        ]
+        notes = block.remarks(html.escape, lambda command: f"<code>{html.escape(command)}</code>")
+        parts += [f'<p class="note">{note}</p>' for note in notes]
     return parts
 
 
