@@ -83,7 +83,7 @@ def everything(storage: Path, store: Store) -> Iterator[Publication]:
         file = experiment_file.read(folder)
         if locate.is_ablation(folder):
             failed = experiment_file.read_failed(folder)
-            lacking = store.missing(stage for wanted in file.ablation.wanted() for stage in _evaluations([wanted.plan]))
+            lacking = store.missing(stage for wanted in file.ablation.members() for stage in _evaluations([wanted.plan]))
             complete = all(stage.name in failed for stage in lacking)
             yield of_ablation(folder, file, store, _state(folder, complete), failed)
         else:
@@ -405,7 +405,7 @@ def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo) -> Be
 class _Cell(NamedTuple):
     """A cell for one seed, as far as it has come."""
 
-    run: Wanted
+    run: Member
     order: str  # sorts the runs like the table: "03-1" is the third cell's second seed
     state: str  # a key of `STATUS`; "waiting": nothing of it is stored yet
     error: str  # why it failed; "" where it did not
@@ -435,7 +435,7 @@ class _Ablation:
         width, digits = max(2, len(str(len(places)))), len(str(len(ablation.seeds) - 1))
         cells = [
             _Cell(one, f"{place:0{width}}-{ablation.seeds.index(one.seed):0{digits}}", *self._state(one.plan))
-            for one in ablation.wanted()
+            for one in ablation.members()
             for place in [places[one.cell.row, one.cell.column]]
         ]
         return sorted(cells, key=lambda cell: cell.order)

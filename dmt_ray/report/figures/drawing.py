@@ -86,7 +86,7 @@ class AblationFigures:
         self._rows = list(rows)
         there = self.frame[self.frame["state"] == "there"]
         complete = set(there[["row", "column", "seed"]].itertuples(index=False, name=None))
-        self._runs = [one for one in self.ablation.wanted() if (one.cell.row, one.cell.column, one.seed) in complete]
+        self._runs = [one for one in self.ablation.members() if (one.cell.row, one.cell.column, one.seed) in complete]
 
     def incomplete(self) -> Iterator[str]:
         """A sentence for each row that lacks seeds, with the command that computes them."""
@@ -135,7 +135,7 @@ class AblationFigures:
         yield "qualitative", lambda: self._qualitative(runs, info)
         yield "confident", lambda: by_confidence(fig.errors_by_share(self._confident(runs, info)))
 
-    def _shown(self, runs: Sequence[Wanted]) -> list[Wanted]:
+    def _shown(self, runs: Sequence[Member]) -> list[Member]:
         """The rows that pictures are of, each with its first seed that all of them have."""
         iterated = [one.cell.row for one in runs if len(one.plan.rungs) > 1]
         main = "DMT" if "DMT" in iterated else next(reversed(iterated), "")
@@ -151,18 +151,18 @@ class AblationFigures:
         rows = [row for row in self._rows or ("CBST", "DST", "DMT") if row in known]
         return fig.error_by_class(errors, rows or None)
 
-    def _weights(self, runs: Sequence[Wanted], info: DatasetInfo) -> Figure:
+    def _weights(self, runs: Sequence[Member], info: DatasetInfo) -> Figure:
         iterated = [one for one in self._shown(runs) if len(one.plan.rungs) > 1]
         if not iterated:
             raise MissingStages("no row that makes pseudo labels is complete yet")
         examples = fig.stored_examples(self.store, iterated[-1].plan)
         return fig.weight_maps(examples, _palette(info), info.classes, images=2)
 
-    def _qualitative(self, runs: Sequence[Wanted], info: DatasetInfo) -> Figure:
+    def _qualitative(self, runs: Sequence[Member], info: DatasetInfo) -> Figure:
         examples = {one.cell.row: self._predictor.examples(one.plan.rungs[-1]["A"]) for one in self._shown(runs)}
         return fig.qualitative(examples, _palette(info), info.classes)
 
-    def _confident(self, runs: Sequence[Wanted], info: DatasetInfo) -> pd.DataFrame:
+    def _confident(self, runs: Sequence[Member], info: DatasetInfo) -> pd.DataFrame:
         rows, predict = {one.cell.row for one in self._shown(runs)}, self._predictor.confident_errors
         shown = [one for one in runs if one.cell.row in rows]
         return pd.concat([predict(one.plan.rungs[-1]["A"], info, row=one.cell.row) for one in shown])

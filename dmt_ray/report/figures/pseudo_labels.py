@@ -23,7 +23,7 @@ ALL = ""  # in the column `class`: of all classes together
 COLUMNS = ("row", "seed", "iteration", "teacher", "share", "class", "kept", "error")
 
 
-def label_errors(store: Store, runs: Iterable[Wanted], dataset_info: DatasetInfo) -> pd.DataFrame:
+def label_errors(store: Store, runs: Iterable[Member], dataset_info: DatasetInfo) -> pd.DataFrame:
     """The errors that the labellings of an ablation have recorded, where they are stored.
 
     Args:
@@ -69,7 +69,7 @@ def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple
             yield {"row": row, "seed": seed, "iteration": counts[teacher], "teacher": teacher}, stage
 
 
-def teacher_errors(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
+def teacher_errors(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
     """How wrong the labels of single teachers are among their most confident 20 to 100 % (DMT, Fig. 1).
 
     Of every row the teachers of its last labels; and in a row `FIRST` those of the first labels, which are the models

@@ -30,7 +30,7 @@ PARTS = 10  # points of a line in every iteration
 KEYS = ["row", "seed", "model", "step", "iteration"]
 
 
-def disagreements(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
+def disagreements(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
     """Shares of agreement and disagreement over the optimizer steps of the fine-tunings, where they are stored.
 
     Returns:
@@ -51,7 +51,7 @@ def disagreements(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def coupling(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
+def coupling(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
     """What the teachers of students that change with them say, over the optimizer steps.
 
     Returns:
@@ -70,7 +70,7 @@ def coupling(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def _after_pretraining(store: Store, runs: Iterable[Wanted]) -> Iterator[pd.DataFrame]:
+def _after_pretraining(store: Store, runs: Iterable[Member]) -> Iterator[pd.DataFrame]:
     """The histories of every model after its pretraining, with the columns `KEYS`."""
     for one in runs:
         for model, history in histories(store, {one.seed: one.plan}).items():

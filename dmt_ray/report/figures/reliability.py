@@ -16,7 +16,7 @@ COLUMNS = ("row", "seed", "id", "agreement", "first")
 GROUPS = ((True, BLUE, "first phase"), (False, ORANGE, "second phase"))
 
 
-def reliability(store: Store, runs: Iterable[Wanted]) -> pd.DataFrame:
+def reliability(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
     """The agreement of two teachers on every unlabelled image, and in which phase it comes.
 
     Returns:
