@@ -136,9 +136,7 @@ class Ablation:
 
     def members(self) -> Iterator[Member]:
         """Every cell for every seed, seed by seed: what is stopped early has whole pairs."""
-        for seed in self.seeds:
-            for cell in self.cells:
-                yield Member(cell, seed, cell.plan(seed))
+        yield from (Member(cell, seed, cell.plan(seed)) for seed in self.seeds for cell in self.cells)
 
 
 def cells(
@@ -151,8 +149,8 @@ def cells(
     """The cells of a table, checked and bound to their data.
 
     Args:
-        recipe: Recipe as it was asked for.
-        changes: Overrides as they were asked for; those of columns and rows come on top.
+        recipe: Recipe as it was given.
+        changes: Overrides as they were given; those of columns and rows come on top.
         rows: Name -> row.
         columns: Name -> column.
         bind: Checks settings and fills in what identifies their data.
@@ -161,7 +159,7 @@ def cells(
         UserError: If a setting or the data are wrong, with the cell that it is about.
     """
     bound: dict[str, Config] = {}
-    found = []
+    made = []
     for name, row in rows.items():
         for title, column in columns.items():
             start = column.recipe or recipe
@@ -175,12 +173,7 @@ def cells(
                     bound[text] = bind(config)
             except (ConfigError, DataError, ModelError) as error:
                 raise type(error)(f"{name}{f', {title}' if title else ''}: {error}") from None
-            told = (*changes, *_told(column.changes), *_told(row.changes))
-            found.append(Cell(name, title, row.method, bound[text], start, told, column.paper))
-    return tuple(found)
-
-
-def _told(changes: Mapping[str, Any]) -> Iterator[str]:
-    """Overrides as they are typed."""
-    for setting, value in changes.items():
-        yield f"{setting}={json.dumps(value)}"  # which is YAML, too
+            own = (*column.changes.items(), *row.changes.items())
+            overrides = (*changes, *(f"{setting}={json.dumps(value)}" for setting, value in own))  # JSON is YAML, too
+            made.append(Cell(name, title, row.method, bound[text], start, overrides, column.paper))
+    return tuple(made)

@@ -26,43 +26,52 @@ def diagnose(folder: Path) -> str:
     return _sweep(folder, file, faults) if file.kind == "sweep" else _ablation(folder, file, faults)
 
 
-def _report(head: str, failures: Sequence[str], others: Sequence[str], member: str, part: str) -> str:
+def _report(
+    file: ExperimentFile, size: str, states: Counter[str], failures: Sequence[str], others: Sequence[str]
+) -> str:
     """Everything in order: the counts, each failure, and what another attempt has made good."""
-    blocks = [head, *failures]
+    member, part = ("trial", "trial") if file.kind == "sweep" else ("run", "stage")
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none begun"
+    blocks = [f"{file.experiment.name}: {size}, {counts}", *failures]
     if others:
         blocks.append("\n".join([f"not the end of a {member}:", *others]))
     if not failures:
-        blocks.append(f"No {part} failed." if others else f"No {part} failed, and no worker was lost.")
+        blocks.append(f"No {part} failed{'' if others else ', and no worker was lost'}.")
     return "\n\n".join(blocks)
 
 
-def _states(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+def _failure(
+    head: str, parts: Mapping[str, str], faults: Sequence[Fault], last: Fault | None, traceback: list[str], again: str
+) -> str:
+    """One failure: what failed and why, where and when its `last` fault was, what happened before, how to repeat it."""
+    lines = [head, *(wrapped(title, text) for title, text in parts.items())]
+    if last is not None:
+        lines += [wrapped("node", last.node or "not known"), wrapped("when", when(last))]
+    lines += [wrapped("before", sentence(fault)) for fault in faults if fault is not last]
+    return "\n".join([*lines, *traceback, line("replay", again)])
 
 
 # ---- sweeps ----------------------------------------------------------------------------------------------------
 
 
 def _sweep(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
-    trials = read_trials(folder, file.sweep.name) if (folder / "study.db").exists() else []
-    states = _states(Counter(trial.state for trial in trials)) or "none begun"
+    trials = read_trials(folder, file.sweep.name)
     failed = [trial for trial in trials if trial.state == "failed"]
     numbers = {trial.number for trial in failed}
     others = [_other_of_sweep(folder, fault, trials) for fault in faults if fault.member not in numbers]
-    head = f"{file.sweep.name}: {file.trials} trials, {states}"
-    return _report(head, [_failed_trial(folder, file, trial, faults) for trial in failed], others, "trial", "trial")
+    failures = [_failed_trial(folder, file, trial, faults) for trial in failed]
+    return _report(file, f"{file.trials} trials", Counter(trial.state for trial in trials), failures, others)
 
 
 def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequence[Fault]) -> str:
     mine = [fault for fault in faults if fault.member == trial.number]
-    lines = [f"trial {trial.number} failed: {in_words(trial.params)}", wrapped("error", trial.error or "not known")]
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), None)
+    parts = {"error": trial.error or "not known"}
     if last is not None:
-        lines.append(wrapped("stage", "not in a stage" if last.activity is None else last.activity.describe()))
-        lines += [wrapped("node", last.node or "not known"), wrapped("when", when(last))]
-        mine = mine[: mine.index(last)]
-    lines += [wrapped("before", sentence(fault)) for fault in mine]
-    return "\n".join([*lines, *_traceback(folder, trial.number), line("replay", reproduce.of_trial(file, trial))])
+        parts["stage"] = "not in a stage" if last.activity is None else last.activity.describe()
+    head = f"trial {trial.number} failed: {in_words(trial.params)}"
+    traceback = _traceback(folder, trial.number)
+    return _failure(head, parts, mine, last, traceback, reproduce.of_trial(file, trial))
 
 
 def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
@@ -80,58 +89,53 @@ def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
 
 def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
     store, failed_by_name = Store(folder.parents[1]), read_failed(folder)
-    missing = [(member, _missing(store, member)) for member in file.ablation.members()]
+    missing = [
+        (one, store.missing(stage for rung in one.plan.rungs for stage in rung.values()))
+        for one in file.ablation.members()
+    ]
     gone = {stage for _, stages in missing for stage in stages}
     failed = {stage: failed_by_name[stage.name] for stage in gone if stage.name in failed_by_name}
     states = Counter(
-        "complete" if not stages else "failed" if not failed.keys().isdisjoint(stages) else "missing"
+        "complete" if not stages else "missing" if failed.keys().isdisjoint(stages) else "failed"
         for _, stages in missing
     )
     failures, explained = [], list[Fault]()
-    for stages in _causes(failed):
-        why = failed[stages[0]]
-        names = {stage.name for stage, reason in failed.items() if reason == why}
+    for reason, stages in _causes(failed):
+        names = {stage.name for stage in failed if failed[stage] == reason}
         mine = [fault for fault in faults if fault.member in names]
         costs = [member for member, lacking in missing if not set(stages).isdisjoint(lacking)]
-        failures.append(_failed_stages(folder, file, stages, why, mine, costs))
+        failures.append(_failed_stages(folder, file, stages, reason, mine, costs))
         explained += mine
-    others = [
-        _other_of_ablation(file, fault, {stage.name for stage in gone}) for fault in faults if fault not in explained
-    ]
-    return _report(f"{file.ablation.name}: {len(missing)} runs, {_states(states)}", failures, others, "run", "stage")
+    names = {stage.name for stage in gone}
+    others = [_other_of_ablation(file, fault, names) for fault in faults if fault not in explained]
+    return _report(file, f"{len(missing)} runs", states, failures, others)
 
 
-def _missing(store: Store, member: Member) -> list[Stage]:
-    return store.missing(evaluation for rung in member.plan.rungs for evaluation in rung.values())
-
-
-def _causes(failed: Mapping[Stage, str]) -> list[list[Stage]]:
-    """The stages that failed by themselves, not for want of another one; those with the same reason together."""
+def _causes(failed: Mapping[Stage, str]) -> list[tuple[str, list[Stage]]]:
+    """The stages that failed by themselves, not for want of another one, by their reason."""
     causes: dict[str, list[Stage]] = {}
-    for stage, why in failed.items():
+    for stage in sorted(failed, key=lambda stage: (stage.seed, stage.name)):
         if failed.keys().isdisjoint(stage.inputs.values()):
-            causes.setdefault(why, []).append(stage)
-    return [sorted(stages, key=lambda stage: (stage.seed, stage.name)) for _, stages in sorted(causes.items())]
+            causes.setdefault(failed[stage], []).append(stage)
+    return sorted(causes.items())
 
 
 def _failed_stages(
     folder: Path,
     file: ExperimentFile,
     stages: Sequence[Stage],
-    why: str,
+    reason: str,
     mine: Sequence[Fault],
     costs: Sequence[Member],
 ) -> str:
-    end = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
+    last = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
     known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
-    what = "; ".join(Activity.of(stage, None).describe() for stage in stages) if known is None else known.describe()
-    lines = [f"{' and '.join(stage.name for stage in stages)} failed"]
-    lines += [wrapped("error", why), wrapped("stage", what), wrapped("costs", _rows(costs))]
-    if end is not None:
-        lines += [wrapped("node", end.node or "not known"), wrapped("when", when(end))]
-        lines += [wrapped("before", sentence(fault)) for fault in mine if fault is not end]
-        lines += _traceback(folder, end.member)
-    return "\n".join([*lines, line("replay", reproduce.of_member(file, costs[0]))])
+    activities = [Activity.of(stage, None) for stage in stages] if known is None else [known]
+    what = "; ".join(activity.describe() for activity in activities)
+    head = f"{' and '.join(stage.name for stage in stages)} failed"
+    parts = {"error": reason, "stage": what, "costs": _rows(costs)}
+    traceback = [] if last is None else _traceback(folder, last.member)
+    return _failure(head, parts, mine, last, traceback, reproduce.of_member(file, costs[0]))
 
 
 def _other_of_ablation(file: ExperimentFile, fault: Fault, missing: set[str]) -> str:
@@ -192,6 +196,6 @@ def wrapped(title: str, text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=" " * _TITLE, break_on_hyphens=False)
 
 
-def _traceback(folder: Path, who: int | str) -> list[str]:
-    path = folder / "errors" / f"{who}.txt"
+def _traceback(folder: Path, member: int | str) -> list[str]:
+    path = folder / "errors" / f"{member}.txt"
     return [line("traceback", str(path))] if path.exists() else []

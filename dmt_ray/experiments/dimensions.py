@@ -5,6 +5,7 @@ mean the same have the same stages.
 """
 
 from collections.abc import Iterable
+from functools import reduce
 from math import sqrt
 from typing import Any
 
@@ -102,8 +103,7 @@ def default_point(config: Config, method: str, space: Space) -> Params | None:
 
 
 def _own_value(config: Config, method: str, name: str) -> Value | None:
-    own = config.percentiles
-    labelled = config.split.labelled
+    own, labelled = config.percentiles, config.split.labelled
     known: dict[str, Value | None] = {
         METHOD: method,
         # A number of images is no share: nobody knows of how many before the data are opened.
@@ -131,9 +131,5 @@ def _usual(config: Config, method: str, name: str) -> Value | None:
 
 
 def _read(config: Any, name: str) -> Any:
-    """The value of a dotted setting."""
-    for part in name.split("."):
-        if not hasattr(config, part):
-            return None  # misspelt, which is said where it is set
-        config = getattr(config, part)
-    return config
+    """The value of a dotted setting; None if it is misspelt, which is said where it is set."""
+    return reduce(lambda value, part: getattr(value, part, None), name.split("."), config)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from dmt_ray.execution import cluster, journal
@@ -30,23 +31,25 @@ class Publisher(Protocol):
         """Publish what waits, and return the names of what is still unpublished."""
 
 
+@dataclass
 class Session:
     """An experiment that this process goes on with.
 
     Attributes:
+        publisher: Where it is published.
+        publication: Makes what is published of it in a state.
         state: How it ends; "stopped" until the driver says otherwise.
         unpublished: What MLflow still lacks at the end.
     """
 
-    def __init__(self, publisher: Publisher, publication: Callable[[State], Any]) -> None:
-        self.publisher = publisher
-        self._publication = publication
-        self.state: State = "stopped"
-        self.unpublished: tuple[str, ...] = ()
+    publisher: Publisher
+    publication: Callable[[State], Any]
+    state: State = "stopped"
+    unpublished: tuple[str, ...] = ()
 
     def publish(self, state: State = "running") -> None:
         """Have the experiment published as it is now."""
-        self.publisher.publish_soon(self._publication(state))
+        self.publisher.publish_soon(self.publication(state))
 
 
 @contextmanager

@@ -167,16 +167,16 @@ def _read(path: Path) -> ExperimentFile:
         raise StoreError(f"{path} does not describe an experiment: {error}") from None
 
 
-def _values(one: Experiment | Cell) -> dict[str, Any]:
+def _values(item: Experiment | Cell) -> dict[str, Any]:
     """The fields of a dataclass as JSON values."""
-    values = {each.name: getattr(one, each.name) for each in fields(one)}
+    values = {each.name: getattr(item, each.name) for each in fields(item)}
     if "config" in values:
         values["config"] = values["config"].model_dump(mode="json")
-    if isinstance(one, Sweep):
-        values["space"] = {setting: to_json(dimension) for setting, dimension in one.space.items()}
-        values["known"] = [dict(point) for point in one.known]
-    if isinstance(one, Ablation):
-        values["cells"] = [_values(cell) for cell in one.cells]
+    if isinstance(item, Sweep):
+        values["space"] = {setting: to_json(dimension) for setting, dimension in item.space.items()}
+        values["known"] = [dict(point) for point in item.known]
+    if isinstance(item, Ablation):
+        values["cells"] = [_values(cell) for cell in item.cells]
     return values
 
 

@@ -46,13 +46,9 @@ def performed(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial])
     """What the trials needed as far as they came, and what was executed for them, by the store's records."""
     begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
     own = {key for trial in begun for key in trial.executed} | set(executed(folder, SHARED))
-    steps: dict[Stage, int] = {}
-    alone = 0
-    for trial in begun:
-        for stage in in_order(sweep.targets(trial.params, len(trial.scores))):
-            if stage not in steps:
-                steps[stage] = _steps(store, stage)
-            alone += steps[stage]
+    needed = [in_order(sweep.targets(trial.params, len(trial.scores))) for trial in begun]
+    steps = {stage: _steps(store, stage) for stage in {stage for stages in needed for stage in stages}}
+    alone = sum(steps[stage] for stages in needed for stage in stages)
     return Sharing(len(begun), alone, sum(count for stage, count in steps.items() if stage.key in own))
 
 

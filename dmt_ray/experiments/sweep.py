@@ -89,17 +89,15 @@ class Sweep:
             for parent in parents:
                 place = place.get(parent, {})  # a part that has its neutral value is not there
             place.pop(last, None)
-        identity: dict[str, Any] = {
+        identity = {
             "config": fixed,
             "method": self.method,
             "space": {setting: values.identity() for setting, values in self.space.items()},
             "seeds": list(self.seeds),
             "grid": self.grid,
+            **({"seed_by_seed": True} if self.seed_by_seed else {}),
+            **({"second": self.second} if self.second else {}),
         }
-        if self.seed_by_seed:
-            identity["seed_by_seed"] = True
-        if self.second:
-            identity["second"] = self.second
         name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
         return name if self.attempt == 1 else f"{name}-{self.attempt}"
 
@@ -173,16 +171,14 @@ class Sweep:
         Raises:
             ConfigError: If the settings cannot take the values of one of them.
         """
-        low, high = (self._checked(self._corner(end)) for end in (0, -1))
-        return low, high
-
-    def _checked(self, point: Params) -> dict[int, Plan]:
+        point = self._corner(0)
         try:
-            return self.plans(point)
+            low = self.plans(point)
+            point = self._corner(-1)
+            return low, self.plans(point)
         except ConfigError as error:
-            raise ConfigError(
-                f"the search would try {in_words(point)}, which these settings cannot take: {error}"
-            ) from None
+            problem = f"the search would try {in_words(point)}, which these settings cannot take: {error}"
+            raise ConfigError(problem) from None
 
     def _corner(self, end: int) -> dict[str, Value]:
         return {setting: values.ends()[end] for setting, values in self.space.items()}
@@ -196,23 +192,18 @@ class Sweep:
         corners: list[Params] = [self._corner(0), self._corner(-1)]
         if all(isinstance(values, Uniform) and setting not in DERIVED for setting, values in self.space.items()):
             return corners  # they differ in every setting, and so in all that depends on one
+        ends = [(setting, end) for setting, values in self.space.items() for end in values.ends()]
         probes = [*corners, *(() if self.grid else self.known)]
-        probes += [
-            {**corner, setting: end}
-            for corner in corners
-            for setting, values in self.space.items()
-            for end in values.ends()
-        ]
+        probes += [{**corner, setting: end} for corner in corners for setting, end in ends]
         return [probe for i, probe in enumerate(probes) if probe not in probes[:i]]
 
     def common(self) -> list[Stage]:
         """The stages that all trials share, inputs first."""
         first, *others = [self.plans(probe) for probe in self._probes()]
-        found = []
-        for seed, plan in first.items():
-            there = [set(other[seed].stages()) for other in others]
-            found += [stage for stage in plan.stages() if all(stage in stages for stages in there)]
-        return found
+        shared = set[Stage]().union(*(plan.stages() for plan in first.values()))
+        for other in others:
+            shared &= {stage for plan in other.values() for stage in plan.stages()}
+        return [stage for plan in first.values() for stage in plan.stages() if stage in shared]
 
     def rungs(self) -> int:
         """Number of rungs of the trials with the most of them."""
@@ -259,9 +250,7 @@ class Trial:
     @property
     def score(self) -> float | None:
         """What a search maximises: the score of the last rung, or the mean over the seeds, as far as it has come."""
-        if not self.scores:
-            return None
-        return score_of(self.scores, self.seed_by_seed)
+        return score_of(self.scores, self.seed_by_seed) if self.scores else None
 
 
 def score_of(scores: Mapping[int, float], seed_by_seed: bool) -> float:

@@ -65,7 +65,7 @@ def mean_and_sd(values: ArrayLike) -> tuple[float, float]:
     """Mean and sample standard deviation (ddof 1) of ``[n]`` values; the deviation of one value is NaN.
 
     Raises:
-        ValueError: If there is no value, or one that is no number.
+        ValueError: If there is no value, or one that is not finite.
     """
     x = _numbers(values)
     return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan")

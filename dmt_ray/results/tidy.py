@@ -167,7 +167,7 @@ def tabulate_ablation(
     ablation = file.ablation
     infos = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
     order = {cell: place for place, cell in enumerate(infos)}
-    members = sorted(ablation.members(), key=lambda one: order[one.cell.row, one.cell.column])
+    members = sorted(ablation.members(), key=lambda member: order[member.cell.row, member.cell.column])
     lines = [line for one in members for line in _of_member(store, file, one, failed)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     trainings = [training for cell in ablation.cells for training in cell.config.trainings().values()]
