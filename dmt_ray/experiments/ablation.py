@@ -49,25 +49,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A row in a column.
+    """A row in a column."""
 
-    Attributes:
-        row: Name of the row.
-        column: Name of the column.
-        method: A name in `methods.METHODS`.
-        config: Settings, bound to their data.
-        recipe: Name or file of the recipe, as `--recipe` takes it.
-        changes: Overrides of the recipe, as `--set` takes them.
-        paper: See `Column`.
-    """
-
-    row: str
-    column: str
-    method: str
-    config: Config
-    recipe: str
-    changes: tuple[str, ...] = ()
-    paper: str | None = None
+    row: str  # its name
+    column: str  # its name
+    method: str  # a name in `methods.METHODS`
+    config: Config  # bound to its data
+    recipe: str  # name or file, as `--recipe` takes it
+    changes: tuple[str, ...] = ()  # overrides of the recipe, as `--set` takes them
+    paper: str | None = None  # see `Column`
 
     def plan(self, seed: int) -> Plan:
         """What has to be done for one seed."""
@@ -89,25 +79,15 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Ablation:
-    """A table: every row in every column, for every seed.
+    """A table: every row in every column, for every seed."""
 
-    Attributes:
-        question: The script's name, such as "components".
-        title: What it asks, in one sentence.
-        recipe: The recipe that was asked for.
-        cells: Row by row, in each the columns in their order.
-        seeds: All rows have the same, so that they are compared pair by pair.
-        reference: The row that the others are compared with.
-        paper: The paper's table, as `dmt_ray.report.papers` names it; None: there is none.
-    """
-
-    question: str
-    title: str
-    recipe: str
-    cells: tuple[Cell, ...]
-    seeds: tuple[int, ...]
-    reference: str
-    paper: str | None = None
+    question: str  # the script's name, such as "components"
+    title: str  # what it asks, in one sentence
+    recipe: str  # as it was given
+    cells: tuple[Cell, ...]  # row by row, in each the columns in their order
+    seeds: tuple[int, ...]  # all rows have the same, so that they are compared pair by pair
+    reference: str  # the row that the others are compared with
+    paper: str | None = None  # the paper's table, as `dmt_ray.report.papers` names it
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from dmt_ray.execution import journal
@@ -88,68 +88,51 @@ def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
 
 
 def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
-    store, failed_by_name = Store(folder.parents[1]), read_failed(folder)
-    missing = [
-        (one, store.missing(stage for rung in one.plan.rungs for stage in rung.values()))
-        for one in file.ablation.members()
-    ]
-    gone = {stage for _, stages in missing for stage in stages}
-    failed = {stage: failed_by_name[stage.name] for stage in gone if stage.name in failed_by_name}
+    store, reasons, members = Store(folder.parents[1]), read_failed(folder), list(file.ablation.members())
+    lacking = [store.missing(stage for rung in one.plan.rungs for stage in rung.values()) for one in members]
+    missing = {stage.name: stage for stages in lacking for stage in stages}
+    failed = {name: stage for name, stage in missing.items() if name in reasons}
     states = Counter(
-        "complete" if not stages else "missing" if failed.keys().isdisjoint(stages) else "failed"
-        for _, stages in missing
+        "complete" if not stages else "failed" if any(stage.name in failed for stage in stages) else "missing"
+        for stages in lacking
     )
-    failures, explained = [], list[Fault]()
-    for reason, stages in _causes(failed):
-        names = {stage.name for stage in failed if failed[stage] == reason}
-        mine = [fault for fault in faults if fault.member in names]
-        costs = [member for member, lacking in missing if not set(stages).isdisjoint(lacking)]
-        failures.append(_failed_stages(folder, file, stages, reason, mine, costs))
-        explained += mine
-    names = {stage.name for stage in gone}
-    others = [_other_of_ablation(file, fault, names) for fault in faults if fault not in explained]
-    return _report(file, f"{len(missing)} runs", states, failures, others)
-
-
-def _causes(failed: Mapping[Stage, str]) -> list[tuple[str, list[Stage]]]:
-    """The stages that failed by themselves, not for want of another one, by their reason."""
+    # The stages that failed by themselves, not for want of another one, by their reason.
     causes: dict[str, list[Stage]] = {}
-    for stage in sorted(failed, key=lambda stage: (stage.seed, stage.name)):
-        if failed.keys().isdisjoint(stage.inputs.values()):
-            causes.setdefault(failed[stage], []).append(stage)
-    return sorted(causes.items())
+    for name, stage in sorted(failed.items(), key=lambda item: (item[1].seed, item[0])):
+        if not any(below.name in failed for below in stage.inputs.values()):
+            causes.setdefault(reasons[name], []).append(stage)
+    failures, explained = [], list[Fault]()
+    for reason, stages in sorted(causes.items()):
+        mine = [fault for fault in faults if fault.member in failed and reasons[str(fault.member)] == reason]
+        costs = [one for one, stages_of in zip(members, lacking) if not set(stages).isdisjoint(stages_of)]
+        failures.append(_failed_stages(folder, stages, reason, mine, costs, reproduce.of_member(file, costs[0])))
+        explained += mine
+    others = [_other_of_ablation(members, fault, missing.keys()) for fault in faults if fault not in explained]
+    return _report(file, f"{len(members)} runs", states, failures, others)
 
 
 def _failed_stages(
-    folder: Path,
-    file: ExperimentFile,
-    stages: Sequence[Stage],
-    reason: str,
-    mine: Sequence[Fault],
-    costs: Sequence[Member],
+    folder: Path, stages: Sequence[Stage], reason: str, mine: Sequence[Fault], costs: Sequence[Member], again: str
 ) -> str:
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
     known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
     activities = [Activity.of(stage, None) for stage in stages] if known is None else [known]
     what = "; ".join(activity.describe() for activity in activities)
     head = f"{' and '.join(stage.name for stage in stages)} failed"
-    parts = {"error": reason, "stage": what, "costs": _rows(costs)}
     traceback = [] if last is None else _traceback(folder, last.member)
-    return _failure(head, parts, mine, last, traceback, reproduce.of_member(file, costs[0]))
+    return _failure(head, {"error": reason, "stage": what, "costs": _rows(costs)}, mine, last, traceback, again)
 
 
-def _other_of_ablation(file: ExperimentFile, fault: Fault, missing: set[str]) -> str:
+def _other_of_ablation(members: Sequence[Member], fault: Fault, missing: Container[str]) -> str:
     """A fault that another attempt has made good, or may."""
     stage = str(fault.member) if fault.activity is None else fault.activity.stage
-    users = [one for one in file.ablation.members() if stage in {part.name for part in one.plan.stages()}]
+    users = [one for one in members if stage in {part.name for part in one.plan.stages()}]
     now = "missing" if stage in missing else "there"
     return wrapped(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
 
 
 def _rows(members: Sequence[Member]) -> str:
     """Cells and seeds: "DMT and DMT-Flip, seed 1"; of many cells the first ones."""
-    if not members:
-        return "a row that the table no longer has"
     several = len({one.cell.column for one in members}) > 1
     by_seed: dict[int, list[str]] = {}
     for one in members:
@@ -157,16 +140,14 @@ def _rows(members: Sequence[Member]) -> str:
     cells: dict[tuple[str, ...], list[int]] = {}
     for seed, rows in by_seed.items():
         cells.setdefault(tuple(rows), []).append(seed)
-    return "; ".join(
-        f"{_listed(rows)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" for rows, seeds in cells.items()
-    )
+    texts = [f"{_listed(rows)}, seed{'s' * (len(at) > 1)} {', '.join(map(str, at))}" for rows, at in cells.items()]
+    return "; ".join(texts) or "a row that the table no longer has"
 
 
 def _listed(rows: Sequence[str]) -> str:
     shown = [f"{row!r}" if "," in row else row for row in rows]
-    if len(shown) > MANY:
-        return f"{', '.join(shown[:MANY])} and {len(shown) - MANY} more"
-    return " and ".join(part for part in (", ".join(shown[:-1]), shown[-1]) if part)
+    *first, last = [*shown[:MANY], f"{len(shown) - MANY} more"] if len(shown) > MANY else shown
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 # ---- text ------------------------------------------------------------------------------------------------------

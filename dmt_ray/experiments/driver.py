@@ -33,19 +33,12 @@ class Publisher(Protocol):
 
 @dataclass
 class Session:
-    """An experiment that this process goes on with.
-
-    Attributes:
-        publisher: Where it is published.
-        publication: Makes what is published of it in a state.
-        state: How it ends; "stopped" until the driver says otherwise.
-        unpublished: What MLflow still lacks at the end.
-    """
+    """An experiment that this process goes on with."""
 
     publisher: Publisher
-    publication: Callable[[State], Any]
-    state: State = "stopped"
-    unpublished: tuple[str, ...] = ()
+    publication: Callable[[State], Any]  # makes what is published of it in a state
+    state: State = "stopped"  # how it ends, set by the driver
+    unpublished: tuple[str, ...] = ()  # what MLflow still lacks at the end
 
     def publish(self, state: State = "running") -> None:
         """Have the experiment published as it is now."""

@@ -36,26 +36,16 @@ Some = TypeVar("Some", Sweep, Ablation, Run)
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """An experiment, and what it takes to go on with it, to repeat a part of it, and to show it to people.
-
-    Attributes:
-        experiment: The sweep, ablation or run.
-        storage: Folder of the results.
-        data: Folder of the data set, where one was given.
-        recipe: Recipe as it was given; each cell of an ablation has its own.
-        changes: Overrides of it, as they were given.
-        trials: Trials in all, of a sweep.
-        dataset_info: Names, colours and splits (`DatasetInfo.to_json`); of an ablation by column, and by
-            "column / row" for a row whose splits differ from the reference's.
-        command: The command line.
-    """
+    """An experiment, and what it takes to go on with it, to repeat a part of it, and to show it to people."""
 
     experiment: Experiment
-    storage: Path
-    data: Path | None = None
-    recipe: str = ""
-    changes: tuple[str, ...] = ()
-    trials: int = 0
+    storage: Path  # folder of the results
+    data: Path | None = None  # folder of the data set, where one was given
+    recipe: str = ""  # as it was given; each cell of an ablation has its own
+    changes: tuple[str, ...] = ()  # overrides of it, as they were given
+    trials: int = 0  # in all, of a sweep
+    # Names, colours and splits (`DatasetInfo.to_json`); of an ablation by column, and by "column / row" for a row whose
+    # splits differ from the reference's.
     dataset_info: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
 

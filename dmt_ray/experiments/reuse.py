@@ -13,17 +13,11 @@ from dmt_ray.store import Store
 
 @dataclass(frozen=True)
 class Sharing:
-    """Optimizer steps of some trials.
-
-    Attributes:
-        trials: How many they are.
-        alone: What they need if each computes all it needs.
-        together: What they need, or have executed, when equal work is done once.
-    """
+    """Optimizer steps of some trials."""
 
     trials: int
-    alone: int
-    together: int
+    alone: int  # if each computes all it needs
+    together: int  # needed, or executed, when equal work is done once
 
     @property
     def share(self) -> float:

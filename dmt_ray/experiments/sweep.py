@@ -226,26 +226,18 @@ class Sweep:
 class Trial:
     """What became of one point of a sweep.
 
-    Attributes:
-        number: Counts up from 0, as in Optuna's study.
-        params: What is searched -> value.
-        state: "running" also says: interrupted, and taken up by the next start.
-        scores: Step -> score in [0, 1] on the validation images. A step is a rung, with the mean over seeds and
-            models; where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
-        error: Why it failed.
-        executed: Keys of the stages that this trial computed itself; the others of its plans were reused.
-        seed_by_seed: Whether steps are seeds.
-        compute: Optimizer steps of its plan, summed over its models and averaged over seeds, where they are minimised.
+    Scores are in [0, 1], on the validation images, by step. A step is a rung, with the mean over seeds and models;
+    where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
     """
 
-    number: int
-    params: Params
-    state: State
+    number: int  # counts up from 0, as in Optuna's study
+    params: Params  # what is searched -> value
+    state: State  # "running" also says: interrupted, and taken up by the next start
     scores: dict[int, float]
-    error: str | None = None
-    executed: tuple[str, ...] = ()
-    seed_by_seed: bool = False
-    compute: float | None = None
+    error: str | None = None  # why it failed
+    executed: tuple[str, ...] = ()  # keys of the stages that it computed itself; the others of its plans were reused
+    seed_by_seed: bool = False  # whether steps are seeds
+    compute: float | None = None  # optimizer steps, summed over models, mean over seeds, where they are minimised
 
     @property
     def score(self) -> float | None:

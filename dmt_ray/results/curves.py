@@ -39,13 +39,9 @@ class Point(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """The work that a rung adds for one model of one seed.
+    """The work that a rung adds for one model of one seed."""
 
-    Attributes:
-        name: "<rung>.<side>", and ".seed<seed>" where there are several seeds.
-    """
-
-    name: str
+    name: str  # "<rung>.<side>", and ".seed<seed>" where there are several seeds
     seed: int
     rung: int
     side: str

@@ -18,10 +18,6 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     The student is seen as it trains on the labels of the other model: cases 2 and 3 of DMT, Eq. 3. Means over the
     steps of an iteration, over models and seeds.
 
-    Args:
-        store: Holds the trainings.
-        plans: Seed -> plan.
-
     Returns:
         "disagreement_first" and "disagreement_last", of the first and of the last iteration, in [0, 1]; nothing for
         methods that have no pseudo labels or make them online.

@@ -63,21 +63,13 @@ def picked(store: Store, pick: Stage) -> Stage:
 
 
 class Selected(NamedTuple):
-    """What a selection rule picks among the models of a plan.
-
-    Attributes:
-        rung: The rung it picks.
-        models: "A", "B", or both where their mean is taken.
-        selection: Score in [0, 1] on the validation images.
-        reported: Score in [0, 1] on the test images.
-        snapshots: How many models were compared, those inside trainings too; 1 where nothing was chosen.
-    """
+    """What a selection rule picks among the models of a plan; scores are in [0, 1]."""
 
     rung: int
-    models: tuple[str, ...]
-    selection: float
-    reported: float
-    snapshots: int
+    models: tuple[str, ...]  # "A", "B", or both where their mean is taken
+    selection: float  # on the validation images
+    reported: float  # on the test images
+    snapshots: int  # how many models were compared, those inside trainings too; 1 where nothing was chosen
 
 
 def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
