@@ -30,12 +30,7 @@ ROUND_TO = 1 / 20
 
 
 def settings_of(config: Config, params: Params) -> dict[str, Any]:
-    """A point as plain settings, the method left out.
-
-    Args:
-        config: The recipe; of a schedule, what is not searched comes from its percentiles.
-        params: A point of the space.
-    """
+    """A point as plain settings, less the method; what is not searched of a schedule comes from the percentiles."""
     settings: dict[str, Any] = {name: value for name, value in params.items() if name not in DERIVED}
     if any(name in params for name in SCHEDULE):
         own = config.percentiles
@@ -84,13 +79,7 @@ def made(space: Iterable[str]) -> list[str]:
 
 
 def default_point(config: Config, method: str, space: Space) -> Params | None:
-    """The recipe as a point of the space, or None if it is none of its points, as with a schedule that is not straight.
-
-    Args:
-        config: The recipe.
-        method: Its method.
-        space: The space.
-    """
+    """The recipe as a point of the space, or None if it is none of them, as with a schedule that is not straight."""
     point: dict[str, Value] = {}
     for name, dimension in space.items():
         value = _own_value(config, method, name)

@@ -49,13 +49,7 @@ class Session:
 def session(
     file: ExperimentFile, connect: Callable[[], Publisher], publication: Callable[[State], Any]
 ) -> Iterator[Session]:
-    """Go on with an experiment whose lock this process holds; what came out is published at the end, however it ends.
-
-    Args:
-        file: The experiment; written to its folder first.
-        connect: Opens the publisher.
-        publication: Makes what is published of the experiment in a state.
-    """
+    """Go on with an experiment whose lock this process holds; it is published at the end, however it ends."""
     write(file.folder, file)
     one = Session(connect(), publication)
     try:

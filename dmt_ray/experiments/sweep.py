@@ -23,38 +23,25 @@ Scored = tuple[Plan, int]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One search: what is asked, what is fixed, what varies.
+    """One search: its question, what is fixed, what varies."""
 
-    Attributes:
-        question: The script's name, such as "gamma_sweep".
-        title: One sentence for people.
-        config: Settings of the method, bound to their data.
-        method: A name in `methods.METHODS`; of the recipe, where the method itself is searched.
-        space: What is searched -> its values, such as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names of
-            `dimensions.DERIVED`.
-        seeds: Every trial is scored on all of them, so that trials are compared pair by pair.
-        known: Points that are tried first, each a value for everything in the space.
-        grid: Values per range of an exhaustive grid, in place of a search; 0: a search.
-        attempt: Counts up from 1 when the same search is begun afresh.
-        seed_by_seed: Whether a trial goes through all rungs of a seed before the next one, and is pruned between
-            seeds; else through all seeds of a rung before the next one, and is pruned between rungs.
-        second: What is minimised beside the score that is maximised: "compute", the optimizer steps of a trial's plan
-            summed over its models; or nothing.
-        extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
-    """
-
-    question: str
-    title: str
-    config: Config
-    method: str
+    question: str  # the script's name, such as "gamma_sweep"
+    title: str  # one sentence for people
+    config: Config  # settings of the method, bound to their data
+    method: str  # a name in `methods.METHODS`; of the recipe, where the method itself is searched
+    # What is searched -> its values, as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names in
+    # `dimensions.DERIVED`.
     space: Space
-    seeds: tuple[int, ...]
-    known: tuple[Params, ...] = ()
-    grid: int = 0
-    attempt: int = 1
+    seeds: tuple[int, ...]  # every trial is scored on all of them, so that trials are compared pair by pair
+    known: tuple[Params, ...] = ()  # points that are tried first, each a value for everything in the space
+    grid: int = 0  # values per range of an exhaustive grid, in place of a search; 0: a search
+    attempt: int = 1  # counts up when the same search is begun afresh
+    # Whether a trial goes through all rungs of a seed before the next one, and is pruned between seeds; else through
+    # all seeds of a rung before the next one, and is pruned between rungs.
     seed_by_seed: bool = False
+    # What is minimised beside the maximised score: optimizer steps of a trial's plan, summed over its models.
     second: Literal["", "compute"] = ""
-    extra_metrics: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()  # names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score
 
     def __post_init__(self) -> None:
         methods = [self.method]

@@ -24,15 +24,10 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     """
     found = {}
     for name, rung in (("disagreement_first", 1), ("disagreement_last", -1)):
-        shares = [
-            1 - float(table["agreement"].mean())
-            for plan in plans.values()
-            if len(plan.rungs) > 1
-            for evaluation in plan.rungs[rung].values()
-            if (stage := evaluation.inputs["model"]).config.trains
-            for table in [history(store, stage)]
-            if "agreement" in table
-        ]
+        evaluations = [one for plan in plans.values() if len(plan.rungs) > 1 for one in plan.rungs[rung].values()]
+        models = [evaluation.inputs["model"] for evaluation in evaluations]
+        tables = [history(store, model) for model in models if model.config.trains]
+        shares = [1 - float(table["agreement"].mean()) for table in tables if "agreement" in table]
         if shares:
             found[name] = statistics.fmean(shares)
     return found
