@@ -48,7 +48,7 @@ LIBRARIES = {
     "ray": "execution search",
     "mlflow": "tracking",
     "torch": "losses models engine execution tracking report",
-    "optuna": "search report execution",  # execution for ray_private alone
+    "optuna": "search experiments report execution",  # experiments reads studies; execution has it in ray_private alone
 }
 
 

@@ -49,25 +49,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A row in a column.
+    """A row in a column."""
 
-    Attributes:
-        row: Name of the row.
-        column: Name of the column.
-        method: A name in `methods.METHODS`.
-        config: Settings, bound to their data.
-        recipe: Name or file of the recipe, as `--recipe` takes it.
-        changes: Overrides of the recipe, as `--set` takes them.
-        paper: See `Column`.
-    """
-
-    row: str
-    column: str
-    method: str
-    config: Config
-    recipe: str
-    changes: tuple[str, ...] = ()
-    paper: str | None = None
+    row: str  # its name
+    column: str  # its name
+    method: str  # a name in `methods.METHODS`
+    config: Config  # bound to its data
+    recipe: str  # name or file, as `--recipe` takes it
+    changes: tuple[str, ...] = ()  # overrides of the recipe, as `--set` takes them
+    paper: str | None = None  # see `Column`
 
     def plan(self, seed: int) -> Plan:
         """What has to be done for one seed."""
@@ -89,25 +79,15 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Ablation:
-    """A table: every row in every column, for every seed.
+    """A table: every row in every column, for every seed."""
 
-    Attributes:
-        question: The script's name, such as "components".
-        title: What it asks, in one sentence.
-        recipe: The recipe that was asked for.
-        cells: Row by row, in each the columns in their order.
-        seeds: All rows have the same, so that they are compared pair by pair.
-        reference: The row that the others are compared with.
-        paper: The paper's table, as `dmt_ray.report.papers` names it; None: there is none.
-    """
-
-    question: str
-    title: str
-    recipe: str
-    cells: tuple[Cell, ...]
-    seeds: tuple[int, ...]
-    reference: str
-    paper: str | None = None
+    question: str  # the script's name, such as "components"
+    title: str  # what it asks, in one sentence
+    recipe: str  # as it was given
+    cells: tuple[Cell, ...]  # row by row, in each the columns in their order
+    seeds: tuple[int, ...]  # all rows have the same, so that they are compared pair by pair
+    reference: str  # the row that the others are compared with
+    paper: str | None = None  # the paper's table, as `dmt_ray.report.papers` names it
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
@@ -136,9 +116,7 @@ class Ablation:
 
     def members(self) -> Iterator[Member]:
         """Every cell for every seed, seed by seed: what is stopped early has whole pairs."""
-        for seed in self.seeds:
-            for cell in self.cells:
-                yield Member(cell, seed, cell.plan(seed))
+        yield from (Member(cell, seed, cell.plan(seed)) for seed in self.seeds for cell in self.cells)
 
 
 def cells(
@@ -151,8 +129,8 @@ def cells(
     """The cells of a table, checked and bound to their data.
 
     Args:
-        recipe: Recipe as it was asked for.
-        changes: Overrides as they were asked for; those of columns and rows come on top.
+        recipe: Recipe as it was given.
+        changes: Overrides as they were given; those of columns and rows come on top.
         rows: Name -> row.
         columns: Name -> column.
         bind: Checks settings and fills in what identifies their data.
@@ -161,7 +139,7 @@ def cells(
         UserError: If a setting or the data are wrong, with the cell that it is about.
     """
     bound: dict[str, Config] = {}
-    found = []
+    made = []
     for name, row in rows.items():
         for title, column in columns.items():
             start = column.recipe or recipe
@@ -175,12 +153,7 @@ def cells(
                     bound[text] = bind(config)
             except (ConfigError, DataError, ModelError) as error:
                 raise type(error)(f"{name}{f', {title}' if title else ''}: {error}") from None
-            told = (*changes, *_told(column.changes), *_told(row.changes))
-            found.append(Cell(name, title, row.method, bound[text], start, told, column.paper))
-    return tuple(found)
-
-
-def _told(changes: Mapping[str, Any]) -> Iterator[str]:
-    """Overrides as they are typed."""
-    for setting, value in changes.items():
-        yield f"{setting}={json.dumps(value)}"  # which is YAML, too
+            own = (*column.changes.items(), *row.changes.items())
+            overrides = (*changes, *(f"{setting}={json.dumps(value)}" for setting, value in own))  # JSON is YAML, too
+            made.append(Cell(name, title, row.method, bound[text], start, overrides, column.paper))
+    return tuple(made)

@@ -15,19 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Every part may be missing: classes then go by their numbers, and figures that need colours are left out.
+    """Every part may be missing: classes then go by their numbers, and figures that need colours are left out."""
 
-    Attributes:
-        classes: Names of the K classes.
-        palette: Their colours, uint8 ``[K, 3]``.
-        splits: Seed -> name and digest of the split, as ("random-60-0", "3fa1...").
-        command: What was typed.
-    """
-
-    classes: tuple[str, ...] = ()
-    palette: NDArray[np.uint8] | None = None
-    splits: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    command: str = ""
+    classes: tuple[str, ...] = ()  # names of the K classes
+    palette: NDArray[np.uint8] | None = None  # their colours, ``[K, 3]``
+    splits: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # seed -> ("random-60-0", digest "3fa1...")
+    command: str = ""  # what was typed
 
     @classmethod
     def of(cls, dataset: "Dataset", config: Config, seeds: Iterable[int], command: str = "") -> "DatasetInfo":

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from dmt_ray.execution import journal
@@ -26,43 +26,52 @@ def diagnose(folder: Path) -> str:
     return _sweep(folder, file, faults) if file.kind == "sweep" else _ablation(folder, file, faults)
 
 
-def _report(head: str, failures: Sequence[str], others: Sequence[str], member: str, part: str) -> str:
+def _report(
+    file: ExperimentFile, size: str, states: Counter[str], failures: Sequence[str], others: Sequence[str]
+) -> str:
     """Everything in order: the counts, each failure, and what another attempt has made good."""
-    blocks = [head, *failures]
+    member, part = ("trial", "trial") if file.kind == "sweep" else ("run", "stage")
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none begun"
+    blocks = [f"{file.experiment.name}: {size}, {counts}", *failures]
     if others:
         blocks.append("\n".join([f"not the end of a {member}:", *others]))
     if not failures:
-        blocks.append(f"No {part} failed." if others else f"No {part} failed, and no worker was lost.")
+        blocks.append(f"No {part} failed{'' if others else ', and no worker was lost'}.")
     return "\n\n".join(blocks)
 
 
-def _states(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+def _failure(
+    head: str, parts: Mapping[str, str], faults: Sequence[Fault], last: Fault | None, traceback: list[str], again: str
+) -> str:
+    """One failure: what failed and why, where and when its `last` fault was, what happened before, how to repeat it."""
+    lines = [head, *(wrapped(title, text) for title, text in parts.items())]
+    if last is not None:
+        lines += [wrapped("node", last.node or "not known"), wrapped("when", when(last))]
+    lines += [wrapped("before", sentence(fault)) for fault in faults if fault is not last]
+    return "\n".join([*lines, *traceback, line("replay", again)])
 
 
 # ---- sweeps ----------------------------------------------------------------------------------------------------
 
 
 def _sweep(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
-    trials = read_trials(folder, file.sweep.name) if (folder / "study.db").exists() else []
-    states = _states(Counter(trial.state for trial in trials)) or "none begun"
+    trials = read_trials(folder, file.sweep.name)
     failed = [trial for trial in trials if trial.state == "failed"]
     numbers = {trial.number for trial in failed}
     others = [_other_of_sweep(folder, fault, trials) for fault in faults if fault.member not in numbers]
-    head = f"{file.sweep.name}: {file.trials} trials, {states}"
-    return _report(head, [_failed_trial(folder, file, trial, faults) for trial in failed], others, "trial", "trial")
+    failures = [_failed_trial(folder, file, trial, faults) for trial in failed]
+    return _report(file, f"{file.trials} trials", Counter(trial.state for trial in trials), failures, others)
 
 
 def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequence[Fault]) -> str:
     mine = [fault for fault in faults if fault.member == trial.number]
-    lines = [f"trial {trial.number} failed: {in_words(trial.params)}", wrapped("error", trial.error or "not known")]
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), None)
+    parts = {"error": trial.error or "not known"}
     if last is not None:
-        lines.append(wrapped("stage", "not in a stage" if last.activity is None else last.activity.describe()))
-        lines += [wrapped("node", last.node or "not known"), wrapped("when", when(last))]
-        mine = mine[: mine.index(last)]
-    lines += [wrapped("before", sentence(fault)) for fault in mine]
-    return "\n".join([*lines, *_traceback(folder, trial.number), line("replay", reproduce.of_trial(file, trial))])
+        parts["stage"] = "not in a stage" if last.activity is None else last.activity.describe()
+    head = f"trial {trial.number} failed: {in_words(trial.params)}"
+    traceback = _traceback(folder, trial.number)
+    return _failure(head, parts, mine, last, traceback, reproduce.of_trial(file, trial))
 
 
 def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
@@ -79,73 +88,51 @@ def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
 
 
 def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
-    store, failed_by_name = Store(folder.parents[1]), read_failed(folder)
-    missing = [(member, _missing(store, member)) for member in file.ablation.members()]
-    gone = {stage for _, stages in missing for stage in stages}
-    failed = {stage: failed_by_name[stage.name] for stage in gone if stage.name in failed_by_name}
+    store, reasons, members = Store(folder.parents[1]), read_failed(folder), list(file.ablation.members())
+    lacking = [store.missing(stage for rung in one.plan.rungs for stage in rung.values()) for one in members]
+    missing = {stage.name: stage for stages in lacking for stage in stages}
+    failed = {name: stage for name, stage in missing.items() if name in reasons}
     states = Counter(
-        "complete" if not stages else "failed" if not failed.keys().isdisjoint(stages) else "missing"
-        for _, stages in missing
+        "complete" if not stages else "failed" if any(stage.name in failed for stage in stages) else "missing"
+        for stages in lacking
     )
-    failures, explained = [], list[Fault]()
-    for stages in _causes(failed):
-        why = failed[stages[0]]
-        names = {stage.name for stage, reason in failed.items() if reason == why}
-        mine = [fault for fault in faults if fault.member in names]
-        costs = [member for member, lacking in missing if not set(stages).isdisjoint(lacking)]
-        failures.append(_failed_stages(folder, file, stages, why, mine, costs))
-        explained += mine
-    others = [
-        _other_of_ablation(file, fault, {stage.name for stage in gone}) for fault in faults if fault not in explained
-    ]
-    return _report(f"{file.ablation.name}: {len(missing)} runs, {_states(states)}", failures, others, "run", "stage")
-
-
-def _missing(store: Store, member: Member) -> list[Stage]:
-    return store.missing(evaluation for rung in member.plan.rungs for evaluation in rung.values())
-
-
-def _causes(failed: Mapping[Stage, str]) -> list[list[Stage]]:
-    """The stages that failed by themselves, not for want of another one; those with the same reason together."""
+    # The stages that failed by themselves, not for want of another one, by their reason.
     causes: dict[str, list[Stage]] = {}
-    for stage, why in failed.items():
-        if failed.keys().isdisjoint(stage.inputs.values()):
-            causes.setdefault(why, []).append(stage)
-    return [sorted(stages, key=lambda stage: (stage.seed, stage.name)) for _, stages in sorted(causes.items())]
+    for name, stage in sorted(failed.items(), key=lambda item: (item[1].seed, item[0])):
+        if not any(below.name in failed for below in stage.inputs.values()):
+            causes.setdefault(reasons[name], []).append(stage)
+    failures, explained = [], list[Fault]()
+    for reason, stages in sorted(causes.items()):
+        mine = [fault for fault in faults if fault.member in failed and reasons[str(fault.member)] == reason]
+        costs = [one for one, stages_of in zip(members, lacking) if not set(stages).isdisjoint(stages_of)]
+        failures.append(_failed_stages(folder, stages, reason, mine, costs, reproduce.of_member(file, costs[0])))
+        explained += mine
+    others = [_other_of_ablation(members, fault, missing.keys()) for fault in faults if fault not in explained]
+    return _report(file, f"{len(members)} runs", states, failures, others)
 
 
 def _failed_stages(
-    folder: Path,
-    file: ExperimentFile,
-    stages: Sequence[Stage],
-    why: str,
-    mine: Sequence[Fault],
-    costs: Sequence[Member],
+    folder: Path, stages: Sequence[Stage], reason: str, mine: Sequence[Fault], costs: Sequence[Member], again: str
 ) -> str:
-    end = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
+    last = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
     known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
-    what = "; ".join(Activity.of(stage, None).describe() for stage in stages) if known is None else known.describe()
-    lines = [f"{' and '.join(stage.name for stage in stages)} failed"]
-    lines += [wrapped("error", why), wrapped("stage", what), wrapped("costs", _rows(costs))]
-    if end is not None:
-        lines += [wrapped("node", end.node or "not known"), wrapped("when", when(end))]
-        lines += [wrapped("before", sentence(fault)) for fault in mine if fault is not end]
-        lines += _traceback(folder, end.member)
-    return "\n".join([*lines, line("replay", reproduce.of_member(file, costs[0]))])
+    activities = [Activity.of(stage, None) for stage in stages] if known is None else [known]
+    what = "; ".join(activity.describe() for activity in activities)
+    head = f"{' and '.join(stage.name for stage in stages)} failed"
+    traceback = [] if last is None else _traceback(folder, last.member)
+    return _failure(head, {"error": reason, "stage": what, "costs": _rows(costs)}, mine, last, traceback, again)
 
 
-def _other_of_ablation(file: ExperimentFile, fault: Fault, missing: set[str]) -> str:
+def _other_of_ablation(members: Sequence[Member], fault: Fault, missing: Container[str]) -> str:
     """A fault that another attempt has made good, or may."""
     stage = str(fault.member) if fault.activity is None else fault.activity.stage
-    users = [one for one in file.ablation.members() if stage in {part.name for part in one.plan.stages()}]
+    users = [one for one in members if stage in {part.name for part in one.plan.stages()}]
     now = "missing" if stage in missing else "there"
     return wrapped(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
 
 
 def _rows(members: Sequence[Member]) -> str:
     """Cells and seeds: "DMT and DMT-Flip, seed 1"; of many cells the first ones."""
-    if not members:
-        return "a row that the table no longer has"
     several = len({one.cell.column for one in members}) > 1
     by_seed: dict[int, list[str]] = {}
     for one in members:
@@ -153,16 +140,14 @@ def _rows(members: Sequence[Member]) -> str:
     cells: dict[tuple[str, ...], list[int]] = {}
     for seed, rows in by_seed.items():
         cells.setdefault(tuple(rows), []).append(seed)
-    return "; ".join(
-        f"{_listed(rows)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" for rows, seeds in cells.items()
-    )
+    texts = [f"{_listed(rows)}, seed{'s' * (len(at) > 1)} {', '.join(map(str, at))}" for rows, at in cells.items()]
+    return "; ".join(texts) or "a row that the table no longer has"
 
 
 def _listed(rows: Sequence[str]) -> str:
     shown = [f"{row!r}" if "," in row else row for row in rows]
-    if len(shown) > MANY:
-        return f"{', '.join(shown[:MANY])} and {len(shown) - MANY} more"
-    return " and ".join(part for part in (", ".join(shown[:-1]), shown[-1]) if part)
+    *first, last = [*shown[:MANY], f"{len(shown) - MANY} more"] if len(shown) > MANY else shown
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 # ---- text ------------------------------------------------------------------------------------------------------
@@ -192,6 +177,6 @@ def wrapped(title: str, text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=" " * _TITLE, break_on_hyphens=False)
 
 
-def _traceback(folder: Path, who: int | str) -> list[str]:
-    path = folder / "errors" / f"{who}.txt"
+def _traceback(folder: Path, member: int | str) -> list[str]:
+    path = folder / "errors" / f"{member}.txt"
     return [line("traceback", str(path))] if path.exists() else []

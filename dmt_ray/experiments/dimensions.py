@@ -5,6 +5,7 @@ mean the same have the same stages.
 """
 
 from collections.abc import Iterable
+from functools import reduce
 from math import sqrt
 from typing import Any
 
@@ -29,12 +30,7 @@ ROUND_TO = 1 / 20
 
 
 def settings_of(config: Config, params: Params) -> dict[str, Any]:
-    """A point as plain settings, the method left out.
-
-    Args:
-        config: The recipe; of a schedule, what is not searched comes from its percentiles.
-        params: A point of the space.
-    """
+    """A point as plain settings, less the method; what is not searched of a schedule comes from the percentiles."""
     settings: dict[str, Any] = {name: value for name, value in params.items() if name not in DERIVED}
     if any(name in params for name in SCHEDULE):
         own = config.percentiles
@@ -83,13 +79,7 @@ def made(space: Iterable[str]) -> list[str]:
 
 
 def default_point(config: Config, method: str, space: Space) -> Params | None:
-    """The recipe as a point of the space, or None if it is none of its points, as with a schedule that is not straight.
-
-    Args:
-        config: The recipe.
-        method: Its method.
-        space: The space.
-    """
+    """The recipe as a point of the space, or None if it is none of them, as with a schedule that is not straight."""
     point: dict[str, Value] = {}
     for name, dimension in space.items():
         value = _own_value(config, method, name)
@@ -102,8 +92,7 @@ def default_point(config: Config, method: str, space: Space) -> Params | None:
 
 
 def _own_value(config: Config, method: str, name: str) -> Value | None:
-    own = config.percentiles
-    labelled = config.split.labelled
+    own, labelled = config.percentiles, config.split.labelled
     known: dict[str, Value | None] = {
         METHOD: method,
         # A number of images is no share: nobody knows of how many before the data are opened.
@@ -131,9 +120,5 @@ def _usual(config: Config, method: str, name: str) -> Value | None:
 
 
 def _read(config: Any, name: str) -> Any:
-    """The value of a dotted setting."""
-    for part in name.split("."):
-        if not hasattr(config, part):
-            return None  # misspelt, which is said where it is set
-        config = getattr(config, part)
-    return config
+    """The value of a dotted setting; None if it is misspelt, which is said where it is set."""
+    return reduce(lambda value, part: getattr(value, part, None), name.split("."), config)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from dmt_ray.execution import cluster, journal
@@ -30,36 +31,25 @@ class Publisher(Protocol):
         """Publish what waits, and return the names of what is still unpublished."""
 
 
+@dataclass
 class Session:
-    """An experiment that this process goes on with.
+    """An experiment that this process goes on with."""
 
-    Attributes:
-        state: How it ends; "stopped" until the driver says otherwise.
-        unpublished: What MLflow still lacks at the end.
-    """
-
-    def __init__(self, publisher: Publisher, publication: Callable[[State], Any]) -> None:
-        self.publisher = publisher
-        self._publication = publication
-        self.state: State = "stopped"
-        self.unpublished: tuple[str, ...] = ()
+    publisher: Publisher
+    publication: Callable[[State], Any]  # makes what is published of it in a state
+    state: State = "stopped"  # how it ends, set by the driver
+    unpublished: tuple[str, ...] = ()  # what MLflow still lacks at the end
 
     def publish(self, state: State = "running") -> None:
         """Have the experiment published as it is now."""
-        self.publisher.publish_soon(self._publication(state))
+        self.publisher.publish_soon(self.publication(state))
 
 
 @contextmanager
 def session(
     file: ExperimentFile, connect: Callable[[], Publisher], publication: Callable[[State], Any]
 ) -> Iterator[Session]:
-    """Go on with an experiment whose lock this process holds; what came out is published at the end, however it ends.
-
-    Args:
-        file: The experiment; written to its folder first.
-        connect: Opens the publisher.
-        publication: Makes what is published of the experiment in a state.
-    """
+    """Go on with an experiment whose lock this process holds; it is published at the end, however it ends."""
     write(file.folder, file)
     one = Session(connect(), publication)
     try:

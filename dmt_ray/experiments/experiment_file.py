@@ -36,26 +36,16 @@ Some = TypeVar("Some", Sweep, Ablation, Run)
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """An experiment, and what it takes to go on with it, to repeat a part of it, and to show it to people.
-
-    Attributes:
-        experiment: The sweep, ablation or run.
-        storage: Folder of the results.
-        data: Folder of the data set, where one was given.
-        recipe: Recipe as it was given; each cell of an ablation has its own.
-        changes: Overrides of it, as they were given.
-        trials: Trials in all, of a sweep.
-        dataset_info: Names, colours and splits (`DatasetInfo.to_json`); of an ablation by column, and by
-            "column / row" for a row whose splits differ from the reference's.
-        command: The command line.
-    """
+    """An experiment, and what it takes to go on with it, to repeat a part of it, and to show it to people."""
 
     experiment: Experiment
-    storage: Path
-    data: Path | None = None
-    recipe: str = ""
-    changes: tuple[str, ...] = ()
-    trials: int = 0
+    storage: Path  # folder of the results
+    data: Path | None = None  # folder of the data set, where one was given
+    recipe: str = ""  # as it was given; each cell of an ablation has its own
+    changes: tuple[str, ...] = ()  # overrides of it, as they were given
+    trials: int = 0  # in all, of a sweep
+    # Names, colours and splits (`DatasetInfo.to_json`); of an ablation by column, and by "column / row" for a row whose
+    # splits differ from the reference's.
     dataset_info: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
 
@@ -167,16 +157,16 @@ def _read(path: Path) -> ExperimentFile:
         raise StoreError(f"{path} does not describe an experiment: {error}") from None
 
 
-def _values(one: Experiment | Cell) -> dict[str, Any]:
+def _values(item: Experiment | Cell) -> dict[str, Any]:
     """The fields of a dataclass as JSON values."""
-    values = {each.name: getattr(one, each.name) for each in fields(one)}
+    values = {each.name: getattr(item, each.name) for each in fields(item)}
     if "config" in values:
         values["config"] = values["config"].model_dump(mode="json")
-    if isinstance(one, Sweep):
-        values["space"] = {setting: to_json(dimension) for setting, dimension in one.space.items()}
-        values["known"] = [dict(point) for point in one.known]
-    if isinstance(one, Ablation):
-        values["cells"] = [_values(cell) for cell in one.cells]
+    if isinstance(item, Sweep):
+        values["space"] = {setting: to_json(dimension) for setting, dimension in item.space.items()}
+        values["known"] = [dict(point) for point in item.known]
+    if isinstance(item, Ablation):
+        values["cells"] = [_values(cell) for cell in item.cells]
     return values
 
 

@@ -26,13 +26,13 @@ def locate(storage: Path, name: str, recipe: str | None = None) -> Path:
         return known[name]
     begin = name if recipe is None else f"{name}-{recipe.replace('/', '-')}-"
     fitting = [path for one, path in known.items() if one.startswith(begin)]
-    if not fitting and known:
-        raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")
-    if not fitting:
+    if not known:
         raise MissingStages(
             f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or "
             "compute one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
         )
+    if not fitting:
+        raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")
     return max(fitting, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
 
 

@@ -13,17 +13,11 @@ from dmt_ray.store import Store
 
 @dataclass(frozen=True)
 class Sharing:
-    """Optimizer steps of some trials.
-
-    Attributes:
-        trials: How many they are.
-        alone: What they need if each computes all it needs.
-        together: What they need, or have executed, when equal work is done once.
-    """
+    """Optimizer steps of some trials."""
 
     trials: int
-    alone: int
-    together: int
+    alone: int  # if each computes all it needs
+    together: int  # needed, or executed, when equal work is done once
 
     @property
     def share(self) -> float:
@@ -46,13 +40,9 @@ def performed(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial])
     """What the trials needed as far as they came, and what was executed for them, by the store's records."""
     begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
     own = {key for trial in begun for key in trial.executed} | set(executed(folder, SHARED))
-    steps: dict[Stage, int] = {}
-    alone = 0
-    for trial in begun:
-        for stage in in_order(sweep.targets(trial.params, len(trial.scores))):
-            if stage not in steps:
-                steps[stage] = _steps(store, stage)
-            alone += steps[stage]
+    needed = [in_order(sweep.targets(trial.params, len(trial.scores))) for trial in begun]
+    steps = {stage: _steps(store, stage) for stage in {stage for stages in needed for stage in stages}}
+    alone = sum(steps[stage] for stages in needed for stage in stages)
     return Sharing(len(begun), alone, sum(count for stage, count in steps.items() if stage.key in own))
 
 

@@ -10,17 +10,11 @@ from dmt_ray.plan.key import key_of
 
 @dataclass(frozen=True)
 class Run:
-    """One method on its settings with one seed.
+    """One method on its settings with one seed."""
 
-    Attributes:
-        method: A name in `methods.METHODS`.
-        config: Settings, bound to their data.
-        seed: Seed of everything that is random.
-    """
-
-    method: str
-    config: Config
-    seed: int
+    method: str  # a name in `methods.METHODS`
+    config: Config  # bound to its data
+    seed: int  # of everything that is random
 
     @property
     def name(self) -> str:

@@ -23,38 +23,25 @@ Scored = tuple[Plan, int]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One search: what is asked, what is fixed, what varies.
+    """One search: its question, what is fixed, what varies."""
 
-    Attributes:
-        question: The script's name, such as "gamma_sweep".
-        title: One sentence for people.
-        config: Settings of the method, bound to their data.
-        method: A name in `methods.METHODS`; of the recipe, where the method itself is searched.
-        space: What is searched -> its values, such as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names of
-            `dimensions.DERIVED`.
-        seeds: Every trial is scored on all of them, so that trials are compared pair by pair.
-        known: Points that are tried first, each a value for everything in the space.
-        grid: Values per range of an exhaustive grid, in place of a search; 0: a search.
-        attempt: Counts up from 1 when the same search is begun afresh.
-        seed_by_seed: Whether a trial goes through all rungs of a seed before the next one, and is pruned between
-            seeds; else through all seeds of a rung before the next one, and is pruned between rungs.
-        second: What is minimised beside the score that is maximised: "compute", the optimizer steps of a trial's plan
-            summed over its models; or nothing.
-        extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
-    """
-
-    question: str
-    title: str
-    config: Config
-    method: str
+    question: str  # the script's name, such as "gamma_sweep"
+    title: str  # one sentence for people
+    config: Config  # settings of the method, bound to their data
+    method: str  # a name in `methods.METHODS`; of the recipe, where the method itself is searched
+    # What is searched -> its values, as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names in
+    # `dimensions.DERIVED`.
     space: Space
-    seeds: tuple[int, ...]
-    known: tuple[Params, ...] = ()
-    grid: int = 0
-    attempt: int = 1
+    seeds: tuple[int, ...]  # every trial is scored on all of them, so that trials are compared pair by pair
+    known: tuple[Params, ...] = ()  # points that are tried first, each a value for everything in the space
+    grid: int = 0  # values per range of an exhaustive grid, in place of a search; 0: a search
+    attempt: int = 1  # counts up when the same search is begun afresh
+    # Whether a trial goes through all rungs of a seed before the next one, and is pruned between seeds; else through
+    # all seeds of a rung before the next one, and is pruned between rungs.
     seed_by_seed: bool = False
+    # What is minimised beside the maximised score: optimizer steps of a trial's plan, summed over its models.
     second: Literal["", "compute"] = ""
-    extra_metrics: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()  # names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score
 
     def __post_init__(self) -> None:
         methods = [self.method]
@@ -89,17 +76,15 @@ class Sweep:
             for parent in parents:
                 place = place.get(parent, {})  # a part that has its neutral value is not there
             place.pop(last, None)
-        identity: dict[str, Any] = {
+        identity = {
             "config": fixed,
             "method": self.method,
             "space": {setting: values.identity() for setting, values in self.space.items()},
             "seeds": list(self.seeds),
             "grid": self.grid,
+            **({"seed_by_seed": True} if self.seed_by_seed else {}),
+            **({"second": self.second} if self.second else {}),
         }
-        if self.seed_by_seed:
-            identity["seed_by_seed"] = True
-        if self.second:
-            identity["second"] = self.second
         name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
         return name if self.attempt == 1 else f"{name}-{self.attempt}"
 
@@ -173,16 +158,14 @@ class Sweep:
         Raises:
             ConfigError: If the settings cannot take the values of one of them.
         """
-        low, high = (self._checked(self._corner(end)) for end in (0, -1))
-        return low, high
-
-    def _checked(self, point: Params) -> dict[int, Plan]:
+        point = self._corner(0)
         try:
-            return self.plans(point)
+            low = self.plans(point)
+            point = self._corner(-1)
+            return low, self.plans(point)
         except ConfigError as error:
-            raise ConfigError(
-                f"the search would try {in_words(point)}, which these settings cannot take: {error}"
-            ) from None
+            problem = f"the search would try {in_words(point)}, which these settings cannot take: {error}"
+            raise ConfigError(problem) from None
 
     def _corner(self, end: int) -> dict[str, Value]:
         return {setting: values.ends()[end] for setting, values in self.space.items()}
@@ -196,23 +179,18 @@ class Sweep:
         corners: list[Params] = [self._corner(0), self._corner(-1)]
         if all(isinstance(values, Uniform) and setting not in DERIVED for setting, values in self.space.items()):
             return corners  # they differ in every setting, and so in all that depends on one
+        ends = [(setting, end) for setting, values in self.space.items() for end in values.ends()]
         probes = [*corners, *(() if self.grid else self.known)]
-        probes += [
-            {**corner, setting: end}
-            for corner in corners
-            for setting, values in self.space.items()
-            for end in values.ends()
-        ]
+        probes += [{**corner, setting: end} for corner in corners for setting, end in ends]
         return [probe for i, probe in enumerate(probes) if probe not in probes[:i]]
 
     def common(self) -> list[Stage]:
         """The stages that all trials share, inputs first."""
         first, *others = [self.plans(probe) for probe in self._probes()]
-        found = []
-        for seed, plan in first.items():
-            there = [set(other[seed].stages()) for other in others]
-            found += [stage for stage in plan.stages() if all(stage in stages for stages in there)]
-        return found
+        shared = set[Stage]().union(*(plan.stages() for plan in first.values()))
+        for other in others:
+            shared &= {stage for plan in other.values() for stage in plan.stages()}
+        return [stage for plan in first.values() for stage in plan.stages() if stage in shared]
 
     def rungs(self) -> int:
         """Number of rungs of the trials with the most of them."""
@@ -235,33 +213,23 @@ class Sweep:
 class Trial:
     """What became of one point of a sweep.
 
-    Attributes:
-        number: Counts up from 0, as in Optuna's study.
-        params: What is searched -> value.
-        state: "running" also says: interrupted, and taken up by the next start.
-        scores: Step -> score in [0, 1] on the validation images. A step is a rung, with the mean over seeds and
-            models; where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
-        error: Why it failed.
-        executed: Keys of the stages that this trial computed itself; the others of its plans were reused.
-        seed_by_seed: Whether steps are seeds.
-        compute: Optimizer steps of its plan, summed over its models and averaged over seeds, where they are minimised.
+    Scores are in [0, 1], on the validation images, by step. A step is a rung, with the mean over seeds and models;
+    where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
     """
 
-    number: int
-    params: Params
-    state: State
+    number: int  # counts up from 0, as in Optuna's study
+    params: Params  # what is searched -> value
+    state: State  # "running" also says: interrupted, and taken up by the next start
     scores: dict[int, float]
-    error: str | None = None
-    executed: tuple[str, ...] = ()
-    seed_by_seed: bool = False
-    compute: float | None = None
+    error: str | None = None  # why it failed
+    executed: tuple[str, ...] = ()  # keys of the stages that it computed itself; the others of its plans were reused
+    seed_by_seed: bool = False  # whether steps are seeds
+    compute: float | None = None  # optimizer steps, summed over models, mean over seeds, where they are minimised
 
     @property
     def score(self) -> float | None:
         """What a search maximises: the score of the last rung, or the mean over the seeds, as far as it has come."""
-        if not self.scores:
-            return None
-        return score_of(self.scores, self.seed_by_seed)
+        return score_of(self.scores, self.seed_by_seed) if self.scores else None
 
 
 def score_of(scores: Mapping[int, float], seed_by_seed: bool) -> float:

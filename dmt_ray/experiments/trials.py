@@ -20,12 +20,7 @@ STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNE
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
-    """The trials of a sweep as they are now, by number; none if it has not begun. The study is only read.
-
-    Args:
-        folder: The sweep's folder.
-        name: The sweep's name.
-    """
+    """The trials of the sweep of this name in its folder, by number, none before it begins. The study is only read."""
     file = folder / STUDY
     return _reader(folder, name, file.stat().st_ino).trials() if file.is_file() else []
 
@@ -42,22 +37,15 @@ def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
     """Optuna's storage in a sweep's folder."""
     import optuna
 
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{(folder / STUDY).resolve()}", engine_kwargs={"connect_args": {"timeout": 30}}
-    )
+    url = f"sqlite:///{(folder / STUDY).resolve()}"
+    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 30}})
 
 
 class TrialReader:
-    """Reads the trials of a study repeatedly; a trial that has ended is read once.
-
-    Args:
-        study: The study.
-        folder: The sweep's folder.
-    """
+    """Reads the trials of the study in a sweep's folder repeatedly; a trial that has ended is read once."""
 
     def __init__(self, study: "optuna.Study", folder: Path) -> None:
-        self._optuna = study
-        self._folder = folder
+        self._optuna, self._folder = study, folder
         self._seed_by_seed = bool(study.user_attrs.get(SEED_BY_SEED))
         self._ended: dict[int, Trial] = {}  # by the id of the attempt, as a trial may be tried again
 
@@ -107,12 +95,9 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Complete trials by score, then pruned ones by how far and how well they came, then the others."""
     order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
 
-    def rank(trial: Trial) -> tuple[int, int, float, int]:
-        # Complete trials have come to their ends, which may be different numbers of rungs.
-        far = 0 if trial.state == "complete" else -len(trial.scores)
-        return order[trial.state], far, -(trial.score or 0.0), trial.number
-
-    return sorted(trials, key=rank)
+    # Complete trials have come to their ends, which may be different numbers of rungs.
+    far = {trial.number: len(trial.scores) if trial.state != "complete" else 0 for trial in trials}
+    return sorted(trials, key=lambda t: (order[t.state], -far[t.number], -(t.score or 0.0), t.number))
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:

@@ -39,13 +39,9 @@ class Point(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """The work that a rung adds for one model of one seed.
+    """The work that a rung adds for one model of one seed."""
 
-    Attributes:
-        name: "<rung>.<side>", and ".seed<seed>" where there are several seeds.
-    """
-
-    name: str
+    name: str  # "<rung>.<side>", and ".seed<seed>" where there are several seeds
     seed: int
     rung: int
     side: str
@@ -149,13 +145,7 @@ def steps(store: Store, stage: Stage) -> int:
 def span(store: Store, plans: Mapping[int, Plan], executed: Collection[str] | None = None) -> tuple[int, int] | None:
     """When the first of the stored stages began and the last one ended, in milliseconds since 1970.
 
-    Args:
-        store: Where the stages are.
-        plans: Seed -> plan.
-        executed: Keys of the stages that count; None: all.
-
-    Returns:
-        Begin and end, or None where no stage counts.
+    `executed` holds the keys of the stages that count; None: all. Where no stage counts there is no span.
     """
     times = [
         (end - round(1000 * took(store, stage)), end)

@@ -18,25 +18,16 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     The student is seen as it trains on the labels of the other model: cases 2 and 3 of DMT, Eq. 3. Means over the
     steps of an iteration, over models and seeds.
 
-    Args:
-        store: Holds the trainings.
-        plans: Seed -> plan.
-
     Returns:
         "disagreement_first" and "disagreement_last", of the first and of the last iteration, in [0, 1]; nothing for
         methods that have no pseudo labels or make them online.
     """
     found = {}
     for name, rung in (("disagreement_first", 1), ("disagreement_last", -1)):
-        shares = [
-            1 - float(table["agreement"].mean())
-            for plan in plans.values()
-            if len(plan.rungs) > 1
-            for evaluation in plan.rungs[rung].values()
-            if (stage := evaluation.inputs["model"]).config.trains
-            for table in [history(store, stage)]
-            if "agreement" in table
-        ]
+        evaluations = [one for plan in plans.values() if len(plan.rungs) > 1 for one in plan.rungs[rung].values()]
+        models = [evaluation.inputs["model"] for evaluation in evaluations]
+        tables = [history(store, model) for model in models if model.config.trains]
+        shares = [1 - float(table["agreement"].mean()) for table in tables if "agreement" in table]
         if shares:
             found[name] = statistics.fmean(shares)
     return found

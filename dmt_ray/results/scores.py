@@ -30,22 +30,22 @@ def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
     return headline(metrics(store, evaluation)[which])
 
 
-def scores(said: Mapping[str, Any]) -> dict[str, float]:
+def scores(values: Mapping[str, Any]) -> dict[str, float]:
     """All scores of an evaluation of some images as a whole, by metric, the measure first.
 
     In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
     Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
     """
-    names = ("accuracy", "fine_grained") if measure_in(said) == "accuracy" else ("miou", "pixel_accuracy")
-    last = {f"last_weights_{name}": float(value) for name, value in said.get("last_weights", {}).items()}
-    return {name: float(said[name]) for name in names} | last
+    names = ("accuracy", "fine_grained") if measure_in(values) == "accuracy" else ("miou", "pixel_accuracy")
+    last = {f"last_weights_{name}": float(value) for name, value in values.get("last_weights", {}).items()}
+    return {name: float(values[name]) for name in names} | last
 
 
-def class_scores(said: Mapping[str, Any]) -> tuple[str, list[float | None]]:
+def class_scores(values: Mapping[str, Any]) -> tuple[str, list[float | None]]:
     """The score of each class, and its name: "iou", or in classification "class_accuracy"; None: it is absent."""
-    if measure_in(said) != "accuracy":
-        return "iou", list(said["iou"])
-    rows = said["confusion"]
+    if measure_in(values) != "accuracy":
+        return "iou", list(values["iou"])
+    rows = values["confusion"]
     return "class_accuracy", [row[k] / sum(row) if sum(row) else None for k, row in enumerate(rows)]
 
 
@@ -63,21 +63,13 @@ def picked(store: Store, pick: Stage) -> Stage:
 
 
 class Selected(NamedTuple):
-    """What a selection rule picks among the models of a plan.
-
-    Attributes:
-        rung: The rung it picks.
-        models: "A", "B", or both where their mean is taken.
-        selection: Score in [0, 1] on the validation images.
-        reported: Score in [0, 1] on the test images.
-        snapshots: How many models were compared, those inside trainings too; 1 where nothing was chosen.
-    """
+    """What a selection rule picks among the models of a plan; scores are in [0, 1]."""
 
     rung: int
-    models: tuple[str, ...]
-    selection: float
-    reported: float
-    snapshots: int
+    models: tuple[str, ...]  # "A", "B", or both where their mean is taken
+    selection: float  # on the validation images
+    reported: float  # on the test images
+    snapshots: int  # how many models were compared, those inside trainings too; 1 where nothing was chosen
 
 
 def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
@@ -97,8 +89,8 @@ def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
     selection, reported = (rung_score(store, plan.rungs[last], which) for which in get_args(Which))
     return {
         "last": Selected(last, tuple(plan.rungs[last]), selection, reported, 1),
-        "val": max(single, key=lambda one: one.selection),  # of equal ones the earliest
-        "paper": max(single, key=lambda one: one.reported),
+        "val": max(single, key=lambda model: model.selection),  # of equal ones the earliest
+        "paper": max(single, key=lambda model: model.reported),
     }
 
 
@@ -115,7 +107,7 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
     exponents a public repetition of DMT fell from 59 % to 22 %. The validation score counts, because what a search
     learns must not depend on the test images.
 
-    Nothing is said at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
+    Nothing is values at rung 0; of methods whose rung 0 is not the pretrained model; and of models whose pretrained
     validation score was at most twice that of the answer "everywhere the commonest class": half of it is then what one
     gets without having learnt anything, and a network of a few steps may well fall below that for a while.
 

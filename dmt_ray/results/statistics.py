@@ -9,8 +9,7 @@ between rows on the same pair. All functions take plain arrays; nothing here kno
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,8 +24,7 @@ RESAMPLES = 99_999  # sign patterns drawn where they are too many to be counted
 SAME = 1e-9
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean and the ends of its 95 % interval; the ends are NaN where the data allow none."""
 
     mean: float
@@ -44,16 +42,14 @@ class Interval:
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
 
-@dataclass(frozen=True)
-class SignFlip:
+class SignFlip(NamedTuple):
     """Two-sided p of a sign-flip test, and the smallest p that as many differences can have."""
 
     p: float
     floor: float
 
 
-@dataclass(frozen=True)
-class Wins:
+class Wins(NamedTuple):
     """Of how many pairs the first is above the second, and of how many they are equal."""
 
     wins: int
@@ -65,7 +61,7 @@ def mean_and_sd(values: ArrayLike) -> tuple[float, float]:
     """Mean and sample standard deviation (ddof 1) of ``[n]`` values; the deviation of one value is NaN.
 
     Raises:
-        ValueError: If there is no value, or one that is no number.
+        ValueError: If there is no value, or one that is not finite.
     """
     x = _numbers(values)
     return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan")

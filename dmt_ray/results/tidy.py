@@ -156,18 +156,11 @@ def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
 def tabulate_ablation(
     store: Store, file: ExperimentFile, failed: Mapping[str, str] = NONE, provenance: Mapping[str, Any] = NONE
 ) -> pd.DataFrame:
-    """The tidy table of an ablation; see the module.
-
-    Args:
-        store: Where its stages are.
-        file: What it is.
-        failed: Name of a stage -> why it failed.
-        provenance: {"git": ..., "versions": ...} of the start that wrote the file.
-    """
+    """The tidy table of an ablation; `failed`: name of a stage -> why; `provenance`: {"git": ..., "versions": ...}."""
     ablation = file.ablation
     infos = {(cell.row, cell.column): _dataset_info(file, cell) for cell in ablation.cells}
     order = {cell: place for place, cell in enumerate(infos)}
-    members = sorted(ablation.members(), key=lambda one: order[one.cell.row, one.cell.column])
+    members = sorted(ablation.members(), key=lambda member: order[member.cell.row, member.cell.column])
     lines = [line for one in members for line in _of_member(store, file, one, failed)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     trainings = [training for cell in ablation.cells for training in cell.config.trainings().values()]
@@ -182,8 +175,7 @@ def tabulate_ablation(
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
         "protocol": [_protocol(cell) for cell in ablation.cells if cell.row == ablation.reference],
-        "git": provenance.get("git", {}),
-        "versions": provenance.get("versions", {}),
+        **{name: provenance.get(name, {}) for name in ("git", "versions")},
         "selects": sorted({training.keep for training in trainings}),
     }
     return frame
@@ -263,8 +255,7 @@ def of_sweep(folder: Path, store: Store | None = None) -> pd.DataFrame:
         "classes": {"": list(info.classes)},
         "command": info.command,
         "commands": [[rows[trial.number], "", reproduce.of_trial(file, trial)] for trial in trials],
-        "git": provenance.get("git", {}),
-        "versions": provenance.get("versions", {}),
+        **{name: provenance.get(name, {}) for name in ("git", "versions")},
         "space": {setting: str(values) for setting, values in sweep.space.items()},
     }
     return frame

@@ -30,8 +30,8 @@ class FromImages(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.as_tensor(MEAN, dtype=torch.float32).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.as_tensor(STD, dtype=torch.float32).reshape(1, 3, 1, 1))
+        for name, values in (("mean", MEAN), ("std", STD)):
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of a batch."""
@@ -88,10 +88,9 @@ def save(folder: Path, path: Path, model: BestModel, mlflow_model: object = None
 
     network, description = load(folder, model.file, averaged=model.averaged)
     classes = int(description["classes"])
-    from_images = FromImages(network).eval()
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), (-1, 3, -1, -1), "images")]),
-        Schema([TensorSpec(np.dtype("float32"), (-1, classes, -1, -1), "logits")]),
+    images, logits = (
+        Schema([TensorSpec(np.dtype("float32"), (-1, channels, -1, -1), name)])
+        for channels, name in ((3, "images"), (classes, "logits"))
     )
     metadata = {
         "input": "RGB images, float32 [N, 3, H, W] in 0..1; the normalisation is in the model",
@@ -100,10 +99,10 @@ def save(folder: Path, path: Path, model: BestModel, mlflow_model: object = None
         "model": description["model"],
     }
     mlflow.pytorch.save_model(
-        from_images,
+        FromImages(network).eval(),
         str(path),
         mlflow_model=mlflow_model,
-        signature=signature,
+        signature=ModelSignature(images, logits),
         input_example=np.zeros(EXAMPLE, np.float32),
         serialization_format="pt2",
         pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"],

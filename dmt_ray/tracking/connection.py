@@ -3,13 +3,14 @@
 import logging
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from dmt_ray.errors import UserError
+from dmt_ray.errors import UserError, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,15 +18,14 @@ if TYPE_CHECKING:
 
     from dmt_ray.results.curves import Point
 
+T = TypeVar("T")
 Identity = frozenset[tuple[str, str]]
 """The tags by which a run is found again."""
 
 EXPERIMENT = "dmt_ray"
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns-artifacts"
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-SCHEMES = {*PORTS, "sqlite"}
 REACHABLE = 2.0  # seconds to open a connection in
-BATCH = 900  # metrics of one call; MLflow's limit is 1000
 
 # Read by MLflow at each call. What the user has set counts.
 LIMITS = {
@@ -36,12 +36,6 @@ LIMITS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-
-
-def without_password(uri: str) -> str:
-    """A URI, or any other word of a command line, as it may be printed and stored."""
-    masked = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
-    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", masked)
 
 
 def check_uri(uri: str) -> None:
@@ -57,12 +51,13 @@ def check_uri(uri: str) -> None:
         scheme, host, _ = parts.scheme.partition("+")[0], parts.hostname, parts.port
     except ValueError as error:
         raise UserError(f"{printable} is not a tracking URI of MLflow: {error}. {advice}") from None
-    if scheme not in SCHEMES:
-        raise UserError(f"{printable} is not a tracking URI of MLflow that can be used here. {advice}")
-    if scheme == "sqlite" and not re.match(r"sqlite:///.", uri):
-        raise UserError(f"{printable} does not name a database file. {advice}")
-    if scheme != "sqlite" and not host:
-        raise UserError(f"{printable} does not name a host. {advice}")
+    problems = {
+        "is not a tracking URI of MLflow that can be used here": scheme not in (*PORTS, "sqlite"),
+        "does not name a database file": scheme == "sqlite" and not re.match(r"sqlite:///.", uri),
+        "does not name a host": scheme != "sqlite" and not host,
+    }
+    for problem in (text for text, applies in problems.items() if applies):
+        raise UserError(f"{printable} {problem}. {advice}")
 
 
 @dataclass
@@ -91,10 +86,8 @@ class Mirror:
     experiment: str
 
     def __init__(self, uri: str, artifacts: Path) -> None:
-        self.uri = uri
-        self.public_uri = without_password(uri)
+        self.uri, self.public_uri, self._artifacts = uri, without_password(uri), artifacts
         self.known: dict[str, RunsBelow] = {}
-        self._artifacts = artifacts
 
     def open(self) -> None:
         """Connect, and create the experiment where it does not exist.
@@ -139,16 +132,14 @@ class Mirror:
     def find(self, tags: Mapping[str, str]) -> list["Run"]:
         """The runs with these tags, the oldest first."""
         condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        runs: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment], condition, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
-            )
+        order = ["attributes.start_time ASC"]
+        search = partial(self.client.search_runs, [self.experiment], condition, max_results=1000, order_by=order)
+        page = search()
+        runs = list(page)
+        while page.token:
+            page = search(page_token=page.token)
             runs += page
-            token = page.token
-            if not token:
-                return runs
+        return runs
 
     def create(self, name: str, tags: Mapping[str, str], start: int | None) -> "Run":
         """A new run that goes on; `start` in milliseconds since 1970, None: now."""
@@ -159,17 +150,17 @@ class Mirror:
         from mlflow.entities import Param
 
         new = [Param(name, value[:6000]) for name, value in params.items() if name not in run.data.params]
-        for first in range(0, len(new), 100):
-            self.client.log_batch(run.info.run_id, params=new[first : first + 100])
+        for batch in batched(new, 100):
+            self.client.log_batch(run.info.run_id, params=batch)
         run.data.params.update({param.key: param.value for param in new})
 
     def log_points(self, run: "Run", points: "Sequence[Point]") -> None:
         """Write metrics; a point that is there already is not written twice by MLflow, as its time is the same."""
         from mlflow.entities import Metric
 
-        metrics = [Metric(point.name, point.value, point.when, point.step) for point in points]
-        for first in range(0, len(metrics), BATCH):
-            self.client.log_batch(run.info.run_id, metrics=metrics[first : first + BATCH])
+        for batch in batched(points, 900):  # MLflow's limit is 1000
+            metrics = [Metric(point.name, point.value, point.when, point.step) for point in batch]
+            self.client.log_batch(run.info.run_id, metrics=metrics)
 
     def tag(self, run: "Run", tags: Mapping[str, str | None]) -> None:
         """Set the tags that differ, and remove those that are None."""
@@ -177,8 +168,8 @@ class Mirror:
 
         present = {name: value[:4900] for name, value in tags.items() if value is not None}
         new = [RunTag(name, value) for name, value in present.items() if run.data.tags.get(name) != value]
-        for first in range(0, len(new), 100):
-            self.client.log_batch(run.info.run_id, tags=new[first : first + 100])
+        for batch in batched(new, 100):
+            self.client.log_batch(run.info.run_id, tags=batch)
         run.data.tags.update({tag.key: tag.value for tag in new})
         for name in tags.keys() & run.data.tags.keys() - present.keys():
             self.client.delete_tag(run.info.run_id, name)
@@ -200,7 +191,12 @@ class Mirror:
             self.client.log_artifacts(run.info.run_id, str(folder))
 
 
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items in their order, at most `size` at a time."""
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
 def explain(error: BaseException) -> str:
     """An error as the end of a sentence."""
-    text: Any = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+    text = str(error).strip().partition("\n")[0][:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -54,40 +54,26 @@ class Content:
 
 @dataclass(frozen=True)
 class Entry:
-    """One run. What takes time to find out is a function, called by the publishing thread and only if it is needed.
+    """One run. What takes time to find out is a function, called by the publishing thread and only if it is needed."""
 
-    Attributes:
-        name: As people see it.
-        identity: The tags by which it is found again, all of them beginning with "dmt.".
-        status: Its state in MLflow.
-        digest: Finds out what decides all that the run shows. A run that bears this digest is not sent again.
-        content: Makes what the run shows; None: nothing yet, and no run is made for it.
-        start: When it began, in milliseconds since 1970; None: now.
-        version: The same as the digest, without a look into the store: what this process has published in this version
-            is not even looked up; "": it is.
-    """
-
-    name: str
-    identity: Mapping[str, str]
+    name: str  # as people see it
+    identity: Mapping[str, str]  # the tags by which it is found again, all of them beginning with "dmt."
     status: Status
-    digest: Callable[[], str]
-    content: Callable[[], Content] | None
-    start: Callable[[], int | None] = lambda: None
+    digest: Callable[[], str]  # decides all that the run shows: one that bears this digest is not sent again
+    content: Callable[[], Content] | None  # makes what the run shows; None: nothing yet, and no run is made for it
+    start: Callable[[], int | None] = lambda: None  # when it began, in milliseconds since 1970; None: now
+    # The same as the digest, without a look into the store: what this process has published in this version is not even
+    # looked up; "": it is.
     version: str = ""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A run and the runs below it.
-
-    Attributes:
-        entry: The run.
-        children: Lists the runs below it.
-        outdated: Tags for runs below it that are not among the children any more; empty: they stay as they are.
-    """
+    """A run and the runs below it."""
 
     entry: Entry
-    children: Callable[[], Sequence[Entry]] = tuple
+    children: Callable[[], Sequence[Entry]] = tuple  # lists the runs below it
+    # Tags for runs below it that are not among the children any more; empty: they stay as they are.
     outdated: Mapping[str, str | None] = field(default_factory=dict)
 
     @property

@@ -80,9 +80,8 @@ def _publish(mirror: Mirror, entry: Entry, run: "Run") -> bool:
     if content.note:
         mirror.tag(run, {NOTE: content.note.replace(f"({CHILDREN})", f"({_children_page(mirror, run)})")})
     _publish_series(mirror, run, content)
-    if content.write_files is not None and (
-        not content.files_digest or run.data.tags.get(FILES) != content.files_digest
-    ):
+    known = run.data.tags.get(FILES)
+    if content.write_files is not None and (not content.files_digest or known != content.files_digest):
         with tempfile.TemporaryDirectory(prefix="dmt-") as folder:
             with _readable("a figure"):
                 content.write_files(Path(folder))

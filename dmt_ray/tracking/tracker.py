@@ -55,12 +55,8 @@ class Tracker:
         with self._changed:
             left = tuple(dict.fromkeys([*([self._busy] if self._busy else []), *self._waiting]))
         if left:
-            log.warning(
-                "MLflow at %s still lacks %s; `dmt publish --tracking-uri %s` brings it there.",
-                self.uri,
-                ", ".join(left),
-                self.uri,
-            )
+            text = "MLflow at %s still lacks %s; `dmt publish --tracking-uri %s` brings it there."
+            log.warning(text, self.uri, ", ".join(left), self.uri)
         return left
 
     def failed(self, error: BaseException) -> None:
@@ -71,9 +67,7 @@ class Tracker:
                 log.warning(
                     "MLflow at %s cannot be used now (%s); the work goes on, and the results are published later, "
                     "at the latest with `dmt publish --tracking-uri %s`.",
-                    self.uri,
-                    explain(error),
-                    self.uri,
+                    *(self.uri, explain(error), self.uri),
                 )
             self._down = True
 

@@ -3,9 +3,8 @@
 import pytest
 
 from dmt_ray.config import Config
-from dmt_ray.errors import ConfigError, StoreError
+from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.experiment_file import ExperimentFile, read, read_failed, write, write_failed
 from dmt_ray.plan import in_order
 from dmt_ray.recipes import load
 
@@ -77,23 +76,6 @@ def test_further_rows_and_seeds_extend_the_same_table_and_other_settings_make_an
 def test_what_cannot_be_tabulated_is_refused(make, words):
     with pytest.raises(ConfigError, match=words.replace("?", ".")):
         make()
-
-
-def test_an_ablation_can_be_read_back(tmp_path):
-    file = ExperimentFile(
-        table(paper="dmt-9"), tmp_path, None, {"8": {"classes": ["a"]}}, "python -m ablations.components"
-    )
-    write(tmp_path / "one", file)
-    assert read(tmp_path / "one") == file
-    assert read_failed(tmp_path / "one") == {}
-    write_failed(tmp_path / "one", {"finetune-0": "it broke"})
-    assert read_failed(tmp_path / "one") == {"finetune-0": "it broke"}
-
-
-def test_a_file_that_is_no_ablation_is_named(tmp_path):
-    (tmp_path / "ablation.json").write_text("{}")
-    with pytest.raises(StoreError, match="does not describe an ablation"):
-        read(tmp_path)
 
 
 def test_the_oracle_of_labelled_ratio_is_the_same_work_in_all_columns():

@@ -31,7 +31,8 @@ def folder(tmp_path, sweep) -> Path:
     """The folder of a sweep of three trials; none has begun."""
     folder = tmp_path / "runs" / "sweeps" / sweep.name
     folder.mkdir(parents=True)
-    experiment_file.write(folder, ExperimentFile(sweep, 3, Replay("shapes", ("percentiles=[1.0]",), Path("runs"))))
+    file = ExperimentFile(sweep, Path("runs"), recipe="shapes", changes=("percentiles=[1.0]",), trials=3)
+    experiment_file.write(folder, file)
     return folder
 
 
@@ -200,7 +201,7 @@ def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, wh
     assert "before a worker was lost at 20" in " ".join(said.split())
     assert lines["traceback"].endswith(f"{stage.name}.txt")
     assert lines["replay"].split("replay")[1].strip() == (
-        f"dmt run --recipe shapes --method dmt --seed 1 --set 'percentiles=[1.0]' --storage {table.storage}"
+        f"dmt run --recipe shapes --method dmt --set 'percentiles=[1.0]' --storage {table.storage} --seed 1"
     )
     assert "shared by all" not in said
 

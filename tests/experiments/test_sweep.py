@@ -1,11 +1,12 @@
 """What can be searched: ranges, numbers, choices, and names that make settings. No torch, no Ray."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments import experiment_file
+from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.dimensions import default_point, pretrain_epochs, schedule, settings_of
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words
@@ -148,11 +149,11 @@ def test_a_training_that_is_not_set_is_the_one_that_is_taken_for_it():
 def test_a_trial_is_replayed_by_plain_settings():
     sweep = a_sweep(SCHEDULE | {"method": Choice("dmt", "dst")})
     trial = Trial(0, PAPER | {"method": "dst"}, "complete", {0: 0.5})
-    assert Replay("shapes", (), experiment_file.Path("runs")).command(sweep, trial) == (
+    command = reproduce.of_trial(ExperimentFile(sweep, Path("runs"), recipe="shapes"), trial)
+    assert command == (
         "dmt run --recipe shapes --method dst --set 'percentiles=[0.2,0.4,0.6,0.8,1.0]' --storage runs --seed 0"
     )
-    words = Replay("shapes", (), experiment_file.Path("runs")).command(sweep, trial).split("'")[1]
-    assert load("shapes", [words]).percentiles == (0.2, 0.4, 0.6, 0.8, 1.0)
+    assert load("shapes", [command.split("'")[1]]).percentiles == (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def test_points_that_mean_the_same_have_the_same_stages():
@@ -284,37 +285,6 @@ def test_names_of_earlier_versions_stay():
 def test_an_unknown_method_among_the_choices_is_refused():
     with pytest.raises(ConfigError, match="there is no method 'dmmt'"):
         a_sweep({"method": Choice("dmt", "dmmt")})
-
-
-@pytest.fixture
-def written(tmp_path) -> ExperimentFile:
-    sweep = a_sweep(
-        SCHEDULE | {"method": Choice("dmt", "dst"), "finetune.epochs": Choice(1, 2)},
-        known=(PAPER | {"method": "dst", "finetune.epochs": 2},),
-        seed_by_seed=True,
-        second="compute",
-        extra_metrics=("disagreement",),
-    )
-    file = ExperimentFile(sweep, 12, Replay("shapes", (), tmp_path), {})
-    experiment_file.write(tmp_path, file)
-    return file
-
-
-def test_a_sweep_over_all_of_them_can_be_read_back(written, tmp_path):
-    found = experiment_file.read(tmp_path)
-    assert found == written
-    assert found.sweep.name == written.sweep.name
-
-
-def test_a_sweep_file_of_an_earlier_version_can_be_read(tmp_path):
-    sweep = a_sweep({"weight.gamma1": Uniform(0, 8, step=0.25)})
-    experiment_file.write(tmp_path, ExperimentFile(sweep, 3, Replay("shapes", (), tmp_path), {}))
-    content = json.loads((tmp_path / "sweep.json").read_text())
-    assert content["space"] == {"weight.gamma1": {"low": 0, "high": 8, "step": 0.25}}
-    for new in ("seed_by_seed", "second", "outcomes"):
-        del content[new]
-    (tmp_path / "sweep.json").write_text(json.dumps(content))
-    assert experiment_file.read(tmp_path).sweep == sweep
 
 
 # ---- the order of the work -------------------------------------------------------------------------------------

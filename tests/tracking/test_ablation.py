@@ -79,8 +79,8 @@ def test_where_there_are_several_columns_they_are_in_the_names(mirror: Mirror, s
         f"{row} · {column} · seed 3" for row in ("Baseline", "Oracle") for column in RATIOS
     ]
     assert runs["Oracle · 1/50 · seed 3"].data.tags["command"] == (
-        "dmt run --recipe shapes --method oracle --seed 3 --set 'percentiles=[0.5, 1.0]' --set split.labelled=8 "
-        "--storage runs"
+        "dmt run --recipe shapes --method oracle --set 'percentiles=[0.5, 1.0]' --set split.labelled=8 "
+        "--storage runs --seed 3"
     )
     assert "reported_last/1_50/Oracle" in parent.data.metrics
 

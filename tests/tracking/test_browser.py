@@ -69,7 +69,7 @@ def sweep(storage: Path, pictures: Path, settings: Path) -> tracking.Publication
         scores = {rung: rung_score(runner.store, models) for rung, models in enumerate(one.plans(params)[0].rungs)}
         trials.append(Trial(number, params, "complete", scores, None, tuple(stage.key for stage in executed)))
     info = DatasetInfo.of(runner.dataset(config.data), config, [0], "make sweep")
-    file = ExperimentFile(one, 2, Replay(str(settings), (), storage, pictures), info.to_json())
+    file = ExperimentFile(one, storage, pictures, str(settings), trials=2, dataset_info=info.to_json())
     return of_sweep(storage / "sweeps" / one.name, file, runner.store, "stopped", trials)
 
 

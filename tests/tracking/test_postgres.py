@@ -150,7 +150,7 @@ def results(module_machine: Machine, tiny: Config) -> Publication:
         state = "complete" if rungs == len(plan.rungs) else "pruned"
         trials.append(Trial(number, params, state, scores, None, tuple(stage.key for stage in done)))
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, sweep.seeds, "make sweep")
-    file = ExperimentFile(sweep, 2, Replay("tiny", (), Path("runs")), info.to_json())
+    file = ExperimentFile(sweep, Path("runs"), recipe="tiny", trials=2, dataset_info=info.to_json())
     return of_sweep(module_machine.store / "sweeps" / sweep.name, file, runner.store, "finished", trials)
 
 

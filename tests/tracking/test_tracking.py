@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dmt_ray.experiments.saved_runs import Run
 
+from dmt_ray.config import Config
 from dmt_ray.errors import UserError
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.experiment_file import ExperimentFile
+from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.methods import dmt
 from dmt_ray.report.publishing import State, best_model, of_run, of_sweep
@@ -57,8 +58,15 @@ def results(
     store: Store, sweep: Sweep, *trials: Trial, info: DatasetInfo = NO_COLOURS, state: State = "stopped"
 ) -> Publication:
     """A publication of a sweep of which these trials have begun."""
-    file = ExperimentFile(sweep, 9, Replay("shapes", (), Path("runs")), info.to_json())
+    file = ExperimentFile(sweep, Path("runs"), recipe="shapes", trials=9, dataset_info=info.to_json())
     return of_sweep(store.folder / "sweeps" / sweep.name, file, store, state, trials)
+
+
+def single(store: Store, config: Config = CONFIG) -> ExperimentFile:
+    """A single run, all of whose stages are stored."""
+    file = ExperimentFile(Run("dmt", config, 0), store.folder, dataset_info=NO_COLOURS.to_json())
+    fill(store, file.run.plan())
+    return file
 
 
 def runs_of(mirror: Mirror, name: str) -> dict[str, object]:
@@ -233,29 +241,27 @@ def test_a_study_begun_anew_does_not_mix_with_the_old_one(mirror: Mirror, store:
 
 
 def test_a_single_run(mirror: Mirror, store: Store) -> None:
-    performed = Run("dmt", CONFIG, 0)
-    fill(store, performed.plan)
-    publish(mirror, of_run(performed, store))
-    before = everything(mirror, performed.name)
-    publish(mirror, of_run(performed, store))
-    assert everything(mirror, performed.name) == before
-    run = runs_of(mirror, performed.name)["parent"]
+    file = single(store)
+    publish(mirror, of_run(file, store))
+    before = everything(mirror, file.run.name)
+    publish(mirror, of_run(file, store))
+    assert everything(mirror, file.run.name) == before
+    run = runs_of(mirror, file.run.name)["parent"]
     assert run.info.status == "FINISHED"
     assert run.data.metrics["reported_paper"] == pytest.approx(0.58)
-    assert run.data.metrics["A/iou_reported/class 0"] == pytest.approx(0.5)
+    assert run.data.metrics["A/iou_reported/star"] == pytest.approx(0.5)
 
 
 def test_a_damaged_stage_does_not_keep_the_others_back(mirror: Mirror, store: Store) -> None:
-    performed = Run("dmt", CONFIG.with_weight(gamma1=4.5), 0)
-    plan = performed.plan
-    fill(store, plan)
+    file = single(store, CONFIG.evolve(weight={"gamma1": 4.5}))
+    plan = file.run.plan()
     (store.path(plan.rungs[1]["A"]) / "metrics.json").write_text("{}")
-    publish(mirror, of_run(performed, store))
-    assert "published.1.B" in runs_of(mirror, performed.name)["parent"].data.tags
-    assert "published.1.A" not in runs_of(mirror, performed.name)["parent"].data.tags
+    publish(mirror, of_run(file, store))
+    assert "published.1.B" in runs_of(mirror, file.run.name)["parent"].data.tags
+    assert "published.1.A" not in runs_of(mirror, file.run.name)["parent"].data.tags
     fill(store, plan)
-    publish(mirror, of_run(performed, store))
-    run = runs_of(mirror, performed.name)["parent"]
+    publish(mirror, of_run(file, store))
+    run = runs_of(mirror, file.run.name)["parent"]
     assert "published.1.A" in run.data.tags
     assert run.info.status == "FINISHED"
 
@@ -284,29 +290,27 @@ def test_a_server_that_is_down_costs_no_time_and_one_warning(
 ) -> None:
     began = time.monotonic()
     tracker = connect(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    run = Run("dmt", CONFIG, 0)
-    fill(store, run.plan)
+    file = single(store)
     for _ in range(3):
-        tracker.publish_soon(of_run(run, store))
+        tracker.publish_soon(of_run(file, store))
     left = tracker.close()
     assert time.monotonic() - began < 3
-    assert left == (run.name,)
+    assert left == (file.run.name,)
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 2  # that it is down, and what is missing at the end
     assert all("dmt publish" in text for text in warnings)
 
 
 def test_what_was_missed_is_published_later(tmp_path: Path, store: Store) -> None:
-    performed = Run("dmt", CONFIG, 0, NO_COLOURS)
-    fill(store, performed.plan)
+    file = single(store)
     down = connect(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    down.publish_soon(of_run(performed, store))
+    down.publish_soon(of_run(file, store))
     assert down.close()
     up = connect(None, tmp_path)
-    up.publish_soon(of_run(performed, store))
+    up.publish_soon(of_run(file, store))
     assert up.close() == ()
     assert (tmp_path / DATABASE).exists()
-    run = runs_of(up.mirror, performed.name)["parent"]
+    run = runs_of(up.mirror, file.run.name)["parent"]
     assert run.info.artifact_uri.startswith((tmp_path / ARTIFACTS).as_uri())
     assert run.data.metrics["score"] == pytest.approx(0.60)
 
