@@ -83,7 +83,9 @@ def everything(storage: Path, store: Store) -> Iterator[Publication]:
         file = experiment_file.read(folder)
         if locate.is_ablation(folder):
             failed = experiment_file.read_failed(folder)
-            lacking = store.missing(stage for wanted in file.ablation.members() for stage in _evaluations([wanted.plan]))
+            lacking = store.missing(
+                stage for wanted in file.ablation.members() for stage in _evaluations([wanted.plan])
+            )
             complete = all(stage.name in failed for stage in lacking)
             yield of_ablation(folder, file, store, _state(folder, complete), failed)
         else:
