@@ -50,7 +50,7 @@ def schedule(*, start: float, end: float, iterations: int, curvature: float) -> 
     """The percentiles of a schedule: start + (end - start) * (i / (iterations - 1)) ** curvature, in steps of 5 %.
 
     DMT's own (Sec. 4.2.2) is start 0.2, end 1, 5 iterations, curvature 1. With a curvature above 1 it stays long with
-    the surest labels, below 1 it takes in the others early. A single iteration takes the share `end` at once.
+    the most confident labels, below 1 it takes in the others early. A single iteration takes the share `end` at once.
 
     Args:
         start: Share of the pixels in the first iteration, at most `end`.

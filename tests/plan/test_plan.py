@@ -60,7 +60,7 @@ def test_the_explanation_marks_what_it_is_told_to():
     text = plan.explain({plan.stages()[0]: "to do"})
     assert text.count("[to do]") == 1
     assert "rung 5" in text
-    assert "surest 20%" in text
+    assert "most confident 20%" in text
 
 
 def test_keys_are_hex_of_one_length():

@@ -18,7 +18,7 @@ class Label(Slice):
     share: float
 
     def __str__(self) -> str:
-        return f"surest {self.share:.0%}, {self.rule}"
+        return f"most confident {self.share:.0%}, {self.rule}"
 
     def labelled_share(self) -> float:
         """In classification an image has a label or none; in segmentation each has some labelled pixels."""
