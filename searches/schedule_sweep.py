@@ -1,9 +1,9 @@
 """How fast should pseudo labels be let in? A search over the schedule of percentiles (DMT, Sec. 4.2.2).
 
-In each iteration the most confident fraction of the pixels is labelled. The paper takes 20, 40, 60, 80, 100 %. Here a schedule is
-its start, its end, the number of iterations, and its curvature: share i of n is
-start + (end - start) * (i / (n - 1)) ** curvature, in steps of 5 %. Above 1 it stays long with the most confident labels, below
-1 it takes in the others early; a single iteration takes the share `end` at once.
+In each iteration the most confident fraction of the pixels is labelled. The paper takes 20, 40, 60, 80, 100 %. Here a
+schedule is its start, its end, the number of iterations, and its curvature: share i of n is
+start + (end - start) * (i / (n - 1)) ** curvature, in steps of 5 %. Above 1 it stays long with the most confident
+labels, below 1 it takes in the others early; a single iteration takes the share `end` at once.
 
 What is shared: schedules that begin alike have their first iterations in common, and all have the pretraining. Each
 iteration is computed once, whoever comes to it first; --dry-run says how much that saves. Compare scores with the
