@@ -173,7 +173,7 @@ def test_a_second_start_tries_only_what_is_missing(performed):
     assert {record.key for record in Store(storage).records()} == before
     [folder] = (storage / "ablations").iterdir()
     assert len(experiment_file.read_failed(folder)) > 0
-    assert json.loads((folder / "ablation.json").read_text())["seeds"] == [0, 1]
+    assert json.loads((folder / experiment_file.NAME).read_text())["seeds"] == [0, 1]
     assert os.environ.get("RAY_ADDRESS") is None
 
 
@@ -189,7 +189,7 @@ def test_every_script_ends_with_its_table(script, settings, pictures, tmp_path):
     assert set(tidy.of_ablation(folder)["state"]) == {"there"}
     [table] = (tmp_path / "runs" / "tables").glob("*.md")
     assert table.stem == f"{script}-mine"
-    assert "(n=2)" in tidy.read_text(encoding="utf-8")
+    assert "(n=2)" in table.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
