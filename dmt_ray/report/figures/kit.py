@@ -234,7 +234,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], look: Mapping
 
 
 def render(figure: Figure, kind: str = "png", dpi: int = 200) -> bytes:
-    """A figure as a "png" (of so many dots per inch), "pdf" or "svg" file; the same bytes each time: no date is in it."""
+    """A figure as a "png" (of so many dots per inch), "pdf" or "svg" file; no date is in it: the bytes are the same."""
     undated: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
     content = io.BytesIO()
     how: Look = {"bbox_inches": "tight", "pad_inches": 0.04, "metadata": undated.get(kind, {"Date": None})}
