@@ -92,11 +92,10 @@ def page_of_ablation(folder: Path) -> Page:
         blocks, caption, footer, classes = (), (f"There is no table: {error}",), (), ()
     several = len(ablation.columns) > 1
     reference = next(cell.config for cell in ablation.cells if cell.row == ablation.reference)
-    changed = {
-        cell.row + (f", {cell.column}" if several else ""): f"{cell.method}  {' '.join(cell.changes)}".strip()
-        for cell in ablation.cells
-    }
-    rows = f"{len(ablation.rows)} rows" + (f" in {len(ablation.columns)} columns" if several else "")
+    names = [cell.row + f", {cell.column}" * several for cell in ablation.cells]
+    texts = [f"{cell.method}  {' '.join(cell.changes)}".strip() for cell in ablation.cells]
+    changed = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+    rows = f"{len(ablation.rows)} rows" + f" in {len(ablation.columns)} columns" * several
     return Page(
         title=ablation.title,
         lead=f"{ablation.name}: {rows}, {len(ablation.seeds)} seeds; {complete} of "
@@ -110,7 +109,7 @@ def page_of_ablation(folder: Path) -> Page:
         made_from=footer,
         settings={
             f"{ablation.reference}, all settings": _yaml(reference),
-            "Every row: its method, and what it changes": "\n".join(f"{row}: {text}" for row, text in changed.items()),
+            "Every row: its method, and what it changes": "\n".join(changed),
         },
     )
 
@@ -209,10 +208,8 @@ def as_html(content: Page) -> str:
         "<h2>Data, code and settings</h2>",
         lists(content.made_from),
     ]
-    parts += [
-        f"<details><summary>{html.escape(name)}</summary>{_code(text)}</details>"
-        for name, text in content.settings.items()
-    ]
+    details = "<details><summary>{}</summary>{}</details>"
+    parts += [details.format(html.escape(name), _code(text)) for name, text in content.settings.items()]
     return page(content.title, parts, STYLE)
 
 

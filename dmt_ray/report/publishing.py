@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,12 +240,9 @@ def of_run(file: ExperimentFile, store: Store) -> Publication:
 def of_sweep(
     folder: Path, file: ExperimentFile, store: Store, state: State, trials: Sequence[Trial] | None = None
 ) -> Publication:
-    """A sweep as it is now.
+    """A sweep in its folder, as it is now.
 
     Args:
-        folder: The sweep's folder.
-        file: What its file says.
-        store: Where its stages are.
         state: "running" while the caller performs its trials; else a trial that still runs counts as interrupted.
         trials: The trials that have begun; None: those of its study.
     """
@@ -273,8 +271,8 @@ def of_sweep(
         tags = _tags(sweep.method, sweep.config, sweep.seeds, info) | _code_tags(store, plans.values())
         tags |= {"command": info.command} if info.command else {}
         if best is not None:
-            shown = {name: _text(value, "g") for name, value in best.params.items()}
-            tags |= {f"best.{name}": text for name, text in [("trial", str(best.number)), *shown.items()]}
+            tags |= {"best.trial": str(best.number)}
+            tags |= {f"best.{name}": _text(value, "g") for name, value in best.params.items()}
         # One point per number of finished trials: how the best so far has grown.
         step, times = sum(trial.state == "complete" for trial in begun), curves.span(store, plans)
         points = [Point(name, value, step, times[1] if times else 0) for name, value in finals.items()]
@@ -297,13 +295,10 @@ def of_sweep(
             best_model=functools.partial(best_model, store, plans, info) if plans and state == "finished" else None,
         )
 
-    entry = Entry(
-        sweep.name,
-        {KIND: "sweep", NAME: sweep.name},
-        STATUS[state],
-        digest=lambda: key_of([state, result()[2], info.command, rows]),
-        content=content,
-    )
+    def digest() -> str:
+        return key_of([state, result()[2], info.command, rows])
+
+    entry = Entry(sweep.name, {KIND: "sweep", NAME: sweep.name}, STATUS[state], digest, content)
     return Publication(entry, lambda: [_trial(file, info, store, trial, state) for trial in begun])
 
 
@@ -547,12 +542,9 @@ class _Ablation:
 def of_ablation(
     folder: Path, file: ExperimentFile, store: Store, state: State, failed: Mapping[str, str]
 ) -> Publication:
-    """An ablation as it is now.
+    """An ablation in its folder, as it is now.
 
     Args:
-        folder: The ablation's folder.
-        file: What its file says.
-        store: Where its stages are.
         state: "running" while the caller performs it; else what is begun and not complete counts as interrupted.
         failed: Name of a stage -> why it failed in the last start.
     """
@@ -599,13 +591,9 @@ def _mean_points(means: pd.DataFrame, ends: Mapping[tuple[str, str], int]) -> It
 def _beginning(table: str, room: int, rest: str) -> str:
     """As many paragraphs of a table as there is room for, without its title, and where the others are."""
     paragraphs = [part for part in table.strip().split("\n\n") if part and not part.startswith("# ")]
-    fitting: list[str] = []
-    for part in paragraphs:
-        if sum(len(paragraph) + 4 for paragraph in [*fitting, part]) > room:
-            break
-        fitting.append(part)
-    whole = len(fitting) == len(paragraphs)
-    while fitting and not whole and fitting[-1].startswith("#"):
-        fitting.pop()  # a title without what it is the title of
-    text = "".join(f"\n\n{'#' if part.startswith('#') else ''}{part}" for part in fitting)
+    count = sum(length <= room for length in accumulate(len(part) + 4 for part in paragraphs))
+    whole = count == len(paragraphs)
+    while count and not whole and paragraphs[count - 1].startswith("#"):
+        count -= 1  # a title without what it is the title of
+    text = "".join(f"\n\n{'#' if part.startswith('#') else ''}{part}" for part in paragraphs[:count])
     return text if whole else text + rest

@@ -2,20 +2,20 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from dmt_ray.config import Config
+from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan
-from dmt_ray.plan.files import EXAMPLES
 from dmt_ray.report.figures.curves import training_curves
 from dmt_ray.report.figures.kit import save
-from dmt_ray.report.figures.maps import weight_maps
-from dmt_ray.results.curves import finetunings, histories
+from dmt_ray.report.figures.maps import stored_examples, weight_maps
+from dmt_ray.results.curves import histories
 from dmt_ray.store import Store
 
 
@@ -33,15 +33,11 @@ def write_run(
     executed: Collection[str] | None,
     info: DatasetInfo,
 ) -> None:
-    """Write config.yaml, stages.json, curves.png, and panel.png where there are examples.
+    """Write config.yaml, stages.json, curves.png, and panel.png where there are examples, to a folder.
 
     Args:
-        folder: Where to.
-        store: Where the stages are.
-        config: The settings.
-        plans: Seed -> plan.
+        plans: By seed.
         executed: Keys of the stages that were computed for these plans; None: all.
-        info: Names and colours of the classes.
     """
     write_config(folder / "config.yaml", config)
     table = list(_stages(store, plans, executed))
@@ -70,12 +66,6 @@ def _stages(store: Store, plans: Mapping[int, Plan], executed: Collection[str] |
 
 def write_panel(path: Path, store: Store, plan: Plan, info: DatasetInfo) -> None:
     """Draw model A's labels and predictions; nothing where examples are evicted, or colours unknown."""
-    files = [store.open(stage) / EXAMPLES for stage in finetunings(store, plan)]
-    if info.palette is None or not files or not all(file.exists() for file in files):
-        return
-    iterations = []
-    for file in files:
-        with np.load(file, allow_pickle=False) as content:
-            iterations.append(dict(content))
-    if len(iterations[0]["ids"]) and iterations[0]["truth_0"].size > 1:  # in classification there are no masks
-        save(weight_maps(iterations, info.palette, info.classes), path)
+    if info.palette is not None:
+        with suppress(MissingStages):
+            save(weight_maps(stored_examples(store, plan), info.palette, info.classes), path)

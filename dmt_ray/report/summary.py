@@ -59,26 +59,14 @@ def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -
     table = csv.writer(text, lineterminator="\n")
     steps = range(len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs())
     names = [f"seed_{seed}" for seed in sweep.seeds] if sweep.seed_by_seed else [str(rung) for rung in steps]
-    compute = ["optimizer_steps"] if sweep.second else []
-    more = [*compute, *columns(sweep)]
-    scores = [f"selection_{sweep.measure}_{name}" for name in names]
-    final_name = f"reported_{sweep.measure}"
-    table.writerow(["number", *sweep.space, "state", *scores, final_name, *more, "executed_stages", "error"])
+    more = [*(["optimizer_steps"] if sweep.second else []), *columns(sweep)]
+    scores = [f"selection_{sweep.measure}_{name}" for name in names] + [f"reported_{sweep.measure}"]
+    table.writerow(["number", *sweep.space, "state", *scores, *more, "executed_stages", "error"])
     for trial in trials:
-        final = final_test_score(sweep, store, trial)
         extra = {"optimizer_steps": trial.compute, **extra_metrics(sweep, store, trial)}
-        table.writerow(
-            [
-                trial.number,
-                *(trial.params.get(setting, "") for setting in sweep.space),
-                trial.state,
-                *(trial.scores.get(step, "") for step in steps),
-                "" if final is None else final,
-                *("" if extra.get(name) is None else extra[name] for name in more),
-                len(trial.executed),
-                trial.error or "",
-            ]
-        )
+        row = [trial.number, *map(trial.params.get, sweep.space), trial.state, *map(trial.scores.get, steps)]
+        row += [final_test_score(sweep, store, trial), *map(extra.get, more), len(trial.executed), trial.error]
+        table.writerow(row)
     write_text(path, text.getvalue())
 
 
@@ -94,7 +82,7 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
 
 
 def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
-    """How many stages reuse has saved, in words."""
+    """How many stages were needed, and how many computed, in words."""
     begun = [trial for trial in trials if len(trial.params) == len(sweep.space)]
     needed = sum(len(in_order(sweep.targets(trial.params, len(trial.scores)))) for trial in begun)
     own = sum(len(trial.executed) for trial in trials)
@@ -105,10 +93,8 @@ def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
 def count_steps(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial]) -> str:
     """The same in optimizer steps."""
     steps = reuse.performed(sweep, store, folder, trials)
-    return (
-        f"{steps.trials} trials needed {steps.alone:,} optimizer steps one by one, {steps.together:,} were executed "
-        f"({steps.share:.1%})"
-    )
+    needed = f"{steps.trials} trials needed {steps.alone:,} optimizer steps one by one"
+    return f"{needed}, {steps.together:,} were executed ({steps.share:.1%})"
 
 
 def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> None:

@@ -62,11 +62,7 @@ def best_of_k(scores: ArrayLike, of: ArrayLike | None = None) -> pd.DataFrame:
 
 
 def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
-    """The best of k trials: its expectation and middle 80 %, and what the chosen trial scores on the test images.
-
-    Args:
-        curve: As `best_of_k` gives it, from fractions.
-    """
+    """The best of k trials (`best_of_k`): its expectation and middle 80 %, and the chosen one's test score."""
     figure, axes = new_axes()
     k = curve["k"]
     axes.fill_between(k, 100 * curve["low"], 100 * curve["high"], color=BLUE, alpha=0.15, linewidth=0)

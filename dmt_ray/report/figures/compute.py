@@ -66,11 +66,8 @@ def trial_costs(trials: Sequence[Trial]) -> list[Costly]:
     Raises:
         MissingStages: If no trial is complete, or the search minimises no compute.
     """
-    points = [
-        Costly(f"trial {trial.number}", trial.compute, (trial.score or 0.0,))
-        for trial in complete(trials)
-        if trial.compute is not None
-    ]
+    known = [(trial, trial.compute) for trial in complete(trials) if trial.compute is not None]
+    points = [Costly(f"trial {trial.number}", compute, (trial.score or 0.0,)) for trial, compute in known]
     if not points:
         raise MissingStages("no trial is complete whose compute is minimised beside the score")
     return points
@@ -129,13 +126,11 @@ def score_against_compute(
     rows = any(point.models for point in points)
     title = kit.over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials"
     kit.name_axes(axes, UNITS[unit], f"{measure} on the {IMAGES[images]} images (%)", title)
-    several = "two models" if max(point.models for point in points) == 2 else "two models or more"
+    models = {point.models for point in points}
+    several = "two models" if max(models) == 2 else "two models or more"
+    shown = [("o", "one model")] * (1 in models) + [("D", several)] * (max(models) > 1)
     handles = [Line2D([], [], label="Pareto front", **pale)]
-    for marker, label, present in (
-        ("o", "one model", any(point.models == 1 for point in points)),
-        ("D", several, any(point.models > 1 for point in points)),
-    ):
-        handles += [Line2D([], [], marker=marker, linestyle="", color=kit.INK, label=label)] if present else []
+    handles += [Line2D([], [], marker=marker, linestyle="", color=kit.INK, label=label) for marker, label in shown]
     kit.legend_below(figure, handles, 3)
     return figure
 
@@ -146,14 +141,9 @@ def _name_points(axes: Axes, points: Mapping[str, tuple[float, float]], look: Ma
     height = HEIGHT - 1.2
     margin = {name: at for name, at in points.items() if at[0] > left + 0.7 * (right - left)}
     kit.name_ends(axes, margin, look, height)
-    inside = [name for name in sorted(points, key=lambda name: points[name][0]) if name not in margin]
-    groups: list[list[str]] = []
-    for name in inside:
-        if groups and points[name][0] - points[groups[-1][-1]][0] < 0.15 * (right - left):
-            groups[-1].append(name)
-        else:
-            groups.append([name])
-    for group in groups:
+    inside = sorted(points.keys() - margin.keys(), key=lambda name: points[name][0])
+    gaps = np.diff([points[name][0] for name in inside])
+    for group in np.split(np.array(inside), np.flatnonzero(gaps >= 0.15 * (right - left)) + 1):
         heights = kit.spread_out([points[name][1] for name in group], kit.line_gap(axes, height))
         for name, y in zip(group, heights, strict=True):
             shift = (y - points[name][1]) / (high - low) * height * 72

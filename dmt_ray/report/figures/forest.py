@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dmt_ray.errors import MissingStages
-from dmt_ray.report.figures.kit import INK, PALE, SMALL, TITLE, calm, darker, name_axes, new_axes, styles
+from dmt_ray.report.figures.kit import INK, PALE, SMALL, TITLE, Look, calm, darker, name_axes, new_axes, styles
 from dmt_ray.report.titles import RULES_IN_FULL
 from dmt_ray.results.statistics import Interval, common, paired_interval, pooled_error_of, pooled_interval
 from dmt_ray.results.tidy import scored
@@ -73,7 +73,6 @@ def forest_plot(
 
     Args:
         differences: As `paired_differences` gives them, drawn from top to bottom.
-        reference: Name of the row that was subtracted.
     """
     figure, axes = new_axes(1.6 + 0.36 * len(differences))
     look = styles([one.row for one in differences])
@@ -87,9 +86,8 @@ def forest_plot(
             axes.plot([100 * one.paired.low, 100 * one.paired.high], [place] * 2, color=color, linewidth=2.4, zorder=3)
         axes.scatter(values, [place] * len(values), s=9, color="black", alpha=0.55, linewidth=0, zorder=4)
         face = color if one.paired.excludes_zero else "white"
-        axes.plot(
-            100 * one.paired.mean, place, "s", markersize=7, markerfacecolor=face, markeredgecolor=color, zorder=5
-        )
+        square: Look = {"markersize": 7, "markerfacecolor": face, "markeredgecolor": color, "zorder": 5}
+        axes.plot(100 * one.paired.mean, place, "s", **square)
         beside = axes.get_yaxis_transform()
         axes.text(1.02, place, _as_text(one), transform=beside, va="center", fontsize=SMALL, color=darker(color))
     axes.set_yticks(range(len(differences)), [one.row for one in differences])
@@ -101,12 +99,8 @@ def forest_plot(
     axes.text(1.02, 1.0, "mean [95 % interval]  wins", transform=axes.transAxes, va="bottom", fontsize=SMALL, color=INK)
     name_axes(axes, f"test {measure} minus {reference}, same seed (points)")
     axes.set_title(RULES_IN_FULL[rule], fontsize=TITLE, loc="left", color=INK, pad=16)
-    figure.supxlabel(
-        "dots: seeds; thick: paired t interval, mean filled where it excludes 0;\n"
-        "grey: interval with the error pooled over all rows",
-        fontsize=SMALL,
-        color=INK,
-    )
+    key = "dots: seeds; thick: paired t interval, mean filled where it excludes 0;\n"
+    figure.supxlabel(key + "grey: interval with the error pooled over all rows", fontsize=SMALL, color=INK)
     return figure
 
 

@@ -38,10 +38,8 @@ def fraction_scores(
     amounts = {cell.column: cell.config.split.labelled for cell in ablation.cells}
     if len(set(amounts.values())) < max(2, len(amounts)) or len({type(amount) for amount in amounts.values()}) > 1:
         got = ", ".join(f"{column}: {amount}" for column, amount in amounts.items())
-        raise ConfigError(
-            "score against label fraction needs columns that differ in split.labelled, all shares or all numbers of "
-            f"images, but got {got}"
-        )
+        needed = "columns that differ in split.labelled, all shares or all numbers of images"
+        raise ConfigError(f"score against label fraction needs {needed}, but got {got}")
     scores: dict[str, dict[float, tuple[float, ...]]] = {}
     for (row, column), lines in scored(frame, rule=rule).groupby(["row", "column"], sort=False):
         scores.setdefault(str(row), {})[float(amounts[str(column)])] = tuple(map(float, lines["value"]))
@@ -77,18 +75,12 @@ def _checked(scores: dict[str, dict[float, tuple[float, ...]]]) -> dict[str, dic
     return scores
 
 
-def score_by_fraction(
-    scores: Mapping[str, Mapping[float, tuple[float, ...]]],
-    *,
-    when: str = "after the last iteration",
-    measure: str = "mIoU",
-) -> Figure:
+def score_by_fraction(scores: Mapping[str, Mapping[float, tuple[float, ...]]], *, measure: str = "mIoU") -> Figure:
     """Score of each row against the labelled images, on a logarithmic axis: means over seeds, 95 % t intervals.
 
     Args:
         scores: Row -> amount -> fractions, one a seed, as `fraction_scores` gives them. The oracle, which sees all
             labels whatever the amount, is a dashed line.
-        when: When or how the scored model was chosen.
     """
     figure, axes = new_axes()
     look, ends = styles(scores), {}
@@ -108,12 +100,9 @@ def score_by_fraction(
     axes.xaxis.set_major_formatter(FixedFormatter(_tick_labels(amounts)))
     axes.xaxis.set_minor_locator(NullLocator())
     calm(axes)
-    name_axes(
-        axes,
-        "labelled share of the train images" if amounts[-1] <= 1 else "labelled images",
-        f"test {measure} {when} (%)",
-        over_seeds(len(values) for row in scores.values() for values in row.values()),
-    )
+    x_label = "labelled share of the train images" if amounts[-1] <= 1 else "labelled images"
+    title = over_seeds(len(values) for row in scores.values() for values in row.values())
+    name_axes(axes, x_label, f"test {measure} after the last iteration (%)", title)
     name_ends(axes, ends, look, HEIGHT - 0.9)
     return figure
 

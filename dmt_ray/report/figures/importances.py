@@ -35,9 +35,7 @@ def importances(
     trials would have said.
 
     Args:
-        space: What is searched.
-        trials: The trials; the complete ones count.
-        evaluators: Which.
+        trials: Of which the complete ones count.
         repeats: Repetitions, at least 1.
 
     Returns:
@@ -72,16 +70,9 @@ def _study(space: Space, trials: Sequence[Trial]) -> "optuna.Study":
         else:
             distributions[setting] = optuna.distributions.IntDistribution(values.low, values.high)
     study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={setting: trial.params[setting] for setting in space},
-                distributions=distributions,
-                value=trial.score,
-            )
-            for trial in trials
-        ]
-    )
+    for trial in trials:
+        params = {setting: trial.params[setting] for setting in space}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=trial.score))
     return study
 
 
@@ -99,11 +90,7 @@ def _evaluated(chosen: "optuna.Study", evaluator: Evaluator, seed: int) -> dict[
 
 
 def importance_plot(importances: pd.DataFrame) -> Figure:
-    """Importances: a dot for every repetition, a bar from the 10th to the 90th percentile, a mark at the median.
-
-    Args:
-        importances: As the function of this name gives them.
-    """
+    """Importances: a dot for every repetition, a bar from the 10th to the 90th percentile, a mark at the median."""
     order = list(importances.groupby("setting", sort=False)["importance"].median().sort_values().index[::-1])
     evaluators = list(dict.fromkeys(importances["evaluator"]))
     figure, axes = new_axes(1.3 + 0.22 * (1 + len(evaluators)) * len(order))
@@ -125,10 +112,7 @@ def importance_plot(importances: pd.DataFrame) -> Figure:
     calm(axes, grid="x")
     axes.tick_params(axis="y", length=0, labelsize=TEXT)
     repeats = importances["repeat"].nunique()
-    name_axes(
-        axes,
-        "importance (%), sums to 100 over the settings",
-        title=f"median and middle 80 % of {repeats} evaluations, trials drawn anew",
-    )
+    title = f"median and middle 80 % of {repeats} evaluations, trials drawn anew"
+    name_axes(axes, "importance (%), sums to 100 over the settings", title=title)
     legend_below(figure, [Line2D([], [], marker="D", linestyle="", color=colors[one], label=one) for one in evaluators])
     return figure

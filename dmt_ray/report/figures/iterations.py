@@ -23,11 +23,8 @@ def iteration_scores(frame: pd.DataFrame, column: str, images: str = "reported")
         MissingStages: If no row has any.
     """
     each = scored(frame, column=column, rule="each", images=images)
-    rows = {}
-    for row, lines in each[each["method"] != "online_st"].groupby("row", sort=False):
-        scores = lines.pivot_table(index="seed", columns="rung", values="value", aggfunc="mean", sort=False)
-        if scores.shape[1] > 1:
-            rows[str(row)] = scores.sort_index(axis=1)
+    tables = kit.seeds_by(each[each["method"] != "online_st"], "rung", "value")
+    rows = {row: table for row, table in tables.items() if table.shape[1] > 1}
     if not rows:
         raise MissingStages("no row with iterations, such as DST or DMT, is complete yet")
     return rows
@@ -50,19 +47,15 @@ def score_by_iteration(
         # Intervals stand side by side: on top of each other nobody can tell whose they are.
         shift = 0.05 * (place - (len(scores) - 1) / 2)
         x = [float(rung) + shift for rung in values.columns]
-        ends[row] = kit.draw_means(
-            axes, x, [values[rung] for rung in values.columns], look[row], alpha=0.55 if len(scores) <= 3 else 0.35
-        )
+        alpha = 0.55 if len(scores) <= 3 else 0.35
+        ends[row] = kit.draw_means(axes, x, [values[rung] for rung in values.columns], look[row], alpha)
     if gain:
         axes.axhline(0, color=kit.FRAME, linewidth=0.9, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.06)
     kit.calm(axes)
-    kit.name_axes(
-        axes,
-        "iteration (0: before any pseudo label)",
-        f"gain in {measure} since iteration 0 (points)" if gain else f"{measure} (%)",
-        f"{IMAGES[images]} images; {kit.over_seeds(map(len, scores.values()))}",
-    )
+    y = f"gain in {measure} since iteration 0 (points)" if gain else f"{measure} (%)"
+    title = f"{IMAGES[images]} images; {kit.over_seeds(map(len, scores.values()))}"
+    kit.name_axes(axes, "iteration (0: before any pseudo label)", y, title)
     kit.name_ends(axes, ends, look, kit.HEIGHT - 0.9)
     return figure

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
@@ -136,6 +137,13 @@ def legend_below(figure: Figure, handles: Sequence[Any] | None = None, columns: 
 # ---- means and intervals ---------------------------------------------------------------------------------------
 
 
+def seeds_by(lines: pd.DataFrame, column: str, value: str) -> dict[str, pd.DataFrame]:
+    """Row -> mean values, a line a seed, by the rising values of a column."""
+    pivot: Look = {"index": "seed", "columns": column, "values": value, "aggfunc": "mean", "sort": False}
+    rows = lines.groupby("row", sort=False)
+    return {str(row): own.pivot_table(**pivot).sort_index(axis=1) for row, own in rows}
+
+
 def intervals(values: Iterable[ArrayLike]) -> list[Interval]:
     """Mean and 95 % t interval of each group of values; those that are NaN are left out, and a group may be empty."""
     groups = [np.asarray(group, dtype=np.float64) for group in values]
@@ -153,14 +161,7 @@ def draw_bars(axes: Axes, x: Sequence[float], means: Sequence[Interval], color: 
 def draw_means(
     axes: Axes, x: Sequence[float], values: Iterable[ArrayLike], style: Style, alpha: float = 0.55
 ) -> tuple[float, float]:
-    """A line of means with 95 % t intervals.
-
-    Args:
-        axes: Where.
-        x: Position of each group of values.
-        values: The groups, as `intervals` takes them.
-        style: Colour and marker.
-        alpha: Opacity of the bars.
+    """Draw a line of means with 95 % t intervals at x, of groups of values as `intervals` takes them.
 
     Returns:
         The last point, as `name_ends` takes it.
@@ -208,12 +209,9 @@ def line_gap(axes: Axes, height: float) -> float:
 
 
 def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], look: Mapping[str, Style], height: float) -> None:
-    """Write the names of lines to the right of their last points, none over another.
+    """Write the names of lines to the right of their last points (x, y), none over another; fixes the y limits.
 
     Args:
-        axes: Their limits are fixed from now on.
-        ends: Name -> x and y of its last point.
-        look: Name -> style of its line.
         height: Height of the axes in inches, about.
     """
     axes.set_ylim(axes.get_ylim())
@@ -236,13 +234,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], look: Mapping
 
 
 def render(figure: Figure, kind: str = "png", dpi: int = 200) -> bytes:
-    """A figure as a PNG, PDF or SVG file; the same figure gives the same bytes, as no date is written.
-
-    Args:
-        figure: The figure.
-        kind: "png", "pdf" or "svg".
-        dpi: Dots per inch of a PNG.
-    """
+    """A figure as a "png" (of so many dots per inch), "pdf" or "svg" file; no date is in it: the bytes are the same."""
     undated: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
     content = io.BytesIO()
     how: Look = {"bbox_inches": "tight", "pad_inches": 0.04, "metadata": undated.get(kind, {"Date": None})}

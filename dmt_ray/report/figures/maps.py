@@ -26,17 +26,16 @@ def stored_examples(store: Store, plan: Plan, side: str = "A") -> list[dict[str,
     """The examples that the fine-tunings of one model have stored of a few unlabelled images, first iteration first.
 
     Raises:
-        MissingStages: If there is no fine-tuning on given pseudo labels, or its examples were evicted.
+        MissingStages: If there is no fine-tuning, its examples were evicted, or there are none with masks.
     """
-    stages = [stage for stage in finetunings(store, plan, side) if "labels" in stage.inputs]
-    files = [store.open(stage) / EXAMPLES for stage in stages]
+    files = [store.open(stage) / EXAMPLES for stage in finetunings(store, plan, side)]
     if not files or not all(file.exists() for file in files):
         raise MissingStages("no examples of pseudo labels are stored" if not files else "the examples were evicted")
     iterations = []
     for file in files:
         with np.load(file, allow_pickle=False) as content:
             iterations.append(dict(content))
-    if "truth_0" in iterations[0] and iterations[0]["truth_0"].size == 1:
+    if iterations[0].get("truth_0", np.empty(0)).size < 2:
         raise MissingStages("images that have one class each are not shown beside masks")
     return iterations
 

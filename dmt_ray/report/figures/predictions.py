@@ -175,9 +175,8 @@ class Predictor:
         counts = [ranking.counts.cpu().numpy() for ranking in (predicted, judged, right)]
         for share in shares:
             cuts = predicted.thresholds(share, rule)
-            kept, known, hits = (
-                np.array([row[cut:].sum() for row, cut in zip(table, cuts, strict=True)]) for table in counts
-            )
+            sums = [[row[cut:].sum() for row, cut in zip(table, cuts, strict=True)] for table in counts]
+            kept, known, hits = np.array(sums)
             yield share, -1, _share(kept.sum(), counts[0].sum()), 1 - _share(hits.sum(), known.sum())
             for k, total in enumerate(counts[0].sum(axis=1)):
                 yield share, k, _share(kept[k], total), 1 - _share(hits[k], known[k])

@@ -40,12 +40,10 @@ def label_errors(store: Store, runs: Iterable[Member], dataset_info: DatasetInfo
     """
     lines = [line for one in runs for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    if not len(frame):
+        raise MissingStages("no pseudo labels are stored: no row that makes them, such as DST or DMT, has come so far")
     if not frame["error"].notna().any():
-        raise MissingStages(
-            "no pseudo labels whose truth is known are stored"
-            if len(frame)
-            else "no pseudo labels are stored: no row that makes them, such as DST or DMT, has come so far"
-        )
+        raise MissingStages("no pseudo labels whose truth is known are stored")
     return frame
 
 
@@ -112,11 +110,7 @@ def errors_by_share(errors: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Args:
         errors: As `label_errors` or `Predictor.confident_errors` give them.
     """
-    rows = {}
-    for row, lines in errors[errors["class"] == ALL].groupby("row", sort=False):
-        table = lines.pivot_table(index="seed", columns="share", values="error", aggfunc="mean", sort=False)
-        rows[str(row)] = table.sort_index(axis=1)
-    return rows
+    return kit.seeds_by(errors[errors["class"] == ALL], "share", "error")
 
 
 def error_of_most_confident(
@@ -141,14 +135,8 @@ def error_of_most_confident(
     axes.xaxis.set_major_formatter(FixedFormatter([f"{share:g} %" for share in shares]))
     axes.set_ylim(0, min(100, axes.get_ylim()[1]))
     kit.calm(axes)
-    kit.name_axes(
-        axes,
-        f"most confident fraction of the {of}"
-        if one_teacher
-        else "most confident fraction, taken in from iteration to iteration",
-        "pseudo labels that are wrong (%)",
-        kit.over_seeds(map(len, errors.values())),
-    )
+    x_label = "most confident fraction" + (f" of the {of}" if one_teacher else ", taken in from iteration to iteration")
+    kit.name_axes(axes, x_label, "pseudo labels that are wrong (%)", kit.over_seeds(map(len, errors.values())))
     kit.name_ends(axes, ends, look, kit.HEIGHT - 0.9)
     return figure
 
@@ -168,10 +156,8 @@ def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> F
     lines = lines[lines["row"].isin(chosen)]
     if not len(lines):
         raise ValueError(f"errors say nothing about the classes of {', '.join(chosen) or 'any row'}")
-    tables = {
-        row: lines[lines["row"] == row].pivot_table(index="class", columns="share", values="error", sort=False)
-        for row in chosen
-    }
+    of_row = {row: lines[lines["row"] == row] for row in chosen}
+    tables = {row: own.pivot_table("error", "class", "share", sort=False) for row, own in of_row.items()}
     classes = list(dict.fromkeys(lines["class"]))
     # The hardest class of the last iteration, mean over the panels, stands on top.
     last = pd.concat([table[max(table.columns)] for table in tables.values()], axis=1).mean(axis=1)

@@ -41,11 +41,8 @@ def disagreements(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
         MissingStages: If no fine-tuning on pseudo labels of an earlier model is stored.
     """
     columns = [*KEYS, "agreement", *DISAGREEMENT]
-    pieces = [
-        history[history["agreement"].notna()][columns]
-        for history in _after_pretraining(store, runs)
-        if "agreement" in history
-    ]
+    known = [history for history in _after_pretraining(store, runs) if "agreement" in history]
+    pieces = [history[history["agreement"].notna()][columns] for history in known]
     if not pieces:
         raise MissingStages("no history of a fine-tuning on pseudo labels is stored, such as those of DST and DMT")
     return pd.concat(pieces, ignore_index=True)
@@ -76,9 +73,8 @@ def _after_pretraining(store: Store, runs: Iterable[Member]) -> Iterator[pd.Data
         for model, history in histories(store, {one.seed: one.plan}).items():
             before = history[history["rung"] == 0]["step"].max()
             after = history[history["rung"] > 0]
-            yield after.assign(
-                row=one.cell.row, seed=one.seed, model=model, step=after["step"] - before, iteration=after["rung"]
-            )
+            of_run = after.assign(row=one.cell.row, seed=one.seed, model=model)
+            yield of_run.assign(step=after["step"] - before, iteration=after["rung"])
 
 
 def disagreement_rates(rates: pd.DataFrame) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.ablation import Member
 from dmt_ray.plan.files import ORDER
-from dmt_ray.report.figures.kit import BLUE, INK, ORANGE, SMALL, calm, legend_below, name_axes, new_axes
+from dmt_ray.report.figures.kit import BLUE, INK, ORANGE, SMALL, Look, calm, legend_below, name_axes, new_axes
 from dmt_ray.store import Store
 
 COLUMNS = ("row", "seed", "id", "agreement", "first")
@@ -38,13 +38,10 @@ def reliability(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
 
 
 def reliability_plot(images: pd.DataFrame) -> Figure:
-    """Boxes of the images' agreement, of those that come first and of the others, with their means.
+    """Boxes of the images' agreement (see `reliability`), of those that come first and of the others, with their means.
 
     A box holds the middle half of the images of all seeds, the line in it is their median, whiskers end at the 5th and
     95th percentile.
-
-    Args:
-        images: As `reliability` gives them.
     """
     rows = list(dict.fromkeys(images["row"]))
     figure, axes = new_axes(1.5 + 0.62 * len(rows))
@@ -52,19 +49,10 @@ def reliability_plot(images: pd.DataFrame) -> Figure:
         for first, color, _ in GROUPS:
             values = 100 * images[(images["row"] == row) & (images["first"] == first)]["agreement"]
             at = place + (-0.17 if first else 0.17)
-            axes.boxplot(
-                values,
-                positions=[at],
-                orientation="horizontal",
-                widths=0.26,
-                whis=(5, 95),
-                showfliers=False,
-                patch_artist=True,
-                boxprops={"facecolor": color, "alpha": 0.35, "edgecolor": color},
-                medianprops={"color": color, "linewidth": 1.6},
-                whiskerprops={"color": color},
-                capprops={"color": color},
-            )
+            look: Look = {"boxprops": {"facecolor": color, "alpha": 0.35, "edgecolor": color}, "patch_artist": True}
+            look |= {"medianprops": {"color": color, "linewidth": 1.6}, "showfliers": False}
+            look |= {"whiskerprops": {"color": color}, "capprops": {"color": color}, "orientation": "horizontal"}
+            axes.boxplot(values, positions=[at], widths=0.26, whis=(5, 95), **look)
             axes.plot(values.mean(), at, "D", markersize=5, color=color, markeredgecolor="white", zorder=4)
             beside = axes.get_yaxis_transform()
             axes.text(1.02, at, f"{values.mean():.1f}", transform=beside, va="center", fontsize=SMALL, color=INK)
@@ -75,9 +63,8 @@ def reliability_plot(images: pd.DataFrame) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.text(1.02, 1.0, "mean", transform=axes.transAxes, va="bottom", fontsize=SMALL, color=INK)
     seeds = images["seed"].nunique()
-    name_axes(
-        axes, "mIoU between both teachers' labels of an image (%)", title=f"images of {seeds} seed{'s' * (seeds > 1)}"
-    )
+    title = f"images of {seeds} seed{'s' * (seeds > 1)}"
+    name_axes(axes, "mIoU between both teachers' labels of an image (%)", title=title)
     handles = [Patch(facecolor=color, alpha=0.35, edgecolor=color, label=label) for _, color, label in GROUPS]
     legend_below(figure, handles)
     return figure

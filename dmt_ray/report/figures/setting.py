@@ -25,11 +25,8 @@ def setting_scores(swept: SweepTrials) -> dict[Value, tuple[float, ...]]:
     if len(space) != 1:
         raise ConfigError(f"score against a setting needs a search over one setting, but this one is over {len(space)}")
     [setting] = space
-    scores = {
-        trial.params[setting]: swept.test_scores[trial.number]
-        for trial in swept.complete
-        if trial.number in swept.test_scores
-    }
+    known = [trial for trial in swept.complete if trial.number in swept.test_scores]
+    scores = {trial.params[setting]: swept.test_scores[trial.number] for trial in known}
     if len(scores) < 2:
         raise MissingStages("fewer than two values are complete yet")
     if any(isinstance(value, str) for value in scores):
@@ -51,10 +48,6 @@ def score_by_setting(scores: Mapping[Value, tuple[float, ...]], setting: str, *,
     if len(scores) <= 12:
         axes.set_xticks(x, [as_text(value) for value in scores])
     calm(axes)
-    name_axes(
-        axes,
-        setting.replace("_", " ").replace(".", ": "),
-        f"test {measure} after the last iteration (%)",
-        over_seeds(map(len, scores.values())),
-    )
+    x_label, y_label = setting.replace("_", " ").replace(".", ": "), f"test {measure} after the last iteration (%)"
+    name_axes(axes, x_label, y_label, over_seeds(map(len, scores.values())))
     return figure

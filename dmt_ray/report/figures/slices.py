@@ -29,11 +29,8 @@ def slices(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figu
     for place, (name, values) in enumerate(space.items()):
         axes = figure.add_subplot(down, across, place + 1)
         _draw_slice(axes, name, values, scored, best)
-        name_axes(
-            axes,
-            short(name).replace("_", " "),
-            f"{measure} on the validation images (%)" if place % across == 0 else "",
-        )
+        y = f"{measure} on the validation images (%)" if place % across == 0 else ""
+        name_axes(axes, short(name).replace("_", " "), y)
     handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({count})")]
     if count < len(scored):
         label = f"pruned, running or failed, at its last score ({len(scored) - count})"

@@ -184,10 +184,7 @@ def _differences(content: Numbers, column: str, rule: str) -> Block:
             continue
         score, compared = content.scores[position], content.comparisons.get(position)
         choices = () if rule == "last" else (Cell(_range(score.snapshots)),)
-        if compared is None:
-            rows.append((Cell(row), *(Cell(NONE) for _ in range(5)), *choices))
-        else:
-            rows.append((Cell(row), *_compared(compared), *choices))
+        rows.append((Cell(row), *(_compared(compared) if compared else [Cell(NONE)] * 5), *choices))
         pairs = compared.wins.pairs if compared else 0
         gaps = score.values and reference.values and pairs < max(score.planned, reference.planned)
         if gaps and rule == content.rules[0]:  # the pairs are the same under every rule

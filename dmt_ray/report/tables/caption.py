@@ -59,12 +59,11 @@ def _over(frame: pd.DataFrame) -> str:
     texts = []
     for _, part in frame.groupby("column", sort=False):
         seeds, splits = part["seed"].nunique(), part["split_digest"][part["split_digest"] != ""].nunique()
-        how = {
-            0: "",
-            1: ", all on the same label split",
-            seeds: ", each with a label split of its own",
-        }.get(splits, f" on {splits} label splits; runs on the same split are counted as independent")
-        texts.append(f"{seeds} seeds{how}" if seeds != 1 or splits < 2 else f"{splits} label splits, one seed")
+        how = {0: "", 1: ", all on the same label split", seeds: ", each with a label split of its own"}
+        other = f" on {splits} label splits; runs on the same split are counted as independent"
+        texts.append(
+            f"{seeds} seeds{how.get(splits, other)}" if seeds != 1 or splits < 2 else f"{splits} label splits, one seed"
+        )
     return "; ".join(dict.fromkeys(texts))
 
 
@@ -72,9 +71,8 @@ def footer(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) -> 
     """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
 
     def unique(name: str) -> str:
-        return ", ".join(
-            dict.fromkeys(str(value)[:DIGITS] if name == "fingerprint" else str(value) for value in frame[name])
-        )
+        length = DIGITS if name == "fingerprint" else None
+        return ", ".join(dict.fromkeys(str(value)[:length] for value in frame[name]))
 
     yield f"Records of {unique('experiment')}; recipe {unique('recipe')}."
     yield f"Data: {unique('data')}, fingerprint {unique('fingerprint')}."
@@ -84,14 +82,9 @@ def footer(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) -> 
         rows_of.setdefault("/".join(content.configs.get((row, c), NONE) for c in content.columns), []).append(row)
     settings = [f"{hashes} ({', '.join(rows)})" for hashes, rows in rows_of.items()]
     yield f"Settings (hash): {'; '.join(settings) if len(settings) > 1 else next(iter(rows_of))}."
-    splits = (
-        frame[["column", "seed", "split", "split_digest"]][frame["split"] != ""]
-        .drop_duplicates()
-        .sort_values("seed", kind="stable")
-    )
-    named = dict.fromkeys(
-        f"{s} {str(d)[:DIGITS]}" for s, d in zip(splits["split"], splits["split_digest"], strict=True)
-    )
+    splits = frame[frame["split"] != ""].drop_duplicates(["column", "seed", "split", "split_digest"])
+    names = splits.sort_values("seed", kind="stable")[["split", "split_digest"]].itertuples(index=False, name=None)
+    named = dict.fromkeys(f"{name} {str(digest)[:DIGITS]}" for name, digest in names)
     yield f"Splits (digest): {', '.join(named) or 'unknown'}."
     yield _packages(origin)
 

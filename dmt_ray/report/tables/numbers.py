@@ -146,18 +146,15 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
     """
     lacking = [name for name in NEEDED if name not in frame]
     if lacking or frame.empty:
-        raise ValueError(
-            f"a table is made of tidy records, but these have {len(frame)} lines and lack the columns {lacking}"
-        )
+        got = f"{len(frame)} lines and lack the columns {lacking}"
+        raise ValueError(f"a table is made of tidy records, but these have {got}")
     rows, columns = (tuple(dict.fromkeys(frame[name])) for name in ("row", "column"))
     if reference not in rows:
         raise ValueError(f"the reference {reference!r} is not a row; {nearest(reference, rows)}")
     for column, part in frame.groupby("column", sort=False):
-        data = part[["data", "fingerprint"]].drop_duplicates()
+        data = part[["data", "fingerprint"]].drop_duplicates().to_dict("records")
         if len(data) > 1:
-            raise ValueError(
-                f"column {column!r} mixes data, which do not belong in one table: {data.to_dict('records')}"
-            )
+            raise ValueError(f"column {column!r} mixes data, which do not belong in one table: {data}")
     present = frame[(frame["state"] == "there") & (frame["images"] == "reported") & (frame["metric"] == metric)]
     if present.empty and (frame["state"] == "there").any():
         known = [name for name in dict.fromkeys(frame["metric"]) if isinstance(name, str)]
