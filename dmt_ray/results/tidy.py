@@ -292,12 +292,12 @@ def _of_trial(store: Store, sweep: Sweep, trial: Trial, row: str, info: DatasetI
 # ---- a plan ----------------------------------------------------------------------------------------------------
 
 
-def _begin(one: Ablation | Sweep, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
+def _begin(experiment: Ablation | Sweep, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
     """What the lines of a run have in common, whatever experiment it is of."""
     split, digest = info.splits.get(seed, ("", ""))
     return {
-        "experiment": one.name,
-        "question": one.question,
+        "experiment": experiment.name,
+        "question": experiment.question,
         "data": config.data.name,
         "seed": seed,
         "split": split,
