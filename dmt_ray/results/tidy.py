@@ -222,8 +222,7 @@ def _dataset_info(file: ExperimentFile, cell: Cell) -> DatasetInfo:
 
 def command(file: ExperimentFile, cell: Cell) -> str:
     """What computes a row: the ablation's own command, for this row alone."""
-    words: list[str] = []
-    skip = False
+    words, skip = list[str](), False
     for word in shlex.split(file.command):
         skip = word == "--rows" or (skip and not word.startswith("--"))
         if not skip and word != "--dry-run":
