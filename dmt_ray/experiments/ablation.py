@@ -16,15 +16,10 @@ from dmt_ray.recipes import load
 
 @dataclass(frozen=True)
 class Row:
-    """A row as a script writes it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}.
+    """A row as a script writes it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}."""
 
-    Attributes:
-        method: A name in `methods.METHODS`.
-        changes: Dotted setting -> value, on top of the column's settings.
-    """
-
-    method: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    method: str  # a name in `methods.METHODS`
+    changes: Mapping[str, Any] = field(default_factory=dict)  # dotted setting -> value, on top of the column's
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

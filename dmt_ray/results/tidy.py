@@ -222,8 +222,7 @@ def _dataset_info(file: ExperimentFile, cell: Cell) -> DatasetInfo:
 
 def command(file: ExperimentFile, cell: Cell) -> str:
     """What computes a row: the ablation's own command, for this row alone."""
-    words: list[str] = []
-    skip = False
+    words, skip = list[str](), False
     for word in shlex.split(file.command):
         skip = word == "--rows" or (skip and not word.startswith("--"))
         if not skip and word != "--dry-run":
@@ -292,12 +291,12 @@ def _of_trial(store: Store, sweep: Sweep, trial: Trial, row: str, info: DatasetI
 # ---- a plan ----------------------------------------------------------------------------------------------------
 
 
-def _begin(one: Ablation | Sweep, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
+def _begin(experiment: Ablation | Sweep, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
     """What the lines of a run have in common, whatever experiment it is of."""
     split, digest = info.splits.get(seed, ("", ""))
     return {
-        "experiment": one.name,
-        "question": one.question,
+        "experiment": experiment.name,
+        "question": experiment.question,
         "data": config.data.name,
         "seed": seed,
         "split": split,

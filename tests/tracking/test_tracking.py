@@ -253,7 +253,7 @@ def test_a_single_run(mirror: Mirror, store: Store) -> None:
 
 
 def test_a_damaged_stage_does_not_keep_the_others_back(mirror: Mirror, store: Store) -> None:
-    file = single(store, CONFIG.evolve(weight={"gamma1": 4.5}))
+    file = single(store, CONFIG.with_weight(gamma1=4.5))
     plan = file.run.plan()
     (store.path(plan.rungs[1]["A"]) / "metrics.json").write_text("{}")
     publish(mirror, of_run(file, store))

@@ -48,7 +48,7 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
     "parallel": "Every trial across all settings to its score.",
     "importances": "How much each setting matters, and how sure that is.",
     "setting": "Test score against what is searched.",
-    "best-of-k": "What a search of fewer trials would have swept.",
+    "best-of-k": "What a search of fewer trials would have found.",
 }
 
 
