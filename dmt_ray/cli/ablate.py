@@ -54,11 +54,11 @@ def ablate(
     add(
         parser,
         *OF_EXPERIMENTS,
+        "--rows",
         recipe={"default": recipe},
         seeds={"default": SEEDS, "help": f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})"},
         max_concurrent={"help": "stages at a time (default: as many as there is room for)"},
     )
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, and the reference (default: all)")
     options = parser.parse_args()
     options.changes = [*fixed, *options.changes]
 

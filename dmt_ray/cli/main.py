@@ -74,7 +74,7 @@ def _add_results(commands: Any) -> None:
         "name", nargs="?", metavar="NAME", help="the ablation, such as components (default: all there are)"
     )
     add(table, "--storage", "--out", out={"help": "folder of the files (default: tables/ in the storage)"})
-    table.add_argument("--recipe", metavar="NAME", help="of several ablations the newest of this recipe")
+    add(table, "--recipe", recipe={"default": None, "help": "of several ablations the newest of this recipe"})
     table.add_argument("--reference", metavar="ROW", help="the row that the others are compared with")
     table.add_argument(
         "--per-class", action="store_true", help="also the IoU (in classification the accuracy) of every class"
@@ -92,9 +92,7 @@ def _add_results(commands: Any) -> None:
     data = {"help": "folder of the data set, for --predict (default: as in the records)"}
     add(figures, "--storage", "--out", "--data", "--device", out=out, data=data)
     figures.add_argument("--only", nargs="+", default=[], metavar="FIGURE", help="some figures alone, by name")
-    figures.add_argument(
-        "--rows", nargs="+", default=[], metavar="ROW", help="rows of the pictures (default: the reference and DMT)"
-    )
+    add(figures, "--rows", rows={"default": [], "help": "rows of the pictures (default: the reference and DMT)"})
     figures.add_argument("--format", choices=("png", "pdf", "svg"), default="png", help="of the files (default: png)")
     figures.add_argument("--predict", action="store_true", help="load stored models where predictions are needed")
     what = "Write an HTML page of an ablation or a sweep: question, tables, figures, data, versions, failures."

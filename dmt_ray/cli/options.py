@@ -12,6 +12,9 @@ from dmt_ray.errors import Interrupted, UserError
 from dmt_ray.execution.options import Options
 
 STORAGE = Path("runs")
+SAMPLERS = ("grid", "random", "tpe", "gp")
+PRUNERS = ("median", "wilcoxon", "none")
+GRID = 5  # values of a range, where a grid is requested without a number
 Some = TypeVar("Some", bound=Options)
 
 _OPTIONS: Mapping[str, dict[str, Any]] = {
@@ -88,6 +91,37 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "metavar": "SECONDS",
         "help": "a worker that makes no progress for so long counts as hanging, and is replaced (default: 1800)",
     },
+    # how a search goes
+    "--trials": {"type": int, "metavar": "N", "help": "trials in all, with those of earlier starts"},
+    "--sampler": {"choices": SAMPLERS, "help": "who proposes points; grid: all points in place of a search"},
+    "--grid": {
+        "type": int,
+        "metavar": "G",
+        "help": f"a grid of G values per range, and all choices (grid alone: {GRID})",
+    },
+    "--pruner": {
+        "choices": PRUNERS,
+        "help": "median: stop a trial between rungs where others were better; wilcoxon: seed by seed, stop what loses "
+        "split after split against the best trial; a grid and a search with two objectives are never pruned "
+        "(default: median)",
+    },
+    "--second": {
+        "choices": ("compute",),
+        "help": "a second objective: fewer optimizer steps, summed over the models",
+    },
+    "--confirm": {
+        "type": int,
+        "nargs": "+",
+        "default": [],
+        "metavar": "SEED",
+        "help": "after the search run its best trial and the recipe again on these fresh seeds, and show both",
+    },
+    "--fresh": {
+        "action": "store_true",
+        "help": "keep the old study under another name and start anew; stages are reused",
+    },
+    # what of the results
+    "--rows": {"nargs": "+", "metavar": "ROW", "help": "only these rows, and the reference (default: all)"},
 }
 OF_EXPERIMENTS = (
     *("--recipe", "--set", "--seeds", "--storage", "--data", "--shared-store", "--tracking-uri", "--address"),
@@ -95,6 +129,7 @@ OF_EXPERIMENTS = (
     "--dry-run",
 )
 """What sweeps and ablations have in common."""
+OF_SEARCHES = ("--trials", "--sampler", "--grid", "--pruner", "--second", "--confirm", "--fresh")
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **overrides: dict[str, Any]) -> None:

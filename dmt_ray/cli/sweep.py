@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dmt_ray.cli.options import OF_EXPERIMENTS, add, guarded, manual, read
+from dmt_ray.cli.options import GRID, OF_EXPERIMENTS, OF_SEARCHES, add, guarded, manual, read
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
@@ -19,9 +19,6 @@ from dmt_ray.methods.space import Choice, Params, Space
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
 
 TRIALS = 12
-GRID = 5  # values of a range, where a grid is requested without a number
-SAMPLERS = ("grid", "random", "tpe", "gp")
-PRUNERS = ("median", "wilcoxon", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +78,11 @@ def search(
     """
     parser = _parser(text, question, sampler, trials)
     if by_method:
-        parser.add_argument("--method", metavar="NAME", help="search this method, in its own space: see `dmt methods`")
+        add(
+            parser,
+            "--method",
+            method={"default": None, "help": "search this method, in its own space: see `dmt methods`"},
+        )
     options = parser.parse_args()
     options.changes = [*fixed, *options.changes]
 
@@ -116,46 +117,16 @@ def search(
 
 def _parser(text: str | None, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python searches/{question}.py", **manual(text))
+    count = "all points of the grid" if sampler == "grid" else trials
     add(
         parser,
         *OF_EXPERIMENTS,
+        *OF_SEARCHES,
         seeds={"default": [0], "help": "score every trial on all of them (default: 0)"},
         max_concurrent={"help": "trials at a time (default: as many as there is room for)"},
-    )
-    count = "all points of the grid" if sampler == "grid" else str(trials)
-    parser.add_argument(
-        "--trials", type=int, metavar="N", help=f"trials in all, with those of earlier starts (default: {count})"
-    )
-    parser.add_argument(
-        "--sampler",
-        choices=SAMPLERS,
-        help=f"who proposes points; grid: all points in place of a search (default: {sampler})",
+        trials={"help": f"trials in all, with those of earlier starts (default: {count})"},
     )
     parser.set_defaults(default_sampler=sampler)
-    parser.add_argument(
-        "--grid", type=int, metavar="G", help=f"a grid of G values per range, and all choices (grid alone: {GRID})"
-    )
-    parser.add_argument(
-        "--pruner",
-        choices=PRUNERS,
-        help="median: stop a trial between rungs where others were better; wilcoxon: seed by seed, stop what loses "
-        "split after split against the best trial; a grid and a search with two objectives are never pruned "
-        "(default: median)",
-    )
-    parser.add_argument(
-        "--second", choices=("compute",), help="a second objective: fewer optimizer steps, summed over the models"
-    )
-    parser.add_argument(
-        "--confirm",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="SEED",
-        help="after the search run its best trial and the recipe again on these fresh seeds, and show both",
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="keep the old study under another name and start anew; stages are reused"
-    )
     return parser
 
 

@@ -14,6 +14,8 @@ class WeightSettings(Tagged):
     tag: ClassVar[str] = "rule"
     makes_labels: ClassVar[bool] = False
     """Whether the rule makes its labels itself, step by step, and is given none."""
+    evidence: ClassVar[Literal["confidence", "rank"]] = "confidence"
+    """What the rule is given beside each pseudo label: its teacher's confidence, or its rank with another teacher."""
 
     rule: str
 
@@ -110,6 +112,7 @@ class RisingWeight(WeightSettings):
 class RankWeight(WeightSettings):
     """RWMS: by the rank of the label in another teacher's prediction."""
 
+    evidence = "rank"
     rule: Literal["rank"] = "rank"
     # RWMS (Eq. 4) gives no values. With these, what the other teacher ranks second weighs 0.61.
     a: NonNegative = Field(1.0, description="Weight of a label that the other teacher ranks first.")

@@ -60,7 +60,7 @@ def train_on_pseudo_labels(
 ) -> int:
     """Train on labelled and pseudo-labelled images, and write the model and examples.npz; the number of steps."""
     parts = divide(config.split, config.data, work.dataset)
-    evidence = RANK if config.weight.rule == "rank" else CONFIDENCE
+    evidence = RANK if config.weight.evidence == "rank" else CONFIDENCE
     pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, work.inputs.get("labels"), evidence)
     stream = RngStream(work.seed, description["side"], description["generation"])
     loader = BatchLoader(work, config.training, parts.labelled, pseudo, stream)
@@ -112,7 +112,7 @@ def write_examples(
             f"image_{number}": images.image(position),
             f"truth_{number}": images.mask(position),
             f"label_{number}": target.labels[0].to(torch.uint8).cpu().numpy(),
-            f"{'rank' if weight.rule == 'rank' else 'confidence'}_{number}": confidence,
+            f"{weight.evidence}_{number}": confidence,
             # A byte holds weights up to 1; "rising" and "rank" can go beyond.
             f"weight_{number}": (target.weights[0] * 255).round().clamp(max=255).to(torch.uint8).cpu().numpy(),
             f"prediction_{number}": probs[0].argmax(dim=0).to(torch.uint8).cpu().numpy(),

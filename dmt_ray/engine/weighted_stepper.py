@@ -37,7 +37,7 @@ class WeightedStepper(Stepper):
         scored = self._network if self.averaged is None else self.averaged
         state = scored if self.averaged is None else nn.ModuleDict({"last": self._network, "averaged": scored})
         super().__init__([self._network], [scored], state, loader, training, work)
-        compared = weight is not None and not weight.makes_labels and weight.rule != "rank"
+        compared = weight is not None and not weight.makes_labels and weight.evidence == "confidence"
         self._sums = StepSums(work.dataset.classes, work.device, work.team, compared=compared)
         self._weighs = weight is not None
         self._weight = weight or UniformWeight()
