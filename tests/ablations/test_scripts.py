@@ -68,6 +68,48 @@ def test_scripts_load_neither_torch_nor_ray():
     assert done.stdout.strip() == "set()"
 
 
+NEW_TABLE = '''"""Does gamma1 matter? A script as a user would write it.
+
+Killed? Start it again.
+
+examples:
+  python gamma_table.py --dry-run
+"""
+
+import sys
+from functools import partial
+
+from dmt_ray.cli.ablate import ablate
+from dmt_ray.experiments.ablation import Row
+
+GAMMAS = {f"gamma {gamma}": Row("dst", {"weight.gamma1": gamma}) for gamma in (1, 9)}
+ROWS = {"Baseline": Row("baseline"), **GAMMAS}
+main = partial(ablate, __doc__, "gamma_table", "Does gamma1 matter?", ROWS)
+
+if __name__ == "__main__":
+    sys.exit(main())
+'''
+
+
+def test_a_new_table_is_one_script_that_is_listed_nowhere(tmp_path):
+    script = tmp_path / "gamma_table.py"
+    script.write_text(NEW_TABLE)
+    command = [sys.executable, str(script), "--dry-run", "--seeds", "0", "--storage", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "rows     Baseline; gamma 1; gamma 9\n" in done.stdout
+
+
+def test_a_share_that_the_data_cannot_be_divided_for_is_said_before_the_work_begins(tmp_path, settings, pictures):
+    # 1 % of a few pictures is one picture, of which alpha 0.8 leaves a model none.
+    command = [sys.executable, "-m", "ablations.label_fraction", "--recipe", settings, "--data", pictures]
+    command += ["--set", "dms_alpha=0.8", "--storage", tmp_path / "runs"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "with dms_alpha 0.8 and 1 labelled images a model sees none" in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs" / "store").exists()
+
+
 # ---- curves ----------------------------------------------------------------------------------------------------
 
 

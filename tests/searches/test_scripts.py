@@ -2,6 +2,7 @@
 
 import csv
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,6 +127,31 @@ def test_what_contradicts_itself_is_said_in_one_line(run, options, words):
 
 
 # ---- what each of them asks ------------------------------------------------------------------------------------
+
+
+NEW_SEARCH = '''"""How fast should fine-tuning learn? A script as a user would write it."""
+
+import sys
+from functools import partial
+
+from dmt_ray.cli.sweep import search
+from dmt_ray.methods.space import Choice, Uniform
+
+SPACE = {"finetune.learning_rate": Uniform(0.001, 0.1), "finetune.epochs": Choice(1, 2)}
+main = partial(search, __doc__, "rates", "How fast should fine-tuning learn?", SPACE)
+
+if __name__ == "__main__":
+    sys.exit(main())
+'''
+
+
+def test_a_new_axis_is_a_setting_in_the_space_of_a_script_and_a_new_search_one_script(tmp_path):
+    rates = tmp_path / "rates.py"
+    rates.write_text(NEW_SEARCH)
+    command = [sys.executable, rates, "--dry-run", "--storage", tmp_path / "runs"]
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "space    finetune.learning_rate from 0.001 to 0.1, finetune.epochs one of 1, 2\n" in done.stdout
 
 
 def test_alpha_is_searched_above_one_half(requested):
