@@ -30,7 +30,7 @@ class SweepOptions(Options):
         changes: Overrides as they were given.
         trials: Trials in all; None: all points of the grid.
         fresh: Keep the old study under another name and begin anew.
-        sampler: A name in `SAMPLERS`.
+        sampler: A name in `options.SAMPLERS`.
         pruner: A name in `PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
     """
