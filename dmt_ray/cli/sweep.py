@@ -31,7 +31,7 @@ class SweepOptions(Options):
         trials: Trials in all; None: all points of the grid.
         fresh: Keep the old study under another name and begin anew.
         sampler: A name in `options.SAMPLERS`.
-        pruner: A name in `PRUNERS`.
+        pruner: A name in `options.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
     """
 

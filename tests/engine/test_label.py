@@ -8,11 +8,11 @@ import torch
 
 from dmt_ray import models
 from dmt_ray.config import Model, Split
-from dmt_ray.data import Dataset, Images
 from dmt_ray.engine.label import label
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.operations.label import Label
 from dmt_ray.recipes import named
+from tests.helpers.noise import noise
 
 K = 4
 SIZES = [(40, 33), (32, 64), (40, 33), (20, 20), (32, 64), (32, 32), (33, 40)]  # not all multiples of the stride
@@ -21,18 +21,7 @@ LABELLED = 2
 
 @pytest.fixture
 def work() -> Workspace:
-    rng = np.random.default_rng(0)
-    areas = np.array([h * w for h, w in SIZES])
-    images = Images(
-        ids=tuple(f"image{i}" for i in range(len(SIZES))),
-        sizes=np.array(SIZES, np.int32),
-        offsets=np.concatenate([[0], areas.cumsum()]),
-        pixels=rng.integers(0, 256, (areas.sum(), 3), np.uint8),
-        masks=rng.integers(0, K, areas.sum()).astype(np.uint8),
-        known=np.ones(len(SIZES), bool),
-    )
-    subsets = {name: images for name in ("train", "val", "test")}
-    return Workspace(Dataset("noise", tuple("abcd"), np.zeros((K, 3), np.uint8), "", subsets, None), eval_batch=2)
+    return noise(SIZES, K)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 from dmt_ray import IGNORE, models
 from dmt_ray.config import Model, Split
-from dmt_ray.data import Dataset, Images, divide
+from dmt_ray.data import Dataset, divide
 from dmt_ray.engine.assess import agreement_of, assess, ranks_of
 from dmt_ray.engine.augment import order
 from dmt_ray.engine.compose import compose, first_images
@@ -22,6 +22,7 @@ from dmt_ray.plan.operations.assess import Assess
 from dmt_ray.plan.operations.compose import Compose
 from dmt_ray.plan.operations.label import Label
 from dmt_ray.recipes import named
+from tests.helpers.noise import noise
 from tests.helpers.teams import in_team
 
 K = 4
@@ -31,18 +32,7 @@ DATA, SPLIT = named("shapes").data, Split(labelled=2)
 
 @pytest.fixture(scope="module")
 def work() -> Workspace:
-    rng = np.random.default_rng(0)
-    areas = np.array([h * w for h, w in SIZES])
-    images = Images(
-        ids=tuple(f"image, {i}" for i in range(len(SIZES))),
-        sizes=np.array(SIZES, np.int32),
-        offsets=np.concatenate([[0], areas.cumsum()]),
-        pixels=rng.integers(0, 256, (areas.sum(), 3), np.uint8),
-        masks=rng.integers(0, K, areas.sum()).astype(np.uint8),
-        known=np.ones(len(SIZES), bool),
-    )
-    subsets = {name: images for name in ("train", "val", "test")}
-    return Workspace(Dataset("noise", tuple("abcd"), np.zeros((K, 3), np.uint8), "", subsets, None), eval_batch=2)
+    return noise(SIZES, K)
 
 
 @pytest.fixture(scope="module")
