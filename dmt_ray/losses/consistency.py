@@ -55,7 +55,7 @@ def paste(boxes: Tensor, own: Tensor, others: Tensor) -> Tensor:
 
 
 def label_loss_sum(log_probs: Tensor, labels: Tensor, confidence: Tensor, *, threshold: float) -> Tensor:
-    """Cross-entropy with a teacher's classes where it is surer than a threshold (RML, Eq. 2), summed over the pixels.
+    """Cross-entropy with a teacher's classes where its confidence exceeds a threshold (RML, Eq. 2), summed over pixels.
 
     Args:
         log_probs: Student log-softmax, float32 ``[N, K, H, W]``.

@@ -73,7 +73,7 @@ def compare(probs: Tensor, labels: Tensor, confidence: Tensor) -> Comparison:
     """Sort every pseudo label into agreement, negative disagreement or positive disagreement (DMT, Sec. 4.1.1).
 
     Where several classes share the student's highest probability and the pseudo label is among them, they agree.
-    Equal confidence of teacher and student counts as "the teacher is surer".
+    Equal confidence of teacher and student counts as "the teacher is more confident".
 
     Args:
         probs: Student softmax, float32 ``[N, K, H, W]`` or ``[N, K]``. Detached here.

@@ -51,5 +51,5 @@ def dmt_naive(cfg: Config, seed: int) -> Plan:
 
 @searched({**GAMMA, **DMS, **SCHEDULE}, classification={**GAMMA, **SCHEDULE, **ANEW})
 def dmt_flip(cfg: Config, seed: int) -> Plan:
-    """DMT that relabels what the student is surer of, instead of leaving it out (DMT, Sec. 5.4)."""
+    """DMT that relabels what the student is more confident about, instead of leaving it out (DMT, Sec. 5.4)."""
     return dmt(cfg.with_weight(rule="flip"), seed)

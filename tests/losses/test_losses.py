@@ -52,9 +52,9 @@ def random_batch(images: int = 4, classes: int = 5, size: int = 6) -> tuple[Tens
     [
         pytest.param([0.8, 0.2], 0, 0.9, 0.8**2, id="agreement"),
         pytest.param([0.8, 0.2], 0, 0.1, 0.8**2, id="agreement with an unsure teacher"),
-        pytest.param([0.6, 0.4], 1, 0.9, 0.4**3, id="teacher surer"),
-        pytest.param([0.75, 0.25], 1, 0.75, 0.25**3, id="equally sure counts as teacher surer"),
-        pytest.param([0.9, 0.1], 1, 0.7, 0.0, id="student surer"),
+        pytest.param([0.6, 0.4], 1, 0.9, 0.4**3, id="teacher more confident"),
+        pytest.param([0.75, 0.25], 1, 0.75, 0.25**3, id="equally sure counts as teacher more confident"),
+        pytest.param([0.9, 0.1], 1, 0.7, 0.0, id="student more confident"),
         pytest.param([0.5, 0.5], 1, 0.1, 0.5**2, id="a label that ties for the maximum is agreement"),
         pytest.param([0.9, 0.1], IGNORE, 0.9, 0.0, id="ignored"),
     ],
@@ -68,9 +68,9 @@ def test_weight_of_one_pixel(student, label, teacher_was, expected):
 @pytest.mark.parametrize(
     ("student", "label", "teacher_was", "expected"),
     [
-        pytest.param([1.0, 0.0], 1, 1.0, 1.0, id="0 ** 0 where the teacher is surer"),
+        pytest.param([1.0, 0.0], 1, 1.0, 1.0, id="0 ** 0 where the teacher is more confident"),
         pytest.param([0.6, 0.4], 0, 0.9, 1.0, id="agreement"),
-        pytest.param([0.9, 0.1], 1, 0.7, 0.0, id="the student is surer"),
+        pytest.param([0.9, 0.1], 1, 0.7, 0.0, id="the student is more confident"),
     ],
 )
 def test_exponents_of_zero_keep_the_third_case_at_zero(student, label, teacher_was, expected):

@@ -12,8 +12,8 @@ def dynamic_weight(probs: Tensor, labels: Tensor, confidence: Tensor, *, gamma1:
     With y the pseudo label, c its teacher's confidence, p the student's softmax and y' = argmax p::
 
         w = p[y] ** gamma1    y' == y                    agreement
-            p[y] ** gamma2    y' != y and c >= max p     negative disagreement: the teacher is surer
-            0                 y' != y and c <  max p     positive disagreement: the student is surer
+            p[y] ** gamma2    y' != y and c >= max p     negative disagreement: the teacher is more confident
+            0                 y' != y and c <  max p     positive disagreement: the student is more confident
 
     An exponent of 0 gives weight 1 in its case and leaves the third case at 0, so the rule has no jump at 0.
 

@@ -70,7 +70,7 @@ def landscape(
         handles.append(axes.scatter(*recipe, zorder=7, label=label, **square))
     _set_limits(axes, [point[:2] for point in points] + ([recipe] if recipe else []))
     axes.tick_params(labelsize=SMALL)
-    gamma1, gamma2 = "γ₁, exponent where student and teacher agree", "γ₂, exponent where the teacher is surer"
+    gamma1, gamma2 = "γ₁, exponent where student and teacher agree", "γ₂, exponent where the teacher is more confident"
     name_axes(axes, gamma1, gamma2, f"{len(points)} trials")
     legend_below(figure, handles)
     return figure

@@ -1,7 +1,7 @@
 """What students log over their optimizer steps: disagreement with their teachers, and how far two teachers differ.
 
-How often student and teacher disagree, and which of them is surer: DMT, Sec. 3.2. How far apart two teachers stay while
-they teach, and how right their labels are: RML, Figs. 2 and 4.
+How often student and teacher disagree, and which of them is more confident: DMT, Sec. 3.2. How far apart two teachers
+stay while they teach, and how right their labels are: RML, Figs. 2 and 4.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +18,8 @@ from dmt_ray.results.curves import histories
 from dmt_ray.store import Store
 
 DISAGREEMENT = {  # column -> label of the axis, and title
-    "negative": ("pseudo labels (%)", "negative disagreement: the teacher is surer"),
-    "positive": ("pseudo labels (%)", "positive disagreement: the student is surer"),
+    "negative": ("pseudo labels (%)", "negative disagreement: the teacher is more confident"),
+    "positive": ("pseudo labels (%)", "positive disagreement: the student is more confident"),
 }
 COUPLING = {
     "total_variation": ("total variation", "how far the two teachers are apart"),
