@@ -291,8 +291,8 @@ def test_a_schedule_sweep_performs_at_most_sixty_percent_and_is_confirmed(tmp_pa
     assert share <= 60
     found = json.loads((done.sweep.folder / "confirm.json").read_text())
     assert found["fresh_seeds"] == [5, 6]
-    kept = list((tmp_path / "runs" / "experiments").glob("*.json"))
-    assert len(kept) == 2 * len({row["who"] for row in found["rows"]})
+    saved = list((tmp_path / "runs" / "runs").glob("*/experiment.json"))
+    assert len(saved) == 2 * len({row["who"] for row in found["rows"]})
     again = real(tmp_path, settings, pictures, "schedule_sweep", *options)
     assert "all 12 trials are done" in again.said
     assert json.loads((done.sweep.folder / "confirm.json").read_text()) == found
