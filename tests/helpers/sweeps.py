@@ -32,6 +32,18 @@ def marked(mark: str) -> list[int]:
     return found
 
 
+def described(pids: list[int]) -> list[str]:
+    """What processes are, for the message of a test that finds some left."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            folder = Path("/proc") / str(pid)
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            state, parent = (folder / "stat").read_text().rpartition(") ")[2].split()[:2]
+            found.append(f"{pid} of {parent}, state {state}: {words}")
+    return found
+
+
 def kill_marked(mark: str) -> None:
     """Kill all of them, whatever they do."""
     for pid in marked(mark):
