@@ -78,7 +78,7 @@ def draw(options: argparse.Namespace) -> None:
     for file, left_out in save_all(drawings, out, options.format, options.only):
         print(left_out or file, file=sys.stderr if left_out else sys.stdout)
     for line in incomplete:
-        print(line, file=sys.stderr)
+        print(runnable(line), file=sys.stderr)
 
 
 def export_records(options: argparse.Namespace) -> None:
