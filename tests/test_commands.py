@@ -58,11 +58,11 @@ def test_without_a_script_python_is_named(installed):
     ("text", "printed"),
     [
         ("for seed in 0 1; do dmt run --seed $seed; done", "for seed in 0 1; do .venv/bin/dmt run --seed $seed; done"),
-        ("nothing yet. Run `dmt run` or `dmt sweep` first.", "nothing yet. Run `.venv/bin/dmt run` or `.venv/bin/dmt sweep` first."),
+        ("run `dmt run` or `dmt ui` first", "run `.venv/bin/dmt run` or `.venv/bin/dmt ui` first"),
         ("the method dmt of dmt run", "the method dmt of dmt run"),
         ("dmt: a word", "dmt: a word"),
     ],
-)  # fmt: skip
+)
 def test_commands_are_recognised_at_the_beginning_in_loops_and_in_backticks(installed, text, printed):
     assert runnable(text) == printed
 

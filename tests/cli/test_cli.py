@@ -75,9 +75,10 @@ def test_one_command_has_all_of_them():
 def test_methods_are_listed_with_their_tasks_and_what_can_be_searched(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["dmt", "methods"])
     assert cli.main() == 0
-    said = " ".join(capsys.readouterr().out.split())
+    listed = capsys.readouterr().out
     for name in METHODS:
-        assert f" {name} " in said
+        assert f"\n{name} " in f"\n{listed}"
+    said = " ".join(listed.split())
     assert "in two stages (RML, Sec. 4). for segmentation; searched: consistency.weight, " in said
     assert "shapes" not in said.split()
     assert "(DMT, Sec. 5.2.2). for segmentation and classification; searched: pretrain.learning_rate" in said

@@ -79,9 +79,12 @@ def test_an_option_that_would_be_ignored_is_an_error(refused, words, message):
 
 
 @pytest.mark.parametrize("words", ["--rows DMT", "--predict"])
-def test_the_figures_of_a_sweep_have_no_pictures_to_choose_or_compute(refused, small_sweep, words):
-    said = refused("figures", str(small_sweep), *words.split())
-    assert f"{words.split()[0]} is for ablations, and {small_sweep.name} is a sweep" in said
+def test_the_figures_of_a_sweep_have_no_pictures_to_choose_or_compute(refused, tmp_path, words):
+    folder = tmp_path / "runs" / "sweeps" / "gamma_sweep-shapes-0000aaaa"
+    folder.mkdir(parents=True)
+    (folder / "sweep.json").write_text("{}")
+    said = refused("figures", "gamma_sweep", *words.split())
+    assert f"{words.split()[0]} is for ablations, and {folder.name} is a sweep" in said
 
 
 def test_a_device_has_no_effect_on_a_plan_and_is_none_of_its_options(capsys):
