@@ -13,9 +13,14 @@ Task = Literal["segmentation", "classification"]
 
 
 def _ratio(value: Any) -> Any:
-    """Read "1/20" as 0.05."""
+    """Read "1/20" as 0.05; neither other text nor true and false is a number."""
     match = re.fullmatch(r"\s*1\s*/\s*(\d+(?:\.\d+)?)\s*", value) if isinstance(value, str) else None
-    return 1 / float(match[1]) if match and float(match[1]) > 0 else value
+    if match and float(match[1]) > 0:
+        return 1 / float(match[1])
+    if isinstance(value, str | bool):
+        got = repr(value) if isinstance(value, str) else str(value).lower()
+        raise ValueError(f'it must be a number of images, a fraction such as 0.05, or "1/20", but got {got}')
+    return value
 
 
 Labelled = Annotated[int | float, BeforeValidator(_ratio)]
@@ -63,6 +68,8 @@ Data = Annotated[SerializeAsAny[DataSettings], BeforeValidator(DataSettings.pars
 
 class Split(Settings):
     """Which training images are labelled, and which images are the validation set."""
+
+    reads_text = frozenset({"labelled"})
 
     labelled: Labelled = Field(description='Labelled training images: a fraction (0.05 or "1/20") or a number.')
     rule: Literal["authors", "random", "per_class", "list"] = Field(

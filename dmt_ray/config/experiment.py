@@ -112,6 +112,9 @@ class Config(Settings):
         return override(self, {f"weight.{name}": value for name, value in changes.items()})
 
 
+FOR_ALL = {"crop": "augment.crop", "scale": "augment.scale", "precision": "precision"}
+"""What can be set once for all trainings -> the setting of each. An override of one training goes before it."""
+
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
@@ -119,12 +122,19 @@ _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
 
-    Another `weight.rule` keeps the numbers that both rules read.
+    Another `weight.rule` keeps the numbers that both rules read. The names in `FOR_ALL` are short for that setting of
+    every training, but of those for which it is set itself: {"crop": 96, "oracle.augment.crop": 128}.
 
     Raises:
-        ConfigError: If a key does not exist (the message names the nearest right one) or a value does not fit.
+        ConfigError: If a key does not exist (the message names the nearest right one), is there twice, or a value does
+            not fit.
     """
-    flat = dict(_flatten(changes))
+    flat: dict[str, Any] = {}
+    for dotted, value in _flatten(changes):
+        if dotted in flat:
+            raise ConfigError(f"{dotted!r} is set twice, dotted and nested; leave one of them out")
+        flat[dotted] = value
+    flat = _of_all_trainings(config, flat) | {name: value for name, value in flat.items() if name not in FOR_ALL}
     values = config.model_dump()
     if "weight.rule" in flat:
         values["weight"] = config.weight.with_rule(str(flat.pop("weight.rule"))).model_dump()
@@ -141,6 +151,20 @@ def from_stored(values: Mapping[str, Any]) -> Config:
     stored = values["weight"]
     reads = WeightSettings.kind(stored["rule"]).model_fields
     return Config(**{**values, "weight": {name: value for name, value in stored.items() if name in reads}})
+
+
+def _of_all_trainings(config: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What `FOR_ALL` is short for. Trainings that are not set go as another one, and get it from there."""
+    of_each = {}
+    for name in FOR_ALL.keys() & flat.keys():
+        of_one = config.pretrain.model_dump()
+        _set(of_one, FOR_ALL[name], flat[name])
+        try:
+            Training(**of_one)
+        except ConfigError as error:  # said once, and not of every training
+            raise ConfigError(str(error).replace(FOR_ALL[name], name, 1)) from None
+        of_each |= {f"{training}.{FOR_ALL[name]}": flat[name] for training in config.trainings()}
+    return of_each
 
 
 def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -163,10 +187,11 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(unknown(".".join(parents[: depth + 1]), place))
         place = place[name]
     if last not in place and parents[-1:] != ["arguments"]:
+        short = () if parents else FOR_ALL
         if parents == ["weight"] and any(last in kind.model_fields for kind in WeightSettings.__subclasses__()):
             reads = ", ".join(name for name in place if name != "rule") or "no numbers"
             raise ConfigError(f"there is no setting {dotted!r}: the weight rule {place['rule']!r} reads {reads}")
-        raise ConfigError(unknown(dotted, place))
+        raise ConfigError(unknown(dotted, [*place, *short]))
     if dotted == "data" and isinstance(value, Mapping):
         same = value.get("name", place["data"]["name"]) == place["data"]["name"]
         value = {**place["data"], **value} if same else value

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dmt_ray.config.settings import Fraction, NonNegative, Positive, Settings, neutral
 
@@ -11,6 +11,14 @@ SIDES: tuple[Side, Side] = ("A", "B")
 LabelRule = Literal["class_balanced", "global", "renormalised"]
 SelectionRule = Literal["last", "val", "paper"]
 Strong = Literal["none", "photometric", "jitter", "any"]
+
+
+def _square(value: Any) -> Any:
+    """Read 96 as (96, 96)."""
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Crop = Annotated[tuple[Positive, Positive], BeforeValidator(_square)]
 
 
 class Model(Settings):
@@ -30,7 +38,7 @@ class Augment(Settings):
     """Random scale, crop and horizontal flip (DMT, Table 1), and what some methods add."""
 
     scale: tuple[float, float] = (0.5, 1.5)
-    crop: tuple[Positive, Positive]
+    crop: Crop
     flip: bool = True
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
     strong: Strong = neutral(
