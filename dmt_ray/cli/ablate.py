@@ -101,6 +101,11 @@ def _run(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options:
     ablation_of(lambda config: config)  # says within a moment what is wrong with the settings
     if options.address is not None:
         cluster.check_address(options.address)
+    if options.dry_run:
+        from dmt_ray.cli import dry_run
+
+        dry_run.ablation(ablation_of, options)
+        return 0
     cluster.prepare()
     from dmt_ray.cli import ablation_driver  # imports torch, and must come after the environment is prepared
 

@@ -101,6 +101,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
     plan = run.plan()
+    runner.check(plan.stages())
     targets = [stage for rung in plan.rungs for stage in rung.values()]
     connect = partial(tracking.connect, options.tracking_uri, options.storage)
     with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
@@ -155,14 +156,15 @@ def plan_method(namespace: argparse.Namespace) -> int:
     """Print a plan and what it would cost."""
     options = _read(namespace)
     config, method = options.experiment()
-    from dmt_ray.execution.cost import Estimator
+    from dmt_ray.execution.calibration import estimator
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
+    runner.check(plan.stages())
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     print(plan.explain(mark={stage: "to do" for stage in missing}))
-    estimate = Estimator(runner.store, runner.work_of)
+    estimate = estimator(runner)
     print(f"\nin all:  {estimate(plan.stages())}")
     print(f"missing: {estimate(missing)}")
     return 0

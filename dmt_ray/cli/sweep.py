@@ -212,6 +212,11 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trial
     sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
         cluster.check_address(options.address)
+    if options.dry_run:
+        from dmt_ray.cli import dry_run
+
+        dry_run.sweep(sweep_of, config, chosen)
+        return 0
     cluster.prepare()
     from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
 

@@ -128,10 +128,10 @@ def test_a_missing_yaml_file_is_refused(tmp_path):
 # YAML 1.1 reads all of them as something else than text.
 @pytest.mark.parametrize(
     "word",
-    (
+    [
         *("yes", "No", "on", "OFF", "010", "08", "-007.5", "1_000", "1:30", "12:30:45", "0x1F", "0o17", "0b11"),
         *(".nan", "nan", ".inf", "-.inf", "infinity", "2024-01-31", "=", "<<"),
-    ),
+    ],
 )
 def test_a_word_that_yaml_reads_as_something_else_is_refused_and_is_text_in_quotes(word):
     with pytest.raises(ConfigError, match="put quotes around it"):
@@ -141,7 +141,7 @@ def test_a_word_that_yaml_reads_as_something_else_is_refused_and_is_text_in_quot
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    (
+    [
         *(
             ("true", True),
             ("~", None),
@@ -159,7 +159,7 @@ def test_a_word_that_yaml_reads_as_something_else_is_refused_and_is_text_in_quot
             ("tu-resnet18", "tu-resnet18"),
             ("7up", "7up"),
         ),
-    ),
+    ],
 )
 def test_plain_words_are_read_as_they_look(text, value):
     assert parse(text) == value
