@@ -37,6 +37,7 @@ def draw(options: argparse.Namespace) -> None:
     from dmt_ray.report.figures.predictions import Predictor
 
     folder = locate(options.storage, options.name)
+    _check_pictures(options, pictured=is_ablation(folder))
     out = options.out or folder.parents[1] / "figures" / folder.name
     if is_ablation(folder):
         data = options.data or experiment_file.read(folder).data
@@ -49,6 +50,16 @@ def draw(options: argparse.Namespace) -> None:
         print(left_out or file, file=sys.stderr if left_out else sys.stdout)
     for line in incomplete:
         print(line, file=sys.stderr)
+
+
+def _check_pictures(options: argparse.Namespace, *, pictured: bool) -> None:
+    """Refuse options of pictures where none are drawn."""
+    given = [name for name, value in (("--rows", options.rows), ("--predict", options.predict)) if value]
+    given += ["--data"] if options.data is not None else []
+    if given and not pictured:
+        raise ConfigError(f"{' and '.join(given)} is for the pictures of an ablation, but {options.name} is a sweep")
+    if options.data is not None and not options.predict:
+        raise ConfigError("--data is for --predict: without it no images are read")
 
 
 def export_records(options: argparse.Namespace) -> None:

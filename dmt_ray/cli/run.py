@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dmt_ray.cli.options import read
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options
+from dmt_ray.execution.options import Options, check_seeds
 from dmt_ray.experiments.reproduce import command_line
 
 if TYPE_CHECKING:
@@ -44,9 +44,12 @@ class RunOptions(Options):
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be 0 or more, but got {self.seed}")
+        check_seeds("--seed", [self.seed])
         super().__post_init__()
+        if self.workers > 1 and self.device != "auto":
+            raise ConfigError(
+                f"--device {self.device} is for a single worker; with --workers {self.workers} set --gpus-per-worker"
+            )
         given = [
             name for name, value in (("--address", self.address), ("--gpus-per-worker", self.gpus)) if value is not None
         ]

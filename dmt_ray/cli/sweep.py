@@ -9,7 +9,7 @@ from functools import partial
 from dmt_ray.cli.options import GRID, OF_EXPERIMENTS, OF_SEARCHES, add, guarded, manual, read
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options
+from dmt_ray.execution.options import Options, check_seeds
 from dmt_ray.experiments.dimensions import default_point
 from dmt_ray.experiments.reproduce import command_line
 from dmt_ray.experiments.sweep import Sweep
@@ -139,8 +139,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
-    if len(set(fresh)) < len(fresh) or min(fresh, default=0) < 0:
-        raise ConfigError(f"--confirm must be different numbers from 0 on, but got {' '.join(map(str, fresh))}")
+    check_seeds("--confirm", fresh)
     if used := sorted(set(fresh) & set(searched)):
         raise ConfigError(
             f"--confirm wants fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial is "

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import dmt_ray
 from dmt_ray.config import Model, Task
 from dmt_ray.files import write_text
 from dmt_ray.plan.key import key_of
@@ -74,5 +73,5 @@ def _key(what: str, model: Model, *about: Any) -> str:
 @functools.cache
 def _code() -> str:
     """Digest of the modules that build our networks."""
-    files = sorted((Path(dmt_ray.__file__).parent / "models").glob("*.py"))
+    files = sorted((Path(__file__).parents[1] / "models").glob("*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.config import Config, Data, Model
-from dmt_ray.data import Dataset, divide, list_digest, open_dataset
+from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.execution.cost import Work
 from dmt_ray.execution.health import Watchdog
@@ -80,10 +80,12 @@ class Runner:
 
         Raises:
             ConfigError: If there is no such device.
-            DataError: If the data are not as their layout promises, or cannot be divided by the split.
+            DataError: If the data are not as their layout promises, cannot be divided by the split, or lie in no folder
+                though one is given.
             ModelError: If a file of weights cannot be read.
         """
         device_check(self.machine.device)
+        refuse_folder(config.data, self.machine.data)
         dataset = self.dataset(config.data)
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
