@@ -118,6 +118,11 @@ def _run(question: Question, ablation_of: Callable[[Callable[[Config], Config]],
     if options.address is not None:
         cluster.check_address(options.address)
     begin(f"{question.name}: {question.title}")
+    if options.dry_run:
+        from dmt_ray.cli import dry_run
+
+        dry_run.ablation(ablation_of, options)
+        return 0
     cluster.prepare()
     from dmt_ray.cli import ablation_driver  # imports torch, and must come after the environment is prepared
 

@@ -8,10 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from dmt_ray import tracking
+from dmt_ray.cli.dry_run import bound_ablation, describe_ablation
 from dmt_ray.config import Config
-from dmt_ray.execution import cluster
-from dmt_ray.execution.calibration import bare_seconds
-from dmt_ray.execution.cost import Effort, Estimator, Work, duration
+from dmt_ray.execution.cost import Effort
 from dmt_ray.execution.journal import locked
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.progress import Progress
@@ -24,7 +23,6 @@ from dmt_ray.plan import Stage
 from dmt_ray.report import publishing
 from dmt_ray.report.tables.files import show_and_write, table_of
 from dmt_ray.results import tidy
-from dmt_ray.results.statistics import visible
 
 PUBLISH_SECONDS = 120.0  # between two publications of a running ablation
 
@@ -44,12 +42,10 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
         KeyboardInterrupt: If the user stopped it.
     """
     console, runner = Console(), options.driver()
-    ablation = ablation_of(lambda config: runner.bind(config, options.seeds))
+    ablation = bound_ablation(runner, ablation_of, options.seeds)
     members = list(ablation.members())
     targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]
-    _describe(console, runner, ablation, members, targets)
-    if options.dry_run:
-        return 0
+    describe_ablation(console, runner, ablation)
     info = _dataset_info(runner, ablation, options.command)
     file = ExperimentFile(ablation, options.storage, options.data, dataset_info=info, command=options.command)
     failed: dict[str, str] = {}
@@ -65,38 +61,6 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     frame = tidy.of_ablation(file.folder)
     show_and_write(table_of(frame), options.storage / "tables", frame)
     return 1 if failed or current.unpublished else 0
-
-
-def _describe(
-    console: Console, runner: Runner, ablation: Ablation, members: Sequence[Member], targets: Sequence[Stage]
-) -> None:
-    """Say what the table needs, what of it is in the store, what it costs, and what it will be able to show."""
-    union = list(dict.fromkeys(stage for one in members for stage in one.plan.stages()))
-    separately = sum(len(one.plan.stages()) for one in members)
-    missing = runner.store.missing(targets)
-    cost = Estimator(runner.store, Work(runner.work_of))(missing)
-    cores = cluster.cpus()
-    if cost.seconds is None:
-        least = bare_seconds(runner, missing)
-        time = f"about {duration(least)} in one process, {duration(least / cores)} on {cores} cores"
-        todo = f"{cost.stages} stages, {cost.steps:,} optimizer steps; by a few bare steps timed just now {time}"
-    else:
-        parallel = f"; {duration(cost.seconds / cores)} if {cores} cores work at a time" if cost.seconds else ""
-        todo = f"{cost}{parallel}"
-    lines = [
-        ("ablation", ablation.name),
-        ("asks", ablation.title),
-        ("rows", "; ".join(ablation.rows)),
-        ("columns", "; ".join(ablation.columns)),
-        ("seeds", ", ".join(map(str, ablation.seeds))),
-        ("stages", f"{len(union)}, of which several rows share some: one by one they would be {separately}"),
-        ("to do", todo),
-        ("power", visible(len(ablation.seeds))),
-    ]
-    for title, text in lines:
-        if text:
-            console.print(f"[bold]{title:<8}[/bold]", end=" ")
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _dataset_info(runner: Runner, ablation: Ablation, command: str) -> dict[str, dict[str, Any]]:

@@ -10,11 +10,12 @@ from dmt_ray.commands import runnable
 def check_data(options: argparse.Namespace) -> None:
     """Open a data set, which checks it, and describe it."""
     begin(f"reading the data set of {options.recipe}")
-    from dmt_ray.data import open_dataset
+    from dmt_ray.data import open_dataset, refuse_folder
     from dmt_ray.data.report import report
     from dmt_ray.recipes import load
 
     config = load(options.recipe, options.changes)
+    refuse_folder(config.data, options.data)
     print(report(open_dataset(config.data, options.data, options.storage / "data")))
 
 

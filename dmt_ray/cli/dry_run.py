@@ -1,15 +1,129 @@
-"""What a sweep would do and cost, said without doing it."""
+"""What a sweep or an ablation would do and cost, said without doing it; and what is checked before any of it begins.
 
-from collections.abc import Callable, Sequence
+Nothing here imports torch, ray, optuna or mlflow, which together take longer than all that is to be said.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from dmt_ray.execution.cost import Estimator, Work
+from dmt_ray.config import Config
+from dmt_ray.errors import DataError, ModelError
+from dmt_ray.execution import cluster
+from dmt_ray.execution.calibration import bare_seconds, estimator
+from dmt_ray.execution.cost import Estimator, Work, duration
+from dmt_ray.execution.options import Options
+from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments import reuse
+from dmt_ray.experiments.ablation import Ablation
 from dmt_ray.experiments.sweep import Sweep, in_words
 from dmt_ray.methods import METHODS
-from dmt_ray.plan import Stage
+from dmt_ray.plan import Stage, in_order
+from dmt_ray.results.statistics import visible
 from dmt_ray.store import Store
+
+if TYPE_CHECKING:
+    from dmt_ray.cli.sweep import SweepOptions
+
+
+def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOptions") -> None:
+    """Say what a sweep would do; the arguments are those of `sweep_driver.drive`."""
+    runner, seeds = options.driver(), [*options.seeds, *options.confirm]
+    made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
+    bare = partial(bare_seconds, runner)
+    describe(Console(), made, runner.store, runner.work_of, total, options.confirm, bare)
+
+
+def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> None:
+    """Say what an ablation would do; the arguments are those of `ablation_driver.drive`."""
+    runner = options.driver()
+    describe_ablation(Console(), runner, bound_ablation(runner, ablation_of, options.seeds))
+
+
+def bound_sweep(
+    runner: Runner, sweep_of: Callable[[Config], Sweep], config: Config, seeds: Sequence[int], trials: int | None
+) -> tuple[Sweep, int]:
+    """A sweep whose settings are bound to their data and checked, and its number of trials.
+
+    Args:
+        runner: Opens the data.
+        sweep_of: Makes the sweep of settings that are bound.
+        config: Settings, not bound yet.
+        seeds: All seeds, also those of a confirmation.
+        trials: How many there are; None: all points of the grid.
+
+    Raises:
+        UserError: If data, split or networks cannot be as the settings say.
+    """
+    sweep = sweep_of(runner.bind(config, seeds))
+    total = trials or len(sweep.points())
+    _check_points(sweep, runner, sweep.points()[:total])
+    runner.check(METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages())
+    for point in sweep.probes():
+        try:
+            runner.check_networks(stage for plan in sweep.plans(point).values() for stage in plan.stages())
+        except ModelError as error:
+            raise ModelError(f"the search would try {in_words(point)}: {error}") from None
+    return sweep, total
+
+
+def _check_points(sweep: Sweep, runner: Runner, points: Iterable[dict[str, Any]]) -> None:
+    """Find out before the work begins which known points the data cannot be divided for."""
+    seen = {(sweep.config.split, sweep.config.dms_alpha)}
+    for point in points:
+        config = sweep.config_of(point)
+        if (config.split, config.dms_alpha) not in seen:
+            seen.add((config.split, config.dms_alpha))
+            try:
+                runner.bind(config, sweep.seeds)
+                runner.check(stage for plan in sweep.plans(point).values() for stage in plan.stages())
+            except DataError as error:
+                which = f"split.labelled={config.split.labelled:g} dms_alpha={config.dms_alpha:g}"
+                raise DataError(f"a known point cannot be tried ({which}): {error}") from None
+
+
+def bound_ablation(
+    runner: Runner, ablation_of: Callable[[Callable[[Config], Config]], Ablation], seeds: Sequence[int]
+) -> Ablation:
+    """An ablation whose settings are bound to their data and checked.
+
+    Args:
+        runner: Opens the data.
+        ablation_of: Makes the ablation, given what binds settings to their data.
+        seeds: All seeds.
+
+    Raises:
+        UserError: If data, split or networks cannot be as the settings of a cell say; with the cell.
+    """
+    ablation = ablation_of(lambda config: runner.bind(config, seeds))
+    for member in ablation.members():
+        try:
+            runner.check(member.plan.stages())
+        except (DataError, ModelError) as error:
+            raise type(error)(f"{member.name}: {error}") from None
+    return ablation
+
+
+def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> None:
+    """Print what the table needs, what of it is in the store, what it costs, and what it will be able to show."""
+    plans = [member.plan for member in ablation.members()]
+    targets = [evaluation for plan in plans for rung in plan.rungs for evaluation in rung.values()]
+    alone = sum(len(plan.stages()) for plan in plans)
+    cost, cores = estimator(runner)(runner.store.missing(targets)), cluster.cpus()
+    parallel = f"; {duration(cost.seconds / cores)} if {cores} cores work at a time" if cost.seconds else ""
+    rows = [
+        ("ablation", ablation.name),
+        ("asks", ablation.title),
+        ("rows", "; ".join(ablation.rows)),
+        ("columns", "; ".join(ablation.columns)),
+        ("seeds", ", ".join(map(str, ablation.seeds))),
+        ("stages", f"{len(in_order(targets))}, of which several rows share some: one by one they would be {alone}"),
+        ("to do", f"{cost}{parallel}"),
+        ("power", visible(len(ablation.seeds))),
+    ]
+    _print(console, [(title, text) for title, text in rows if text])
 
 
 def describe(
@@ -19,6 +133,7 @@ def describe(
     work_of: Callable[[Stage], int],
     total: int,
     confirm: Sequence[int] = (),
+    bare: Callable[[Sequence[Stage]], float] | None = None,
 ) -> None:
     """Print name, seeds, trials, what is shared, and what is missing of it and of each trial.
 
@@ -29,9 +144,10 @@ def describe(
         work_of: Steps or images of a stage.
         total: Trials in all.
         confirm: Fresh seeds on which the best trial and the recipe are to be run again.
+        bare: Seconds of the trainings among some stages by bare steps, see `calibration`.
     """
     work = Work(work_of)
-    estimate = Estimator(store, work)
+    estimate = Estimator(store, work, bare)
     common = sweep.common()
     shared = set(common)
     stages = [stage for plan in sweep.plans(sweep.middle()).values() for stage in plan.stages()]
@@ -65,6 +181,10 @@ def describe(
         once = list(dict.fromkeys([*sweep.plans(sweep.middle())[sweep.seeds[0]].stages(), *recipe]))
         seeds = ", ".join(map(str, confirm))
         rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {estimate(once * len(confirm))}"))
+    _print(console, rows)
+
+
+def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:
     for title, text in rows:
         console.print(f"[bold]{title:<8}[/bold]", end=" ")
         console.print(text, markup=False, highlight=False, soft_wrap=True)

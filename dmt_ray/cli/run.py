@@ -11,7 +11,7 @@ from dmt_ray.cli.options import absolute_files, begin, read
 from dmt_ray.commands import command_line, runnable
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options
+from dmt_ray.execution.options import Options, check_seeds
 
 if TYPE_CHECKING:
     from dmt_ray.config import Config
@@ -42,8 +42,7 @@ class RunOptions(Options):
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be 0 or more, but got {self.seed}")
+        check_seeds("--seed", [self.seed])
         super().__post_init__()
         group = {"--address": self.address, "--gpus-per-worker": self.gpus}
         given = [name for name, value in group.items() if value is not None] + ["--cpus-per-worker"] * (self.cpus > 1)
@@ -106,6 +105,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
     plan = run.plan()
+    runner.check(plan.stages())
     targets = [stage for rung in plan.rungs for stage in rung.values()]
     connect = partial(tracking.connect, options.tracking_uri, options.storage)
     with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
@@ -163,13 +163,14 @@ def plan_method(namespace: argparse.Namespace) -> int:
     config, method = options.experiment()
     if not getattr(namespace, "json", False):
         begin(f"the plan of {options.method} on {config.recipe}, seed {options.seed}")
-    from dmt_ray.execution.cost import Estimator
+    from dmt_ray.execution.calibration import estimator
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
+    runner.check(plan.stages())
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
-    estimate = Estimator(runner.store, runner.work_of)
+    estimate = estimator(runner)
     if getattr(namespace, "json", False):
         from dmt_ray.cli.documents import PlanDocument
 

@@ -21,7 +21,7 @@ from dmt_ray.cli.options import (
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options
+from dmt_ray.execution.options import Options, check_seeds
 from dmt_ray.experiments.dimensions import default_point
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods import METHODS, configure, space_of
@@ -153,8 +153,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
-    if len(set(fresh)) < len(fresh) or min(fresh, default=0) < 0:
-        raise ConfigError(f"--confirm must be different numbers from 0 on, but got {' '.join(map(str, fresh))}")
+    check_seeds("--confirm", fresh)
     if used := sorted(set(fresh) & set(searched)):
         raise ConfigError(
             f"--confirm wants fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial is "
@@ -228,6 +227,11 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], quest
     if options.address is not None:
         cluster.check_address(options.address)
     begin(f"{question.name}: {question.title}")
+    if options.dry_run:
+        from dmt_ray.cli import dry_run
+
+        dry_run.sweep(sweep_of, config, chosen)
+        return 0
     cluster.prepare()
     from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
 

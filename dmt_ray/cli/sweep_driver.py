@@ -7,10 +7,9 @@ from functools import partial
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.cli.dry_run import describe
+from dmt_ray.cli.dry_run import bound_sweep
 from dmt_ray.cli.sweep import SweepOptions
 from dmt_ray.config import Config
-from dmt_ray.errors import DataError
 from dmt_ray.execution import journal
 from dmt_ray.execution.cost import Effort, Work
 from dmt_ray.execution.journal import locked
@@ -49,12 +48,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     """
     console, runner = Console(), options.driver()
     seeds = [*options.seeds, *options.confirm]
-    sweep = sweep_of(runner.bind(config, seeds))
-    total = options.trials or len(sweep.points())
-    _check_points(sweep, runner, total)
-    if options.dry_run:
-        describe(console, sweep, runner.store, runner.work_of, total, options.confirm)
-        return 0
+    sweep, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
     sweep = newest_attempt(options.storage / FOLDERS["sweep"], sweep, fresh=options.fresh)
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, seeds, options.command)
     where = (options.storage, options.data, options.recipe, options.changes)
@@ -83,20 +77,6 @@ def _study(file: ExperimentFile, runner: Runner, options: SweepOptions) -> Study
         return reuse.compute(stages, work_of) / len(sweep.seeds)
 
     return Study(file.folder, sweep, file.trials, sampler=options.sampler, pruner=options.pruner, compute=compute)
-
-
-def _check_points(sweep: Sweep, runner: Runner, total: int) -> None:
-    """Find out before the work begins which known points the data cannot be divided for."""
-    seen = {(sweep.config.split, sweep.config.dms_alpha)}
-    for point in sweep.points()[:total]:
-        config = sweep.config_of(point)
-        if (config.split, config.dms_alpha) not in seen:
-            seen.add((config.split, config.dms_alpha))
-            try:
-                runner.bind(config, sweep.seeds)
-            except DataError as error:
-                which = f"split.labelled={config.split.labelled:g} dms_alpha={config.dms_alpha:g}"
-                raise DataError(f"a known point cannot be tried ({which}): {error}") from None
 
 
 def _perform(

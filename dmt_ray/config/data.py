@@ -13,9 +13,14 @@ Task = Literal["segmentation", "classification"]
 
 
 def _ratio(value: Any) -> Any:
-    """Read "1/20" as 0.05."""
+    """Read "1/20" as 0.05; neither other text nor true and false is a number."""
     match = re.fullmatch(r"\s*1\s*/\s*(\d+(?:\.\d+)?)\s*", value) if isinstance(value, str) else None
-    return 1 / float(match[1]) if match and float(match[1]) > 0 else value
+    if match and float(match[1]) > 0:
+        return 1 / float(match[1])
+    if isinstance(value, str | bool):
+        got = repr(value) if isinstance(value, str) else str(value).lower()
+        raise ValueError(f'it must be a number of images, a fraction such as 0.05, or "1/20", but got {got}')
+    return value
 
 
 Labelled = Annotated[int | float, BeforeValidator(_ratio)]
@@ -42,7 +47,7 @@ class DataSettings(Tagged):
     task: ClassVar[Task] = "segmentation"
     """In classification an image has one class: its mask has one pixel."""
 
-    name: str
+    name: str = Field(description="Which data set.")
     reported: str = Field("test", description="The test set: the subset whose scores are reported.")
     fingerprint: str = Field("", description="Digest of the data set's content; filled in when the data are opened.")
     size: tuple[Positive, Positive] | None = Field(
@@ -64,7 +69,12 @@ Data = Annotated[SerializeAsAny[DataSettings], BeforeValidator(DataSettings.pars
 class Split(Settings):
     """Which training images are labelled, and which images are the validation set."""
 
-    labelled: Labelled = Field(description='Labelled training images: a fraction (0.05 or "1/20") or a number.')
+    reads_text = frozenset({"labelled"})
+
+    labelled: Labelled = Field(
+        description='Labelled training images: a fraction (0.05 or "1/20") or a number.',
+        json_schema_extra={"range": "above 0 and at most 1 as a fraction, 1 or more as a whole number"},
+    )
     rule: Literal["authors", "random", "per_class", "list"] = Field(
         "random",
         description="authors: the rule of the DMT authors (seed 7777, nested); random: drawn by `number`; per_class: "
@@ -73,7 +83,7 @@ class Split(Settings):
     number: int = Field(0, ge=0, description="Which split of its kind.")
     follows_seed: bool = Field(True, description="Whether seed s uses split number s, or all seeds the same split.")
     list: str | None = Field(None, description="File with one labelled id a line, below the data set's folder.")
-    list_digest: str = neutral("")  # of the ids in `list`; filled in when the data are opened
+    list_digest: str = neutral("", description="Digest of the ids in `list`; filled in when the data are opened.")
     selection: Literal["val", "valtiny"] | PositiveFraction = Field(
         "val",
         description="Validation set. val: the data set's own; valtiny: the list of DMT's authors, or in classification "

@@ -16,13 +16,13 @@ from dmt_ray.errors import ConfigError
 class Config(Settings):
     """Everything a method reads. A recipe is a named value of it."""
 
-    recipe: str = ""
-    data: Data
-    split: Split
-    model: Model
+    recipe: str = Field("", description="Name of the recipe, or of the file, that these settings come from.")
+    data: Data = Field(description="The data set.")
+    split: Split = Field(description="Which of its images are labelled, and which validate.")
+    model: Model = Field(description="The network of model A, and of model B where `model_b` is not set.")
     model_b: Model | None = Field(None, description="Model B where it differs from model A.")
-    pretrain: Training
-    finetune: Training
+    pretrain: Training = Field(description="Training on the labelled images alone, with which methods begin.")
+    finetune: Training = Field(description="Training of one iteration, on labelled and pseudo-labelled images.")
     online: Training = Field(
         description="Training of the methods that make their labels themselves, step by step: Online ST, Pseudo-Label."
     )
@@ -43,9 +43,18 @@ class Config(Settings):
         description="Side in pixels of the blocks in which the oracle is given the true labels of images outside the "
         "labelled list, as of hurried annotators; 0: as they are.",
     )
-    label: LabelRule = "class_balanced"
-    weight: Weight = DisagreementWeight()
-    percentiles: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8, 1.0), min_length=1)
+    label: LabelRule = Field(
+        "class_balanced",
+        description="How the most confident fraction is chosen. class_balanced: of each class; global: of all pixels "
+        "alike; renormalised: CBST's own selection, which divides probabilities by the thresholds of their classes and "
+        "so can change the class (DMT, Sec. 4.2.2).",
+    )
+    weight: Weight = Field(DisagreementWeight(), description="How much a pseudo label counts.")
+    percentiles: tuple[PositiveFraction, ...] = Field(
+        (0.2, 0.4, 0.6, 0.8, 1.0),
+        min_length=1,
+        description="Most confident fraction of the pixels that is labelled, one an iteration; they must not fall.",
+    )
     dms_alpha: float = Field(
         1.0, gt=0.5, le=1, description="Fraction of the labelled images that each of A and B sees."
     )
@@ -57,7 +66,9 @@ class Config(Settings):
         description="Which model teaches first in the sequential order: A or B; val: the one that is better on the "
         "validation images after pretraining; val_each: decided so again before every iteration (000, Sec. 4.2).",
     )
-    consistency: Consistency = neutral(Consistency())
+    consistency: Consistency = neutral(
+        Consistency(), description="Of methods that teach a student on one view what a teacher sees on another."
+    )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )
@@ -69,8 +80,8 @@ class Config(Settings):
     @field_validator("percentiles")
     @classmethod
     def _rising(cls, percentiles: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 < p <= 1 for p in percentiles) or any(a > b for a, b in pairwise(percentiles)):
-            raise ValueError(f"percentiles must not fall and lie above 0 and at most at 1, but got {percentiles}")
+        if any(a > b for a, b in pairwise(percentiles)):
+            raise ValueError(f"percentiles must not fall, but got {percentiles}")
         return percentiles
 
     @model_validator(mode="after")
@@ -96,8 +107,7 @@ class Config(Settings):
 
     def trainings(self) -> dict[str, Training]:
         """All trainings by name."""
-        names = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
-        return {name: training for name in names if (training := getattr(self, name)) is not None}
+        return {name: training for name in TRAININGS if (training := getattr(self, name)) is not None}
 
     def model_of(self, side: Side) -> Model:
         """The model on side A or B."""
@@ -112,6 +122,11 @@ class Config(Settings):
         return override(self, {f"weight.{name}": value for name, value in changes.items()})
 
 
+TRAININGS = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
+
+FOR_ALL = {"crop": "augment.crop", "scale": "augment.scale", "precision": "precision"}
+"""What can be set once for all trainings -> the setting of each. An override of one training goes before it."""
+
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
@@ -119,12 +134,19 @@ _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
 
-    Another `weight.rule` keeps the numbers that both rules read.
+    Another `weight.rule` keeps the numbers that both rules read. The names in `FOR_ALL` are short for that setting of
+    every training, but of those for which it is set itself: {"crop": 96, "oracle.augment.crop": 128}.
 
     Raises:
-        ConfigError: If a key does not exist (the message names the nearest right one) or a value does not fit.
+        ConfigError: If a key does not exist (the message names the nearest right one), is there twice, or a value does
+            not fit.
     """
-    flat = dict(_flatten(changes))
+    flat: dict[str, Any] = {}
+    for dotted, value in _flatten(changes):
+        if dotted in flat:
+            raise ConfigError(f"{dotted!r} is set twice, dotted and nested; leave one of them out")
+        flat[dotted] = value
+    flat = _of_all_trainings(config, flat) | {name: value for name, value in flat.items() if name not in FOR_ALL}
     values = config.model_dump()
     if "weight.rule" in flat:
         values["weight"] = config.weight.with_rule(str(flat.pop("weight.rule"))).model_dump()
@@ -141,6 +163,20 @@ def from_stored(values: Mapping[str, Any]) -> Config:
     stored = values["weight"]
     reads = WeightSettings.kind(stored["rule"]).model_fields
     return Config(**{**values, "weight": {name: value for name, value in stored.items() if name in reads}})
+
+
+def _of_all_trainings(config: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What `FOR_ALL` is short for. Trainings that are not set go as another one, and get it from there."""
+    of_each = {}
+    for name in FOR_ALL.keys() & flat.keys():
+        of_one = config.pretrain.model_dump()
+        _set(of_one, FOR_ALL[name], flat[name])
+        try:
+            Training(**of_one)
+        except ConfigError as error:  # said once, and not of every training
+            raise ConfigError(str(error).replace(FOR_ALL[name], name, 1)) from None
+        of_each |= {f"{training}.{FOR_ALL[name]}": flat[name] for training in config.trainings()}
+    return of_each
 
 
 def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -163,10 +199,11 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(unknown(".".join(parents[: depth + 1]), place))
         place = place[name]
     if last not in place and parents[-1:] != ["arguments"]:
+        short = () if parents else FOR_ALL
         if parents == ["weight"] and any(last in kind.model_fields for kind in WeightSettings.__subclasses__()):
             reads = ", ".join(name for name in place if name != "rule") or "no numbers"
             raise ConfigError(f"there is no setting {dotted!r}: the weight rule {place['rule']!r} reads {reads}")
-        raise ConfigError(unknown(dotted, place))
+        raise ConfigError(unknown(dotted, [*place, *short]))
     if dotted == "data" and isinstance(value, Mapping):
         same = value.get("name", place["data"]["name"]) == place["data"]["name"]
         value = {**place["data"], **value} if same else value

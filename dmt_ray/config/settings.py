@@ -2,10 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from dmt_ray.errors import ConfigError
@@ -26,12 +26,29 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
     not_identity: ClassVar[frozenset[str]] = frozenset()
+    reads_text: ClassVar[frozenset[str]] = frozenset()
+    """Numbers that may also be written as text, which the class reads itself."""
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError("; ".join(_sentence(detail, type(self)) for detail in error.errors())) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what Python would convert: true for a number, which counts as 1 there, and text such as "8"."""
+        kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
+        if kinds & {int, float} and info.field_name not in cls.reads_text:
+            for leaf in _leaves(value):
+                if isinstance(leaf, bool) and bool not in kinds:
+                    raise ValueError(f"input should be a valid number, but got {str(leaf).lower()}")
+                if isinstance(leaf, str) and kinds <= {int, float, type(None)}:
+                    raise ValueError(f"input should be a valid number, without quotes, but got {leaf!r}")
+        if bool in kinds and kinds <= {bool, type(None)} and not isinstance(value, bool | None):
+            raise ValueError(f"input should be true or false, but got {value!r}")
+        return value
 
     def identity(self) -> dict[str, Any]:
         """What a key sees of these settings: plain JSON values, without fields that do not change a result."""
@@ -79,6 +96,26 @@ class Tagged(Settings):
         if cls.tag not in value:
             raise ConfigError(f"{cls.tag!r} must be set in {cls.__name__}")
         return cls.kind(str(value[cls.tag]))(**value)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The simple types that an annotation is made of: int of ``tuple[int, int] | None``, and NoneType."""
+    parts = get_args(annotation)
+    if hasattr(annotation, "__metadata__"):  # Annotated: what follows the type are constraints
+        parts = parts[:1]
+    if not parts:
+        yield annotation
+    for part in parts:
+        if part is not Ellipsis:
+            yield from _kinds(part)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dmt_ray.config.settings import Fraction, NonNegative, Positive, Settings, neutral
 
@@ -13,13 +13,25 @@ SelectionRule = Literal["last", "val", "paper"]
 Strong = Literal["none", "photometric", "jitter", "any"]
 
 
+def _square(value: Any) -> Any:
+    """Read 96 as (96, 96)."""
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Factor = Annotated[float, Field(gt=0)]
+Crop = Annotated[tuple[Positive, Positive], BeforeValidator(_square)]
+
+
 class Model(Settings):
     """A network by name: what segmentation-models-pytorch builds, or one of ours (`models.OURS`)."""
 
     not_identity = frozenset({"weights_file"})
 
-    architecture: str = "Unet"
-    encoder: str = "resnet18"
+    architecture: str = Field(
+        "Unet",
+        description="Name of a network that segmentation-models-pytorch builds, or of one of ours (docs/models.md).",
+    )
+    encoder: str = Field("resnet18", description="Name of its encoder; none: the network has none to choose.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")
     encoder_weights: str | None = Field(None, description="Name of weights to download, e.g. imagenet; none: nothing.")
     weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
@@ -29,9 +41,11 @@ class Model(Settings):
 class Augment(Settings):
     """Random scale, crop and horizontal flip (DMT, Table 1), and what some methods add."""
 
-    scale: tuple[float, float] = (0.5, 1.5)
-    crop: tuple[Positive, Positive]
-    flip: bool = True
+    scale: tuple[Factor, Factor] = Field(
+        (0.5, 1.5), description="Least and greatest factor by which an image is resized at random before it is cropped."
+    )
+    crop: Crop = Field(description="Height and width of the crops in pixels; a number alone: a square.")
+    flip: bool = Field(True, description="Whether every second image, drawn at random, is mirrored left to right.")
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
     strong: Strong = neutral(
         "none",
@@ -46,7 +60,7 @@ class Augment(Settings):
     @field_validator("scale")
     @classmethod
     def _rising(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1]:
+        if scale[0] > scale[1]:
             raise ValueError(f"scale must be a rising pair of positive numbers, but got {scale}")
         return scale
 
@@ -55,12 +69,14 @@ class Training(Settings):
     """One run of SGD with the poly schedule; momentum and schedule start afresh in every stage (the authors' code)."""
 
     epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, description="Of the first step; the schedule lowers it from there.")
     batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(description="Labelled and pseudo-labelled images.")
-    augment: Augment
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    poly_power: float = Field(0.9, ge=0)
+    augment: Augment = Field(description="Random scale, crop and flip.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of SGD, on all weights.")
+    poly_power: float = Field(
+        0.9, ge=0, description="Exponent p of the poly schedule: the rate times (1 - step / steps) ** p; 0: constant."
+    )
     schedule: Literal["poly", "cosine"] = neutral(
         "poly", description="Of the learning rate: poly, or a cosine that falls to 0 (DMT, Sec. 5.2.2)."
     )

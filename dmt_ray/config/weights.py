@@ -17,7 +17,7 @@ class WeightSettings(Tagged):
     evidence: ClassVar[Literal["confidence", "rank"]] = "confidence"
     """What the rule is given beside each pseudo label: its teacher's confidence, or its rank with another teacher."""
 
-    rule: str
+    rule: str = Field(description="How much pseudo labels count.")
 
     @classmethod
     def kind(cls, name: str) -> type[Self]:

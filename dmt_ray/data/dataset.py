@@ -68,6 +68,20 @@ def find_root(data: Data, root: Path | None) -> Path:
     raise DataError(f"there is no folder {places[0]} (DMT_DATA is {base}). {hint}")
 
 
+def refuse_folder(data: Data, root: Path | None) -> None:
+    """Refuse a folder for a data set that lies in none.
+
+    Raises:
+        DataError: If a folder is given for such a data set.
+    """
+    assert isinstance(data, DataSource)
+    if root is not None and not data.in_files:
+        raise DataError(
+            f"the data set {data.name!r} is built in and reads no folder, but got --data {root}: leave --data out, or "
+            "choose a --recipe for the images in it, such as folder"
+        )
+
+
 def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress | None = None) -> Dataset:
     """Finds and checks all files of a data set, decodes them unless that was done before, and opens the result.
 

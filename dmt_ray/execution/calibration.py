@@ -1,23 +1,28 @@
 """How long a training step takes here, where nothing of the kind has been run yet: a few bare steps are timed."""
 
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
-from torch.utils.benchmark import Timer
-
-from dmt_ray import models
 from dmt_ray.config import Model, Training
+from dmt_ray.execution.cost import Estimator
 from dmt_ray.execution.runner import Runner
 from dmt_ray.plan import Stage, TrainingSlice
 
-STEPS = 3  # that are timed, after two that warm up
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEPS = 3  # that are timed, after one that warms up
+FEW = 2  # images of the first steps; batch normalisation may not take one alone
+LIMIT_SECONDS = 0.5  # whole batches that take longer are timed on `FEW` images, and taken to cost in proportion
 
 
 def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
     """Seconds that the trainings among these stages would take one by one in one thread on this machine's CPU, if
     they were nothing but forward pass, cross-entropy, backward pass and optimizer: a lower bound.
 
-    Every network, batch and size of crop is timed once, on random images.
+    Every network, batch and size of crop is timed once in a storage folder (see `NetworkNotes`), on random images.
     """
     known: dict[tuple[object, ...], float] = {}
     total = 0.0
@@ -29,18 +34,59 @@ def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
                 shape = (sum(config.training.batch), 3, *config.training.augment.crop)
                 kind = (model.model_dump_json(), shape)
                 if kind not in known:
-                    step = _step(model, config.training, shape, len(runner.dataset(config.data).classes))
-                    known[kind] = Timer("step()", globals={"step": step}).timeit(STEPS).median
-                total += known[kind] * runner.work_of(stage) / len(networks)
+                    known[kind] = _noted(runner, model, config, shape)
+                total += known[kind] * runner.work(stage) / len(networks)
     return total
 
 
-def _step(model: Model, training: Training, shape: tuple[int, ...], classes: int) -> Callable[[], None]:
+def estimator(runner: Runner) -> Estimator:
+    """What estimates stages by the runner's store, and where it has no experience by bare steps."""
+    return Estimator(runner.store, runner.work, partial(bare_seconds, runner))
+
+
+def _noted(runner: Runner, model: Model, config: TrainingSlice, shape: tuple[int, ...]) -> float:
+    classes = len(runner.dataset(config.data).classes)
+    seconds = runner.notes.seconds(model, classes, shape)
+    if seconds is None:
+        seconds = _timed(model, config.training, shape, classes)
+        runner.notes.note_seconds(model, classes, shape, seconds)
+    return seconds
+
+
+def _timed(model: Model, training: Training, shape: tuple[int, ...], classes: int) -> float:
+    """Seconds of a step, found in two steps on few images, and four on the whole batch where that is quick."""
+    import torch  # takes seconds
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        step = _step(model, training, classes)
+        few, whole = torch.rand(FEW, *shape[1:]), torch.rand(shape)
+        step(few)
+        seconds = _seconds(step, few) * shape[0] / FEW
+        if seconds > LIMIT_SECONDS:
+            return seconds
+        step(whole)
+        return min(_seconds(step, whole) for _ in range(STEPS))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _seconds(step: "Callable[[Tensor], None]", images: "Tensor") -> float:
+    began = time.process_time()  # which other processes on the machine do not lengthen
+    step(images)
+    return time.process_time() - began
+
+
+def _step(model: Model, training: Training, classes: int) -> "Callable[[Tensor], None]":
+    import torch
+
+    from dmt_ray import models
+
     network = models.build(model.evolve(encoder_weights=None, weights_file=None), classes)
     optimizer = torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=training.momentum)
-    images = torch.rand(shape)
 
-    def step() -> None:
+    def step(images: "Tensor") -> None:
         logits = network(images)
         labels = torch.zeros(len(logits), *logits.shape[2:], dtype=torch.int64)
         torch.autograd.backward(torch.nn.functional.cross_entropy(logits, labels))

@@ -64,8 +64,9 @@ class Estimate:
         stages: How many there are.
         work: Their optimizer steps (trainings) and images (labelling, evaluation and the like), by operation.
         steps: Optimizer steps alone, summed over the models.
-        seconds: Time in one process, by earlier stages of the same operation; None if there is no experience yet.
-        bytes: Disk space, likewise.
+        seconds: Time in one process, by earlier stages of the same operation, or that of their trainings by bare steps
+            that were timed; None where neither is known.
+        bytes: Disk space, by earlier stages; None if there is no experience yet.
     """
 
     stages: int
@@ -75,8 +76,12 @@ class Estimate:
     bytes: int | None
 
     def __str__(self) -> str:
-        unknown = "time unknown (nothing of the kind has been run here yet)"
-        time = unknown if self.seconds is None else duration(self.seconds)
+        if self.seconds is None:
+            time = "time unknown (nothing of the kind has been run here yet)"
+        elif self.bytes is None:
+            time = f"about {duration(self.seconds)} by a few bare steps that were timed here"
+        else:
+            time = duration(self.seconds)
         disk = "disk unknown" if self.bytes is None else f"{filesize.decimal(self.bytes)} of disk"
         return f"{self.stages} stages, {self.steps:,} optimizer steps, {time}, {disk}"
 
@@ -87,11 +92,18 @@ class Estimator:
     Args:
         store: Its records say how long a step of each operation took, and how large a stage was.
         work_of: Steps or images of a stage.
+        bare: Seconds of the trainings among some stages, by bare steps, for where the store has no experience.
     """
 
-    def __init__(self, store: Store, work_of: Callable[[Stage], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        work_of: Callable[[Stage], int],
+        bare: Callable[[Sequence[Stage]], float] | None = None,
+    ) -> None:
         self._store = store
         self._work_of = work_of
+        self._bare = bare
         self._rates: dict[frozenset[str], dict[str, tuple[float, float]]] = {}
 
     def __call__(self, stages: Sequence[Stage]) -> Estimate:
@@ -109,10 +121,11 @@ class Estimator:
             self._rates[family] = _rates(self._store, family)
         rates = self._rates[family]
         if not work.keys() <= rates.keys():
-            return Estimate(len(stages), dict(work), steps, None, None)
-        seconds = sum((rates[operation][0] * amount for operation, amount in work.items()), 0.0)
+            seconds = self._bare(stages) if self._bare is not None and steps else None
+            return Estimate(len(stages), dict(work), steps, seconds, None)
+        known = sum((rates[operation][0] * amount for operation, amount in work.items()), 0.0)
         space = sum(int(rates[operation][1] * count) for operation, count in number.items())
-        return Estimate(len(stages), dict(work), steps, seconds, space)
+        return Estimate(len(stages), dict(work), steps, known, space)
 
 
 def _rates(store: Store, family: Set[str]) -> dict[str, tuple[float, float]]:

@@ -1,5 +1,6 @@
 """Where results are and who performs the work: what the command lines of runs, sweeps and ablations have in common."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,16 @@ from dmt_ray.errors import ConfigError
 if TYPE_CHECKING:
     from dmt_ray.execution.runner import Machine, Runner
     from dmt_ray.execution.worker_group import WorkerGroup
+
+
+MAX_SEED = 2**32 - 1
+
+
+def check_seeds(option: str, seeds: Sequence[int]) -> None:
+    """Raise ConfigError unless the seeds of an option differ and lie in range."""
+    if any(not 0 <= seed <= MAX_SEED for seed in seeds) or len(set(seeds)) < len(seeds):
+        what = "a number" if option == "--seed" else "different numbers"
+        raise ConfigError(f"{option} must be {what} from 0 to {MAX_SEED:,}, but got {' '.join(map(str, seeds))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +66,7 @@ class Options:
             raise ConfigError(f"--max-concurrent must be 1 or more, but got {self.concurrent}")
         if not self.stall_seconds > 0:
             raise ConfigError(f"--stall-limit must be above 0 seconds, but got {self.stall_seconds:g}")
-        if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"--seeds must be different numbers from 0 on, but got {' '.join(map(str, self.seeds))}")
+        check_seeds("--seeds", self.seeds)
         if self.gpus is not None and not 0 <= self.gpus <= 1:
             text = f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {self.gpus:g}"
             raise ConfigError(text)

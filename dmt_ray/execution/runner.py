@@ -9,21 +9,25 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from dmt_ray import models
-from dmt_ray.config import Config, Data, Model, Task, Training
-from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
-from dmt_ray.engine.team import ALONE, Team
-from dmt_ray.engine.workspace import Workspace, device_of
-from dmt_ray.errors import ConfigError, MissingStages, ModelError
+from dmt_ray.config import Config, Data, Model
+from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder
+from dmt_ray.errors import ConfigError, DataError, MissingStages
+from dmt_ray.execution.cost import Work
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
-from dmt_ray.plan import ImageCounts, Slice, Stage
+from dmt_ray.execution.network_notes import NetworkNotes
+from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
+
+if TYPE_CHECKING:
+    import torch
+
+    from dmt_ray.engine.team import Team
+
+# torch takes seconds to import: only what computes a stage, or looks at a network for the first time, imports it.
 
 Progress = Callable[[Stage, int, int], None]
 Notice = Callable[[Stage], None]
@@ -58,7 +62,10 @@ class Runner:
     def __init__(self, machine: Machine, on_progress: Progress | None = None) -> None:
         self.machine = machine
         self.store = machine.open_store()
+        self.notes = NetworkNotes(machine.store)
         self.on_progress = on_progress
+        self.work = Work(self.work_of)
+        self._checked: set[tuple[object, ...]] = set()
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -69,13 +76,16 @@ class Runner:
         return _opened(data, self.machine.data, self.machine.store / "data")
 
     def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
-        """Check everything that can be checked before work starts, and fill in what identifies data and weights.
+        """Fill in what identifies data and weights, and check that the data can be divided for these seeds.
 
         Raises:
-            DataError: If the data are not as their layout promises, or cannot be divided by the split.
-            ModelError: If a network cannot be built, or cannot take crops of the size that training uses.
+            ConfigError: If there is no such device.
+            DataError: If the data are not as their layout promises, cannot be divided by the split, or lie in no folder
+                though one is given.
+            ModelError: If a file of weights cannot be read.
         """
         device_check(self.machine.device)
+        refuse_folder(config.data, self.machine.data)
         dataset = self.dataset(config.data)
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
@@ -84,12 +94,54 @@ class Runner:
             model_b=config.model_b and bind_model(config.model_b),
         )
         for seed in seeds:
-            parts = divide(bound.split.for_seed(seed), bound.data, dataset)
-            dms_half(parts.labelled, bound.dms_alpha, "A")
-        for model in (bound.model, bound.model_b):
-            if model is not None:
-                check_model(model, len(dataset.classes), bound.trainings().values(), bound.data.task)
+            divide(bound.split.for_seed(seed), bound.data, dataset)
         return bound
+
+    def check(self, stages: Iterable[Stage]) -> None:
+        """Check everything that can be checked of some stages before work starts: of the trainings that are among
+        them, and of no others.
+
+        Raises:
+            DataError: If a training has no images.
+            ModelError: See `check_networks`.
+        """
+        trainings = [stage for stage in stages if isinstance(stage.config, TrainingSlice)]
+        for stage in trainings:
+            if self.work(stage) == 0:
+                raise DataError(f"{stage.operation.name} ({stage.config}) would see no image: label more")
+        self.check_networks(trainings)
+
+    def check_networks(self, stages: Iterable[Stage]) -> None:
+        """Check that the networks of the trainings among some stages can be built, and take their crops.
+
+        What was found to be so in this storage folder, with the same versions, is not tried again.
+
+        Raises:
+            ModelError: If a network cannot be built, is for another task than the data, its weights do not fit, or it
+                cannot take crops of the size that its training uses.
+        """
+        for stage in stages:
+            config = stage.config
+            if isinstance(config, TrainingSlice):
+                dataset = self.dataset(config.data)
+                for model in stage.networks():
+                    self._check_network(model, len(dataset.classes), config)
+
+    def _check_network(self, model: Model, classes: int, config: TrainingSlice) -> None:
+        task, crop = config.data.task, config.training.augment.crop
+        what = (model.model_dump_json(), classes, crop, task)
+        if what in self._checked:
+            return
+        if model.weights_file:
+            from dmt_ray.execution.network_check import check_weights
+
+            check_weights(model, classes)
+        if not self.notes.fits(model, classes, crop, task):
+            from dmt_ray.execution.network_check import check_network
+
+            check_network(model, classes, crop, task)
+            self.notes.note_fits(model, classes, crop, task)
+        self._checked.add(what)
 
     def work_of(self, stage: Stage) -> int:
         """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
@@ -131,18 +183,21 @@ class Runner:
                         done(stage)
         return executed
 
-    def compute(self, stage: Stage, beat: Callable[[int, int], None], team: Team = ALONE) -> None:
+    def compute(self, stage: Stage, beat: Callable[[int, int], None], team: "Team | None" = None) -> None:
         """Compute a stage, whose inputs are in the store, whether it is there or not; the team's chief writes it.
 
         Args:
             stage: The stage; somebody holds the lease on it.
             beat: Called with steps done and steps in all.
-            team: The workers that compute it together; each of them calls this.
+            team: The workers that compute it together; each of them calls this. None: this process alone.
 
         Raises:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
             Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
         """
+        from dmt_ray.engine.team import ALONE
+
+        team = team or ALONE
         self.dataset(stage.config.data)  # decoding for the first time reports no progress
         # Everything else is watched, since reading inputs from a file system can hang as well.
         limit = self.machine.stall_seconds
@@ -160,8 +215,12 @@ class Runner:
             self._compute(stage, progress, team, stop)
 
     def _compute(
-        self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
+        self, stage: Stage, progress: Callable[[int, int], None], team: "Team", stop: Callable[[], bool]
     ) -> None:
+        import torch
+
+        from dmt_ray.engine.workspace import Workspace, device_of
+
         name = stage.operation.name
         perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
         torch.set_num_threads(self.machine.threads)
@@ -204,6 +263,12 @@ def device_check(device: str) -> None:
     Raises:
         ConfigError: If it does not, with those that do.
     """
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    from dmt_ray.engine.workspace import device_of
+
     try:
         torch.empty(0, device=device_of(device))
     except (RuntimeError, AssertionError):
@@ -215,42 +280,12 @@ def bind_model(model: Model) -> Model:
     """Fill in the digest of the weights file."""
     if model.weights_file is None:
         return model
+    from dmt_ray import models
+
     return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
 
 
-def check_model(model: Model, classes: int, trainings: Iterable[Training], task: Task) -> None:
-    """Build the network without memory, and push one crop of each training through it.
+def _device_name(device: "torch.device") -> str:
+    import torch
 
-    Raises:
-        ModelError: If it cannot be built, is for another task than the data, the weights do not fit, or it cannot take
-            such crops.
-    """
-    if model.weights_file:
-        models.build(model.evolve(encoder_weights=None), classes)
-    with torch.device("meta"):
-        network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
-        _check_task(model, task)
-        for crop in sorted({training.augment.crop for training in trainings}):
-            expected = (2, classes, *((1, 1) if task == "classification" else crop))
-            try:
-                shape = tuple(network(torch.empty(2, 3, *crop)).shape)
-                reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
-            except (RuntimeError, ModelError) as error:
-                reason = " ".join(str(error).split())
-            if reason:
-                raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
-
-
-def _check_task(model: Model, task: Task) -> None:
-    if models.task_of(model) == task:
-        return
-    fitting = [name for name in models.OURS if models.task_of(Model(architecture=name)) == task]
-    others = " and what segmentation-models-pytorch builds, such as Unet" if task == "segmentation" else ""
-    raise ModelError(
-        f"{model.architecture} is for {models.task_of(model)}, but the data are for {task}; "
-        f"for those there are {', '.join(fitting)}{others}"
-    )
-
-
-def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({os.cpu_count()} cores)"

@@ -174,7 +174,7 @@ class Sweep:
         """The point in the middle, which stands for those that are not known yet."""
         return {setting: values.middle() for setting, values in self.space.items()}
 
-    def _probes(self) -> list[Params]:
+    def probes(self) -> list[Params]:
         """Points that together show what depends on what: two corners, each with every end of every dimension."""
         corners: list[Params] = [self._corner(0), self._corner(-1)]
         if all(isinstance(values, Uniform) and setting not in DERIVED for setting, values in self.space.items()):
@@ -186,7 +186,7 @@ class Sweep:
 
     def common(self) -> list[Stage]:
         """The stages that all trials share, inputs first."""
-        first, *others = [self.plans(probe) for probe in self._probes()]
+        first, *others = [self.plans(probe) for probe in self.probes()]
         shared = set[Stage]().union(*(plan.stages() for plan in first.values()))
         for other in others:
             shared &= {stage for plan in other.values() for stage in plan.stages()}
@@ -194,11 +194,11 @@ class Sweep:
 
     def rungs(self) -> int:
         """Number of rungs of the trials with the most of them."""
-        return max(map(self.rungs_of, self._probes()))
+        return max(map(self.rungs_of, self.probes()))
 
     def always_rungs(self) -> int | None:
         """Number of rungs of every trial, or None where trials differ in it."""
-        found = set(map(self.rungs_of, self._probes()))
+        found = set(map(self.rungs_of, self.probes()))
         return found.pop() if len(found) == 1 else None
 
     def points(self) -> list[dict[str, Value]]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from dmt_ray.config import Config, nearest, override
+from dmt_ray.config import Config, from_stored, nearest, override
 from dmt_ray.errors import ConfigError
 from dmt_ray.recipes.classification import cifar10, cifar10_small, digits
 from dmt_ray.recipes.other_papers import pets, rml_cityscapes, rwms_voc
+from dmt_ray.recipes.plain_yaml import parse
 from dmt_ray.recipes.segmentation import (
     FINE,
     authors,
@@ -59,7 +60,7 @@ def load(
 
     Args:
         recipe: A name in `RECIPES`, or the path of a YAML file whose key `recipe` names one and whose other keys
-            override it.
+            override it; or of a file that holds all settings, as the config.yaml of a run does.
         changes: Overrides such as "finetune.epochs=3"; values are read as YAML.
         apply: Applies them; `methods.configure` does it for one method.
 
@@ -79,16 +80,26 @@ def named(recipe: str) -> Config:
 
 def _load_file(path: Path) -> Config:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the recipe file {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not isinstance(values, Mapping) or not isinstance(values.get("recipe"), str):
         raise ConfigError(f"{path} must hold settings and name the recipe it starts from, as in `recipe: camvid`")
+    if values["recipe"] not in RECIPES and _is_whole(values):  # of a run whose recipe was a file of its user
+        return from_stored(values)
     start = named(values["recipe"])
     changed = override(start, {name: value for name, value in values.items() if name != "recipe"})
     return changed.evolve(recipe=path.stem)
+
+
+def _is_whole(values: Mapping[str, Any]) -> bool:
+    """Whether settings start from no recipe, since all that have no default are there."""
+    needed = {name for name, field in Config.model_fields.items() if field.is_required()}
+    return needed <= values.keys() and isinstance(values.get("weight"), Mapping)
 
 
 def _parse(change: str) -> tuple[str, Any]:
@@ -96,6 +107,8 @@ def _parse(change: str) -> tuple[str, Any]:
     if not separator or not name:
         raise ConfigError(f"an override reads setting=value, as in finetune.epochs=3, but got {change!r}")
     try:
-        return name.strip(), yaml.safe_load(text)
+        return name.strip(), parse(text)
     except yaml.YAMLError:
         raise ConfigError(f"the value of {change!r} is not valid YAML") from None
+    except ConfigError as error:
+        raise ConfigError(f"{name.strip()}: {error}") from None

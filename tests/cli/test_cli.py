@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import subprocess
@@ -6,7 +7,11 @@ import sys
 import pytest
 
 from dmt_ray.cli import main as cli
+from dmt_ray.errors import ConfigError
+from dmt_ray.execution.calibration import bare_seconds
+from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import METHODS
+from dmt_ray.recipes import load
 from tests.helpers.paths import ROOT
 
 
@@ -85,6 +90,9 @@ def test_methods_are_listed_with_their_tasks_and_what_can_be_searched(monkeypatc
     assert "for classification; searched: weight.gamma1, weight.gamma2, schedule.start" in said
 
 
+NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run --dry-run", "data check")]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -92,7 +100,11 @@ def test_methods_are_listed_with_their_tasks_and_what_can_be_searched(monkeypatc
         (["run", "--recipe", "none.yaml"], "cannot read the recipe file none.yaml: No such file"),
         (["run", "--method", "dmr"], "no method 'dmr'; did you mean 'd"),
         (["run", "--set", "weight.gamma1=-2"], "weight.gamma1: input should be greater than or equal to 0, but got -2"),
-        (["run", "--seed", "-1"], "--seed must be 0 or more"),
+        (["run", "--seed", "-1"], "--seed must be a number from 0 to 4,294,967,295, but got -1"),
+        (["run", "--seed", str(2**64)], f"--seed must be a number from 0 to 4,294,967,295, but got {2**64}"),
+        (["run", "--workers", "2", "--device", "cpu"], "--device cpu is for a single worker"),
+        *((words, "'shapes' is built in and reads no folder") for words in NO_FOLDER),
+        (["data", "download", "--data", "."], "'shapes' cannot be downloaded: "),
         (["plan", "--recipe", "camvid"], "DMT_DATA"),
         (["run", "--recipe", "camvid", "--data", "/nowhere"], "/nowhere"),
         (["run", "--device", "cuda:77"], "no device 'cuda:77'"),
@@ -124,6 +136,47 @@ def test_help_does_not_import_the_heavy_packages():
     code = f"import sys, dmt_ray.cli.main as c; c.parser([]); print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.fixture(scope="module")
+def known(module_machine, settings):
+    """A storage folder in which data and networks have been looked at before, and nothing was performed."""
+    runner = Runner(module_machine)
+    config = runner.bind(load(str(settings)))
+    for method in METHODS.values():
+        with contextlib.suppress(ConfigError):  # a method for other data
+            stages = method(config, 0).stages()
+            runner.check(stages)
+            bare_seconds(runner, stages)
+    return module_machine.store
+
+
+HEAVY = "torch ray mlflow optuna matplotlib segmentation_models_pytorch"
+SPOKEN = """
+import sys
+sys.argv = {words}
+{code}
+print("loaded:", *set("{heavy}".split()) & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(["dmt", "plan"], "import dmt_ray.cli.main as c; assert c.main() == 0", id="plan"),
+        pytest.param(["dmt", "run", "--dry-run"], "import dmt_ray.cli.main as c; assert c.main() == 0", id="run"),
+        pytest.param(["s"], "import runpy; runpy.run_path('{root}/searches/gamma_sweep.py')['main']()", id="sweep"),
+        pytest.param(["a", "--seeds", "0"], "from ablations.components import main; main()", id="ablation"),
+    ],
+)
+def test_what_would_be_done_on_known_data_is_said_without_the_heavy_packages(words, code, known, settings, pictures):
+    where = ["--recipe", str(settings), "--data", str(pictures), "--storage", str(known)]
+    words = [*words, *where, *(["--dry-run"] if words[0] in ("s", "a") else [])]
+    script = SPOKEN.format(words=words, code=code.format(root=ROOT), heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "by a few bare steps that were timed here" in done.stdout
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 
 def test_the_engine_runs_where_ray_mlflow_and_optuna_are_not_installed(tmp_path, pictures, settings):

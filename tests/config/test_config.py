@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from dmt_ray.config import (
     Augment,
@@ -16,6 +17,7 @@ from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import RECIPES, load, named
+from dmt_ray.recipes.plain_yaml import parse
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ from dmt_ray.recipes import RECIPES, load, named
     [
         pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'epochs'", id="misspelt setting"),
         pytest.param("finetun.epochs=3", "'finetun'; did you mean 'finetune'", id="misspelt group"),
-        pytest.param("zzz=3", "known are: coarse, consistency, cotrain, data", id="nothing near"),
+        pytest.param("zzz=3", "known are: coarse, consistency, cotrain, crop, data", id="nothing near"),
         pytest.param(
             "weight.gamma1=-1", "weight.gamma1: .*greater than or equal to 0, but got -1", id="negative gamma"
         ),
@@ -37,7 +39,9 @@ from dmt_ray.recipes import RECIPES, load, named
         pytest.param("dms_alpha=0.5", "dms_alpha: .*greater than 0.5", id="alpha too small"),
         pytest.param("dms_alpha=1.1", "dms_alpha: .*less than or equal to 1", id="alpha too large"),
         pytest.param("percentiles=[0.4, 0.2]", "percentiles must not fall", id="falling percentiles"),
-        pytest.param("percentiles=[0.5, 1.2]", r"percentiles must not fall.*\(0.5, 1.2\)", id="percentile above 1"),
+        pytest.param(
+            "percentiles=[0.5, 1.2]", r"percentiles.1: .*less than or equal to 1, but got 1.2", id="percentile above 1"
+        ),
         pytest.param("percentiles=[]", "percentiles: .*at least 1 item", id="no percentiles"),
         pytest.param("split.labelled=0", "labelled as a number of images must be at least 1", id="nothing labelled"),
         pytest.param("split.labelled=1.5", "labelled as a fraction must be above 0 and at most 1", id="share above 1"),
@@ -49,6 +53,17 @@ from dmt_ray.recipes import RECIPES, load, named
         pytest.param("split.rule=list", "belong together", id="list without a file"),
         pytest.param("epochs", "an override reads setting=value", id="no value"),
         pytest.param("percentiles=[0.5", "not valid YAML", id="broken value"),
+        pytest.param("split.labelled=true", "split.labelled: .* number of images, .* but got true", id="true for 1"),
+        pytest.param("split.selection=true", "split.selection: .*number, but got true", id="true for a fraction"),
+        pytest.param("finetune.batch=[true, 7]", "finetune.batch: .*number, but got true", id="true inside a pair"),
+        pytest.param("split.labelled=010", "split.labelled: '010' begins with 0", id="octal"),
+        pytest.param("weight.gamma1='3'", "weight.gamma1: .*without quotes, but got '3'", id="a number in quotes"),
+        pytest.param("finetune.augment.flip=1", "flip: input should be true or false, but got 1", id="1 for true"),
+        pytest.param("finetune.augment.flip=no", "flip: 'no' can mean a word or true and false", id="no for false"),
+        pytest.param(
+            "crop=big", "^crop: input should be a valid number, without quotes, but got 'big'$", id="said once"
+        ),
+        pytest.param("crp=96", "did you mean 'crop'", id="misspelt setting of all trainings"),
     ],
 )
 def test_a_bad_setting_is_refused_with_what_was_wrong_and_what_would_fit(change, message):
@@ -87,6 +102,17 @@ def test_a_yaml_file_starts_from_a_recipe_and_overrides_it(tmp_path):
         pytest.param("- 1\n", "name the recipe it starts from", id="a list"),
         pytest.param("a: [1\n", "not valid YAML", id="broken"),
         pytest.param("recipe: !!python/object:os.system x\n", "not valid YAML", id="code"),
+        pytest.param(
+            "recipe: shapes\ndata: {size: [8, 8]}\ndata: {size: [9, 9]}\n",
+            "mine.yaml: 'data' is set twice, in lines 2 and 3",
+            id="a block twice",
+        ),
+        pytest.param(
+            "recipe: shapes\nweight:\n  gamma1: 1\n  gamma1: 2\n", "'gamma1' is set twice, in lines 3 and 4", id="inner"
+        ),
+        pytest.param(
+            "recipe: shapes\nweight: {gamma1: 1}\nweight.gamma1: 2\n", "'weight.gamma1' is set twice", id="dotted"
+        ),
     ],
 )
 def test_a_bad_yaml_file_is_refused(tmp_path, text, message):
@@ -99,6 +125,85 @@ def test_a_bad_yaml_file_is_refused(tmp_path, text, message):
 def test_a_missing_yaml_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read the recipe file .*No such file"):
         load(str(tmp_path / "none.yaml"))
+
+
+# YAML 1.1 reads all of them as something else than text.
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("yes", "No", "on", "OFF", "010", "08", "-007.5", "1_000", "1:30", "12:30:45", "0x1F", "0o17", "0b11"),
+        *(".nan", "nan", ".inf", "-.inf", "infinity", "2024-01-31", "=", "<<"),
+    ],
+)
+def test_a_word_that_yaml_reads_as_something_else_is_refused_and_is_text_in_quotes(word):
+    with pytest.raises(ConfigError, match="put quotes around it"):
+        parse(f"a: [{word}]")
+    assert parse(f"a: ['{word}']") == {"a": [word]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(
+            ("true", True),
+            ("~", None),
+            ("0", 0),
+            ("-3", -3),
+            ("0.5", 0.5),
+            (".5", 0.5),
+            ("1e-3", 0.001),
+            ("1/8", "1/8"),
+        ),
+        *(
+            ("1.0e-05", 1e-5),
+            ("norm", "norm"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("tu-resnet18", "tu-resnet18"),
+            ("7up", "7up"),
+        ),
+    ],
+)
+def test_plain_words_are_read_as_they_look(text, value):
+    assert parse(text) == value
+    assert type(parse(text)) is type(value)
+
+
+def crops(config: Config) -> dict[str, tuple[int, int]]:
+    return {name: training.augment.crop for name, training in config.trainings().items()}
+
+
+def test_one_setting_crops_for_all_trainings_but_those_that_have_one_of_their_own():
+    everywhere = dict.fromkeys(("pretrain", "finetune", "online", "cotrain", "retrain", "oracle"), (96, 96))
+    assert crops(load("shapes", ["crop=96"])) == everywhere
+    expected = everywhere | {"oracle": (48, 64)}
+    assert crops(load("shapes", ["crop=96", "oracle.augment.crop=[48, 64]"])) == expected
+    assert crops(load("shapes", ["oracle.augment.crop=[48, 64]", "crop=96"])) == expected
+
+
+def test_a_file_sets_scale_and_precision_of_all_trainings_once(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "recipe: folder\nscale: [1, 2]\nprecision: bfloat16\noracle: {precision: float32}\ncotrain.epochs: 2\n"
+    )
+    config = load(str(file))
+    assert {training.augment.scale for training in config.trainings().values()} == {(1, 2)}
+    assert (config.cotrain.precision, config.oracle.precision) == ("bfloat16", "float32")
+
+
+def test_a_crop_that_is_set_for_all_leaves_the_key_as_if_it_were_set_for_each():
+    of_each = [f"{name}.augment.crop=[32, 32]" for name in named("shapes").trainings()]
+    assert load("shapes", ["crop=32"]).identity() == load("shapes", of_each).identity()
+    assert load("shapes", ["crop=64"]).identity() == named("shapes").identity()
+
+
+def test_the_settings_of_a_run_are_a_recipe(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("recipe: shapes\npretrain: {epochs: 1}\nweight: {rule: uniform}\n")
+    config = load(str(mine))
+    written = tmp_path / "config.yaml"
+    written.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    assert load(str(written)) == config
+    assert load(str(written), ["pretrain.epochs=2"]).pretrain.epochs == 2
 
 
 def test_settings_cannot_be_changed_afterwards():

@@ -10,11 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dmt_ray.config import override
+from dmt_ray.config import Config, override
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import ConfigError, DataError, ModelError, TrainingFailed
+from dmt_ray.execution import calibration
 from dmt_ray.execution import runner as runner_module
-from dmt_ray.execution.runner import Runner
+from dmt_ray.execution.network_notes import NetworkNotes
+from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS, baseline, dmt
 from dmt_ray.plan.operations.finetune import Finetune
 from dmt_ray.plan.operations.pretrain import Pretrain
@@ -129,7 +131,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("operation", ["pretrain", "finetune"])
 def test_a_training_that_is_killed_midway_goes_on_to_the_same_bytes(performed, machine, tiny, monkeypatch, operation):
     runner, plan = performed
-    monkeypatch.setattr(runner_module, "Workspace", functools.partial(Workspace, checkpoint_seconds=0.0))
+    monkeypatch.setattr("dmt_ray.engine.workspace.Workspace", functools.partial(Workspace, checkpoint_seconds=0.0))
     stage = next(stage for stage in plan.stages() if stage.operation.name == operation)
     steps_seen = []
 
@@ -279,8 +281,9 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
 )
 def test_what_cannot_work_is_said_before_any_work_starts(machine, tiny, monkeypatch, changes, error, message):
     monkeypatch.delenv("DMT_DATA", raising=False)
+    runner = Runner(machine)
     with pytest.raises(error, match=message):
-        Runner(machine).bind(override(tiny, changes))
+        runner.check(METHODS["dmt"](runner.bind(override(tiny, changes)), 0).stages())
 
 
 def test_a_device_that_is_not_there_is_refused(machine, tiny):
@@ -338,8 +341,70 @@ def test_work_is_known_where_only_the_surest_images_have_labels(module_machine):
         assert runner.work_of(stage) == runner.store.record(stage).made["steps"], stage
 
 
-def test_a_training_that_is_none_of_the_method_s_is_looked_at_too(machine, tiny):
+def checked(machine: Machine, method: str, config: Config) -> None:
+    runner = Runner(machine)
+    runner.check(METHODS[method](runner.bind(config), 0).stages())
+
+
+def test_only_the_trainings_of_the_method_are_checked(module_machine, tiny):
+    fpn = {"model": {"architecture": "FPN", "arguments": {}}}
+    config = override(tiny, fpn | {"cotrain.augment.crop": [60, 60]})
+    checked(module_machine, "dmt", config)
     with pytest.raises(ModelError, match=r"cannot take crops of \(60, 60\)"):
-        Runner(machine).bind(
-            override(tiny, {"model": {"architecture": "FPN", "arguments": {}}, "cotrain.augment.crop": [60, 60]})
-        )
+        checked(module_machine, "rml", config)
+    with pytest.raises(ModelError, match=r"cannot take crops of \(60, 60\)"):
+        checked(module_machine, "dmt", override(tiny, fpn | {"finetune.augment.crop": [60, 60]}))
+
+
+def test_only_the_networks_of_the_method_are_checked(module_machine, tiny):
+    config = override(tiny, {"model_b": {"architecture": "Unett", "encoder": "resnet18"}})
+    checked(module_machine, "dst", config)
+    with pytest.raises(ModelError, match="no architecture 'Unett'"):
+        checked(module_machine, "dmt", config)
+
+
+def test_halves_of_labelled_images_are_checked_where_they_are_drawn(module_machine, tiny):
+    config = override(tiny, {"split.labelled": 1, "dms_alpha": 0.6})
+    checked(module_machine, "dst", config)
+    with pytest.raises(DataError, match="would see no image: label more"):
+        checked(module_machine, "dmt", config)
+
+
+def test_a_network_that_was_found_to_fit_is_not_built_again(machine, tiny, monkeypatch):
+    built = []
+    monkeypatch.setattr("dmt_ray.execution.network_check.check_network", lambda *what: built.append(what[2]))
+    checked(machine, "dmt", tiny)
+    checked(machine, "dmt", tiny)
+    assert built == [(32, 32)]
+    checked(machine, "dmt", override(tiny, {"finetune.augment.crop": [16, 16]}))
+    checked(machine, "dmt", override(tiny, {"model.arguments.decoder_channels": [64, 48, 32, 24]}))
+    assert built == [(32, 32), (16, 16), (32, 32)]
+    monkeypatch.setattr("dmt_ray.execution.network_notes.versions", lambda: {"torch": "9.9"})
+    checked(machine, "dmt", tiny)
+    assert built == [(32, 32), (16, 16), (32, 32), (32, 32)]
+
+
+def test_a_network_that_does_not_fit_is_refused_again(machine, tiny):
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"cannot take crops of \(60, 60\)"):
+            checked(machine, "dmt", override(tiny, {"model": {"architecture": "FPN", "arguments": {}}, "crop": 60}))
+
+
+def test_bare_steps_are_timed_once_in_a_storage_folder(machine, tiny, monkeypatch):
+    runner = Runner(machine)
+    stages = METHODS["dst"](runner.bind(tiny), 0).stages()
+    timed = []
+    monkeypatch.setattr(calibration, "_timed", lambda model, training, shape, classes: timed.append(shape) or 0.5)
+    # 8 labelled images in batches of 8, 10 epochs; 16 unlabelled in batches of 6, twice 4 epochs.
+    assert calibration.bare_seconds(runner, stages) == 0.5 * (10 + 2 * 4 * 3)
+    assert str(calibration.estimator(Runner(machine))(stages)) == (
+        "8 stages, 34 optimizer steps, about 17 s by a few bare steps that were timed here, disk unknown"
+    )
+    assert timed == [(8, 3, 32, 32)]
+
+
+def test_a_storage_folder_that_cannot_be_written_is_measured_anew(tmp_path, tiny):
+    notes = NetworkNotes(tmp_path / "file" / "folder")
+    (tmp_path / "file").touch()
+    notes.note_seconds(tiny.model, 6, (8, 3, 32, 32), 0.5)
+    assert NetworkNotes(tmp_path / "file" / "folder").seconds(tiny.model, 6, (8, 3, 32, 32)) is None

@@ -1,16 +1,12 @@
 import pytest
 
-from dmt_ray.config import Augment, Model, Training
+from dmt_ray.config import Model
 from dmt_ray.errors import ModelError
-from dmt_ray.execution.runner import check_model
+from dmt_ray.execution.network_check import check_network
 
 WRN = Model(architecture="WideResNet", encoder="none")
 UNET = Model(architecture="UNet", encoder="none")
 SETR = Model(architecture="SETR", encoder="vit_tiny_patch16_224")
-
-
-def trainings(*crop):
-    return [Training(epochs=1, learning_rate=0.1, batch=(1, 0), augment=Augment(crop=crop))]
 
 
 @pytest.mark.parametrize(
@@ -22,20 +18,20 @@ def trainings(*crop):
     ],
 )
 def test_a_network_fits_its_task(model, task, crop):
-    check_model(model, 10, trainings(*crop), task)
+    check_network(model, 10, crop, task)
 
 
 def test_a_classifier_is_refused_for_segmentation_with_what_would_do():
     with pytest.raises(ModelError, match=r"WideResNet is for classification, .* DeepLabV2, SETR, UNet and .* Unet"):
-        check_model(WRN, 10, trainings(32, 32), "segmentation")
+        check_network(WRN, 10, (32, 32), "segmentation")
 
 
 def test_a_network_for_segmentation_is_refused_for_classification_with_what_would_do():
     with pytest.raises(ModelError, match=r"Unet is for segmentation, but the data are for classification; .* WideRes"):
-        check_model(Model(encoder="tu-test_resnet"), 10, trainings(32, 32), "classification")
+        check_network(Model(encoder="tu-test_resnet"), 10, (32, 32), "classification")
 
 
 @pytest.mark.parametrize(("model", "side"), [(UNET, 16), (SETR, 16)])
 def test_crops_that_do_not_fit_are_refused(model, side):
     with pytest.raises(ModelError, match=rf"cannot take crops of \(40, 64\): .* sides {side} divides, but got 40 x 64"):
-        check_model(model, 10, trainings(40, 64), "segmentation")
+        check_network(model, 10, (40, 64), "segmentation")

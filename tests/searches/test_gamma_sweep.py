@@ -79,7 +79,9 @@ def test_help_is_quick_and_shows_an_example():
         pytest.param(["--address", "127.0.0.1:1"], "there is no Ray cluster at 127.0.0.1:1", id="nobody listens"),
         pytest.param(["--address", "nowhere"], "--address is auto or host:port", id="no address"),
         pytest.param(["--seeds", "1", "1"], "--seeds must be different numbers", id="a seed twice"),
-        pytest.param(["--seeds", "-1"], "--seeds must be different numbers from 0 on", id="negative seed"),
+        pytest.param(
+            ["--seeds", "-1"], "--seeds must be different numbers from 0 to 4,294,967,295", id="negative seed"
+        ),
         pytest.param(["--trials", "0"], "--trials must be 1 or more, but got 0", id="no trials"),
         pytest.param(["--grid", "1"], "--grid must be 2 or more, but got 1", id="grid of one"),
         pytest.param(["--grid", "3", "--trials", "4"], "leave --trials out", id="grid and trials"),

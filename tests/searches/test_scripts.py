@@ -108,7 +108,9 @@ def test_all_scripts_take_the_same_options(requested, name):
     ("options", "words"),
     [
         pytest.param(["--seeds", "0", "1", "--confirm", "1", "2"], "the search itself uses 1", id="not fresh"),
-        pytest.param(["--confirm", "5", "5"], "must be different numbers from 0 on, but got 5 5", id="a seed twice"),
+        pytest.param(
+            ["--confirm", "5", "5"], "must be different numbers from 0 to 4,294,967,295, but got 5 5", id="a seed twice"
+        ),
         pytest.param(
             ["--pruner", "wilcoxon", "--seeds", "0", "1", "2", "3"],
             "can never stop a trial with 4 seeds: one that loses on 4 has p = 0.0625",

@@ -1,0 +1,77 @@
+"""What is known of networks in a storage folder: the crops that they take, and the seconds of a bare training step.
+
+To find it out anew takes seconds, of which most go by until torch is imported. A note counts for the same settings,
+versions, code of our networks and, for times, machine.
+"""
+
+import functools
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dmt_ray.config import Model, Task
+from dmt_ray.files import write_text
+from dmt_ray.plan.key import key_of
+from dmt_ray.store.provenance import versions
+
+FILE = "networks.json"
+
+
+class NetworkNotes:
+    """Notes in the file networks.json of a folder. It may go at any time, and need not be writable.
+
+    Args:
+        folder: The storage folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._notes: dict[str, float] | None = None
+
+    def fits(self, model: Model, classes: int, crop: Sequence[int], task: Task) -> bool:
+        """Whether it is known that a network, apart from its weights, fits data and crops."""
+        return _key("fits", model, classes, crop, task) in self._known()
+
+    def note_fits(self, model: Model, classes: int, crop: Sequence[int], task: Task) -> None:
+        """Note that it does."""
+        self._note(_key("fits", model, classes, crop, task), 1.0)
+
+    def seconds(self, model: Model, classes: int, shape: Sequence[int]) -> float | None:
+        """Seconds of a bare training step in one thread of this machine; None: none was timed."""
+        return self._known().get(_key("seconds", model, classes, shape, platform.node()))
+
+    def note_seconds(self, model: Model, classes: int, shape: Sequence[int], seconds: float) -> None:
+        """Note how long a bare training step took."""
+        self._note(_key("seconds", model, classes, shape, platform.node()), seconds)
+
+    def _known(self) -> dict[str, float]:
+        if self._notes is None:
+            try:
+                notes = json.loads(self._path.read_text(encoding="utf-8"))
+                self._notes = {str(key): float(value) for key, value in notes.items()}
+            except (OSError, ValueError, AttributeError, TypeError):
+                self._notes = {}  # it can always be found out again
+        return self._notes
+
+    def _note(self, key: str, value: float) -> None:
+        self._notes = None  # another process may have noted something meanwhile
+        notes = self._known()
+        notes[key] = value
+        with suppress(OSError):
+            write_text(self._path, json.dumps(notes, indent=1))
+
+
+def _key(what: str, model: Model, *about: Any) -> str:
+    network = model.evolve(weights_file=None, encoder_weights=None, weights_digest="").identity()
+    return key_of({"what": what, "model": network, "about": about, "versions": versions(), "code": _code()})
+
+
+@functools.cache
+def _code() -> str:
+    """Digest of the modules that build our networks."""
+    files = sorted((Path(__file__).parents[1] / "models").glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
