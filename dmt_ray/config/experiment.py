@@ -167,7 +167,7 @@ def from_stored(values: Mapping[str, Any]) -> Config:
 
 def _of_all_trainings(config: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
     """What `FOR_ALL` is short for. Trainings that are not set go as another one, and get it from there."""
-    of_each = {}
+    of_each: dict[str, Any] = {}
     for name in FOR_ALL.keys() & flat.keys():
         of_one = config.pretrain.model_dump()
         _set(of_one, FOR_ALL[name], flat[name])

@@ -45,15 +45,15 @@ def settings() -> list[SettingRow]:
     rows += _rows(DataSettings, "data.", skip=("name", "reported"))  # each data set says what it reports
     rows.append(SettingRow("data.name", "", "text", "", _one_of(DATA_SETS), "Which data set."))
     for name in DATA_SETS:
-        kind = DataSettings.kind(name)
-        rows += _rows(kind, "data.", of=name, skip=("name", *(kind.model_fields.keys() - kind.__annotations__.keys())))
+        data = DataSettings.kind(name)
+        rows += _rows(data, "data.", of=name, skip=("name", *(data.model_fields.keys() - data.__annotations__.keys())))
     kinds = {kind.model_fields["rule"].default: kind for kind in WeightSettings.__subclasses__()}
     rules = "; ".join(f"{rule}: {(kind.__doc__ or '').rstrip('.')}" for rule, kind in kinds.items())
     rows.append(SettingRow("weight.rule", "", "text", "disagreement", _one_of(kinds), f"{rules}."))
-    for rule, kind in kinds.items():
-        rows += _rows(kind, "weight.", of=rule, skip=("rule",))
-    for prefix, kind in groups.items():
-        rows += _rows(kind, prefix, skip=("augment",))
+    for rule, weight in kinds.items():
+        rows += _rows(weight, "weight.", of=rule, skip=("rule",))
+    for prefix, group in groups.items():
+        rows += _rows(group, prefix, skip=("augment",))
     return rows
 
 
