@@ -46,6 +46,8 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     console, runner = Console(), options.driver()
     ablation = ablation_of(lambda config: runner.bind(config, options.seeds))
     members = list(ablation.members())
+    for one in members:
+        runner.check(one.cell.config, one.plan.stages())
     targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]
     _describe(console, runner, ablation, members, targets)
     if options.dry_run:

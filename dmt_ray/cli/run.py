@@ -101,6 +101,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
     plan = run.plan()
+    runner.check(config, plan.stages())
     targets = [stage for rung in plan.rungs for stage in rung.values()]
     connect = partial(tracking.connect, options.tracking_uri, options.storage)
     with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
@@ -159,7 +160,9 @@ def plan_method(namespace: argparse.Namespace) -> int:
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
-    plan = method(runner.bind(config, [options.seed]), options.seed)
+    config = runner.bind(config, [options.seed])
+    plan = method(config, options.seed)
+    runner.check(config, plan.stages())
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     print(plan.explain(mark={stage: "to do" for stage in missing}))
     estimate = Estimator(runner.store, runner.work_of)

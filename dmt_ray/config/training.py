@@ -16,7 +16,8 @@ Strong = Literal["none", "photometric", "jitter", "any"]
 class Model(Settings):
     """A network by name: what segmentation-models-pytorch builds, or one of ours (`models.OURS`)."""
 
-    not_identity = frozenset({"weights_file"})
+    # Only what sees whole images depends on their padding: `plan.Slice.stage`.
+    not_identity = frozenset({"weights_file", "padding"})
 
     architecture: str = "Unet"
     encoder: str = "resnet18"
@@ -24,6 +25,16 @@ class Model(Settings):
     encoder_weights: str | None = Field(None, description="Name of weights to download, e.g. imagenet; none: nothing.")
     weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
     weights_digest: str = Field("", description="Digest of weights_file; filled in when the file is opened.")
+    padding: tuple[Positive, Annotated[int, Field(ge=0)]] | None = Field(
+        None,
+        description="Whole images are padded to sides of a multiple of the first number plus the second; none: of 32. "
+        "Filled in when the network is built.",
+    )
+
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether the network takes images of this size as they are, without padding."""
+        multiple, rest = self.padding or (1, 0)
+        return all(side % multiple == rest for side in size)
 
 
 class Augment(Settings):

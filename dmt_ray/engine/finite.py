@@ -17,16 +17,18 @@ def fault(network: nn.Module, inputs: Tensor | None = None) -> str:
         inputs: What it is given when layers are to be looked at; None: weights and statistics alone.
 
     Returns:
-        A sentence without its full stop; "" if there is nothing to be found.
+        A sentence without its full stop; "" if there is nothing.
     """
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and (count := int((~tensor.isfinite()).sum())):
             return f"{name} holds {count} of {tensor.numel()} values that are not finite"
     if inputs is None:
         return ""
-    found: list[str] = []
+    faults: list[str] = []
     handles = [
-        module.register_forward_hook(_watch(name, found)) for name, module in network.named_modules() if _is_leaf(module)
+        module.register_forward_hook(_watch(name, faults))
+        for name, module in network.named_modules()
+        if _is_leaf(module)
     ]
     try:
         with torch.inference_mode():
@@ -34,21 +36,21 @@ def fault(network: nn.Module, inputs: Tensor | None = None) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else ""
+    return faults[0] if faults else ""
 
 
 def _is_leaf(module: nn.Module) -> bool:
     return next(module.children(), None) is None
 
 
-def _watch(name: str, found: list[str]) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+def _watch(name: str, faults: list[str]) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def watch(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        if found or not isinstance(output, Tensor) or bool(output.isfinite().all()):
+        if faults or not isinstance(output, Tensor) or bool(output.isfinite().all()):
             return
         ranges = [f"its input lies {_range(given[0])}"] if given and isinstance(given[0], Tensor) else []
         ranges += [f"its {of} lies {_range(tensor)}" for of, tensor in module.named_buffers() if tensor.dim()]
         what = f"the layer {name} ({type(module).__name__}) is the first whose output is not finite"
-        found.append(", ".join([what, *ranges]))
+        faults.append(", ".join([what, *ranges]))
 
     return watch
 

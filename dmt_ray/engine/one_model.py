@@ -35,7 +35,7 @@ def new_network(model: Model, side: Side, generation: int, work: Workspace) -> t
     numbers = [work.seed, SIDES.index(side), generation]
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
     classes = len(work.dataset.classes)
-    settings = model.model_dump(mode="json") | {"weights_file": None}
+    settings = model.model_dump(mode="json", exclude={"padding"}) | {"weights_file": None}
     description = {"model": settings, "classes": classes, "side": side, "generation": generation}
     return models.build(model, classes), description
 

@@ -170,7 +170,9 @@ class Student(nn.Module):
         decided = logits.max(dim=1).indices
         if self.prototypes is None:
             return TeacherOutput(logits.softmax(dim=1), features, decided)
-        return TeacherOutput(rectify(initial[0], class_confidence(features, self.prototypes), stride=self._stride), features, decided)
+        return TeacherOutput(
+            rectify(initial[0], class_confidence(features, self.prototypes), stride=self._stride), features, decided
+        )
 
     @contextmanager
     def _labelling(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
+from dmt_ray.execution.checks import check_batches, check_labels
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
 from dmt_ray.plan import ImageCounts, Slice, Stage
@@ -86,19 +87,41 @@ class Runner:
         for seed in seeds:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
             dms_half(parts.labelled, bound.dms_alpha, "A")
-        for model in (bound.model, bound.model_b):
+            check_labels(parts, dataset, bound.dms_alpha)
+        largest = tuple(max(int(images.sizes[:, axis].max()) for images in dataset.subsets.values()) for axis in (0, 1))
+        padded = {}
+        for name, model in {"model": bound.model, "model_b": bound.model_b}.items():
             if model is not None:
-                check_model(model, len(dataset.classes), bound.trainings().values(), bound.data.task)
-        return bound
+                classes, trainings = len(dataset.classes), bound.trainings().values()
+                padding = check_model(model, classes, trainings, bound.data.task, (largest[0], largest[1]))
+                usual = padding in (models.USUAL, models.Padding(1))
+                padded[name] = model.evolve(padding=None if usual else tuple(padding))
+        return bound.evolve(**padded)
+
+    def check(self, config: Config, stages: Iterable[Stage]) -> None:
+        """Check what only the plan tells: whether the networks can take the batches of its trainings.
+
+        Args:
+            config: The settings that the plan was made of; from `bind`.
+            stages: The plan's.
+
+        Raises:
+            ModelError: If a network cannot.
+        """
+        classes = len(self.dataset(config.data).classes)
+        check_batches(config, ((stage, self._counts(stage)) for stage in stages if stage.config.trains), classes)
 
     def work_of(self, stage: Stage) -> int:
         """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
+        return stage.config.work(self._counts(stage))
+
+    def _counts(self, stage: Stage) -> ImageCounts:
         data, split = stage.config.data, stage.config.split
         dataset = self.dataset(data)
         parts = divide(split, data, dataset)
         known = int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
         evaluated = len(parts.selection[1]) + len(parts.reported[1])
-        return stage.config.work(ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated))
+        return ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated)
 
     def perform(self, targets: Iterable[Stage], begun: Notice | None = None, done: Notice | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
@@ -218,19 +241,29 @@ def bind_model(model: Model) -> Model:
     return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
 
 
-def check_model(model: Model, classes: int, trainings: Iterable[Training], task: Task) -> None:
-    """Build the network without memory, and push one crop of each training through it.
+def check_model(
+    model: Model, classes: int, trainings: Iterable[Training], task: Task, largest: tuple[int, int] | None = None
+) -> models.Padding:
+    """Build the network without memory, and push a crop of each training and the largest padded image through it.
+
+    Returns:
+        The padding of its whole images.
 
     Raises:
         ModelError: If it cannot be built, is for another task than the data, the weights do not fit, or it cannot take
-            such crops.
+            such crops or images.
     """
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
     with torch.device("meta"):
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         _check_task(model, task)
-        for crop in sorted({training.augment.crop for training in trainings}):
+        padding = models.padding_of(network)
+        sizes = {training.augment.crop: "crops" for training in trainings}
+        if largest is not None:
+            lacking = padding.of(*largest)
+            sizes[largest[0] + lacking[3], largest[1] + lacking[1]] = "padded images"
+        for crop, what in sorted(sizes.items()):
             expected = (2, classes, *((1, 1) if task == "classification" else crop))
             try:
                 shape = tuple(network(torch.empty(2, 3, *crop)).shape)
@@ -238,7 +271,8 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
             except (RuntimeError, ModelError) as error:
                 reason = " ".join(str(error).split())
             if reason:
-                raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
+                raise ModelError(f"{model.architecture}/{model.encoder} cannot take {what} of {crop}: {reason}")
+    return padding
 
 
 def _check_task(model: Model, task: Task) -> None:

@@ -44,9 +44,7 @@ def rectify(probs: Tensor, confidence: Tensor, *, stride: int | None = None) -> 
     return product / product.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
 
-def class_sums(
-    features: Tensor, labels: Tensor, classes: int, *, stride: int | None = None
-) -> tuple[Tensor, Tensor]:
+def class_sums(features: Tensor, labels: Tensor, classes: int, *, stride: int | None = None) -> tuple[Tensor, Tensor]:
     """Sums of the features that a model gives to each class, and their numbers: the parts of a mean (RML, Eq. 10).
 
     Args:

@@ -14,10 +14,10 @@ from dmt_ray.errors import ModelError
 from dmt_ray.models.deeplab_v2 import DeepLabV2
 from dmt_ray.models.noise import add_noise as add_noise
 from dmt_ray.models.noise import classifier as classifier
-from dmt_ray.models.setr import SETR
 from dmt_ray.models.padding import USUAL as USUAL
 from dmt_ray.models.padding import Padding as Padding
 from dmt_ray.models.padding import padding_of as padding_of
+from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest as digest
 from dmt_ray.models.weights import start_from

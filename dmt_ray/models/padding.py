@@ -12,7 +12,7 @@ class Padding(NamedTuple):
     rest: int = 0
 
     def of(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """What an image of this size lacks at its left, right, top and bottom, as `torch.nn.functional.pad` takes it."""
+        """What an image of this size lacks at its left, right, top and bottom, for `torch.nn.functional.pad`."""
         return 0, (self.rest - width) % self.multiple, 0, (self.rest - height) % self.multiple
 
 
