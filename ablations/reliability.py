@@ -19,7 +19,7 @@ examples:
 import sys
 from functools import partial
 
-from dmt_ray.cli.ablate import ablate, from_weights
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.recipes import RECIPES
@@ -40,8 +40,7 @@ def columns(config: Config) -> dict[str, Column]:
     if not config.recipe.startswith(FAMILY):
         return {config.recipe: Column()}
     ratios = [name.removeprefix(FAMILY) for name in RECIPES if name.startswith(FAMILY)]
-    paper = {ratio: ratio if from_weights(config) else None for ratio in ratios}
-    return {ratio: Column(recipe=f"{FAMILY}{ratio}", paper=paper[ratio]) for ratio in ratios}
+    return {ratio: Column(recipe=f"{FAMILY}{ratio}", paper=ratio) for ratio in ratios}
 
 
 main = partial(

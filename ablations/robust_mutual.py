@@ -20,7 +20,7 @@ examples:
 import sys
 from functools import partial
 
-from dmt_ray.cli.ablate import ablate, from_weights
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -39,8 +39,7 @@ ROWS = {
 
 def columns(config: Config) -> dict[str, Column]:
     """The recipe itself, which may be the paper's."""
-    same = config.recipe == "rml-cityscapes-1/8" and from_weights(config)
-    return {config.recipe: Column(paper="1/8" if same else None)}
+    return {config.recipe: Column(paper="1/8" if config.recipe == "rml-cityscapes-1/8" else None)}
 
 
 main = partial(

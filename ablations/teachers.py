@@ -18,7 +18,7 @@ examples:
 import sys
 from functools import partial
 
-from dmt_ray.cli.ablate import ablate, from_weights
+from dmt_ray.cli.ablate import ablate
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -45,7 +45,7 @@ def rows(config: Config) -> dict[str, Row]:
 
 def columns(config: Config) -> dict[str, Column]:
     """The recipe itself, which may be the paper's."""
-    return {config.recipe: Column(paper="MIoU" if config.recipe == PAPER and from_weights(config) else None)}
+    return {config.recipe: Column(paper="MIoU" if config.recipe == PAPER else None)}
 
 
 main = partial(

@@ -89,11 +89,6 @@ def ablate(
     return guarded(ask)
 
 
-def from_weights(config: Config) -> bool:
-    """Whether networks start from trained weights, as those of the papers do."""
-    return bool(config.model.weights_file or config.model.encoder_weights)
-
-
 def _run(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> int:
     from dmt_ray.execution import cluster
 

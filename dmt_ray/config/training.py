@@ -10,7 +10,7 @@ Side = Literal["A", "B"]
 SIDES: tuple[Side, Side] = ("A", "B")
 LabelRule = Literal["class_balanced", "global", "renormalised"]
 SelectionRule = Literal["last", "val", "paper"]
-Strong = Literal["none", "photometric", "jitter", "any"]
+Strong = Literal["none", "photometric", "jitter", "any", "dmt"]
 
 
 class Model(Settings):
@@ -44,11 +44,13 @@ class Augment(Settings):
     crop: tuple[Positive, Positive]
     flip: bool = True
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
+    fill: int = neutral(0, ge=0, le=255, description="Value of the pixels around an image that a crop takes in.")
     strong: Strong = neutral(
         "none",
         description="Further augmentation. photometric: one operation of RandAugment on colours alone (RML, Sec. 4.1), "
         "and jitter: colour jitter, grey, blur (RWMS), both on the images without labels; any: one operation of "
-        "RandAugment or Cutout on all images (DMT, Sec. 5.2.2), which moves pixels and so is for classification.",
+        "RandAugment or Cutout on all images, which moves pixels and so is for classification; dmt: that with the "
+        "operations and amounts of DMT's authors (DMT, Sec. 5.2.2).",
     )
     mixup: float = neutral(
         0.0, ge=0, description="alpha of mixup's Beta distribution (DMT, Sec. 5.2.2; classification); 0: none."

@@ -37,6 +37,8 @@ def new_network(model: Model, side: Side, generation: int, work: Workspace) -> t
     classes = len(work.dataset.classes)
     settings = model.model_dump(mode="json", exclude={"padding"}) | {"weights_file": None}
     description = {"model": settings, "classes": classes, "side": side, "generation": generation}
+    if work.normalised != "imagenet":
+        description["normalised"] = work.normalised  # for those who go on with the model elsewhere
     return models.build(model, classes), description
 
 

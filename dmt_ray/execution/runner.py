@@ -200,6 +200,7 @@ class Runner:
             team=team,
             stop=stop,
             compiled=self.machine.compiled,
+            normalised=stage.config.data.normalised,
         )
         if not team.chief:
             perform(stage.config, work)

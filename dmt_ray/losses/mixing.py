@@ -45,6 +45,7 @@ def mixed_cross_entropy_sum(log_probs: Tensor, own: Target, partners: Target, *,
     Returns:
         float32 scalar; its gradient flows through ``log_probs`` only.
     """
-    weights = mix(*(torch.where(part.labels == IGNORE, 0.0, part.weights) for part in (own, partners)), share)
+    mine, others = (torch.where(part.labels == IGNORE, 0.0, part.weights) for part in (own, partners))
+    weights = mix(mine, others, share)
     first, second = (cross_entropy_sum(log_probs, part.labels, weights) for part in (own, partners))
     return share * first + (1 - share) * second

@@ -32,8 +32,8 @@ def labelled_weight(in_full: bool, moment: Moment) -> float:
     """How much a label made by people counts in a mean over the whole batch.
 
     Args:
-        in_full: Whether the labelled images have a mean of their own (Lee, Eq. 15), not their share of the batch's (DMT,
-            Eq. 5 and 6).
+        in_full: Whether the labelled images have a mean of their own (Lee, Eq. 15), not their share of the batch's
+            (DMT, Eq. 5 and 6).
         moment: With the batch.
     """
     return sum(moment.batch) / moment.batch[0] if in_full else 1.0

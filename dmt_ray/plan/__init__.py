@@ -146,7 +146,7 @@ class NewModelSlice(TrainingSlice):
 
 
 def mixing_revision(training: Training, weight: Weight) -> dict[str, Any]:
-    """What enters a key where mixup mixes weights that differ; at first each weighed the cross-entropy of its own label."""
+    """What enters a key where mixup mixes weights that differ; at first each weighed its own label's cross-entropy."""
     return {"mixing": 2} if training.augment.mixup and not isinstance(weight, UniformWeight) else {}
 
 

@@ -127,7 +127,7 @@ class Predictor:
         runner = Runner(Machine(self.storage, self.data, device=self.device))
         folder = runner.store.open(evaluation.inputs["model"], files=True)
         config: Any = evaluation.config
-        work = Workspace(runner.dataset(config.data), device_of(self.device))
+        work = Workspace(runner.dataset(config.data), device_of(self.device), normalised=config.data.normalised)
         network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
