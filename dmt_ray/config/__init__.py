@@ -12,6 +12,6 @@ from dmt_ray.config.weights import DisagreementWeight, UniformWeight, Weight, We
 
 __all__ = [
     "DATA_SETS", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings", "DisagreementWeight", "LabelRule",
-    "Model", "Normalised", "PositiveFraction", "SelectionRule", "Settings", "Side", "Split", "Task", "Training", "UniformWeight",
-    "Weight", "WeightSettings", "from_stored", "nearest", "neutral", "override",
+    "Model", "Normalised", "PositiveFraction", "SelectionRule", "Settings", "Side", "Split", "Task", "Training",
+    "UniformWeight", "Weight", "WeightSettings", "from_stored", "nearest", "neutral", "override",
 ]  # fmt: skip

@@ -93,9 +93,9 @@ def augment(
 
     Images are read bilinearly, labels and confidences take the nearest pixel; the geometry is the same for all three,
     and what becomes of a sample does not depend on the others in its batch. A crop smaller than the scaled image lies
-    anywhere inside it. A larger one holds it anywhere inside, and around it the image is `fill` before normalisation and
-    the label `IGNORE`. All places are equally likely. With scale (1, 1), a crop of the image's size and no flip the pixels
-    stay as they are. Scaling down does not smooth first.
+    anywhere inside it. A larger one holds it anywhere inside, and around it the image is `fill` before normalisation
+    and the label `IGNORE`. All places are equally likely. With scale (1, 1), a crop of the image's size and no flip the
+    pixels stay as they are. Scaling down does not smooth first.
 
     Args:
         images: uint8 ``[N, 3, H, W]``, padded at the right and the bottom to a common size.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dmt_ray.config import Normalised
 from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.models import load
 from dmt_ray.tracking.connection import Mirror
@@ -99,7 +100,7 @@ def save(folder: Path, path: Path, model: BestModel, mlflow_model: object = None
         "model": description["model"],
     }
     mlflow.pytorch.save_model(
-        FromImages(network).eval(),
+        FromImages(network, description.get("normalised", "imagenet")).eval(),
         str(path),
         mlflow_model=mlflow_model,
         signature=ModelSignature(images, logits),

@@ -27,11 +27,8 @@ def test_the_conversion_keeps_every_weight(folder):
 
 
 def test_the_converted_coco_checkpoint_sees_in_our_images_what_it_saw_in_its_own(folder):
-    weight, mean, std = (
-        torch.randn(4, 3, 7, 7),
-        torch.tensor(STATISTICS["imagenet"][0]).view(3, 1, 1),
-        torch.tensor(STATISTICS["imagenet"][1]).view(3, 1, 1),
-    )
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in STATISTICS["imagenet"])
+    weight = torch.randn(4, 3, 7, 7)
     torch.save({"conv1.weight": weight}, "resnet101COCO.pth")
     exec(CONVERSIONS[1], {})
     red_first = torch.rand(1, 3, 9, 9)

@@ -392,8 +392,7 @@ def test_the_best_model_loads_in_a_fresh_process(mirror: Mirror, store: Store) -
     small, large, total = done.stdout.strip().splitlines()
     assert (small, large) == ("(1, 6, 64, 64)", "(5, 6, 96, 128)")
     images = torch.linspace(0, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
-    normalised = (images - torch.tensor(STATISTICS["imagenet"][0]).reshape(3, 1, 1)) / torch.tensor(
-        STATISTICS["imagenet"][1]
-    ).reshape(3, 1, 1)
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in STATISTICS["imagenet"])
+    normalised = (images - mean) / std
     with torch.no_grad():
         assert float(total) == pytest.approx(float(network(normalised).double().sum()), rel=1e-4)
