@@ -1,6 +1,8 @@
 """No number that is none counts as a class: logits that are not finite end a stage, with what is wrong."""
 
 import dataclasses
+import importlib
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from dmt_ray.engine.finite import fault
 from dmt_ray.engine.history import mean_loss
 from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.ranking import encode
+from dmt_ray.engine.student import Student
+from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import METHODS
@@ -71,33 +75,43 @@ def test_a_confidence_that_is_no_number_ranks_lowest():
     assert encode(torch.tensor([float("nan"), 1.0, 0.5])).tolist() == encode(torch.tensor([1.0, 1.0, 0.5])).tolist()
 
 
-@pytest.mark.parametrize("operation", ["label", "evaluate"])
-def test_a_stage_ends_when_its_model_is_broken(machine, tiny, operation):
+@pytest.mark.parametrize(("method", "operation"), [("dst", "label"), ("dst", "evaluate"), ("rwms", "assess")])
+def test_a_stage_ends_when_its_model_is_broken(machine, tiny, tmp_path, method, operation):
     runner = Runner(machine)
-    plan = METHODS["dst"](runner.bind(tiny), 0)
-    first = plan.stages()[0]
-    runner.perform([first])
-    (file,) = runner.store.path(first).glob("model.safetensors")
-    weights = load_file(file)
-    weights[VARIANCE] = torch.full_like(weights[VARIANCE], float("nan"))
-    weights = {name: value.clone() for name, value in weights.items()}
+    plan = METHODS[method](runner.bind(tiny), 0)
     stage = next(stage for stage in plan.stages() if stage.operation.name == operation)
-    inputs = machine.store / "broken"
-    inputs.mkdir()
-    save_file(weights, inputs / "model.safetensors")
-    (inputs / "model.json").write_bytes((runner.store.path(first) / "model.json").read_bytes())
-    perform(runner, stage, inputs, machine.store)
+    runner.perform(stage.inputs.values())
+    folders = {name: runner.store.path(needed) for name, needed in stage.inputs.items()}
+    for name, folder in folders.items():
+        if (folder / "model.safetensors").exists():
+            folders[name] = with_a_broken_model(folder, tmp_path / name)
+    work = Workspace(runner.dataset(stage.config.data), inputs=folders, out=tmp_path, scratch=tmp_path)
+    perform = getattr(importlib.import_module(f"dmt_ray.engine.{operation}"), operation)
+    with pytest.raises(TrainingFailed, match=rf"model .* gives logits .* for the image '.*': {VARIANCE} holds"):
+        perform(stage.config, work)
 
 
-def perform(runner, stage, folder, out):
-    import importlib
+def with_a_broken_model(folder, copy):
+    shutil.copytree(folder, copy)
+    weights = load_file(folder / "model.safetensors")
+    weights[VARIANCE] = torch.full_like(weights[VARIANCE], float("nan"))
+    save_file({name: value.clone() for name, value in weights.items()}, copy / "model.safetensors")
+    return copy
 
-    from dmt_ray.engine.workspace import Workspace
 
-    name = stage.operation.name
-    work = Workspace(runner.dataset(stage.config.data), inputs=dict.fromkeys(stage.inputs, folder), out=out, scratch=out)
-    with pytest.raises(TrainingFailed, match=rf"model A \(Unet/tu-test_resnet\) gives logits .* '.*': {VARIANCE} holds"):
-        getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)(stage.config, work)
+def test_a_mean_teacher_that_is_no_number_ends_the_training(machine, tiny, monkeypatch):
+    """Its confidences would exceed no threshold, and the loss would be that of the labelled images, unseen."""
+    teach = Student.teach
+
+    def broken(self, *given):
+        output = teach(self, *given)
+        return output._replace(probs=output.probs * float("nan"))
+
+    monkeypatch.setattr(Student, "teach", broken)
+    runner = Runner(machine)
+    plan = METHODS["fixmatch"](runner.bind(tiny), 0)
+    with pytest.raises(TrainingFailed, match="the teacher of model A gives probabilities that are not finite"):
+        runner.perform(plan.stages())
 
 
 @pytest.mark.parametrize(

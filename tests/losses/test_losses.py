@@ -14,7 +14,7 @@ from dmt_ray.losses.rules.flip import flip
 from dmt_ray.losses.rules.rising import rising, rising_weight
 from dmt_ray.losses.rules.uniform import uniform
 from dmt_ray.losses.step import STATISTICS, step_loss
-from dmt_ray.losses.weighting import Comparison, Moment, labelled_weight, compare, ramped
+from dmt_ray.losses.weighting import Comparison, Moment, compare, labelled_weight, ramped
 
 NUMBERS = {  # of every rule, for the tests that hold for all
     "disagreement": {"gamma1": 2, "gamma2": 3},

@@ -55,12 +55,12 @@ def small_resnet(monkeypatch):
 
 
 def pointwise(network: nn.Module) -> nn.Module:
-    """The network with nothing in its convolutions but their middles, so that borders and receptive fields play no part.
+    """The network with nothing in its convolutions but their middles, so that borders and reach play no part.
 
     What is left is where things lie: strides, pooling, patches and enlargements. Position embeddings are 0, and what
     is pooled over the whole image, which does not move, is left out.
     """
-    for name, module in network.named_modules():
+    for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size[0] > 1 and module.kernel_size[0] % 2:
             middle = module.kernel_size[0] // 2
             weight = torch.zeros_like(module.weight.data)
