@@ -44,7 +44,7 @@ def check_batches(config: Config, stages: Iterable[tuple[Stage, ImageCounts]], c
     """Push a batch of each size that the plan's trainings will make through their networks, in training mode.
 
     BatchNorm has no deviation of a single number: networks that pool an image to one pixel (DeepLabV3Plus, DeepLabV3,
-    PSPNet, PAN) cannot train on a batch of one image, as the last of an epoch may be.
+    PAN) cannot train on a batch of one image, as the last of an epoch may be.
 
     Args:
         config: The settings that the plan was made of; bound.
