@@ -18,7 +18,7 @@ examples:
 
 import sys
 
-from dmt_ray.cli.ablate import Question, from_weights, main
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.recipes import RECIPES
@@ -39,8 +39,7 @@ def columns(config: Config) -> dict[str, Column]:
     if not config.recipe.startswith(FAMILY):
         return {config.recipe: Column()}
     ratios = [name.removeprefix(FAMILY) for name in RECIPES if name.startswith(FAMILY)]
-    paper = {ratio: ratio if from_weights(config) else None for ratio in ratios}
-    return {ratio: Column(recipe=f"{FAMILY}{ratio}", paper=paper[ratio]) for ratio in ratios}
+    return {ratio: Column(recipe=f"{FAMILY}{ratio}", paper=ratio) for ratio in ratios}
 
 
 QUESTION = Question(

@@ -19,7 +19,7 @@ examples:
 
 import sys
 
-from dmt_ray.cli.ablate import Question, from_weights, main
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -38,8 +38,7 @@ ROWS = {
 
 def columns(config: Config) -> dict[str, Column]:
     """The recipe itself, which may be the paper's."""
-    same = config.recipe == "rml-cityscapes-1/8" and from_weights(config)
-    return {config.recipe: Column(paper="1/8" if same else None)}
+    return {config.recipe: Column(paper="1/8" if config.recipe == "rml-cityscapes-1/8" else None)}
 
 
 QUESTION = Question(

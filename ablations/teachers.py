@@ -17,7 +17,7 @@ examples:
 
 import sys
 
-from dmt_ray.cli.ablate import Question, from_weights, main
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -44,7 +44,7 @@ def rows(config: Config) -> dict[str, Row]:
 
 def columns(config: Config) -> dict[str, Column]:
     """The recipe itself, which may be the paper's."""
-    return {config.recipe: Column(paper="MIoU" if config.recipe == PAPER and from_weights(config) else None)}
+    return {config.recipe: Column(paper="MIoU" if config.recipe == PAPER else None)}
 
 
 QUESTION = Question(

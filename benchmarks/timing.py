@@ -54,7 +54,7 @@ def prepare(chosen: argparse.Namespace, cache: Path, noise: Callable[[Config], i
     else:
         dataset = _of_noise(config.data, noise(config), chosen.random)
         config = config.evolve(split=Split(labelled=8))
-    return config, Workspace(dataset, device_of(chosen.device))
+    return config, Workspace(dataset, device_of(chosen.device), normalised=config.data.normalised)
 
 
 def _of_noise(data: Data, count: int, size: tuple[int, int]) -> Dataset:

@@ -76,11 +76,6 @@ def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
     parser.set_defaults(command=partial(_ask, question))
 
 
-def from_weights(config: Config) -> bool:
-    """Whether networks start from trained weights, as those of the papers do."""
-    return bool(config.model.weights_file or config.model.encoder_weights)
-
-
 def _ask(question: Question, options: argparse.Namespace) -> int:
     options.changes = [*question.fixed, *options.changes]
     absolute_files(options)

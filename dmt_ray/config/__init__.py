@@ -4,7 +4,7 @@ A setting belongs here only if it changes the result. Device, number of workers,
 settings of an experiment; they belong to the runner (`runner.Machine`).
 """
 
-from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Split, Task
+from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Normalised, Split, Task
 from dmt_ray.config.experiment import FOR_ALL, Config, from_stored, override
 from dmt_ray.config.settings import PositiveFraction, Settings, nearest, neutral
 from dmt_ray.config.training import SIDES, Augment, Consistency, LabelRule, Model, SelectionRule, Side, Training
@@ -12,6 +12,6 @@ from dmt_ray.config.weights import DisagreementWeight, UniformWeight, Weight, We
 
 __all__ = [
     "DATA_SETS", "FOR_ALL", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings", "DisagreementWeight",
-    "LabelRule", "Model", "PositiveFraction", "SelectionRule", "Settings", "Side", "Split", "Task", "Training",
-    "UniformWeight", "Weight", "WeightSettings", "from_stored", "nearest", "neutral", "override",
+    "LabelRule", "Model", "Normalised", "PositiveFraction", "SelectionRule", "Settings", "Side", "Split", "Task",
+    "Training", "UniformWeight", "Weight", "WeightSettings", "from_stored", "nearest", "neutral", "override",
 ]  # fmt: skip

@@ -26,6 +26,8 @@ def _ratio(value: Any) -> Any:
 Labelled = Annotated[int | float, BeforeValidator(_ratio)]
 
 
+Normalised = Literal["imagenet", "cifar10"]
+
 DATA_SETS: dict[str, str] = {
     "shapes": "dmt_ray.data.sets.shapes:ShapesData",
     "camvid": "dmt_ray.data.sets.camvid:CamvidData",
@@ -52,6 +54,9 @@ class DataSettings(Tagged):
     fingerprint: str = Field("", description="Digest of the data set's content; filled in when the data are opened.")
     size: tuple[Positive, Positive] | None = Field(
         None, description="Working (height, width) that images are resized to when they are decoded; none: as they are."
+    )
+    normalised: Normalised = neutral(
+        "imagenet", description="Whose mean and standard deviation the channels are normalised by."
     )
 
     @classmethod

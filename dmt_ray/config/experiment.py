@@ -98,9 +98,9 @@ class Config(Settings):
     def _of_the_task(self) -> Self:
         if self.data.task == "segmentation":
             for name, training in self.trainings().items():
-                if training.augment.mixup or training.augment.strong == "any":
+                if training.augment.mixup or training.augment.strong in ("any", "dmt"):
                     raise ValueError(
-                        f"{name}.augment: mixup and strong 'any' move pixels without their masks and are for "
+                        f"{name}.augment: mixup and strong 'any' and 'dmt' move pixels without their masks and are for "
                         f"classification, but {self.data.name} is for segmentation"
                     )
         return self

@@ -10,7 +10,7 @@ Side = Literal["A", "B"]
 SIDES: tuple[Side, Side] = ("A", "B")
 LabelRule = Literal["class_balanced", "global", "renormalised"]
 SelectionRule = Literal["last", "val", "paper"]
-Strong = Literal["none", "photometric", "jitter", "any"]
+Strong = Literal["none", "photometric", "jitter", "any", "dmt"]
 
 
 def _square(value: Any) -> Any:
@@ -25,7 +25,8 @@ Crop = Annotated[tuple[Positive, Positive], BeforeValidator(_square)]
 class Model(Settings):
     """A network by name: what segmentation-models-pytorch builds, or one of ours (`models.OURS`)."""
 
-    not_identity = frozenset({"weights_file"})
+    # Only what sees whole images depends on their padding: `plan.Slice.stage`.
+    not_identity = frozenset({"weights_file", "padding"})
 
     architecture: str = Field(
         "Unet",
@@ -36,6 +37,16 @@ class Model(Settings):
     encoder_weights: str | None = Field(None, description="Name of weights to download, e.g. imagenet; none: nothing.")
     weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
     weights_digest: str = Field("", description="Digest of weights_file; filled in when the file is opened.")
+    padding: tuple[Positive, Annotated[int, Field(ge=0)]] | None = Field(
+        None,
+        description="Whole images are padded to sides of a multiple of the first number plus the second; none: of 32. "
+        "Filled in when the network is built.",
+    )
+
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether the network takes images of this size as they are, without padding."""
+        multiple, rest = self.padding or (1, 0)
+        return all(side % multiple == rest for side in size)
 
 
 class Augment(Settings):
@@ -47,11 +58,13 @@ class Augment(Settings):
     crop: Crop = Field(description="Height and width of the crops in pixels; a number alone: a square.")
     flip: bool = Field(True, description="Whether every second image, drawn at random, is mirrored left to right.")
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
+    fill: int = neutral(0, ge=0, le=255, description="Value of the pixels around an image that a crop takes in.")
     strong: Strong = neutral(
         "none",
         description="Further augmentation. photometric: one operation of RandAugment on colours alone (RML, Sec. 4.1), "
         "and jitter: colour jitter, grey, blur (RWMS), both on the images without labels; any: one operation of "
-        "RandAugment or Cutout on all images (DMT, Sec. 5.2.2), which moves pixels and so is for classification.",
+        "RandAugment or Cutout on all images, which moves pixels and so is for classification; dmt: that with the "
+        "operations and amounts of DMT's authors (DMT, Sec. 5.2.2).",
     )
     mixup: float = neutral(
         0.0, ge=0, description="alpha of mixup's Beta distribution (DMT, Sec. 5.2.2; classification); 0: none."

@@ -17,6 +17,11 @@ class WeightSettings(Tagged):
     evidence: ClassVar[Literal["confidence", "rank"]] = "confidence"
     """What the rule is given beside each pseudo label: its teacher's confidence, or its rank with another teacher."""
 
+    labelled_in_full: ClassVar[bool] = False
+    """Whether the labelled images of a batch have a mean of their own in the loss, not their share of the batch's."""
+    revision: ClassVar[int] = 1
+    """Raised when the rule would give other numbers: it enters the keys of the stages that use the rule."""
+
     rule: str = Field(description="How much pseudo labels count.")
 
     @classmethod
@@ -26,6 +31,10 @@ class WeightSettings(Tagged):
         if name not in kinds:
             raise ConfigError(f"there is no weight rule {name!r}; {nearest(name, kinds)}")
         return kinds[name]
+
+    def identity(self) -> dict[str, Any]:
+        """With the revision, from the second one on."""
+        return super().identity() | ({"revision": self.revision} if self.revision > 1 else {})
 
     def numbers(self) -> dict[str, Any]:
         """What the rule reads."""
@@ -94,6 +103,8 @@ class RisingWeight(WeightSettings):
     """Pseudo-Label: the student's own predictions, at a weight that rises over the training."""
 
     makes_labels: ClassVar[bool] = True
+    labelled_in_full: ClassVar[bool] = True
+    revision = 2  # 1: the labelled images had their share of the batch
     rule: Literal["rising"] = "rising"
     # Lee, Eq. 16: T1 = 100, T2 = 600, alpha_f = 3; the epochs as fractions of a training of 1,000.
     rise_start: Fraction = Field(0.1, description="Fraction of the training before which the weight is 0.")

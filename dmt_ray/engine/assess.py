@@ -41,7 +41,7 @@ def assess(config: Assess, work: Workspace) -> int:
     classes, team = len(work.dataset.classes), work.team
     if classes > IGNORE:
         raise ValueError(f"a rank is kept in one byte, for up to {IGNORE} classes, but there are {classes}")
-    network, _ = models.load(work.inputs["judge"])
+    network, description = models.load(work.inputs["judge"])
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
@@ -50,7 +50,8 @@ def assess(config: Assess, work: Workspace) -> int:
     batches = list(by_size(images, positions, work.eval_batch))
     agreement, counts, done = np.zeros(len(positions)), np.zeros(IGNORE + 1, np.int64), 0
     ranks = open_flat(work.out / RANK, np.uint8, int(ends[-1])) if team.chief else None
-    judged = to_host(_judged(WholeImages(network, work, images), labels, team.share(batches), classes))
+    whole = WholeImages(network, work, images, models.title(description))
+    judged = to_host(_judged(whole, labels, team.share(batches), classes))
     packed = ((places, _pack(*arrays)) for places, arrays in judged)
     for places, rows in _at_the_chief(packed, team, batches, np.diff(ends)):
         for place, row in zip(places, rows):
@@ -60,6 +61,7 @@ def assess(config: Assess, work: Workspace) -> int:
             counts += np.bincount(row[:-_FLOAT], minlength=len(counts))
         done += len(places)
         work.progress(done, len(positions))
+    whole.check()
     if ranks is not None:
         flush([ranks])
         ids = [images.ids[position] for position in positions]

@@ -86,15 +86,16 @@ def augment(
     mean: Tensor,
     std: Tensor,
     pad: int = 0,
+    fill: int = 0,
     further: Callable[[Tensor], Tensor] | None = None,
 ) -> Batch:
     """Scale, crop, flip and normalise a batch in one resampling (DMT, Sec. 5.1: scale 0.5-1.5, crop, flip).
 
     Images are read bilinearly, labels and confidences take the nearest pixel; the geometry is the same for all three,
     and what becomes of a sample does not depend on the others in its batch. A crop smaller than the scaled image lies
-    anywhere inside it. A larger one holds it anywhere inside, and around it the image is 0 before normalisation and the
-    label `IGNORE`. All places are equally likely. With scale (1, 1), a crop of the image's size and no flip the pixels
-    stay as they are. Scaling down does not smooth first.
+    anywhere inside it. A larger one holds it anywhere inside, and around it the image is `fill` before normalisation
+    and the label `IGNORE`. All places are equally likely. With scale (1, 1), a crop of the image's size and no flip the
+    pixels stay as they are. Scaling down does not smooth first.
 
     Args:
         images: uint8 ``[N, 3, H, W]``, padded at the right and the bottom to a common size.
@@ -109,7 +110,8 @@ def augment(
         flip: Whether every second image, at random, is mirrored left to right.
         mean: Of the channels, float32 ``[3]``, in the range of images in ``[0, 1]``; on the device of the images.
         std: The same, standard deviation.
-        pad: Pixels of 0 around the scaled image, which the crop may take in.
+        pad: Pixels around the scaled image, which the crop may take in.
+        fill: Value of what lies around the image, 0 ... 255.
         further: What else becomes of the images before they are normalised; it is given float32 ``[N, 3, h, w]`` in
             ``[0, 1]``, and gives the same back.
 
@@ -151,7 +153,8 @@ def augment(
 
     upper = torch.lerp(corner(0, 0), corner(0, 1), column_share)
     lower = torch.lerp(corner(1, 0), corner(1, 1), column_share)
-    pixels = torch.lerp(upper, lower, row_share) * inside.unsqueeze(1)
+    pixels = torch.lerp(upper, lower, row_share)
+    pixels = torch.where(inside.unsqueeze(1), pixels, float(fill))
     if further is not None:
         pixels = further(pixels / 255) * 255
     normalised = torch.addcmul((-mean / std).view(3, 1, 1), pixels, (1 / (255 * std)).view(3, 1, 1))

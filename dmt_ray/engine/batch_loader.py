@@ -174,6 +174,7 @@ class BatchLoader:
             mean=self._mean,
             std=self._std,
             pad=augmentation.pad,
+            fill=augmentation.fill,
             further=self._strong(labelled, pseudo),
         )
         if not pseudo:
@@ -196,7 +197,7 @@ class BatchLoader:
     def _strong(self, labelled: _Places, pseudo: _Places) -> Callable[[Tensor], Tensor] | None:
         """The strong augmentation: of all images, or of those that people have not labelled alone."""
         kind = self._training.augment.strong
-        first = 0 if kind == "any" else len(labelled)
+        first = 0 if kind in ("any", "dmt") else len(labelled)
         if kind == "none" or first == len(labelled) + len(pseudo):
             return None
         from dmt_ray.engine.strong import draw_strong, strong

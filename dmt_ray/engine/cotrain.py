@@ -10,17 +10,19 @@ from dmt_ray import IGNORE
 from dmt_ray.config import SIDES
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.batch_loader import BatchLoader, Step
-from dmt_ray.engine.history import Row, fraction
+from dmt_ray.engine.finite import ADVICE, fault
+from dmt_ray.engine.history import Row, fraction, mean_loss
 from dmt_ray.engine.loop import Stepper, train
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.student import Rows, Student, TeacherOutput, rows_of
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.errors import TrainingFailed
 from dmt_ray.losses.consistency import label_loss_sum, paste, sharpest, squared_loss_sum, total_variation_sum
 from dmt_ray.losses.cross_entropy import cross_entropy_sum
 from dmt_ray.plan.operations.cotrain import Cotrain
 
 # What is added up for each student between two rows of the history.
-_SUMS = ("labelled", "counted", "unlabelled", "valid", "sure", "judged", "right")
+_SUMS = ("labelled", "counted", "unlabelled", "valid", "sure", "judged", "right", "strange")
 
 
 def cotrain(config: Cotrain, work: Workspace) -> int:
@@ -171,7 +173,9 @@ class _CotrainStepper(Stepper):
         for place, own in enumerate(probs):
             labels, confidence = sharpest(own, seen)
             judged = seen & (truth != IGNORE) & (confidence > self._config.threshold)
-            self._sums[place, -2:] += torch.stack([judged.sum(), (judged & (labels == truth)).sum()]).double()
+            # Probabilities that are no numbers: no confidence exceeds a threshold then, and no loss would tell.
+            strange = (~own.isfinite()).sum()
+            self._sums[place, -3:] += torch.stack([judged.sum(), (judged & (labels == truth)).sum(), strange]).double()
         if len(probs) == 2:
             self._apart += torch.stack([total_variation_sum(probs[0], probs[1], seen).double(), seen.sum().double()])
 
@@ -186,9 +190,16 @@ class _CotrainStepper(Stepper):
         row, losses = self._place(done), []
         for student, values in zip(self._students, self.work.team.add(self._sums).tolist()):
             sums = dict(zip(_SUMS, values))
-            supervised = fraction(sums["labelled"], sums["counted"])
-            unlabelled = fraction(sums["unlabelled"], sums["valid"])
-            losses.append(supervised + self._config.weight * unlabelled)
+            if sums["strange"]:
+                what = fault(student.scored)
+                raise TrainingFailed(
+                    f"the teacher of model {student.side} gives probabilities that are not finite before step {done} "
+                    f"of {self.loader.steps}{f': {what}' if what else ''}. {ADVICE}"
+                )
+            supervised = mean_loss(sums["labelled"], sums["counted"])
+            unlabelled = mean_loss(sums["unlabelled"], sums["valid"])
+            # Steps without a labelled pixel have a loss all the same.
+            losses.append(float(np.nansum([supervised, self._config.weight * unlabelled])))
             row |= {
                 f"{student.side}.labelled_loss": supervised,
                 f"{student.side}.unlabelled_loss": unlabelled,

@@ -32,10 +32,11 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
     scores: dict[str, dict[str, Any]] = {}
     done = 0
     for averaged in kinds:
-        network, _ = models.load(work.inputs["model"], config.member or models.MODEL, averaged=averaged)
+        network, description = models.load(work.inputs["model"], config.member or models.MODEL, averaged=averaged)
         network = network.to(work.device).to(memory_format=torch.channels_last)
         for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-            result = score(network, work, subset, positions, done=done, total=images * len(kinds))
+            name_of = models.title(description)
+            result = score(network, work, subset, positions, name_of, done=done, total=images * len(kinds))
             done += len(positions)
             if name in scores:
                 measures = (measure_in(result), "fine_grained")
@@ -48,7 +49,14 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
 
 
 def score(
-    network: nn.Module, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
+    network: nn.Module,
+    work: Workspace,
+    subset: str,
+    positions: Sequence[int],
+    name: str = "the model",
+    *,
+    done: int = 0,
+    total: int = 0,
 ) -> dict[str, Any]:
     """Scores of a network on some images, pooled over the set; leaves the network in eval mode.
 
@@ -58,8 +66,13 @@ def score(
         subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth). In classification
         also measure ("accuracy"), accuracy and fine_grained, the mean over the images of the probability of the right
         class where the decision is right.
+
+    Raises:
+        TrainingFailed: If logits are not finite.
     """
-    counts, likely = count(network, work, subset, positions, done=done, total=total)
+    whole = WholeImages(network.eval(), work, work.dataset.subsets[subset], name)
+    counts, likely = count(whole, work, subset, positions, done=done, total=total)
+    whole.check()
     matrix = work.team.add(counts.matrix())
     scores = {
         "subset": subset,
@@ -80,19 +93,17 @@ def score(
 
 
 def count(
-    network: nn.Module, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
+    whole: WholeImages, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
 ) -> tuple[metrics.Confusion, Tensor | None]:
     """This worker's part of the sums behind `score`; the host does not wait for the device.
 
     Returns:
         The confusion matrix, and in classification the sum of `metrics.right_probability`.
     """
-    network.eval()
     likely: Tensor | None = None
     if work.dataset.task == "classification":
         likely = torch.zeros((), dtype=torch.float64, device=work.device)
     images = work.dataset.subsets[subset]
-    whole = WholeImages(network, work, images)
     counts = metrics.Confusion(len(work.dataset.classes), work.device)
     for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
         chosen = [positions[place] for place in places]

@@ -1,6 +1,7 @@
 """What a training writes down about itself: sums that stay on the device, and rows of their means."""
 
 from collections.abc import Sequence
+from math import inf, isfinite
 from pathlib import Path
 
 import torch
@@ -59,7 +60,7 @@ class StepSums:
             the truth is known, and ``coverage.CLASS``. What nothing was counted for is NaN.
         """
         s = dict(zip(STATISTICS + _PSEUDO, self._team.add(self._sums).tolist()))
-        row = {"loss": fraction(s["loss"], s["counted"])}
+        row = {"loss": mean_loss(s["loss"], s["counted"])}
         if s["area"]:
             cases = ("agreement", "negative", "positive") if self._compared else ()
             row |= {name: fraction(s[name], s["valid"]) for name in cases}
@@ -74,6 +75,14 @@ class StepSums:
             row |= {f"coverage.{name}": per_class[k] / s["area"] for k, name in enumerate(self._classes)}
         self._clear()
         return row
+
+
+def mean_loss(total: float, counted: float) -> float:
+    """The mean loss of some steps: NaN where nothing was counted, infinite where their sum is NaN or infinite.
+
+    Steps without a labelled pixel, as scribbles give them, have no loss and are no divergence.
+    """
+    return fraction(total, counted) if isfinite(total) else inf
 
 
 def fraction(part: float, whole: float) -> float:

@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 Amount: TypeAlias = Tensor | float
 
+GREY = 128 / 255
 BLUR_REACH = 6  # pixels on each side: three standard deviations of the widest blur
 
 
@@ -60,6 +61,16 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
     """Keep so many bits of each value, 1 to 8; ``bits`` is rounded."""
     levels = 1 << bits.round().int()
     return torch.minimum((images * levels).floor(), levels - 1) / levels
+
+
+def invert(images: Tensor) -> Tensor:
+    """The negative."""
+    return 1 - images
+
+
+def solarize_add(images: Tensor, more: Tensor) -> Tensor:
+    """Brighten by an amount, and invert what is then in the brighter half."""
+    return solarize((images + more).clamp(0, 1), torch.full_like(more, GREY))
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
@@ -117,6 +128,16 @@ def translate_y(images: Tensor, share: Tensor) -> Tensor:
     return _read(images, y=share * images.shape[-2])
 
 
+def shift_x(images: Tensor, pixels: Tensor) -> Tensor:
+    """Shift to the left by a number of pixels."""
+    return _read(images, x=pixels)
+
+
+def shift_y(images: Tensor, pixels: Tensor) -> Tensor:
+    """Shift up by a number of pixels."""
+    return _read(images, y=pixels)
+
+
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Turn around the middle, counter-clockwise."""
     angle = degrees.double().deg2rad()
@@ -125,20 +146,26 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, side: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Black out a square whose middle lies in the image, and which may reach beyond it (DeVries and Taylor 2017).
+    """Black out a square; as `cover`, but for the side, a share of the image's shorter one."""
+    return cover(images, side * min(images.shape[-2:]), row, column, value=0.0)
+
+
+def cover(images: Tensor, side: Tensor, row: Tensor, column: Tensor, value: float = GREY) -> Tensor:
+    """Cover a square whose middle lies in the image, and which may reach beyond it (DeVries and Taylor 2017).
 
     Args:
         images: See above.
-        side: Share of the image's shorter side.
+        side: In pixels.
         row: Place of the middle from top to bottom, in ``[0, 1]``.
         column: From left to right.
+        value: What is seen in its place.
     """
     height, width = images.shape[-2:]
-    half = side * min(height, width) / 2
+    half = side / 2
     down, across = _places(height, images).view(1, 1, -1, 1), _places(width, images).view(1, 1, 1, -1)
     inside = (down - (row - 0.5) * height).abs() < half
     inside = inside & ((across - (column - 0.5) * width).abs() < half)
-    return images * ~inside
+    return torch.where(inside, value, images)
 
 
 def _read(

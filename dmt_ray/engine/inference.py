@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dmt_ray import models
 from dmt_ray.data.images import Images
+from dmt_ray.engine.finite import ADVICE, fault
 from dmt_ray.engine.transfer import upload
-from dmt_ray.engine.workspace import MEAN, STD, Workspace
-
-STRIDE = 32  # what the encoders divide height and width by
+from dmt_ray.engine.workspace import STATISTICS, Workspace
+from dmt_ray.errors import TrainingFailed
 
 
 def by_size(images: Images, positions: Sequence[int], batch: int) -> Iterator[list[int]]:
@@ -32,34 +33,62 @@ class WholeImages:
         network: On the device, in eval mode.
         work: Device and statistics.
         images: The subset.
+        name: Of the model, for people.
     """
 
-    def __init__(self, network: nn.Module, work: Workspace, images: Images) -> None:
+    def __init__(self, network: nn.Module, work: Workspace, images: Images, name: str = "the model") -> None:
         self._network, self._images, self._device = network, images, work.device
-        statistics = upload([np.array([MEAN, STD], np.float32)], work.device)
+        self._team, self._name, self._padding = work.team, name, models.padding_of(network)
+        self._seen: list[int] = []
+        self._finite: list[Tensor] = []  # of each image seen, whether its logits are
+        statistics = upload([np.array(STATISTICS[work.normalised], np.float32)], work.device)
         self._mean, self._std = statistics.view(2, 3, 1, 1)
         self._dtype = next(network.parameters()).dtype
-        self._padded = work.dataset.task == "segmentation"
 
     def inputs(self, chosen: Sequence[int]) -> Tensor:
-        """What the network takes for images of one size: normalised.
-
-        For segmentation padded with 0 before that to full strides; in classification it would be part of the image.
-        """
+        """What the network takes for images of one size: padded with 0 to the sides that it takes, and normalised."""
         pixels = upload([self._images.image(i)[np.newaxis] for i in chosen], self._device)
         batch = pixels.permute(0, 3, 1, 2).float() / 255
-        if self._padded:
-            height, width = batch.shape[-2:]
-            batch = nn.functional.pad(batch, (0, -width % STRIDE, 0, -height % STRIDE))
+        batch = nn.functional.pad(batch, self.padding(chosen))
         normalised: Tensor = (batch - self._mean) / self._std
         return normalised.to(self._dtype, memory_format=torch.channels_last)
 
+    def padding(self, chosen: Sequence[int]) -> tuple[int, int, int, int]:
+        """What images of one size are padded with, as `torch.nn.functional.pad` takes it."""
+        height, width = (int(side) for side in self._images.sizes[chosen[0]])
+        return self._padding.of(height, width)
+
     @torch.inference_mode()
     def logits(self, chosen: Sequence[int]) -> Tensor:
-        """Logits, float ``[N, K, H, W]`` (``[N, K, 1, 1]`` in classification), of images of one size."""
+        """Logits, float ``[N, K, H, W]`` (``[N, K, 1, 1]`` in classification), of images of one size.
+
+        Whoever has asked for them calls `check` before a number is made of them.
+        """
         height, width = (int(side) for side in self._images.sizes[chosen[0]])
         logits: Tensor = self._network(self.inputs(chosen))
-        return logits[..., :height, :width]
+        logits = logits[..., :height, :width]
+        self._seen += chosen
+        self._finite.append(logits.isfinite().flatten(1).all(dim=1))
+        return logits
+
+    def check(self) -> None:
+        """Make sure that all logits so far were finite; waits for the device. All workers of a team have to call it.
+
+        Raises:
+            TrainingFailed: If those of an image were not, with the model, the image and what is wrong with the layers.
+        """
+        finite = torch.cat(self._finite).cpu() if self._finite else torch.ones(0, dtype=torch.bool)
+        strange = (~finite).nonzero().flatten().tolist()
+        first = self._seen[strange[0]] if strange else len(self._images.ids)
+        # Agreed upon, so that no worker of a team waits for one that has given up.
+        position = int(self._team.rows(torch.tensor([first])).min())
+        if position < len(self._images.ids):
+            what = fault(self._network, self.inputs([position]))
+            raise TrainingFailed(
+                f"{self._name} gives logits that are not finite, first for the image "
+                f"{self._images.ids[position]!r}{f': {what}' if what else ''}. {ADVICE}"
+            )
+        self._seen, self._finite = [], []
 
     def masks(self, chosen: Sequence[int]) -> Tensor:
         """True masks, uint8 ``[N, H, W]`` (``[N, 1, 1]``), of images of one size."""

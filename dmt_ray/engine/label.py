@@ -61,7 +61,7 @@ def label(config: Label, work: Workspace) -> int:
     Returns:
         Number of images labelled.
     """
-    network, _ = models.load(work.inputs["teacher"])
+    network, description = models.load(work.inputs["teacher"])
     network = network.to(work.device).to(memory_format=torch.channels_last).eval()
     images = work.dataset.subsets["train"]
     positions = divide(config.split, config.data, work.dataset).unlabelled
@@ -69,7 +69,7 @@ def label(config: Label, work: Workspace) -> int:
     batches = list(by_size(images, positions, work.eval_batch))
     own, team = work.team.share(batches), work.team
     part = _Part(work, images, positions, own)
-    whole = WholeImages(network, work, images)
+    whole = WholeImages(network, work, images, models.title(description))
     ranking = Ranking(len(work.dataset.classes), work.device)
     total, done = len(positions) * (2 if config.rule == "renormalised" else 1), 0
     for places, (labels, codes) in to_host(predictions(whole, positions, own, ranking)):
@@ -78,6 +78,7 @@ def label(config: Label, work: Workspace) -> int:
             part.codes[part.place(place)] = codes[row].reshape(-1)
         done += len(places) * team.size
         work.progress(min(done, len(positions)), total)
+    whole.check()
     team.add(ranking.counts)
     rule: Literal["class_balanced", "global"] = "global" if config.rule == "global" else "class_balanced"
     thresholds = ranking.thresholds(config.share, rule)

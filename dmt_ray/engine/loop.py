@@ -14,6 +14,7 @@ from dmt_ray.config import Training
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.batch_loader import BatchLoader, Prefetcher, Step
 from dmt_ray.engine.checkpoint import BestSnapshot, Checkpoint
+from dmt_ray.engine.finite import fault
 from dmt_ray.engine.history import Row, write_rows
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
@@ -146,7 +147,7 @@ def train(stepper: Stepper, parts: Parts) -> None:
             stepper.step(number)
             done = number + 1
             if done % row_steps == 0 or done == steps:
-                history.append(_finite(stepper.row(done), steps))
+                history.append(_finite(stepper, stepper.row(done)))
             if training.score_every and (done % training.score_every == 0 or done == steps):
                 best.offer(done, stepper.scored, stepper.state, parts, work)
                 _to_train_mode(stepper)
@@ -171,10 +172,12 @@ def _to_train_mode(stepper: Stepper) -> None:
         network.train()
 
 
-def _finite(row: Row, steps: int) -> Row:
-    if not np.isfinite(row["loss"]):
+def _finite(stepper: Stepper, row: Row) -> Row:
+    """A row whose loss is a number, or NaN where its steps had nothing to learn from."""
+    if np.isinf(row["loss"]):
+        what = next(filter(None, map(fault, stepper.networks)), "")
         raise TrainingFailed(
-            f"the loss became {row['loss']} before step {row['step']} of {steps} "
-            f"(learning rate {row['learning_rate']:.3g}). Try a smaller learning rate."
+            f"the loss became NaN or infinite before step {row['step']} of {stepper.loader.steps} "
+            f"(learning rate {row['learning_rate']:.3g}){f'; {what}' if what else ''}. Try a smaller learning rate."
         )
     return row

@@ -1,6 +1,7 @@
 """What pretrain, finetune and retrain have in common: they train one model and write it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.loop import train
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
+from dmt_ray.engine.team import ALONE
 from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses.rules import bind
@@ -33,8 +35,10 @@ def new_network(model: Model, side: Side, generation: int, work: Workspace) -> t
     numbers = [work.seed, SIDES.index(side), generation]
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
     classes = len(work.dataset.classes)
-    settings = model.model_dump(mode="json") | {"weights_file": None}
+    settings = model.model_dump(mode="json", exclude={"padding"}) | {"weights_file": None}
     description = {"model": settings, "classes": classes, "side": side, "generation": generation}
+    if work.normalised != "imagenet":
+        description["normalised"] = work.normalised  # for those who go on with the model elsewhere
     return models.build(model, classes), description
 
 
@@ -97,7 +101,8 @@ def write_examples(
     taught = {position: i for i, position in enumerate(pseudo.positions)}
     arrays = {"ids": np.array([images.ids[position] for position in positions])}
     rule = bind(weight.rule, weight.numbers(), Moment(1.0, batch))
-    whole = WholeImages(network.eval(), work, images)
+    # Alone: the team's other workers write nothing.
+    whole = WholeImages(network.eval(), replace(work, team=ALONE), images)
     for number, position in enumerate(positions):
         if position in taught:
             labels, confidence = pseudo.of(taught[position])
@@ -105,6 +110,7 @@ def write_examples(
             labels = np.full_like(images.mask(position), IGNORE)
             confidence = np.zeros_like(labels)
         probs = whole.logits([position]).float().softmax(dim=1)
+        whole.check()
         given = torch.from_numpy(labels.astype(np.int64)).unsqueeze(0).to(work.device)
         sure = from_byte(torch.from_numpy(confidence)).unsqueeze(0).to(work.device)
         target = rule(compare(probs, given, sure))

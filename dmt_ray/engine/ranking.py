@@ -51,13 +51,13 @@ def encode(doubt: Tensor) -> Tensor:
     Doubts that differ by more than 1 part in 512 have different codes, from 1 down to the smallest normal float.
 
     Args:
-        doubt: float in ``[0, 1]``, any shape.
+        doubt: float in ``[0, 1]``, any shape. NaN, the doubt of logits that are no numbers, counts as 1.
 
     Returns:
         uint16, of the shape of ``doubt``.
     """
     # The bits of a positive float, read as an integer, rise with the float.
-    bits = doubt.to(torch.float32).clamp(0, 1).view(torch.int32)
+    bits = doubt.to(torch.float32).nan_to_num(nan=1.0).clamp(0, 1).view(torch.int32)
     return (CERTAIN - (bits >> _DROPPED_BITS)).to(torch.uint16)
 
 

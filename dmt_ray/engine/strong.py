@@ -18,7 +18,7 @@ from dmt_ray.engine.transfer import upload
 
 STRONG_DRAWS = 8  # random numbers of a sample, as many as "jitter" needs
 
-StrongKind = Literal["photometric", "jitter", "any"]
+StrongKind = Literal["photometric", "jitter", "any", "dmt"]
 Range = tuple[float, float]
 
 
@@ -27,6 +27,7 @@ class Operation(NamedTuple):
 
     of: Callable[..., Tensor]
     ranges: tuple[Range, ...] = ()
+    signed: bool = False  # whether the first amount goes either way
 
 
 # RandAugment (Cubuk et al. 2020) without what moves pixels. The ranges are those of torchvision's RandAugment at any of
@@ -52,6 +53,27 @@ ANY = (
     Operation(op.translate_y, ((-150 / 331, 150 / 331),)),
     Operation(op.rotate, ((-30, 30),)),
     Operation(op.cutout, ((0, 0.5), (0, 1), (0, 1))),
+)
+# What DMT's authors draw from, at magnitudes of 1 to 10 tenths of the ranges (docs/decisions/0041). What comes in from
+# beyond a border is 0, as in `ANY`; a crop's own border has the colour of `Augment.fill`.
+MAGNITUDES = 10
+AUTHORS = (
+    Operation(functional.autocontrast),
+    Operation(functional.equalize),
+    Operation(op.invert),
+    Operation(op.rotate, ((0, 30),), signed=True),
+    Operation(lambda images, bits: op.posterize(images, bits.floor().clamp(min=1)), ((0, 4),)),
+    Operation(op.solarize, ((0, 256 / 255),)),
+    Operation(op.solarize_add, ((0, 110 / 255),)),
+    Operation(op.saturation, ((0.1, 1.9),)),
+    Operation(op.contrast, ((0.1, 1.9),)),
+    Operation(op.brightness, ((0.1, 1.9),)),
+    Operation(op.sharpness, ((0.1, 1.9),)),
+    Operation(op.shear_x, ((0, 0.3),), signed=True),
+    Operation(op.shear_y, ((0, 0.3),), signed=True),
+    Operation(op.cover, ((0, 40), (0, 1), (0, 1))),  # pixels, as the next two
+    Operation(op.shift_x, ((0, 100),), signed=True),
+    Operation(op.shift_y, ((0, 100),), signed=True),
 )
 # RWMS names colour jitter, grey and blur, and follows ST++ (Yang et al. 2022); chances and ranges are those of the ST++
 # authors' code. The order within the colour jitter is ours: there it is drawn.
@@ -81,7 +103,8 @@ def strong(images: Tensor, draws: NDArray[np.float64], kind: StrongKind) -> Tens
         draws: From `draw_strong`, ``[N, STRONG_DRAWS]``.
         kind: ``"photometric"``: one operation of `PHOTOMETRIC` with a random magnitude (RML, Sec. 4.1).
             ``"jitter"``: colour jitter, grey and blur, each or not (RWMS, Experiments).
-            ``"any"``: one operation of `ANY` with a random magnitude (DMT, Sec. 5.2.2); some of them move pixels.
+            ``"any"``: one operation of `ANY` with a random magnitude; some of them move pixels.
+            ``"dmt"``: one operation of `AUTHORS` with a magnitude of 1 to 10 (DMT, Sec. 5.2.2).
 
     Returns:
         New images of the same shape, in the same range.
@@ -98,10 +121,13 @@ def strong(images: Tensor, draws: NDArray[np.float64], kind: StrongKind) -> Tens
         _change(changed, draws[:, 5] < GREY_CHANCE, Operation(op.grey), draws)
         _change(changed, draws[:, 6] < BLUR_CHANCE, BLUR, draws[:, 7:])
         return changed
-    operations = PHOTOMETRIC if kind == "photometric" else ANY
-    chosen = np.floor(draws[:, 0] * len(operations))
+    operations = {"photometric": PHOTOMETRIC, "any": ANY, "dmt": AUTHORS}[kind]
+    chosen, amounts = np.floor(draws[:, 0] * len(operations)), draws[:, 1:]
+    if kind == "dmt":
+        tenths = (1 + np.floor(draws[:, 1] * MAGNITUDES)) / MAGNITUDES
+        amounts = np.column_stack([tenths, draws[:, 2:]])
     for number, operation in enumerate(operations):
-        _change(changed, chosen == number, operation, draws[:, 1:])
+        _change(changed, chosen == number, operation, amounts)
     return changed
 
 
@@ -112,5 +138,7 @@ def _change(images: Tensor, chosen: NDArray[np.bool_], operation: Operation, dra
         return
     index = upload([rows], images.device)
     amounts = [low + (high - low) * draws[rows, i] for i, (low, high) in enumerate(operation.ranges)]
+    if operation.signed:
+        amounts[0] = np.where(draws[rows, len(operation.ranges)] < 0.5, -amounts[0], amounts[0])
     uploaded = [upload([amount.astype(np.float32)], images.device).view(-1, 1, 1, 1) for amount in amounts]
     images.index_copy_(0, index, operation.of(images.index_select(0, index), *uploaded))

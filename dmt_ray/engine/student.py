@@ -15,7 +15,7 @@ from dmt_ray.config import Side
 from dmt_ray.engine.augment import FOR_BOXES, draw
 from dmt_ray.engine.batch_loader import RngStream
 from dmt_ray.engine.ema import average_of, move_average
-from dmt_ray.engine.inference import STRIDE, WholeImages, by_size
+from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.loop import dtype_of
 from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.team import Team
@@ -130,6 +130,8 @@ class Student(nn.Module):
         prototypes = torch.zeros(self._classes, width, device=work.device)
         self.register_buffer("prototypes", prototypes if config.rectified else None)
         self._features: list[Tensor] = []
+        padding = models.padding_of(self.student)
+        self._stride = padding.multiple if padding.rest else None  # of features whose corners are the image's
         models.classifier(self.scored).register_forward_pre_hook(self._remember)
         if config.dropout or config.survival < 1:
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
@@ -168,7 +170,9 @@ class Student(nn.Module):
         decided = logits.max(dim=1).indices
         if self.prototypes is None:
             return TeacherOutput(logits.softmax(dim=1), features, decided)
-        return TeacherOutput(rectify(initial[0], class_confidence(features, self.prototypes)), features, decided)
+        return TeacherOutput(
+            rectify(initial[0], class_confidence(features, self.prototypes), stride=self._stride), features, decided
+        )
 
     @contextmanager
     def _labelling(self) -> Iterator[None]:
@@ -209,7 +213,7 @@ class Student(nn.Module):
             team: The workers that share the batch.
         """
         assert self.prototypes is not None
-        sums, numbers = (team.add(part) for part in class_sums(features, decided, self._classes))
+        sums, numbers = (team.add(part) for part in class_sums(features, decided, self._classes, stride=self._stride))
         self.prototypes = moved(self.prototypes, sums, numbers, momentum=self._config.prototype_momentum)
 
     @torch.no_grad()
@@ -221,16 +225,16 @@ class Student(nn.Module):
         if self.prototypes is None:
             return
         images = work.dataset.subsets["train"]
-        whole = WholeImages(self.scored.eval(), work, images)
+        whole = WholeImages(self.scored.eval(), work, images, models.title(self.description))
         sums, numbers = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
         for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
             chosen = [positions[place] for place in places]
             decided = whole.logits(chosen).max(dim=1).indices
             # The features are those of the padded images, and the padding belongs to no class.
-            height, width = (int(side) for side in images.sizes[chosen[0]])
-            decided = F.pad(decided, (0, -width % STRIDE, 0, -height % STRIDE), value=IGNORE)
-            found = class_sums(self._features.pop().float(), decided, self._classes)
+            decided = F.pad(decided, whole.padding(chosen), value=IGNORE)
+            found = class_sums(self._features.pop().float(), decided, self._classes, stride=self._stride)
             sums, numbers = sums + found[0], numbers + found[1]
+        whole.check()
         sums, numbers = work.team.add(sums), work.team.add(numbers)
         middle = sums.sum(dim=0) / numbers.sum().clamp(min=1)
         means = sums / numbers.clamp(min=1).unsqueeze(1)

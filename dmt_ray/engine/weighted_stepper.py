@@ -13,7 +13,7 @@ from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses.mixing import mix, mixed_cross_entropy_sum
 from dmt_ray.losses.rules import bind
 from dmt_ray.losses.step import StepLoss, step_loss, step_targets
-from dmt_ray.losses.weighting import Moment, Rule, Target
+from dmt_ray.losses.weighting import Moment, Rule, Target, labelled_weight
 
 
 class WeightedStepper(Stepper):
@@ -49,11 +49,12 @@ class WeightedStepper(Stepper):
         torch.manual_seed(self.loader.stream.torch_seed(number, team.rank))
         moment = Moment(number / self.loader.steps, self.loader.batch)
         rule = bind(self._weight.rule, self._weight.numbers(), moment)
+        weight = labelled_weight(self._weight.labelled_in_full, moment)
         if step.mixing is None:
             logits, (_, labels, confidence) = self._logits(self._trained, step.batch.images), step.batch
-            loss = step_loss(logits, labels, confidence, labelled=step.labelled, rule=rule)
+            loss = step_loss(logits, labels, confidence, labelled=step.labelled, rule=rule, labelled_weight=weight)
         else:
-            loss = self._mixed_loss(step, step.mixing, rule)
+            loss = self._mixed_loss(step, step.mixing, rule, weight)
         # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
         counted = team.add(loss.counted.clone()).clamp(min=1)
         (loss.total / counted * team.size).backward()  # type: ignore[no-untyped-call]
@@ -73,7 +74,7 @@ class WeightedStepper(Stepper):
             logits: Tensor = network(self._formatted(images))
         return logits
 
-    def _mixed_loss(self, step: Step, mixing: Mixing, rule: Rule) -> StepLoss:
+    def _mixed_loss(self, step: Step, mixing: Mixing, rule: Rule, weight: float) -> StepLoss:
         """The loss on mixed images; what a label weighs is measured on the image as it is (DMT, Sec. 5.2.2).
 
         That takes another forward pass, in training mode and without a gradient, as in the authors' code. It is there
@@ -87,7 +88,7 @@ class WeightedStepper(Stepper):
         mixed = mix(images, mixing.of_partners(images, self.work.team), mixing.share)
         logits = self._logits(self._trained, mixed)
         measured = torch.log_softmax((logits if as_they_are is None else as_they_are).float(), dim=1)
-        targets = step_targets(measured, labels, confidence, labelled=step.labelled, rule=rule)
+        targets = step_targets(measured, labels, confidence, labelled=step.labelled, rule=rule, labelled_weight=weight)
         own = Target(targets.labels, targets.weights)
         partners = Target(*(mixing.of_partners(part, self.work.team) for part in own))
         log_probs = torch.log_softmax(logits.float(), dim=1)

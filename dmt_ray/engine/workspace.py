@@ -6,12 +6,16 @@ from pathlib import Path
 
 import torch
 
+from dmt_ray.config import Normalised
 from dmt_ray.data import Dataset
 from dmt_ray.engine.team import ALONE, Team
 
-# Of ImageNet, for images in [0, 1]: the statistics that the field's pre-trained encoders expect.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+# Mean and standard deviation of the channels, for images in [0, 1]: of ImageNet, which the field's pre-trained encoders
+# expect; and of the 50,000 training images of CIFAR-10 over all pixels.
+STATISTICS: dict[Normalised, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,12 @@ class Workspace:
     team: Team = ALONE  # the workers that perform the stage together
     stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`
     compiled: bool = False  # whether networks in training go through torch.compile
+    normalised: Normalised = "imagenet"  # whose statistics images are normalised by
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the channels, float32 ``[3]`` on the device."""
-        return torch.tensor(MEAN, device=self.device), torch.tensor(STD, device=self.device)
+        mean, deviation = STATISTICS[self.normalised]
+        return torch.tensor(mean, device=self.device), torch.tensor(deviation, device=self.device)
 
 
 def device_of(name: str) -> torch.device:

@@ -1,35 +1,65 @@
-"""Whether a network can be built, is for the task of the data, and takes the crops of a training."""
+"""Whether a network can be built, is for the task of the data, and takes the crops, batches and whole images."""
 
 import torch
+from torch import nn
 
 from dmt_ray import models
 from dmt_ray.config import Model, Task
 from dmt_ray.errors import ModelError
 
 
-def check_network(model: Model, classes: int, crop: tuple[int, int], task: Task) -> None:
-    """Build the network without memory, and push a crop through it.
+def check_network(model: Model, classes: int, size: tuple[int, int], task: Task, what: str = "crops") -> None:
+    """Build the network without memory, and push two images through it.
 
     Args:
         model: The network, whose weights are left aside: see `check_weights`.
         classes: Number of classes K.
-        crop: Height and width in pixels.
+        size: Height and width of the images in pixels.
         task: Of the data.
+        what: What images of this size are, for the message.
 
     Raises:
-        ModelError: If it cannot be built, is for another task than the data, or cannot take such crops.
+        ModelError: If it cannot be built, is for another task than the data, or cannot take such images.
     """
+    _check_task(model, task)
+    network = _on_paper(model, classes)
+    expected = (2, classes, *((1, 1) if task == "classification" else size))
+    try:
+        shape = tuple(network(torch.empty(2, 3, *size, device="meta")).shape)
+        reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
+    except (RuntimeError, ModelError) as error:
+        reason = " ".join(str(error).split())
+    if reason:
+        raise ModelError(f"{model.architecture}/{model.encoder} cannot take {what} of {size}: {reason}")
+
+
+def objection_to_one(model: Model, classes: int, crop: tuple[int, int]) -> str:
+    """Why the network cannot train on a batch of one image; empty if it can.
+
+    BatchNorm has no deviation of a single number: networks that pool an image to one pixel (DeepLabV3Plus, DeepLabV3,
+    PAN) cannot train on a batch of one image, as the last of an epoch may be.
+    """
+    try:
+        _on_paper(model, classes)(torch.empty(1, 3, *crop, device="meta"))
+    except (RuntimeError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def padding_of(model: Model, classes: int) -> tuple[int, int] | None:
+    """How whole images of a network are padded, as `Model.padding` has it: None for what is usual.
+
+    Raises:
+        ModelError: If it cannot be built.
+    """
+    padding = models.padding_of(_on_paper(model, classes))
+    return None if padding in (models.USUAL, models.Padding(1)) else (padding.multiple, padding.rest)
+
+
+def _on_paper(model: Model, classes: int) -> nn.Module:
+    """The network in training mode, without memory and weights."""
     with torch.device("meta"):
-        network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
-        _check_task(model, task)
-        expected = (2, classes, *((1, 1) if task == "classification" else crop))
-        try:
-            shape = tuple(network(torch.empty(2, 3, *crop)).shape)
-            reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
-        except (RuntimeError, ModelError) as error:
-            reason = " ".join(str(error).split())
-        if reason:
-            raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
+        return models.build(model.evolve(weights_file=None, encoder_weights=None), classes).train()
 
 
 def check_weights(model: Model, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""What is known of networks in a storage folder: the crops that they take, and the seconds of a bare training step.
+"""What is known of networks in a storage folder: the images that they take, and the seconds of a bare training step.
 
 To find it out anew takes seconds, of which most go by until torch is imported. A note counts for the same settings,
 versions, code of our networks and, for times, machine.
@@ -30,34 +30,51 @@ class NetworkNotes:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._notes: dict[str, float] | None = None
+        self._notes: dict[str, Any] | None = None
 
-    def fits(self, model: Model, classes: int, crop: Sequence[int], task: Task) -> bool:
-        """Whether it is known that a network, apart from its weights, fits data and crops."""
-        return _key("fits", model, classes, crop, task) in self._known()
+    def fits(self, model: Model, classes: int, size: Sequence[int], task: Task) -> bool:
+        """Whether it is known that a network, apart from its weights, fits data and images of a size."""
+        return _key("fits", model, classes, size, task) in self._known()
 
-    def note_fits(self, model: Model, classes: int, crop: Sequence[int], task: Task) -> None:
+    def note_fits(self, model: Model, classes: int, size: Sequence[int], task: Task) -> None:
         """Note that it does."""
-        self._note(_key("fits", model, classes, crop, task), 1.0)
+        self._note(_key("fits", model, classes, size, task), True)
+
+    def trains_on_one(self, model: Model, classes: int, crop: Sequence[int]) -> bool:
+        """Whether it is known that a network can train on a batch of one image."""
+        return _key("trains on one", model, classes, crop) in self._known()
+
+    def note_trains_on_one(self, model: Model, classes: int, crop: Sequence[int]) -> None:
+        """Note that it can."""
+        self._note(_key("trains on one", model, classes, crop), True)
+
+    def padding(self, model: Model, classes: int) -> Sequence[int] | None:
+        """How a network's whole images are padded: two numbers, none where that is usual; None: not known."""
+        found = self._known().get(_key("padding", model, classes))
+        return found if isinstance(found, list) and len(found) in (0, 2) else None
+
+    def note_padding(self, model: Model, classes: int, padding: Sequence[int]) -> None:
+        """Note how they are."""
+        self._note(_key("padding", model, classes), list(padding))
 
     def seconds(self, model: Model, classes: int, shape: Sequence[int]) -> float | None:
         """Seconds of a bare training step in one thread of this machine; None: none was timed."""
-        return self._known().get(_key("seconds", model, classes, shape, platform.node()))
+        found = self._known().get(_key("seconds", model, classes, shape, platform.node()))
+        return found if isinstance(found, float) else None
 
     def note_seconds(self, model: Model, classes: int, shape: Sequence[int], seconds: float) -> None:
         """Note how long a bare training step took."""
         self._note(_key("seconds", model, classes, shape, platform.node()), seconds)
 
-    def _known(self) -> dict[str, float]:
+    def _known(self) -> dict[str, Any]:
         if self._notes is None:
             try:
-                notes = json.loads(self._path.read_text(encoding="utf-8"))
-                self._notes = {str(key): float(value) for key, value in notes.items()}
-            except (OSError, ValueError, AttributeError, TypeError):
+                self._notes = dict(json.loads(self._path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
                 self._notes = {}  # it can always be found out again
         return self._notes
 
-    def _note(self, key: str, value: float) -> None:
+    def _note(self, key: str, value: Any) -> None:
         self._notes = None  # another process may have noted something meanwhile
         notes = self._known()
         notes[key] = value

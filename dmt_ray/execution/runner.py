@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.config import Config, Data, Model
+from dmt_ray.config import Config, Data, Model, Task
 from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder
-from dmt_ray.errors import ConfigError, DataError, MissingStages
+from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
+from dmt_ray.execution.label_check import check_labels
 from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.store import DamagedStage, Store
@@ -90,11 +91,11 @@ class Runner:
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
             split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
-            model=bind_model(config.model),
-            model_b=config.model_b and bind_model(config.model_b),
+            model=self._bind_model(config.model, len(dataset.classes)),
+            model_b=config.model_b and self._bind_model(config.model_b, len(dataset.classes)),
         )
         for seed in seeds:
-            divide(bound.split.for_seed(seed), bound.data, dataset)
+            check_labels(divide(bound.split.for_seed(seed), bound.data, dataset), dataset)
         return bound
 
     def check(self, stages: Iterable[Stage]) -> None:
@@ -103,54 +104,98 @@ class Runner:
 
         Raises:
             DataError: If a training has no images.
-            ModelError: See `check_networks`.
+            ModelError: See `check_networks`; or a network cannot train on a batch of one image, and would get one.
         """
-        trainings = [stage for stage in stages if isinstance(stage.config, TrainingSlice)]
-        for stage in trainings:
+        trainings = [(stage, stage.config) for stage in stages if isinstance(stage.config, TrainingSlice)]
+        for stage, config in trainings:
             if self.work(stage) == 0:
-                raise DataError(f"{stage.operation.name} ({stage.config}) would see no image: label more")
-        self.check_networks(trainings)
+                raise DataError(f"{stage.operation.name} ({config}) would see no image: label more")
+        self.check_networks(stage for stage, _ in trainings)
+        for stage, config in trainings:
+            self._check_batches(stage, config)
 
     def check_networks(self, stages: Iterable[Stage]) -> None:
-        """Check that the networks of the trainings among some stages can be built, and take their crops.
+        """Check that the networks of the trainings among some stages can be built, and take their crops and whole
+        images.
 
         What was found to be so in this storage folder, with the same versions, is not tried again.
 
         Raises:
             ModelError: If a network cannot be built, is for another task than the data, its weights do not fit, or it
-                cannot take crops of the size that its training uses.
+                cannot take crops of the size that its training uses, or the largest image of the data.
         """
         for stage in stages:
             config = stage.config
             if isinstance(config, TrainingSlice):
                 dataset = self.dataset(config.data)
                 for model in stage.networks():
-                    self._check_network(model, len(dataset.classes), config)
+                    self._check_weights(model, len(dataset.classes))
+                    sizes = {"crops": config.training.augment.crop, "padded images": padded_size(model, dataset)}
+                    for what, size in sizes.items():
+                        self._check_network(model, len(dataset.classes), size, config.data.task, what)
 
-    def _check_network(self, model: Model, classes: int, config: TrainingSlice) -> None:
-        task, crop = config.data.task, config.training.augment.crop
-        what = (model.model_dump_json(), classes, crop, task)
-        if what in self._checked:
-            return
-        if model.weights_file:
+    def _check_weights(self, model: Model, classes: int) -> None:
+        if model.weights_file and self._unchecked("weights", model, classes):
             from dmt_ray.execution.network_check import check_weights
 
             check_weights(model, classes)
-        if not self.notes.fits(model, classes, crop, task):
+
+    def _check_network(self, model: Model, classes: int, size: tuple[int, int], task: Task, what: str) -> None:
+        if self._unchecked("size", model, classes, size, task) and not self.notes.fits(model, classes, size, task):
             from dmt_ray.execution.network_check import check_network
 
-            check_network(model, classes, crop, task)
-            self.notes.note_fits(model, classes, crop, task)
-        self._checked.add(what)
+            check_network(model, classes, size, task, what)
+            self.notes.note_fits(model, classes, size, task)
+
+    def _check_batches(self, stage: Stage, config: TrainingSlice) -> None:
+        """Networks are tried with two images: one is left to be tried where a batch of the training holds one."""
+        images = self._counts(stage)
+        if 1 not in config.batch_sizes(images):
+            return
+        classes, crop = len(self.dataset(config.data).classes), config.training.augment.crop
+        for model in stage.networks():
+            if self._unchecked("one", model, classes, crop) and not self.notes.trains_on_one(model, classes, crop):
+                from dmt_ray.execution.network_check import objection_to_one
+
+                if reason := objection_to_one(model, classes, crop):
+                    raise ModelError(_refusal_of_one(config, images, model, reason))
+                self.notes.note_trains_on_one(model, classes, crop)
+
+    def _unchecked(self, what: str, model: Model, *about: object) -> bool:
+        """Whether this runner is asked for the first time."""
+        key = (what, model.model_dump_json(), *about)
+        known = key in self._checked
+        self._checked.add(key)
+        return not known
+
+    def _bind_model(self, model: Model, classes: int) -> Model:
+        """Fill in the digest of the weights file, and how whole images are padded."""
+        if model.weights_file is not None:
+            from dmt_ray import models
+
+            model = model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+        padding = self.notes.padding(model, classes)
+        if padding is None:
+            from dmt_ray.execution.network_check import padding_of
+
+            try:
+                padding = padding_of(model, classes) or ()
+            except ModelError:  # an error of `check`, if the network is used
+                return model
+            self.notes.note_padding(model, classes, padding)
+        return model.evolve(padding=tuple(padding) or None)
 
     def work_of(self, stage: Stage) -> int:
         """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
+        return stage.config.work(self._counts(stage))
+
+    def _counts(self, stage: Stage) -> ImageCounts:
         data, split = stage.config.data, stage.config.split
         dataset = self.dataset(data)
         parts = divide(split, data, dataset)
         known = int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
         evaluated = len(parts.selection[1]) + len(parts.reported[1])
-        return stage.config.work(ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated))
+        return ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated)
 
     def perform(self, targets: Iterable[Stage], begun: Notice | None = None, done: Notice | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
@@ -236,6 +281,7 @@ class Runner:
             team=team,
             stop=stop,
             compiled=self.machine.compiled,
+            normalised=stage.config.data.normalised,
         )
         if not team.chief:
             perform(stage.config, work)
@@ -276,13 +322,31 @@ def device_check(device: str) -> None:
         raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(devices)}") from None
 
 
-def bind_model(model: Model) -> Model:
-    """Fill in the digest of the weights file."""
-    if model.weights_file is None:
-        return model
-    from dmt_ray import models
+def padded_size(model: Model, dataset: Dataset) -> tuple[int, int]:
+    """Height and width of an image that is as high and as wide as any of a data set, padded for a network."""
+    largest = (max(int(images.sizes[:, axis].max()) for images in dataset.subsets.values()) for axis in (0, 1))
+    multiple, rest = model.padding or (32, 0)
+    height, width = (side + (rest - side) % multiple for side in largest)
+    return height, width
 
-    return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+
+def _refusal_of_one(config: TrainingSlice, images: ImageCounts, model: Model, reason: str) -> str:
+    """Why a training cannot be, which has a batch of one image; with the nearest batch that would do."""
+    training, name = config.training, config.setting()
+    (first, second), near = training.batch, range(1, 9)
+    sizes = [size for distance in near for size in (first + distance, first - distance) if size > 0]
+    fitting = [
+        size
+        for size in sizes
+        if 1 not in config.evolve(training=training.evolve(batch=(size, second))).batch_sizes(images)
+    ]
+    advice = f"Set {name}.batch=[{fitting[0]},{second}]" if fitting else f"Set another {name}.batch"
+    height, width = training.augment.crop
+    return (
+        f"{model.architecture}/{model.encoder} cannot train on a batch of 1 image of {height} x {width} ({reason}), "
+        f"but {name} with batches of {first + second} images makes one of the images of this split. {advice}, or "
+        "another split.labelled"
+    )
 
 
 def _device_name(device: "torch.device") -> str:

@@ -33,8 +33,8 @@ class Column:
     Attributes:
         changes: Dotted setting -> value, on top of the recipe.
         recipe: Another recipe than the one that was asked for.
-        paper: The column of the paper's table that this one repeats, such as "1/20"; only where data, network and
-            training are the paper's.
+        paper: The column of the paper's table that this one repeats, such as "1/20". Its numbers are shown only where
+            first weights, data and training are the paper's (`recipes.published`).
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)

@@ -1,8 +1,10 @@
 """mixup with dynamic weights (Zhang et al. 2018; DMT, Sec. 5.2.2): images, labels and weights are mixed alike."""
 
+import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
+from dmt_ray import IGNORE
 from dmt_ray.losses.cross_entropy import cross_entropy_sum
 from dmt_ray.losses.weighting import Target
 
@@ -26,11 +28,13 @@ def mix(own: Tensor, partners: Tensor, share: float) -> Tensor:
 def mixed_cross_entropy_sum(log_probs: Tensor, own: Target, partners: Target, *, share: float) -> Tensor:
     r"""Sum of weighted cross-entropy of mixed images, with the dynamic weights mixed as well (DMT, Sec. 5.2.2).
 
-    With i an image, j its partner, and lambda the share of i in the mixed image, of which the log-softmax is::
+    With i an image, j its partner, and lambda the share of i in the mixed image, of which the log-softmax is, the
+    mixed weight multiplies the mixed cross-entropy::
 
-        sum over i of  lambda * w_i * CE(y_i) + (1 - lambda) * w_j * CE(y_j)
+        sum over i of  (lambda * w_i + (1 - lambda) * w_j) * (lambda * CE(y_i) + (1 - lambda) * CE(y_j))
 
-    The weights were measured on the images as they are. As in Eq. 3-6 it is to be divided by the number of labels.
+    The weights were measured on the images as they are. A label that is `IGNORE` has neither weight nor cross-entropy.
+    As in Eq. 3-6 the sum is to be divided by the number of labels.
 
     Args:
         log_probs: Of the mixed images, float32 ``[N, K, H, W]`` or ``[N, K]``.
@@ -41,5 +45,7 @@ def mixed_cross_entropy_sum(log_probs: Tensor, own: Target, partners: Target, *,
     Returns:
         float32 scalar; its gradient flows through ``log_probs`` only.
     """
-    first, second = (cross_entropy_sum(log_probs, *target) for target in (own, partners))
+    mine, others = (torch.where(part.labels == IGNORE, 0.0, part.weights) for part in (own, partners))
+    weights = mix(mine, others, share)
+    first, second = (cross_entropy_sum(log_probs, part.labels, weights) for part in (own, partners))
     return share * first + (1 - share) * second

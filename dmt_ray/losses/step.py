@@ -31,26 +31,29 @@ class StepLoss(NamedTuple):
     target: Target  # what the rule made of the pseudo labels, [M, ...]
 
 
-def step_loss(logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule) -> StepLoss:
+def step_loss(
+    logits: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, labelled_weight: float = 1.0
+) -> StepLoss:
     """Weights, loss and statistics of one training step from one log-softmax (DMT, Eq. 3-6).
 
     Args:
         logits: Student output, ``[N, K, H, W]`` or ``[N, K]``, any floating type.
         labels: int64 ``[N, H, W]`` or ``[N]``; those of the labelled images come first.
         confidence: float32, of the shape of ``labels``; not read for labelled images.
-        labelled: How many of the N images are labelled by people: these weigh 1, the rest goes through the rule.
+        labelled: How many of the N images are labelled by people; the rest goes through the rule.
         rule: A weight rule with its numbers, from `rules.bind`.
+        labelled_weight: What an image labelled by people weighs.
 
     Raises:
         ValueError: If the tensors do not cover the same pixels, or ``labelled`` is not in ``0..N``.
     """
     log_probs = torch.log_softmax(logits.float(), dim=1)
-    targets = step_targets(log_probs, labels, confidence, labelled=labelled, rule=rule)
+    targets = step_targets(log_probs, labels, confidence, labelled=labelled, rule=rule, labelled_weight=labelled_weight)
     return targets.loss(cross_entropy_sum(log_probs, targets.labels, targets.weights))
 
 
 class StepTargets(NamedTuple):
-    """The labels and weights of a step: true labels of weight 1, and what the rule makes of the pseudo labels."""
+    """The labels and weights of a step: true labels, and what the rule makes of the pseudo labels."""
 
     labels: Tensor  # of all images, int64
     weights: Tensor  # of all images, float32
@@ -65,7 +68,9 @@ class StepTargets(NamedTuple):
         return StepLoss(total, counted, statistics, self.target)
 
 
-def step_targets(log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule) -> StepTargets:
+def step_targets(
+    log_probs: Tensor, labels: Tensor, confidence: Tensor, *, labelled: int, rule: Rule, labelled_weight: float = 1.0
+) -> StepTargets:
     """The targets of a batch for a student of this output; arguments as for `step_loss`, log-softmax for logits."""
     if not 0 <= labelled <= len(labels):
         raise ValueError(f"labelled must be between 0 and the batch size {len(labels)}, but got {labelled}")
@@ -73,6 +78,6 @@ def step_targets(log_probs: Tensor, labels: Tensor, confidence: Tensor, *, label
     seen = compare(log_probs[labelled:].detach().exp(), labels[labelled:], confidence[labelled:])
     target = rule(seen)
     cases = torch.stack([mask.sum() for mask in (seen.valid, seen.agreement, seen.negative, seen.positive)])
-    sure = torch.ones_like(labels[:labelled], dtype=torch.float32)
+    sure = torch.full_like(labels[:labelled], labelled_weight, dtype=torch.float32)
     every = torch.cat([labels[:labelled], target.labels]), torch.cat([sure, target.weights])
     return StepTargets(*every, target, cases)

@@ -28,6 +28,17 @@ class Moment(NamedTuple):
 END = Moment()
 
 
+def labelled_weight(in_full: bool, moment: Moment) -> float:
+    """How much a label made by people counts in a mean over the whole batch.
+
+    Args:
+        in_full: Whether the labelled images have a mean of their own (Lee, Eq. 15), not their share of the batch's
+            (DMT, Eq. 5 and 6).
+        moment: With the batch.
+    """
+    return sum(moment.batch) / moment.batch[0] if in_full else 1.0
+
+
 def ramped(gamma: float, ramp: bool, moment: Moment) -> float:
     """An exponent after a fraction t / T of the training (DMT, Sec. 4.2.1).
 

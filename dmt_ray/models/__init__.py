@@ -14,6 +14,9 @@ from dmt_ray.errors import ModelError
 from dmt_ray.models.deeplab_v2 import DeepLabV2
 from dmt_ray.models.noise import add_noise as add_noise
 from dmt_ray.models.noise import classifier as classifier
+from dmt_ray.models.padding import USUAL as USUAL
+from dmt_ray.models.padding import Padding as Padding
+from dmt_ray.models.padding import padding_of as padding_of
 from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest as digest
@@ -132,6 +135,11 @@ def save(
             save_file(tensors, folder / f"{name}{kind}.safetensors")
     text = json.dumps(description, indent=1, sort_keys=True) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def title(description: Mapping[str, Any]) -> str:
+    """A model in words, by its description: "model A (Unet/resnet18)"."""
+    return f"model {description['side']} ({description['model']['architecture']}/{description['model']['encoder']})"
 
 
 def load(folder: Path, name: str = MODEL, *, averaged: bool = False) -> tuple[nn.Module, dict[str, Any]]:

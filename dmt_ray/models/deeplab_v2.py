@@ -7,13 +7,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmt_ray.errors import ModelError
+from dmt_ray.models.padding import Padding
 
 ENCODERS = ("resnet50", "resnet101")
 DILATIONS = (6, 12, 18, 24)
+STRIDE = 8
 
 
 class DeepLabV2(nn.Module):
     """DeepLab-v2 (Chen et al. 2017) at output stride 8.
+
+    Its logits are enlarged with aligned corners, which leaves each where it was computed if the image's sides are
+    8 k + 1 (as the authors' crops of 321 and images of 505 pixels are). Other images are continued to such sides by
+    their mean colour, and the logits cut: aligned corners alone would move them by up to 7 pixels
+    (docs/decisions/0038-whole-images-and-their-padding.md).
 
     Args:
         encoder: "resnet50" or "resnet101" of torchvision (the stride sits in the 3 x 3 convolution, "v1.5").
@@ -22,6 +29,8 @@ class DeepLabV2(nn.Module):
             the authors' code sums, and with it all published DMT numbers. (Theirs keeps the other two, which get no
             gradient; here no parameter stands idle.)
     """
+
+    padding = Padding(STRIDE, 1)
 
     def __init__(self, encoder: str = "resnet101", *, classes: int, aspp: Literal["paper", "full"] = "paper") -> None:
         super().__init__()
@@ -46,10 +55,12 @@ class DeepLabV2(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``, bilinearly enlarged to the images' size."""
-        e = self.encoder
-        x = e.maxpool(e.relu(e.bn1(e.conv1(images))))
+        e, (height, width) = self.encoder, images.shape[-2:]
+        padded = F.pad(images, self.padding.of(height, width))
+        x = e.maxpool(e.relu(e.bn1(e.conv1(padded))))
         x = e.layer4(e.layer3(e.layer2(e.layer1(x))))
-        return F.interpolate(self.branches(x), size=images.shape[-2:], mode="bilinear", align_corners=True)
+        logits = F.interpolate(self.branches(x), size=padded.shape[-2:], mode="bilinear", align_corners=True)
+        return logits[..., :height, :width]
 
 
 class _Sum(nn.ModuleList):

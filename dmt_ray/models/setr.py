@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from dmt_ray.config import nearest
 from dmt_ray.errors import ModelError
+from dmt_ray.models.padding import Padding
 
-PATCHES = (2, 4, 8, 16, 32)  # whole images are padded to multiples of 32
+PATCHES = (2, 4, 8, 16, 32)  # that "pup" can double up to the image's size
 
 
 class SETR(nn.Module):
@@ -37,7 +38,8 @@ class SETR(nn.Module):
         if decoder not in ("naive", "pup"):
             raise ModelError(f"decoder must be 'naive' or 'pup', but got {decoder!r}")
         self.encoder = _transformer(encoder, arguments)
-        self._patch = _patch(self.encoder)
+        self._patch = _patch(self.encoder, None if decoder == "naive" else PATCHES)
+        self.padding = Padding(self._patch)
         layers = _convolution(self.encoder.embed_dim, channels, 1 if decoder == "naive" else 3)
         if decoder == "pup":
             # The last doubling is that of the logits, which is the same as theirs: a 1 x 1 convolution and a bilinear
@@ -79,11 +81,11 @@ def _transformer(name: str, arguments: dict[str, Any]) -> Any:
     return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", dynamic_img_size=True, **arguments)
 
 
-def _patch(transformer: Any) -> int:
+def _patch(transformer: Any, allowed: tuple[int, ...] | None) -> int:
     height, width = transformer.patch_embed.patch_size
-    if height != width or height not in PATCHES:
-        sides = ", ".join(map(str, PATCHES))
-        raise ModelError(f"SETR needs square patches with a side of {sides}, but got {height} x {width}")
+    if height != width or (allowed and height not in allowed):
+        sides = f" with a side of {', '.join(map(str, allowed))}" if allowed else ""
+        raise ModelError(f"SETR needs square patches{sides}, but got {height} x {width}")
     return int(height)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmt_ray.errors import ModelError
+from dmt_ray.models.padding import Padding
 
 LEVELS = 5
 STRIDE = 2 ** (LEVELS - 1)
@@ -22,6 +23,8 @@ class UNet(nn.Module):
         classes: Number of classes K.
         base: Channels of the first level; each level below has twice as many. 64 gives 64 ... 1024.
     """
+
+    padding = Padding(STRIDE)
 
     def __init__(self, *, classes: int, base: int = 64) -> None:
         super().__init__()

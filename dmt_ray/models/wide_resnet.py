@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmt_ray.errors import ModelError
+from dmt_ray.models.padding import Padding
 
 STEM = 16
 WIDTHS = (16, 32, 64)  # of the three groups, times `width`
@@ -23,6 +24,8 @@ class WideResNet(nn.Module):
         depth: Number of convolutions on the longest way, 6 n + 4: each of the three groups has n blocks.
         width: Factor of the channels 16, 32, 64 of the groups.
     """
+
+    padding = Padding(1)  # none: it would be a part of the image
 
     def __init__(self, *, classes: int, depth: int = 28, width: int = 2) -> None:
         super().__init__()

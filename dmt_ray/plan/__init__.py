@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from dmt_ray.config import SIDES, Config, Data, Model, Settings, Side, Split, Training
-from dmt_ray.plan.amounts import steps
+from dmt_ray.config import SIDES, Config, Data, Model, Settings, Side, Split, Training, UniformWeight, Weight, neutral
+from dmt_ray.plan.amounts import batch_sizes, steps
 from dmt_ray.plan.files import EXAMPLES, HISTORY, MODEL, weights_of
 from dmt_ray.plan.key import key_of
 
@@ -59,12 +59,20 @@ class Slice(Settings):
 
     data: Data
     split: Split
+    # Of the networks whose whole images the stage reads, if these are not padded to multiples of 32 (Model.padding).
+    padding: tuple[tuple[int, int] | None, ...] = neutral(())
 
     @classmethod
     def stage(cls, cfg: Config, seed: int, inputs: "Mapping[str, Stage] | None" = None, **values: Any) -> "Stage":
         """A stage of the operation; what its slice has beside data and split are `values`."""
         config = cls(data=cfg.data, split=cfg.split.for_seed(seed), **values)
-        return Stage(cls.operation, config, seed, inputs or {})
+        stage = Stage(cls.operation, config, seed, inputs or {})
+        padding = tuple(model.padding for model in config.padded(stage))
+        return replace(stage, config=config.evolve(padding=padding)) if any(padding) else stage
+
+    def padded(self, stage: "Stage") -> "Sequence[Model]":
+        """The networks whose output for whole images, which are padded, goes into the result of this slice's stage."""
+        return stage.networks()
 
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
@@ -100,13 +108,30 @@ class TrainingSlice(Slice):
 
     training: Training
 
+    def lists(self, images: ImageCounts) -> dict[str, int]:
+        """How many images there are to learn from, ``labelled`` and ``pseudo``."""
+        return {"labelled": images.labelled, "pseudo": images.unlabelled}
+
+    def setting(self) -> str:
+        """The setting that holds the training, for messages."""
+        return self.operation.name
+
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps."""
-        return steps(self.training, labelled=images.labelled, pseudo=images.unlabelled)
+        return steps(self.training, **self.lists(images))
+
+    def batch_sizes(self, images: ImageCounts) -> set[int]:
+        """Numbers of images that a network in training mode is given at a time."""
+        return batch_sizes(self.training, **self.lists(images))
 
     def keeps_average(self) -> bool:
         """Whether the training averages the weights."""
         return self.training.ema > 0
+
+    def padded(self, stage: "Stage") -> "Sequence[Model]":
+        """Those that are scored on the way, or pad the crops themselves."""
+        scored, crop = self.training.score_every is not None, self.training.augment.crop
+        return [model for model in stage.networks() if scored or not model.takes(crop)]
 
 
 class NewModelSlice(TrainingSlice):
@@ -122,6 +147,11 @@ class NewModelSlice(TrainingSlice):
     def own_side(self) -> Side:
         """The side of the model."""
         return self.side
+
+
+def mixing_revision(training: Training, weight: Weight) -> dict[str, Any]:
+    """What enters a key where mixup mixes weights that differ; at first each weighed its own label's cross-entropy."""
+    return {"mixing": 2} if training.augment.mixup and not isinstance(weight, UniformWeight) else {}
 
 
 @dataclass(frozen=True, eq=False)

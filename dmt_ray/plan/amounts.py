@@ -40,6 +40,15 @@ def steps_per_epoch(training: Training, *, labelled: int, pseudo: int) -> int:
     return ceil(driving / size)
 
 
+def batch_sizes(training: Training, *, labelled: int, pseudo: int) -> set[int]:
+    """How many images the batches of an epoch hold: those of the usual ones, and of the last, which may be smaller."""
+    first, second = batch_of(training, labelled=labelled, pseudo=pseudo)
+    driving, size = (pseudo, second) if second else (labelled, first)
+    beside = first if second else 0  # the labelled list is cycled
+    usual = {beside + size} if driving >= size else set()
+    return usual | ({beside + driving % size} if driving % size else set())
+
+
 def steps(training: Training, *, labelled: int, pseudo: int) -> int:
     """Optimizer steps of a whole stage."""
     return training.epochs * steps_per_epoch(training, labelled=labelled, pseudo=pseudo)

@@ -32,11 +32,11 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "camvid-full": camvid_full,
     "voc-animals": voc_animals,
     "folder": folder,
-    "voc-1/106": voc("voc-1/106", split=authors(105.82), pretrain_epochs=300, epochs=4, dms_alpha=0.8),
-    "voc-1/50": voc("voc-1/50", split=authors(50), pretrain_epochs=134, epochs=4, dms_alpha=0.8),
-    "voc-1/20": voc("voc-1/20", split=authors(20), pretrain_epochs=134, epochs=4, dms_alpha=1.0),
-    "voc-1/8": voc("voc-1/8", split=authors(8), pretrain_epochs=85, epochs=5, dms_alpha=1.0),
-    "voc-1464": voc("voc-1464", split=FINE, pretrain_epochs=85, epochs=5, dms_alpha=1.0),
+    "voc-1/106": voc("voc-1/106", split=authors(105.82), pretrain_epochs=300, scored=100, epochs=4, dms_alpha=0.8),
+    "voc-1/50": voc("voc-1/50", split=authors(50), pretrain_epochs=134, scored=220, epochs=4, dms_alpha=0.8),
+    "voc-1/20": voc("voc-1/20", split=authors(20), pretrain_epochs=134, scored=220, epochs=4, dms_alpha=1.0),
+    "voc-1/8": voc("voc-1/8", split=authors(8), pretrain_epochs=85, scored=350, epochs=5, dms_alpha=1.0),
+    "voc-1464": voc("voc-1464", split=FINE, pretrain_epochs=85, scored=350, epochs=5, dms_alpha=1.0),
     "cityscapes-1/30": cityscapes(
         "cityscapes-1/30", s=29.75, pretrain_epochs=327, epochs=8, batch=(1, 7), dms_alpha=0.8
     ),

@@ -10,7 +10,8 @@ from dmt_ray.recipes.segmentation import authors
 def pets() -> Config:
     """The Oxford-IIIT Pets with a U-Net from scratch, as in 000; its 10,000 epochs of pretraining can be far fewer."""
     # 000, Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
-    augment = Augment(crop=(128, 128))
+    # It names no augmentation, and its discussion regrets the lack of what augmentation gives.
+    augment = Augment(scale=(1, 1), crop=(128, 128), flip=False)
     always: dict[str, Any] = {"learning_rate": 4e-3, "augment": augment, "keep": "val", "score_every": 500}
     return Config(
         recipe="pets",

@@ -42,6 +42,7 @@ from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
+from dmt_ray.recipes.published import as_published
 from dmt_ray.results.scores import class_scores, metrics, scores, selected, summary
 from dmt_ray.store import Store
 
@@ -168,7 +169,11 @@ def tabulate_ablation(
         "title": ablation.title,
         "reference": ablation.reference,
         "paper": ablation.paper,
-        "paper_columns": {cell.column: cell.paper for cell in ablation.cells},
+        "paper_columns": {
+            cell.column: cell.paper if as_published(cell.config) else None
+            for cell in ablation.cells
+            if cell.row == ablation.reference
+        },
         "recipe": ablation.recipe,
         "seeds": list(ablation.seeds),
         "classes": {column: list(info.classes) for (_, column), info in infos.items()},

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dmt_ray.engine.workspace import MEAN, STD
+from dmt_ray.config import Normalised
+from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.models import load
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.publication import BestModel
@@ -27,10 +28,10 @@ class FromImages(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, normalised: Normalised = "imagenet") -> None:
         super().__init__()
         self.network = network
-        for name, values in (("mean", MEAN), ("std", STD)):
+        for name, values in zip(("mean", "std"), STATISTICS[normalised]):
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def save(folder: Path, path: Path, model: BestModel, mlflow_model: object = None
         "model": description["model"],
     }
     mlflow.pytorch.save_model(
-        FromImages(network).eval(),
+        FromImages(network, description.get("normalised", "imagenet")).eval(),
         str(path),
         mlflow_model=mlflow_model,
         signature=ModelSignature(images, logits),

@@ -105,10 +105,7 @@ def test_rows_have_the_names_of_the_paper_s(made, table):
         pytest.param(images.columns, "digits", [], [None], id="digits are not the paper's"),
         pytest.param(pets.columns, "pets", [], ["10 %"], id="the Pet study"),
         pytest.param(pets.columns, "shapes", [], [None], id="not its data"),
-        pytest.param(robust_mutual.columns, "rml-cityscapes-1/8", [], [None], id="not its weights"),
-        pytest.param(
-            robust_mutual.columns, "rml-cityscapes-1/8", ["model.encoder_weights=imagenet"], ["1/8"], id="its weights"
-        ),
+        pytest.param(robust_mutual.columns, "rml-cityscapes-1/8", [], ["1/8"], id="RML"),
         pytest.param(
             reliability.columns,
             "rwms-voc-1/8",
@@ -119,7 +116,7 @@ def test_rows_have_the_names_of_the_paper_s(made, table):
         pytest.param(teachers.columns, "rwms-voc-1/8", ["model.weights_file=w.safetensors"], ["MIoU"], id="teachers"),
     ],
 )
-def test_papers_numbers_stand_beside_ours_only_under_their_protocol(columns, recipe, changes, papers):
+def test_columns_name_the_papers_column_that_they_repeat(columns, recipe, changes, papers):
     assert [column.paper for column in columns(load(recipe, changes)).values()] == papers
 
 

@@ -93,6 +93,15 @@ def test_a_crop_of_a_padded_image_may_reach_beyond_its_border(place, shift):
     assert torch.equal(batch.labels, seen)
 
 
+def test_what_lies_around_an_image_has_the_colour_of_the_border():
+    images = random_images(1, 5, 5)
+    draws = np.array([[0.5, 0.0, 0.5, 0.9]])  # two rows too high
+    batch = augment(images, images[:, 0], None, **settings(images, draws=draws, pad=2, fill=128))
+    assert torch.equal(batch.images[:, :, :2].round(), torch.full((1, 3, 2, 5), 128.0))
+    assert torch.equal(batch.images[:, :, 2:].round(), images[:, :, :3].float())
+    assert (batch.labels[:, :2] == IGNORE).all()
+
+
 def test_the_label_of_a_whole_image_does_not_move():
     images = random_images(3, 8, 8)
     labels, confidence = torch.tensor([4, IGNORE, 2]).view(3, 1, 1), torch.tensor([51, 102, 255]).view(3, 1, 1)

@@ -127,10 +127,10 @@ def test_labelling_reads_nothing_while_it_asks_the_network(work):
 
 
 def test_evaluation_reads_nothing_before_its_end(work):
-    network = network_of(work)
-    count(network, work, "val", range(4))
+    images, network = work.dataset.subsets["val"], network_of(work).eval()
+    count(WholeImages(network, work, images), work, "val", range(4))
     with never_waiting() as uploads:
-        counts, _ = count(network, work, "val", range(12))
+        counts, _ = count(WholeImages(network, work, images), work, "val", range(12))
     assert isinstance(counts, Confusion)
     assert uploads.count == 1 + 2 * 3  # mean and deviation; images and masks of each of three batches
 

@@ -14,10 +14,10 @@ def test_pseudo_labels_weigh_nothing_before_the_rise_and_all_after_it(module_mac
     runner.perform([taught])
     rows = history(runner.store, taught)
     assert rows["step"].tolist() == [5, 10, 15]  # of the first row each step begins at 4 / 15 of the training or before
-    assert rows["mean_weight"].tolist() == pytest.approx([0, 3 / 7, 3 / 7])
+    assert rows["mean_weight"].tolist() == pytest.approx([0, 3 * 8 / 7, 3 * 8 / 7])
     assert "agreement" not in rows  # no label was given
     examples = np.load(runner.store.path(taught) / "examples.npz", allow_pickle=False)
-    assert (examples["weight_0"] == round(255 * 3 / 7)).all()
+    assert (examples["weight_0"] == 255).all()  # a byte holds weights up to 1
 
 
 def test_a_rise_starts_and_ends_by_the_steps_of_the_training(module_machine, tiny):
@@ -28,5 +28,6 @@ def test_a_rise_starts_and_ends_by_the_steps_of_the_training(module_machine, tin
     taught = plan.rungs[1]["A"].inputs["model"]
     runner.perform([taught])
     # 16 images in batches of 4: 20 steps; the first row's begin at 0 / 20 ... 4 / 20 of the training, and alpha_f is 3
-    means = [3 * (2 + 5 * row) / 20 for row in range(4)]
+    # times 8 / 4: the mean over the pseudo-labelled images counts in full.
+    means = [2 * 3 * (2 + 5 * row) / 20 for row in range(4)]
     assert history(runner.store, taught)["mean_weight"].tolist() == pytest.approx(means)

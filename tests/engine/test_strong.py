@@ -9,9 +9,9 @@ from torchvision.transforms.v2 import functional as theirs
 
 from dmt_ray.engine import image_operations as ours
 from dmt_ray.engine.augment import draw
-from dmt_ray.engine.strong import ANY, PHOTOMETRIC, STRONG_DRAWS, draw_strong, strong
+from dmt_ray.engine.strong import ANY, AUTHORS, PHOTOMETRIC, STRONG_DRAWS, draw_strong, strong
 
-KINDS = ["photometric", "jitter", "any"]
+KINDS = ["photometric", "jitter", "any", "dmt"]
 LINEAR = {"interpolation": InterpolationMode.BILINEAR}
 
 
@@ -167,3 +167,53 @@ def test_draws_are_those_of_the_sample_and_other_than_for_its_place():
 
 def test_draws_are_golden():
     assert draw_strong(7, 0, 1, [2])[0, :3].tolist() == [0.5401374389844525, 0.10705573820165748, 0.7475648368328961]
+
+
+# ---- what DMT's authors draw from ------------------------------------------------------------------------------
+
+
+def by_authors(number: int, magnitude: int, image: Tensor, *, left: bool = False) -> Tensor:
+    """An image under one of their operations, at a magnitude of 1 to 10."""
+    draws = np.full((1, STRONG_DRAWS), 0.5)
+    draws[:, 0], draws[:, 1] = (number + 0.5) / len(AUTHORS), (magnitude - 0.5) / 10
+    draws[:, 2] = 0.25 if left else 0.75
+    return strong(image, draws, "dmt")
+
+
+def test_the_authors_have_sixteen_operations_and_no_identity():
+    assert len(AUTHORS) == 16
+    assert ours.identity not in [operation.of for operation in AUTHORS]
+
+
+@pytest.mark.parametrize(("magnitude", "bits"), [(1, 1), (4, 1), (5, 2), (7, 2), (8, 3), (10, 4)])
+def test_their_posterize_keeps_one_to_four_bits(magnitude, bits):
+    image = random_images(1)
+    assert torch.equal(by_authors(4, magnitude, image), ours.posterize(image, torch.full((1, 1, 1, 1), float(bits))))
+
+
+@pytest.mark.parametrize(("magnitude", "pixels"), [(1, 10), (2, 20), (10, 100)])
+def test_their_translation_is_of_ten_to_a_hundred_pixels(magnitude, pixels):
+    image = random_images(1, 5, 120)
+    moved = by_authors(14, magnitude, image)
+    torch.testing.assert_close(moved[..., : 120 - pixels], image[..., pixels:], rtol=0, atol=1e-4)
+    assert moved[..., 120 - pixels :].abs().max() < 1e-4
+    back = by_authors(14, magnitude, image, left=True)
+    torch.testing.assert_close(back[..., pixels:], image[..., : 120 - pixels], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("magnitude", "side"), [(1, 4), (5, 20), (10, 40)])
+def test_their_cutout_covers_a_square_of_four_to_forty_pixels_with_grey(magnitude, side):
+    covered = by_authors(13, magnitude, torch.zeros(1, 3, 120, 120))
+    assert int((covered[0, 0] > 0).sum()) == side**2
+    assert covered.max().item() == pytest.approx(128 / 255)
+
+
+def test_their_inversions():
+    image = torch.tensor([0.0, 0.25, 0.75, 1.0]).view(1, 1, 1, 4).expand(1, 3, 4, 4).clone()
+    assert by_authors(2, 3, image)[0, 0, 0].tolist() == [1.0, 0.75, 0.25, 0.0]
+    # SolarizeAdd, magnitude 5: 55 / 255 more, and what is then in the brighter half is inverted.
+    added = [0.2157, 0.4657, 1 - 0.9657, 0.0]
+    assert by_authors(6, 5, image)[0, 0, 0].tolist() == pytest.approx(added, abs=1e-3)
+    # Solarize, magnitude 5: from 128 / 255 on; at magnitude 10 nothing is bright enough.
+    assert by_authors(5, 5, image)[0, 0, 0].tolist() == pytest.approx([0.0, 0.25, 0.25, 0.0])
+    assert torch.equal(by_authors(5, 10, image), image)

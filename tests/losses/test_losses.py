@@ -14,7 +14,7 @@ from dmt_ray.losses.rules.flip import flip
 from dmt_ray.losses.rules.rising import rising, rising_weight
 from dmt_ray.losses.rules.uniform import uniform
 from dmt_ray.losses.step import STATISTICS, step_loss
-from dmt_ray.losses.weighting import Comparison, Moment, compare, ramped
+from dmt_ray.losses.weighting import Comparison, Moment, compare, labelled_weight, ramped
 
 NUMBERS = {  # of every rule, for the tests that hold for all
     "disagreement": {"gamma1": 2, "gamma2": 3},
@@ -102,7 +102,7 @@ def test_the_rule_has_no_jump_at_gamma_zero():
         pytest.param("online", [0.95, 0.05], 1, 0.7, 0, 1.0, id="online believes a sure student"),
         pytest.param("online", [0.85, 0.15], 0, 0.99, IGNORE, 0.0, id="online drops an unsure student"),
         pytest.param("online", [0.95, 0.05], IGNORE, 0.7, IGNORE, 0.0, id="online leaves padding alone"),
-        pytest.param("rising", [0.45, 0.55], 0, 0.99, 1, 1.5, id="rising believes an unsure student"),
+        pytest.param("rising", [0.45, 0.55], 0, 0.99, 1, 3.0, id="rising believes an unsure student"),
         pytest.param("rising", [0.95, 0.05], IGNORE, 0.7, IGNORE, 0.0, id="rising leaves padding alone"),
     ],
 )
@@ -137,16 +137,17 @@ def test_a_rise_without_length_is_a_step(progress, expected):
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [
-        pytest.param(0.0, math.log(2) / 2, id="the labelled pixel alone, over both"),
-        pytest.param(0.5, (math.log(2) + 1.5 * math.log(4 / 3)) / 2, id="half way to 3"),
-        pytest.param(1.0, (math.log(2) + 3 * math.log(4 / 3)) / 2, id="at last"),
+        pytest.param(0.0, math.log(2), id="the labelled pixel alone, in full"),
+        pytest.param(0.5, math.log(2) + 1.5 * math.log(4 / 3), id="half way to 3"),
+        pytest.param(1.0, math.log(2) + 3 * math.log(4 / 3), id="at last"),
     ],
 )
 def test_loss_of_pseudo_label_by_hand(progress, expected):
     logits = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()  # the first is labelled by people
-    rule = partial(rising, rise_start=0, rise_end=1, alpha_f=3, moment=Moment(progress))
-    labels = torch.zeros(2, dtype=torch.int64)
-    step = step_loss(logits, labels, torch.zeros(2), labelled=1, rule=rule)
+    moment = Moment(progress)  # one labelled and one pseudo-labelled image: Lee's Eq. 15 adds two means
+    rule = partial(rising, rise_start=0, rise_end=1, alpha_f=3, moment=moment)
+    labels, weight = torch.zeros(2, dtype=torch.int64), labelled_weight(True, moment)
+    step = step_loss(logits, labels, torch.zeros(2), labelled=1, rule=rule, labelled_weight=weight)
     assert (step.total / step.counted).item() == pytest.approx(expected)
 
 
@@ -330,7 +331,7 @@ def test_without_a_ramp_the_exponents_do_not_follow_the_progress():
     assert ramped(2, False, Moment(progress=0.0)) == 2
 
 
-@pytest.mark.parametrize(("batch", "expected"), [((1, 7), 3 / 7), ((2, 6), 1), ((4, 4), 3)])
+@pytest.mark.parametrize(("batch", "expected"), [((1, 7), 3 * 8 / 7), ((2, 6), 3 * 8 / 6), ((4, 4), 3 * 2)])
 def test_alpha_balances_two_means_and_so_a_pixel_weighs_by_the_batch(batch, expected):
     seen = compare(*one_pixel([0.6, 0.4], 0, 0.9))
     target = bind("rising", {"rise_start": 0.1, "rise_end": 0.6, "alpha_f": 3.0}, Moment(1.0, batch))(seen)

@@ -39,9 +39,22 @@ def test_labels_and_dynamic_weights_are_mixed_like_the_images():
     own = Target(torch.tensor([0, 1]), torch.tensor([1.0, 0.3]))
     partners = Target(own.labels.flip(0), own.weights.flip(0))
     total = mixed_cross_entropy_sum(probs.log(), own, partners, share=0.75)
-    first = 0.75 * 1.0 * -math.log(0.5) + 0.25 * 0.3 * -math.log(0.5)
-    second = 0.75 * 0.3 * -math.log(0.8) + 0.25 * 1.0 * -math.log(0.2)
+    # The mixed weight times the mixed cross-entropy.
+    first = (0.75 * 1.0 + 0.25 * 0.3) * (0.75 * -math.log(0.5) + 0.25 * -math.log(0.5))
+    second = (0.75 * 0.3 + 0.25 * 1.0) * (0.75 * -math.log(0.8) + 0.25 * -math.log(0.2))
     assert total.item() == pytest.approx(first + second)
+    assert first == pytest.approx(0.825 * 0.6931, abs=1e-4)
+    assert second == pytest.approx(0.475 * 0.5697, abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75, 1.0])
+def test_where_all_labels_weigh_the_same_they_are_mixed_as_in_mixup_itself(share):
+    log_probs = torch.tensor([[0.5, 0.5], [0.2, 0.8]]).log()
+    own = Target(torch.tensor([0, 1]), torch.ones(2))
+    partners = Target(own.labels.flip(0), own.weights)
+    total = mixed_cross_entropy_sum(log_probs, own, partners, share=share)
+    expected = -math.log(0.5) - share * math.log(0.8) - (1 - share) * math.log(0.2)
+    assert total.item() == pytest.approx(expected)
 
 
 def test_a_label_that_is_ignored_adds_nothing_to_either_part():
@@ -49,7 +62,8 @@ def test_a_label_that_is_ignored_adds_nothing_to_either_part():
     own = Target(torch.tensor([0, IGNORE]), torch.ones(2))
     partners = Target(own.labels.flip(0), own.weights)
     total = mixed_cross_entropy_sum(log_probs, own, partners, share=0.75)
-    assert total.item() == pytest.approx(-math.log(0.5))
+    # The labelled image weighs 0.75 in its own mixture and 0.25 in its partner's, and so does its cross-entropy.
+    assert total.item() == pytest.approx((0.75**2 + 0.25**2) * -math.log(0.5))
 
 
 def test_the_gradient_is_that_of_the_mixed_images_alone():

@@ -49,3 +49,16 @@ def test_prototypes_follow_the_batch_and_a_class_it_does_not_have_stays():
     # Eq. 11: 0.9 * 1 + 0.1 * (6 / 2) = 1.2
     after = moved(torch.tensor([[1.0], [4.0]]), torch.tensor([[6.0], [0.0]]), torch.tensor([2.0, 0.0]), momentum=0.9)
     assert after.flatten().tolist() == pytest.approx([1.2, 4.0])
+
+
+def test_with_aligned_corners_the_second_feature_lies_a_stride_from_the_first():
+    probs, confidence = torch.full((1, 2, 1, 8), 0.5), torch.tensor([[[[0.1, 0.9, 0.9]], [[0.9, 0.1, 0.1]]]])
+    rectified = rectify(probs, confidence, stride=4)[0, 0, 0]  # of pixels 0 ... 7, features at 0, 4 and 8
+    assert rectified.tolist() == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9, 0.9, 0.9, 0.9])
+
+
+def test_with_aligned_corners_a_feature_has_the_label_where_it_lies():
+    labels = torch.tensor([[[0, 1, 1, 1, 2, 1, 1, 1]]])  # features at pixels 0, 4 and, beyond the image, 8
+    sums, numbers = class_sums(torch.tensor([[[[5.0, 7.0, 9.0]]]]), labels, classes=3, stride=4)
+    assert sums.flatten().tolist() == [5, 0, 7]
+    assert numbers.tolist() == [1, 0, 1]

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from dmt_ray.engine.workspace import MEAN, STD
+from dmt_ray.engine.workspace import STATISTICS
 from tests.helpers.paths import ROOT
 
 CONVERSIONS = re.findall(r"```python\n(.*?)```", ROOT.joinpath("docs/models.md").read_text(), re.S)
@@ -27,7 +27,8 @@ def test_the_conversion_keeps_every_weight(folder):
 
 
 def test_the_converted_coco_checkpoint_sees_in_our_images_what_it_saw_in_its_own(folder):
-    weight, mean, std = torch.randn(4, 3, 7, 7), torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in STATISTICS["imagenet"])
+    weight = torch.randn(4, 3, 7, 7)
     torch.save({"conv1.weight": weight}, "resnet101COCO.pth")
     exec(CONVERSIONS[1], {})
     red_first = torch.rand(1, 3, 9, 9)

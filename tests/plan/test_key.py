@@ -4,7 +4,10 @@ import sys
 
 import pytest
 
+from dmt_ray.config import WeightSettings, override
+from dmt_ray.methods import METHODS
 from dmt_ray.plan.key import canonical, key_of
+from dmt_ray.recipes import named
 
 
 def test_the_order_of_names_does_not_matter():
@@ -43,3 +46,23 @@ def test_a_key_is_the_same_in_a_fresh_process():
         for seed in ("1", "2")
     }
     assert len(found) == 1
+
+
+# ---- revisions that only some settings need --------------------------------------------------------------------
+
+
+def retrained(**changes):
+    config = override(named("digits"), changes)
+    return METHODS["dmt"](config, 0).rungs[1]["A"].inputs["model"].config.identity()
+
+
+def test_mixup_of_unequal_weights_has_a_revision_and_nothing_else_of_retraining():
+    mixup = {"retrain.augment.mixup": 0.75}
+    assert retrained(**mixup)["mixing"] == 2
+    assert "mixing" not in retrained()
+    assert "mixing" not in retrained(**mixup, **{"weight.rule": "uniform"})  # equal weights: the same numbers
+
+
+def test_a_weight_rule_has_a_revision_from_the_second_one_on():
+    assert WeightSettings.kind("rising")().identity()["revision"] == 2
+    assert all("revision" not in WeightSettings.kind(rule)().identity() for rule in ("disagreement", "uniform"))

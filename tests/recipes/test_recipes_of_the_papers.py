@@ -50,6 +50,7 @@ def test_crops_fit_into_the_working_size(recipe):
 def test_cifar10_is_trained_as_dmt_prints_it(recipe, batch, epochs):
     config = named(recipe)
     assert (config.model.architecture, config.model.arguments) == ("WideResNet", {"depth": 28, "width": 2})
+    assert config.data.normalised == "cifar10"  # the authors' code
     assert (config.pretrain.epochs, config.pretrain.batch) == (epochs, (512, 0))
     assert (config.oracle.epochs, config.oracle.batch) == (300, (512, 0))  # Sec. 5.2.2
     for training in (config.retrain, config.finetune, config.online):
@@ -61,7 +62,8 @@ def test_cifar10_is_trained_as_dmt_prints_it(recipe, batch, epochs):
         assert (training.schedule, training.momentum, training.weight_decay) == ("cosine", 0.9, 5e-4)  # Sec. 5.2.2
         assert training.ema == 0.999  # Sec. 5.2.3: an averaged network; the decay is that of the authors' code
         augment = training.augment
-        assert (augment.strong, augment.mixup) == ("any", 0.75)  # Sec. 5.2.2; alpha: the authors' code
+        assert (augment.strong, augment.mixup) == ("dmt", 0.75)  # Sec. 5.2.2; alpha: the authors' code
+        assert augment.fill == 128  # grey: the authors' code
         assert (augment.scale, augment.crop, augment.pad, augment.flip) == ((1, 1), (32, 32), 4, True)  # their code
 
 
@@ -86,6 +88,8 @@ def test_pets_are_trained_as_000_prints_it():
     for training in config.trainings().values():
         assert (training.learning_rate, training.momentum, training.schedule) == (0.004, 0.9, "poly")
         assert sum(training.batch) == 32
+        # Sec. 3 and 4.1 name no augmentation.
+        assert (training.augment.scale, training.augment.flip, training.augment.strong) == ((1, 1), False, "none")
         assert training.keep == "val"  # "the highest Intersection over Union (IoU) on the validation set"
     assert config.finetune.matched  # "adjusted to have similar numbers of mini-batches"
     assert config.online.matched
@@ -120,3 +124,21 @@ def test_cityscapes_is_trained_as_rml_prints_it():
     noise = rungs[1]["A"].inputs["model"].config
     assert (noise.dropout, noise.survival) == (0.5, 0.8)  # Sec. 5.2
     assert (noise.prototype_momentum, len(rungs) - 1) == (0.9999, 2)  # Sec. 4.2, and two stages, Sec. 5.2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "pretraining", "iterations"),
+    [
+        ("voc-1/106", 100, 500),
+        ("voc-1/50", 220, 500),
+        ("voc-1/20", 220, 500),
+        ("voc-1/8", 350, 500),
+        ("voc-1464", 350, 500),
+        ("cityscapes-1/30", 350, 300),
+        ("cityscapes-1/8", 350, 300),
+    ],
+)
+def test_snapshots_are_scored_as_often_as_by_the_authors(recipe, pretraining, iterations):
+    config = named(recipe)
+    assert (config.pretrain.score_every, config.finetune.score_every) == (pretraining, iterations)
+    assert (config.pretrain.keep, config.finetune.keep) == ("paper", "paper")

@@ -170,30 +170,13 @@ def test_command_says_in_one_line_why_there_is_no_table(
     assert "cannot be put in a table: no record has the IoU of a class" in capsys.readouterr().err
 
 
-def test_overridden_settings_are_another_protocol_than_the_papers() -> None:
-    dataset_info = {
-        "paper": "dmt-9",
-        "paper_columns": {"voc-1/20": "1/20"},
-        "command": "python -m ablations.components",
-    }
-    same = paper_numbers(dataset_info)
-    other = paper_numbers(dataset_info | {"command": "python -m ablations.components --set finetune.epochs=3"})
-    assert same is not None
-    assert other is not None
-    assert same.columns == {"voc-1/20": "1/20"}
-    assert other.columns == {}
-    assert same.selection == "paper"
+def test_the_papers_column_is_the_one_that_the_records_name() -> None:
+    dataset_info = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20", "voc-1/8": None}}
+    named = paper_numbers(dataset_info)
+    assert named is not None
+    assert named.columns == {"voc-1/20": "1/20"}
+    assert named.selection == "paper"
     assert paper_numbers(dataset_info | {"paper": None}) is None
-
-
-@pytest.mark.parametrize(
-    "change", ["--set model.weights_file=coco.safetensors", "--set=model.encoder_weights=imagenet"]
-)
-def test_weights_to_start_from_do_not_make_another_protocol(change: str) -> None:
-    dataset_info = {"paper": "dmt-9", "paper_columns": {"voc-1/20": "1/20"}}
-    found = paper_numbers(dataset_info | {"command": f"python -m ablations.components {change}"})
-    assert found is not None
-    assert found.columns == {"voc-1/20": "1/20"}
 
 
 def test_rows_of_two_tables_of_a_paper_stand_in_one() -> None:

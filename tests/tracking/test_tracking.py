@@ -373,7 +373,7 @@ def test_the_best_model_loads_in_a_fresh_process(mirror: Mirror, store: Store) -
     import torch
 
     from dmt_ray import models
-    from dmt_ray.engine.workspace import MEAN, STD
+    from dmt_ray.engine.workspace import STATISTICS
     from dmt_ray.tracking.best_model import log_best_model
 
     plan = dmt(CONFIG, 0)
@@ -392,6 +392,7 @@ def test_the_best_model_loads_in_a_fresh_process(mirror: Mirror, store: Store) -
     small, large, total = done.stdout.strip().splitlines()
     assert (small, large) == ("(1, 6, 64, 64)", "(5, 6, 96, 128)")
     images = torch.linspace(0, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
-    normalised = (images - torch.tensor(MEAN).reshape(3, 1, 1)) / torch.tensor(STD).reshape(3, 1, 1)
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in STATISTICS["imagenet"])
+    normalised = (images - mean) / std
     with torch.no_grad():
         assert float(total) == pytest.approx(float(network(normalised).double().sum()), rel=1e-4)

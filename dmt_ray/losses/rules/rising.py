@@ -11,12 +11,11 @@ def rising(seen: Comparison, *, rise_start: float, rise_end: float, alpha_f: flo
 
     As in `online`, only `IGNORE` is read of the labels as given. The weight is a number of the host: nothing waits.
 
-    Lee (Eq. 15) adds the mean over the labelled samples and alpha times the mean over the pseudo-labelled ones. The
-    loss of DMT (Eq. 3-6) is one mean over both, in which that balance is a weight of alpha * labelled / pseudo-labelled
-    for each sample.
+    Lee (Eq. 15) adds the mean over the labelled samples and alpha times the mean over the pseudo-labelled ones, each in
+    full. The loss of DMT (Eq. 3-6) is one mean over all n samples of a batch, in which that is a weight of n / labelled
+    for a labelled one (`weighting.labelled_weight`) and of alpha * n / pseudo-labelled for a pseudo-labelled one.
     """
-    labelled, pseudo = moment.batch
-    highest = alpha_f * labelled / pseudo
+    highest = alpha_f * sum(moment.batch) / moment.batch[1]
     weight = rising_weight(moment.progress, rise_start=rise_start, rise_end=rise_end, highest=highest)
     labels = torch.where(seen.valid, seen.student_labels(), IGNORE)
     return Target(labels, seen.valid.to(torch.float32) * weight)

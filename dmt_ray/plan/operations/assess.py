@@ -1,6 +1,8 @@
 """Assess: let another teacher judge labels (RWMS)."""
 
-from dmt_ray.config import Config
+from collections.abc import Sequence
+
+from dmt_ray.config import Config, Model
 from dmt_ray.errors import ConfigError
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
 from dmt_ray.plan.files import AGREEMENT, RANK, SUMMARY
@@ -13,6 +15,10 @@ class Assess(Slice):
     follows = "labels"
     writes = (RANK, AGREEMENT, SUMMARY)
     evictable = Evictable(maps=(RANK,))
+
+    def padded(self, stage: Stage) -> Sequence[Model]:
+        """The judge's."""
+        return stage.inputs["judge"].networks()
 
     def __str__(self) -> str:
         return "ranks of the labels, and agreement of each image"

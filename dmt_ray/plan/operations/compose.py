@@ -1,9 +1,9 @@
 """Compose: put the labels of a training phase together (RWMS)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from dmt_ray.config import Config, Side
+from dmt_ray.config import Config, Model, Side
 from dmt_ray.plan import Evictable, Operation, Slice, Stage
 from dmt_ray.plan.files import LABELS, ORDER, RANK, SUMMARY
 
@@ -21,6 +21,10 @@ class Compose(Slice):
     by: Choice
     first: float  # share of the unlabelled images that are labelled first
     whole: bool  # the others too, with their later labels
+
+    def padded(self, stage: Stage) -> Sequence[Model]:
+        """None: no network is run."""
+        return ()
 
     def __str__(self) -> str:
         first = f"the {self.first:.0%} that " + ("are most reliable" if self.by == "reliability" else "are drawn")

@@ -1,9 +1,9 @@
 """Cotrain: train students by teachers that change with them, step by step (RML)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dmt_ray.config import Config, Side
+from dmt_ray.config import Config, Model, Side
 from dmt_ray.errors import ConfigError
 from dmt_ray.plan import Evictable, ImageCounts, Operation, Stage, TrainingSlice
 from dmt_ray.plan.files import weights_of
@@ -40,6 +40,10 @@ class Cotrain(TrainingSlice):
         read = {"ema_decay": self.teacher == "mean", "prototype_momentum": self.rectified}
         return {name: value for name, value in super().identity().items() if read.get(name, True)}
 
+    def padded(self, stage: Stage) -> Sequence[Model]:
+        """With prototypes, whose first ones come from whole images, both."""
+        return stage.networks() if self.rectified else super().padded(stage)
+
     def __str__(self) -> str:
         teachers = {"own": "its own", "peer": "the other's", "both": "both"}[self.taught_by]
         kind = {"student": "labels", "mean": "mean teacher"}[self.teacher]
@@ -57,6 +61,11 @@ class Cotrain(TrainingSlice):
     def work(self, images: ImageCounts) -> int:
         """Optimizer steps of all students."""
         return self.students * super().work(images)
+
+    def batch_sizes(self, images: ImageCounts) -> set[int]:
+        """Those of the students; where these label as they are, the unlabelled images also come by themselves."""
+        sizes, labelled = super().batch_sizes(images), self.training.batch[0]
+        return sizes | {size - labelled for size in sizes} if self.teacher == "student" else sizes
 
     def keeps_average(self) -> bool:
         """Whether the students have mean teachers."""

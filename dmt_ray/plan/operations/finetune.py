@@ -1,7 +1,10 @@
 """Finetune: train a model further on labelled and pseudo-labelled images."""
 
-from dmt_ray.config import Config, Weight
-from dmt_ray.plan import Operation, Stage, TrainingSlice
+from collections.abc import Sequence
+from typing import Any
+
+from dmt_ray.config import Config, Model, Weight
+from dmt_ray.plan import Operation, Stage, TrainingSlice, mixing_revision
 from dmt_ray.plan.files import EXAMPLES, HISTORY
 
 
@@ -14,6 +17,18 @@ class Finetune(TrainingSlice):
     without_work = frozenset({"weight"})
 
     weight: Weight
+
+    def identity(self) -> dict[str, Any]:
+        """With what says how mixup mixes weights."""
+        return super().identity() | mixing_revision(self.training, self.weight)
+
+    def setting(self) -> str:
+        """Two trainings are finetune stages."""
+        return "online" if self.weight.makes_labels else "finetune"
+
+    def padded(self, stage: Stage) -> Sequence[Model]:
+        """The network: a few images are written down with what it makes of them."""
+        return stage.networks()
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.weight.identity().items())

@@ -1,6 +1,8 @@
 """Pick: one of two models, by their scores on the validation images (000, Sec. 4.2)."""
 
-from dmt_ray.config import Config
+from collections.abc import Sequence
+
+from dmt_ray.config import Config, Model
 from dmt_ray.plan import Evictable, ImageCounts, Operation, Slice, Stage
 from dmt_ray.plan.files import CHOICE, MODEL, weights_of
 from dmt_ray.plan.operations.evaluate import evaluate
@@ -16,6 +18,10 @@ class Pick(Slice):
     evictable = Evictable(weights=weights_of(MODEL))
 
     better: bool
+
+    def padded(self, stage: Stage) -> Sequence[Model]:
+        """None: no network is run."""
+        return ()
 
     def __str__(self) -> str:
         return f"the {'better' if self.better else 'other'} of two on {self.split.selection}"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage
-from dmt_ray.plan.amounts import dms_images, steps
+from dmt_ray.plan.amounts import dms_images
 
 
 class Pretrain(NewModelSlice):
@@ -24,11 +24,15 @@ class Pretrain(NewModelSlice):
             images += f" (those outside the labelled list in blocks of {self.coarse} pixels)"
         return f"{self.side}: {self.model.architecture}/{self.model.encoder} on {images}"
 
-    def work(self, images: ImageCounts) -> int:
-        """Optimizer steps."""
+    def setting(self) -> str:
+        """Two trainings are pretrain stages."""
+        return "oracle" if self.images == "all" else "pretrain"
+
+    def lists(self, images: ImageCounts) -> dict[str, int]:
+        """True labels alone."""
         dms, every = dms_images(images.labelled, self.dms_alpha), images.labelled + images.known
         labelled = {"labelled": images.labelled, "dms": dms, "all": every}[self.images]
-        return steps(self.training, labelled=labelled, pseudo=0)
+        return {"labelled": labelled, "pseudo": 0}
 
 
 def pretrain(cfg: Config, *, seed: int, side: Side = "A", dms: bool = False) -> Stage:

@@ -1,8 +1,11 @@
 """Retrain: train a new model on labelled and pseudo-labelled images from its first step."""
 
-from dmt_ray.config import Config, Weight, neutral
-from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage
-from dmt_ray.plan.amounts import images_of, steps
+from collections.abc import Sequence
+from typing import Any
+
+from dmt_ray.config import Config, Model, Weight, neutral
+from dmt_ray.plan import ImageCounts, NewModelSlice, Operation, Stage, mixing_revision
+from dmt_ray.plan.amounts import images_of
 from dmt_ray.plan.files import EXAMPLES, HISTORY
 
 
@@ -18,14 +21,22 @@ class Retrain(NewModelSlice):
     generation: int
     images: float = neutral(1.0)  # share of the unlabelled images that have labels
 
+    def identity(self) -> dict[str, Any]:
+        """With what says how mixup mixes weights."""
+        return super().identity() | mixing_revision(self.training, self.weight)
+
+    def padded(self, stage: Stage) -> Sequence[Model]:
+        """The network: a few images are written down with what it makes of them."""
+        return stage.networks()
+
     def __str__(self) -> str:
         model, weight = f"{self.model.architecture}/{self.model.encoder}", self.weight.identity()
         numbers = ", ".join(f"{name}={value}" for name, value in weight.items())
         return f"{self.side}: {model} anew, generation {self.generation}, {numbers}"
 
-    def work(self, images: ImageCounts) -> int:
-        """Optimizer steps."""
-        return steps(self.training, labelled=images.labelled, pseudo=images_of(images.unlabelled, self.images))
+    def lists(self, images: ImageCounts) -> dict[str, int]:
+        """Of the unlabelled images those that have labels."""
+        return {"labelled": images.labelled, "pseudo": images_of(images.unlabelled, self.images)}
 
 
 def retrain(cfg: Config, *, labels: Stage, seed: int, generation: int) -> Stage:

@@ -127,7 +127,7 @@ class Predictor:
         runner = Runner(Machine(self.storage, self.data, device=self.device))
         folder = runner.store.open(evaluation.inputs["model"], files=True)
         config: Any = evaluation.config
-        work = Workspace(runner.dataset(config.data), device_of(self.device))
+        work = Workspace(runner.dataset(config.data), device_of(self.device), normalised=config.data.normalised)
         network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
@@ -146,7 +146,9 @@ class Predictor:
             chosen = [places[name] for name in ids]
         arrays: dict[str, NDArray[Any]] = {"ids": np.array([images.ids[position] for position in chosen])}
         for e, position in enumerate(chosen):
-            prediction = WholeImages(network, work, images).logits([position])[0].argmax(dim=0)
+            whole = WholeImages(network, work, images)
+            prediction = whole.logits([position])[0].argmax(dim=0)
+            whole.check()
             arrays[f"image_{e}"], arrays[f"truth_{e}"] = images.image(position), images.mask(position)
             arrays[f"prediction_{e}"] = prediction.cpu().numpy().astype(np.uint8)
         return arrays
@@ -172,6 +174,7 @@ class Predictor:
                 predicted.update(labels, codes)
                 judged.update(torch.where(truth == IGNORE, IGNORE, labels), codes)
                 right.update(torch.where(truth == labels, labels, IGNORE), codes)
+            whole.check()
         counts = [ranking.counts.cpu().numpy() for ranking in (predicted, judged, right)]
         for share in shares:
             cuts = predicted.thresholds(share, rule)
