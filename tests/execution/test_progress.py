@@ -99,9 +99,9 @@ def test_on_a_terminal_one_screen_is_drawn_anew_at_most_once_a_second(clock, tmp
 
 def test_what_cannot_come_any_more_is_not_waited_for(tmp_path):
     display, file = shown(Store(tmp_path))
-    display.failed(MODEL, "the loss became nan")
+    display.failed(MODEL, "the loss became NaN or infinite")
     assert list(display.pending()) == []
-    assert file.getvalue() == "failed: Baseline, seed 0: the loss became nan\n"
+    assert file.getvalue() == "failed: Baseline, seed 0: the loss became NaN or infinite\n"
 
 
 def test_a_thousand_members_with_the_same_stages_cost_one_sum(tmp_path):

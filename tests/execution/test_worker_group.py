@@ -123,9 +123,9 @@ class Failures(Exception):
 
 
 def test_an_error_of_a_stage_is_final_whatever_the_other_workers_say():
-    broken = StageFailed("TrainingFailed", "the loss became nan", "finetune-1", "node7", 1)
+    broken = StageFailed("TrainingFailed", "the loss became NaN or infinite", "finetune-1", "node7", 1)
     noise = StageFailed("RuntimeError", "Connection closed by peer", "finetune-2", "node8", 0)
-    with pytest.raises(TrainingFailed, match=r"^the loss became nan") as raised:
+    with pytest.raises(TrainingFailed, match=r"^the loss became NaN or infinite") as raised:
         _raise_if_final(Failures(r0=noise, r1=broken), 0)
     assert raised.value.__notes__ == ["in finetune-1 on node7"]
     assert side_of_error(raised.value) == 1

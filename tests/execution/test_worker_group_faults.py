@@ -111,7 +111,7 @@ def test_trials_of_groups_that_fail_are_recorded_and_the_others_go_on(home, tmp_
     assert states == {0.005: "complete", 10.0: "failed", 1e30: "failed", 0.01: "complete"}
     collapse, broken = (trial for trial in sweep.trials() if trial.state == "failed")
     assert collapse.error.startswith("model A collapsed: ")
-    assert broken.error.startswith("the loss became nan before step 5 of ")
+    assert broken.error.startswith("the loss became NaN or infinite before step 5 of ")
     found = {fault.member: fault for fault in journal.read_faults(sweep.folder)}
     assert found[2].activity.stage.startswith("finetune-")
     assert found[2].activity.pid not in (0, sweep.process.pid)

@@ -226,11 +226,11 @@ def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Stor
     fill(store, baseline.plan)
     fill(store, dmt.plan, rungs=2)
     broken = dmt.plan.rungs[2]["B"].inputs["model"]
-    publish(mirror, store, file, failed={broken.name: "the loss became nan"})
+    publish(mirror, store, file, failed={broken.name: "the loss became NaN or infinite"})
     parent, runs = runs_of(mirror, file)
     run = runs["DMT · seed 0"]
     assert (run.info.status, run.data.tags["state"]) == ("FAILED", "failed")
-    assert run.data.tags["error"] == "the loss became nan"
+    assert run.data.tags["error"] == "the loss became NaN or infinite"
     assert run.data.metrics["A/miou_reported"] == pytest.approx(0.57)  # as far as it came
     assert "reported_last" not in run.data.metrics
     assert parent.info.status == "FAILED"
