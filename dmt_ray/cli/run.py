@@ -5,71 +5,18 @@ import contextlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dmt_ray.api.options import RunOptions
 from dmt_ray.cli.options import read
-from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options
 from dmt_ray.experiments.reproduce import command_line
 
 if TYPE_CHECKING:
-    from dmt_ray.config import Config, Task
-    from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.experiments.experiment_file import ExperimentFile
+    from dmt_ray.api.results import RunResults
+    from dmt_ray.config import Task
     from dmt_ray.methods import Method
-    from dmt_ray.plan import Plan, Stage
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Options):
-    """What the command line of a run says.
-
-    Attributes:
-        recipe: Recipe as it was given.
-        changes: Overrides as they were given.
-        method: A name in `methods.METHODS`.
-        seed: Seed of everything that is random.
-        device: Of a single worker, which is this process.
-        threads: Its CPU threads.
-    """
-
-    recipe: str
-    changes: tuple[str, ...]
-    method: str
-    seed: int
-    device: str = "auto"
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be 0 or more, but got {self.seed}")
-        super().__post_init__()
-        given = [
-            name for name, value in (("--address", self.address), ("--gpus-per-worker", self.gpus)) if value is not None
-        ]
-        if self.workers == 1 and given:
-            raise ConfigError(
-                f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device"
-            )
-
-    def experiment(self) -> "tuple[Config, Method]":
-        """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
-        from dmt_ray.methods import METHODS, configure
-        from dmt_ray.recipes import load
-
-        if self.method not in METHODS:
-            raise ConfigError(f"there is no method {self.method!r}; {nearest(self.method, METHODS)}")
-        method = METHODS[self.method]
-        return load(self.recipe, self.changes, partial(configure, method)), method
-
-    def machine(self) -> "Machine":
-        """This process as the one that performs the work."""
-        from dmt_ray.execution.runner import Machine
-
-        return Machine(self.storage, self.data, self.device, self.threads, self.shared, self.compiled)
 
 
 def run_method(namespace: argparse.Namespace) -> int:
@@ -78,76 +25,32 @@ def run_method(namespace: argparse.Namespace) -> int:
     if options.dry_run:
         return plan_method(namespace)
     config, _ = options.experiment()
-    if options.workers > 1:
-        from dmt_ray.execution import cluster
-
-        cluster.prepare()
     from rich.console import Console
 
-    from dmt_ray import tracking
-    from dmt_ray.execution.cost import Effort
-    from dmt_ray.execution.progress import Progress
-    from dmt_ray.execution.runner import Runner
-    from dmt_ray.experiments.dataset_info import DatasetInfo
-    from dmt_ray.experiments.driver import session
-    from dmt_ray.experiments.experiment_file import ExperimentFile
-    from dmt_ray.experiments.run import Run
-    from dmt_ray.report import publishing
+    from dmt_ray.api.performing import perform_run
 
-    runner = Runner(options.machine())
-    config = runner.bind(config, [options.seed])
-    run = Run(options.method, config, options.seed)
-    info = DatasetInfo.of(runner.dataset(config.data), config, [options.seed], options.command)
-    where = (options.storage, options.data, options.recipe, options.changes)
-    file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
-    plan = run.plan()
-    targets = [stage for rung in plan.rungs for stage in rung.values()]
-    connect = partial(tracking.connect, options.tracking_uri, options.storage)
-    with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
-        missing = runner.store.missing(targets)
-        with Progress(Console(stderr=True), runner.store, Effort(runner.work_of), missing) as progress:
-            runner.on_progress = lambda *_: progress.tick()
-            perform = _by_worker_group if options.workers > 1 else _in_this_process
-            executed = perform(options, runner, file, targets)
-        one.state = "finished"
-        _show(runner, plan, executed, options)
-    if one.unpublished:
+    done = perform_run(config, options, Console(stderr=True), partial(_show, options))
+    if done.unpublished:
         return 1
-    print(f"\nin MLflow: {one.publisher.uri} (browse it with `dmt ui --storage {options.storage}`)")
+    print(f"\nin MLflow: {done.tracking_uri} (browse it with `dmt ui --storage {options.storage}`)")
     return 0
 
 
-def _in_this_process(
-    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]"
-) -> "list[Stage]":
-    return runner.perform(targets)
+def _show(options: RunOptions, results: "RunResults") -> None:
+    from dmt_ray.plan.measures import MEASURES, measure_of
+    from dmt_ray.results.scores import collapsed
 
-
-def _by_worker_group(
-    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]"
-) -> "list[Stage]":
-    from dmt_ray.execution.worker_group import GroupRunner
-    from dmt_ray.experiments.driver import on_ray
-
-    with on_ray(options, runner.store, file) as (job, _):
-        return GroupRunner(job.machine, job.worker_group, runner.on_progress).perform(targets)
-
-
-def _show(runner: "Runner", plan: "Plan", executed: "list[Stage]", options: RunOptions) -> None:
-    from dmt_ray.plan.measures import MEASURES
-    from dmt_ray.results.scores import collapsed, measure, score
-
-    print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
-    name = MEASURES[measure(runner.store, next(iter(plan.rungs[0].values())))]
-    titles = [f"validation {name}", f"test {name}"]
+    plan, executed = results.plan, len(results.executed)
+    print(f"{executed} stages computed, {len(plan.stages()) - executed} found in {options.storage}\n")
+    measure = measure_of(results.config.data)
+    titles = [f"{images} {MEASURES[measure]}" for images in ("validation", "test")]
     print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
-    for number, rung in enumerate(plan.rungs):
-        for side, evaluation in rung.items():
-            scores = [100 * score(runner.store, evaluation, which) for which in ("selection", "reported")]
-            cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
-            print(f"{number:>4}  {side:5}  {'  '.join(cells)}")
+    for line in results.scores().to_dict("records"):
+        scores = [100 * line[f"{images}_{measure}"] for images in ("validation", "test")]
+        cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
+        print(f"{line['rung']:>4}  {line['model']:5}  {'  '.join(cells)}")
     for number in range(len(plan.rungs)):
-        for sentence in collapsed(runner.store, plan, number).values():
+        for sentence in collapsed(results.store, plan, number).values():
             print(f"warning: {sentence}")
 
 
@@ -174,13 +77,16 @@ def _read(namespace: argparse.Namespace) -> RunOptions:
 
 def list_methods(options: argparse.Namespace) -> None:
     """Print methods, with their tasks and what can be searched in them, and recipes."""
-    from dmt_ray.methods import METHODS, space_of
+    from dmt_ray.methods import METHODS, declared
     from dmt_ray.recipes import RECIPES
 
     print("methods")
-    for name, method in METHODS.items():
+    methods, faults = METHODS.usable()
+    for fault in faults:
+        print(f"warning: {fault}", file=sys.stderr)
+    for name, method in methods.items():
         print(f"  {name:16}{_first_line(method)}")
-        spaces = {task: ", ".join(space_of(name, task)) for task in _tasks(method)}
+        spaces = {task: ", ".join(declared(method, task) or ["nothing"]) for task in _tasks(method)}
         for settings in dict.fromkeys(spaces.values()):
             tasks = " and ".join(task for task, own in spaces.items() if own == settings)
             print(textwrap.indent(textwrap.fill(f"for {tasks}; searched: {settings}", 100), " " * 20))
@@ -190,7 +96,7 @@ def list_methods(options: argparse.Namespace) -> None:
 
 
 def _first_line(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").splitlines()[0]
+    return (function.__doc__ or "").partition("\n")[0]
 
 
 def _tasks(method: "Method") -> "Iterator[Task]":

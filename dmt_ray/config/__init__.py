@@ -5,14 +5,14 @@ settings of an experiment; they belong to the runner (`runner.Machine`).
 """
 
 from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Split, Task, dataset
-from dmt_ray.config.experiment import Config, from_stored, override
+from dmt_ray.config.experiment import OPAQUE, Config, from_stored, override
 from dmt_ray.config.registry import Registry
 from dmt_ray.config.settings import PositiveFraction, Settings, nearest, neutral
 from dmt_ray.config.training import SIDES, Augment, Consistency, LabelRule, Model, SelectionRule, Side, Training
 from dmt_ray.config.weights import DisagreementWeight, UniformWeight, Weight, WeightSettings
 
 __all__ = [
-    "DATA_SETS", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings", "DisagreementWeight", "LabelRule",
-    "Model", "PositiveFraction", "Registry", "SelectionRule", "Settings", "Side", "Split", "Task", "Training",
-    "UniformWeight", "Weight", "WeightSettings", "dataset", "from_stored", "nearest", "neutral", "override",
+    "DATA_SETS", "OPAQUE", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings", "DisagreementWeight",
+    "LabelRule", "Model", "PositiveFraction", "Registry", "SelectionRule", "Settings", "Side", "Split", "Task",
+    "Training", "UniformWeight", "Weight", "WeightSettings", "dataset", "from_stored", "nearest", "neutral", "override",
 ]  # fmt: skip

@@ -112,6 +112,8 @@ class Config(Settings):
         return override(self, {f"weight.{name}": value for name, value in changes.items()})
 
 
+# Mappings that are set as a whole.
+OPAQUE = frozenset({"arguments", "data", "model_b"})
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
@@ -146,8 +148,7 @@ def from_stored(values: Mapping[str, Any]) -> Config:
 def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in changes.items():
         dotted = f"{prefix}{name}"
-        opaque = dotted.split(".")[-1] in {"arguments", "data", "model_b"}
-        if isinstance(value, Mapping) and not opaque:
+        if isinstance(value, Mapping) and dotted.split(".")[-1] not in OPAQUE:
             yield from _flatten(value, f"{dotted}.")
         else:
             yield dotted, value

@@ -13,7 +13,8 @@ from dmt_ray.methods.self_training import cbst, dst, dst_double, pseudo_label
 from dmt_ray.methods.single import baseline, online_st, oracle
 
 __all__ = [
-    "METHODS", "Method", "applicable", "configure", "method", "own_weight", "searched", "space_of", "stored_config",
+    "METHODS", "Method", "applicable", "configure", "declared", "method", "own_weight", "searched", "space_of",
+    "stored_config",
 ]  # fmt: skip
 
 _OWN: dict[str, Method] = {
