@@ -24,13 +24,13 @@ QUIET_SECONDS = 30.0  # without a terminal: between two lines that only say that
 
 
 class NotebookScreen:
-    """A part of a notebook cell's output that is drawn anew in place; has what `Live` has, which needs widgets there."""
+    """A part of a notebook cell's output, drawn anew in place. It has what `Live` has, which needs widgets there."""
 
     def start(self) -> None:
         """Take a place in the output."""
         from IPython.display import display
 
-        self._place = display(Padding("", 0), display_id=True)
+        self._place = display(Padding("", 0), display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self, renderable: RenderableType, *, refresh: bool = True) -> None:
         """Show something there."""
