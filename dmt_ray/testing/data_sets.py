@@ -1,6 +1,7 @@
 """The contract of a data set: the same content under the same fingerprint, and images as the engine takes them."""
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,8 @@ def _check_dataset(data: DataSource, dataset: Dataset) -> None:
 
 def _check_images(place: str, data: DataSource, dataset: Dataset, images: Images) -> None:
     ids = list(images.ids)
-    require(len(set(ids)) == len(ids), f"two images of {place} have one name: {_twice(ids)}")
+    twice = [one for one, count in Counter(ids).items() if count > 1]
+    require(not twice, f"two images of {place} have one name: {', '.join(twice)}")
     require(ids == sorted(ids), f"the images of {place} are not in the order of their names: sort them in `content`")
     count = len(images)
     require(
@@ -150,7 +152,3 @@ def _check_images(place: str, data: DataSource, dataset: Dataset, images: Images
             f"the mask of {ids[i]} of {place} holds {sorted(strange)}: allowed are the classes 0 to "
             f"{len(dataset.classes) - 1} and {IGNORE} for ignored pixels",
         )
-
-
-def _twice(ids: list[str]) -> str:
-    return next(one for i, one in enumerate(ids) if one in ids[:i])
