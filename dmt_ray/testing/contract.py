@@ -22,9 +22,9 @@ class ContractBroken(AssertionError):
     """A method or a data set does not keep the contract: the message says what was found and what to change."""
 
 
-def require(kept: bool, message: str) -> None:
+def require(holds: bool, message: str) -> None:
     """Raise ContractBroken with a message unless something holds."""
-    if not kept:
+    if not holds:
         raise ContractBroken(message)
 
 

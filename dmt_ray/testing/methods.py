@@ -172,8 +172,8 @@ def _keys(plan: Plan) -> list[dict[str, str]]:
     return [{side: stage.key for side, stage in rung.items()} for rung in plan.rungs]
 
 
-def _first_difference(one: Plan, other: Plan) -> str:
-    for first, second in zip(one.stages(), other.stages()):
+def _first_difference(plan: Plan, again: Plan) -> str:
+    for first, second in zip(plan.stages(), again.stages()):
         if first != second:
             return f" (first {first.operation.name}: {first.config}; then {second.operation.name}: {second.config})"
     return ""
