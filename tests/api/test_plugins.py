@@ -139,3 +139,66 @@ def test_what_cannot_be_handed_on_is_said_before_the_work():
             plugins.plugins()
     finally:
         METHODS.forget("reads")
+
+
+# ---- real workers -----------------------------------------------------------------------------------------------
+
+ON_RAY = """
+from typing import ClassVar, Literal
+import numpy as np
+import dmt_ray
+from dmt_ray.config import override
+from dmt_ray.data.decode import Decoded
+from dmt_ray.data.source import DataSource, Generated
+from dmt_ray.execution import cluster, plugins
+from dmt_ray.methods import METHODS, dst
+
+@dmt_ray.method
+def gentle(cfg, seed):
+    return dst(cfg.with_weight(gamma1=1.0), seed)
+
+@dmt_ray.dataset
+class Discs(DataSource):
+    in_files: ClassVar[bool] = False
+    name: Literal["discs"] = "discs"
+    reported: Literal["test"] = "test"
+    radius: int = 8
+
+def in_a_worker(handed, config):
+    plugins.register(handed)
+    changed = override(config, {"finetune.epochs": 2, "data": {"radius": 5}})
+    return [stage.key for stage in METHODS["gentle"](changed, 0).stages()], type(changed.data).__name__
+
+if __name__ == "__main__":
+    config = override(dmt_ray.recipe("shapes"), {"data": {"name": "discs"}})
+    cluster.connect(None, cpus=1)
+    import ray
+    there = ray.get(ray.remote(in_a_worker).remote(plugins.plugins(), config))
+    here = in_a_worker(plugins.plugins(), config)
+    cluster.disconnect()
+    print("the same" if there == here and here[1] == "Discs" else f"{there} and {here}")
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_makes_the_plan_of_a_method_on_data_that_a_script_defines(tmp_path):
+    (tmp_path / "script.py").write_text(ON_RAY, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout == "the same\n", done.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_group_trains_a_method_on_data_of_others(site, tmp_path):
+    one = dmt(site, "run", *WORDS, "--storage", "one", cwd=tmp_path)
+    two = dmt(site, "run", *WORDS, "--storage", "two", "--workers", "2", "--gpus-per-worker", "0", cwd=tmp_path)
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    assert "5 stages computed, 0 found" in two.stdout
+    assert {path.parent.name for path in tmp_path.glob("one/stages/*/*/record.json")} == {
+        path.parent.name for path in tmp_path.glob("two/stages/*/*/record.json")
+    }
