@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,33 +11,33 @@ from typing import Any
 
 import yaml
 
-from dmt_ray.config import Settings, Task, nearest
+from dmt_ray.config import OPAQUE, Settings, Task
 from dmt_ray.errors import ConfigError
-from dmt_ray.methods import METHODS, Method, space_of
+from dmt_ray.methods import METHODS, Method, declared
 from dmt_ray.recipes import RECIPES, load, named
 
 WIDTH = 100
 END = "...\n"  # which PyYAML writes behind a value that stands alone
-OPAQUE = ("data", "model_b", "arguments")  # settings that are overridden as a whole
 
 
 def show_methods(options: argparse.Namespace) -> None:
     """Print the methods, with their tasks and what can be searched in them; or one with its docstring."""
     if options.method is None:
-        for name, method in METHODS.items():
+        methods, faults = METHODS.usable()
+        for fault in faults:
+            print(f"warning: {fault}", file=sys.stderr)
+        for name, method in methods.items():
             print(f"{name:16}{_first_line(method)}")
-            spaces = {task: ", ".join(space_of(name, task)) for task in _tasks(method)}
+            spaces = {task: ", ".join(declared(method, task) or ["nothing"]) for task in _tasks(method)}
             for settings in dict.fromkeys(spaces.values()):
                 tasks = " and ".join(task for task, own in spaces.items() if own == settings)
                 print(textwrap.indent(textwrap.fill(f"for {tasks}; searched: {settings}", WIDTH), " " * 18))
         return
-    if options.method not in METHODS:
-        raise ConfigError(f"there is no method {options.method!r}; {nearest(options.method, METHODS)}")
     method = METHODS[options.method]
     print(f"{options.method}: {inspect.getdoc(method)}")
     for task in _tasks(method):
         print(f"\nsearched for {task}:")
-        for setting, values in space_of(options.method, task).items():
+        for setting, values in (declared(method, task) or {}).items():
             print(f"  {setting:28}{values}")
 
 
@@ -71,7 +72,7 @@ def _settings(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _first_line(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").splitlines()[0]
+    return (function.__doc__ or "").partition("\n")[0]
 
 
 def _tasks(method: Method) -> Iterator[Task]:

@@ -1,78 +1,16 @@
 """`dmt run` and `dmt plan`: single experiments."""
 
 import argparse
-import os
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dmt_ray.api.options import RunOptions
 from dmt_ray.cli.options import absolute_files, begin, read
 from dmt_ray.commands import command_line, runnable
-from dmt_ray.config import nearest
-from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options, check_seeds
 
 if TYPE_CHECKING:
-    from dmt_ray.config import Config
-    from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.experiments.experiment_file import ExperimentFile
-    from dmt_ray.methods import Method
-    from dmt_ray.plan import Plan, Stage
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Options):
-    """What the command line of a run says.
-
-    Attributes:
-        recipe: Recipe as it was given.
-        changes: Overrides as they were given.
-        method: A name in `methods.METHODS`.
-        seed: Seed of everything that is random.
-        device: Of a single worker, which is this process.
-        threads: Its CPU threads; None: all cores.
-    """
-
-    recipe: str
-    changes: tuple[str, ...]
-    method: str
-    seed: int
-    device: str = "auto"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        check_seeds("--seed", [self.seed])
-        super().__post_init__()
-        group = {"--address": self.address, "--gpus-per-worker": self.gpus}
-        given = [name for name, value in group.items() if value is not None] + ["--cpus-per-worker"] * (self.cpus > 1)
-        if self.workers == 1 and given:
-            raise ConfigError(
-                f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device"
-            )
-        given = ["--device"] * (self.device != "auto") + ["--threads"] * (self.threads is not None)
-        if self.workers > 1 and given:
-            raise ConfigError(
-                f"{' and '.join(given)} is for a single worker; --gpus-per-worker and --cpus-per-worker say what each "
-                f"of {self.workers} workers has"
-            )
-
-    def experiment(self) -> "tuple[Config, Method]":
-        """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
-        from dmt_ray.methods import METHODS, configure
-        from dmt_ray.recipes import load
-
-        if self.method not in METHODS:
-            raise ConfigError(f"there is no method {self.method!r}; {nearest(self.method, METHODS)}")
-        method = METHODS[self.method]
-        return load(self.recipe, self.changes, partial(configure, method)), method
-
-    def machine(self) -> "Machine":
-        """This process as the one that performs the work."""
-        from dmt_ray.execution.runner import Machine
-
-        threads = self.threads or os.cpu_count() or 1
-        return Machine(self.storage, self.data, self.device, threads, self.shared, self.compiled)
+    from dmt_ray.api.results import RunResults
 
 
 def run_method(namespace: argparse.Namespace) -> int:
@@ -82,78 +20,33 @@ def run_method(namespace: argparse.Namespace) -> int:
         return plan_method(namespace)
     config, _ = options.experiment()
     begin(f"{options.method} on {config.recipe}, seed {options.seed}; results in {options.storage}")
-    if options.workers > 1:
-        from dmt_ray.execution import cluster
-
-        cluster.prepare()
     from rich.console import Console
 
-    from dmt_ray import tracking
-    from dmt_ray.execution.cost import Effort
-    from dmt_ray.execution.progress import Progress
-    from dmt_ray.execution.runner import Runner
-    from dmt_ray.experiments.dataset_info import DatasetInfo
-    from dmt_ray.experiments.driver import session
-    from dmt_ray.experiments.experiment_file import ExperimentFile
-    from dmt_ray.experiments.run import Run
-    from dmt_ray.report import publishing
+    from dmt_ray.api.performing import perform_run
 
-    runner = Runner(options.machine())
-    config = runner.bind(config, [options.seed])
-    run = Run(options.method, config, options.seed)
-    info = DatasetInfo.of(runner.dataset(config.data), config, [options.seed], options.command)
-    where = (options.storage, options.data, options.recipe, options.changes)
-    file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
-    plan = run.plan()
-    runner.check(plan.stages())
-    targets = [stage for rung in plan.rungs for stage in rung.values()]
-    connect = partial(tracking.connect, options.tracking_uri, options.storage)
-    with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
-        missing = runner.store.missing(targets)
-        with Progress(Console(stderr=True), runner.store, Effort(runner.work_of), missing) as progress:
-            runner.on_progress = lambda *_: progress.tick()
-            perform = _by_worker_group if options.workers > 1 else _in_this_process
-            executed = perform(options, runner, file, targets)
-        one.state = "finished"
-        _show(runner, plan, executed, options)
-    if one.unpublished:
+    done = perform_run(config, options, Console(stderr=True), partial(_show, options))
+    if done.unpublished:
         return 1
     browse = command_line("dmt", "ui", "--storage", str(options.storage))
-    print(runnable(f"\nin MLflow: {one.publisher.uri} (browse it with `{browse}`)"))
+    print(runnable(f"\nin MLflow: {done.tracking_uri} (browse it with `{browse}`)"))
     return 0
 
 
-def _in_this_process(
-    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]"
-) -> "list[Stage]":
-    return runner.perform(targets)
+def _show(options: RunOptions, results: "RunResults") -> None:
+    from dmt_ray.plan.measures import MEASURES, measure_of
+    from dmt_ray.results.scores import collapsed
 
-
-def _by_worker_group(
-    options: RunOptions, runner: "Runner", file: "ExperimentFile", targets: "list[Stage]"
-) -> "list[Stage]":
-    from dmt_ray.execution.worker_group import GroupRunner
-    from dmt_ray.experiments.driver import on_ray
-
-    with on_ray(options, runner.store, file) as (job, _):
-        return GroupRunner(job.machine, job.worker_group, runner.on_progress).perform(targets)
-
-
-def _show(runner: "Runner", plan: "Plan", executed: "list[Stage]", options: RunOptions) -> None:
-    from dmt_ray.plan.measures import MEASURES
-    from dmt_ray.results.scores import collapsed, measure, score
-
-    print(f"{len(executed)} stages computed, {len(plan.stages()) - len(executed)} found in {options.storage}\n")
-    name = MEASURES[measure(runner.store, next(iter(plan.rungs[0].values())))]
-    titles = [f"validation {name}", f"test {name}"]
+    plan, executed = results.plan, len(results.executed)
+    print(f"{executed} stages computed, {len(plan.stages()) - executed} found in {options.storage}\n")
+    measure = measure_of(results.config.data)
+    titles = [f"{images} {MEASURES[measure]}" for images in ("validation", "test")]
     print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
-    for number, rung in enumerate(plan.rungs):
-        for side, evaluation in rung.items():
-            scores = [100 * score(runner.store, evaluation, which) for which in ("selection", "reported")]
-            cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
-            print(f"{number:>4}  {side:5}  {'  '.join(cells)}")
+    for line in results.scores().to_dict("records"):
+        scores = [100 * line[f"{images}_{measure}"] for images in ("validation", "test")]
+        cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
+        print(f"{line['rung']:>4}  {line['model']:5}  {'  '.join(cells)}")
     for number in range(len(plan.rungs)):
-        for sentence in collapsed(runner.store, plan, number).values():
+        for sentence in collapsed(results.store, plan, number).values():
             print(f"warning: {sentence}")
 
 

@@ -4,14 +4,16 @@ A setting belongs here only if it changes the result. Device, number of workers,
 settings of an experiment; they belong to the runner (`runner.Machine`).
 """
 
-from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Normalised, Split, Task
-from dmt_ray.config.experiment import FOR_ALL, Config, from_stored, override
+from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Normalised, Split, Task, dataset
+from dmt_ray.config.experiment import FOR_ALL, OPAQUE, Config, from_stored, override
+from dmt_ray.config.registry import Registry
 from dmt_ray.config.settings import PositiveFraction, Settings, nearest, neutral
 from dmt_ray.config.training import SIDES, Augment, Consistency, LabelRule, Model, SelectionRule, Side, Training
 from dmt_ray.config.weights import DisagreementWeight, UniformWeight, Weight, WeightSettings
 
 __all__ = [
-    "DATA_SETS", "FOR_ALL", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings", "DisagreementWeight",
-    "LabelRule", "Model", "Normalised", "PositiveFraction", "SelectionRule", "Settings", "Side", "Split", "Task",
-    "Training", "UniformWeight", "Weight", "WeightSettings", "from_stored", "nearest", "neutral", "override",
+    "DATA_SETS", "FOR_ALL", "OPAQUE", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings",
+    "DisagreementWeight", "LabelRule", "Model", "Normalised", "PositiveFraction", "Registry", "SelectionRule",
+    "Settings", "Side", "Split", "Task", "Training", "UniformWeight", "Weight", "WeightSettings", "dataset",
+    "from_stored", "nearest", "neutral", "override",
 ]  # fmt: skip

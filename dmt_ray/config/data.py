@@ -1,13 +1,12 @@
 """Which data set, and which of its images are labelled."""
 
 import re
-from pkgutil import resolve_name
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from dmt_ray.config.settings import Positive, PositiveFraction, Settings, Tagged, nearest, neutral
-from dmt_ray.errors import ConfigError
+from dmt_ray.config.registry import Registry
+from dmt_ray.config.settings import Positive, PositiveFraction, Settings, Tagged, neutral
 
 Task = Literal["segmentation", "classification"]
 
@@ -28,7 +27,7 @@ Labelled = Annotated[int | float, BeforeValidator(_ratio)]
 
 Normalised = Literal["imagenet", "cifar10"]
 
-DATA_SETS: dict[str, str] = {
+_OWN = {
     "shapes": "dmt_ray.data.sets.shapes:ShapesData",
     "camvid": "dmt_ray.data.sets.camvid:CamvidData",
     "voc": "dmt_ray.data.sets.voc:VocData",
@@ -39,7 +38,6 @@ DATA_SETS: dict[str, str] = {
     "cifar10": "dmt_ray.data.sets.cifar10:CifarData",
     "class_folders": "dmt_ray.data.sets.class_folders:ClassFoldersData",
 }
-"""`data.name` -> the class that holds all that is known of the data set; imported when it is first named."""
 
 
 class DataSettings(Tagged):
@@ -62,10 +60,36 @@ class DataSettings(Tagged):
     @classmethod
     def kind(cls, name: str) -> type[Self]:
         """The class of a data set."""
-        if name not in DATA_SETS:
-            raise ConfigError(f"there is no data set {name!r}; {nearest(name, DATA_SETS)}")
-        kind: type[Self] = resolve_name(DATA_SETS[name])
-        return kind
+        return DATA_SETS[name]  # type: ignore[return-value]
+
+
+def _fault(name: str, value: object) -> str:
+    if not (isinstance(value, type) and issubclass(value, DataSettings) and callable(getattr(value, "content", None))):
+        return "a data set is a subclass of dmt_ray.data.source.DataSource"
+    if (own := _name_of(value)) != name:
+        return f"its field `name` must read  name: Literal[{name!r}] = {name!r}  , but its default is {own}"
+    return ""
+
+
+DATA_SETS: Registry[type[DataSettings]] = Registry("data set", "dmt_ray.datasets", _OWN, _fault)
+"""`data.name` -> the class that holds all that is known of the data set; imported when it is first looked up."""
+
+SomeData = TypeVar("SomeData", bound=DataSettings)
+
+
+def dataset(kind: type[SomeData]) -> type[SomeData]:
+    """Registers a data set, a subclass of `data.source.DataSource`, under the default of its field `name`.
+
+    Raises:
+        ConfigError: If the name is taken, or the class is no data set.
+    """
+    DATA_SETS.register(_name_of(kind), kind)
+    return kind
+
+
+def _name_of(kind: type) -> str:
+    fields = getattr(kind, "model_fields", {})
+    return str(fields["name"].default) if "name" in fields else kind.__name__
 
 
 Data = Annotated[SerializeAsAny[DataSettings], BeforeValidator(DataSettings.parse)]

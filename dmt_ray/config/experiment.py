@@ -127,6 +127,8 @@ TRAININGS = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
 FOR_ALL = {"crop": "augment.crop", "scale": "augment.scale", "precision": "precision"}
 """What can be set once for all trainings -> the setting of each. An override of one training goes before it."""
 
+# Mappings that are set as a whole.
+OPAQUE = frozenset({"arguments", "data", "model_b"})
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
@@ -182,8 +184,7 @@ def _of_all_trainings(config: Config, flat: Mapping[str, Any]) -> dict[str, Any]
 def _flatten(changes: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in changes.items():
         dotted = f"{prefix}{name}"
-        opaque = dotted.split(".")[-1] in {"arguments", "data", "model_b"}
-        if isinstance(value, Mapping) and not opaque:
+        if isinstance(value, Mapping) and dotted.split(".")[-1] not in OPAQUE:
             yield from _flatten(value, f"{dotted}.")
         else:
             yield dotted, value

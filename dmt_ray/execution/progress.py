@@ -10,6 +10,7 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,33 @@ from dmt_ray.store import Running, Store
 
 REFRESH_SECONDS = 1.0
 QUIET_SECONDS = 30.0  # without a terminal: between two lines that only say that it goes on
+
+
+class NotebookScreen:
+    """A part of a notebook cell's output, drawn anew in place. It has what `Live` has, which needs widgets there."""
+
+    def start(self) -> None:
+        """Take a place in the output."""
+        from IPython.display import display
+
+        self._place = display(Padding("", 0), display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(self, renderable: RenderableType, *, refresh: bool = True) -> None:
+        """Show something there."""
+        self._place.update(Padding(renderable, 0))  # which, other than a group, is shown as HTML
+
+    def stop(self) -> None:
+        """Show nothing any more."""
+        self.update("")
+
+
+def _screen(console: Console) -> Live | NotebookScreen | None:
+    """What can be drawn anew in place; None: lines are all there is."""
+    if console.quiet:
+        return None
+    if console.is_jupyter:
+        return NotebookScreen()
+    return Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
 
 class Progress:
@@ -49,7 +77,7 @@ class Progress:
         self.later = 0.0  # work that is to be done and is not among the stages yet
         self._done = self._partly = self._left = 0.0
         self._drawn, self._began, self._printed = (time.monotonic(),) * 3
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = _screen(console)
         self.expect(None, stages)
         self._total = len(self._pending[None])
 

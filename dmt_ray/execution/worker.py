@@ -3,12 +3,13 @@
 import functools
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmt_ray.errors import Interrupted, UserError
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED, Activity
+from dmt_ray.execution.plugins import Plugin, plugins
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup, limit_memory
 from dmt_ray.plan import Stage
@@ -24,11 +25,13 @@ class Job:
         machine: Where data and store are, as the workers see them.
         folder: The folder of the sweep or the ablation.
         worker_group: The workers that perform something together.
+        plugins: Methods and data sets that a worker cannot find by itself.
     """
 
     machine: Machine
     folder: Path
     worker_group: WorkerGroup
+    plugins: tuple[Plugin, ...] = field(default_factory=plugins, kw_only=True)
 
 
 def perform_unit(member: str, targets: Sequence[Stage], job: Job) -> list[str]:

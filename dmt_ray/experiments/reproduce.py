@@ -1,14 +1,39 @@
 """The commands that repeat a part of an experiment, as they can be typed."""
 
+import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dmt_ray.config import OPAQUE, Config
 from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Trial
+from dmt_ray.methods import Method, configure
+from dmt_ray.recipes import RECIPES, load, named
+
+
+def changes_of(config: Config, method: Method) -> tuple[str, ...] | None:
+    """The overrides that make settings of their recipe, as `--set` takes them; None: there is no such recipe."""
+    if config.recipe not in RECIPES:
+        return None
+    own = _differences(named(config.recipe).model_dump(mode="json"), config.model_dump(mode="json"))
+    # The rule comes first: it decides which numbers there are.
+    changes = tuple(sorted(own, key=lambda change: not change.startswith("weight.rule=")))
+    return changes if load(config.recipe, changes, partial(configure, method)) == config else None
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in after.items():
+        was, dotted = before.get(name), f"{prefix}{name}"
+        if value != was:
+            if isinstance(value, Mapping) and isinstance(was, Mapping) and name not in OPAQUE:
+                yield from _differences(was, value, f"{dotted}.")
+            else:
+                yield f"{dotted}={json.dumps(value)}"  # which is YAML, too
 
 
 def of_trial(file: ExperimentFile, trial: Trial) -> str:
@@ -54,12 +79,19 @@ def _words(words: list[str]) -> list[str]:
 
 
 def _run(file: ExperimentFile, recipe: str, method: str, changes: Sequence[str], seeds: Sequence[int]) -> str:
+    return of_settings(recipe, method, changes, file.storage, file.data, seeds)
+
+
+def of_settings(
+    recipe: str, method: str, changes: Sequence[str], storage: Path, data: Path | None, seeds: Sequence[int]
+) -> str:
+    """The command that performs a method on a recipe with overrides, once for each seed."""
     words = ["dmt", "run", "--recipe", recipe, "--method", method]
     for change in changes:
         words += ["--set", change]
-    words += ["--storage", str(file.storage)]
-    if file.data is not None:
-        words += ["--data", str(file.data)]
+    words += ["--storage", str(storage)]
+    if data is not None:
+        words += ["--data", str(data)]
     if len(seeds) == 1:
         return shlex.join([*words, "--seed", str(seeds[0])])
     return f"for seed in {' '.join(map(str, seeds))}; do {shlex.join(words)} --seed $seed; done"

@@ -9,9 +9,8 @@ from dmt_ray.plan import Plan
 Method = Callable[[Config, int], Plan]
 Searched = Mapping[str, Dimension]
 
-SPACES: dict[str, Searched] = {}
-"""Method -> setting -> the values that a search tries."""
-_OF_CLASSIFICATION: dict[str, Searched] = {}
+_SPACES: dict[Method, tuple[Searched, Searched]] = {}
+"""Method -> setting -> the values that a search tries, in segmentation and in classification."""
 
 # Names of `search.dimensions`: a schedule of percentiles has a shape and no settings of its own.
 SCHEDULE: Searched = {
@@ -30,14 +29,13 @@ def searched(space: Searched, *, classification: Searched | None = None) -> Call
     """Declares what can be searched in the method that follows; None: in classification the same."""
 
     def declare(method: Method) -> Method:
-        SPACES[method.__name__] = space
-        if classification is not None:
-            _OF_CLASSIFICATION[method.__name__] = classification
+        _SPACES[method] = (space, space if classification is None else classification)
         return method
 
     return declare
 
 
-def space_of(method: str, task: Task) -> Searched:
-    """What can be searched in a method, on data for this task."""
-    return _OF_CLASSIFICATION.get(method, SPACES[method]) if task == "classification" else SPACES[method]
+def declared(method: Method, task: Task) -> Searched | None:
+    """What can be searched in a method, on data for this task; None: nothing was declared."""
+    spaces = _SPACES.get(method)
+    return None if spaces is None else spaces[task == "classification"]

@@ -227,6 +227,9 @@ class Plan:
         """All stages, each once, inputs before what needs them."""
         return in_order(stage for rung in self.rungs for stage in rung.values())
 
+    def __repr__(self) -> str:
+        return self.explain()
+
     def explain(self, mark: Mapping[Stage, str] | None = None) -> str:
         """The plan in words: what each rung adds; behind a stage in `mark`, its mark."""
         marks = {stage: f"  [{text}]" for stage, text in (mark or {}).items()}

@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 
 from dmt_ray.errors import TrainingFailed
-from dmt_ray.execution import journal
+from dmt_ray.execution import journal, plugins
 from dmt_ray.execution.journal import Activity
 from dmt_ray.execution.worker import Job, explain, perform
 from dmt_ray.execution.worker_group import side_of_error
@@ -41,6 +41,7 @@ def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
     number = config["number"]
     executed: list[str] = []
     try:
+        plugins.register(job.plugins)
         store = job.machine.open_store()
         for step, groups in enumerate(job.sweep.steps(config["params"])):
             for group in groups:

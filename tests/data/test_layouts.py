@@ -21,6 +21,7 @@ from dmt_ray.data.sets.pets import PetsData
 from dmt_ray.data.sets.shapes import ShapesData
 from dmt_ray.data.sets.voc import VocData
 from dmt_ray.errors import ConfigError, DataError
+from dmt_ray.testing import check_contents
 
 OWN = FolderData(classes=("ground", "cat", "dog"))
 LAYOUTS = {
@@ -61,36 +62,9 @@ def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.usefixtures("few_shapes")
-def test_every_data_set_keeps_the_contract(layout, request, tmp_path):
+def test_every_data_set_keeps_the_contract(layout, request):
     root = None if layout in BUILT_IN else request.getfixturevalue(f"{layout}_root")
-    data = LAYOUTS[layout]
-    dataset = open_dataset(data, root, tmp_path / "cache")
-    assert (dataset.name, dataset.task) == (data.name, data.task)
-    assert dataset.palette.shape == (len(dataset.classes), 3)
-    assert len(np.unique(dataset.palette, axis=0)) == len(dataset.classes)
-    assert {"train", data.reported} <= dataset.subsets.keys()
-    assert len(dataset.fingerprint) == 32
-    for images in dataset.subsets.values():
-        assert list(images.ids) == sorted(images.ids)
-        assert len(images) == len(images.ids) == len(images.sizes) == len(images.known)
-        assert images.offsets[-1] == len(images.pixels)
-        assert len(images.masks) == (len(images) if data.task == "classification" else len(images.pixels))
-        for i in range(len(images)):
-            height, width = images.sizes[i]
-            assert images.image(i).shape == (height, width, 3)
-            assert images.mask(i).shape == tuple(images.mask_sizes[i])
-            assert images.mask(i).shape == ((1, 1) if data.task == "classification" else (height, width))
-            assert images.image(i).dtype == images.mask(i).dtype == np.uint8
-            values = set(np.unique(images.mask(i)).tolist())
-            assert values <= {*range(len(dataset.classes)), 255}
-
-
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in BUILT_IN])
-def test_nothing_is_written_into_the_data_folder(layout, request, tmp_path):
-    root = request.getfixturevalue(f"{layout}_root")
-    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
-    open_dataset(LAYOUTS[layout], root, tmp_path / "cache")
-    assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
+    check_contents(LAYOUTS[layout], root)  # which also sees that nothing is written into the folder
 
 
 def test_images_are_what_the_files_hold(camvid_root, tmp_path):

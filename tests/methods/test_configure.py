@@ -6,7 +6,7 @@ from dmt_ray.config import override
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.dimensions import default_point
 from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.methods import METHODS, SPACES, applicable, configure, stored_config
+from dmt_ray.methods import METHODS, applicable, configure, space_of, stored_config
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.recipes import named
 
@@ -63,7 +63,7 @@ def test_a_misspelt_number_is_not_taken_for_that_of_another_rule():
 
 @pytest.mark.parametrize("method", ["online_st", "pseudo_label"])
 def test_the_recipe_is_a_point_of_the_space_of_a_method_with_a_rule_of_its_own(method):
-    point = default_point(CFG, method, SPACES[method])
+    point = default_point(CFG, method, space_of(method, "segmentation"))
     assert point is not None
     assert {name.removeprefix("weight."): value for name, value in point.items()} == weight(method, CFG).numbers()
 

@@ -31,14 +31,6 @@ def teacher(student: Stage) -> Stage:
     return student.inputs["labels"].inputs["teacher"]
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_a_pure_function_that_ends_in_evaluations(name):
-    plan = METHODS[name](CFG, 3)
-    assert plan == METHODS[name](CFG, 3)
-    assert all(stage.operation.name == "evaluate" for rung in plan.rungs for stage in rung.values())
-    assert all(stage.seed == 3 for stage in plan.stages())
-
-
 @pytest.mark.parametrize("method", [dmt, dmt_naive, dmt_flip])
 def test_each_model_learns_from_the_other_ones_labels(method):
     plan = method(CFG, 0)
@@ -155,9 +147,3 @@ def test_models_a_and_b_may_differ_in_architecture():
 def test_rwms_refuses_data_whose_images_have_one_class():
     with pytest.raises(ConfigError, match="methods that judge images by their pixels are for segmentation; digits is"):
         METHODS["rwms"](CFG.evolve(data={"name": "digits"}), 0)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_model_that_an_evaluation_is_about_is_that_of_its_name(name):
-    for rung in METHODS[name](CFG, 0).rungs:
-        assert {side: evaluation.side for side, evaluation in rung.items()} == {side: side for side in rung}

@@ -14,7 +14,7 @@ from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.methods import SPACES
+from dmt_ray.methods import space_of
 from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.results.extra_metrics import disagreement
 from dmt_ray.results.scores import history, rung_score
@@ -179,7 +179,7 @@ def test_the_joint_search_varies_everything(requested):
 
 def test_a_method_can_be_searched_alone_in_its_own_space(requested):
     sweep, request = requested("joint_search", "--method", "rml")
-    assert (sweep.method, sweep.space) == ("rml", SPACES["rml"])
+    assert (sweep.method, sweep.space) == ("rml", space_of("rml", "segmentation"))
     assert sweep.title == "Which settings suit rml best?"
     assert sweep.points()[0]["consistency.survival"] == 0.8  # the paper's, first
     assert (request.trials, request.sampler) == (40, "tpe")

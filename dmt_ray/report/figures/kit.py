@@ -98,9 +98,16 @@ def darker(color: str) -> tuple[float, float, float]:
 # ---- figures and axes ------------------------------------------------------------------------------------------
 
 
+class Picture(Figure):
+    """A figure that a notebook shows, which it does of others only where pyplot is in use."""
+
+    def _repr_png_(self) -> bytes:
+        return render(self, dpi=110)
+
+
 def new_figure(height: float = HEIGHT, width: float = WIDTH) -> Figure:
     """An empty figure; sizes in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Picture(figsize=(width, height), layout="constrained")
 
 
 def new_axes(height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
