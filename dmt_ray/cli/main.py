@@ -14,6 +14,7 @@ from dmt_ray.cli.store import collect_garbage, list_store, verify_store
 Command = Callable[[argparse.Namespace], int | None]
 WHAT = ("--method", "--seed", "--recipe", "--set", "--storage", "--data", "--device", "--shared-store")
 WORKERS = ("--threads", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile", "--address")
+ON_GPUS = ("--eval-batch", "--deterministic")
 NAME: dict[str, Any] = {
     "metavar": "NAME",
     "help": "sweep or ablation: its full name, the beginning of it, or its folder",
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="dmt", **help_with(what, "dmt run --method dmt --seed 0"))
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     run = _add(commands, "run", run_method, "Run a method; what is in the store is not computed again.", EXAMPLE)
-    add(run, *WHAT, *WORKERS, "--dry-run", "--tracking-uri", dry_run={"help": "the same as `dmt plan`"})
+    add(run, *WHAT, *WORKERS, *ON_GPUS, "--dry-run", "--tracking-uri", dry_run={"help": "the same as `dmt plan`"})
     plan = _add(commands, "plan", plan_method, "Explain a plan, what of it is missing, and its cost.", EXAMPLE)
     add(plan, *WHAT)
     what = "List the methods, with what can be searched in them, and the recipes."
@@ -90,7 +91,7 @@ def _add_results(commands: Any) -> None:
     figures.add_argument("name", **NAME)
     out = {"help": "folder of the files (default: figures/<full name>/ in the storage)"}
     data = {"help": "folder of the data set, for --predict (default: as in the records)"}
-    add(figures, "--storage", "--out", "--data", "--device", out=out, data=data)
+    add(figures, "--storage", "--out", "--data", "--device", "--eval-batch", out=out, data=data)
     figures.add_argument("--only", nargs="+", default=[], metavar="FIGURE", help="some figures alone, by name")
     add(figures, "--rows", rows={"default": [], "help": "rows of the pictures (default: the reference and DMT)"})
     figures.add_argument("--format", choices=("png", "pdf", "svg"), default="png", help="of the files (default: png)")

@@ -40,7 +40,9 @@ def draw(options: argparse.Namespace) -> None:
     out = options.out or folder.parents[1] / "figures" / folder.name
     if is_ablation(folder):
         data = options.data or experiment_file.read(folder).data
-        predictor = Predictor(folder.parents[1], data, options.device, computes=options.predict)
+        predictor = Predictor(
+            *(folder.parents[1], data, options.device), computes=options.predict, eval_batch=options.eval_batch
+        )
         figures = AblationFigures(folder, predictor, options.rows)
         drawings, incomplete = figures.drawings(), list(figures.incomplete())
     else:

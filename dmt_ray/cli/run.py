@@ -69,7 +69,11 @@ class RunOptions(Options):
         """This process as the one that performs the work."""
         from dmt_ray.execution.runner import Machine
 
-        return Machine(self.storage, self.data, self.device, self.threads, self.shared, self.compiled)
+        return Machine(
+            *(self.storage, self.data, self.device, self.threads, self.shared, self.compiled),
+            eval_batch=self.eval_batch,
+            deterministic=self.deterministic,
+        )
 
 
 def run_method(namespace: argparse.Namespace) -> int:

@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dmt_ray.data import Dataset
 from dmt_ray.engine.team import ALONE, Team
+from dmt_ray.engine.transfer import upload
+from dmt_ray.plan.amounts import EVAL_BATCH
 
 # Of ImageNet, for images in [0, 1]: the statistics that the field's pre-trained encoders expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -26,14 +29,15 @@ class Workspace:
     scratch: Path = Path()  # for what outlives an interruption
     progress: Callable[[int, int], None] = lambda step, steps: None  # called once a step or less often
     checkpoint_seconds: float = 60.0  # between two scratch checkpoints of a training
-    eval_batch: int = 16  # images in a forward pass of labelling and evaluation
+    eval_batch: int = EVAL_BATCH  # images in a forward pass of labelling and evaluation
     team: Team = ALONE  # the workers that perform the stage together
     stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`
     compiled: bool = False  # whether networks in training go through torch.compile
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the channels, float32 ``[3]`` on the device."""
-        return torch.tensor(MEAN, device=self.device), torch.tensor(STD, device=self.device)
+        mean, std = upload([np.array([MEAN, STD], np.float32)], self.device)
+        return mean, std
 
 
 def device_of(name: str) -> torch.device:

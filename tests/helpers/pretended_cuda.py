@@ -45,18 +45,21 @@ class PretendedCuda:
     Attributes:
         waits: What made the host wait -> how often: "_to_copy in engine/label.py:117".
         uploads: Copies to the device.
-        calls: Names of all operations.
+        synchronised: How often it waited for an event instead, for all that was requested before.
+        dtypes: Types of all tensors that were there.
     """
 
     def __init__(self) -> None:
         self.waits: Counter[str] = Counter()
         self.uploads = 0
-        self.calls: set[str] = set()
+        self.synchronised = 0
+        self.dtypes: set[str] = set()
 
     def clear(self) -> None:
         """Forget what was seen."""
         self.waits.clear()
-        self.calls.clear()
+        self.synchronised = 0
+        self.dtypes.clear()
         self.uploads = 0
 
     def _wait(self, name: str) -> None:
@@ -77,7 +80,7 @@ class _OnDevice(Tensor):
 
     @staticmethod
     def __new__(cls, value: Tensor) -> "_OnDevice":
-        # Python is told CUDA, autograd and autocast take CUDA's way. 
+        # Python is told CUDA, and autograd and autocast take CUDA's way.
         return torch.Tensor._make_wrapper_subclass(
             cls,
             value.shape,
@@ -123,13 +126,18 @@ def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         on_cpu["pin_memory"] = False
     ends_here = bool(ours) if asked is None else torch.device(asked).type in ("cuda", "lazy")
     if ours or ends_here:
-        _seen.calls.add(name)
+        _seen.dtypes.update(str(tensor.dtype).removeprefix("torch.") for tensor in ours)
         _refuse(name, func, args, tensors, ours)
         _note_waits(name, args, kwargs, ends_here)
     result = func(*values, **on_cpu)
     if pinned:
         result.is_pretended_pinned = True
-    return _wrapped(result, ours) if ends_here and name != "_local_scalar_dense" else result
+    if not ends_here or name == "_local_scalar_dense":
+        return result
+    # In inference mode a view of a tensor from outside stays a tensor from outside.
+    outside = func.is_view and not any(tensor.is_inference() for tensor in ours)
+    with torch.inference_mode(torch.is_inference_mode_enabled() and not outside):
+        return _wrapped(result, ours)
 
 
 def _unwrapped(value: Any, tensors: list[Tensor]) -> Any:
@@ -162,7 +170,7 @@ def _refuse(name: str, func: Any, args: Any, tensors: list[Tensor], ours: list[A
         if args[place] is None:
             raise RuntimeError(f"{name}: CUDA wants argument {place}, {func._schema.arguments[place].name}, not None")
     if name not in _OF_UINT16 and any(tensor.dtype == torch.uint16 for tensor in ours):
-        raise RuntimeError(f'"{name}" not implemented for \'UInt16\'')
+        raise RuntimeError(f"\"{name}\" not implemented for 'UInt16'")
 
 
 def _note_waits(name: str, args: Any, kwargs: dict[str, Any], ends_here: bool) -> None:
@@ -170,7 +178,8 @@ def _note_waits(name: str, args: Any, kwargs: dict[str, Any], ends_here: bool) -
     if name in _COPIES:
         source = args[1] if name == "copy_" else args[0]
         there = args[0] if name == "copy_" else None
-        downwards = isinstance(source, _OnDevice) and not (isinstance(there, _OnDevice) or (there is None and ends_here))
+        stays = ends_here if there is None else isinstance(there, _OnDevice)
+        downwards = isinstance(source, _OnDevice) and not stays
         upwards = not isinstance(source, _OnDevice) and ends_here
         _seen.uploads += upwards and source.dim() > 0
         lands_pinned = upwards or _is_pinned(there)
@@ -209,7 +218,7 @@ class _Function(TorchFunctionMode):
             return args[0].to(CUDA)
         args, kwargs = tuple(map(_numbered, args)), {name: _numbered(value) for name, value in kwargs.items()}
         if func is Tensor.__getitem__ and isinstance(args[0], _OnDevice):
-            # C++ makes an index of a list where the tensor is: on "meta", without values.
+            # C++ would make an index of a list where the tensor is.
             args = args[0], _with_tensors(args[1])
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") == CUDA:
             return func(*args, **kwargs | {"device": None}).to(CUDA)
@@ -245,12 +254,19 @@ class _Stream:
 class _Event:
     def synchronize(self) -> None:
         """Has happened."""
+        assert _seen is not None
+        _seen.synchronised += 1
 
 
 @contextmanager
 def _modes() -> Iterator[None]:
     with _Dispatch(), _Function():
         yield
+
+
+def seen() -> PretendedCuda | None:
+    """What was seen on the device, where there is one now."""
+    return _seen
 
 
 @contextmanager
@@ -270,6 +286,7 @@ def pretended_cuda() -> Iterator[PretendedCuda]:
         "current_stream": lambda device=None: _Stream(),
         "get_device_name": lambda device=None: "no GPU",
         "is_available": lambda: True,
+        "is_bf16_supported": lambda including_emulation=True: True,
     }
     patches = [mock.patch.object(torch.cuda, name, value) for name, value in of_cuda.items()]
     _seen = PretendedCuda()
