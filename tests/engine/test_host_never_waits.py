@@ -217,6 +217,7 @@ def test_a_snapshot_waits_once_beside_its_scores(pretended, tmp_path):
     few = tuple(range(8))
     parts = Parts("few", "", few, few, ("val", few), ("test", few))
     best = BestSnapshot("val")
+    pretended.clear()
     best.offer(1, [network], network, parts, work)
     assert all(place.startswith("_to_copy in engine/metrics.py") for place in pretended.waits)
     assert pretended.waits.total() == 2  # a matrix for each of both sets
