@@ -28,6 +28,7 @@ from dmt_ray.engine.batch_loader import BatchLoader, RngStream
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.execution.gpu import deterministic
 
 BLOCK = 10
 NOISE = 64  # steps in an epoch on images of noise
@@ -38,13 +39,17 @@ def main() -> int | None:
     options = options_of(__doc__)
     options.add_argument("--blocks", type=int, default=20, help="pairs of blocks of ten steps (default: 20)")
     options.add_argument("--compile", action="store_true", help="put both networks through torch.compile")
+    what = "time the DMT step with deterministic algorithms against the DMT step without"
+    options.add_argument("--deterministic", action="store_true", help=what)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         config, work = prepare(chosen, Path(cache), lambda config: 8 + NOISE * config.finetune.batch[1])
         work = replace(work, compiled=chosen.compile)
-        full, bare = _dmt_step(config, work), _bare_step(config, work)
+        full, bare, names = _dmt_step(config, work), _bare_step(config, work), ("DMT step", "bare step")
+        if chosen.deterministic:
+            full, bare, names = _deterministic(full), full, ("deterministic", "DMT step")
         pairs = [(_seconds(full, work.device), _seconds(bare, work.device)) for _ in range(chosen.blocks + 1)][1:]
-    report(("DMT step", "bare step"), pairs, sum(config.finetune.batch))
+    report(names, pairs, sum(config.finetune.batch))
     return None
 
 
@@ -62,6 +67,14 @@ def _dmt_step(config: Config, work: Workspace) -> Callable[[], None]:
     stepper = WeightedStepper(_network(config, work), loader, config.finetune, config.weight, work)
     numbers = iter(range(10**9))
     return lambda: stepper.step(next(numbers) % loader.steps)
+
+
+def _deterministic(step: Callable[[], None]) -> Callable[[], None]:
+    def exactly() -> None:
+        with deterministic(True):
+            step()
+
+    return exactly
 
 
 def _bare_step(config: Config, work: Workspace) -> Callable[[], None]:

@@ -52,12 +52,13 @@ def prepare(chosen: argparse.Namespace, cache: Path, noise: Callable[[Config], i
     if chosen.random is None:
         dataset = open_dataset(config.data, chosen.data, cache)
     else:
-        dataset = _of_noise(config.data, noise(config), chosen.random)
+        dataset = noise_of(config.data, noise(config), chosen.random)
         config = config.evolve(split=Split(labelled=8))
     return config, Workspace(dataset, device_of(chosen.device), normalised=config.data.normalised)
 
 
-def _of_noise(data: Data, count: int, size: tuple[int, int]) -> Dataset:
+def noise_of(data: Data, count: int, size: tuple[int, int]) -> Dataset:
+    """So many images of noise in each subset, with the classes of a data set; the same each time."""
     classes = data.classes if isinstance(data, FolderData) else CLASSES.get(data.name, tuple("abcdef"))
     generator, pixels = np.random.default_rng(0), count * size[0] * size[1]
     images = Images(

@@ -63,4 +63,8 @@ class RunOptions(Options):
         from dmt_ray.execution.runner import Machine
 
         threads = self.threads or os.cpu_count() or 1
-        return Machine(self.storage, self.data, self.device, threads, self.shared, self.compiled)
+        return Machine(
+            *(self.storage, self.data, self.device, threads, self.shared, self.compiled),
+            eval_batch=self.eval_batch,
+            deterministic=self.deterministic,
+        )

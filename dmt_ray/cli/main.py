@@ -15,6 +15,7 @@ from dmt_ray.cli.options import add, guarded, help_with
 
 WHAT = ("--method", "--seed", "--recipe", "--set", "--storage", "--data", "--shared-store")
 WORKERS = ("--device", "--threads", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile", "--address")
+ON_GPUS = ("--eval-batch", "--deterministic")
 EXAMPLE = "--recipe shapes --method dmt --seed 0 --set weight.gamma1=3"
 
 
@@ -61,7 +62,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     what = "Run a method; what is in the store is not computed again."
     run = _add(commands, "run", "run:run_method", what, f"dmt run {EXAMPLE}")
-    add(run, *WHAT, *WORKERS, "--dry-run", "--tracking-uri", dry_run={"help": "the same as `dmt plan`"})
+    add(run, *WHAT, *WORKERS, *ON_GPUS, "--dry-run", "--tracking-uri", dry_run={"help": "the same as `dmt plan`"})
     what = "Explain a plan, what of it is missing, and its cost."
     add(_add(commands, "plan", "run:plan_method", what, f"dmt plan {EXAMPLE}"), *WHAT, "--json")
     what = "Search settings. Without a question: list the questions."
@@ -127,7 +128,7 @@ def _add_results(commands: Any) -> None:
     out = {"help": "folder of the files (default: figures/<full name>/ in the storage)"}
     data = {"help": "folder of the data set, for --predict (default: as in the records)"}
     device = {"default": None, "help": "where --predict runs the models: auto, cpu, cuda, cuda:1, ... (default: auto)"}
-    add(figures, "name", "--storage", "--out", "--data", "--device", out=out, data=data, device=device)
+    add(figures, "name", "--storage", "--out", "--data", "--device", "--eval-batch", out=out, data=data, device=device)
     rows: dict[str, Any] = {
         "default": [],
         "help": "rows of an ablation's pictures (default: the reference and DMT)",

@@ -104,6 +104,17 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "dest": "compiled",
         "help": "put networks through torch.compile: slow to begin with, faster later",
     },
+    "--eval-batch": {
+        "type": int,
+        "default": argparse.SUPPRESS,
+        "metavar": "N",
+        "help": "images in a forward pass of labelling and scoring: fewer take less memory; results do not depend on "
+        "it beyond rounding (default: 16)",
+    },
+    "--deterministic": {
+        "action": "store_true",
+        "help": "on a GPU allow only algorithms that give the same bits each time, at the cost of speed",
+    },
     "--stall-limit": {
         "type": float,
         "default": 1800.0,
@@ -172,8 +183,8 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 OF_EXPERIMENTS = (
     *("--recipe", "--set", "--seeds", "--storage", "--data", "--shared-store", "--tracking-uri", "--address"),
-    *("--max-concurrent", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile", "--stall-limit"),
-    "--dry-run",
+    *("--max-concurrent", "--workers", "--gpus-per-worker", "--cpus-per-worker", "--compile"),
+    *("--eval-batch", "--deterministic", "--stall-limit", "--dry-run"),
 )
 """What sweeps and ablations have in common."""
 OF_SEARCHES = ("--trials", "--sampler", "--grid", "--pruner", "--second", "--confirm", "--fresh")

@@ -64,13 +64,18 @@ def draw(options: argparse.Namespace) -> None:
         what = f"is for ablations, and {folder.name} is a sweep, none of whose figures needs pictures"
         ignored(what, options, rows="--rows", predict="--predict")
     begin(f"drawing the figures of {folder.name}")
+    from dmt_ray.plan.amounts import EVAL_BATCH
     from dmt_ray.report.figures.drawing import AblationFigures, of_sweep, save_all
     from dmt_ray.report.figures.predictions import Predictor
 
     out = options.out or folder.parents[1] / "figures" / folder.name
     if is_ablation(folder):
         data = options.data or experiment_file.read(folder).data
-        predictor = Predictor(folder.parents[1], data, options.device or "auto", computes=options.predict)
+        predictor = Predictor(
+            *(folder.parents[1], data, options.device or "auto"),
+            computes=options.predict,
+            eval_batch=getattr(options, "eval_batch", EVAL_BATCH),
+        )
         figures = AblationFigures(folder, predictor, options.rows)
         drawings, incomplete = figures.drawings(), list(figures.incomplete())
     else:

@@ -15,6 +15,7 @@ from dmt_ray.data.splits import Parts
 from dmt_ray.engine.evaluate import score
 from dmt_ray.engine.history import Row
 from dmt_ray.engine.team import Team
+from dmt_ray.engine.transfer import fetch
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.measures import headline
 
@@ -46,7 +47,7 @@ class BestSnapshot:
         for name, images in (("selection", parts.selection), ("reported", parts.reported)):
             row[f"{name}_miou"] = float(np.mean([headline(score(model, work, *images)) for model in scored]))
         if not self.rows or row[self._by] > max(earlier[self._by] for earlier in self.rows):
-            self.weights = {name: value.detach().cpu().clone() for name, value in state.state_dict().items()}
+            self.weights = {name: value.clone() for name, value in fetch(state.state_dict()).items()}
         self.rows.append(row)
 
 
@@ -86,7 +87,7 @@ class Checkpoint:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         draft = self._file.with_suffix(".draft")
         metadata = {"step": str(step), "history": json.dumps(self._history), "best": json.dumps(self._best.rows)}
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, draft, metadata=metadata)
+        save_file({name: value.contiguous() for name, value in fetch(tensors).items()}, draft, metadata=metadata)
         draft.replace(self._file)
         self._last = time.monotonic()
 

@@ -14,7 +14,7 @@ from dmt_ray.engine.finite import ADVICE, fault
 from dmt_ray.engine.history import Row, fraction, mean_loss
 from dmt_ray.engine.loop import Stepper, train
 from dmt_ray.engine.pseudo_labels import PseudoLabels
-from dmt_ray.engine.student import Rows, Student, TeacherOutput, rows_of
+from dmt_ray.engine.student import Places, Student, TeacherOutput, places_of, rows_of
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import TrainingFailed
 from dmt_ray.losses.consistency import label_loss_sum, paste, sharpest, squared_loss_sum, total_variation_sum
@@ -37,14 +37,14 @@ def cotrain(config: Cotrain, work: Workspace) -> int:
     students = [Student(side, config, work) for side in SIDES if side in work.inputs]
     pseudo = PseudoLabels(work.dataset.subsets["train"], parts.unlabelled, None)
     loader = BatchLoader(work, config.training, parts.labelled, pseudo, students[0].stream, whole=True)
-    train(_CotrainStepper(students, loader, config, work, (*parts.labelled, *parts.unlabelled)), parts)
+    train(CotrainStepper(students, loader, config, work, (*parts.labelled, *parts.unlabelled)), parts)
     if work.team.chief:
         for student in students:
             student.save(work.out)
     return loader.steps * len(students)
 
 
-class _CotrainStepper(Stepper):
+class CotrainStepper(Stepper):
     """Takes the steps of all students.
 
     Every worker of a team loads the whole global batch, and is responsible for some of its rows: an image that is
@@ -89,27 +89,27 @@ class _CotrainStepper(Stepper):
         unlabelled = len(step.batch.images) - step.labelled
         own_unlabelled = [row - step.labelled for row in mine if row >= step.labelled]
         rows = rows_of(own_unlabelled, unlabelled, every=self._config.teacher == "student")
-        weak = self._formatted(step.batch.images[step.labelled :][rows.needed])
-        own_labelled = self._formatted(step.batch.images[labelled])
-        valid = step.batch.labels[step.labelled :][rows.needed] != IGNORE
+        places = places_of(labelled, rows, self.work.device)
+        weak = self._formatted(step.batch.images[step.labelled :].index_select(0, places.needed))
+        own_labelled = self._formatted(step.batch.images.index_select(0, places.labelled))
+        truth = step.batch.labels.index_select(0, places.labelled)
+        valid = step.batch.labels[step.labelled :].index_select(0, places.needed) != IGNORE
         outputs = [self._teach(student, own_labelled, weak) for student in self._students]
         first = number % spe * self.loader.batch[1]  # place in its epoch of the step's first unlabelled image
         for place, student in enumerate(self._students):
-            truth = step.batch.labels[labelled]
-            images, boxes = student.view.of(weak, rows, epoch=number // spe, first=first)
+            images, boxes = student.view.of(weak, rows, places, epoch=number // spe, first=first)
             # By step, so that a stage that was interrupted goes on with the same numbers.
             torch.manual_seed(student.stream.torch_seed(number, team.rank))
             with self._cast():
                 logits = student.predict(self._formatted(torch.cat([own_labelled, images])))
-            self._learn(place, logits.float(), truth, [outputs[i] for i in self._teachers(place)], rows, boxes, valid)
-        self._judge(step, outputs, rows, valid)
+            self._learn(place, logits.float(), truth, [outputs[i] for i in self._teachers(place)], places, boxes, valid)
+        self._judge(step, outputs, places, valid)
         for student, output in zip(self._students, outputs):
             if student.prototypes is not None:
                 # The own rows alone, so that a team counts every image once; padding belongs to no class.
-                own = [*range(len(labelled)), *(len(labelled) + place for place in rows.own)]
-                known = torch.cat([step.batch.labels[labelled] != IGNORE, valid])
-                decided = torch.where(known, output.decided, IGNORE)
-                student.move_prototypes(output.features[own], decided[own], team)
+                decided = torch.where(torch.cat([truth != IGNORE, valid]), output.decided, IGNORE)
+                features, decided = (part.index_select(0, places.counted) for part in (output.features, decided))
+                student.move_prototypes(features, decided, team)
 
     def follow(self, number: int) -> None:
         """Let the mean teachers follow their students."""
@@ -132,7 +132,7 @@ class _CotrainStepper(Stepper):
         logits: Tensor,
         truth: Tensor,
         teachers: Sequence[TeacherOutput],
-        rows: Rows,
+        places: Places,
         boxes: Tensor,
         valid: Tensor,
     ) -> None:
@@ -140,11 +140,11 @@ class _CotrainStepper(Stepper):
         config = self._config
         log_probs = logits.log_softmax(dim=1)
         supervised = cross_entropy_sum(log_probs[: len(truth)], truth, torch.ones_like(truth, dtype=log_probs.dtype))
-        seen = paste(boxes, valid[rows.own], valid[rows.partners])
+        seen = paste(boxes, valid.index_select(0, places.own), valid.index_select(0, places.partners))
         unlabelled, sure = log_probs.new_zeros(()), log_probs.new_zeros(())
         for teacher in teachers:
             probs = teacher.probs[len(teacher.probs) - len(valid) :]  # behind the labelled images
-            mixed = paste(boxes, probs[rows.own], probs[rows.partners])
+            mixed = paste(boxes, probs.index_select(0, places.own), probs.index_select(0, places.partners))
             labels, confidence = sharpest(mixed, seen)
             sure = sure + (seen & (confidence > config.threshold)).sum()
             own = log_probs[len(truth) :]
@@ -164,12 +164,12 @@ class _CotrainStepper(Stepper):
         self._sums[place, : len(sums)] += torch.stack([value.double() for value in sums])
 
     @torch.no_grad()
-    def _judge(self, step: Step, outputs: Sequence[TeacherOutput], rows: Rows, valid: Tensor) -> None:
+    def _judge(self, step: Step, outputs: Sequence[TeacherOutput], places: Places, valid: Tensor) -> None:
         """Compare the teachers' labels of the step with the truth and with each other, after the fact."""
-        seen = valid[rows.own]
-        probs = [output.probs[len(output.probs) - len(valid) :][rows.own] for output in outputs]
+        seen = valid.index_select(0, places.own)
+        probs = [output.probs[len(output.probs) - len(valid) :].index_select(0, places.own) for output in outputs]
         assert step.truth is not None
-        truth = step.truth[[rows.needed[i] for i in rows.own]]
+        truth = step.truth.index_select(0, places.needed).index_select(0, places.own)
         for place, own in enumerate(probs):
             labels, confidence = sharpest(own, seen)
             judged = seen & (truth != IGNORE) & (confidence > self._config.threshold)

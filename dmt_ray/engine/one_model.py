@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dmt_ray import IGNORE, models
 from dmt_ray.config import SIDES, Model, Side, Weight
@@ -17,6 +18,7 @@ from dmt_ray.engine.loop import train
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import from_byte
 from dmt_ray.engine.team import ALONE
+from dmt_ray.engine.transfer import fetch, upload
 from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.losses.rules import bind
@@ -99,7 +101,7 @@ def write_examples(
     places = np.unique(np.linspace(0, len(unlabelled) - 1, EXAMPLE_COUNT).round().astype(int))
     positions = [unlabelled[place] for place in places]
     taught = {position: i for i, position in enumerate(pseudo.positions)}
-    arrays = {"ids": np.array([images.ids[position] for position in positions])}
+    arrays: dict[str, NDArray[Any] | Tensor] = {"ids": np.array([images.ids[position] for position in positions])}
     rule = bind(weight.rule, weight.numbers(), Moment(1.0, batch))
     # Alone: the team's other workers write nothing.
     whole = WholeImages(network.eval(), replace(work, team=ALONE), images)
@@ -111,16 +113,17 @@ def write_examples(
             confidence = np.zeros_like(labels)
         probs = whole.logits([position]).float().softmax(dim=1)
         whole.check()
-        given = torch.from_numpy(labels.astype(np.int64)).unsqueeze(0).to(work.device)
-        sure = from_byte(torch.from_numpy(confidence)).unsqueeze(0).to(work.device)
-        target = rule(compare(probs, given, sure))
+        given, sure = (upload([array[np.newaxis]], work.device) for array in (labels, confidence))
+        target = rule(compare(probs, given.long(), from_byte(sure)))
         arrays |= {
             f"image_{number}": images.image(position),
             f"truth_{number}": images.mask(position),
-            f"label_{number}": target.labels[0].to(torch.uint8).cpu().numpy(),
+            f"label_{number}": target.labels[0].to(torch.uint8),
             f"{weight.evidence}_{number}": confidence,
             # A byte holds weights up to 1; "rising" and "rank" can go beyond.
-            f"weight_{number}": (target.weights[0] * 255).round().clamp(max=255).to(torch.uint8).cpu().numpy(),
-            f"prediction_{number}": probs[0].argmax(dim=0).to(torch.uint8).cpu().numpy(),
+            f"weight_{number}": (target.weights[0] * 255).round().clamp(max=255).to(torch.uint8),
+            f"prediction_{number}": probs[0].argmax(dim=0).to(torch.uint8),
         }
+    fetched = fetch({name: array for name, array in arrays.items() if isinstance(array, Tensor)})
+    arrays |= {name: tensor.numpy() for name, tensor in fetched.items()}
     np.savez_compressed(work.out / EXAMPLES, allow_pickle=False, **arrays)

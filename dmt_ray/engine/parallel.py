@@ -106,8 +106,10 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance, total = ctx.saved_tensors
         if x.numel():
+            # Not training: the statistics are given, and none are saved. CUDA wants tensors for these all the same.
+            none = mean.new_empty(0)
             through, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-                slope, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+                slope, x, weight, mean, variance, none, none, False, ctx.eps, [True, True, True]
             )
         else:  # which torch divides by
             through, of_weight, of_bias = slope, torch.zeros_like(mean), torch.zeros_like(mean)

@@ -48,6 +48,23 @@ def rows_of(mine: Sequence[int], count: int, *, every: bool = False) -> Rows:
     return Rows(needed, [place[row] for row in mine], [place[row] for row in partners])
 
 
+class Places(NamedTuple):
+    """`Rows` as indices on the device, int64: an index that is a list would be copied there each time it is used."""
+
+    labelled: Tensor  # rows of the global batch: the worker's own labelled images
+    needed: Tensor  # of its unlabelled images those in `Rows.needed`
+    own: Tensor  # places in `needed`, as in `Rows`
+    partners: Tensor
+    counted: Tensor  # of the labelled images and then those in `needed` the worker's own, which it counts
+
+
+def places_of(labelled: Sequence[int], rows: Rows, device: torch.device) -> Places:
+    """A worker's labelled and unlabelled rows on the device, in one copy."""
+    counted = [*range(len(labelled)), *(len(labelled) + place for place in rows.own)]
+    indices = [np.array(index, np.int64) for index in (labelled, *rows, counted)]
+    return Places(*torch.split(upload([np.concatenate(indices)], device), [len(index) for index in indices]))
+
+
 class View:
     """What a student sees of the unlabelled images of a step; two students see different views.
 
@@ -63,12 +80,13 @@ class View:
         self._stream, self._photometric, self._cutmix = stream, photometric, cutmix
         self._mean, self._std = mean.view(3, 1, 1), std.view(3, 1, 1)
 
-    def of(self, images: Tensor, rows: Rows, *, epoch: int, first: int) -> tuple[Tensor, Tensor]:
+    def of(self, images: Tensor, rows: Rows, places: Places, *, epoch: int, first: int) -> tuple[Tensor, Tensor]:
         """The student's images, and where they are another's.
 
         Args:
             images: Of ``rows.needed``, normalised, float32 ``[M, 3, h, w]``.
             rows: Which they are.
+            places: The same on the device.
             epoch: The epoch.
             first: Place in the epoch of the global batch's row 0.
 
@@ -82,14 +100,14 @@ class View:
             draws = draw_strong(self._stream.seed, number, epoch, [first + row for row in rows.needed])
             bright = (images * self._std + self._mean).clamp(0, 1)
             images = (strong(bright, draws, "photometric") - self._mean) / self._std
-        own = images[rows.own]
+        own = images.index_select(0, places.own)
         size = (images.shape[-2], images.shape[-1])
         if not self._cutmix:
             return own, torch.zeros(len(own), *size, dtype=torch.bool, device=images.device)
         mine = [first + rows.needed[i] for i in rows.own]
         drawn = draw(self._stream.seed, number, epoch, mine, numbers=3, use=FOR_BOXES)
         boxes = upload([cutmix_boxes(drawn, size).astype(np.uint8)], images.device).bool()
-        return paste(boxes, own, images[rows.partners]), boxes
+        return paste(boxes, own, images.index_select(0, places.partners)), boxes
 
 
 class TeacherOutput(NamedTuple):

@@ -1,6 +1,6 @@
 """Copies between host and device for which neither waits for the other: from and to pinned memory, in order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +22,21 @@ def upload(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
     pinned = torch.empty(shape, dtype=torch.from_numpy(np.empty(0, first.dtype)).dtype, pin_memory=True)
     np.concatenate(arrays, out=pinned.numpy())
     return pinned.to(device, non_blocking=True)
+
+
+def fetch(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the host, by name. The host waits for the device once, and not for each of them."""
+    copies, device = dict[str, Tensor](), None
+    for name, tensor in tensors.items():
+        if tensor.device.type != "cuda":
+            copies[name] = tensor.detach()
+            continue
+        device = tensor.device
+        copies[name] = torch.empty_like(tensor, device="cpu", pin_memory=True)
+        copies[name].copy_(tensor.detach(), non_blocking=True)
+    if device is not None:
+        torch.cuda.current_stream(device).record_event().synchronize()
+    return copies
 
 
 def to_host(results: Iterable[tuple[T, tuple[Tensor, ...]]]) -> Iterator[tuple[T, Arrays]]:

@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dmt_ray.config import Normalised
 from dmt_ray.data import Dataset
 from dmt_ray.engine.team import ALONE, Team
+from dmt_ray.engine.transfer import upload
+from dmt_ray.plan.amounts import EVAL_BATCH
 
 # Mean and standard deviation of the channels, for images in [0, 1]: of ImageNet, which the field's pre-trained encoders
 # expect; and of the 50,000 training images of CIFAR-10 over all pixels.
@@ -30,7 +33,7 @@ class Workspace:
     scratch: Path = Path()  # for what outlives an interruption
     progress: Callable[[int, int], None] = lambda step, steps: None  # called once a step or less often
     checkpoint_seconds: float = 60.0  # between two scratch checkpoints of a training
-    eval_batch: int = 16  # images in a forward pass of labelling and evaluation
+    eval_batch: int = EVAL_BATCH  # images in a forward pass of labelling and evaluation
     team: Team = ALONE  # the workers that perform the stage together
     stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`
     compiled: bool = False  # whether networks in training go through torch.compile
@@ -38,8 +41,8 @@ class Workspace:
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the channels, float32 ``[3]`` on the device."""
-        mean, deviation = STATISTICS[self.normalised]
-        return torch.tensor(mean, device=self.device), torch.tensor(deviation, device=self.device)
+        mean, std = upload([np.array(STATISTICS[self.normalised], np.float32)], self.device)
+        return mean, std
 
 
 def device_of(name: str) -> torch.device:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.errors import ConfigError
+from dmt_ray.plan.amounts import EVAL_BATCH
 
 if TYPE_CHECKING:
     from dmt_ray.execution.runner import Machine, Runner
@@ -35,6 +36,8 @@ class Options:
         gpus: GPUs of a worker; None: 1 where there are GPUs.
         cpus: CPUs of a worker.
         compiled: Whether networks go through torch.compile.
+        eval_batch: Images in a forward pass of labelling and scoring.
+        deterministic: Whether only algorithms are allowed that give the same bits each time.
         shared: URL of an object store that the machines share; None: they all see the storage folder.
         stall_seconds: After so long without progress a worker counts as hanging.
         tracking_uri: MLflow; None: in the storage folder.
@@ -54,6 +57,8 @@ class Options:
     gpus: float | None = None
     cpus: int = 1
     compiled: bool = False
+    eval_batch: int = EVAL_BATCH
+    deterministic: bool = False
     shared: str | None = None
     stall_seconds: float = 1800.0
     tracking_uri: str | None = None
@@ -70,6 +75,8 @@ class Options:
         if self.gpus is not None and not 0 <= self.gpus <= 1:
             text = f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {self.gpus:g}"
             raise ConfigError(text)
+        if self.eval_batch < 1:
+            raise ConfigError(f"--eval-batch must be 1 or more, but got {self.eval_batch}")
         if self.cpus < 1:
             raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {self.cpus}")
         if self.workers < 1 or (self.workers > 1 and self.workers % 2):
@@ -99,7 +106,9 @@ class Options:
             cluster.check_nodes(None if self.shared else self.storage, self.data)
         group, room = allocate(cluster.nodes(), self.workers, cpus=self.cpus, gpus=self.gpus)
         machine = Machine(
-            *(self.storage, self.data, "cuda" if group.gpus else "cpu", group.cpus),
-            *(self.shared, self.compiled, self.stall_seconds),
+            *(self.storage, self.data, "cuda" if group.gpus else "cpu", group.cpus, self.shared, self.compiled),
+            stall_seconds=self.stall_seconds,
+            eval_batch=self.eval_batch,
+            deterministic=self.deterministic,
         )
         return machine, group, min(self.concurrent or room, room)

@@ -20,6 +20,7 @@ from dmt_ray.execution.interruption import deferred
 from dmt_ray.execution.label_check import check_labels
 from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
+from dmt_ray.plan.amounts import EVAL_BATCH
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
 
@@ -44,6 +45,8 @@ class Machine:
     threads: int = 1  # CPU threads of one process
     shared: str | None = None  # URL of an object store that machines share; None: `store` is all there is
     compiled: bool = False  # whether networks in training go through torch.compile
+    eval_batch: int = EVAL_BATCH  # images in a forward pass of labelling and scoring
+    deterministic: bool = False  # whether only algorithms are allowed that give the same bits each time
     # A process whose stage gets no further for so long is taken to hang, and ended; None: people watch it themselves.
     stall_seconds: float | None = None
 
@@ -265,6 +268,7 @@ class Runner:
         import torch
 
         from dmt_ray.engine.workspace import Workspace, device_of
+        from dmt_ray.execution.gpu import deterministic, gpu_errors
 
         name = stage.operation.name
         perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
@@ -282,20 +286,24 @@ class Runner:
             stop=stop,
             compiled=self.machine.compiled,
             normalised=stage.config.data.normalised,
+            eval_batch=self.machine.eval_batch,
         )
         if not team.chief:
-            perform(stage.config, work)
+            with gpu_errors(work), deterministic(self.machine.deterministic):
+                perform(stage.config, work)
             return
         made: dict[str, Any] = {
             "host": platform.node(),
             "device": _device_name(work.device),
             "threads": torch.get_num_threads(),
             "workers": team.size,
+            "eval_batch": work.eval_batch,
+            "deterministic": self.machine.deterministic,
             "versions": versions(),
             "git": git(),
         }
         began = time.perf_counter()
-        with self.store.write(stage, made) as out:
+        with self.store.write(stage, made) as out, gpu_errors(work), deterministic(self.machine.deterministic):
             made["steps"] = perform(stage.config, replace(work, out=out))
             made["seconds"] = round(time.perf_counter() - began, 3)
 

@@ -4,6 +4,7 @@ from math import ceil, floor
 
 from dmt_ray.config import Training
 
+EVAL_BATCH = 16  # images in a forward pass of labelling and scoring; results do not depend on it, beyond rounding
 SLACK = 1e-6  # of an image: what a fraction such as 0.57 of 100 may be off by rounding
 
 

@@ -18,6 +18,7 @@ from dmt_ray.errors import DataError, MissingStages
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.files import replacing
 from dmt_ray.plan import Stage
+from dmt_ray.plan.amounts import EVAL_BATCH
 from dmt_ray.plan.key import key_of
 from dmt_ray.report.figures.pseudo_labels import ALL, COLUMNS
 
@@ -41,6 +42,7 @@ class Predictor:
     device: str = "auto"  # "auto", "cpu" or "cuda"
     threads: int = 1  # CPU threads
     computes: bool = True  # whether what is not cached yet is computed; else it is an error
+    eval_batch: int = EVAL_BATCH  # images in a forward pass
 
     def examples(
         self, evaluation: Stage, *, count: int = COUNT, ids: Sequence[str] | None = None
@@ -127,7 +129,12 @@ class Predictor:
         runner = Runner(Machine(self.storage, self.data, device=self.device))
         folder = runner.store.open(evaluation.inputs["model"], files=True)
         config: Any = evaluation.config
-        work = Workspace(runner.dataset(config.data), device_of(self.device), normalised=config.data.normalised)
+        work = Workspace(
+            runner.dataset(config.data),
+            device_of(self.device),
+            normalised=config.data.normalised,
+            eval_batch=self.eval_batch,
+        )
         network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
