@@ -3,6 +3,17 @@
 from dmt_ray.data.dataset import Dataset, find_root, open_dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.report import report
-from dmt_ray.data.splits import Parts, divide, dms_half, list_digest
+from dmt_ray.data.splits import Parts, divide, dms_half, list_digest, unlabelled_classes
 
-__all__ = ["Dataset", "Images", "Parts", "divide", "dms_half", "find_root", "list_digest", "open_dataset", "report"]
+__all__ = [
+    "Dataset",
+    "Images",
+    "Parts",
+    "divide",
+    "dms_half",
+    "find_root",
+    "list_digest",
+    "open_dataset",
+    "report",
+    "unlabelled_classes",
+]

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
@@ -19,7 +19,7 @@ from dmt_ray.data.decode import Decoded
 from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
 
-RECORD = "dataset.json"
+RECORD, REMARKS = "dataset.json", "remarks.json"
 ABANDONED_S = 24 * 3600  # an unfinished folder this old was left by a process that is gone
 
 
@@ -40,6 +40,14 @@ def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
         return {subset: _open_subset(folder, subset, tuple(ids), one_class) for subset, ids in subsets}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def remarks_in(folder: Path) -> tuple[str, ...]:
+    """What was noted when the images in a folder were decoded."""
+    try:
+        return tuple(map(str, json.loads((folder / REMARKS).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):  # as of an earlier version
+        return ()
 
 
 def _open_subset(folder: Path, subset: str, ids: tuple[str, ...], one_class: bool) -> Images:
@@ -103,8 +111,9 @@ class Writer:
         np.save(f"{start}.known.npy", np.array(known, np.bool_), allow_pickle=False)
         self._ids[subset] = ids
 
-    def finish(self, fingerprint: str) -> dict[str, Images]:
-        """Writes the record, gives the folder its name unless another process was faster, and opens it."""
+    def finish(self, fingerprint: str, remarks: Sequence[str] = ()) -> dict[str, Images]:
+        """Writes remarks and the record, gives the folder its name unless another process was faster, and opens it."""
+        (self._staging / REMARKS).write_text(json.dumps(list(remarks)), encoding="utf-8")
         sizes = {path.name: path.stat().st_size for path in sorted(self._staging.iterdir())}
         record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes, "one_class": self._one_class}
         with (self._staging / RECORD).open("w", encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import platform
 import time
@@ -15,7 +16,7 @@ import torch
 
 from dmt_ray import models
 from dmt_ray.config import Config, Data, Model, Task, Training
-from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
+from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset, unlabelled_classes
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
@@ -24,6 +25,8 @@ from dmt_ray.execution.interruption import deferred
 from dmt_ray.plan import ImageCounts, Slice, Stage
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[Stage, int, int], None]
 Notice = Callable[[Stage], None]
@@ -59,6 +62,7 @@ class Runner:
         self.machine = machine
         self.store = machine.open_store()
         self.on_progress = on_progress
+        self._warned: set[str] = set()
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -70,6 +74,8 @@ class Runner:
 
     def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
         """Check everything that can be checked before work starts, and fill in what identifies data and weights.
+
+        What is worth a warning about the data is logged, once.
 
         Raises:
             DataError: If the data are not as their layout promises, or cannot be divided by the split.
@@ -86,10 +92,19 @@ class Runner:
         for seed in seeds:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
             dms_half(parts.labelled, bound.dms_alpha, "A")
+            if missing := unlabelled_classes(parts, dataset):
+                self._warn(f"split {parts.name}: no labelled image holds the classes {', '.join(missing)}")
+        for remark in dataset.remarks:
+            self._warn(f"{config.data.name}: {remark}")
         for model in (bound.model, bound.model_b):
             if model is not None:
                 check_model(model, len(dataset.classes), bound.trainings().values(), bound.data.task)
         return bound
+
+    def _warn(self, sentence: str) -> None:
+        if sentence not in self._warned:
+            self._warned.add(sentence)
+            log.warning("%s", sentence)
 
     def work_of(self, stage: Stage) -> int:
         """Optimizer steps of a training, summed over its models; else the images that a stage goes over."""
