@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from dmt_ray import tracking
 from dmt_ray.config import Config
@@ -43,7 +44,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
         UserError: If something outside has to change first.
         KeyboardInterrupt: If the user stopped it.
     """
-    console, runner = Console(), options.driver()
+    console, runner = Console(markup=False), options.driver()
     ablation = ablation_of(lambda config: runner.bind(config, options.seeds))
     members = list(ablation.members())
     targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]
@@ -94,7 +95,7 @@ def _describe(
     ]
     for title, text in lines:
         if text:
-            console.print(f"[bold]{title:<8}[/bold]", end=" ")
+            console.print(Text(f"{title:<8}", "bold"), end=" ")
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
+from rich.text import Text
 
 from dmt_ray.execution.cost import Estimator, Work
 from dmt_ray.experiments import reuse
@@ -66,7 +67,7 @@ def describe(
         seeds = ", ".join(map(str, confirm))
         rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {estimate(once * len(confirm))}"))
     for title, text in rows:
-        console.print(f"[bold]{title:<8}[/bold]", end=" ")
+        console.print(Text(f"{title:<8}", "bold"), end=" ")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from dmt_ray.errors import Interrupted, UserError
 from dmt_ray.execution.options import Options
+from dmt_ray.files import system_error
 
 STORAGE = Path("runs")
 SAMPLERS = ("grid", "random", "tpe", "gp")
@@ -169,7 +170,8 @@ def guarded(main: Callable[[], int | None]) -> int:
     """Run a command; errors that a person can act on are printed in one line.
 
     Returns:
-        The exit status: the command's own, 2 after a UserError, 130 after Ctrl-C, 143 after SIGTERM in a stage.
+        The exit status: the command's own, 2 after a UserError or where the operating system refused something, 130
+        after Ctrl-C, 143 after SIGTERM in a stage.
     """
     try:
         return main() or 0
@@ -187,3 +189,9 @@ def guarded(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        reason = system_error(error)
+        if reason is None:
+            raise
+        print(f"error: {reason} Everything that was finished is kept.", file=sys.stderr)
+        return 2

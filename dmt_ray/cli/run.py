@@ -105,7 +105,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     connect = partial(tracking.connect, options.tracking_uri, options.storage)
     with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
         missing = runner.store.missing(targets)
-        with Progress(Console(stderr=True), runner.store, Effort(runner.work_of), missing) as progress:
+        with Progress(Console(stderr=True, markup=False), runner.store, Effort(runner.work_of), missing) as progress:
             runner.on_progress = lambda *_: progress.tick()
             perform = _by_worker_group if options.workers > 1 else _in_this_process
             executed = perform(options, runner, file, targets)

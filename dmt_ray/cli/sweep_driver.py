@@ -47,7 +47,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         UserError: If something outside has to change first.
         KeyboardInterrupt: If the user stopped it.
     """
-    console, runner = Console(), options.driver()
+    console, runner = Console(markup=False), options.driver()
     seeds = [*options.seeds, *options.confirm]
     sweep = sweep_of(runner.bind(config, seeds))
     total = options.trials or len(sweep.points())

@@ -18,6 +18,7 @@ import numpy as np
 from dmt_ray.data.decode import Decoded
 from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
+from dmt_ray.files import system_error
 
 RECORD, REMARKS = "dataset.json", "remarks.json"
 ABANDONED_S = 24 * 3600  # an unfinished folder this old was left by a process that is gone
@@ -63,10 +64,7 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"cannot write the decoded images to {folder}: {error.strerror or error}. "
-            "Choose a folder that can be written and has room"
-        ) from None
+        raise DataError(f"cannot write the decoded images to {folder}: {system_error(error, folder)}") from None
 
 
 class Writer:

@@ -14,7 +14,7 @@ from PIL import Image
 from dmt_ray import IGNORE
 from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.files import Item, MaskValues, below
-from dmt_ray.data.pictures import Picture, Unfit, read_image, read_mask
+from dmt_ray.data.pictures import Picture, Unfit, low_depth, read_image, read_mask
 
 REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
@@ -42,8 +42,8 @@ class Decoded:
 
 
 def digest(content: bytes) -> str:
-    """The digest of a file's bytes."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    """The digest of a file's bytes, and `low_depth` behind it."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest() + low_depth(content)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ class Listing(Content):
         """Ids, the files' bytes, and what the values in the masks mean."""
         subsets = {
             subset: [
-                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), item.values.digest]
+                # The depth of an image never changed what is read.
+                [item.id, _bytes(digests.get(item.image)), item.mask and digests.get(item.mask), item.values.digest]
                 + ([] if item.label is None else [item.label])
                 for item in items
             ]
@@ -137,6 +138,11 @@ class Listing(Content):
         """The images of a subset, but those that cannot be used."""
         known = decoder.digests.keys()
         return decoder.decode_all([i for i in self.subsets[subset] if {i.image, i.mask or i.image} <= known])
+
+
+def _bytes(digest: str | None) -> str | None:
+    """A file's digest without the depth behind it."""
+    return digest and digest.partition(":")[0]
 
 
 @dataclass(frozen=True)
