@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -102,6 +103,10 @@ def run_method(namespace: argparse.Namespace) -> int:
     file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
     plan = run.plan()
     targets = [stage for rung in plan.rungs for stage in rung.values()]
+    if not runner.store.missing(targets) and not os.access(options.storage, os.W_OK):
+        _show(runner, plan, [], options)  # of somebody else's results
+        print(f"\nnot in MLflow: {options.storage} cannot be written")
+        return 0
     connect = partial(tracking.connect, options.tracking_uri, options.storage)
     with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as one:
         missing = runner.store.missing(targets)

@@ -242,6 +242,8 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
     """
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
+    if model.encoder_weights is not None:
+        _fetch(model, classes)
     with torch.device("meta"):
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         _check_task(model, task)
@@ -254,6 +256,12 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
                 reason = " ".join(str(error).split())
             if reason:
                 raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
+
+
+@functools.lru_cache(maxsize=8)
+def _fetch(model: Model, classes: int) -> None:
+    """Build a network once with its pretrained weights, which downloads them unless that was done before."""
+    models.build(model.evolve(weights_file=None), classes)
 
 
 def _check_task(model: Model, task: Task) -> None:
