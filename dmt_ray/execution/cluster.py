@@ -157,8 +157,8 @@ def _shorten_paths() -> None:
             log.warning("the path %s is too long for Ray's sockets: Ray's own files are in %s/ray", folder, short)
             return
     raise UserError(
-        f"the path of temporary files, {folder}, is too long for Ray's sockets: set the variable RAY_TMPDIR to a folder "
-        f"whose path has at most {LONGEST_TEMPORARY} bytes"
+        f"the path of temporary files, {folder}, is too long for Ray's sockets: set the variable RAY_TMPDIR to a "
+        f"folder whose path has at most {LONGEST_TEMPORARY} bytes"
     )
 
 

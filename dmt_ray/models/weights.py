@@ -137,9 +137,10 @@ def downloading(model: Model) -> Iterator[None]:
         names = f"({model.encoder!r}, encoder_weights={model.encoder_weights!r})"
         code = f"import segmentation_models_pytorch as smp; smp.Unet{names}"
         raise ModelError(
-            f"the weights {model.encoder_weights!r} of {model.encoder} are not on this machine and cannot be downloaded "
-            f'now ({type(error).__name__}). Where there is a network run: python -c "{code}" and copy what it puts '
-            f"into {constants.HF_HOME}; or set model.weights_file, or model.encoder_weights to null"
+            f"the weights {model.encoder_weights!r} of {model.encoder} are not on this machine and cannot be "
+            f'downloaded now ({type(error).__name__}). Where there is a network run: python -c "{code}" '
+            f"and copy what it puts into {constants.HF_HOME}; or set model.weights_file, or model.encoder_weights to "
+            "null"
         ) from None
     finally:
         constants.HF_HUB_OFFLINE = offline
