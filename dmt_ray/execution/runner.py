@@ -243,7 +243,7 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
     if model.encoder_weights is not None:
-        _fetch(model, classes)
+        _fetch(model.model_dump_json(), classes)
     with torch.device("meta"):
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         _check_task(model, task)
@@ -259,9 +259,9 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
 
 
 @functools.lru_cache(maxsize=8)
-def _fetch(model: Model, classes: int) -> None:
-    """Build a network once with its pretrained weights, which downloads them unless that was done before."""
-    models.build(model.evolve(weights_file=None), classes)
+def _fetch(model: str, classes: int) -> None:
+    """Build a network, as JSON, once with its pretrained weights: they are downloaded unless that was done before."""
+    models.build(Model.model_validate_json(model).evolve(weights_file=None), classes)
 
 
 def _check_task(model: Model, task: Task) -> None:

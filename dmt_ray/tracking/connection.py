@@ -111,8 +111,8 @@ class Mirror:
 
         for logger in ("mlflow", "alembic"):  # they log every table that they create, and a missing pip
             logging.getLogger(logger).setLevel(logging.ERROR)
-        client = MlflowClient(tracking_uri=self.uri)
         try:
+            client = MlflowClient(tracking_uri=self.uri)
             client.get_experiment_by_name(EXPERIMENT)
         except Exception as error:
             if "database schema" in str(error) or "Can't locate revision" in str(error):

@@ -88,11 +88,12 @@ def test_garbage_in_the_database_is_said_at_once(tmp_path):
 
 
 def test_a_database_of_another_version_names_the_command_that_upgrades_it(tmp_path):
-    mirror_in(tmp_path)
-    with sqlite3.connect(tmp_path / DATABASE) as database:
+    mirror_in(tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")  # MLflow does not look again at a file that it knows
+    with sqlite3.connect(tmp_path / "new" / DATABASE) as database:
         database.execute("UPDATE alembic_version SET version_num = 'bd07f7e963c5'")
     with pytest.raises(UserError, match=r"another version of MLflow.*`mlflow db upgrade sqlite:///.*or move it away"):
-        connect(None, tmp_path)
+        connect(None, tmp_path / "new")
 
 
 def test_the_variable_of_mlflow_is_used_and_said(tmp_path, monkeypatch, caplog):
