@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -194,15 +194,25 @@ def _id_of(line: str, depth: int, known: Container[str]) -> str | None:
     if line in known and is_plain(line, depth):
         return line
     paths = _PATHS.fullmatch(line)
-    if paths is not None:
-        parts = PurePosixPath(paths["image"]).parts
-        if is_plain(paths["image"], len(parts)):
-            names = [*parts[:-1], PurePosixPath(parts[-1]).stem.removesuffix("_leftImg8bit")]  # of Cityscapes
-            ids = ["/".join(names[-count:]) for count in range(min(depth, len(names)), 0, -1)]
-            id = next((id for id in ids if id in known), ids[0])
-            if paths["mask"] is None or PurePosixPath(paths["mask"]).name.startswith(PurePosixPath(id).name):
+    if paths is None:
+        return line if is_plain(line, depth) else None
+    # A name may hold a space, and even look like a pair.
+    whole = [] if "/" in line and paths["mask"] is not None else [(line, None)]
+    for image, mask in (*whole, (paths["image"], paths["mask"])):
+        for id in _ids_of(image, depth):
+            if id in known and (mask is None or PurePosixPath(mask).name.startswith(PurePosixPath(id).name)):
                 return id
-    return line if paths is None and is_plain(line, depth) else None
+    return next(iter(_ids_of(line, depth)), None) if paths["mask"] is None else None
+
+
+def _ids_of(path: str, depth: int) -> Iterator[str]:
+    """What an image's path may stand for: its last names, as many as an id has or fewer, without the ending."""
+    *folders, last = PurePosixPath(path).parts
+    if is_plain(path, len(folders) + 1):
+        stem = PurePosixPath(last).stem
+        for name in dict.fromkeys((stem, stem.removesuffix("_leftImg8bit") or stem)):  # as Cityscapes has it
+            names = [*folders, name]
+            yield from ("/".join(names[-count:]) for count in range(min(depth, len(names)), 0, -1))
 
 
 def drawn(ids: Sequence[str], share: float, seed: int) -> list[str]:
