@@ -1,9 +1,12 @@
-"""The one way to write a file whole: a reader sees the old content or the new one, never a part."""
+"""Files: written whole or not at all, named in URLs, and what the operating system says when it refuses one."""
 
+import errno
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -26,3 +29,69 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole, with the line ends that the text has."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite database, whatever its folder is called."""
+    from sqlalchemy import URL, make_url
+
+    plain = f"sqlite:///{path}"
+    # In the plain form "%20" would be a space, and "?" the end of the name.
+    if make_url(plain).database == str(path):
+        return plain
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reason is a full disk
+
+
+def system_error(error: BaseException, folder: Path | None = None) -> str | None:
+    """What the operating system has refused, about which file, and what to do, in a sentence.
+
+    Args:
+        error: What was raised: an OSError, or another library's error that hides one.
+        folder: Where was written; it says whether a write that failed without a reason found a full disk.
+
+    Returns:
+        None if it is no error of the operating system.
+    """
+    number = error_number(error)
+    named = getattr(error, "filename", None)
+    what = f" ({os.fsdecode(named)})" if isinstance(named, str | bytes | os.PathLike) else ""
+    if number in FULL or (isinstance(error, OSError) and number is None and folder is not None and no_room(folder)):
+        full = f"the disk is full, or a limit on file sizes is met{what}"
+        return f"{full}. Free space, or pass another folder as --storage."
+    if not isinstance(error, OSError):
+        return None
+    if number in READ_ONLY:
+        return f"{error.strerror}{what}. Allow writing there, or pass another folder as --storage."
+    if number is None:
+        return str(error) or type(error).__name__
+    advice = {
+        errno.ENAMETOOLONG: ". Use a shorter name, or a folder with a shorter path",
+        errno.ENOENT: ". Make it, or name another one",
+        errno.EMFILE: ". Raise the limit, as with `ulimit -n 4096`",
+        errno.ENOTDIR: ". Name a folder",
+        errno.EISDIR: ". Name a file",
+    }
+    return f"{error.strerror or os.strerror(number)}{what}{advice.get(number, '')}."
+
+
+def error_number(error: BaseException) -> int | None:
+    """The errno of an error; safetensors and SQLite have it only in their texts, numpy's short writes have none."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        return number
+    text = str(error)
+    if match := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", text):
+        return int(match[1] or match[2])
+    return errno.ENOSPC if "database or disk is full" in text else None
+
+
+def no_room(folder: Path) -> bool:
+    """Whether the disk of a folder is full."""
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < _NO_ROOM
+    return False

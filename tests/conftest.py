@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from dmt_ray.recipes import named
 from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
 from tests.helpers.paths import REAL
+
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # of whoever runs the tests
 
 pytest_plugins = ["tests.helpers.records"]
 

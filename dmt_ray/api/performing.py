@@ -23,12 +23,12 @@ class Performed(NamedTuple):
 
     Attributes:
         results: Scores, figures, networks.
-        tracking_uri: MLflow, without a password.
+        tracking_uri: MLflow, without a password; None: the results are somebody else's, whose folder cannot be written.
         unpublished: Names of what MLflow still lacks.
     """
 
     results: RunResults
-    tracking_uri: str
+    tracking_uri: str | None
     unpublished: tuple[str, ...]
 
 
@@ -96,7 +96,7 @@ def perform(
     if changes is not None:
         command = reproduce.of_settings(config.recipe, name, changes, options.storage, options.data, [seed])
         options = replace(options, command=command)
-    return perform_run(config, options, Console(stderr=True, quiet=not progress)).results
+    return perform_run(config, options, Console(stderr=True, markup=False, quiet=not progress)).results
 
 
 def perform_run(
@@ -136,6 +136,11 @@ def perform_run(
     plan = run.plan()
     runner.check(plan.stages())
     targets = [stage for rung in plan.rungs for stage in rung.values()]
+
+    if not runner.store.missing(targets) and not os.access(options.storage, os.W_OK):
+        results = RunResults(run, runner.store, info, [])
+        show(results)
+        return Performed(results, None, ())
 
     def compute() -> list[Stage]:
         if options.workers == 1:

@@ -41,7 +41,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
         UserError: If something outside has to change first.
         KeyboardInterrupt: If the user stopped it.
     """
-    console, runner = Console(), options.driver()
+    console, runner = Console(markup=False), options.driver()
     ablation = bound_ablation(runner, ablation_of, options.seeds)
     members = list(ablation.members())
     targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from dmt_ray.config import Config
 from dmt_ray.errors import DataError, ModelError
@@ -33,13 +34,13 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
     runner, seeds = options.driver(), [*options.seeds, *options.confirm]
     made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
     bare = partial(bare_seconds, runner)
-    describe(Console(), made, runner.store, runner.work_of, total, options.confirm, bare)
+    describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare)
 
 
 def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> None:
     """Say what an ablation would do; the arguments are those of `ablation_driver.drive`."""
     runner = options.driver()
-    describe_ablation(Console(), runner, bound_ablation(runner, ablation_of, options.seeds))
+    describe_ablation(Console(markup=False), runner, bound_ablation(runner, ablation_of, options.seeds))
 
 
 def bound_sweep(
@@ -186,7 +187,7 @@ def describe(
 
 def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:
     for title, text in rows:
-        console.print(f"[bold]{title:<8}[/bold]", end=" ")
+        console.print(Text(f"{title:<8}", "bold"), end=" ")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

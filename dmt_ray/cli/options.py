@@ -18,6 +18,7 @@ from dmt_ray.commands import runnable
 from dmt_ray.errors import ConfigError, Interrupted, UserError
 from dmt_ray.execution.interruption import TERMINATED
 from dmt_ray.execution.options import Options
+from dmt_ray.files import system_error
 
 
 class Version(argparse.Action):
@@ -312,6 +313,12 @@ def guarded(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+    except Exception as error:
+        reason = system_error(error)
+        if reason is None:
+            raise
+        print(f"error: {reason} Everything that was finished is kept.", file=sys.stderr)
+        return ExitCode.USER_ERROR
 
 
 def _with_runnable_commands(record: logging.LogRecord) -> bool:

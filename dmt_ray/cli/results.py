@@ -9,6 +9,8 @@ from dmt_ray.cli.options import begin, ignored
 from dmt_ray.cli.store import existing
 from dmt_ray.commands import runnable
 from dmt_ray.errors import ConfigError
+from dmt_ray.files import sqlite_url
+from dmt_ray.tracking.connection import relocate
 
 
 def explain_faults(options: argparse.Namespace) -> None:
@@ -134,9 +136,10 @@ def browse(options: argparse.Namespace) -> None:
         raise ConfigError(
             f"there is nothing to browse yet: no {database}. Run `dmt sweep gamma_sweep` or `dmt run` first."
         )
+    relocate(options.storage)
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
     print(f"MLflow on http://{options.host}:{options.port} - Ctrl-C ends it", flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_url(database)]
     command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
     os.execv(sys.executable, command)

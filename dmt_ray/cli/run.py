@@ -24,9 +24,12 @@ def run_method(namespace: argparse.Namespace) -> int:
 
     from dmt_ray.api.performing import perform_run
 
-    done = perform_run(config, options, Console(stderr=True), partial(_show, options))
+    done = perform_run(config, options, Console(stderr=True, markup=False), partial(_show, options))
     if done.unpublished:
         return 1
+    if done.tracking_uri is None:
+        print(f"\nnot in MLflow: {options.storage} cannot be written")
+        return 0
     browse = command_line("dmt", "ui", "--storage", str(options.storage))
     print(runnable(f"\nin MLflow: {done.tracking_uri} (browse it with `{browse}`)"))
     return 0

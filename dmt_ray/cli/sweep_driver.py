@@ -46,7 +46,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         UserError: If something outside has to change first.
         KeyboardInterrupt: If the user stopped it.
     """
-    console, runner = Console(), options.driver()
+    console, runner = Console(markup=False), options.driver()
     seeds = [*options.seeds, *options.confirm]
     sweep, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
     sweep = newest_attempt(options.storage / FOLDERS["sweep"], sweep, fresh=options.fresh)

@@ -3,7 +3,7 @@
 from dmt_ray.data.dataset import Dataset, find_root, open_dataset, refuse_folder
 from dmt_ray.data.images import Images
 from dmt_ray.data.report import report
-from dmt_ray.data.splits import Parts, divide, dms_half, list_digest
+from dmt_ray.data.splits import Parts, divide, dms_half, list_digest, unlabelled_classes
 
 __all__ = [
     "Dataset",
@@ -16,4 +16,5 @@ __all__ = [
     "open_dataset",
     "refuse_folder",
     "report",
+    "unlabelled_classes",
 ]

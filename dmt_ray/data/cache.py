@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
@@ -18,8 +18,9 @@ import numpy as np
 from dmt_ray.data.decode import Decoded
 from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
+from dmt_ray.files import system_error
 
-RECORD = "dataset.json"
+RECORD, REMARKS = "dataset.json", "remarks.json"
 ABANDONED_S = 24 * 3600  # an unfinished folder this old was left by a process that is gone
 
 
@@ -42,6 +43,14 @@ def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
         return None
 
 
+def remarks_in(folder: Path) -> tuple[str, ...]:
+    """What was noted when the images in a folder were decoded."""
+    try:
+        return tuple(map(str, json.loads((folder / REMARKS).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):  # as of an earlier version
+        return ()
+
+
 def _open_subset(folder: Path, subset: str, ids: tuple[str, ...], one_class: bool) -> Images:
     sizes, known = (np.load(folder / f"{subset}.{name}.npy", allow_pickle=False) for name in ("sizes", "known"))
     offsets = np.concatenate([[0], np.cumsum(sizes.astype(np.int64).prod(axis=1))])
@@ -55,10 +64,7 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"cannot write the decoded images to {folder}: {error.strerror or error}. "
-            "Choose a folder that can be written and has room"
-        ) from None
+        raise DataError(f"cannot write the decoded images to {folder}: {system_error(error, folder)}") from None
 
 
 class Writer:
@@ -103,8 +109,9 @@ class Writer:
         np.save(f"{start}.known.npy", np.array(known, np.bool_), allow_pickle=False)
         self._ids[subset] = ids
 
-    def finish(self, fingerprint: str) -> dict[str, Images]:
-        """Writes the record, gives the folder its name unless another process was faster, and opens it."""
+    def finish(self, fingerprint: str, remarks: Sequence[str] = ()) -> dict[str, Images]:
+        """Writes remarks and the record, gives the folder its name unless another process was faster, and opens it."""
+        (self._staging / REMARKS).write_text(json.dumps(list(remarks)), encoding="utf-8")
         sizes = {path.name: path.stat().st_size for path in sorted(self._staging.iterdir())}
         record = {"fingerprint": fingerprint, "subsets": self._ids, "bytes": sizes, "one_class": self._one_class}
         with (self._staging / RECORD).open("w", encoding="utf-8") as file:

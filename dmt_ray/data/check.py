@@ -9,14 +9,24 @@ SHOWN = 10  # files named for each kind of problem; the others are counted
 
 
 class Problems:
-    """What is wrong and which files it concerns, grouped by kind."""
+    """What is wrong or worth a remark, and which files it concerns, grouped by kind."""
 
     def __init__(self) -> None:
         self._problems: dict[str, list[str]] = {}
+        self._remarks: dict[str, list[str]] = {}
 
     def add(self, kind: str, what: str) -> None:
         """Notes one problem: what is wrong and what was expected, and the file or id with what it holds."""
         self._problems.setdefault(kind, []).append(what)
+
+    def remark(self, kind: str, what: str) -> None:
+        """Notes what a person should know, and what does not keep the data set from being used; as `add`."""
+        self._remarks.setdefault(kind, []).append(what)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence for each kind of remark, with the first files of each."""
+        return tuple(_sentence((kind, sorted(files))) for kind, files in self._remarks.items())
 
     def __bool__(self) -> bool:
         return bool(self._problems)
@@ -24,10 +34,14 @@ class Problems:
     def error(self, name: str, folder: object) -> DataError:
         """One error that names all kinds, the first files of each, and how many more there are."""
         lines = [f"the data set {name!r} in {folder} cannot be used:"]
-        for kind, files in self._problems.items():
-            more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-            lines.append(f"- {kind}: {', '.join(files[:SHOWN])}{more}")
+        lines += [f"- {_sentence(problem)}" for problem in self._problems.items()]
         return DataError("\n".join(lines))
+
+
+def _sentence(problem: tuple[str, list[str]]) -> str:
+    kind, files = problem
+    more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return f"{kind}: {', '.join(files[:SHOWN])}{more}"
 
 
 class Steps:

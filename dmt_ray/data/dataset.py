@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmt_ray import IGNORE
 from dmt_ray.config import Data, Task
-from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded
+from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded, remarks_in
 from dmt_ray.data.check import Problems, Progress, Steps
 from dmt_ray.data.decode import Decoded, Decoder, Size
 from dmt_ray.data.images import Images
@@ -34,6 +34,7 @@ class Dataset:
     subsets: Mapping[str, Images]  # "train", and what there is of "val" and "test"
     root: Path | None  # the data set's folder; None where there is none
     task: Task = "segmentation"
+    remarks: tuple[str, ...] = ()  # what a person should know before using it, a sentence each
 
 
 def find_root(data: Data, root: Path | None) -> Path:
@@ -103,6 +104,8 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
     with explained(cache), ThreadPoolExecutor(os.cpu_count()) as pool:
         files = content.files()
         digests = digest_files(files, folder, cache, pool, problems, steps) if files else {}
+        content.compare(digests, problems)
+        remarks = problems.remarks
         fingerprint = fingerprint_of(content, data.size, digests)
         place = folder_for(cache, data.name, fingerprint)
         if not problems:
@@ -121,9 +124,10 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
                         problems.add(kind, f"{id} ({height} x {width})")
                 if problems:
                     raise problems.error(data.name, folder)
-                subsets = writer.finish(fingerprint)
+                subsets = writer.finish(fingerprint, problems.remarks[len(remarks) :])
     root = folder if data.in_files else None
-    return Dataset(data.name, content.classes, content.palette, fingerprint, subsets, root, data.task)
+    remarks += remarks_in(place)
+    return Dataset(data.name, content.classes, content.palette, fingerprint, subsets, root, data.task, remarks)
 
 
 def fingerprint_of(content: Content, size: Size, digests: Mapping[Path, str]) -> str:

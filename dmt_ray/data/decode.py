@@ -1,7 +1,6 @@
 """Reads one image and its mask, and says what is wrong with them."""
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -10,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dmt_ray import IGNORE
 from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.files import Item, MaskValues, below
+from dmt_ray.data.pictures import Picture, Unfit, low_depth, read_image, read_mask
 
 REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
-# 16-bit and float images have no fixed range that could be brought to 0..255.
-IMAGE_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+TURNED = "images with a camera's orientation, which is not applied; their masks must fit the pixels as they are stored"
 Size = tuple[int, int] | None
 
 
@@ -43,8 +42,8 @@ class Decoded:
 
 
 def digest(content: bytes) -> str:
-    """The digest of a file's bytes."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    """The digest of a file's bytes, and `low_depth` behind it."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest() + low_depth(content)
 
 
 @dataclass(frozen=True)
@@ -72,21 +71,25 @@ class Decoder:
     def decode(self, item: Item) -> tuple[Decoded | None, list[BadFileError]]:
         """One image at working size, or None and everything that is wrong with its files."""
         wrong: list[BadFileError] = []
-        image = mask = None
+        picture = mask = None
         try:
-            image = self._image(item.image)
+            picture = self._picture(item.image)
         except BadFileError as error:
             wrong.append(error)
         try:
             mask = None if item.mask is None else self._classes(item.mask, item.values)
         except BadFileError as error:
             wrong.append(error)
-        if image is None or wrong:
+        if picture is None or wrong:
             return None, wrong
+        image = picture.image
         if item.mask is not None and mask is not None and mask.shape != (image.height, image.width):
             sizes = f"{mask.shape[0]} x {mask.shape[1]} but the image {image.height} x {image.width}"
+            why = " as stored, its orientation not applied: turn its pixels" if picture.turned else ""
             kind = "masks of another size than their images (height x width)"
-            return None, [BadFileError(kind, f"{below(item.mask, self.root)} is {sizes}")]
+            return None, [BadFileError(kind, f"{below(item.mask, self.root)} is {sizes}{why}")]
+        if picture.turned and item.label is None:
+            self.problems.remark(TURNED, below(item.image, self.root))
         pixels = resized(image, self.size)
         if item.label is not None:
             return Decoded.of_class(item.id, pixels, item.label), []
@@ -111,32 +114,19 @@ class Decoder:
             raise BadFileError("files that changed while they were read; start again", below(path, self.root))
         return content
 
-    def _open(self, path: Path) -> Image.Image:
-        content = self.read(path)
+    def _picture(self, path: Path) -> Picture:
         try:
-            image = Image.open(io.BytesIO(content))
-            image.load()
-        except Exception as error:  # Pillow lets nearly every kind of error out of a damaged file
-            unknown = isinstance(error, UnidentifiedImageError)
-            reason = "not an image" if unknown else str(error) or type(error).__name__
-            raise BadFileError("files that are damaged or truncated", f"{below(path, self.root)} ({reason})") from None
-        return image
-
-    def _image(self, path: Path) -> Image.Image:
-        image = self._open(path)
-        if image.mode not in IMAGE_MODES:
-            kind = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits a channel"
-            raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
-        return image.convert("RGB")
+            return read_image(self.read(path))
+        except Unfit as unfit:
+            kind, holds = unfit.args
+            raise BadFileError(kind, f"{below(path, self.root)} ({holds})") from None
 
     def _classes(self, path: Path, values: MaskValues) -> NDArray[np.uint8]:
-        image = self._open(path)
-        if len(image.getbands()) != 1:
-            kind = f"masks in colour; expected one channel or a palette that holds class numbers, {values.expected}"
-            raise BadFileError(kind, f"{below(path, self.root)} ({image.mode})")
-        numbers = np.asarray(image)
-        if numbers.dtype == np.bool_:
-            numbers = numbers.astype(np.uint8)
+        try:
+            numbers = read_mask(self.read(path))
+        except Unfit as unfit:
+            kind, holds = unfit.args
+            raise BadFileError(kind, f"{below(path, self.root)} ({holds})") from None
         wide = numbers.dtype != np.uint8
         allowed = np.isin(numbers, np.flatnonzero(values.allowed)) if wide else values.allowed[numbers]
         if not allowed.all():

@@ -1,7 +1,8 @@
 """What all layouts share: images that are paired with masks, what mask values mean, and lists of ids."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,16 @@ from dmt_ray.errors import DataError
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_ENDINGS = frozenset({".png"})
+# Of pictures, too, but not read; any other ending is of no picture.
+UNREAD_ENDINGS = frozenset({
+    ".gif", ".jfif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".tga", ".dng", ".npy", ".dcm",
+})  # fmt: skip
+SUBSETS = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
+"""What others call the folders of subsets -> what they are called here."""
+
+
+# A path with an ending, and perhaps that of the mask behind a space, tab or comma.
+_PATHS = re.compile(r"(?P<image>\S.*?\.(?:png|jpe?g|bmp|tiff?|webp))(?:[\s,]+(?P<mask>\S.*\.png))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +54,10 @@ class MaskValues:
         return cls(table, allowed, expected)
 
     @classmethod
-    def numbers(cls, classes: int, ignore: int) -> "MaskValues":
-        """Class numbers 0..classes-1 as they are, and one value that is ignored."""
-        return cls.of({k: k for k in range(classes)}, [ignore], f"0..{classes - 1} or {ignore} (ignore)")
+    def numbers(cls, classes: int, ignore: int, first: int = 0) -> "MaskValues":
+        """The values first..first+classes-1 for the classes in their order, and one value that is ignored."""
+        expected = f"{first}..{first + classes - 1} or {ignore} (ignore)"
+        return cls.of({first + k: k for k in range(classes)}, [ignore], expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +72,11 @@ class Item:
 
 
 def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Problems) -> dict[str, Path]:
-    """The files of a folder by their names without ending, sorted; hidden files and other endings are left out."""
+    """The files of a folder by their names without ending, sorted.
+
+    Hidden files are left out, files with other endings as well, with a remark. Folders among the files are problems,
+    and so are images of formats that are not read.
+    """
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -68,25 +84,54 @@ def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Proble
         return {}
     found: dict[str, Path] = {}
     for path in paths:
-        if path.suffix.lower() in endings:
+        if path.is_dir():
+            problems.add("folders among the files, which would not be read; expected files alone", below(path, root))
+        elif path.suffix.lower() in endings:
             if path.stem in found:
                 twins = f"{below(found[path.stem], root)} and {path.name}"
                 problems.add("files that differ in their ending alone; expected one file a name", twins)
             found[path.stem] = path
+        elif endings is IMAGE_ENDINGS and path.suffix.lower() in UNREAD_ENDINGS:
+            problems.add(f"images in formats that are not read; expected {_listed(endings)}", below(path, root))
+        else:
+            kind = f"files that are left out, as their names do not end in {_listed(endings)}"
+            problems.remark(kind, below(path, root))
     return found
 
 
-def paired(images: Path, masks: Path, root: Path, values: MaskValues, problems: Problems) -> dict[str, Item]:
-    """Images and masks of two folders that pair by file name; partners that are missing are problems."""
+def refuse_lookalikes(root: Path, names: Iterable[str], problems: Problems) -> None:
+    """Problems are folders that would be left out because a subset is called otherwise: `valid` or `Val` for `val`."""
+    wanted = set(names)
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        end = "annot" if path.name.lower().endswith("annot") else ""
+        name = path.name.lower().removesuffix(end)
+        right = SUBSETS.get(name, name) + end
+        if right == path.name or right not in wanted or not path.is_dir():
+            continue
+        if not ((root / right).exists() and path.samefile(root / right)):  # where case does not matter, it is the one
+            problems.add("folders that would not be read under their names", f"{path.name} (expected {right})")
+
+
+def _listed(endings: frozenset[str]) -> str:
+    return ", ".join(sorted(endings))
+
+
+def paired(
+    images: Path, masks: Path, root: Path, values: MaskValues, problems: Problems, note: str = ""
+) -> dict[str, Item]:
+    """Images and masks of two folders that pair by file name; partners that are missing are problems.
+
+    `note` says what else can be done about images that have no masks.
+    """
     image_files = files_in(images, IMAGE_ENDINGS, root, problems)
     mask_files = files_in(masks, MASK_ENDINGS, root, problems)
     if not (image_files and mask_files) and images.is_dir() and masks.is_dir():
         empty, endings = (masks, MASK_ENDINGS) if image_files else (images, IMAGE_ENDINGS)
-        problems.add(f"folders without files that end in {', '.join(sorted(endings))}", below(empty, root))
+        problems.add(f"folders without files that end in {_listed(endings)}", below(empty, root))
         return {}
     if image_files and mask_files:
         for name in sorted(image_files.keys() - mask_files.keys()):
-            kind = f"images without a mask; expected a PNG file of the same name in {below(masks, root)}/"
+            kind = f"images without a mask; expected a PNG file of the same name in {below(masks, root)}/{note}"
             problems.add(kind, below(image_files[name], root))
         for name in sorted(mask_files.keys() - image_files.keys()):
             kind = f"masks without an image; expected a file of the same name in {below(images, root)}/"
@@ -118,25 +163,56 @@ def lines_of(path: Path, root: Path, problems: Problems) -> list[str]:
         return []
 
 
-def read_list(path: Path, root: Path, problems: Problems, depth: int = 1) -> list[str]:
+def read_list(path: Path, root: Path, problems: Problems, known: Container[str], depth: int = 1) -> list[str]:
     """The ids of a list, one a line, in the order of the file.
+
+    A line may also be the image's path, or the paths of an image and its mask, as in the lists of UniMatch:
+    "JPEGImages/2007_000032.jpg SegmentationClass/2007_000032.png". Of these the image's name counts.
 
     Args:
         path: The list.
         root: The data set's folder, for what is said.
         problems: Takes a list that cannot be read, ids that are no plain names, and ids that are there twice.
+        known: The ids that there are.
         depth: How many names an id is made of: 1 for "cat", 2 for "berlin/berlin_0001".
     """
     ids: dict[str, None] = {}
     for line in lines_of(path, root, problems):
-        if not is_plain(line, depth):
+        id = _id_of(line, depth, known)
+        if id is None:
             kind = "list entries that are no plain ids; expected one file name without its ending a line"
             problems.add(kind, f"{line!r} in {below(path, root)}")
-        elif line in ids:
-            problems.add("ids that are twice in one list", f"{line} in {below(path, root)}")
+        elif id in ids:
+            problems.add("ids that are twice in one list", f"{id} in {below(path, root)}")
         else:
-            ids[line] = None
+            ids[id] = None
     return list(ids)
+
+
+def _id_of(line: str, depth: int, known: Container[str]) -> str | None:
+    """The id that a line of a list stands for, whether it is known or not; None: for none."""
+    if line in known and is_plain(line, depth):
+        return line
+    paths = _PATHS.fullmatch(line)
+    if paths is None:
+        return line if is_plain(line, depth) else None
+    # A name may hold a space, and even look like a pair.
+    whole = [] if "/" in line and paths["mask"] is not None else [(line, None)]
+    for image, mask in (*whole, (paths["image"], paths["mask"])):
+        for id in _ids_of(image, depth):
+            if id in known and (mask is None or PurePosixPath(mask).name.startswith(PurePosixPath(id).name)):
+                return id
+    return next(iter(_ids_of(line, depth)), None) if paths["mask"] is None else None
+
+
+def _ids_of(path: str, depth: int) -> Iterator[str]:
+    """What an image's path may stand for: its last names, as many as an id has or fewer, without the ending."""
+    *folders, last = PurePosixPath(path).parts
+    if is_plain(path, len(folders) + 1):
+        stem = PurePosixPath(last).stem
+        for name in dict.fromkeys((stem, stem.removesuffix("_leftImg8bit") or stem)):  # as Cityscapes has it
+            names = [*folders, name]
+            yield from ("/".join(names[-count:]) for count in range(min(depth, len(names)), 0, -1))
 
 
 def drawn(ids: Sequence[str], share: float, seed: int) -> list[str]:

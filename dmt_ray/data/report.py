@@ -14,7 +14,7 @@ def report(dataset: Dataset) -> str:
     """Images, sizes and shares of the classes in each subset, as aligned text.
 
     The shares are of the pixels that have a class; the last line is the share of pixels that have none, over the
-    images that have a mask. In classification it is the number of images of each class.
+    images that have a mask. In classification it is the number of images of each class. Remarks on the data come last.
     """
     head = [["subset", "images", "without mask", "height", "width"]]
     for name, images in dataset.subsets.items():
@@ -32,7 +32,8 @@ def report(dataset: Dataset) -> str:
             classes.append([f"{k} {label}", *(f"{100 * share:.2f}" for share in shares)])
         classes.append(["no class", *(f"{100 * count[IGNORE] / max(1, count.sum()):.2f}" for count in counts)])
     title = f"{dataset.name}: {len(dataset.classes)} classes, fingerprint {dataset.fingerprint}"
-    return "\n".join([title, "", *_aligned(head), "", *_aligned(classes)])
+    remarks = [f"warning: {remark}" for remark in dataset.remarks]
+    return "\n".join([title, "", *_aligned(head), "", *_aligned(classes), *([""] if remarks else []), *remarks])
 
 
 def _pixels(images: Images) -> NDArray[np.int64]:

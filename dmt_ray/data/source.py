@@ -65,6 +65,9 @@ class Content(ABC):
         """All files that are read."""
         return ()
 
+    def compare(self, digests: Mapping[Path, str], problems: Problems) -> None:  # noqa: B027 - nothing to compare
+        """Remarks on files that are there twice; `digests` are of their bytes."""
+
     @abstractmethod
     def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """What the fingerprint is made of: all that can change a decoded pixel at a working size, as JSON values."""
@@ -102,11 +105,28 @@ class Listing(Content):
         items = [item for items in self.subsets.values() for item in items]
         return dict.fromkeys(path for item in items for path in (item.image, item.mask) if path is not None)
 
+    def compare(self, digests: Mapping[Path, str], problems: Problems) -> None:
+        """Remarks on images that are in two subsets, or twice in one, under different names."""
+        first: dict[str, tuple[str, str]] = {}
+        for subset, items in self.subsets.items():
+            for item in items:
+                if (content := digests.get(item.image)) is None:
+                    continue
+                other, id = first.setdefault(content, (subset, item.id))
+                if id == item.id:
+                    continue
+                kind = f"images that are in {subset} under several names"
+                if other != subset:
+                    seen = "trained on" if other == "train" else "selected on"
+                    kind = f"images of {subset} that are also in {other}, so that its scores are of images {seen}"
+                problems.remark(kind, f"{item.id} is {id}")
+
     def identity(self, size: Size, digests: Mapping[Path, str]) -> Mapping[str, object]:
         """Ids, the files' bytes, and what the values in the masks mean."""
         subsets = {
             subset: [
-                [item.id, digests.get(item.image), item.mask and digests.get(item.mask), item.values.digest]
+                # The depth of an image never changed what is read.
+                [item.id, _bytes(digests.get(item.image)), item.mask and digests.get(item.mask), item.values.digest]
                 + ([] if item.label is None else [item.label])
                 for item in items
             ]
@@ -118,6 +138,11 @@ class Listing(Content):
         """The images of a subset, but those that cannot be used."""
         known = decoder.digests.keys()
         return decoder.decode_all([i for i in self.subsets[subset] if {i.image, i.mask or i.image} <= known])
+
+
+def _bytes(digest: str | None) -> str | None:
+    """A file's digest without the depth behind it."""
+    return digest and digest.partition(":")[0]
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,14 @@ def dms_half(labelled: Sequence[int], alpha: float, side: Side) -> tuple[int, ..
     return tuple(labelled[:count] if side == "A" else labelled[-count:])
 
 
+def unlabelled_classes(parts: Parts, dataset: Dataset) -> tuple[str, ...]:
+    """Names of the classes that no labelled image holds: nothing can be learnt of them."""
+    train, held = dataset.subsets["train"], np.zeros(256, np.bool_)
+    for i in parts.labelled:
+        held[train.mask(i)] = True
+    return tuple(name for name, is_held in zip(dataset.classes, held) if not is_held)
+
+
 def list_digest(split: Split, dataset: Dataset) -> str:
     """12 hex digits over the ids, in their order, of the file that `split.list` names; "" where there is none.
 
@@ -218,8 +226,9 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
         raise DataError(f"{dataset.name!r} has no folder and so no list {name}: set split.rule to random or authors")
     problems = Problems()
     path = inside(dataset.root, name, "split.list")
-    depth = max(id.count("/") + 1 for id in dataset.subsets["train"].ids)
-    listed = read_list(path, dataset.root, problems, depth)
+    ids = dataset.subsets["train"].ids
+    depth = max(id.count("/") + 1 for id in ids)
+    listed = read_list(path, dataset.root, problems, set(ids), depth)
     if problems:
         raise problems.error(dataset.name, dataset.root)
     if not listed:

@@ -1,5 +1,6 @@
 """What a training writes down about itself: sums that stay on the device, and rows of their means."""
 
+import csv
 from collections.abc import Sequence
 from math import inf, isfinite
 from pathlib import Path
@@ -96,5 +97,7 @@ Row = dict[str, float]
 def write_rows(file: Path, rows: Sequence[Row]) -> None:
     """Write a CSV file: numbers in full precision, NaN as nothing; the same bytes for the same numbers."""
     columns = list(rows[0])
-    lines = [",".join("" if row[name] != row[name] else repr(row[name]) for name in columns) for row in rows]
-    file.write_text("\n".join([",".join(columns), *lines]) + "\n", encoding="utf-8")
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")  # classes may be called "road, route"
+        writer.writerow(columns)
+        writer.writerows(["" if row[name] != row[name] else repr(row[name]) for name in columns] for row in rows)

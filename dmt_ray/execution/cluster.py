@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any
 from dmt_ray.errors import UserError
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.interruption import TERMINATED
+
+log = logging.getLogger(__name__)
 
 # Read by Ray and MLflow when they are imported, here and in their workers.
 ENVIRONMENT = {
@@ -45,6 +48,8 @@ CONNECT_SECONDS = 3.0
 NODE_SECONDS = 15.0  # a node that `ray start` has just made is known a moment after the cluster answers
 CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to find the package on a slow file system
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
+LONGEST_TEMPORARY = 38  # bytes: behind it come ray/session_2026-11-30_01-57-06_193154_4194304/sockets/plasma_store
+SHORT_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 CGROUPS, PROCESS_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -116,6 +121,9 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     prepare()
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+        if not _can_keep_token():
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        _shorten_paths()
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -129,10 +137,39 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
 
 
+def _can_keep_token() -> bool:
+    """Whether there is a token, or Ray can write one to the home folder; else it needs one in a variable."""
+    if _has_token():
+        return True
+    with contextlib.suppress(OSError, RuntimeError):
+        folder = Path.home() / ".ray"
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK | os.X_OK)
+    return False
+
+
+def _shorten_paths() -> None:
+    """Have Ray make its sockets in a short folder: the system allows 107 bytes for a socket's path."""
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(folder)) <= LONGEST_TEMPORARY:
+        return
+    for short in SHORT_TEMPORARY:
+        if os.access(short, os.W_OK | os.X_OK):
+            os.environ["RAY_TMPDIR"] = short
+            log.warning("the path %s is too long for Ray's sockets: Ray's own files are in %s/ray", folder, short)
+            return
+    raise UserError(
+        f"the path of temporary files, {folder}, is too long for Ray's sockets: set the variable RAY_TMPDIR to a "
+        f"folder whose path has at most {LONGEST_TEMPORARY} bytes"
+    )
+
+
 def _has_token() -> bool:
     """Whether Ray would find a token."""
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
+    with contextlib.suppress(OSError, RuntimeError):  # no home folder, or one that cannot be read
+        return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
+    return bool(named)
 
 
 def _worker_environment() -> dict[str, str]:
@@ -140,7 +177,9 @@ def _worker_environment() -> dict[str, str]:
 
     A worker inherits its node's variables, not those of this process: where the data are must be handed on.
     """
-    variables = WORKER_ENVIRONMENT | {name: os.environ[name] for name in ("DMT_DATA",) if name in os.environ}
+    variables = WORKER_ENVIRONMENT | {
+        name: os.environ[name] for name in ("DMT_DATA", "DMT_MAX_PIXELS") if name in os.environ
+    }
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     given = (job.get("runtime_env") or {}).get("env_vars") or {}
     return {name: value for name, value in variables.items() if name not in given}

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from dmt_ray.errors import StoreError, UserError
 from dmt_ray.execution.health import take_reason
-from dmt_ray.files import write_text
+from dmt_ray.files import system_error, write_text
 from dmt_ray.plan import Stage
 
 SHARED = "shared"  # stages that several members have in common
@@ -44,7 +44,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"cannot write to {folder}: {error.strerror}; choose another folder with --storage") from None
+        raise StoreError(f"cannot write to {folder}: {system_error(error)}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

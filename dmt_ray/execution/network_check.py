@@ -63,13 +63,15 @@ def _on_paper(model: Model, classes: int) -> nn.Module:
 
 
 def check_weights(model: Model, classes: int) -> None:
-    """Check that the user's weights fit the network; nothing where there are none.
+    """Check that the first weights are here, or can be downloaded, and fit the network; nothing where none are named.
 
     Raises:
-        ModelError: If they do not.
+        ModelError: If they are not, or do not.
     """
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
+    if model.encoder_weights is not None:
+        models.build(model.evolve(weights_file=None), classes)
 
 
 def _check_task(model: Model, task: Task) -> None:

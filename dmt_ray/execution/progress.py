@@ -74,6 +74,7 @@ class Progress:
         self.console, self.store, self.cost, self.names = console, store, cost, names or {}
         self._pending: dict[Hashable, dict[Stage, None]] = {}
         self._seen: set[Stage] = set()
+        self._opened = time.time()
         self.later = 0.0  # work that is to be done and is not among the stages yet
         self._done = self._partly = self._left = 0.0
         self._drawn, self._began, self._printed = (time.monotonic(),) * 3
@@ -153,10 +154,14 @@ class Progress:
         return [Text(self.now(leases, self._all_pending()))]
 
     def now(self, leases: list[Running], stages: Iterable[Stage]) -> str:
-        """What is computed now of some stages, for people: "DMT, seed 0: finetune 20/400"."""
+        """What is computed now of some stages, for people: "DMT, seed 0: finetune 20/400".
+
+        What another process has computed since before this one began is waited for: whose it is stands behind it.
+        """
         titles = {stage.key: f"{self.names[stage]}: " if stage in self.names else "" for stage in stages}
         return ", ".join(
             f"{titles[lease.key]}{lease.operation}{f' {lease.step}/{lease.steps}' if lease.steps else ''}"
+            f"{f' (waiting: {lease.holder})' if lease.started < self._opened else ''}"
             for lease in leases
             if lease.key in titles
         )

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import platform
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.config import Config, Data, Model, Task
-from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder
+from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder, unlabelled_classes
 from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
 from dmt_ray.execution.health import Watchdog
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from dmt_ray.engine.team import Team
 
 # torch takes seconds to import: only what computes a stage, or looks at a network for the first time, imports it.
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[Stage, int, int], None]
 Notice = Callable[[Stage], None]
@@ -70,6 +73,7 @@ class Runner:
         self.on_progress = on_progress
         self.work = Work(self.work_of)
         self._checked: set[tuple[object, ...]] = set()
+        self._warned: set[str] = set()
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -81,6 +85,8 @@ class Runner:
 
     def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
         """Fill in what identifies data and weights, and check that the data can be divided for these seeds.
+
+        What is worth a warning about the data is logged, once.
 
         Raises:
             ConfigError: If there is no such device.
@@ -98,8 +104,18 @@ class Runner:
             model_b=config.model_b and self._bind_model(config.model_b, len(dataset.classes)),
         )
         for seed in seeds:
-            check_labels(divide(bound.split.for_seed(seed), bound.data, dataset), dataset)
+            parts = divide(bound.split.for_seed(seed), bound.data, dataset)
+            check_labels(parts, dataset)
+            if missing := unlabelled_classes(parts, dataset):
+                self._warn(f"split {parts.name}: no labelled image holds the classes {', '.join(missing)}")
+        for remark in dataset.remarks:
+            self._warn(f"{config.data.name}: {remark}")
         return bound
+
+    def _warn(self, sentence: str) -> None:
+        if sentence not in self._warned:
+            self._warned.add(sentence)
+            log.warning("%s", sentence)
 
     def check(self, stages: Iterable[Stage]) -> None:
         """Check everything that can be checked of some stages before work starts: of the trainings that are among
@@ -138,7 +154,7 @@ class Runner:
                         self._check_network(model, len(dataset.classes), size, config.data.task, what)
 
     def _check_weights(self, model: Model, classes: int) -> None:
-        if model.weights_file and self._unchecked("weights", model, classes):
+        if (model.weights_file or model.encoder_weights) and self._unchecked("weights", model, classes):
             from dmt_ray.execution.network_check import check_weights
 
             check_weights(model, classes)

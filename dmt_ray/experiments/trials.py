@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmt_ray.errors import StoreError
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.journal import executed
 from dmt_ray.experiments.sweep import State, Trial
+from dmt_ray.files import sqlite_url, system_error
 
 if TYPE_CHECKING:
     import optuna
@@ -34,11 +36,24 @@ def _reader(folder: Path, name: str, inode: int) -> "TrialReader":
 
 
 def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
-    """Optuna's storage in a sweep's folder."""
+    """Optuna's storage in a sweep's folder.
+
+    Raises:
+        StoreError: If its file holds something else.
+    """
     import optuna
 
-    url = f"sqlite:///{(folder / STUDY).resolve()}"
-    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 30}})
+    file = (folder / STUDY).resolve()
+    try:
+        return optuna.storages.RDBStorage(sqlite_url(file), engine_kwargs={"connect_args": {"timeout": 30}})
+    except Exception as error:  # of Optuna, SQLAlchemy or the database
+        if system_error(error) is not None:
+            raise
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise StoreError(
+            f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then begins anew, and "
+            "finds the stages that were computed in the store"
+        ) from None
 
 
 class TrialReader:

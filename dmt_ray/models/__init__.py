@@ -20,7 +20,7 @@ from dmt_ray.models.padding import padding_of as padding_of
 from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest as digest
-from dmt_ray.models.weights import start_from
+from dmt_ray.models.weights import downloading, start_from
 from dmt_ray.models.wide_resnet import WideResNet
 from dmt_ray.plan.files import AVERAGED
 from dmt_ray.plan.files import MODEL as MODEL
@@ -88,7 +88,8 @@ def _from_smp(model: Model, classes: int) -> nn.Module:
         raise ModelError(f"there is no architecture {model.architecture!r}; {near}")
     check_encoder(model.encoder)
     arguments = {"encoder_weights": model.encoder_weights, **model.arguments}
-    network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
+    with downloading(model):
+        network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
     return network
 
 

@@ -4,7 +4,6 @@ import functools
 import json
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dmt_ray import tracking
+from dmt_ray import names, tracking
 from dmt_ray.config import Config, Settings
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.execution.journal import is_running
@@ -576,13 +575,10 @@ def _means(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_points(means: pd.DataFrame, ends: Mapping[tuple[str, str], int]) -> Iterator[Point]:
     """ "reported_last/DMT" and the like; the step is the number of seeds, so that a curve shows how they settle."""
-    several, names = len({column for _, column in means.index}) > 1, set[str]()
+    several = len({column for _, column in means.index}) > 1
+    columns, rows = (names.distinct((pair[at] for pair in means.index), names.metric) for at in (1, 0))
     for (row, column), values in zip(means.index, means.to_dict("records"), strict=True):
-        # In the characters that MLflow allows; no two the same.
-        name = "/".join(re.sub(r"[^\w.\- ]", "_", word) for word in ([column, row] if several else [row]))
-        while name in names:
-            name += "_"
-        names.add(name)
+        name = f"{columns[column]}/{rows[row]}" if several else rows[row]
         for metric, value in values.items():
             if not math.isnan(value) and (row, column) in ends:
                 yield Point(f"{metric}/{name}", value, int(values["seeds"]), ends[row, column])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dmt_ray.commands import runnable
 from dmt_ray.execution.journal import SHARED, executed
@@ -127,7 +128,7 @@ def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[
 
 def line(console: Console, title: str, text: str) -> None:
     """Print a line that is not broken, so that it can be copied."""
-    console.print(f"[bold]{title:<8}[/bold]", end=" ")
+    console.print(Text(f"{title:<8}", "bold"), end=" ")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,7 +1,6 @@
 """From stored histories to points of metrics over one continuous step axis."""
 
 import math
-import re
 import statistics
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import NamedTuple, get_args
 
 import pandas as pd
 
+from dmt_ray import names
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import EXAMPLES, SCORES
@@ -192,13 +192,14 @@ def _training(store: Store, stage: Stage, unit: Unit, offset: int, info: Dataset
     if snapshots.exists():
         renamed = {"selection_miou": "snapshot_selection", "reported_miou": "snapshot_reported"}
         tables.append(pd.read_csv(snapshots).rename(columns=renamed))
+    classes = _metrics_of(info, len(info.classes))
     for table in tables:
         for row in table.to_dict("records"):
             step = int(row["step"])
             when = end - round(1000 * seconds * (1 - step / total))
             for column, value in row.items():
                 if column not in NO_METRIC:
-                    yield Point(str(column), float(value), offset + step, when)
+                    yield Point(_column(str(column), classes), float(value), offset + step, when)
     if "labels" in stage.inputs:
         labels, when = summary(store, stage.inputs["labels"]), ended(store, stage.inputs["labels"])
         for name in ("kept", "accuracy"):
@@ -218,9 +219,21 @@ def _scores(store: Store, unit: Unit, info: DatasetInfo) -> Iterator[Point]:
 
 
 def _per_class(start: str, values: list[float | None], rung: int, when: int, info: DatasetInfo) -> Iterator[Point]:
+    classes = _metrics_of(info, len(values))
     for k, value in enumerate(values):
-        if value is not None:  # MLflow allows few characters in a name, and groups by the slash
-            yield Point(f"{start}/{re.sub(r'[^A-Za-z0-9_. -]', '_', info.class_name(k))}", float(value), rung, when)
+        if value is not None:  # MLflow groups by the slash
+            yield Point(f"{start}/{classes[info.class_name(k)]}", float(value), rung, when)
+
+
+def _metrics_of(info: DatasetInfo, count: int) -> dict[str, str]:
+    """Name of a class -> as part of a metric's name."""
+    return names.distinct((info.class_name(k) for k in range(count)), names.metric)
+
+
+def _column(column: str, classes: Mapping[str, str]) -> str:
+    """A column of a history as the name of a metric; that of a class is "coverage.NAME"."""
+    title, _, name = column.partition(".")
+    return f"{title}.{classes.get(name) or names.metric(name)}" if name else column
 
 
 def _seed(plans: Mapping[int, Plan], seed: int) -> str:

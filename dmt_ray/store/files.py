@@ -1,6 +1,5 @@
 """Files that survive a crash: synced writes, digests, and file system errors that a person can act on."""
 
-import errno
 import hashlib
 import os
 import re
@@ -9,15 +8,13 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from dmt_ray.errors import StoreError, UserError
+from dmt_ray.files import FULL, READ_ONLY, error_number, no_room, system_error
 
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())  # without dots: they separate the parts of a staging name
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
-_NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reason is a full disk
 
 
 def staging_name(name: str) -> str:
@@ -129,30 +126,11 @@ def explained(folder: Path, inside: Path | None = None) -> Iterator[None]:
 
 
 def _reason(error: Exception, inside: Path | None) -> str | None:
-    number = _errno(error)
-    short_write = isinstance(error, OSError) and number is None and inside is not None and _no_room(inside)
-    if number in _FULL or short_write:
-        return "the disk is full, or a limit on file sizes is met. Free space, or pass another folder as --storage."
-    if not isinstance(error, OSError):
-        return None
-    named = error.filename if isinstance(error.filename, str | os.PathLike) else None
-    if inside is not None and named is not None and not Path(named).is_relative_to(inside):
-        return None
-    if number in _READ_ONLY:
-        return f"{error.strerror} ({named or inside}). Allow writing there, or pass another folder as --storage."
-    if inside is not None and number is not None:
-        return None
-    return f"{error}. Pass another folder as --storage."
-
-
-def _errno(error: Exception) -> int | None:
-    """The errno of an error; safetensors has it only in its text, numpy's short writes have none."""
-    match = re.search(r"\(os error (\d+)\)", str(error))
-    number = getattr(error, "errno", None)
-    return number if isinstance(number, int) else int(match[1]) if match else None
-
-
-def _no_room(folder: Path) -> bool:
-    with suppress(OSError):
-        return shutil.disk_usage(folder).free < _NO_ROOM
-    return False
+    number = error_number(error)
+    if inside is not None and isinstance(error, OSError) and number not in FULL:
+        named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+        elsewhere = named is not None and not Path(named).is_relative_to(inside)
+        about_writing = no_room(inside) if number is None else number in READ_ONLY
+        if elsewhere or not about_writing:
+            return None
+    return system_error(error, inside)

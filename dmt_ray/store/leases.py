@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,14 @@ class Running:
     @property
     def is_fresh(self) -> bool:
         """Whether its process still works on the stage, as far as is known."""
-        return time.time() - self.beat < STALE and not files.is_dead(self.host, self.pid)
+        # A beat that lies ahead, as of a machine whose clock was wrong, is no sign of life either.
+        return abs(time.time() - self.beat) < STALE and not files.is_dead(self.host, self.pid)
+
+    @property
+    def holder(self) -> str:
+        """Whose it is and since when, for people."""
+        since = datetime.fromtimestamp(self.started).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+        return f"process {self.pid} on {self.host} has computed since {since}"
 
 
 class Borrowed:
@@ -181,7 +189,7 @@ class Leases:
             files.create(marker, "")
         except FileExistsError:  # another process is taking it over, or was killed meanwhile
             with suppress(FileNotFoundError):
-                if time.time() - marker.stat().st_mtime > STALE:
+                if abs(time.time() - marker.stat().st_mtime) > STALE:
                     marker.unlink()
             return False
         try:

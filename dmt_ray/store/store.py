@@ -287,7 +287,7 @@ class Store:
                 break
             else:
                 if not logged and (holder := self._leases.holder(stage.key)):
-                    log.info("waiting for %s, which process %d on %s computes", stage.name, holder.pid, holder.host)
+                    log.warning("waiting for %s, which %s", stage.name, holder.holder)
                     logged = True
                 time.sleep(POLL)
         yield self._leases.nothing()

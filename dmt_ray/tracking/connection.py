@@ -3,12 +3,14 @@
 import logging
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dmt_ray.errors import UserError, without_password
 
@@ -60,6 +62,10 @@ def check_uri(uri: str) -> None:
         raise UserError(f"{printable} {problem}. {advice}")
 
 
+# Tables and columns of MLflow that hold addresses of files.
+_ADDRESSES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+
+
 @dataclass
 class RunsBelow:
     """The runs below a run, and which versions of them this process has published."""
@@ -86,6 +92,7 @@ class Mirror:
     experiment: str
 
     def __init__(self, uri: str, artifacts: Path) -> None:
+        self._database = _file_of(uri)
         self.uri, self.public_uri, self._artifacts = uri, without_password(uri), artifacts
         self.known: dict[str, RunsBelow] = {}
 
@@ -95,6 +102,7 @@ class Mirror:
         Raises:
             OSError: If nothing listens at the address.
             MlflowException: If MLflow refuses.
+            UserError: If the database is none, or one of another version of MLflow.
         """
         self._probe()
         if hasattr(self, "client"):
@@ -103,7 +111,17 @@ class Mirror:
 
         for logger in ("mlflow", "alembic"):  # they log every table that they create, and a missing pip
             logging.getLogger(logger).setLevel(logging.ERROR)
-        client = MlflowClient(tracking_uri=self.uri)
+        try:
+            client = MlflowClient(tracking_uri=self.uri)
+            client.get_experiment_by_name(EXPERIMENT)
+        except Exception as error:
+            if "database schema" in str(error) or "Can't locate revision" in str(error):
+                raise UserError(self._other_version()) from None
+            raise
+        if self._database is not None:
+            _remove_misnamed(self.uri, self._database)
+            if self._database.parent == self._artifacts.parent:
+                relocate(self._artifacts.parent)
         existing = client.get_experiment_by_name(EXPERIMENT)
         if existing is None:
             location = None if self.uri.startswith("http") else self._artifacts.as_uri()
@@ -116,10 +134,19 @@ class Mirror:
             self.experiment = existing.experiment_id
         self.client = client
 
+    def _other_version(self) -> str:
+        away = "" if self._database is None else ", or move it away: `dmt publish` then brings all of it into a new one"
+        return (
+            f"the database of MLflow at {self.public_uri} was written by another version of MLflow. Make a copy of it "
+            f"and run `mlflow db upgrade {self.public_uri}`{away}."
+        )
+
     def _probe(self) -> None:
         """Try the port first: database drivers and HTTP pools try for minutes where nothing listens."""
         parts = urlsplit(self.uri)
         scheme = parts.scheme.partition("+")[0]
+        if self._database is not None:
+            _check_database(self._database)
         if scheme in PORTS and parts.hostname:
             socket.create_connection((parts.hostname, parts.port or PORTS[scheme]), REACHABLE).close()
         if scheme not in ("sqlite", "http", "https"):  # MLflow would try a wrong password for minutes
@@ -131,7 +158,7 @@ class Mirror:
 
     def find(self, tags: Mapping[str, str]) -> list["Run"]:
         """The runs with these tags, the oldest first."""
-        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        condition = " and ".join(f"tags.`{name}` {_equals(value)}" for name, value in tags.items())
         order = ["attributes.start_time ASC"]
         search = partial(self.client.search_runs, [self.experiment], condition, max_results=1000, order_by=order)
         page = search()
@@ -139,7 +166,7 @@ class Mirror:
         while page.token:
             page = search(page_token=page.token)
             runs += page
-        return runs
+        return [run for run in runs if all(run.data.tags.get(name) == value for name, value in tags.items())]
 
     def create(self, name: str, tags: Mapping[str, str], start: int | None) -> "Run":
         """A new run that goes on; `start` in milliseconds since 1970, None: now."""
@@ -185,10 +212,77 @@ class Mirror:
             self.client.set_terminated(run.info.run_id, status, None if end is None else max(end, run.info.start_time))
         run.info._status = status
 
+    def has_lost_files(self, run: "Run") -> bool:
+        """Whether the folder of a run's artifacts is gone, as far as this machine can see it."""
+        parts = urlsplit(run.info.artifact_uri or "")
+        return parts.scheme == "file" and not Path(unquote(parts.path)).is_dir()
+
     def upload(self, run: "Run", folder: Path) -> None:
         """Upload all files of a folder."""
         if any(folder.iterdir()):
             self.client.log_artifacts(run.info.run_id, str(folder))
+
+
+def _equals(value: str) -> str:
+    """That a tag has a value, in the language of MLflow's searches, which knows no escapes."""
+    if "'" not in value:
+        return f"= '{value}'"
+    # The one character that stands for any; who searches looks at what is found once more.
+    return f"""LIKE '{value.replace("'", "_")}'"""
+
+
+def _file_of(uri: str) -> Path | None:
+    """The file of an SQLite database."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    from sqlalchemy import make_url
+
+    return Path(str(make_url(uri).database)).absolute()
+
+
+def _check_database(file: Path) -> None:
+    """Find out at once what MLflow would try for minutes.
+
+    Raises:
+        sqlite3.OperationalError: If the file cannot be read or made.
+        UserError: If it is something else than a database.
+    """
+    try:
+        with closing(sqlite3.connect(file, timeout=30)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"{file} is no database of MLflow ({error}). Move it away: `dmt publish` then brings all results into a "
+            "new one."
+        ) from None
+
+
+def _remove_misnamed(uri: str, file: Path) -> None:
+    """Remove the empty folder that MLflow makes when a folder's name has to be quoted in the URI."""
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    if folder != file.parent:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def relocate(storage: Path) -> None:
+    """Tell MLflow's database in a storage folder where the files beside it are, if the folder was moved or copied.
+
+    MLflow keeps an absolute address with every experiment, run and model, and has no call that changes it.
+    """
+    here = (storage.absolute() / ARTIFACTS).as_uri()
+    with suppress(sqlite3.Error), closing(sqlite3.connect(storage / DATABASE, timeout=30)) as database, database:
+        row = database.execute("SELECT artifact_location FROM experiments WHERE name = ?", [EXPERIMENT]).fetchone()
+        old = row and str(row[0])
+        if not old or old == here or not old.startswith("file:") or not old.endswith(f"/{ARTIFACTS}"):
+            return
+        for table, column in _ADDRESSES:
+            database.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) IN (?, ?)",
+                [here, len(old) + 1, len(old) + 1, old, f"{old}/"],
+            )
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"  # MLflow shows it as the description
 PUBLISHED = "published.all"  # the digest of all that a run shows
-FILES = "published.files"  # the digest of its artifacts, where they have one of their own
+FILES = "published.files"  # that its artifacts are there, and their digest, where they have one of their own
 
 
 def publish(mirror: Mirror, publication: Publication) -> None:
@@ -71,7 +71,9 @@ def _identity(tags: Mapping[str, str]) -> Identity:
 def _publish(mirror: Mirror, entry: Entry, run: "Run") -> bool:
     """Bring one run up to date; False if a stage turned out to be damaged, or was finished meanwhile."""
     digest = entry.digest()
-    if entry.content is None or (run.data.tags.get(PUBLISHED) == digest and run.info.status == entry.status):
+    lost = FILES in run.data.tags and mirror.has_lost_files(run)
+    published = run.data.tags.get(PUBLISHED) == digest and run.info.status == entry.status
+    if entry.content is None or (published and not lost):
         return True
     content = entry.content()
     mirror.set_status(run, "RUNNING")
@@ -80,13 +82,13 @@ def _publish(mirror: Mirror, entry: Entry, run: "Run") -> bool:
     if content.note:
         mirror.tag(run, {NOTE: content.note.replace(f"({CHILDREN})", f"({_children_page(mirror, run)})")})
     _publish_series(mirror, run, content)
-    known = run.data.tags.get(FILES)
+    known = None if lost else run.data.tags.get(FILES)
     if content.write_files is not None and (not content.files_digest or known != content.files_digest):
         with tempfile.TemporaryDirectory(prefix="dmt-") as folder:
             with _readable("a figure"):
                 content.write_files(Path(folder))
             mirror.upload(run, Path(folder))
-        mirror.tag(run, {FILES: content.files_digest or None})
+        mirror.tag(run, {FILES: content.files_digest or "uploaded"})
     if content.best_model is not None:
         from dmt_ray.tracking.best_model import log_best_model  # torch, which nothing else here needs
 

@@ -6,13 +6,15 @@ import threading
 import time
 from pathlib import Path
 
-from dmt_ray.errors import UserError
+from dmt_ray.errors import UserError, without_password
+from dmt_ray.files import sqlite_url
 from dmt_ray.tracking.connection import ARTIFACTS, DATABASE, LIMITS, Mirror, check_uri, explain
 from dmt_ray.tracking.publication import Publication
 from dmt_ray.tracking.publish import publish
 
 log = logging.getLogger(__name__)
 
+VARIABLE = "MLFLOW_TRACKING_URI"  # read by MLflow itself as well
 PAUSE = 60.0  # seconds without a further attempt after a failed one
 
 
@@ -109,16 +111,19 @@ def connect(uri: str | None, storage: Path) -> Tracker:
     A server that does not answer causes one warning and no delay: what it missed is published when it answers.
 
     Args:
-        uri: An MLflow tracking URI; None: ``mlflow.db`` and ``mlruns-artifacts/`` in the storage folder.
+        uri: An MLflow tracking URI; None: that of the variable MLFLOW_TRACKING_URI, else ``mlflow.db`` and
+            ``mlruns-artifacts/`` in the storage folder.
         storage: Folder of the store.
 
     Raises:
         UserError: If MLflow cannot use this URI.
     """
     folder = storage.absolute()
+    if uri is None and (uri := os.environ.get(VARIABLE) or None) is not None:
+        log.warning("results go to MLflow at %s, as the variable %s says", without_password(uri), VARIABLE)
     if uri is None:
         folder.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{folder / DATABASE}"
+        uri = sqlite_url(folder / DATABASE)
     else:
         check_uri(uri)
     for name, value in LIMITS.items():
@@ -127,6 +132,9 @@ def connect(uri: str | None, storage: Path) -> Tracker:
     tracker = Tracker(mirror)
     try:
         mirror.open()
+    except UserError:
+        tracker.close(0)
+        raise
     except ImportError as error:
         raise UserError(f"MLflow cannot use {mirror.public_uri}: {error}. Install that package.") from None
     except Exception as error:  # every server, driver and proxy has errors of its own

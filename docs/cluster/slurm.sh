@@ -34,9 +34,12 @@ sweep=
 trap 'kill "${steps[@]}" 2>/dev/null || true; wait || true' EXIT
 trap '[[ -z $sweep ]] || kill -TERM "$sweep" 2>/dev/null || true' TERM INT
 
+temporary=${TMPDIR:-/tmp}
+((${#temporary} <= 25)) || temporary=/tmp # the path of a socket may have 107 bytes, and Ray puts 80 behind this
+
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --block --node-ip-address="$ip" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" \
-    --include-dashboard=false --temp-dir="${TMPDIR:-/tmp}/ray-$SLURM_JOB_ID" &
+    --include-dashboard=false --temp-dir="$temporary/ray-$SLURM_JOB_ID" &
 steps+=($!)
 
 for _ in {1..60}; do

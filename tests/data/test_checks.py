@@ -130,7 +130,7 @@ def test_an_id_twice_in_one_list(voc_root):
     assert f"ids that are twice in one list: v0 in {VOC}/ImageSets/Segmentation/val.txt" in said
 
 
-@pytest.mark.parametrize("entry", ["../a0", "/etc/passwd", "JPEGImages/a0.jpg Segmentation/a0.png", "..", "sub\\a0"])
+@pytest.mark.parametrize("entry", ["../a0", "/etc/passwd", "../a0.jpg", "a0.jpg a1.png", "..", "sub\\a0"])
 def test_a_list_entry_that_is_no_plain_id(entry, voc_root):
     (voc_root / VOC / "ImageSets/Segmentation/trainaug.txt").write_text(f"a0\n{entry}\n")
     said = complaint(VocData(), voc_root)

@@ -214,3 +214,36 @@ def test_a_node_that_lacks_the_data_or_runs_other_code_is_named(head: str, tmp_p
     (tmp_path / "other" / "dmt_ray" / "extra.py").write_text("")
     said, _ = join(head, environment | {"PYTHONPATH": str(tmp_path / "other")}, tmp_path / "runs", tmp_path)
     assert " has another version of dmt_ray." in said
+
+
+def test_without_a_home_folder_ray_gets_its_token_in_a_variable(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setenv("HOME", "/proc/none")  # nobody can make a folder there
+    assert not cluster._can_keep_token()
+
+
+def test_with_a_home_folder_ray_keeps_its_token_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cluster._can_keep_token()
+
+
+def test_below_a_long_path_rays_sockets_are_in_a_short_folder(monkeypatch, tmp_path, caplog):
+    long = tmp_path / ("x" * 60)
+    monkeypatch.setenv("RAY_TMPDIR", str(long))
+    cluster._shorten_paths()
+    assert os.environ["RAY_TMPDIR"] == "/tmp"
+    assert f"{long} is too long for Ray's sockets: Ray's own files are in /tmp/ray" in caplog.text
+
+
+def test_without_a_short_folder_the_variable_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("x" * 60)))
+    monkeypatch.setattr(cluster, "SHORT_TEMPORARY", ("/proc/none",))
+    with pytest.raises(UserError, match="set the variable RAY_TMPDIR to a folder whose path has at most 38 bytes"):
+        cluster._shorten_paths()
+
+
+def test_a_short_path_is_left_alone(monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", "/var/tmp")
+    cluster._shorten_paths()
+    assert os.environ["RAY_TMPDIR"] == "/var/tmp"

@@ -233,3 +233,24 @@ def test_the_token_of_a_lease_that_is_not_held_is_empty_and_reports_nothing(stor
 def test_a_malformed_token_is_refused(store: Store, changes: dict[str, object]) -> None:
     with store.lease(A) as lease, pytest.raises(ValueError, match="a lease token is the value of"):
         store.borrowed(lease.lease_token | changes)
+
+
+def test_a_lease_whose_time_lies_ahead_ends_like_one_that_is_old(store):
+    with store.lease(A) as lease:
+        (path,) = (store.folder / "leases").glob("*.json")
+        lease._closing.set()  # no sign of life from now on
+        ahead = time.time() + 3600
+        os.utime(path, (ahead, ahead))
+        assert store.running() == []
+        with store.lease(A, wait=False) as other:
+            assert other.held
+
+
+def test_waiting_says_whose_the_lease_is_and_since_when(store, caplog):
+    with performer(store, 1.0) as child:
+        go(child)
+        assert child.stdout.readline() == "computes\n"
+        with store.lease(A) as lease:
+            assert not lease.held
+    (said,) = [text for each in caplog.records if "waiting for" in (text := each.getMessage())]
+    assert f"waiting for {A.name}, which process {child.pid} on {files.HOST} has computed since 20" in said

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MaskValues, paired
+from dmt_ray.data.files import MaskValues, paired, refuse_lookalikes
 from dmt_ray.data.source import DataSource, Listing
 
 CLASSES = (
@@ -30,6 +30,8 @@ class CamvidData(DataSource):
 
     def content(self, root: Path, problems: Problems) -> Listing:
         """The images and masks of the subsets that are there; train and the test set must be."""
+        names = [name + end for name in ("train", "val", "test") for end in ("", "annot")]
+        refuse_lookalikes(root, names, problems)
         subsets = {}
         for name in ("train", "val", "test"):
             images, masks = root / name, root / f"{name}annot"

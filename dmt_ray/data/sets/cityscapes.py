@@ -55,6 +55,10 @@ def _subset(subset: str, root: Path, problems: Problems) -> list[Item]:
     found = sorted(images.glob(f"*/*{_IMAGE}"))
     if not found:
         problems.add(f"folders without files CITY/*{_IMAGE}", below(images, root))
+    for path in sorted(set(images.rglob("*.png")) - set(found)):
+        if not any(part.startswith(".") for part in path.relative_to(images).parts):
+            kind = f"images that would not be read; expected {below(images, root)}/CITY/*{_IMAGE}"
+            problems.add(kind, below(path, root))
     items = []
     for image in found:
         id = f"{image.parent.name}/{image.name.removesuffix(_IMAGE)}"

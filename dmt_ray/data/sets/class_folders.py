@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from dmt_ray.config import Task
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, files_in
+from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, files_in, refuse_lookalikes
 from dmt_ray.data.source import DataSource, Listing
 
 
@@ -25,6 +25,7 @@ class ClassFoldersData(DataSource):
 
     def content(self, root: Path, problems: Problems) -> Listing:
         """The images of the subsets that are there, of which train and the test set must be; train has all classes."""
+        refuse_lookalikes(root, ("train", "val", "test"), problems)
         needed = ("train", self.reported)
         names = [name for name in ("train", "val", "test") if name in needed or (root / name).is_dir()]
         folders = {name: _folders(root / name, root, problems) for name in names}
@@ -52,7 +53,11 @@ class ClassFoldersData(DataSource):
 
 def _folders(folder: Path, root: Path, problems: Problems) -> dict[str, Path]:
     try:
-        return {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         problems.add("folders that are missing or cannot be read", f"{below(folder, root)} ({error.strerror})")
         return {}
+    for path in paths:
+        if not path.is_dir() and path.suffix.lower() in IMAGE_ENDINGS:
+            problems.add("images outside the folders of the classes, which would not be read", below(path, root))
+    return {path.name: path for path in paths if path.is_dir()}

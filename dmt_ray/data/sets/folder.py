@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from dmt_ray.config import PositiveFraction
+from dmt_ray.config.settings import neutral
 from dmt_ray.data.check import Problems
 from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, drawn, files_in, inside, paired, read_list
 from dmt_ray.data.source import DataSource, Listing
@@ -17,8 +18,8 @@ TEST_SEED = 8_000_888  # of the draw of the test images, the same for all splits
 class FolderData(DataSource):
     """Any folder of images and masks that pair by file name: images/cat.jpg and masks/cat.png.
 
-    Masks are single-channel (or palette) PNG files that hold class numbers. Lists hold one file name (without its
-    ending) a line; without them the train and test images are drawn by `test_share`.
+    Masks are single-channel (or palette) PNG files that hold class numbers. Lists hold one file name a
+    line; without them the train and test images are drawn by `test_share`.
     """
 
     where: ClassVar[str] = "it is a folder of your own"
@@ -26,6 +27,9 @@ class FolderData(DataSource):
     name: Literal["folder"] = "folder"
     classes: tuple[str, ...] = Field(min_length=2, description="Names of the classes 0, 1, ... of the masks.")
     ignore: int = Field(255, ge=0, le=255, description="Mask value that is not a class.")
+    first: int = neutral(
+        0, ge=0, le=255, description="Mask value of the first class; 1 where classes are 1..K, with ignore 0 for void."
+    )
     images: str = Field("images", description="Folder of the images, below the data set's folder.")
     masks: str = Field("masks", description="Folder of the masks, below the data set's folder.")
     unlabelled: str | None = Field(None, description="Folder of further images that have no masks.")
@@ -41,9 +45,13 @@ class FolderData(DataSource):
     def _check(self) -> Self:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) > 255:
             raise ValueError(f"classes must be at most 255 different names, but got {self.classes}")
-        if self.ignore < len(self.classes):
+        last = self.first + len(self.classes) - 1
+        if last > 255:
+            raise ValueError(f"masks hold values up to 255, but with first {self.first} the last class would be {last}")
+        if self.first <= self.ignore <= last:
+            hint = "; where masks hold 0 for void and classes from 1 on, set first to 1" if self.ignore == 0 else ""
             raise ValueError(
-                f"ignore must not be one of the class numbers 0..{len(self.classes) - 1}, but got {self.ignore}"
+                f"ignore must not be one of the class numbers {self.first}..{last}, but got {self.ignore}{hint}"
             )
         return self
 
@@ -62,13 +70,12 @@ class FolderData(DataSource):
             raise ConfigError(
                 f"data.reported is {self.reported!r}: set data.{self.reported}_list to the file that lists these images"
             )
-        values = MaskValues.numbers(len(self.classes), self.ignore)
+        values = MaskValues.numbers(len(self.classes), self.ignore, self.first)
         images, masks = inside(root, self.images, "data.images"), inside(root, self.masks, "data.masks")
-        items = paired(images, masks, root, values, problems)
-        for folder in (images, masks):
-            _refuse_folders(folder, root, problems)
+        note = ", or images without masks in a folder of their own, named by data.unlabelled"
+        items = paired(images, masks, root, values, problems, note)
         ids = {
-            subset: sorted(read_list(inside(root, name, f"data.{subset}_list"), root, problems))
+            subset: sorted(read_list(inside(root, name, f"data.{subset}_list"), root, problems, items))
             for subset, name in lists.items()
             if name is not None
         }
@@ -90,11 +97,4 @@ class FolderData(DataSource):
                 problems.add("folders without images", below(folder, root))
             # The folder is part of the id, since both folders may number their images from 1.
             subsets["train"] += [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in files.items()]
-            _refuse_folders(folder, root, problems)
         return Listing(self.classes, subsets).check(problems)
-
-
-def _refuse_folders(folder: Path, root: Path, problems: Problems) -> None:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and not path.name.startswith("."):
-            problems.add("folders among the files, which would not be read; expected files alone", below(path, root))

@@ -1,5 +1,6 @@
 """PASCAL VOC 2012 with the masks of SBD: JPEGImages/, SegmentationClassAug/, ImageSets/Segmentation/*.txt."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -43,8 +44,8 @@ class VocData(DataSource):
         if not images or not masks:
             return Listing(CLASSES, {"train": [], "val": []})
         lists = home / "ImageSets/Segmentation"
-        val = sorted(read_list(lists / "val.txt", root, problems))
-        train = _train_ids(self.train_list, lists, root, more.keys() - set(val), problems)
+        val = sorted(read_list(lists / "val.txt", root, problems, images))
+        train = _train_ids(self.train_list, lists, root, images, more.keys() - set(val), problems)
         image, mask = below(home / "JPEGImages/ID.jpg", root), below(augmented / "ID.png", root)
         files = {f"an image; expected {image}": images, f"a mask; expected {mask}": masks}
         subsets = {
@@ -54,11 +55,13 @@ class VocData(DataSource):
         return Listing(CLASSES, subsets).check(problems)
 
 
-def _train_ids(name: str, lists: Path, root: Path, others: set[str], problems: Problems) -> list[str]:
+def _train_ids(
+    name: str, lists: Path, root: Path, known: Container[str], others: set[str], problems: Problems
+) -> list[str]:
     if not is_plain(name):
         raise DataError(f"data.train_list must be the name of a list in {lists} without .txt, but got {name!r}")
     path = lists / f"{name}.txt"
     if name == "trainaug" and not path.exists():
         # The 10,582 images of the papers are all that have a mask and are not in val (the authors' code).
         return sorted(others)
-    return sorted(read_list(path, root, problems))
+    return sorted(read_list(path, root, problems, known))

@@ -1,6 +1,5 @@
 """All figures of an ablation or a sweep, by name, each drawn only when it is needed."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dmt_ray import names
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import experiment_file
@@ -243,4 +243,4 @@ def _palette(info: DatasetInfo) -> NDArray[np.uint8]:
 
 def _as_file(column: str) -> str:
     """A column as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", column).strip("-")
+    return names.file(column)

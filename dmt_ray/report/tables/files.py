@@ -1,6 +1,5 @@
 """The table of an ablation, printed and written in all forms, beside the paper's numbers."""
 
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from dmt_ray import names
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments import locate
@@ -72,10 +72,10 @@ def table_of(frame: pd.DataFrame, reference: str | None = None, per_class: bool 
 
 def show_and_write(table: Table, out: Path, frame: pd.DataFrame, reference: str | None = None) -> None:
     """Print a table, and write it in all forms to a folder; `frame` and `reference` are what it was made of."""
-    show(table, Console())
+    show(table, Console(markup=False))
     against = "" if reference is None else f"-against-{reference}"
     name = f"{frame['question'].iloc[0]}-{frame.attrs['about']['recipe']}{against}"
-    stem = re.sub(r"[^A-Za-z0-9._]+", "-", name)
+    stem = names.file(name)
     files = [out / f"{stem}.{ending}" for ending in WRITERS]
     for file, write in zip(files, WRITERS.values(), strict=True):
         write_text(file, write(table))
