@@ -1,4 +1,6 @@
-"""A new data set is one file, here tests/helpers/stripes.py, and one line in `config.DATA_SETS`."""
+"""A new data set is one file, here tests/helpers/stripes.py, and its registration."""
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -7,11 +9,14 @@ from dmt_ray.data import divide, open_dataset
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load, named
+from tests.helpers.stripes import StripesData
 
 
 @pytest.fixture(autouse=True)
-def _one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATA_SETS, "stripes", "tests.helpers.stripes:StripesData")
+def _registered() -> Iterator[None]:
+    DATA_SETS.register("stripes", StripesData)
+    yield
+    DATA_SETS.forget("stripes")
 
 
 def test_it_is_chosen_by_its_name_and_has_its_own_settings():
