@@ -1,11 +1,12 @@
-"""What to run first where a GPU is at hand: whether everything works there, in one table, in less than ten minutes.
+"""What to run first where a GPU is at hand: whether everything works there, in one table. Made to take
+less than ten minutes there.
 
 Every operation is performed on the device and on the CPU, from the same inputs, and the results are compared; trainings
 are repeated, with deterministic algorithms and without; two workers train one model on the same device; and what the
 host waits for is looked at. Images are noise, so no data set is needed. The exit status is 1 if a check fails.
 
     python benchmarks/gpu_checks.py                  # on the GPU
-    python benchmarks/gpu_checks.py --device cpu     # the script itself, without a GPU: a minute or two
+    python benchmarks/gpu_checks.py --device cpu     # the script itself, without a GPU
 """
 
 import argparse
