@@ -88,7 +88,7 @@ def _study(file: ExperimentFile, runner: Runner, options: SweepOptions) -> Study
 def _check_points(sweep: Sweep, runner: Runner, total: int) -> None:
     """Find out before the work begins which known points the data cannot be divided for."""
     seen = {(sweep.config.split, sweep.config.dms_alpha)}
-    checked = set[str]()
+    checked = set[tuple[object, ...]]()
     for point in sweep.points()[:total]:
         config = sweep.config_of(point)
         if (config.split, config.dms_alpha) not in seen:
@@ -98,9 +98,11 @@ def _check_points(sweep: Sweep, runner: Runner, total: int) -> None:
             except DataError as error:
                 which = f"split.labelled={config.split.labelled:g} dms_alpha={config.dms_alpha:g}"
                 raise DataError(f"a known point cannot be tried ({which}): {error}") from None
-        stages = [stage for plan in sweep.plans(point).values() for stage in plan.stages() if stage.key not in checked]
-        runner.check(config, stages)
-        checked |= {stage.key for stage in stages}
+        batches = tuple(training.batch for training in config.trainings().values())
+        kind = (point.get("method"), config.split, config.dms_alpha, batches)
+        if kind not in checked:
+            checked.add(kind)
+            runner.check(config, [stage for plan in sweep.plans(point).values() for stage in plan.stages()])
 
 
 def _perform(

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from dmt_ray import models
-from dmt_ray.config import Config, Data, Model, Task, Training
+from dmt_ray.config import Config, Data, Model, Split, Task, Training
 from dmt_ray.data import Dataset, divide, dms_half, list_digest, open_dataset
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace, device_of
@@ -60,6 +60,7 @@ class Runner:
         self.machine = machine
         self.store = machine.open_store()
         self.on_progress = on_progress
+        self._known: dict[tuple[Data, Split], ImageCounts] = {}
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -117,11 +118,14 @@ class Runner:
 
     def _counts(self, stage: Stage) -> ImageCounts:
         data, split = stage.config.data, stage.config.split
+        if (data, split) in self._known:  # to divide the images of a large set takes a while
+            return self._known[data, split]
         dataset = self.dataset(data)
         parts = divide(split, data, dataset)
         known = int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
         evaluated = len(parts.selection[1]) + len(parts.reported[1])
-        return ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated)
+        counts = ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated)
+        return self._known.setdefault((data, split), counts)
 
     def perform(self, targets: Iterable[Stage], begun: Notice | None = None, done: Notice | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
