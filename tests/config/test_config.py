@@ -115,7 +115,7 @@ def test_settings_cannot_be_changed_afterwards():
         ("flip", {"gamma1": 5.0, "gamma2": 5.0}),
         ("uniform", {}),
         ("online", {"threshold": 0.9}),
-        ("rising", {"rise_start": 0.1, "rise_end": 0.6, "alpha_f": 3.0}),
+        ("rising", {"rise_start": 0.1, "rise_end": 0.6, "alpha_f": 3.0, "revision": 2}),
         ("rank", {"a": 1.0, "b": 0.5}),
     ],
 )
