@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.config import Config, Data, Model, Task
+from dmt_ray.config import Config, Data, Model, Split, Task
 from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder, unlabelled_classes
 from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
@@ -74,6 +74,7 @@ class Runner:
         self.work = Work(self.work_of)
         self._checked: set[tuple[object, ...]] = set()
         self._warned: set[str] = set()
+        self._known: dict[tuple[Data, Split], ImageCounts] = {}
 
     def dataset(self, data: Data) -> Dataset:
         """The opened data set; decoded on first use, then shared by all runners of this process.
@@ -210,11 +211,14 @@ class Runner:
 
     def _counts(self, stage: Stage) -> ImageCounts:
         data, split = stage.config.data, stage.config.split
+        if (data, split) in self._known:  # to divide the images of a large set takes a while
+            return self._known[data, split]
         dataset = self.dataset(data)
         parts = divide(split, data, dataset)
         known = int(dataset.subsets["train"].known[list(parts.unlabelled)].sum())
         evaluated = len(parts.selection[1]) + len(parts.reported[1])
-        return ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated)
+        counts = ImageCounts(len(parts.labelled), len(parts.unlabelled), known, evaluated)
+        return self._known.setdefault((data, split), counts)
 
     def perform(self, targets: Iterable[Stage], begun: Notice | None = None, done: Notice | None = None) -> list[Stage]:
         """Compute what is missing of the targets and of all they need.
