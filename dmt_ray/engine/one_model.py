@@ -35,7 +35,10 @@ def new_network(model: Model, side: Side, generation: int, work: Workspace) -> t
     classes = len(work.dataset.classes)
     settings = model.model_dump(mode="json") | {"weights_file": None}
     description = {"model": settings, "classes": classes, "side": side, "generation": generation}
-    return models.build(model, classes), description
+    first = models.first_weights(model, work.weights)
+    if first is not None:
+        description["first_weights"] = first.about()
+    return models.build(model, classes, first), description
 
 
 def train_one(

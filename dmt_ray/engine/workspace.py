@@ -26,6 +26,7 @@ class Workspace:
     scratch: Path = Path()  # for what outlives an interruption
     progress: Callable[[int, int], None] = lambda step, steps: None  # called once a step or less often
     checkpoint_seconds: float = 60.0  # between two scratch checkpoints of a training
+    weights: Path = Path()  # folder for first weights that were converted
     eval_batch: int = 16  # images in a forward pass of labelling and evaluation
     team: Team = ALONE  # the workers that perform the stage together
     stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`

@@ -7,6 +7,7 @@ from torch.utils.benchmark import Timer
 
 from dmt_ray import models
 from dmt_ray.config import Model, Training
+from dmt_ray.engine.optimizer import optimizer_of
 from dmt_ray.execution.runner import Runner
 from dmt_ray.plan import Stage, TrainingSlice
 
@@ -37,7 +38,8 @@ def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
 
 def _step(model: Model, training: Training, shape: tuple[int, ...], classes: int) -> Callable[[], None]:
     network = models.build(model.evolve(encoder_weights=None, weights_file=None), classes)
-    optimizer = torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=training.momentum)
+    models.train_mode(network)
+    optimizer = optimizer_of([network], training)
     images = torch.rand(shape)
 
     def step() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import platform
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from dmt_ray import models
 from dmt_ray.config import Config, Data, Model, Task, Training
@@ -21,9 +23,11 @@ from dmt_ray.engine.workspace import Workspace, device_of
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
-from dmt_ray.plan import ImageCounts, Slice, Stage
+from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.provenance import git, versions
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[Stage, int, int], None]
 Notice = Callable[[Stage], None]
@@ -68,6 +72,10 @@ class Runner:
         """
         return _opened(data, self.machine.data, self.machine.store / "data")
 
+    @property
+    def _weights(self) -> Path:
+        return self.machine.store / "weights"
+
     def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
         """Check everything that can be checked before work starts, and fill in what identifies data and weights.
 
@@ -80,8 +88,8 @@ class Runner:
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
             split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
-            model=bind_model(config.model),
-            model_b=config.model_b and bind_model(config.model_b),
+            model=bind_model(config.model, self._weights),
+            model_b=config.model_b and bind_model(config.model_b, self._weights),
         )
         for seed in seeds:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
@@ -115,6 +123,8 @@ class Runner:
             UserError: If a stage cannot be computed. What was finished before stays in the store.
         """
         goal = list(targets)
+        for stage in self.store.missing(goal):
+            _check_precision(stage.config, self.machine.device)
         executed: list[Stage] = []
         while missing := self.store.missing(goal):
             # A damaged input is moved away when it is opened, an evicted one may go meanwhile: look again.
@@ -162,6 +172,7 @@ class Runner:
     def _compute(
         self, stage: Stage, progress: Callable[[int, int], None], team: Team, stop: Callable[[], bool]
     ) -> None:
+        _check_precision(stage.config, self.machine.device)
         name = stage.operation.name
         perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
         torch.set_num_threads(self.machine.threads)
@@ -173,6 +184,7 @@ class Runner:
             inputs={name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()},
             out=scratch,
             scratch=scratch,
+            weights=self._weights,
             progress=progress,
             team=team,
             stop=stop,
@@ -189,6 +201,8 @@ class Runner:
             "versions": versions(),
             "git": git(),
         }
+        if (new := stage.config.new_model()) and (first := models.first_weights(new, self._weights)):
+            made["first_weights"] = first.about()
         began = time.perf_counter()
         with self.store.write(stage, made) as out:
             made["steps"] = perform(stage.config, replace(work, out=out))
@@ -211,11 +225,28 @@ def device_check(device: str) -> None:
         raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(devices)}") from None
 
 
-def bind_model(model: Model) -> Model:
-    """Fill in the digest of the weights file."""
-    if model.weights_file is None:
+def bind_model(model: Model, cache: Path) -> Model:
+    """Fill in the digest of the weights file or of the packaged weights, which is their identity.
+
+    Raises:
+        ModelError: If the weights cannot be read or are not here, or two are named. A random encoder that is never
+            trained is a warning.
+    """
+    if model.weights_file is not None:
+        if model.encoder_weights is not None:
+            raise ModelError(
+                f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both name first weights; set "
+                "one of them to null"
+            )
+        return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+    if model.encoder_weights is None:
+        if model.frozen:
+            log.warning("model.frozen: the encoder's random weights are never trained; name model.encoder_weights")
         return model
-    return model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+    first = models.first_weights(model, cache)
+    assert first is not None
+    # What the hub holds goes by its name, as ever; its digest stands in the record.
+    return model.evolve(weights_digest=first.digest) if first.packaged else model
 
 
 def check_model(model: Model, classes: int, trainings: Iterable[Training], task: Task) -> None:
@@ -227,9 +258,11 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
     """
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
+    trainings = list(trainings)
     with torch.device("meta"):
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
         _check_task(model, task)
+        _check_rates(model, network, trainings)
         for crop in sorted({training.augment.crop for training in trainings}):
             expected = (2, classes, *((1, 1) if task == "classification" else crop))
             try:
@@ -239,6 +272,23 @@ def check_model(model: Model, classes: int, trainings: Iterable[Training], task:
                 reason = " ".join(str(error).split())
             if reason:
                 raise ModelError(f"{model.architecture}/{model.encoder} cannot take crops of {crop}: {reason}")
+
+
+def _check_precision(config: Slice, device: str) -> None:
+    if isinstance(config, TrainingSlice) and config.training.precision == "float16":
+        kind = device_of(device).type
+        if kind != "cuda":
+            raise ConfigError(
+                f"precision 'float16' is for GPUs, but the device is {kind!r}; take 'bfloat16' or 'float32'"
+            )
+
+
+def _check_rates(model: Model, network: nn.Module, trainings: Iterable[Training]) -> None:
+    if models.encoder_of(network) is None and any(one.encoder_rate != one.head_rate for one in trainings):
+        raise ModelError(
+            f"encoder_rate and head_rate are for a network on an encoder, but {model.architecture} has none; set the "
+            "learning_rate alone"
+        )
 
 
 def _check_task(model: Model, task: Task) -> None:
