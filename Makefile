@@ -47,11 +47,11 @@ $(READY): pyproject.toml setup.py constraints.txt
 	@echo "Setting up .venv (once; torch is large) ..."
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python '>=3.11' .venv && \
-	  UV_COMPILE_BYTECODE=1 uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	  UV_COMPILE_BYTECODE=1 uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,pretrained]'; \
 	else \
 	  $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)' && \
 	  $(PYTHON) -m venv .venv && \
-	  $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	  $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,pretrained]'; \
 	fi
 	@touch $(READY)
 

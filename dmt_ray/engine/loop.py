@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from math import cos, pi
 from typing import Any, Self
 
 import numpy as np
@@ -16,10 +15,13 @@ from dmt_ray.engine.batch_loader import BatchLoader, Prefetcher, Step
 from dmt_ray.engine.checkpoint import BestSnapshot, Checkpoint
 from dmt_ray.engine.finite import fault
 from dmt_ray.engine.history import Row, write_rows
+from dmt_ray.engine.optimizer import Update, learning_rate
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import Interrupted, TrainingFailed
+from dmt_ray.models import train_mode
 from dmt_ray.plan.files import HISTORY, SCORES
 
+HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # precisions of autocast
 ROWS = 50  # of a stage's history, at most
 ROW_STEPS = 5  # of a row, at least: single steps of a small batch say little
 
@@ -47,13 +49,7 @@ class Stepper(ABC):
     ) -> None:
         self.networks, self.scored, self.state = networks, scored, state
         self.loader, self.training, self.work = loader, training, work
-        self.optimizer = torch.optim.SGD(
-            [parameter for network in networks for parameter in network.parameters()],
-            lr=training.learning_rate,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            foreach=True,
-        )
+        self.update = Update(networks, training, work.device)
         self._dtype = dtype_of(training)
         self._prefetcher = Prefetcher(loader, work.device)
 
@@ -69,11 +65,9 @@ class Stepper(ABC):
     def step(self, number: int) -> None:
         """Take optimizer step ``number`` (0 ... steps-1). Nothing in it waits for the device."""
         step = self._prefetcher.step(number)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.training, number, self.loader.steps)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.update.optimizer.zero_grad(set_to_none=True)
         self.backward(number, step)
-        self.optimizer.step()
+        self.update.step(learning_rate(self.training, number, self.loader.steps))
         self.follow(number)
 
     @abstractmethod
@@ -101,19 +95,8 @@ class Stepper(ABC):
 
     def _cast(self) -> AbstractContextManager[Any]:
         # A context for each pass: autocast would go on to use weights that it cast where no gradient was required.
-        half = self.training.precision == "bfloat16"
-        return torch.autocast(self.work.device.type, torch.bfloat16) if half else nullcontext()
-
-
-def learning_rate(training: Training, step: int, total: int) -> float:
-    """Of step 0 ... total-1.
-
-    ``lr * (1 - step / total) ** power``, or a cosine that falls to 0, ``lr * (1 + cos(pi * step / total)) / 2`` (DMT,
-    Sec. 5.2.2, segmentation and classification).
-    """
-    if training.schedule == "cosine":
-        return training.learning_rate * (1 + cos(pi * step / total)) / 2
-    return training.learning_rate * float((1 - step / total) ** training.poly_power)
+        half = HALF.get(self.training.precision)
+        return nullcontext() if half is None else torch.autocast(self.work.device.type, half)
 
 
 def dtype_of(training: Training) -> torch.dtype:
@@ -136,7 +119,7 @@ def train(stepper: Stepper, parts: Parts) -> None:
     """
     work, training, steps, models = stepper.work, stepper.training, stepper.loader.steps, len(stepper.networks)
     history, best = list[Row](), BestSnapshot(training.keep)
-    checkpoint = Checkpoint(work, stepper.state, stepper.optimizer, history, best)
+    checkpoint = Checkpoint(work, stepper.state, stepper.update, history, best)
     row_steps = max(ROW_STEPS, steps // ROWS)
     with stepper:
         first = checkpoint.restore(work.team)
@@ -169,7 +152,7 @@ def train(stepper: Stepper, parts: Parts) -> None:
 
 def _to_train_mode(stepper: Stepper) -> None:
     for network in stepper.networks:
-        network.train()
+        train_mode(network)
 
 
 def _finite(stepper: Stepper, row: Row) -> Row:

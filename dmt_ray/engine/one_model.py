@@ -41,7 +41,10 @@ def new_network(model: Model, side: Side, generation: int, work: Workspace) -> t
     description = {"model": settings, "classes": classes, "side": side, "generation": generation}
     if work.normalised != "imagenet":
         description["normalised"] = work.normalised  # for those who go on with the model elsewhere
-    return models.build(model, classes), description
+    first = models.first_weights(model, work.weights)
+    if first is not None:
+        description["first_weights"] = first.about()
+    return models.build(model, classes, first), description
 
 
 def train_one(

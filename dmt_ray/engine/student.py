@@ -14,7 +14,7 @@ from dmt_ray import IGNORE, models
 from dmt_ray.config import Side
 from dmt_ray.engine.augment import FOR_BOXES, draw
 from dmt_ray.engine.batch_loader import RngStream
-from dmt_ray.engine.ema import average_of, move_average
+from dmt_ray.engine.ema import average_of, decay_of, move_average
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.loop import dtype_of
 from dmt_ray.engine.parallel import spread
@@ -139,6 +139,7 @@ class Student(nn.Module):
         self.description |= {"side": side, "generation": self.description["generation"] + 1}
         self.student = loaded.to(work.device, dtype_of(config.training)).to(memory_format=torch.channels_last)
         self.teacher = average_of(self.student) if config.teacher == "mean" else None
+        self.averaged = average_of(self.student) if config.averaged else None
         # Its labels are those of the stage's beginning, whatever becomes of the student (RML, Eq. 6).
         # In lists: no part of the state.
         self._initial = [average_of(self.student)] if config.rectified else []
@@ -150,7 +151,7 @@ class Student(nn.Module):
         self._features: list[Tensor] = []
         padding = models.padding_of(self.student)
         self._stride = padding.multiple if padding.rest else None  # of features whose corners are the image's
-        models.classifier(self.scored).register_forward_pre_hook(self._remember)
+        models.classifier(self.labeller).register_forward_pre_hook(self._remember)
         if config.dropout or config.survival < 1:
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
         # Where it is a wrapper, labelling and scores on the way go past it.
@@ -160,9 +161,14 @@ class Student(nn.Module):
         self.view = View(self.stream, photometric=config.photometric, cutmix=config.cutmix, mean=mean, std=std)
 
     @property
-    def scored(self) -> nn.Module:
-        """The model that labels, and that is scored: the mean teacher, or the student itself."""
+    def labeller(self) -> nn.Module:
+        """The model that labels: the mean teacher, or the student itself."""
         return self.student if self.teacher is None else self.teacher
+
+    @property
+    def scored(self) -> nn.Module:
+        """The model that is scored: the one that labels, or the moving average of a student that labels itself."""
+        return self.labeller if self.averaged is None else self.averaged
 
     def predict(self, images: Tensor) -> Tensor:
         """The student's logits in training."""
@@ -182,7 +188,7 @@ class Student(nn.Module):
             cast: Under which its forward passes run.
         """
         with cast or nullcontext(), self._labelling():
-            logits = self.scored(images).float()
+            logits = self.labeller(images).float()
             initial = [first(images).float().softmax(dim=1) for first in self._initial]
         features = self._features.pop().float()
         decided = logits.max(dim=1).indices
@@ -199,6 +205,7 @@ class Student(nn.Module):
             yield
             return
         norms = [one for one in self.student.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        norms = [norm for norm in norms if norm.training]  # others are frozen
         momenta = [norm.momentum for norm in norms]
         self.student.eval()
         for norm in norms:
@@ -209,17 +216,19 @@ class Student(nn.Module):
         finally:
             for norm, momentum in zip(norms, momenta):
                 norm.momentum = momentum
-            self.student.train()
+            models.train_mode(self.student)
 
     def _remember(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
         if not torch.is_grad_enabled():  # of a teacher; a student in training has a gradient
             self._features[:] = [given[0].detach()]
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Let the mean teacher follow the student by a step."""
+    def follow(self, number: int) -> None:
+        """Let the moving averages follow the student after step ``number``."""
         if self.teacher is not None:
             move_average(self.teacher, self.student, self._config.ema_decay)
+        if self.averaged is not None:
+            move_average(self.averaged, self.student, decay_of(self._config.training, number))
 
     @torch.no_grad()
     def move_prototypes(self, features: Tensor, decided: Tensor, team: Team) -> None:
@@ -243,7 +252,7 @@ class Student(nn.Module):
         if self.prototypes is None:
             return
         images = work.dataset.subsets["train"]
-        whole = WholeImages(self.scored.eval(), work, images, models.title(self.description))
+        whole = WholeImages(self.labeller.eval(), work, images, models.title(self.description))
         sums, numbers = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
         for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
             chosen = [positions[place] for place in places]
@@ -257,9 +266,10 @@ class Student(nn.Module):
         middle = sums.sum(dim=0) / numbers.sum().clamp(min=1)
         means = sums / numbers.clamp(min=1).unsqueeze(1)
         self.prototypes = torch.where((numbers > 0).unsqueeze(1), means, middle)
-        self.student.train()
+        models.train_mode(self.student)
 
     def save(self, out: Path) -> None:
-        """Write the student and, where there is one, its mean teacher."""
-        averaged = None if self.teacher is None else self.teacher.state_dict()
-        models.save(self.student, out, self.description, name=self.side, averaged=averaged)
+        """Write the student and, where there is one, the moving average of its weights."""
+        averaged = self.averaged if self.teacher is None else self.teacher
+        weights = None if averaged is None else averaged.state_dict()
+        models.save(self.student, out, self.description, name=self.side, averaged=weights)

@@ -57,7 +57,7 @@ class WeightedStepper(Stepper):
             loss = self._mixed_loss(step, step.mixing, rule, weight)
         # One worker alone would have the sum of the team's gradients; DistributedDataParallel takes their mean.
         counted = team.add(loss.counted.clone()).clamp(min=1)
-        (loss.total / counted * team.size).backward()  # type: ignore[no-untyped-call]
+        self.update.backward(loss.total / counted * team.size)
         self._sums.add(loss, step)
 
     def follow(self, number: int) -> None:

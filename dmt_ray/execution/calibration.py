@@ -82,9 +82,11 @@ def _step(model: Model, training: Training, classes: int) -> "Callable[[Tensor],
     import torch
 
     from dmt_ray import models
+    from dmt_ray.engine.optimizer import optimizer_of
 
     network = models.build(model.evolve(encoder_weights=None, weights_file=None), classes)
-    optimizer = torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=training.momentum)
+    models.train_mode(network)
+    optimizer = optimizer_of([network], training)
 
     def step(images: "Tensor") -> None:
         logits = network(images)

@@ -59,19 +59,32 @@ def padding_of(model: Model, classes: int) -> tuple[int, int] | None:
 def _on_paper(model: Model, classes: int) -> nn.Module:
     """The network in training mode, without memory and weights."""
     with torch.device("meta"):
-        return models.build(model.evolve(weights_file=None, encoder_weights=None), classes).train()
+        network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
+    models.train_mode(network)
+    return network
 
 
 def check_weights(model: Model, classes: int) -> None:
-    """Check that the first weights are here, or can be downloaded, and fit the network; nothing where none are named.
+    """Check that the user's weights fit the network; nothing where there are none.
 
     Raises:
-        ModelError: If they are not, or do not.
+        ModelError: If they do not.
     """
     if model.weights_file:
         models.build(model.evolve(encoder_weights=None), classes)
-    if model.encoder_weights is not None:
-        models.build(model.evolve(weights_file=None), classes)
+
+
+def check_rates(model: Model, classes: int) -> None:
+    """Check that a network can have one learning rate for its encoder and another for the rest.
+
+    Raises:
+        ModelError: If it has no encoder.
+    """
+    if models.encoder_of(_on_paper(model, classes)) is None:
+        raise ModelError(
+            f"encoder_rate and head_rate are for a network on an encoder, but {model.architecture} has none; set the "
+            "learning_rate alone"
+        )
 
 
 def _check_task(model: Model, task: Task) -> None:

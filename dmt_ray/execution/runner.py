@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmt_ray.config import Config, Data, Model, Split, Task
+from dmt_ray.config import Config, Data, Model, Split, Task, Training
 from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder, unlabelled_classes
 from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
@@ -84,6 +84,10 @@ class Runner:
         """
         return _opened(data, self.machine.data, self.machine.store / "data")
 
+    @property
+    def _weights(self) -> Path:
+        return self.machine.store / "weights"
+
     def bind(self, config: Config, seeds: Iterable[int] = (0,)) -> Config:
         """Fill in what identifies data and weights, and check that the data can be divided for these seeds.
 
@@ -150,15 +154,22 @@ class Runner:
                 dataset = self.dataset(config.data)
                 for model in stage.networks():
                     self._check_weights(model, len(dataset.classes))
+                    self._check_rates(model, len(dataset.classes), config.training)
                     sizes = {"crops": config.training.augment.crop, "padded images": padded_size(model, dataset)}
                     for what, size in sizes.items():
                         self._check_network(model, len(dataset.classes), size, config.data.task, what)
 
     def _check_weights(self, model: Model, classes: int) -> None:
-        if (model.weights_file or model.encoder_weights) and self._unchecked("weights", model, classes):
+        if model.weights_file and self._unchecked("weights", model, classes):
             from dmt_ray.execution.network_check import check_weights
 
             check_weights(model, classes)
+
+    def _check_rates(self, model: Model, classes: int, training: Training) -> None:
+        if training.encoder_rate != training.head_rate and self._unchecked("rates", model, classes):
+            from dmt_ray.execution.network_check import check_rates
+
+            check_rates(model, classes)
 
     def _check_network(self, model: Model, classes: int, size: tuple[int, int], task: Task, what: str) -> None:
         if self._unchecked("size", model, classes, size, task) and not self.notes.fits(model, classes, size, task):
@@ -189,11 +200,27 @@ class Runner:
         return not known
 
     def _bind_model(self, model: Model, classes: int) -> Model:
-        """Fill in the digest of the weights file, and how whole images are padded."""
-        if model.weights_file is not None:
+        """Fill in the digest of its weights, and how whole images are padded.
+
+        Raises:
+            ModelError: If the weights cannot be read or are not here, or two are named. A random encoder that is never
+                trained is a warning.
+        """
+        if model.weights_file is not None and model.encoder_weights is not None:
+            raise ModelError(
+                f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both name first weights; set "
+                "one of them to null"
+            )
+        if model.weights_file is not None or model.encoder_weights is not None:
             from dmt_ray import models
 
-            model = model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+            if model.weights_file is not None:
+                model = model.evolve(weights_digest=models.digest(Path(model.weights_file)))
+            # What the hub holds goes by its name, as ever; its digest stands in the record.
+            elif (first := models.first_weights(model, self._weights)) and first.packaged:
+                model = model.evolve(weights_digest=first.digest)
+        elif model.frozen:
+            self._warn("model.frozen: the encoder's random weights are never trained; name model.encoder_weights")
         padding = self.notes.padding(model, classes)
         if padding is None:
             from dmt_ray.execution.network_check import padding_of
@@ -235,6 +262,8 @@ class Runner:
             UserError: If a stage cannot be computed. What was finished before stays in the store.
         """
         goal = list(targets)
+        for stage in self.store.missing(goal):
+            _check_precision(stage.config, self.machine.device)
         executed: list[Stage] = []
         while missing := self.store.missing(goal):
             # A damaged input is moved away when it is opened, an evicted one may go meanwhile: look again.
@@ -290,6 +319,7 @@ class Runner:
         from dmt_ray.engine.workspace import Workspace, device_of
         from dmt_ray.execution.gpu import deterministic, gpu_errors
 
+        _check_precision(stage.config, device_of(self.machine.device).type)
         name = stage.operation.name
         perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
         torch.set_num_threads(self.machine.threads)
@@ -301,6 +331,7 @@ class Runner:
             inputs={name: self.store.open(needed, files=True) for name, needed in stage.inputs.items()},
             out=scratch,
             scratch=scratch,
+            weights=self._weights,
             progress=progress,
             team=team,
             stop=stop,
@@ -322,6 +353,10 @@ class Runner:
             "versions": versions(),
             "git": git(),
         }
+        from dmt_ray import models
+
+        if (new := stage.config.new_model()) and (first := models.first_weights(new, self._weights)):
+            made["first_weights"] = first.about()
         began = time.perf_counter()
         with self.store.write(stage, made) as out, gpu_errors(work), deterministic(self.machine.deterministic):
             made["steps"] = perform(stage.config, replace(work, out=out))
@@ -348,6 +383,13 @@ def device_check(device: str) -> None:
     except (RuntimeError, AssertionError):
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(devices)}") from None
+
+
+def _check_precision(config: Slice, device: str) -> None:
+    if isinstance(config, TrainingSlice) and config.training.precision == "float16" and device != "cuda":
+        raise ConfigError(
+            f"precision 'float16' is for GPUs, but the device is {device!r}; take 'bfloat16' or 'float32'"
+        )
 
 
 def padded_size(model: Model, dataset: Dataset) -> tuple[int, int]:

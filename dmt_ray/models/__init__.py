@@ -12,15 +12,19 @@ from torch import nn
 from dmt_ray.config import Model, Task, nearest
 from dmt_ray.errors import ModelError
 from dmt_ray.models.deeplab_v2 import DeepLabV2
+from dmt_ray.models.frozen import encoder_of as encoder_of
+from dmt_ray.models.frozen import freeze
+from dmt_ray.models.frozen import train_mode as train_mode
 from dmt_ray.models.noise import add_noise as add_noise
 from dmt_ray.models.noise import classifier as classifier
 from dmt_ray.models.padding import USUAL as USUAL
 from dmt_ray.models.padding import Padding as Padding
 from dmt_ray.models.padding import padding_of as padding_of
+from dmt_ray.models.pretrained import FirstWeights, arguments_of, load_first, named_weights
 from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest as digest
-from dmt_ray.models.weights import downloading, start_from
+from dmt_ray.models.weights import start_from
 from dmt_ray.models.wide_resnet import WideResNet
 from dmt_ray.plan.files import AVERAGED
 from dmt_ray.plan.files import MODEL as MODEL
@@ -31,12 +35,13 @@ NO_ENCODER = "none"
 WHOLE = {"UNet": "; the U-Net on an encoder is called 'Unet'", "WideResNet": ""}  # have no encoder to choose
 
 
-def build(model: Model, classes: int) -> nn.Module:
+def build(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
     """A network with random or the user's weights.
 
     Args:
         model: Architecture, encoder and further arguments by name.
         classes: Number of output channels K.
+        first: The weights that `model.encoder_weights` names, from `first_weights`; None: the encoder's are random.
 
     Returns:
         A module from float32 ``[N, 3, H, W]`` (normalised) to logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` where its
@@ -45,10 +50,39 @@ def build(model: Model, classes: int) -> nn.Module:
     Raises:
         ModelError: If a name or argument is unknown, or the weights file does not fit.
     """
-    network = _network(model, classes)
+    _check_names(model)
+    if model.encoder_weights is not None and first is None:
+        raise ValueError(f"build needs the weights {model.encoder_weights!r} from first_weights")
+    network = _network(model, classes, first)
     if model.weights_file:
         start_from(network, Path(model.weights_file))
     return network
+
+
+def first_weights(model: Model, cache: Path) -> FirstWeights | None:
+    """The encoder's first weights that a model names, fetched where this machine does not have them.
+
+    Args:
+        model: The settings.
+        cache: Folder for those that have to be converted; made where it is missing.
+
+    Returns:
+        None where no name is set: the first weights are random, or come from a file.
+
+    Raises:
+        ModelError: If there are no such weights, they are for another encoder, or they cannot be had here.
+    """
+    if model.encoder_weights is None:
+        return None
+    _check_names(model)
+    return named_weights(model.encoder_weights, model.encoder, cache)
+
+
+def _check_names(model: Model) -> None:
+    if model.architecture not in OURS:
+        check_encoder(model.encoder)
+    elif model.encoder_weights is not None:
+        raise ModelError(f"{model.architecture} downloads nothing; give your weights as model.weights_file")
 
 
 def task_of(model: Model) -> Task:
@@ -56,9 +90,11 @@ def task_of(model: Model) -> Task:
     return "classification" if model.architecture in CLASSIFIERS else "segmentation"
 
 
-def _network(model: Model, classes: int) -> nn.Module:
+def _network(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
     try:
-        return _ours(model, classes) if model.architecture in OURS else _from_smp(model, classes)
+        network = _ours(model, classes) if model.architecture in OURS else _from_smp(model, classes, first)
+        freeze(network, model)
+        return network
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, ModelError):
             raise
@@ -68,8 +104,6 @@ def _network(model: Model, classes: int) -> nn.Module:
 
 def _ours(model: Model, classes: int) -> nn.Module:
     name, network = model.architecture, OURS[model.architecture]
-    if model.encoder_weights is not None:
-        raise ModelError(f"{name} downloads nothing; give your weights as model.weights_file")
     if name not in WHOLE:
         return network(model.encoder, classes=classes, **model.arguments)
     if model.encoder != NO_ENCODER:
@@ -79,7 +113,7 @@ def _ours(model: Model, classes: int) -> nn.Module:
     return network(classes=classes, **model.arguments)
 
 
-def _from_smp(model: Model, classes: int) -> nn.Module:
+def _from_smp(model: Model, classes: int, first: FirstWeights | None) -> nn.Module:
     import segmentation_models_pytorch as smp  # 3 s, and only some networks need it
 
     known: dict[str, Any] = {made.__name__: made for made in smp.MODEL_ARCHITECTURES_MAPPING.values()}
@@ -87,9 +121,9 @@ def _from_smp(model: Model, classes: int) -> nn.Module:
         near = nearest(model.architecture, [*known, *OURS])
         raise ModelError(f"there is no architecture {model.architecture!r}; {near}")
     check_encoder(model.encoder)
-    arguments = {"encoder_weights": model.encoder_weights, **model.arguments}
-    with downloading(model):
-        network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
+    arguments = arguments_of(model, first) | model.arguments
+    network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
+    load_first(network, model, first)
     return network
 
 

@@ -3,25 +3,19 @@
 import hashlib
 import logging
 import re
-import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from dmt_ray.config import Model
 from dmt_ray.errors import ModelError
 from dmt_ray.models.noise import classifier
 
 log = logging.getLogger(__name__)
 
-REACHABLE = 3.0  # seconds to open a connection in
 FEW = 3  # names in a message
 WRAPPERS = re.compile(r"^(module\.|Scale\.)+")  # of DataParallel, and of the multi-scale DeepLab-v2
 CLASS_LAYERS = re.compile(r"^layer5\.conv2d_list\.")  # of the COCO checkpoint of DeepLab-v2
@@ -110,52 +104,6 @@ def read(file: Path) -> dict[str, torch.Tensor]:
         return weights
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights file {file}: {error}") from None
-
-
-@contextmanager
-def downloading(model: Model) -> Iterator[None]:
-    """For the construction of a network with pretrained weights, which are downloaded where they are not at hand.
-
-    Without a network that is found out at once; Hugging Face's library would try for a minute.
-
-    Raises:
-        ModelError: If they are not on this machine and cannot be downloaded, with how to get them.
-    """
-    if model.encoder_weights is None:
-        yield
-        return
-    from huggingface_hub import constants
-
-    offline = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = offline or not _is_reachable(constants.ENDPOINT)
-    try:
-        yield
-    except Exception as error:
-        # What is said of settings is no OSError; what Hugging Face's library says of a missing file is both.
-        if isinstance(error, TypeError | ValueError | KeyError) and not isinstance(error, OSError):
-            raise
-        names = f"({model.encoder!r}, encoder_weights={model.encoder_weights!r})"
-        code = f"import segmentation_models_pytorch as smp; smp.Unet{names}"
-        raise ModelError(
-            f"the weights {model.encoder_weights!r} of {model.encoder} are not on this machine and cannot be "
-            f'downloaded now ({type(error).__name__}). Where there is a network run: python -c "{code}" '
-            f"and copy what it puts into {constants.HF_HOME}; or set model.weights_file, or model.encoder_weights to "
-            "null"
-        ) from None
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-
-
-def _is_reachable(address: str) -> bool:
-    """Whether something answers at a web address; with a proxy that is left to whoever uses it."""
-    parts = urlsplit(address)
-    if getproxies():
-        return True
-    try:
-        socket.create_connection((parts.hostname or "", parts.port or 443), REACHABLE).close()
-    except OSError:
-        return False
-    return True
 
 
 def digest(file: Path) -> str:

@@ -18,6 +18,7 @@ from dmt_ray.recipes.segmentation import (
     camvid_full,
     cityscapes,
     folder,
+    lite0,
     shapes,
     voc,
     voc_animals,
@@ -31,6 +32,24 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "camvid": camvid,
     "camvid-full": camvid_full,
     "voc-animals": voc_animals,
+    "voc-animals-lite0": lite0(
+        "voc-animals-lite0",
+        {"name": "voc", "size": (128, 128)},
+        title="The animals of PASCAL VOC at 128 x 128, EfficientNet-Lite0",
+        share=1 / 20,  # 71 images
+        selection=0.1,
+        pretrain_epochs=56,
+        epochs=1,
+    ),
+    "camvid-lite0": lite0(
+        "camvid-lite0",
+        {"name": "camvid", "size": (144, 192)},
+        title="CamVid at 144 x 192, EfficientNet-Lite0",
+        share=1 / 8,  # 45 images
+        selection="val",
+        pretrain_epochs=84,
+        epochs=4,
+    ),
     "folder": folder,
     "voc-1/106": voc("voc-1/106", split=authors(105.82), pretrain_epochs=300, scored=100, epochs=4, dms_alpha=0.8),
     "voc-1/50": voc("voc-1/50", split=authors(50), pretrain_epochs=134, scored=220, epochs=4, dms_alpha=0.8),

@@ -98,6 +98,7 @@ def save(folder: Path, path: Path, model: BestModel, mlflow_model: object = None
         "output": "logits [N, K, H, W]; argmax over K gives the class",
         "classes": [model.class_name(k) for k in range(classes)],
         "model": description["model"],
+        "first_weights": description.get("first_weights", "random, or from a file by its digest"),
     }
     mlflow.pytorch.save_model(
         FromImages(network, description.get("normalised", "imagenet")).eval(),

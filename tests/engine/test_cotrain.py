@@ -121,6 +121,25 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(runner, cfg, tmp_
             assert (out / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+def test_students_that_label_themselves_have_the_average_that_the_settings_ask_for(runner, cfg, tmp_path):
+    plain = stage_of(cfg, "cps")
+    averaged = METHODS["cps"](cfg.evolve(cotrain=cfg.cotrain.evolve(ema=0.9)), 0).rungs[1]
+    stage = averaged["A"].inputs["model"]
+    runner.perform([plain, *averaged.values()])
+    without, with_average = runner.store.path(plain), runner.store.path(stage)
+    for side in "AB":  # the average watches, and changes nothing
+        assert (with_average / f"{side}.safetensors").read_bytes() == (without / f"{side}.safetensors").read_bytes()
+        last, mean = (load_file(with_average / f"{side}{kind}.safetensors") for kind in ("", "-averaged"))
+        assert any(not torch.equal(value, mean[name]) for name, value in last.items())
+    assert averaged["A"].config.averaged
+
+
+def test_a_mean_teacher_is_the_only_average_of_its_student(cfg):
+    settings = cfg.evolve(cotrain=cfg.cotrain.evolve(ema=0.9))
+    assert not stage_of(settings, "mean_teacher").config.averaged
+    assert stage_of(settings, "mean_teacher").config.keeps_average()
+
+
 @pytest.mark.parametrize("method", ["fixmatch", "rml"])
 def test_the_truth_of_unlabelled_images_changes_nothing_but_the_statistics(runner, cfg, tmp_path, method):
     stage = stage_of(cfg, method)

@@ -4,7 +4,7 @@ import pytest
 
 from dmt_ray.config import Augment, Training
 from dmt_ray.engine.ema import decay_of
-from dmt_ray.engine.loop import learning_rate
+from dmt_ray.engine.optimizer import learning_rate
 from dmt_ray.plan.amounts import batch_of, images_of, steps
 
 TRAINING = Training(epochs=2, learning_rate=0.1, batch=(8, 24), augment=Augment(crop=(8, 8)))

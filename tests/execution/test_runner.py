@@ -274,6 +274,39 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
             ModelError,
             r"cannot take crops of \(60, 60\): .*divisible by 32",
         ),
+        (
+            {"model": {"architecture": "UNet", "encoder": "none", "arguments": {"base": 4}, "frozen": True}},
+            ModelError,
+            "model.frozen is for a network on an encoder, but UNet has none",
+        ),
+        (
+            {
+                "model": {
+                    "architecture": "SETR",
+                    "encoder": "vit_tiny_patch16_224",
+                    "arguments": {},
+                    "frozen_statistics": True,
+                }
+            },
+            ModelError,
+            "frozen_statistics is for an encoder with BatchNorm, but vit_tiny_patch16_224 has none",
+        ),
+        (
+            {"model": {"architecture": "UNet", "encoder": "none", "arguments": {}}, "finetune.encoder_rate": 0.1},
+            ModelError,
+            "encoder_rate and head_rate are for a network on an encoder, but UNet has none",
+        ),
+        (
+            {"model.encoder_weights": "imagenet-lite0"},
+            ModelError,
+            "for the encoder tu-tf_efficientnet_lite0, but got tu-test_r",
+        ),
+        ({"model.encoder_weights": "imagnet"}, ModelError, r"no weights 'imagnet' for .*; did you mean 'imagenet'"),
+        (
+            {"model.encoder_weights": "imagenet", "model.weights_file": "mine.safetensors"},
+            ModelError,
+            "both name first weights; set one of them to null",
+        ),
         ({"split.labelled": 5000}, DataError, "5000"),
         ({"split.selection": "valtiny"}, DataError, "valtiny"),
         ({"data": {"name": "camvid"}}, DataError, "camvid"),
@@ -284,6 +317,18 @@ def test_what_cannot_work_is_said_before_any_work_starts(machine, tiny, monkeypa
     runner = Runner(machine)
     with pytest.raises(error, match=message):
         runner.check(METHODS["dmt"](runner.bind(override(tiny, changes)), 0).stages())
+
+
+def test_float16_is_refused_without_a_gpu_before_any_training(machine, tiny):
+    runner = Runner(replace(machine, device="cpu"))
+    plan = baseline(runner.bind(override(tiny, {"pretrain.precision": "float16"})), 0)
+    with pytest.raises(ConfigError, match="precision 'float16' is for GPUs, but the device is 'cpu'; take 'bfloat16'"):
+        runner.perform(targets(plan))
+
+
+def test_an_encoder_that_is_frozen_at_random_weights_is_a_warning(machine, tiny, caplog):
+    Runner(machine).bind(override(tiny, {"model.frozen": True}))
+    assert "random weights are never trained; name model.encoder_weights" in caplog.text
 
 
 def test_a_device_that_is_not_there_is_refused(machine, tiny):

@@ -1,11 +1,8 @@
 import pytest
-from huggingface_hub import constants
 
-from dmt_ray import models
 from dmt_ray.config import Model
 from dmt_ray.errors import ModelError
 from dmt_ray.execution.network_check import check_network
-from dmt_ray.models import weights
 
 WRN = Model(architecture="WideResNet", encoder="none")
 UNET = Model(architecture="UNet", encoder="none")
@@ -38,13 +35,3 @@ def test_a_network_for_segmentation_is_refused_for_classification_with_what_woul
 def test_crops_that_do_not_fit_are_refused(model, side):
     with pytest.raises(ModelError, match=rf"cannot take crops of \(40, 64\): .* sides {side} divides, but got 40 x 64"):
         check_network(model, 10, (40, 64), "segmentation")
-
-
-def test_weights_that_are_not_on_this_machine_are_said_with_how_to_get_them(monkeypatch):
-    monkeypatch.setattr(weights, "_is_reachable", lambda address: False)
-    monkeypatch.setenv("HF_HUB_CACHE", "/proc/none")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", "/proc/none")
-    model = Model(architecture="Unet", encoder="resnet18", encoder_weights="imagenet")
-    with pytest.raises(ModelError, match=r"the weights 'imagenet' of resnet18 are not on this machine .* python -c "):
-        models.build(model, 2)
-    assert not constants.HF_HUB_OFFLINE

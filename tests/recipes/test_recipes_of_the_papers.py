@@ -19,7 +19,7 @@ def test_every_network_can_be_built_and_takes_the_crops_of_its_trainings(recipe)
     config = named(recipe)
     for side in SIDES:
         with torch.device("meta"):  # shapes alone: nothing is computed
-            network = models.build(config.model_of(side), classes=7)
+            network = models.build(config.model_of(side).evolve(encoder_weights=None), classes=7)
             for height, width in {training.augment.crop for training in config.trainings().values()}:
                 shape = network(torch.empty(2, 3, height, width)).shape
                 pixels = (1, 1) if config.data.task == "classification" else (height, width)

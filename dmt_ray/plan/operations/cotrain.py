@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dmt_ray.config import Config, Model, Side
+from dmt_ray.config import Config, Model, Side, neutral
 from dmt_ray.errors import ConfigError
 from dmt_ray.plan import Evictable, ImageCounts, Operation, Stage, TrainingSlice
 from dmt_ray.plan.files import weights_of
@@ -34,6 +34,7 @@ class Cotrain(TrainingSlice):
     dropout: float
     survival: float
     prototype_momentum: float
+    averaged: bool = neutral(False)  # a moving average of each student's weights beside it, which is what is scored
 
     def identity(self) -> dict[str, Any]:
         """Without what is not read."""
@@ -68,8 +69,8 @@ class Cotrain(TrainingSlice):
         return sizes | {size - labelled for size in sizes} if self.teacher == "student" else sizes
 
     def keeps_average(self) -> bool:
-        """Whether the students have mean teachers."""
-        return self.teacher == "mean"
+        """Whether moving averages of the students' weights are kept: their mean teachers, or those of the settings."""
+        return self.teacher == "mean" or self.averaged
 
 
 def cotrain(
@@ -112,5 +113,7 @@ def cotrain(
     values.pop("stages", None)  # a matter of the plan
     photometric, cutmix = photometric and noise in ("input", "both"), noise in ("cutmix", "input", "both")
     values |= {"teacher": teacher, "taught_by": taught_by, "loss": loss, "rectified": rectified}
-    values |= {"photometric": photometric, "cutmix": cutmix, "training": cfg.cotrain or cfg.online}
+    training = cfg.cotrain or cfg.online
+    values |= {"photometric": photometric, "cutmix": cutmix, "training": training}
+    values["averaged"] = teacher == "student" and training.ema > 0  # a mean teacher is such an average itself
     return Cotrain.stage(cfg, seed, {side: start[side] for side in start}, students=len(start), **values)
