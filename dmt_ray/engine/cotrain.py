@@ -108,8 +108,8 @@ class CotrainStepper(Stepper):
             if student.prototypes is not None:
                 # The own rows alone, so that a team counts every image once; padding belongs to no class.
                 decided = torch.where(torch.cat([truth != IGNORE, valid]), output.decided, IGNORE)
-                features, decided = (part.index_select(0, places.counted) for part in (output.features, decided))
-                student.move_prototypes(features, decided, team)
+                features = output.features.index_select(0, places.counted)
+                student.move_prototypes(features, decided.index_select(0, places.counted), team)
 
     def follow(self, number: int) -> None:
         """Let the moving averages follow the students."""

@@ -128,5 +128,5 @@ def write_examples(
             f"prediction_{number}": probs[0].argmax(dim=0).to(torch.uint8),
         }
     fetched = fetch({name: array for name, array in arrays.items() if isinstance(array, Tensor)})
-    arrays |= {name: tensor.numpy() for name, tensor in fetched.items()}
-    np.savez_compressed(work.out / EXAMPLES, allow_pickle=False, **arrays)
+    on_host = {name: fetched[name].numpy() if isinstance(array, Tensor) else array for name, array in arrays.items()}
+    np.savez_compressed(work.out / EXAMPLES, allow_pickle=False, **on_host)

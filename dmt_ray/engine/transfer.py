@@ -26,7 +26,8 @@ def upload(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
 
 def fetch(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors on the host, by name. The host waits for the device once, and not for each of them."""
-    copies, device = dict[str, Tensor](), None
+    copies = dict[str, Tensor]()
+    device: torch.device | None = None
     for name, tensor in tensors.items():
         if tensor.device.type != "cuda":
             copies[name] = tensor.detach()
