@@ -82,7 +82,7 @@ def test_trials_that_fail_are_recorded_and_the_others_go_on(home, tmp_path):
     assert states == {0.005: "complete", 10.0: "failed", 1e30: "failed", 0.01: "complete"}
     collapse, broken = (trial for trial in sweep.trials() if trial.state == "failed")
     assert re.fullmatch(r"model [AB] collapsed: .* at rung 1, but was \d+\.\d\d% before any .*", collapse.error)
-    assert broken.error.startswith("the loss became nan before step 5 of ")
+    assert broken.error.startswith("the loss became NaN or infinite before step 5 of ")
     found = {fault.member: fault for fault in journal.read_faults(sweep.folder)}
     assert {member: fault.kind for member, fault in found.items()} == {1: "failed", 2: "failed"}
     assert found[1].activity.stage.startswith("evaluate-")
@@ -90,7 +90,7 @@ def test_trials_that_fail_are_recorded_and_the_others_go_on(home, tmp_path):
     assert found[2].node == found[2].activity.node == os.uname().nodename
     assert (sweep.folder / "errors" / "2.txt").read_text().startswith("Traceback")
     explained = why(sweep)
-    for expected in ("trial 1 failed: learning_rate=10 error model A collapsed", "error the loss became nan before"):
+    for expected in ("trial 1 failed: learning_rate=10 error model A collapsed", "error the loss became NaN or infinite before"):
         assert expected in explained
 
 

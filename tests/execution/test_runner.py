@@ -210,7 +210,7 @@ def test_a_damaged_stage_is_set_aside_and_computed_again(performed, machine, tin
 def test_a_loss_that_is_not_a_number_ends_the_stage_with_a_reason(machine, tiny):
     runner = Runner(machine)
     cfg = runner.bind(override(tiny, {"pretrain.learning_rate": 1e30, "pretrain.epochs": 3}))
-    with pytest.raises(TrainingFailed, match=r"the loss became nan.*Try a smaller learning rate"):
+    with pytest.raises(TrainingFailed, match=r"the loss became NaN or infinite.*Try a smaller learning rate"):
         runner.perform(targets(baseline(cfg, 0)))
     assert not list((machine.store / "stages").glob("*/*"))
 
