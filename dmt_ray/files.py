@@ -63,8 +63,8 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
     if number in FULL or (isinstance(error, OSError) and number is None and folder is not None and no_room(folder)):
         full = f"the disk is full, or a limit on file sizes is met{what}"
         return f"{full}. Free space, or pass another folder as --storage."
-    if not isinstance(error, OSError):
-        return None
+    if not isinstance(error, OSError):  # Optuna and Ray raise their own errors from those of the system
+        return None if error.__cause__ is None else system_error(error.__cause__, folder)
     if number in READ_ONLY:
         return f"{error.strerror}{what}. Allow writing there, or pass another folder as --storage."
     if number is None:

@@ -88,7 +88,8 @@ def read_mask(content: bytes) -> NDArray[np.generic]:
     numbers = np.asarray(image)
     if numbers.dtype == np.bool_:
         return numbers.astype(np.uint8)
-    return np.asarray(numbers // numbers.dtype.type(SCALED.get(raw_mode, 1)))
+    unscaled: NDArray[np.generic] = numbers // numbers.dtype.type(SCALED.get(raw_mode, 1))
+    return unscaled
 
 
 def most_pixels() -> int:

@@ -74,7 +74,7 @@ class Progress:
         self.console, self.store, self.cost, self.names = console, store, cost, names or {}
         self._pending: dict[Hashable, dict[Stage, None]] = {}
         self._seen: set[Stage] = set()
-        self._opened = time.time()
+        self._begun_at = time.time()
         self.later = 0.0  # work that is to be done and is not among the stages yet
         self._done = self._partly = self._left = 0.0
         self._drawn, self._began, self._printed = (time.monotonic(),) * 3
@@ -161,7 +161,7 @@ class Progress:
         titles = {stage.key: f"{self.names[stage]}: " if stage in self.names else "" for stage in stages}
         return ", ".join(
             f"{titles[lease.key]}{lease.operation}{f' {lease.step}/{lease.steps}' if lease.steps else ''}"
-            f"{f' (waiting: {lease.holder})' if lease.started < self._opened else ''}"
+            f"{f' (waiting: {lease.holder})' if lease.started < self._begun_at else ''}"
             for lease in leases
             if lease.key in titles
         )

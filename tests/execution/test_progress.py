@@ -20,6 +20,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return time.time()
+
 
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
@@ -113,3 +116,17 @@ def test_a_thousand_members_with_the_same_stages_cost_one_sum(tmp_path):
     display._measure()
     assert display._left == 40.0
     assert time.thread_time() - began < 2
+
+
+def test_a_stage_of_another_process_says_whose_it_is(tmp_path, clock):
+    store = Store(tmp_path)
+    with store.lease(MODEL) as theirs:
+        theirs.beat(20, 400)
+        one = Progress(Console(quiet=True), store, lambda stage: 1.0, PLAN.stages())
+        (lease,) = store.running()
+        said = one.now([lease], PLAN.stages())
+    assert said == f"pretrain 20/400 (waiting: process {lease.pid} on {lease.host} has computed since {since(lease)})"
+
+
+def since(lease) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(lease.started))
