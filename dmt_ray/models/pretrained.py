@@ -186,8 +186,7 @@ def _which(name: str, known: Any) -> str:
 
 def _of_hub(name: str, encoder: str, repository: str, revision: str | None, licence: str) -> FirstWeights:
     """The safetensors of a repository of Hugging Face's hub, from the cache where they are in it."""
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session, hf_hub_download
 
     page = f"https://huggingface.co/{repository}"
     try:
