@@ -1,1 +1,1 @@
-"""Ablations, one question a script, and the tables that they fill."""
+"""Ablations, one question a script: `dmt ablate` lists them."""

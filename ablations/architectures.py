@@ -7,15 +7,14 @@ Under `last` the table has the mean over both models, the other two rules choose
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.architectures --dry-run
-  python -m ablations.architectures --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate architectures --dry-run
+  dmt ablate architectures --recipe camvid --data camvid/ --seeds 0 1 2
 """
 
 import sys
-from functools import partial
 from typing import Any
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Row
 
@@ -45,15 +44,9 @@ def rows(config: Config) -> dict[str, Row]:
     }
 
 
-main = partial(
-    ablate,
-    __doc__,
-    "architectures",
-    "Do unlike networks teach each other better?",
-    rows,
-    reference="CNN",
-    paper="rml-5",
+QUESTION = Question(
+    __doc__, "architectures", "Do unlike networks teach each other better?", rows, reference="CNN", paper="rml-5"
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -12,17 +12,16 @@ that several rows need is computed once. Nothing is pruned: a table needs all of
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.components                                 Table 9 on the toy data set, five seeds
-  python -m ablations.components --dry-run                       what it would do, and what that costs
-  python -m ablations.components --recipe camvid --data camvid/ --seeds 0 1 2
-  python -m ablations.components --recipe voc-1/20 --data voc/ --seeds 0 1 2 --address auto --workers 8
-  python -m ablations.components --rows CBST DST DMT             these and the reference
+  dmt ablate components                                 Table 9 on the toy data set, five seeds
+  dmt ablate components --dry-run                       what it would do, and what that costs
+  dmt ablate components --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate components --recipe voc-1/20 --data voc/ --seeds 0 1 2 --address auto --workers 8
+  dmt ablate components --rows CBST DST DMT             these and the reference
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -45,7 +44,7 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper=ratio if ratio in ("1/20", "1/50") else None)}
 
 
-main = partial(ablate, __doc__, "components", "What is each part of DMT worth?", ROWS, columns=columns, paper="dmt-9")
+QUESTION = Question(__doc__, "components", "What is each part of DMT worth?", ROWS, columns=columns, paper="dmt-9")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

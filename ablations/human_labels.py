@@ -8,15 +8,14 @@ other data the split's labelled images have their fine labels, and the coarse on
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.human_labels --dry-run
-  python -m ablations.human_labels --recipe voc-1464 --data voc/ --seeds 0 1 2
-  python -m ablations.human_labels --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate human_labels --dry-run
+  dmt ablate human_labels --recipe voc-1464 --data voc/ --seeds 0 1 2
+  dmt ablate human_labels --recipe camvid --data camvid/ --seeds 0 1 2
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -36,8 +35,7 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="1464/9118" if config.recipe == "voc-1464" else None)}
 
 
-main = partial(
-    ablate,
+QUESTION = Question(
     __doc__,
     "human_labels",
     "Are pseudo labels as good as the labels of people in a hurry?",
@@ -47,4 +45,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -8,15 +8,14 @@ but Baseline and Oracle have the same labels in their first iteration, and the s
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.images --dry-run                                          the embedded digits, five seeds
-  python -m ablations.images --recipe cifar10-small --data cifar10_small/ --seeds 0 1 2
-  python -m ablations.images --recipe cifar10-4000 --data cifar10/ --address auto   both columns of Table 2
+  dmt ablate images --dry-run                                          the embedded digits, five seeds
+  dmt ablate images --recipe cifar10-small --data cifar10_small/ --seeds 0 1 2
+  dmt ablate images --recipe cifar10-4000 --data cifar10/ --address auto   both columns of Table 2
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -41,8 +40,7 @@ def columns(config: Config) -> dict[str, Column]:
     return {name: Column(recipe=recipe, paper=name.replace(",", "")) for name, recipe in CIFAR10.items()}
 
 
-main = partial(
-    ablate,
+QUESTION = Question(
     __doc__,
     "images",
     "Does the dynamic loss help where an image has one class?",
@@ -53,4 +51,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

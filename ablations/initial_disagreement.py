@@ -9,14 +9,13 @@ give yours with --set model_b.weights_file=FILE.
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.initial_disagreement --dry-run
-  python -m ablations.initial_disagreement --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate initial_disagreement --dry-run
+  dmt ablate initial_disagreement --recipe camvid --data camvid/ --seeds 0 1 2
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.experiments.ablation import Row
 
 ROWS = {
@@ -27,15 +26,9 @@ ROWS = {
     "DMT, architecture": Row("dmt", {"dms_alpha": 1.0, "model_b.architecture": "FPN", "model_b.arguments": {}}),
 }
 
-
-main = partial(
-    ablate,
-    __doc__,
-    "initial_disagreement",
-    "What should make the two models differ at the start?",
-    ROWS,
-    reference="DST",
+QUESTION = Question(
+    __doc__, "initial_disagreement", "What should make the two models differ at the start?", ROWS, reference="DST"
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

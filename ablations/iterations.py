@@ -7,15 +7,14 @@ are the row Baseline.
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.iterations --dry-run
-  python -m ablations.iterations --recipe voc-1/20 --data voc/ --seeds 0 1 2
-  python -m ablations.iterations --set percentiles=[0.2,0.4,0.6,0.8,1.0,1.0,1.0]     two further iterations
+  dmt ablate iterations --dry-run
+  dmt ablate iterations --recipe voc-1/20 --data voc/ --seeds 0 1 2
+  dmt ablate iterations --set percentiles=[0.2,0.4,0.6,0.8,1.0,1.0,1.0]     two further iterations
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.experiments.ablation import Row
 
 ROWS = {
@@ -25,9 +24,7 @@ ROWS = {
     "DMT": Row("dmt"),
 }
 
-
-main = partial(ablate, __doc__, question="iterations", title="What does each iteration bring?", rows=ROWS)
-
+QUESTION = Question(__doc__, "iterations", "What does each iteration bring?", ROWS)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

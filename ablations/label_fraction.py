@@ -13,15 +13,14 @@ What is shared: a share's pretrained model A by baseline, Online ST and CBST, an
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.label_fraction --dry-run                          28 points on the built-in toy data set
-  python -m ablations.label_fraction --seeds 0 1 2 3 4                  five labelled splits each, paired
-  python -m ablations.label_fraction --recipe camvid --data camvid/ --set oracle.epochs=10
+  dmt ablate label_fraction --dry-run                          28 points on the built-in toy data set
+  dmt ablate label_fraction --seeds 0 1 2 3 4                  five labelled splits each, paired
+  dmt ablate label_fraction --recipe camvid --data camvid/ --set oracle.epochs=10
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.experiments.dimensions import pretrain_epochs
@@ -40,14 +39,9 @@ def columns(config: Config) -> dict[str, Column]:
     }
 
 
-main = partial(
-    ablate,
-    __doc__,
-    "label_fraction",
-    "What does each method gain with how many labelled images?",
-    ROWS,
-    columns=columns,
+QUESTION = Question(
+    __doc__, "label_fraction", "What does each method gain with how many labelled images?", ROWS, columns=columns
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -8,16 +8,15 @@ labels, whatever the column, and is computed once. Tables 5 and 8 are the gaps t
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.labelled_ratio --dry-run                                    the toy data set, five seeds
-  python -m ablations.labelled_ratio --recipe voc-1/20 --data voc/ --seeds 0 1 2  all four ratios of Table 4
-  python -m ablations.labelled_ratio --recipe camvid --data camvid/ --rows DMT Oracle
+  dmt ablate labelled_ratio --dry-run                                    the toy data set, five seeds
+  dmt ablate labelled_ratio --recipe voc-1/20 --data voc/ --seeds 0 1 2  all four ratios of Table 4
+  dmt ablate labelled_ratio --recipe camvid --data camvid/ --rows DMT Oracle
 """
 
 import sys
-from functools import partial
 from math import sqrt
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.recipes import RECIPES
@@ -53,8 +52,7 @@ def columns(config: Config) -> dict[str, Column]:
     return found
 
 
-main = partial(
-    ablate,
+QUESTION = Question(
     __doc__,
     "labelled_ratio",
     "How much do pseudo labels help where fewer images are labelled?",
@@ -64,4 +62,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -21,17 +21,16 @@ of train images is not known before they are opened (split.labelled is a number 
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.methods --dry-run                            what it would do, and what that costs
-  python -m ablations.methods --seeds 0 1 2
-  python -m ablations.methods --recipe camvid --data camvid/ --seeds 0 1 2
-  python -m ablations.methods --rows DMT RML RWMS                  these and the reference
+  dmt ablate methods --dry-run                            what it would do, and what that costs
+  dmt ablate methods --seeds 0 1 2
+  dmt ablate methods --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate methods --rows DMT RML RWMS                  these and the reference
 """
 
 import sys
-from functools import partial
 from typing import Any
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Row
 
@@ -108,10 +107,7 @@ def labelled_share(config: Config) -> float | None:
     return labelled / COUNTS["train"]
 
 
-main = partial(
-    ablate, __doc__, question="methods", title="How good are all methods with equal labels and equal steps?", rows=rows
-)
-
+QUESTION = Question(__doc__, "methods", "How good are all methods with equal labels and equal steps?", rows)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

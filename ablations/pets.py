@@ -8,15 +8,14 @@ anew before every iteration, as it proposes.
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.pets --dry-run
-  python -m ablations.pets --recipe camvid --data camvid/ --seeds 0 1 2
-  python -m ablations.pets --recipe pets --data pets/ --seeds 0 1 2 --address auto    Table 1
+  dmt ablate pets --dry-run
+  dmt ablate pets --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate pets --recipe pets --data pets/ --seeds 0 1 2 --address auto    Table 1
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -35,15 +34,9 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="10 %" if config.recipe == "pets" else None)}
 
 
-main = partial(
-    ablate,
-    __doc__,
-    "pets",
-    "Does DMT help where teacher and student take turns?",
-    ROWS,
-    columns=columns,
-    paper="pets-1",
+QUESTION = Question(
+    __doc__, "pets", "Does DMT help where teacher and student take turns?", ROWS, columns=columns, paper="pets-1"
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

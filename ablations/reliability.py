@@ -11,15 +11,14 @@ The table prints what each row trains: RWMS two teachers and two students. The f
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.reliability --dry-run
-  python -m ablations.reliability --recipe camvid --data camvid/ --seeds 0 1 2
-  python -m ablations.reliability --recipe rwms-voc-1/8 --data voc/ --set model.encoder_weights=imagenet
+  dmt ablate reliability --dry-run
+  dmt ablate reliability --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate reliability --recipe rwms-voc-1/8 --data voc/ --set model.encoder_weights=imagenet
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate, from_weights
+from dmt_ray.cli.ablate import Question, from_weights, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 from dmt_ray.recipes import RECIPES
@@ -44,8 +43,7 @@ def columns(config: Config) -> dict[str, Column]:
     return {ratio: Column(recipe=f"{FAMILY}{ratio}", paper=paper[ratio]) for ratio in ratios}
 
 
-main = partial(
-    ablate,
+QUESTION = Question(
     __doc__,
     "reliability",
     "Which labels should come first, and how much should they count?",
@@ -55,4 +53,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -13,14 +13,13 @@ What is shared: both pretrained models, their scores and the first teacher's lab
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.reversal --dry-run
-  python -m ablations.reversal --recipe folder --data pets/ --seeds 0 1 2
+  dmt ablate reversal --dry-run
+  dmt ablate reversal --recipe folder --data pets/ --seeds 0 1 2
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Row
 
@@ -34,8 +33,7 @@ def rows(config: Config) -> dict[str, Row]:
     return {"Baseline": Row("baseline")} | {f"N = {n}": Row("dmt", {"finetune.epochs": n}) for n in lengths}
 
 
-main = partial(
-    ablate,
+QUESTION = Question(
     __doc__,
     "reversal",
     "After how many epochs should teacher and student change places?",
@@ -44,4 +42,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -12,15 +12,14 @@ labels are, as they teach (RML, Figs. 2 and 4).
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.robust_mutual --dry-run
-  python -m ablations.robust_mutual --recipe camvid --data camvid/ --seeds 0 1 2
-  python -m ablations.robust_mutual --recipe rml-cityscapes-1/8 --data cityscapes/ --set model.encoder_weights=imagenet
+  dmt ablate robust_mutual --dry-run
+  dmt ablate robust_mutual --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate robust_mutual --recipe rml-cityscapes-1/8 --data cityscapes/ --set model.encoder_weights=imagenet
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate, from_weights
+from dmt_ray.cli.ablate import Question, from_weights, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -43,15 +42,9 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="1/8" if same else None)}
 
 
-main = partial(
-    ablate,
-    __doc__,
-    "robust_mutual",
-    "What is each part of Robust Mutual Learning worth?",
-    ROWS,
-    columns=columns,
-    paper="rml-4",
+QUESTION = Question(
+    __doc__, "robust_mutual", "What is each part of Robust Mutual Learning worth?", ROWS, columns=columns, paper="rml-4"
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

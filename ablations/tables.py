@@ -5,5 +5,4 @@ import sys
 from dmt_ray.cli.main import main
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["table"]
-    sys.exit(main())
+    sys.exit(main(["table", *sys.argv[1:]]))

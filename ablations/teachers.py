@@ -10,15 +10,14 @@ What is shared: the first teacher, its labels and its score are the same in all 
 Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
 
 examples:
-  python -m ablations.teachers --dry-run
-  python -m ablations.teachers --recipe camvid --data camvid/ --seeds 0 1 2
-  python -m ablations.teachers --recipe rwms-voc-1/8 --data voc/ --set model.encoder_weights=imagenet
+  dmt ablate teachers --dry-run
+  dmt ablate teachers --recipe camvid --data camvid/ --seeds 0 1 2
+  dmt ablate teachers --recipe rwms-voc-1/8 --data voc/ --set model.encoder_weights=imagenet
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate, from_weights
+from dmt_ray.cli.ablate import Question, from_weights, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.ablation import Column, Row
 
@@ -48,9 +47,9 @@ def columns(config: Config) -> dict[str, Column]:
     return {config.recipe: Column(paper="MIoU" if config.recipe == PAPER and from_weights(config) else None)}
 
 
-main = partial(
-    ablate, __doc__, "teachers", "How different should the second teacher be?", rows, columns=columns, paper="rwms-4"
+QUESTION = Question(
+    __doc__, "teachers", "How different should the second teacher be?", rows, columns=columns, paper="rwms-4"
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

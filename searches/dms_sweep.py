@@ -15,16 +15,15 @@ have the same alpha. Two points of the same seed have the same labelled images, 
 Killed? Start it again. What was finished is in the storage folder and is not computed twice.
 
 examples:
-  python searches/dms_sweep.py                                           12 trials on the built-in toy data set
-  python searches/dms_sweep.py --dry-run                                 what it would do, and what that costs
-  python searches/dms_sweep.py --grid 10 --seeds 0 1 2                   0.55, 0.6, ... 1: a curve, never pruned
-  python searches/dms_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102
+  dmt sweep dms_sweep                                           12 trials on the built-in toy data set
+  dmt sweep dms_sweep --dry-run                                 what it would do, and what that costs
+  dmt sweep dms_sweep --grid 10 --seeds 0 1 2                   0.55, 0.6, ... 1: a curve, never pruned
+  dmt sweep dms_sweep --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.sweep import search
+from dmt_ray.cli.sweep import Question, main
 from dmt_ray.methods.space import Uniform
 
 # At 0.5 the halves would have no image in common, which DMS excludes.
@@ -33,9 +32,7 @@ SPACE = {"dms_alpha": Uniform(0.55, 1, step=0.05)}
 # All images for both; the paper's on small splits; the Pet study's; nearly disjoint halves.
 KNOWN = [{"dms_alpha": 1.0}, {"dms_alpha": 0.8}, {"dms_alpha": 0.7}, {"dms_alpha": 0.55}]
 
-
-main = partial(
-    search,
+QUESTION = Question(
     __doc__,
     "dms_sweep",
     "Which share alpha of the labelled images should each of the two models see?",
@@ -45,4 +42,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

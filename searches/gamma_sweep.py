@@ -13,18 +13,17 @@ interrupted go on under their numbers, trials that failed are tried once more. -
 with a larger number the same search goes on. A reboot, a full disk, Ctrl-C are all the same to it.
 
 examples:
-  python searches/gamma_sweep.py                                         12 trials on the built-in toy data set
-  python searches/gamma_sweep.py --dry-run                               what it would do, and what that costs
-  python searches/gamma_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --trials 30
-  python searches/gamma_sweep.py --grid 5 --address auto                 25 points, no pruning, on a running cluster
-  python searches/gamma_sweep.py --sampler gp --confirm 100 101 102      then the best and the recipe on fresh seeds
-  python searches/gamma_sweep.py --set percentiles=[0.5,1.0] --set finetune.epochs=3
+  dmt sweep gamma_sweep                                         12 trials on the built-in toy data set
+  dmt sweep gamma_sweep --dry-run                               what it would do, and what that costs
+  dmt sweep gamma_sweep --recipe camvid --data camvid/ --seeds 0 1 2 --trials 30
+  dmt sweep gamma_sweep --grid 5 --address auto                 25 points, no pruning, on a running cluster
+  dmt sweep gamma_sweep --sampler gp --confirm 100 101 102      then the best and the recipe on fresh seeds
+  dmt sweep gamma_sweep --set percentiles=[0.5,1.0] --set finetune.epochs=3
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.sweep import search
+from dmt_ray.cli.sweep import Question, main
 from dmt_ray.experiments.sweep import Uniform
 
 # From "every label counts" to "only what the student is sure of": at 8 a probability of 0.75 weighs 0.1.
@@ -39,10 +38,9 @@ PAPER = [
     {"weight.gamma1": 3, "weight.gamma2": 3},
 ]
 
-
-main = partial(
-    search, __doc__, "gamma_sweep", "Which exponents gamma1 and gamma2 weigh pseudo labels best?", SPACE, known=PAPER
+QUESTION = Question(
+    __doc__, "gamma_sweep", "Which exponents gamma1 and gamma2 weigh pseudo labels best?", SPACE, known=PAPER
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

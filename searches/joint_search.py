@@ -17,17 +17,16 @@ that differ in what is not read are the same work, and cost nothing.
 Killed? Start it again. What was finished is in the storage folder and is not computed twice.
 
 examples:
-  python searches/joint_search.py                                        40 trials on the built-in toy data set
-  python searches/joint_search.py --dry-run                              what it would do, and what that costs
-  python searches/joint_search.py --second compute --sampler gp          the best score for each amount of training
-  python searches/joint_search.py --method rml --trials 20               Robust Mutual Learning and its own settings
-  python searches/joint_search.py --recipe camvid --data camvid/ --seeds 0 1 2 --trials 100 --confirm 100 101 102
+  dmt sweep joint_search                                        40 trials on the built-in toy data set
+  dmt sweep joint_search --dry-run                              what it would do, and what that costs
+  dmt sweep joint_search --second compute --sampler gp          the best score for each amount of training
+  dmt sweep joint_search --method rml --trials 20               Robust Mutual Learning and its own settings
+  dmt sweep joint_search --recipe camvid --data camvid/ --seeds 0 1 2 --trials 100 --confirm 100 101 102
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.sweep import search
+from dmt_ray.cli.sweep import Question, main
 from dmt_ray.config import Config
 from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
 from dmt_ray.methods.space import Choice, Integer, Space, Uniform
@@ -49,8 +48,7 @@ def space(config: Config) -> Space:
     }
 
 
-main = partial(
-    search,
+QUESTION = Question(
     __doc__,
     "joint_search",
     "Which method, exponents, DMS and schedule are best together?",
@@ -60,4 +58,4 @@ main = partial(
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

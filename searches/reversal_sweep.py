@@ -1,4 +1,4 @@
-"""A curve and no search: this is `python -m ablations.reversal`, under its earlier name."""
+"""A curve and no search: this is `dmt ablate reversal`, under its earlier name."""
 
 import runpy
 from pathlib import Path

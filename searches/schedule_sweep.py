@@ -14,16 +14,15 @@ Only schedules with as many iterations are compared when one is pruned, and only
 Killed? Start it again. What was finished is in the storage folder and is not computed twice.
 
 examples:
-  python searches/schedule_sweep.py                                      12 schedules on the built-in toy data set
-  python searches/schedule_sweep.py --dry-run                            what they need one by one, and together
-  python searches/schedule_sweep.py --trials 40 --sampler gp             28 more, proposed by a Gaussian process
-  python searches/schedule_sweep.py --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102
+  dmt sweep schedule_sweep                                      12 schedules on the built-in toy data set
+  dmt sweep schedule_sweep --dry-run                            what they need one by one, and together
+  dmt sweep schedule_sweep --trials 40 --sampler gp             28 more, proposed by a Gaussian process
+  dmt sweep schedule_sweep --recipe camvid --data camvid/ --seeds 0 1 2 --confirm 100 101 102
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.sweep import search
+from dmt_ray.cli.sweep import Question, main
 from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, START
 from dmt_ray.methods.space import Integer, Space, Uniform
 
@@ -51,10 +50,9 @@ SCHEDULES = [
 ]
 KNOWN = [dict(zip(SPACE, schedule, strict=True)) for schedule in SCHEDULES]
 
-
-main = partial(
-    search, __doc__, "schedule_sweep", "Which schedule of percentiles lets pseudo labels in best?", SPACE, known=KNOWN
+QUESTION = Question(
+    __doc__, "schedule_sweep", "Which schedule of percentiles lets pseudo labels in best?", SPACE, known=KNOWN
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))

@@ -1,16 +1,18 @@
-"""The command line that all ablations share. A script says what its rows and columns are; everything else is here."""
+"""What an ablation script declares, and the command line that all of them share."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from dmt_ray.cli.options import OF_EXPERIMENTS, add, guarded, manual, read
+from dmt_ray.cli.options import OF_EXPERIMENTS, absolute_files, add, begin, guarded, manual, read
+from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
-from dmt_ray.experiments.reproduce import command_line
 from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import load
 
@@ -21,23 +23,13 @@ Rows = Mapping[str, Row] | Callable[[Config], Mapping[str, Row]]  # or those tha
 Columns = Callable[[Config], Mapping[str, Column]]
 
 
-def ablate(
-    text: str | None,
-    question: str,
-    title: str,
-    rows: Rows,
-    *,
-    columns: Columns | None = None,
-    reference: str = "Baseline",
-    paper: str | Mapping[str, str] | None = None,
-    recipe: str = "shapes",
-    fixed: Sequence[str] = (),
-) -> int:
-    """Run an ablation script.
+@dataclass(frozen=True)
+class Question:
+    """An ablation, as its script declares it.
 
-    Args:
-        text: The script's docstring, shown by --help.
-        question: The script's name, such as "components".
+    Attributes:
+        manual: The script's docstring, shown by --help.
+        name: The script's name, such as "components".
         title: What it asks, in one sentence.
         rows: Name -> row; or what makes them for the settings of a recipe.
         columns: Makes name -> column for the settings of a recipe; None: the recipe alone.
@@ -46,47 +38,42 @@ def ablate(
             data sets by their names.
         recipe: The recipe unless the user names another one.
         fixed: Overrides that belong to the question, as in "order=sequential"; those of the command line come after.
+    """
+
+    manual: str | None
+    name: str
+    title: str
+    rows: Rows
+    columns: Columns | None = None
+    reference: str = "Baseline"
+    paper: str | Mapping[str, str] | None = None
+    recipe: str = "shapes"
+    fixed: Sequence[str] = ()
+
+
+def main(question: Question) -> int:
+    """Run an ablation script; `dmt ablate NAME` is the same.
 
     Returns:
-        The exit status: 0, 1 if a stage failed, 2 after an error that the user can mend, 130 if stopped.
+        The exit status, as `ExitCode` names them.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m ablations.{question}", **manual(text))
+    parser = argparse.ArgumentParser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
+    add_options(parser, question)
+    options = parser.parse_args()
+    return guarded(lambda: int(options.command(options)))
+
+
+def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
+    """Give a parser the options of an ablation, and what to do with them."""
     add(
         parser,
         *OF_EXPERIMENTS,
         "--rows",
-        recipe={"default": recipe},
+        recipe={"default": question.recipe},
         seeds={"default": SEEDS, "help": f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})"},
         max_concurrent={"help": "stages at a time (default: as many as there is room for)"},
     )
-    options = parser.parse_args()
-    options.changes = [*fixed, *options.changes]
-
-    def ask() -> int:
-        config = load(options.recipe, options.changes, partial(configure, METHODS["baseline"], shared=True))
-        known = rows(config) if callable(rows) else rows
-        for name in options.rows or ():
-            if name not in known:
-                raise ConfigError(f"there is no row {name!r}; {nearest(name, known)}")
-        chosen = {name: row for name, row in known.items() if not options.rows or name in {*options.rows, reference}}
-        table = {config.recipe: Column()} if columns is None else columns(config)
-        seeds = tuple(sorted(options.seeds))
-
-        def ablation_of(bind: Callable[[Config], Config]) -> Ablation:
-            return Ablation(
-                question=question,
-                title=title,
-                recipe=config.recipe,
-                cells=cells(options.recipe, options.changes, chosen, table, bind),
-                seeds=seeds,
-                reference=reference,
-                paper=paper.get(config.data.name) if isinstance(paper, Mapping) else paper,
-            )
-
-        command = command_line("python", "-m", f"ablations.{question}", *sys.argv[1:])
-        return _run(ablation_of, read(Options, options, seeds=seeds, command=command))
-
-    return guarded(ask)
+    parser.set_defaults(command=partial(_ask, question))
 
 
 def from_weights(config: Config) -> bool:
@@ -94,13 +81,43 @@ def from_weights(config: Config) -> bool:
     return bool(config.model.weights_file or config.model.encoder_weights)
 
 
-def _run(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> int:
+def _ask(question: Question, options: argparse.Namespace) -> int:
+    options.changes = [*question.fixed, *options.changes]
+    absolute_files(options)
+    config = load(options.recipe, options.changes, partial(configure, METHODS["baseline"], shared=True))
+    known = question.rows(config) if callable(question.rows) else question.rows
+    for name in options.rows or ():
+        if name not in known:
+            raise ConfigError(f"there is no row {name!r}; {nearest(name, known)}")
+    chosen = {
+        name: row for name, row in known.items() if not options.rows or name in {*options.rows, question.reference}
+    }
+    columns = {config.recipe: Column()} if question.columns is None else question.columns(config)
+    paper = question.paper
+    seeds = tuple(sorted(options.seeds))
+
+    def ablation_of(bind: Callable[[Config], Config]) -> Ablation:
+        return Ablation(
+            question=question.name,
+            title=question.title,
+            recipe=config.recipe,
+            cells=cells(options.recipe, options.changes, chosen, columns, bind),
+            seeds=seeds,
+            reference=question.reference,
+            paper=paper.get(config.data.name) if isinstance(paper, Mapping) else paper,
+        )
+
+    return _run(question, ablation_of, read(Options, options, seeds=seeds, command=command_of("ablate", question.name)))
+
+
+def _run(question: Question, ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> int:
     from dmt_ray.execution import cluster
 
     cluster.stop_on_terminate()
     ablation_of(lambda config: config)  # says within a moment what is wrong with the settings
     if options.address is not None:
         cluster.check_address(options.address)
+    begin(f"{question.name}: {question.title}")
     cluster.prepare()
     from dmt_ray.cli import ablation_driver  # imports torch, and must come after the environment is prepared
 

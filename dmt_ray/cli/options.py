@@ -1,15 +1,35 @@
-"""Every option of every command line, declared once; and errors that end in one line instead of a traceback."""
+"""Every option of every command line, declared once; and errors that end in one line instead of a traceback.
+
+An option means the same wherever it stands. No other file calls `add_argument`: a test holds that.
+"""
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dmt_ray.errors import Interrupted, UserError
+from dmt_ray.cli.exit_codes import ExitCode
+from dmt_ray.commands import runnable
+from dmt_ray.errors import ConfigError, Interrupted, UserError
+from dmt_ray.execution.interruption import TERMINATED
 from dmt_ray.execution.options import Options
+
+
+class Version(argparse.Action):
+    """Prints versions by what is installed, without importing it, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print them, a line each."""
+        from dmt_ray.store.provenance import versions
+
+        for name, version in sorted(versions().items(), key=lambda item: item[0] != "dmt-ray"):
+            print(f"{name:<28}{version}")
+        parser.exit()
+
 
 STORAGE = Path("runs")
 SAMPLERS = ("grid", "random", "tpe", "gp")
@@ -122,6 +142,33 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     },
     # what of the results
     "--rows": {"nargs": "+", "metavar": "ROW", "help": "only these rows, and the reference (default: all)"},
+    "--reference": {"metavar": "ROW", "help": "the row that the others are compared with"},
+    "--per-class": {
+        "action": "store_true",
+        "help": "also the IoU (in classification the accuracy) of every class",
+    },
+    "--records": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "records exported as Parquet, instead of the storage's",
+    },
+    "--only": {"nargs": "+", "default": [], "metavar": "FIGURE", "help": "some figures alone, by name"},
+    "--format": {"choices": ("png", "pdf", "svg"), "default": "png", "help": "of the figures (default: png)"},
+    "--predict": {"action": "store_true", "help": "load stored models where predictions are needed"},
+    "--json": {
+        "action": "store_true",
+        "help": "one JSON document on standard output, and nothing else there; its schema is in docs/reference",
+    },
+    # of one command alone
+    "--budget": {"required": True, "metavar": "SIZE", "help": "largest size of the store, as 500MB or 10GB"},
+    "--host": {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1)"},
+    "--port": {"type": int, "default": 5000, "help": "port to listen on (default: 5000)"},
+    "--version": {"action": Version, "nargs": 0, "help": "versions of dmt_ray and of what it is built on"},
+    # what has no dashes
+    "name": {"metavar": "NAME", "help": "sweep or ablation: its full name, the beginning of it, or its folder"},
+    "method": {"nargs": "?", "metavar": "METHOD", "help": "one of the methods (default: list them)"},
+    "recipe": {"nargs": "?", "metavar": "RECIPE", "help": "a recipe, or a YAML file (default: list the recipes)"},
+    "shell": {"choices": ("bash", "zsh", "fish"), "help": "the shell"},
 }
 OF_EXPERIMENTS = (
     *("--recipe", "--set", "--seeds", "--storage", "--data", "--shared-store", "--tracking-uri", "--address"),
@@ -136,11 +183,43 @@ def add(parser: argparse.ArgumentParser, *names: str, **overrides: dict[str, Any
     """Add options by name; `overrides` say what is special of one here, as in ``seeds={"default": [0]}``."""
     for name in names:
         special = overrides.get(name.lstrip("-").replace("-", "_"), {})
-        parser.add_argument(name, **_OPTIONS[name] | special)
+        action = parser.add_argument(name, **_OPTIONS[name] | special)
+        if name in _COMPLETERS:
+            action.completer = _COMPLETERS[name]  # type: ignore[attr-defined]  # where argcomplete looks for it
+
+
+def _recipes(prefix: str, **_: Any) -> Iterable[str]:
+    from argcomplete.completers import FilesCompleter
+
+    from dmt_ray.recipes import RECIPES
+
+    return [*RECIPES, *FilesCompleter(("yaml", "yml"))(prefix)]
+
+
+def _methods(**_: Any) -> Iterable[str]:
+    from dmt_ray.methods import METHODS
+
+    return METHODS
+
+
+def _experiments(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    from dmt_ray.experiments.locate import all_folders
+
+    return [folder.name for folder in all_folders(getattr(parsed_args, "storage", STORAGE))]
+
+
+_COMPLETERS: Mapping[str, Callable[..., Iterable[str]]] = {
+    "--recipe": _recipes,
+    "recipe": _recipes,
+    "--method": _methods,
+    "method": _methods,
+    "name": _experiments,
+}
+"""What the shell completes an option's value with; where there is nothing here, with the names of files."""
 
 
 def read(kind: type[Some], options: argparse.Namespace, **further: Any) -> Some:
-    """The options of a command line as a value of their class.
+    """The options of a command line as a value of their class; paths are absolute.
 
     Raises:
         ConfigError: If they contradict each other.
@@ -151,9 +230,41 @@ def read(kind: type[Some], options: argparse.Namespace, **further: Any) -> Some:
     return kind(**given | further)
 
 
-def help_with(what: str, example: str) -> dict[str, Any]:
+def absolute_files(options: argparse.Namespace) -> None:
+    """Make the files that recipe and overrides name absolute: commands that repeat the work run from any folder."""
+    if options.recipe.endswith((".yaml", ".yml")) and Path(options.recipe).is_file():
+        options.recipe = os.path.abspath(options.recipe)
+    options.changes = [_FILE.sub(lambda match: match[1] + os.path.abspath(match[2]), one) for one in options.changes]
+
+
+_FILE = re.compile(r"^((?:model|model_b)\.weights_file=)(?!null$)(.+)$")
+
+
+def ignored(reason: str, options: argparse.Namespace, **names: str) -> None:
+    """Refuse options that would be ignored.
+
+    Args:
+        reason: What they are for, such as "is for --predict".
+        options: What was given.
+        names: Attribute -> option of each of them.
+
+    Raises:
+        ConfigError: If one was given, that is if it has another value than its default.
+    """
+    given = [name for attribute, name in names.items() if getattr(options, attribute) != _default(name)]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} {reason}")
+
+
+def _default(name: str) -> Any:
+    declared = _OPTIONS[name]
+    return declared.get("default", False if declared.get("action") == "store_true" else None)
+
+
+def help_with(what: str, *examples: str) -> dict[str, Any]:
     """Arguments of an ArgumentParser whose help says what a command does and ends with an example."""
-    return manual(f"{what}\n\nexample:\n  {example}")
+    title = "example" if len(examples) == 1 else "examples"
+    return manual("\n  ".join([f"{what}\n\n{title}:", *examples]))
 
 
 def manual(text: str | None) -> dict[str, Any]:
@@ -165,25 +276,30 @@ def manual(text: str | None) -> dict[str, Any]:
     }
 
 
+def begin(text: str) -> None:
+    """Say at once what is being done, before what takes seconds to import."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def guarded(main: Callable[[], int | None]) -> int:
     """Run a command; errors that a person can act on are printed in one line.
 
     Returns:
-        The exit status: the command's own, 2 after a UserError, 130 after Ctrl-C, 143 after SIGTERM in a stage.
+        The exit status, as `ExitCode` names them.
     """
     try:
-        return main() or 0
+        return main() or ExitCode.DONE
     except Interrupted as error:
         print(f"\nStopped: {error} when the same command is started again.", file=sys.stderr)
-        return 143
+        return ExitCode.TERMINATED
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        print(f"error: {runnable(str(error))}", file=sys.stderr)
+        return ExitCode.USER_ERROR
     except KeyboardInterrupt:
         print(
             "\nStopped. Everything that was finished is kept: start the same command again to go on.", file=sys.stderr
         )
-        return 130
+        return ExitCode.TERMINATED if TERMINATED.is_set() else ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return ExitCode.DONE

@@ -1,22 +1,19 @@
 """`dmt run`, `dmt plan` and `dmt methods`: single experiments, and what there is to choose from."""
 
 import argparse
-import contextlib
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dmt_ray.cli.options import read
+from dmt_ray.commands import command_line
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
-from dmt_ray.experiments.reproduce import command_line
 
 if TYPE_CHECKING:
-    from dmt_ray.config import Config, Task
+    from dmt_ray.config import Config
     from dmt_ray.execution.runner import Machine, Runner
     from dmt_ray.experiments.experiment_file import ExperimentFile
     from dmt_ray.methods import Method
@@ -170,34 +167,3 @@ def plan_method(namespace: argparse.Namespace) -> int:
 
 def _read(namespace: argparse.Namespace) -> RunOptions:
     return read(RunOptions, namespace, seeds=(max(0, namespace.seed),), command=command_line("dmt", *sys.argv[1:]))
-
-
-def list_methods(options: argparse.Namespace) -> None:
-    """Print methods, with their tasks and what can be searched in them, and recipes."""
-    from dmt_ray.methods import METHODS, space_of
-    from dmt_ray.recipes import RECIPES
-
-    print("methods")
-    for name, method in METHODS.items():
-        print(f"  {name:16}{_first_line(method)}")
-        spaces = {task: ", ".join(space_of(name, task)) for task in _tasks(method)}
-        for settings in dict.fromkeys(spaces.values()):
-            tasks = " and ".join(task for task, own in spaces.items() if own == settings)
-            print(textwrap.indent(textwrap.fill(f"for {tasks}; searched: {settings}", 100), " " * 20))
-    print("recipes")
-    for name, recipe in RECIPES.items():
-        print(f"  {name:16}{_first_line(recipe)}")
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").splitlines()[0]
-
-
-def _tasks(method: "Method") -> "Iterator[Task]":
-    """What a method is for: whether it makes a plan for such data."""
-    from dmt_ray.recipes import named
-
-    for data in (named("shapes").data, named("digits").data):
-        with contextlib.suppress(ConfigError):
-            method(named("shapes").evolve(data=data), 0)
-            yield data.task

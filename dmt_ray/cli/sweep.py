@@ -1,17 +1,28 @@
-"""The command line that all search scripts share. A script says what it asks; everything else is here."""
+"""What a search script declares, and the command line that all of them share."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dmt_ray.cli.options import GRID, OF_EXPERIMENTS, OF_SEARCHES, add, guarded, manual, read
+from dmt_ray.cli.options import (
+    GRID,
+    OF_EXPERIMENTS,
+    OF_SEARCHES,
+    absolute_files,
+    add,
+    begin,
+    guarded,
+    manual,
+    read,
+)
+from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
 from dmt_ray.experiments.dimensions import default_point
-from dmt_ray.experiments.reproduce import command_line
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
@@ -44,25 +55,13 @@ class SweepOptions(Options):
     confirm: tuple[int, ...] = ()
 
 
-def search(
-    text: str | None,
-    question: str,
-    title: str,
-    space: Space | Callable[[Config], Space],
-    *,
-    method: str = "dmt",
-    known: Sequence[Params] = (),
-    fixed: Sequence[str] = (),
-    sampler: str = "tpe",
-    trials: int = TRIALS,
-    extra_metrics: Sequence[str] = (),
-    by_method: bool = False,
-) -> int:
-    """Run a search script.
+@dataclass(frozen=True)
+class Question:
+    """A search, as its script declares it.
 
-    Args:
-        text: The script's docstring, shown by --help.
-        question: The script's name, such as "gamma_sweep".
+    Attributes:
+        manual: The script's docstring, shown by --help.
+        name: The script's name, such as "gamma_sweep".
         title: What it asks, in one sentence.
         space: What is searched -> its values; or a function that makes it of the recipe.
         method: A name in `methods.METHODS`.
@@ -72,52 +71,36 @@ def search(
         trials: How many there are unless the user says otherwise; of a grid, all.
         extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
         by_method: Whether --method searches a single method instead, in the space that is declared beside it.
+    """
+
+    manual: str | None
+    name: str
+    title: str
+    space: Space | Callable[[Config], Space]
+    method: str = "dmt"
+    known: Sequence[Params] = ()
+    fixed: Sequence[str] = ()
+    sampler: str = "tpe"
+    trials: int = TRIALS
+    extra_metrics: Sequence[str] = ()
+    by_method: bool = False
+
+
+def main(question: Question) -> int:
+    """Run a search script; `dmt sweep NAME` is the same.
 
     Returns:
-        The exit status: 0, 1 if a trial failed, 2 after an error that the user can mend, 130 if stopped.
+        The exit status, as `ExitCode` names them.
     """
-    parser = _parser(text, question, sampler, trials)
-    if by_method:
-        add(
-            parser,
-            "--method",
-            method={"default": None, "help": "search this method, in its own space: see `dmt methods`"},
-        )
+    parser = argparse.ArgumentParser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
+    add_options(parser, question)
     options = parser.parse_args()
-    options.changes = [*fixed, *options.changes]
-
-    def ask() -> int:
-        _check(options)
-        only: str | None = options.method if by_method else None
-        if only is not None and only not in METHODS:
-            raise ConfigError(f"there is no method {only!r}; {nearest(only, METHODS)}")
-
-        def sweep_of(config: Config) -> Sweep:
-            dimensions = space(config) if callable(space) else space
-            if only is not None:
-                dimensions = space_of(only, config.data.task)
-            return Sweep(
-                question=question,
-                title=title if only is None else f"Which settings suit {only} best?",
-                config=config,
-                method=only or method,
-                space=dimensions,
-                seeds=tuple(sorted(options.seeds)),
-                known=_known(config, only or method, dimensions, known),
-                grid=_grid(options, dimensions),
-                seed_by_seed=options.pruner == "wilcoxon",
-                second=options.second or "",
-                extra_metrics=tuple(extra_metrics),
-            )
-
-        return _run(options, sweep_of, trials, only or method)
-
-    return guarded(ask)
+    return guarded(lambda: int(options.command(options)))
 
 
-def _parser(text: str | None, question: str, sampler: str, trials: int) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python searches/{question}.py", **manual(text))
-    count = "all points of the grid" if sampler == "grid" else trials
+def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
+    """Give a parser the options of a search, and what to do with them."""
+    count = "all points of the grid" if question.sampler == "grid" else question.trials
     add(
         parser,
         *OF_EXPERIMENTS,
@@ -126,8 +109,39 @@ def _parser(text: str | None, question: str, sampler: str, trials: int) -> argpa
         max_concurrent={"help": "trials at a time (default: as many as there is room for)"},
         trials={"help": f"trials in all, with those of earlier starts (default: {count})"},
     )
-    parser.set_defaults(default_sampler=sampler)
-    return parser
+    if question.by_method:
+        what = "search this method, in its own space: see `dmt methods`"
+        add(parser, "--method", method={"default": None, "help": what})
+    parser.set_defaults(command=partial(_ask, question), default_sampler=question.sampler)
+
+
+def _ask(question: Question, options: argparse.Namespace) -> int:
+    options.changes = [*question.fixed, *options.changes]
+    _check(options)
+    only: str | None = options.method if question.by_method else None
+    if only is not None and only not in METHODS:
+        raise ConfigError(f"there is no method {only!r}; {nearest(only, METHODS)}")
+    method = only or question.method
+
+    def sweep_of(config: Config) -> Sweep:
+        space = question.space(config) if callable(question.space) else question.space
+        if only is not None:
+            space = space_of(only, config.data.task)
+        return Sweep(
+            question=question.name,
+            title=question.title if only is None else f"Which settings suit {only} best?",
+            config=config,
+            method=method,
+            space=space,
+            seeds=tuple(sorted(options.seeds)),
+            known=_known(config, method, space, question.known),
+            grid=_grid(options, space),
+            seed_by_seed=options.pruner == "wilcoxon",
+            second=options.second or "",
+            extra_metrics=tuple(question.extra_metrics),
+        )
+
+    return _run(options, sweep_of, question, method)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -195,23 +209,25 @@ def _known(config: Config, method: str, space: Space, known: Sequence[Params]) -
     return tuple(point for i, point in enumerate(fitting) if point not in fitting[:i])
 
 
-def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], trials: int, method: str) -> int:
+def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], question: Question, method: str) -> int:
     from dmt_ray.execution import cluster
     from dmt_ray.recipes import load
 
+    absolute_files(options)
     chosen = read(
         SweepOptions,
         options,
-        trials=options.trials or (None if options.sampler == "grid" else trials),
+        trials=options.trials or (None if options.sampler == "grid" else question.trials),
         seeds=tuple(sorted(options.seeds)),
         confirm=tuple(sorted(options.confirm)),
-        command=command_line("python", *sys.argv),
+        command=command_of("sweep", question.name),
     )
     cluster.stop_on_terminate()
     config = load(options.recipe, options.changes, partial(configure, METHODS[method]))
     sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
         cluster.check_address(options.address)
+    begin(f"{question.name}: {question.title}")
     cluster.prepare()
     from dmt_ray.cli import sweep_driver  # imports torch, and must come after the environment is prepared
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from dmt_ray.errors import UserError
 from dmt_ray.execution import ray_private
+from dmt_ray.execution.interruption import TERMINATED
 
 # Read by Ray and MLflow when they are imported, here and in their workers.
 ENVIRONMENT = {
@@ -91,6 +92,7 @@ def stop_on_terminate() -> None:
 
 
 def _as_ctrl_c(*_: object) -> None:
+    TERMINATED.set()
     # A shell script starts what it sends into the background with Ctrl-C ignored: SIGTERM would be lost, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

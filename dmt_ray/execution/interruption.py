@@ -5,6 +5,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+TERMINATED = threading.Event()
+"""Whether SIGTERM has ended what this process did, where it is taken as Ctrl-C (`cluster.stop_on_terminate`)."""
+
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:

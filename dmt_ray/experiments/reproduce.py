@@ -4,15 +4,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from dmt_ray.errors import without_password
 from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Trial
-
-
-def command_line(*words: str) -> str:
-    """A command as it can be typed again, for records and pages: without the password of a URI."""
-    return shlex.join(without_password(word) for word in words)
 
 
 def of_trial(file: ExperimentFile, trial: Trial) -> str:

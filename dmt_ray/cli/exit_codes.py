@@ -1,0 +1,26 @@
+"""What the exit status of a command means."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit statuses of all commands."""
+
+    DONE = 0, "everything went well"
+    FAILED = 1, "the command did its work, but something failed, is damaged, or is not published yet"
+    USER_ERROR = 2, "an error that you can correct: an option, a setting, data, a folder; nothing was computed in vain"
+    INTERRUPTED = 130, "stopped by Ctrl-C; the same command goes on"
+    TERMINATED = 143, "stopped by SIGTERM, as batch systems send it; the same command goes on"
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> "ExitCode":
+        """A status with its meaning, for the help."""
+        made = int.__new__(cls, code)
+        made._value_, made.meaning = code, meaning
+        return made
+
+
+def described() -> str:
+    """All of them, for the help: a line each."""
+    return "\n".join(["exit status:", *(f"  {code.value:<5}{code.meaning}" for code in ExitCode)])

@@ -1,0 +1,1 @@
+"""Searches, one question a script: `dmt sweep` lists them."""
