@@ -47,8 +47,8 @@ notebooks: .venv/.notebooks  ## open the notebooks in JupyterLab, on the results
 # The results on which the site's notebooks are executed: a part of the default experiments, with shorter trainings.
 EXAMPLE := --storage runs/docs --set pretrain.epochs=80 --set percentiles=[0.5,1.0]
 runs/docs/.ready: | $(READY)
-	$(BIN)/python -m ablations.components $(EXAMPLE) --rows CBST DMT --seeds 0 1
-	$(BIN)/python searches/gamma_sweep.py $(EXAMPLE) --trials 4
+	$(BIN)/dmt ablate components $(EXAMPLE) --rows CBST DMT --seeds 0 1
+	$(BIN)/dmt sweep gamma_sweep $(EXAMPLE) --trials 4
 	@touch $@
 
 # The tools of some targets alone: .venv/.docs and .venv/.notebooks are the extras of these names in pyproject.toml.

@@ -32,14 +32,14 @@ def draw() -> str:
 
 def _room(room: str, text: list[str], x: float, y: float, width: float, height: float) -> str:
     lines = "".join(
-        f'<text x="{x + PADDING:.0f}" y="{y + PADDING + LINE * (number + 1) + 11:.0f}" opacity="0.8">{escape(line)}</text>'
-        for number, line in enumerate(text)
+        f'<text x="{x + PADDING:.0f}" y="{y + PADDING + LINE * row + 11:.0f}" opacity="0.8">{escape(line)}</text>'
+        for row, line in enumerate(text, start=1)
     )
     return (
         f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{height}" rx="5" fill="currentColor" '
         f'fill-opacity="0.05" stroke="currentColor" stroke-opacity="0.35"/>'
-        f'<text x="{x + PADDING:.0f}" y="{y + PADDING + 11}" font-weight="bold">{room}</text>{_libraries(room, x + width, y)}'
-        f"{lines}"
+        f'<text x="{x + PADDING:.0f}" y="{y + PADDING + 11}" font-weight="bold">{room}</text>'
+        f"{_libraries(room, x + width, y)}{lines}"
     )
 
 

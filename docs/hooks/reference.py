@@ -1,16 +1,18 @@
 """Tables of the reference, made from the code: commands, options, settings, recipes, methods, searches, ablations."""
 
 import argparse
-import ast
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from dmt_ray.cli import questions
+from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
 from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Model, Split, Training, WeightSettings
 from dmt_ray.errors import ConfigError
@@ -18,22 +20,59 @@ from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
 
 ROOT = Path(__file__).parents[2]
+FILLED_IN = ("fingerprint", "weights_digest", "list_digest")  # by the program, when files are opened
 TASKS = {"segmentation": "shapes", "classification": "digits"}  # task -> the built-in recipe for it
 
 
 # -- commands and options ---------------------------------------------------------------------------------------------
 
 
-def commands(top: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
-    """All commands that do something, by what is typed: "dmt store ls" -> its parser."""
-    top = top or parser()
-    found: dict[str, argparse.ArgumentParser] = {}
-    for name, inner in subparsers(top).items():
-        deeper = commands(inner)
-        if not deeper or not _needs_command(inner):
-            found[f"dmt {name}"] = inner
-        found |= {f"dmt {name} {rest.removeprefix('dmt ')}": each for rest, each in deeper.items()}
+@dataclass(frozen=True)
+class Command:
+    """What one command line offers.
+
+    Attributes:
+        name: What is typed, as "dmt store ls".
+        text: What it does.
+        examples: Its examples, a line each.
+        arguments: Its arguments and options with their help texts.
+    """
+
+    name: str
+    text: str
+    examples: str
+    arguments: Sequence[tuple[argparse.Action, str]]
+
+    @property
+    def options(self) -> list[tuple[str, argparse.Action, str]]:
+        """Option, how argparse knows it, its help text."""
+        return [(action.option_strings[-1], action, text) for action, text in self.arguments if action.option_strings]
+
+
+def commands() -> list[Command]:
+    """All commands. The questions of `dmt sweep` and `dmt ablate` have one command line each, told once."""
+    found = []
+    for name, of in _below("dmt", parser()):
+        text, _, examples = (of.description or "").partition("\n\nexample")
+        text = text.partition("\n\nquestions:")[0]
+        arguments = _arguments(of)
+        inner = subparsers(of)
+        if inner:  # questions
+            name, seen = f"{name} QUESTION", {action.dest for action, _ in arguments}
+            for question in inner.values():
+                arguments += [each for each in _arguments(question) if each[0].dest not in seen]
+                seen |= {action.dest for action, _ in arguments}
+        found.append(Command(name, text, inspect.cleandoc(examples.partition(":\n")[2]), arguments))
     return found
+
+
+def _below(name: str, of: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for word, inner in subparsers(of).items():
+        groups = subparsers(inner)
+        if groups and inner.get_default("command") is None:  # it needs another word, as `dmt store` does
+            yield from _below(f"{name} {word}", inner)
+        else:
+            yield f"{name} {word}", inner
 
 
 def subparsers(of: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -44,61 +83,44 @@ def subparsers(of: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser
     return {}
 
 
-def _needs_command(of: argparse.ArgumentParser) -> bool:
-    return any(isinstance(action, argparse._SubParsersAction) and action.required for action in of._actions)
-
-
-def arguments_of(of: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Arguments and options of a command, without --help and hidden ones."""
+def _arguments(of: argparse.ArgumentParser) -> list[tuple[argparse.Action, str]]:
+    """Arguments and options of a parser with their help texts, without --help and the words of further commands."""
     skipped = (argparse._HelpAction, argparse._SubParsersAction)
-    return [a for a in of._actions if not isinstance(a, skipped) and a.help is not argparse.SUPPRESS]
-
-
-def help_of(action: argparse.Action, of: argparse.ArgumentParser) -> str:
-    """The help text of an option with its placeholders filled in."""
-    values = {name: value for name, value in vars(action).items() if value is not argparse.SUPPRESS}
-    return (action.help or "") % {**values, "prog": of.prog}
+    shown = [a for a in of._actions if not isinstance(a, skipped) and a.help is not argparse.SUPPRESS]
+    return [(action, (action.help or "") % {**vars(action), "prog": of.prog}) for action in shown]
 
 
 def write_commands() -> str:
-    """A section for each command: what it does, its arguments, its options, an example."""
+    """A section for each command: what it does, its arguments, its options, examples."""
     parts = []
-    for name, of in commands().items():
-        text, _, example = (of.description or "").partition("\n\nexample:\n")
-        parts.append(f"## {name}\n\n{_paragraphs(text)}\n")
-        plain = [action for action in arguments_of(of) if not action.option_strings]
-        for action in plain:
-            parts.append(f"`{_shown(action)}`: {_cell(help_of(action, of))}.\n")
-        links = [_option_link(action) for action in arguments_of(of) if action.option_strings]
-        if links:
+    for command in commands():
+        parts.append(f"## {command.name} {{ #{_slug(command.name)} }}\n\n{_cell(command.text)}\n")
+        for action, text in command.arguments:
+            if not action.option_strings:
+                parts.append(f"`{_shown(action)}`: {_cell(text)}.\n")
+        if command.options:
+            links = (f"[`{option}`](options.md#{_anchor(option)})" for option, _, _ in command.options)
             parts.append(f"Options: {', '.join(links)}.\n")
-        if example:
-            parts.append(f"```sh\n{inspect.cleandoc(example)}\n```\n")
+        if command.examples:
+            parts.append(f"```sh\n{command.examples}\n```\n")
     return "\n".join(parts)
 
 
 def write_options() -> str:
     """Every option once: its value, what it means, and the commands that take it."""
-    meanings: dict[str, list[tuple[str, str, argparse.Action]]] = {}
-    for name, of in commands().items():
-        for action in arguments_of(of):
-            if action.option_strings:
-                meanings.setdefault(action.option_strings[-1], []).append((name, help_of(action, of), action))
+    uses: dict[str, list[tuple[str, argparse.Action, str]]] = {}
+    for command in commands():
+        for option, action, text in command.options:
+            uses.setdefault(option, []).append((command.name, action, text))
     parts = []
-    for option, uses in sorted(meanings.items()):
-        ((main, _),) = Counter(text for _, text, _ in uses).most_common(1)
-        action = next(action for _, text, action in uses if text == main)
+    for option, takers in sorted(uses.items()):
+        ((main, _),) = Counter(text for _, _, text in takers).most_common(1)
+        action = next(action for _, action, text in takers if text == main)
         parts.append(f"## `{_shown(action)}` {{ #{_anchor(option)} }}\n\n{_sentence(main)}\n")
-        other: dict[str, list[str]] = {}
-        for name, text, _ in uses:
-            if text != main:
-                other.setdefault(text, []).append(name)
-        for text, names in other.items():
-            parts.append(f"With {', '.join(f'`{name}`' for name in names)}: {_cell(text)}.\n")
-        takers = [name for name, _, _ in uses]
-        everywhere = len(takers) == len(commands())
-        shown = "all commands" if everywhere else ", ".join(f"[`{name}`](commands.md#{_slug(name)})" for name in takers)
-        parts.append(f"Taken by {shown}.\n")
+        others = {text: [f"`{name}`" for name, _, each in takers if each == text] for _, _, text in takers}
+        parts += [f"With {', '.join(names)}: {_cell(text)}.\n" for text, names in others.items() if text != main]
+        links = (f"[`{name}`](commands.md#{_slug(name)})" for name, _, _ in takers)
+        parts.append(f"Taken by {', '.join(links)}.\n")
     return "\n".join(parts)
 
 
@@ -111,11 +133,6 @@ def _shown(action: argparse.Action) -> str:
     value = str(action.metavar or choices or action.dest.upper())
     value = {"+": f"{value} [{value} ...]", "*": f"[{value} ...]", "?": f"[{value}]"}.get(str(action.nargs), value)
     return f"{names} {value}".strip()
-
-
-def _option_link(action: argparse.Action) -> str:
-    option = action.option_strings[-1]
-    return f"[`{option}`](options.md#{_anchor(option)})"
 
 
 def _anchor(option: str) -> str:
@@ -154,9 +171,10 @@ def write_settings() -> str:
         rows = [
             f"| `{prefix}{name}` | {_cell(_meaning(kind, name, field))} | {_default(field)} | {_values(field)} |"
             for name, field in kind.model_fields.items()
-            if not (issubclass(kind, DataSettings) and name in inherited and name != "name")
+            if not (issubclass(kind, DataSettings) and name in inherited)
             and not _is_part(field)
-            and name not in ("fingerprint", "weights_digest", "list_digest", "name", "rule" if prefix == "weight." else "")
+            and name not in FILLED_IN
+            and f"{prefix}{name}" not in ("weight.rule", "data.name")
         ]
         if rows:
             parts.append("| setting | meaning | default | values |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
@@ -282,16 +300,15 @@ def _suits(name: str, task: str) -> bool:
     return True
 
 
-def questions(folder: str) -> Mapping[str, str]:
-    """Searches or ablations by name, and the first sentence of each one's manual."""
-    paths = sorted((ROOT / folder).glob("*.py"))
-    docs = {path.stem: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in paths}
-    return {name: text.split("\n\n")[0] for name, text in docs.items() if name not in ("__init__", "tables")}
-
-
-def _questions_table(folder: str) -> str:
-    rows = [f"| `{name}` | {_cell(text)} |" for name, text in questions(folder).items()]
+def _questions(command: questions.Command) -> str:
+    rows = [f"| `{name}` | {_cell(text)} |" for name, text in questions.listed(command).items()]
     return "| question | asks |\n|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def write_exit_codes() -> str:
+    """What the exit status of a command means."""
+    rows = [f"| {code.value} | {_sentence(code.meaning)} |" for code in ExitCode]
+    return "| status | means |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 # -- the Python API ---------------------------------------------------------------------------------------------------
@@ -331,14 +348,16 @@ def _paragraphs(text: str) -> str:
 def _sentence(text: str) -> str:
     """A help text, which begins small and has no full stop, as a sentence."""
     cell = _cell(text)
-    return f"{cell[:1].upper()}{cell[1:]}."
+    start = cell[:1] if re.match(r"[\w-]+:", cell) else cell[:1].upper()  # a value that is explained stays as it is
+    return f"{start}{cell[1:]}."
 
 
 def _cell(text: str) -> str:
     """Text for a table's cell: one line; what reads like markup is taken as it stands."""
     pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
     plain = [each if each.startswith("`") else re.sub(r"([|*_<>])", r"\\\1", each) for each in pieces]
-    return "".join(each.replace("|", r"\|") if each.startswith("`") else each for each in plain)
+    cell = "".join(each.replace("|", r"\|") if each.startswith("`") else each for each in plain)
+    return re.sub(r"\bdocs/([\w/-]+)\.md", r"[this page](../\1.md)", cell)
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -347,7 +366,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "settings": write_settings,
     "recipes": write_recipes,
     "methods": write_methods,
-    "searches": lambda: _questions_table("searches"),
-    "ablations": lambda: _questions_table("ablations"),
+    "searches": lambda: _questions("sweep"),
+    "ablations": lambda: _questions("ablate"),
+    "exit_codes": write_exit_codes,
 }
 """Marker on a page -> what takes its place."""

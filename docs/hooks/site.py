@@ -3,11 +3,12 @@
 import re
 from typing import Any
 
-from docs.hooks import architecture, notebooks, reference
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
+
+from docs.hooks import architecture, notebooks, reference
 
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what the theme would fetch for a search on pages from the disk
 OURS = "search_from_disk.js"

@@ -1,4 +1,4 @@
-"""What docs/cluster.md hands out: scripts, manifests and commands that must fit the code and each other."""
+"""What docs/how-to/cluster.md hands out: scripts, manifests and commands that must fit the code and each other."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ import yaml
 from tests.helpers.paths import ROOT
 
 DOCS = ROOT / "docs"
-TEXT = (DOCS / "cluster.md").read_text(encoding="utf-8")
+TEXT = (DOCS / "how-to" / "cluster.md").read_text(encoding="utf-8")
 SLURM = DOCS / "cluster" / "slurm.sh"
 DOCKERFILE = (DOCS / "cluster" / "Dockerfile").read_text(encoding="utf-8")
 CLAIM, JOB = yaml.safe_load_all((DOCS / "cluster" / "rayjob.yaml").read_text(encoding="utf-8"))
