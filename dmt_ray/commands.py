@@ -18,11 +18,13 @@ def command_line(*words: str) -> str:
 
 
 def runnable(text: str) -> str:
-    """A command, or a message with commands in backticks, so that `dmt` runs as it is printed, where the user stands.
+    """A command, or a message with commands in backticks, as it runs from where the user stands.
 
-    Records keep the portable spelling, which begins with `dmt`; only what is printed goes through here.
+    Records keep the portable spelling, which begins with `dmt` (or `python`, of a script of one's own); only what is
+    printed goes through here.
     """
-    return re.sub(r"(^|`|; do )dmt (?=[a-z-])", lambda match: f"{match[1]}{_own_dmt(Path.cwd())} ", text)
+    text = re.sub(r"(^|`|; do )dmt (?=[a-z-])", lambda match: f"{match[1]}{_own_dmt(Path.cwd())} ", text)
+    return re.sub(r"^python (?=\S)", lambda _: f"{_own_python()} ", text)
 
 
 @functools.cache
@@ -36,3 +38,8 @@ def _own_dmt(folder: Path) -> str:
         relative = os.path.relpath(script, folder)
         return shlex.quote(min(relative if "/" in relative else f"./{relative}", str(script), key=len))
     return shlex.join([sys.executable, "-m", "dmt_ray.cli"])
+
+
+def _own_python() -> str:
+    on_path = shutil.which("python")
+    return "python" if on_path == sys.executable else shlex.quote(sys.executable)

@@ -22,7 +22,7 @@ from dmt_ray.experiments.driver import Session, on_ray, session
 from dmt_ray.experiments.experiment_file import ExperimentFile, write_failed
 from dmt_ray.plan import Stage
 from dmt_ray.report import publishing
-from dmt_ray.report.tables.files import show_and_write
+from dmt_ray.report.tables.files import show_and_write, table_of
 from dmt_ray.results import tidy
 from dmt_ray.results.statistics import visible
 
@@ -62,7 +62,8 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
                 _perform(console, runner, members, file, options, current, failed)
             write_failed(file.folder, failed)
             current.state = "finished"
-    show_and_write(tidy.of_ablation(file.folder), options.storage / "tables")
+    frame = tidy.of_ablation(file.folder)
+    show_and_write(table_of(frame), options.storage / "tables", frame)
     return 1 if failed or current.unpublished else 0
 
 

@@ -1,15 +1,23 @@
 """`dmt methods` and `dmt recipes`: what there is to choose from."""
 
 import argparse
+import contextlib
 import inspect
 import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from dmt_ray.config import Config, nearest
+import yaml
+
+from dmt_ray.config import Settings, Task, nearest
 from dmt_ray.errors import ConfigError
-from dmt_ray.methods import METHODS, space_of
-from dmt_ray.recipes import RECIPES, load
+from dmt_ray.methods import METHODS, Method, space_of
+from dmt_ray.recipes import RECIPES, load, named
 
 WIDTH = 100
+END = "...\n"  # which PyYAML writes behind a value that stands alone
+OPAQUE = ("data", "model_b", "arguments")  # settings that are overridden as a whole
 
 
 def show_methods(options: argparse.Namespace) -> None:
@@ -17,29 +25,58 @@ def show_methods(options: argparse.Namespace) -> None:
     if options.method is None:
         for name, method in METHODS.items():
             print(f"{name:16}{_first_line(method)}")
-            for line in _searched(name):
-                print(textwrap.indent(textwrap.fill(line, WIDTH), " " * 18))
+            spaces = {task: ", ".join(space_of(name, task)) for task in _tasks(method)}
+            for settings in dict.fromkeys(spaces.values()):
+                tasks = " and ".join(task for task, own in spaces.items() if own == settings)
+                print(textwrap.indent(textwrap.fill(f"for {tasks}; searched: {settings}", WIDTH), " " * 18))
         return
     if options.method not in METHODS:
         raise ConfigError(f"there is no method {options.method!r}; {nearest(options.method, METHODS)}")
-    print(f"{options.method}: {inspect.getdoc(METHODS[options.method])}\n")
-    for task in _tasks(METHODS[options.method]):
-        print(f"searched for {task}:")
+    method = METHODS[options.method]
+    print(f"{options.method}: {inspect.getdoc(method)}")
+    for task in _tasks(method):
+        print(f"\nsearched for {task}:")
         for setting, values in space_of(options.method, task).items():
             print(f"  {setting:28}{values}")
 
 
 def show_recipes(options: argparse.Namespace) -> None:
-    """Print the recipes with task and data set; or the settings of one as YAML, those first that it changes."""
+    """Print the recipes with task and data set; or all settings of one, as a file that `--recipe` reads."""
     if options.recipe is None:
         width = max(map(len, RECIPES))
         for name, recipe in RECIPES.items():
             data = recipe().data
-            print(f"{name:<{width}}  {data.task:15}{data.name:14}{_first_line(recipe)}")
+            print(f"{name:<{width}}  {data.task:14}  {data.name:13}  {_first_line(recipe)}")
         return
-    config = load(options.recipe)
-    start = _start(options.recipe)
-    own, usual = _divided(_values(config), _values(Config.model_validate(_required(config))))
-    print(f"# All settings of {options.recipe}. As a file ending in .yaml this is a recipe of your own, for --recipe.")
-    print(f"recipe: {start}\n")
-    print(f"# what it sets\n{_yaml(own)}\n# what every recipe has unless it is set\n{_yaml(usual)}", end="")
+    config, start = load(options.recipe), options.recipe
+    if start not in RECIPES:
+        start = yaml.safe_load(Path(start).read_text(encoding="utf-8"))["recipe"]
+    print(f"# All settings of {options.recipe}, spelt as for --set. As a .yaml file this is a recipe of your own.")
+    print(f"recipe: {start}")
+    for setting, value, usual in _settings(config):
+        written = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+        text = f"{setting}: {written.removesuffix(END).strip()}"
+        print(f"{text:<48}  # the default" if usual else text)
+
+
+def _settings(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
+    """Dotted name, plain value, and whether that is the default, of everything that can be set."""
+    plain = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings) and name not in OPAQUE:
+            yield from _settings(value, f"{prefix}{name}.")
+        elif prefix or name != "recipe":
+            yield f"{prefix}{name}", plain[name], not field.is_required() and value == field.get_default()
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").splitlines()[0]
+
+
+def _tasks(method: Method) -> Iterator[Task]:
+    """What a method is for: whether it makes a plan for such data."""
+    for data in (named("shapes").data, named("digits").data):
+        with contextlib.suppress(ConfigError):
+            method(named("shapes").evolve(data=data), 0)
+            yield data.task

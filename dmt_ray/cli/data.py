@@ -1,10 +1,15 @@
 """`dmt data`: check and download data sets."""
 
 import argparse
+import shlex
+
+from dmt_ray.cli.options import begin
+from dmt_ray.commands import runnable
 
 
 def check_data(options: argparse.Namespace) -> None:
     """Open a data set, which checks it, and describe it."""
+    begin(f"reading the data set of {options.recipe}")
     from dmt_ray.data import open_dataset
     from dmt_ray.data.report import report
     from dmt_ray.recipes import load
@@ -19,4 +24,5 @@ def download_data(options: argparse.Namespace) -> None:
     from dmt_ray.recipes import load
 
     place = download(load(options.recipe, options.changes).data, options.data)
-    print(f"downloaded to {place}; check it with: dmt data check --recipe {options.recipe} --data {options.data}")
+    check = shlex.join(["dmt", "data", "check", "--recipe", options.recipe, "--data", str(options.data)])
+    print(f"downloaded to {place}; check it with: {runnable(check)}")

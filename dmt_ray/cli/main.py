@@ -104,7 +104,10 @@ def _add_questions(
 def _add_results(commands: Any) -> None:
     what = "Say how a sweep, an ablation or a run stands: what is done, missing and failed, and what goes on with it."
     status = _add(commands, "status", "status:show_status", what, "dmt status gamma_sweep")
-    everything = {"nargs": "?", "help": "sweep, ablation or run, as elsewhere (default: all there are, a line each)"}
+    everything: dict[str, Any] = {
+        "nargs": "?",
+        "help": "sweep, ablation or run, as elsewhere (default: all there are, a line each)",
+    }
     add(status, "name", "--storage", "--json", name=everything)
     what = "Say what of a sweep or an ablation failed, why and where, and which workers were lost."
     why = _add(commands, "why", "results:explain_faults", what, "dmt why gamma_sweep-shapes")
@@ -114,9 +117,9 @@ def _add_results(commands: Any) -> None:
         "its columns."
     )
     table = _add(commands, "table", "results:tabulate", what, "dmt table components")
-    names = {"nargs": "?", "help": "the ablation, such as components (default: all there are)"}
-    out = {"help": "folder of the files (default: tables/ in the storage)"}
-    recipe = {"default": None, "help": "of several ablations the newest of this recipe"}
+    names: dict[str, Any] = {"nargs": "?", "help": "the ablation, such as components (default: all there are)"}
+    out: dict[str, Any] = {"help": "folder of the files (default: tables/ in the storage)"}
+    recipe: dict[str, Any] = {"default": None, "help": "of several ablations the newest of this recipe"}
     add(table, "name", "--storage", "--out", "--recipe", name=names, out=out, recipe=recipe)
     add(table, "--reference", "--per-class", "--records", "--json")
     what = (
@@ -128,7 +131,10 @@ def _add_results(commands: Any) -> None:
     data = {"help": "folder of the data set, for --predict (default: as in the records)"}
     device = {"help": "where --predict runs the models: auto, cpu, cuda, cuda:1, ... (default: auto)"}
     add(figures, "name", "--storage", "--out", "--data", "--device", out=out, data=data, device=device)
-    rows = {"default": [], "help": "rows of the pictures of an ablation (default: the reference and DMT)"}
+    rows: dict[str, Any] = {
+        "default": [],
+        "help": "rows of an ablation's pictures (default: the reference and DMT)",
+    }
     add(figures, "--only", "--rows", "--format", "--predict", rows=rows)
     what = "Write an HTML page of an ablation or a sweep: question, tables, figures, data, versions, failures."
     report = _add(commands, "report", "results:write_report", what, "dmt report components --out components.html")

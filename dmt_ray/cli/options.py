@@ -4,6 +4,7 @@ An option means the same wherever it stands. No other file calls `add_argument`:
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -70,7 +71,6 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, ... (default: auto)"},
     "--threads": {
         "type": int,
-        "default": os.cpu_count(),
         "help": "CPU threads of a single worker (default: all cores)",
     },
     "--address": {
@@ -251,14 +251,10 @@ def ignored(reason: str, options: argparse.Namespace, **names: str) -> None:
     Raises:
         ConfigError: If one was given, that is if it has another value than its default.
     """
-    given = [name for attribute, name in names.items() if getattr(options, attribute) != _default(name)]
+    values = {name: getattr(options, attribute) for attribute, name in names.items()}
+    given = [name for name, value in values.items() if value not in (None, False, [], _OPTIONS[name].get("default"))]
     if given:
         raise ConfigError(f"{' and '.join(given)} {reason}")
-
-
-def _default(name: str) -> Any:
-    declared = _OPTIONS[name]
-    return declared.get("default", False if declared.get("action") == "store_true" else None)
 
 
 def help_with(what: str, *examples: str) -> dict[str, Any]:
@@ -287,6 +283,8 @@ def guarded(main: Callable[[], int | None]) -> int:
     Returns:
         The exit status, as `ExitCode` names them.
     """
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(_with_runnable_commands)
     try:
         return main() or ExitCode.DONE
     except Interrupted as error:
@@ -303,3 +301,9 @@ def guarded(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+
+
+def _with_runnable_commands(record: logging.LogRecord) -> bool:
+    """Warnings name commands, too."""
+    record.msg, record.args = runnable(record.getMessage()), None
+    return True

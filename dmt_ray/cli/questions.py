@@ -1,6 +1,6 @@
 """The questions that `dmt sweep` and `dmt ablate` know: the scripts of `searches/` and `ablations/`.
 
-The repository has them at its top, an installed package has them as `dmt_ray.searches` and `dmt_ray.ablations`. A script
+The repository has them at its top, an installed package as `dmt_ray.searches` and `dmt_ray.ablations`. A script
 that declares a `QUESTION` is found, and listed nowhere.
 """
 
@@ -8,6 +8,7 @@ import argparse
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def command_of(command: Command, name: str) -> str:
     script = Path(sys.argv[0])
     if script.exists() and script.resolve() == (_folder(command) / f"{name}.py").resolve():
         return command_line("dmt", command, name, *words)
-    return command_line("python", *sys.argv)
+    return command_line("python", os.path.abspath(sys.argv[0]), *words)
 
 
 def _folder(command: Command) -> Path:

@@ -4,7 +4,10 @@ import argparse
 import os
 import sys
 
+from dmt_ray.cli.exit_codes import ExitCode
+from dmt_ray.cli.options import begin, ignored
 from dmt_ray.cli.store import existing
+from dmt_ray.commands import runnable
 from dmt_ray.errors import ConfigError
 
 
@@ -13,30 +16,57 @@ def explain_faults(options: argparse.Namespace) -> None:
     from dmt_ray.experiments.diagnose import diagnose
     from dmt_ray.experiments.locate import locate
 
-    print(diagnose(locate(options.storage, options.name)))
+    found = diagnose(locate(options.storage, options.name))
+    if options.json:
+        from dmt_ray.cli.documents import WhyDocument
+
+        WhyDocument.of(found).show()
+    else:
+        print(found.text(runnable))
 
 
 def tabulate(options: argparse.Namespace) -> None:
     """Print tables of ablations, and write their files."""
-    from dmt_ray.report.tables.files import show_and_write, tables_of
+    if options.records is not None:
+        ignored("chooses among the ablations of the storage, and --records is a file", options, recipe="--recipe")
+    if options.name is None:
+        ignored("chooses among the ablations of one NAME: give it, too", options, recipe="--recipe")
+    if options.json:
+        ignored("is for the files, and --json writes none", options, out="--out")
+    else:
+        begin("reading the records")
+    from dmt_ray.report.tables.files import show_and_write, table_of, tables_of
     from dmt_ray.results import export
 
     if options.records is not None:
         frames = [export.read(options.records, options.name)]
     else:
         frames = tables_of(options.storage, options.name, options.recipe)
-    for frame in frames:
-        show_and_write(frame, options.out or options.storage / "tables", options.reference, options.per_class)
+    tables = [table_of(frame, options.reference, options.per_class) for frame in frames]
+    if options.json:
+        from dmt_ray.cli.documents import TablesDocument
+
+        TablesDocument.of(tables).show()
+        return
+    for table, frame in zip(tables, frames, strict=True):
+        show_and_write(table, options.out or options.storage / "tables", frame, options.reference)
 
 
 def draw(options: argparse.Namespace) -> None:
     """Draw the figures of an ablation or a sweep."""
     from dmt_ray.experiments import experiment_file
     from dmt_ray.experiments.locate import is_ablation, locate
+
+    if not options.predict:
+        ignored("is for --predict, which loads models", options, data="--data", device="--device")
+    folder = locate(options.storage, options.name)
+    if not is_ablation(folder):
+        what = f"is for ablations, and {folder.name} is a sweep, none of whose figures needs pictures"
+        ignored(what, options, rows="--rows", predict="--predict")
+    begin(f"drawing the figures of {folder.name}")
     from dmt_ray.report.figures.drawing import AblationFigures, of_sweep, save_all
     from dmt_ray.report.figures.predictions import Predictor
 
-    folder = locate(options.storage, options.name)
     out = options.out or folder.parents[1] / "figures" / folder.name
     if is_ablation(folder):
         data = options.data or experiment_file.read(folder).data
@@ -56,33 +86,49 @@ def export_records(options: argparse.Namespace) -> None:
     from dmt_ray.results import export, tidy
 
     export.check(options.out)
+    begin("reading the records")
     frame = tidy.of_all(options.storage, options.name)
     export.write(frame, options.out)
     print(f"{len(frame)} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
 
 
 def write_report(options: argparse.Namespace) -> None:
-    """Write the page of an ablation or a sweep."""
+    """Write the page of an ablation or a sweep, or those of all, and an index."""
+    if options.name is None:
+        ignored("is the file of one page: give the NAME, too", options, out="--out")
+    begin(f"writing {'all pages' if options.name is None else f'the page of {options.name}'}")
     from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
 
-    html_page.write(locate(options.storage, options.name), options.out)
-    print(f"written: {options.out}")
+    pages = options.storage / "report"
+    if options.name is None:
+        for file in html_page.write_all(options.storage, pages):
+            print(f"written: {file}")
+        return
+    folder = locate(options.storage, options.name)
+    if options.out is None:
+        pages.mkdir(parents=True, exist_ok=True)
+    file = options.out or pages / f"{folder.name}.html"
+    html_page.write(folder, file)
+    print(f"written: {file}")
 
 
 def publish_everything(options: argparse.Namespace) -> int:
     """Publish every sweep, ablation and run of a storage folder; status 1 if MLflow still lacks some."""
+    existing(options.storage)
+    begin(f"publishing what is in {options.storage}")
     from dmt_ray.report.publishing import publish_all
 
-    existing(options.storage)
-    return 1 if publish_all(options.storage, options.tracking_uri) else 0
+    return ExitCode.FAILED if publish_all(options.storage, options.tracking_uri) else ExitCode.DONE
 
 
 def browse(options: argparse.Namespace) -> None:
     """Become the MLflow server; Ctrl-C ends it."""
     database = options.storage.absolute() / "mlflow.db"
     if not database.exists():
-        raise ConfigError(f"there is nothing to browse yet: no {database}. Run `make sweep` or `dmt run` first.")
+        raise ConfigError(
+            f"there is nothing to browse yet: no {database}. Run `dmt sweep gamma_sweep` or `dmt run` first."
+        )
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
     print(f"MLflow on http://{options.host}:{options.port} - Ctrl-C ends it", flush=True)

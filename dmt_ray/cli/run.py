@@ -1,13 +1,14 @@
-"""`dmt run`, `dmt plan` and `dmt methods`: single experiments, and what there is to choose from."""
+"""`dmt run` and `dmt plan`: single experiments."""
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dmt_ray.cli.options import read
-from dmt_ray.commands import command_line
+from dmt_ray.cli.options import absolute_files, begin, read
+from dmt_ray.commands import command_line, runnable
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
@@ -30,7 +31,7 @@ class RunOptions(Options):
         method: A name in `methods.METHODS`.
         seed: Seed of everything that is random.
         device: Of a single worker, which is this process.
-        threads: Its CPU threads.
+        threads: Its CPU threads; None: all cores.
     """
 
     recipe: str
@@ -38,18 +39,23 @@ class RunOptions(Options):
     method: str
     seed: int
     device: str = "auto"
-    threads: int = 1
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"--seed must be 0 or more, but got {self.seed}")
         super().__post_init__()
-        given = [
-            name for name, value in (("--address", self.address), ("--gpus-per-worker", self.gpus)) if value is not None
-        ]
+        group = {"--address": self.address, "--gpus-per-worker": self.gpus}
+        given = [name for name, value in group.items() if value is not None] + ["--cpus-per-worker"] * (self.cpus > 1)
         if self.workers == 1 and given:
             raise ConfigError(
                 f"{' and '.join(given)} is for --workers 2 or more; one worker is this process, on --device"
+            )
+        given = ["--device"] * (self.device != "auto") + ["--threads"] * (self.threads is not None)
+        if self.workers > 1 and given:
+            raise ConfigError(
+                f"{' and '.join(given)} is for a single worker; --gpus-per-worker and --cpus-per-worker say what each "
+                f"of {self.workers} workers has"
             )
 
     def experiment(self) -> "tuple[Config, Method]":
@@ -66,7 +72,8 @@ class RunOptions(Options):
         """This process as the one that performs the work."""
         from dmt_ray.execution.runner import Machine
 
-        return Machine(self.storage, self.data, self.device, self.threads, self.shared, self.compiled)
+        threads = self.threads or os.cpu_count() or 1
+        return Machine(self.storage, self.data, self.device, threads, self.shared, self.compiled)
 
 
 def run_method(namespace: argparse.Namespace) -> int:
@@ -75,6 +82,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     if options.dry_run:
         return plan_method(namespace)
     config, _ = options.experiment()
+    begin(f"{options.method} on {config.recipe}, seed {options.seed}; results in {options.storage}")
     if options.workers > 1:
         from dmt_ray.execution import cluster
 
@@ -110,7 +118,8 @@ def run_method(namespace: argparse.Namespace) -> int:
         _show(runner, plan, executed, options)
     if one.unpublished:
         return 1
-    print(f"\nin MLflow: {one.publisher.uri} (browse it with `dmt ui --storage {options.storage}`)")
+    browse = command_line("dmt", "ui", "--storage", str(options.storage))
+    print(runnable(f"\nin MLflow: {one.publisher.uri} (browse it with `{browse}`)"))
     return 0
 
 
@@ -152,18 +161,27 @@ def plan_method(namespace: argparse.Namespace) -> int:
     """Print a plan and what it would cost."""
     options = _read(namespace)
     config, method = options.experiment()
+    if not getattr(namespace, "json", False):
+        begin(f"the plan of {options.method} on {config.recipe}, seed {options.seed}")
     from dmt_ray.execution.cost import Estimator
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
-    print(plan.explain(mark={stage: "to do" for stage in missing}))
     estimate = Estimator(runner.store, runner.work_of)
+    if getattr(namespace, "json", False):
+        from dmt_ray.cli.documents import PlanDocument
+
+        what = (options.method, config.recipe, options.seed)
+        PlanDocument.of(what, plan, missing, (estimate(plan.stages()), estimate(missing))).show()
+        return 0
+    print(plan.explain(mark={stage: "to do" for stage in missing}))
     print(f"\nin all:  {estimate(plan.stages())}")
     print(f"missing: {estimate(missing)}")
     return 0
 
 
 def _read(namespace: argparse.Namespace) -> RunOptions:
+    absolute_files(namespace)
     return read(RunOptions, namespace, seeds=(max(0, namespace.seed),), command=command_line("dmt", *sys.argv[1:]))

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmt_ray.cli.exit_codes import ExitCode
+from dmt_ray.cli.options import begin
 from dmt_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ def list_store(options: argparse.Namespace) -> None:
     from rich.filesize import decimal as size
 
     store = existing(options.storage)
+    if options.json:
+        from dmt_ray.cli.documents import StoreDocument
+
+        return StoreDocument.of(str(options.storage.absolute()), store).show()
     rows = store.ls()
     for row in rows:
         evicted = f"  (evicted: {', '.join(row.evicted)})" if row.evicted else ""
@@ -29,13 +35,14 @@ def list_store(options: argparse.Namespace) -> None:
 def verify_store(options: argparse.Namespace) -> int:
     """Check every byte; status 1 if anything was damaged."""
     store = existing(options.storage)
+    begin(f"reading every byte of {options.storage}")
     damaged = store.verify()
     for name in damaged:
         print(f"damaged, quarantined: {name}")
     for sentence in store.remade():
         print(f"note: {sentence}")
     print(f"{len(store.ls())} stages are intact, {len(damaged)} were damaged")
-    return 1 if damaged else 0
+    return ExitCode.FAILED if damaged else ExitCode.DONE
 
 
 def collect_garbage(options: argparse.Namespace) -> None:

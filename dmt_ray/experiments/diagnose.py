@@ -2,14 +2,15 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import SHARED, Activity, Fault
 from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.ablation import Member
-from dmt_ray.experiments.experiment_file import ExperimentFile, read, read_failed
+from dmt_ray.experiments.experiment_file import ExperimentFile, Kind, read, read_failed
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Stage
@@ -20,50 +21,103 @@ MANY = 6  # rows that are named
 _TITLE = 12  # columns
 
 
-def diagnose(folder: Path) -> str:
-    """What failed, for people; commands and paths stand in one line each, the rest is wrapped."""
+@dataclass(frozen=True)
+class Failure:
+    """Something that failed, why and where.
+
+    Attributes:
+        what: What it is, in a few words.
+        parts: "error", and where they are known "stage" and "costs" -> a sentence about it.
+        node: The machine of the last fault; None where no fault was written down.
+        when: When that was.
+        before: What happened before, a sentence each.
+        traceback: File that says where the error came from.
+        command: What repeats it, beginning with `dmt`.
+    """
+
+    what: str
+    parts: Mapping[str, str]
+    node: str | None
+    when: str | None
+    before: tuple[str, ...]
+    traceback: Path | None
+    command: str
+
+    def text(self, command: Callable[[str], str]) -> str:
+        """For people; `command` says how commands are printed."""
+        lines = [self.what, *(wrapped(title, text) for title, text in self.parts.items())]
+        if self.when is not None:
+            lines += [wrapped("node", self.node or "not known"), wrapped("when", self.when)]
+        lines += [wrapped("before", sentence) for sentence in self.before]
+        lines += _traceback_line(self.traceback)
+        return "\n".join([*lines, line("replay", command(self.command))])
+
+
+@dataclass(frozen=True)
+class Note:
+    """A fault that was not the end of a member: another attempt made it good, or may."""
+
+    what: str
+    text: str
+    traceback: Path | None = None
+
+    def __str__(self) -> str:
+        return "\n".join([wrapped(self.what, self.text), *_traceback_line(self.traceback)])
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What failed in an experiment."""
+
+    name: str
+    kind: Kind
+    members: int  # how many there are to be
+    states: Mapping[str, int]  # state -> how many of them
+    failures: tuple[Failure, ...]
+    notes: tuple[Note, ...]
+
+    def text(self, command: Callable[[str], str] = str) -> str:
+        """For people; commands and paths stand in one line each, the rest is wrapped."""
+        member, part = ("trial", "trial") if self.kind == "sweep" else ("run", "stage")
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none begun"
+        blocks = [f"{self.name}: {self.members} {member}s, {counts}"]
+        blocks += [failure.text(command) for failure in self.failures]
+        if self.notes:
+            blocks.append("\n".join([f"not the end of a {member}:", *map(str, self.notes)]))
+        if not self.failures:
+            blocks.append(f"No {part} failed{'' if self.notes else ', and no worker was lost'}.")
+        return "\n\n".join(blocks)
+
+
+def diagnose(folder: Path) -> Diagnosis:
+    """What failed in the sweep or the ablation of a folder."""
     file, faults = read(folder), journal.read_faults(folder)
     return _sweep(folder, file, faults) if file.kind == "sweep" else _ablation(folder, file, faults)
 
 
-def _report(
-    file: ExperimentFile, size: str, states: Counter[str], failures: Sequence[str], others: Sequence[str]
-) -> str:
-    """Everything in order: the counts, each failure, and what another attempt has made good."""
-    member, part = ("trial", "trial") if file.kind == "sweep" else ("run", "stage")
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none begun"
-    blocks = [f"{file.experiment.name}: {size}, {counts}", *failures]
-    if others:
-        blocks.append("\n".join([f"not the end of a {member}:", *others]))
-    if not failures:
-        blocks.append(f"No {part} failed{'' if others else ', and no worker was lost'}.")
-    return "\n\n".join(blocks)
-
-
 def _failure(
-    head: str, parts: Mapping[str, str], faults: Sequence[Fault], last: Fault | None, traceback: list[str], again: str
-) -> str:
-    """One failure: what failed and why, where and when its `last` fault was, what happened before, how to repeat it."""
-    lines = [head, *(wrapped(title, text) for title, text in parts.items())]
-    if last is not None:
-        lines += [wrapped("node", last.node or "not known"), wrapped("when", when(last))]
-    lines += [wrapped("before", sentence(fault)) for fault in faults if fault is not last]
-    return "\n".join([*lines, *traceback, line("replay", again)])
+    what: str, parts: Mapping[str, str], faults: Sequence[Fault], last: Fault | None, traceback: Path | None, again: str
+) -> Failure:
+    """What failed and why, where and when its `last` fault was, what happened before, how to repeat it."""
+    before = tuple(sentence(fault) for fault in faults if fault is not last)
+    node, at = (None, None) if last is None else (last.node, when(last))
+    return Failure(what, parts, node, at, before, traceback, again)
 
 
 # ---- sweeps ----------------------------------------------------------------------------------------------------
 
 
-def _sweep(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
+def _sweep(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> Diagnosis:
     trials = read_trials(folder, file.sweep.name)
     failed = [trial for trial in trials if trial.state == "failed"]
     numbers = {trial.number for trial in failed}
-    others = [_other_of_sweep(folder, fault, trials) for fault in faults if fault.member not in numbers]
-    failures = [_failed_trial(folder, file, trial, faults) for trial in failed]
-    return _report(file, f"{file.trials} trials", Counter(trial.state for trial in trials), failures, others)
+    notes = tuple(_other_of_sweep(folder, fault, trials) for fault in faults if fault.member not in numbers)
+    failures = tuple(_failed_trial(folder, file, trial, faults) for trial in failed)
+    states = Counter[str](trial.state for trial in trials)
+    return Diagnosis(file.experiment.name, file.kind, file.trials, states, failures, notes)
 
 
-def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequence[Fault]) -> str:
+def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequence[Fault]) -> Failure:
     mine = [fault for fault in faults if fault.member == trial.number]
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), None)
     parts = {"error": trial.error or "not known"}
@@ -74,20 +128,20 @@ def _failed_trial(folder: Path, file: ExperimentFile, trial: Trial, faults: Sequ
     return _failure(head, parts, mine, last, traceback, reproduce.of_trial(file, trial))
 
 
-def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> str:
+def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> Note:
     """A fault of a trial that has not failed, or of a stage that all trials have in common."""
     state = next((trial.state for trial in trials if trial.number == fault.member), None)
     if state is not None:
-        return wrapped(f"trial {fault.member}", f"{sentence(fault)}; now {state}")
+        return Note(f"trial {fault.member}", f"{sentence(fault)}; now {state}")
     # Earlier versions had one traceback for all shared stages.
-    more = (_traceback(folder, fault.member) or _traceback(folder, SHARED)) if fault.kind == "failed" else []
-    return "\n".join([wrapped(SHARED, sentence(fault, "shared by all trials")), *more])
+    more = (_traceback(folder, fault.member) or _traceback(folder, SHARED)) if fault.kind == "failed" else None
+    return Note(SHARED, sentence(fault, "shared by all trials"), more)
 
 
 # ---- ablations -------------------------------------------------------------------------------------------------
 
 
-def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> str:
+def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> Diagnosis:
     store, reasons, members = Store(folder.parents[1]), read_failed(folder), list(file.ablation.members())
     lacking = [store.missing(stage for rung in one.plan.rungs for stage in rung.values()) for one in members]
     missing = {stage.name: stage for stages in lacking for stage in stages}
@@ -101,34 +155,34 @@ def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> st
     for name, stage in sorted(failed.items(), key=lambda item: (item[1].seed, item[0])):
         if not any(below.name in failed for below in stage.inputs.values()):
             causes.setdefault(reasons[name], []).append(stage)
-    failures, explained = [], list[Fault]()
+    failures, explained = list[Failure](), list[Fault]()
     for reason, stages in sorted(causes.items()):
         mine = [fault for fault in faults if fault.member in failed and reasons[str(fault.member)] == reason]
         costs = [one for one, stages_of in zip(members, lacking) if not set(stages).isdisjoint(stages_of)]
         failures.append(_failed_stages(folder, stages, reason, mine, costs, reproduce.of_member(file, costs[0])))
         explained += mine
-    others = [_other_of_ablation(members, fault, missing.keys()) for fault in faults if fault not in explained]
-    return _report(file, f"{len(members)} runs", states, failures, others)
+    notes = tuple(_other_of_ablation(members, fault, missing.keys()) for fault in faults if fault not in explained)
+    return Diagnosis(file.experiment.name, file.kind, len(members), states, tuple(failures), notes)
 
 
 def _failed_stages(
     folder: Path, stages: Sequence[Stage], reason: str, mine: Sequence[Fault], costs: Sequence[Member], again: str
-) -> str:
+) -> Failure:
     last = next((fault for fault in reversed(mine) if fault.kind == "failed"), mine[-1] if mine else None)
     known = next((fault.activity for fault in reversed(mine) if fault.activity is not None), None)
     activities = [Activity.of(stage, None) for stage in stages] if known is None else [known]
     what = "; ".join(activity.describe() for activity in activities)
     head = f"{' and '.join(stage.name for stage in stages)} failed"
-    traceback = [] if last is None else _traceback(folder, last.member)
+    traceback = None if last is None else _traceback(folder, last.member)
     return _failure(head, {"error": reason, "stage": what, "costs": _rows(costs)}, mine, last, traceback, again)
 
 
-def _other_of_ablation(members: Sequence[Member], fault: Fault, missing: Container[str]) -> str:
+def _other_of_ablation(members: Sequence[Member], fault: Fault, missing: Container[str]) -> Note:
     """A fault that another attempt has made good, or may."""
     stage = str(fault.member) if fault.activity is None else fault.activity.stage
     users = [one for one in members if stage in {part.name for part in one.plan.stages()}]
     now = "missing" if stage in missing else "there"
-    return wrapped(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
+    return Note(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
 
 
 def _rows(members: Sequence[Member]) -> str:
@@ -177,6 +231,10 @@ def wrapped(title: str, text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=" " * _TITLE, break_on_hyphens=False)
 
 
-def _traceback(folder: Path, member: int | str) -> list[str]:
+def _traceback_line(path: Path | None) -> list[str]:
+    return [] if path is None else [line("traceback", str(path))]
+
+
+def _traceback(folder: Path, member: int | str) -> Path | None:
     path = folder / "errors" / f"{member}.txt"
-    return [line("traceback", str(path))] if path.exists() else []
+    return path if path.exists() else None

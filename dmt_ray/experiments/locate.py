@@ -29,7 +29,7 @@ def locate(storage: Path, name: str, recipe: str | None = None) -> Path:
     if not known:
         raise MissingStages(
             f"there are no sweeps and no ablations in {storage}. Pass the folder of the results as --storage, or "
-            "compute one first, as with `python -m ablations.components` or `python searches/gamma_sweep.py`"
+            "compute one first, as with `dmt ablate components` or `dmt sweep gamma_sweep`"
         )
     if not fitting:
         raise MissingStages(f"there is no sweep and no ablation {begin!r} in {storage}; {nearest(begin, known)}")

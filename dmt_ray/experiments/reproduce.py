@@ -1,7 +1,9 @@
 """The commands that repeat a part of an experiment, as they can be typed."""
 
+import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dmt_ray.experiments.ablation import Member
@@ -20,6 +22,35 @@ def of_member(file: ExperimentFile, member: Member) -> str:
     """The command that computes one number of an ablation's table again."""
     cell = member.cell
     return _run(file, cell.recipe, cell.method, cell.changes, [member.seed])
+
+
+def again(file: ExperimentFile) -> str:
+    """The command that goes on with an experiment, from any folder: the one that began it, with absolute paths.
+
+    It is empty if the records do not know it.
+    """
+    if not file.command:
+        return ""
+    words = [word for word in _words(shlex.split(file.command)) if word not in ("--fresh", "--dry-run")]
+    recipe = file.ablation.cells[0].recipe if file.kind == "ablation" else file.recipe
+    paths = {"--storage": str(file.storage.absolute())}
+    paths |= {} if file.data is None else {"--data": str(file.data.absolute())}
+    paths |= {"--recipe": recipe} if Path(recipe).suffix in (".yaml", ".yml") else {}
+    for option, path in paths.items():
+        if option in words:
+            words[words.index(option) + 1] = path
+        else:
+            words += [option, path]
+    return shlex.join(words)
+
+
+def _words(words: list[str]) -> list[str]:
+    """A command of an earlier version, or of a script of the repository, as one of `dmt`."""
+    if match := re.fullmatch(r"python -m ablations\.(\w+)", " ".join(words[:3])):
+        return ["dmt", "ablate", match[1], *words[3:]]
+    if match := re.fullmatch(r"python (?:\S+/)?searches/(\w+)\.py", " ".join(words[:2])):
+        return ["dmt", "sweep", match[1], *words[2:]]
+    return words
 
 
 def _run(file: ExperimentFile, recipe: str, method: str, changes: Sequence[str], seeds: Sequence[int]) -> str:

@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import yaml
 
 from dmt_ray.config import Config
-from dmt_ray.errors import ConfigError, UserError
+from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.diagnose import diagnose
 from dmt_ray.experiments.locate import is_ablation
@@ -22,6 +23,7 @@ from dmt_ray.methods.space import as_text
 from dmt_ray.report.figures.drawing import AblationFigures, Drawing, caption_of, of_sweep
 from dmt_ray.report.figures.kit import render
 from dmt_ray.report.figures.predictions import Predictor
+from dmt_ray.report.status import all_statuses
 from dmt_ray.report.summary import CAVEAT
 from dmt_ray.report.tables.build import Block, Cell, build, of_each_class
 from dmt_ray.report.tables.caption import sources
@@ -76,6 +78,41 @@ def write(folder: Path, file: Path) -> None:
     write_text(file, as_html(page_of_ablation(folder) if is_ablation(folder) else page_of_sweep(folder)))
 
 
+def write_all(storage: Path, out: Path) -> Iterator[Path]:
+    """Write a page of every sweep and ablation of a storage folder, and index.html, which has a line about each.
+
+    Args:
+        storage: Folder of the results.
+        out: Folder of the pages; it is made if it is not there.
+
+    Yields:
+        Each file that was written, the index last.
+
+    Raises:
+        MissingStages: If there is no experiment in the storage folder.
+    """
+    statuses = list(all_statuses(storage))
+    if not statuses:
+        raise MissingStages(f"there is no experiment in {storage}. Pass the folder of the results as --storage")
+    out.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for status in statuses:
+        name = html.escape(status.name)
+        if status.kind != "run":
+            file = out / f"{status.name}.html"
+            write(status.folder, file)
+            yield file
+            name = f'<a href="{html.escape(quote(file.name))}">{name}</a>'
+        counts = ", ".join(f"{count} {state}" for state, count in status.members.items())
+        best = status.best
+        score = "" if best is None else f"{html.escape(best.what)}: validation {best.measure} {percent(best.score)} %"
+        lines.append(f'<tr><th scope="row">{name}</th><td>{status.kind}</td><td>{counts}</td><td>{score}</td></tr>')
+    head = "".join(f'<th scope="col">{title}</th>' for title in ("", "kind", "trials or runs", "best so far"))
+    table = ['<div class="grid"><table><thead><tr>', head, "</tr></thead><tbody>", *lines, "</tbody></table></div>"]
+    write_text(out / "index.html", page(f"Experiments in {storage.absolute().name}", table, STYLE))
+    yield out / "index.html"
+
+
 # ---- an ablation -----------------------------------------------------------------------------------------------
 
 
@@ -105,7 +142,7 @@ def page_of_ablation(folder: Path) -> Page:
         caption=caption,
         per_class=[block for block in classes if "of each class" in block.title],
         drawings=AblationFigures(folder, Predictor(folder.parents[1], file.data, "cpu", computes=False)).drawings(),
-        wrong=diagnose(folder),
+        wrong=diagnose(folder).text(),
         made_from=footer,
         settings={
             f"{ablation.reference}, all settings": _yaml(reference),
@@ -142,7 +179,7 @@ def page_of_sweep(folder: Path) -> Page:
         caption=caption,
         per_class=list(_classes(frame, best)) if best is not None else [],
         drawings=of_sweep(folder) if (folder / STUDY).exists() else (),
-        wrong=diagnose(folder),
+        wrong=diagnose(folder).text(),
         made_from=list(sources(frame)),
         settings={
             "What is searched": "\n".join(f"{setting}: {values}" for setting, values in origin["space"].items()),

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from dmt_ray.commands import runnable
 from dmt_ray.execution.journal import SHARED, executed
 from dmt_ray.experiments import reproduce, reuse
 from dmt_ray.experiments.experiment_file import ExperimentFile
@@ -108,7 +109,7 @@ def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[
         score = f"validation {sweep.score_name} {winner.score:.2%}"
         line(console, "best", f"trial {winner.number}: {in_words(winner.params)}, {score}")
         line(console, "", CAVEAT)
-        line(console, "replay", reproduce.of_trial(file, winner))
+        line(console, "replay", runnable(reproduce.of_trial(file, winner)))
     for i, trial in enumerate(front(trials)):
         line(console, "" if i else "front", _on_front(sweep, trial))
     line(console, "stages", count(sweep, folder, trials))
@@ -116,12 +117,12 @@ def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[
     line(console, "table", str(folder / "trials.csv"))
     for path in drawn:
         line(console, "figure", str(path))
-    line(console, "UI", shlex.join(["dmt", "ui", "--storage", str(file.storage)]))
+    line(console, "UI", runnable(shlex.join(["dmt", "ui", "--storage", str(file.storage)])))
     for trial in trials:
         if trial.state == "failed":
             line(console, "failed", f"trial {trial.number} ({in_words(trial.params)}): {trial.error}")
     if any(trial.state == "failed" for trial in trials):
-        line(console, "why", shlex.join(["dmt", "why", folder.name, "--storage", str(file.storage)]))
+        line(console, "why", runnable(shlex.join(["dmt", "why", folder.name, "--storage", str(file.storage)])))
 
 
 def line(console: Console, title: str, text: str) -> None:

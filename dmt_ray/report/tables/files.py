@@ -36,13 +36,13 @@ def tables_of(storage: Path, name: str | None = None, recipe: str | None = None)
     if name is None:
         folders = [folder for folder in locate.all_folders(storage) if locate.is_ablation(folder)]
         if not folders:
-            raise MissingStages(f"there is no ablation in {storage}. Run `python -m ablations.components` first.")
+            raise MissingStages(f"there is no ablation in {storage}. Run `dmt ablate components` first.")
         return [tidy.of_ablation(folder) for folder in folders]
     try:
         folder = locate.locate(storage, name, recipe)
     except MissingStages:
         of_recipe = "" if recipe is None else f" with the recipe {recipe}"
-        words = ["python", "-m", f"ablations.{name}", *([] if recipe is None else ["--recipe", recipe])]
+        words = ["dmt", "ablate", name, *([] if recipe is None else ["--recipe", recipe])]
         command = shlex.join([*words, "--storage", str(storage)])
         raise MissingStages(f"there is no ablation {name!r}{of_recipe} in {storage}. Run `{command}` first.") from None
     if not locate.is_ablation(folder):
@@ -70,13 +70,8 @@ def table_of(frame: pd.DataFrame, reference: str | None = None, per_class: bool 
         raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be put in a table: {error}") from None
 
 
-def show_and_write(frame: pd.DataFrame, out: Path, reference: str | None = None, per_class: bool = False) -> None:
-    """Print the table of an ablation, and write it in all forms to a folder.
-
-    Raises:
-        ConfigError, StoreError: As `table_of`.
-    """
-    table = table_of(frame, reference, per_class)
+def show_and_write(table: Table, out: Path, frame: pd.DataFrame, reference: str | None = None) -> None:
+    """Print a table, and write it in all forms to a folder; `frame` and `reference` are what it was made of."""
     show(table, Console())
     against = "" if reference is None else f"-against-{reference}"
     name = f"{frame['question'].iloc[0]}-{frame.attrs['about']['recipe']}{against}"

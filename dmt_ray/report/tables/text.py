@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from dmt_ray.commands import runnable
 from dmt_ray.report.tables.build import Block, Cell, Table
 
 WIDTH = 120
@@ -71,7 +72,7 @@ def show(table: Table, console: Console) -> None:
         for row in block.rows:
             grid.add_row(*(Text().append(cell.text, styles[cell.mark]) for cell in row))
         console.print("", Text(block.title, "bold"), grid, sep="\n")
-        for note in block.remarks(str, str):
+        for note in block.remarks(str, runnable):
             console.print(Text(f"  {note}"), soft_wrap=True)
     for lines, style in ((table.caption, ""), (table.footer, "dim")):
         console.print()

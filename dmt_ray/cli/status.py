@@ -1,0 +1,46 @@
+"""`dmt status`: how experiments stand."""
+
+import argparse
+
+from dmt_ray.commands import runnable
+from dmt_ray.report.status import Status, all_statuses, find
+
+
+def show_status(options: argparse.Namespace) -> None:
+    """Print how one experiment stands, or a line about each of a storage folder."""
+    one = options.name is not None
+    statuses = [find(options.storage, options.name)] if one else list(all_statuses(options.storage))
+    if options.json:
+        from dmt_ray.cli.documents import StatusDocument
+
+        StatusDocument.of(statuses).show()
+    elif one:
+        print(_in_full(statuses[0]))
+    else:
+        width = max((len(status.name) for status in statuses), default=0)
+        for status in statuses:
+            print(f"{status.name:<{width}}  {status.state:10}  {', '.join(_parts(status))}")
+        if not statuses:
+            print(runnable(f"nothing in {options.storage} yet: begin with `dmt sweep`, `dmt ablate` or `dmt run`"))
+
+
+def _parts(status: Status) -> list[str]:
+    noun = "trial" if status.kind == "sweep" else "run"
+    counts = ", ".join(f"{count} {state}" for state, count in status.members.items())
+    return [f"{noun}s: {counts or 'none begun'}", *([_best(status)] if status.best is not None else [])]
+
+
+def _best(status: Status) -> str:
+    assert status.best is not None
+    return f"best so far: {status.best.what}, validation {status.best.measure} {status.best.score:.2%}"
+
+
+def _in_full(status: Status) -> str:
+    stored, missing = (status.stages[name] for name in ("stored", "missing"))
+    lines = [f"{status.name}: {status.state}", *_parts(status), f"stages: {stored} stored, {missing} missing"]
+    lines += [f"failed: {text}" for text in status.failed]
+    if status.failed and status.kind != "run":
+        lines.append(f"why:    {runnable(f'dmt why {status.name} --storage {status.folder.parents[1]}')}")
+    if status.command and status.state != "complete":
+        lines.append(f"go on:  {runnable(status.command)}")
+    return "\n".join(lines)
