@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from dmt_ray.cli import questions
+from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
 from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Model, Split, Training, WeightSettings
@@ -20,7 +22,7 @@ from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
 
 ROOT = Path(__file__).parents[2]
-FILLED_IN = ("fingerprint", "weights_digest", "list_digest")  # by the program, when files are opened
+FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest")  # by the program
 TASKS = {"segmentation": "shapes", "classification": "digits"}  # task -> the built-in recipe for it
 
 
@@ -167,7 +169,7 @@ def write_settings() -> str:
     parts = []
     for heading, prefix, kind in settings():
         inherited = set(DataSettings.model_fields) if kind not in (DataSettings, Config) else set()
-        parts.append(f"## {heading}\n\n{_paragraphs(inspect.getdoc(kind) or '')}\n")
+        parts.append(f"## {heading}\n\n{_paragraphs(_doc(kind))}\n")
         rows = [
             f"| `{prefix}{name}` | {_cell(_meaning(kind, name, field))} | {_default(field)} | {_values(field)} |"
             for name, field in kind.model_fields.items()
@@ -189,7 +191,7 @@ def _meaning(kind: type[Any], name: str, field: FieldInfo) -> str:
 
 def attribute_docs(kind: type[Any]) -> dict[str, str]:
     """What the Attributes section of a class docstring says of each field."""
-    section = re.search(r"Attributes:\n(.*?)(?:\n\n|\Z)", inspect.getdoc(kind) or "", re.DOTALL)
+    section = re.search(r"Attributes:\n(.*?)(?:\n\n|\Z)", _doc(kind), re.DOTALL)
     if section is None:
         return {}
     lines = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", section[1], re.MULTILINE)
@@ -311,6 +313,54 @@ def write_exit_codes() -> str:
     return "| status | means |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
+# -- JSON output ------------------------------------------------------------------------------------------------------
+
+
+def write_json() -> str:
+    """What each `--json` prints: a table for every object in it."""
+    parts = []
+    for command, document in DOCUMENTS.items():
+        parts.append(f"## {command} --json\n")
+        for kind in _objects(document):
+            if kind is not document:
+                anchor = f"{_slug(command)}-{kind.__name__.lower()}"
+                parts.append(f"### {kind.__name__} {{ #{anchor} }}\n\n{_paragraphs(_doc(kind))}\n")
+            rows = [
+                f"| `{name}` | {_cell(_json_type(field.annotation))} | {_cell(field.description or '')} |"
+                for name, field in kind.model_fields.items()
+            ]
+            parts.append("| field | holds | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _objects(document: type[Document]) -> list[type[Document]]:
+    """A document and the objects in it, each once."""
+    found = [document]
+    for field in document.model_fields.values():
+        inner = [each for each in _classes(field.annotation) if isinstance(each, type) and issubclass(each, Document)]
+        found += [deeper for each in inner for deeper in _objects(each) if deeper not in found]
+    return found
+
+
+def _json_type(annotation: Any) -> str:
+    """A type in JSON's words, as "list of PlannedStage, or null"."""
+    origin, inner = getattr(annotation, "__origin__", None), get_args(annotation)
+    plain = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    if origin is list:
+        return f"list of {_json_type(inner[0])}"
+    if origin is dict:
+        return f"object: {_json_type(inner[0])} to {_json_type(inner[1])}"
+    if str(origin) == "typing.Literal":
+        return ", ".join(f"`{value}`" for value in inner)
+    if inner:
+        return " or ".join(map(_json_type, inner))
+    return plain.get(annotation) or str(annotation.__name__)
+
+
+def _doc(kind: type[Any]) -> str:
+    return inspect.getdoc(kind) or ""
+
+
 # -- the Python API ---------------------------------------------------------------------------------------------------
 
 
@@ -355,7 +405,9 @@ def _sentence(text: str) -> str:
 def _cell(text: str) -> str:
     """Text for a table's cell: one line; what reads like markup is taken as it stands."""
     pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
-    plain = [each if each.startswith("`") else re.sub(r"([|*_<>])", r"\\\1", each) for each in pieces]
+    plain = [
+        each if each.startswith("`") else re.sub(r"([|*_])", r"\\\1", escape(each, quote=False)) for each in pieces
+    ]
     cell = "".join(each.replace("|", r"\|") if each.startswith("`") else each for each in plain)
     return re.sub(r"\bdocs/([\w/-]+)\.md", r"[this page](../\1.md)", cell)
 
@@ -369,5 +421,6 @@ GENERATED: dict[str, Callable[[], str]] = {
     "searches": lambda: _questions("sweep"),
     "ablations": lambda: _questions("ablate"),
     "exit_codes": write_exit_codes,
+    "json": write_json,
 }
 """Marker on a page -> what takes its place."""
