@@ -4,22 +4,25 @@ import argparse
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic.fields import FieldInfo
-
 from dmt_ray.cli import questions
 from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
-from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Model, Split, Training, WeightSettings
+from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Training, WeightSettings
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
+
+try:
+    from dmt_ray.config.reference import TRAININGS, SettingRow, settings
+except ImportError:
+    from docs.hooks.settings_rows import TRAININGS, SettingRow, settings
 
 ROOT = Path(__file__).parents[2]
 FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest")  # by the program
@@ -148,108 +151,48 @@ def _slug(name: str) -> str:
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 
-def settings() -> Iterator[tuple[str, str, type[Any]]]:
-    """Every class of settings: heading, what stands before its fields in a dotted name, the class."""
-    trainings = [name for name, field in Config.model_fields.items() if Training in _classes(field.annotation)]
-    yield "The experiment", "", Config
-    yield "Data", "data.", DataSettings
-    for name in DATA_SETS:
-        yield f"Data set `{name}`", "data.", DataSettings.kind(name)
-    yield "Split", "split.", Split
-    yield "Networks: `model`, `model_b`", "model.", Model
-    yield f"Trainings: {', '.join(f'`{name}`' for name in trainings)}", "finetune.", Training
-    yield "Augmentation of a training", "finetune.augment.", Augment
-    for kind in sorted(WeightSettings.__subclasses__(), key=lambda kind: str(kind.model_fields["rule"].default)):
-        yield f"Weight rule `{kind.model_fields['rule'].default}`", "weight.", kind
-    yield "Consistency with a teacher: `consistency`", "consistency.", Consistency
-
-
 def write_settings() -> str:
-    """A table for each class of settings: name, meaning, default, values."""
+    """A table for each group of settings: name, meaning, default, values."""
     parts = []
-    for heading, prefix, kind in settings():
-        inherited = set(DataSettings.model_fields) if kind not in (DataSettings, Config) else set()
-        parts.append(f"## {heading}\n\n{_paragraphs(_doc(kind))}\n")
-        rows = [
-            f"| `{prefix}{name}` | {_cell(_meaning(kind, name, field))} | {_default(field)} | {_values(field)} |"
-            for name, field in kind.model_fields.items()
-            if not (issubclass(kind, DataSettings) and name in inherited)
-            and not _is_part(field)
-            and name not in FILLED_IN
-            and f"{prefix}{name}" not in ("weight.rule", "data.name")
+    for heading, text, rows in _groups(settings()):
+        parts.append(f"## {heading}\n\n{text}\n")
+        lines = [
+            f"| `{row.name}` | {_cell(row.meaning)} | {f'`{row.default}`' if row.default else 'of the recipe'} | "
+            f"{_cell(', '.join(filter(None, (row.type, row.range))))} |"
+            for row in rows
         ]
-        if rows:
-            parts.append("| setting | meaning | default | values |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
-        elif kind is not Config:
-            parts.append("It has no settings of its own.\n")
+        parts.append("| setting | meaning | default | values |\n|---|---|---|---|\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def _meaning(kind: type[Any], name: str, field: FieldInfo) -> str:
-    return field.description or attribute_docs(kind).get(name, "")
+def _groups(rows: Sequence[SettingRow]) -> Iterator[tuple[str, str, list[SettingRow]]]:
+    """Heading, text and rows of each table."""
+    shown = [row for row in rows if row.name.split(".")[-1] not in FILLED_IN]
+    trainings = ", ".join(f"`{name}`" for name in TRAININGS)
+
+    def beginning(prefix: str, of: str = "") -> list[SettingRow]:
+        return [row for row in shown if row.name.rpartition(".")[0] == prefix and row.of == of]
+
+    yield "The experiment", "What a method does.", beginning("")
+    yield "Data", "For all data sets. [Data](data.md) describes each of them.", beginning("data")
+    for name in DATA_SETS:
+        if own := beginning("data", name):
+            yield f"Data set `{name}`", _paragraphs(_doc(DataSettings.kind(name))), own
+    yield "Split", _paragraphs(_doc(Split)), beginning("split")
+    text = "The network of model A and, where `model_b` is not set, of model B. [Networks](networks.md) lists them."
+    yield "Networks", f"{text} `model_b.encoder` and so on are those of model B.", beginning("model")
+    yield "Trainings", f"TRAINING stands for one of {trainings}.", beginning("TRAINING")
+    yield "Augmentation of a training", _paragraphs(_doc(Augment)), beginning("TRAINING.augment")
+    yield "Weight rules", "How much a pseudo label counts in the loss.", beginning("weight")
+    for name, kind in weight_rules().items():
+        if own := beginning("weight", name):
+            yield f"Weight rule `{name}`", _paragraphs(_doc(kind)), own
+    yield "Consistency with a teacher", _paragraphs(_doc(Consistency)), beginning("consistency")
 
 
-def attribute_docs(kind: type[Any]) -> dict[str, str]:
-    """What the Attributes section of a class docstring says of each field."""
-    section = re.search(r"Attributes:\n(.*?)(?:\n\n|\Z)", _doc(kind), re.DOTALL)
-    if section is None:
-        return {}
-    lines = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", section[1], re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in lines}
-
-
-def _classes(annotation: Any) -> set[Any]:
-    return {annotation, *(inner for each in get_args(annotation) for inner in _classes(each))}
-
-
-def _is_part(field: FieldInfo) -> bool:
-    """Whether a field holds settings that have a table of their own."""
-    parts = (Training, Augment, Model, Split, Consistency, DataSettings, WeightSettings)
-    return any(isinstance(each, type) and issubclass(each, parts) for each in _classes(field.annotation))
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "of the recipe"
-    value = field.get_default(call_default_factory=True)
-    shown = "none" if value is None else "empty" if value in ("", {}) else value
-    shown = list(shown) if isinstance(shown, tuple) else shown
-    return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
-
-
-def _values(field: FieldInfo) -> str:
-    """What a field may be: its choices, its type and its range."""
-    return _cell(_type(field.annotation, field.metadata))
-
-
-def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
-    limits = [text for each in metadata for text in _limits(each)]
-    origin, inner = getattr(annotation, "__origin__", None), get_args(annotation)
-    if annotation is type(None):
-        return "none"
-    if origin is not None and hasattr(annotation, "__metadata__"):  # Annotated
-        return _type(inner[0], [*annotation.__metadata__, *metadata])
-    if origin is tuple:
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return f"list of {_type(inner[0])}s"
-        return "[" + ", ".join(_type(each) for each in inner) + "]"
-    if str(origin) == "typing.Literal":
-        return ", ".join(f"`{value}`" for value in inner)
-    if inner and origin is not dict:  # a union
-        return " or ".join(dict.fromkeys(_type(each, metadata if each in (int, float) else ()) for each in inner))
-    plain = {int: "whole number", float: "number", bool: "`true`, `false`", str: "text"}.get(annotation, "mapping")
-    return f"{plain} {' and '.join(limits)}".strip()
-
-
-def _limits(constraint: Any) -> list[str]:
-    if isinstance(constraint, FieldInfo):
-        return [text for each in constraint.metadata for text in _limits(each)]
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return [
-        f"{sign} {getattr(constraint, name):g}"
-        for name, sign in signs.items()
-        if getattr(constraint, name, None) is not None
-    ]
+def weight_rules() -> dict[str, type[WeightSettings]]:
+    """Weight rule -> the class of its settings."""
+    return {str(kind.model_fields["rule"].default): kind for kind in WeightSettings.__subclasses__()}
 
 
 # -- recipes, methods, searches, ablations -----------------------------------------------------------------------------
@@ -355,6 +298,10 @@ def _json_type(annotation: Any) -> str:
     if inner:
         return " or ".join(map(_json_type, inner))
     return plain.get(annotation) or str(annotation.__name__)
+
+
+def _classes(annotation: Any) -> set[Any]:
+    return {annotation, *(inner for each in get_args(annotation) for inner in _classes(each))}
 
 
 def _doc(kind: type[Any]) -> str:
