@@ -52,7 +52,7 @@ def _libraries(room: str, right: float, y: float) -> str:
                 f'<text x="{x:.0f}" y="{y + PADDING + 11}" text-anchor="end" font-weight="bold" '
                 f'fill="{COLOURS[library]}">{NAMES[library]}</text>'
             )
-            x -= 7.5 * len(NAMES[library]) + 8
+            x -= 8 * len(NAMES[library]) + 10
     return "".join(labels)
 
 

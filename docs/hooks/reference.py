@@ -202,15 +202,15 @@ def write_recipes() -> str:
     """A table of all recipes with what tells them apart."""
     rows = []
     for name, recipe in RECIPES.items():
-        config = named(name)
-        labelled = config.split.labelled
-        shown = f"{labelled:.3g} of the images" if isinstance(labelled, float) else str(labelled)
+        config, labelled = named(name), named(name).split.labelled
+        images = f"1/{1 / labelled:.4g} labelled" if isinstance(labelled, float) else f"{labelled} labelled"
+        main = _main(config)
+        size = f"{' × '.join(map(str, main.augment.crop))}; {' + '.join(map(str, main.batch))}"
         rows.append(
-            f"| `{name}` | {_cell(_first(recipe))} | `{config.data.name}` | {shown} | {_network(config)} | "
-            f"{' × '.join(map(str, _main(config).augment.crop))} | {' + '.join(map(str, _main(config).batch))} |"
+            f"| `{name}` | {_cell(_first(recipe))} | `{config.data.name}`, {images} | {_network(config)}; {size} |"
         )
-    head = "| recipe | what it is | data set | labelled | network | crop | batch |\n|---|---|---|---|---|---|---|\n"
-    return head + "\n".join(rows) + "\n"
+    head = "| recipe | what it is | data set | network; crop; labelled + pseudo-labelled images of a batch |\n"
+    return head + "|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _network(config: Config) -> str:
