@@ -7,21 +7,26 @@ STORAGE ?= runs
 # Nothing was tuned on these: the recipe was made on seeds 0 and 1.
 SEEDS ?= 100 101 102 103 104
 
-.PHONY: help sweep ablation tables test test-all lint ui docs notebooks clean
+.PHONY: help sweep ablation tables report ui test test-all lint docs notebooks clean
 .DEFAULT_GOAL := sweep
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo
 	@echo "Options are passed on by ARGS: make sweep ARGS='--dry-run'. Results are in STORAGE=$(STORAGE)."
+	@echo "Everything else is a command: $(BIN)/dmt --help"
 
 sweep: $(READY)  ## search gamma1 and gamma2 on the built-in toy data set; start it again to resume
-	$(BIN)/python searches/gamma_sweep.py --storage $(STORAGE) $(ARGS)
+	$(BIN)/dmt sweep gamma_sweep --storage $(STORAGE) $(ARGS)
 
 ablation: $(READY)  ## Table 9 of DMT on the built-in toy data set, 5 seeds; start it again to resume
-	$(BIN)/python -m ablations.components --storage $(STORAGE) --seeds $(SEEDS) $(ARGS)
+	$(BIN)/dmt ablate components --storage $(STORAGE) --seeds $(SEEDS) $(ARGS)
 
 tables: $(READY)  ## print the tables of all ablations, and write them as Markdown, LaTeX, CSV and HTML
 	$(BIN)/dmt table --storage $(STORAGE) $(ARGS)
+
+report: $(READY)  ## write an HTML page of every sweep and ablation, and an index
+	$(BIN)/dmt report --storage $(STORAGE) $(ARGS)
 
 ui: $(READY)  ## browse the results on http://127.0.0.1:5000
 	$(BIN)/dmt ui --storage $(STORAGE) $(ARGS)
@@ -38,7 +43,7 @@ lint: $(READY)  ## style and types
 	$(BIN)/mypy
 
 docs: .venv/.docs runs/docs/.ready  ## build the documentation into site/; warnings are errors
-	$(BIN)/python -m mkdocs --quiet build --strict
+	$(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html in a browser."
 
 notebooks: .venv/.notebooks  ## open the notebooks in JupyterLab, on the results in STORAGE
@@ -61,7 +66,7 @@ runs/docs/.ready: | $(READY)
 	@touch $@
 
 # Byte-code is compiled at once: every process of a sweep imports torch, and compiling it anew each time takes longer.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	@echo "Setting up .venv (once; torch is large) ..."
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python '>=3.11' .venv && \

@@ -24,7 +24,7 @@ def runnable(text: str) -> str:
     printed goes through here.
     """
     text = re.sub(r"(^|`|; do )dmt (?=[a-z-])", lambda match: f"{match[1]}{_own_dmt(Path.cwd())} ", text)
-    return re.sub(r"^python (?=\S)", lambda _: f"{_own_python()} ", text)
+    return re.sub(r"(^|`)python (?=\S)", lambda match: f"{match[1]}{_own_python()} ", text)
 
 
 @functools.cache

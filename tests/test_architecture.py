@@ -18,7 +18,7 @@ PARSED = {
 }
 
 # From the top down. A room may import the rooms in the lines below its own; everybody may import what lies at the root
-# of the package: errors, files, IGNORE.
+# of the package: commands, errors, files, IGNORE.
 SPINE = (
     "searches ablations",
     "cli",
@@ -109,7 +109,7 @@ def test_rooms_without_torch_do_not_load_it_by_a_detour():
 
 
 def test_few_files_lie_at_the_root_of_the_package():
-    assert len(list(PACKAGE.glob("*.py"))) <= 3
+    assert len(list(PACKAGE.glob("*.py"))) <= 4
 
 
 def test_private_names_of_ray_and_optuna_stand_in_one_file():

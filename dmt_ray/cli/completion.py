@@ -2,7 +2,7 @@
 
 import argparse
 
-from argcomplete import shellcode
+from argcomplete.shell_integration import shellcode
 
 
 def print_script(options: argparse.Namespace) -> None:

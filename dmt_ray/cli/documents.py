@@ -210,7 +210,7 @@ class WhyDocument(Document):
     notes: list[NoteDocument]
 
     @classmethod
-    def of(cls, found: "Diagnosis") -> "WhyDocument":
+    def of(cls, diagnosis: "Diagnosis") -> "WhyDocument":
         """A diagnosis as a document."""
         failures = [
             FailureDocument(
@@ -224,17 +224,17 @@ class WhyDocument(Document):
                 traceback=None if one.traceback is None else str(one.traceback),
                 command=one.command,
             )
-            for one in found.failures
+            for one in diagnosis.failures
         ]
         notes = [
             NoteDocument(what=one.what, text=one.text, traceback=None if one.traceback is None else str(one.traceback))
-            for one in found.notes
+            for one in diagnosis.notes
         ]
         return cls(
-            name=found.name,
-            kind=found.kind,
-            members=found.members,
-            states=dict(found.states),
+            name=diagnosis.name,
+            kind=diagnosis.kind,
+            members=diagnosis.members,
+            states=dict(diagnosis.states),
             failures=failures,
             notes=notes,
         )

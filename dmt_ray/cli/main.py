@@ -129,7 +129,7 @@ def _add_results(commands: Any) -> None:
     figures = _add(commands, "figures", "results:draw", what, "dmt figures components --predict --format pdf")
     out = {"help": "folder of the files (default: figures/<full name>/ in the storage)"}
     data = {"help": "folder of the data set, for --predict (default: as in the records)"}
-    device = {"help": "where --predict runs the models: auto, cpu, cuda, cuda:1, ... (default: auto)"}
+    device = {"default": None, "help": "where --predict runs the models: auto, cpu, cuda, cuda:1, ... (default: auto)"}
     add(figures, "name", "--storage", "--out", "--data", "--device", out=out, data=data, device=device)
     rows: dict[str, Any] = {
         "default": [],

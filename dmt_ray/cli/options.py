@@ -246,13 +246,13 @@ def ignored(reason: str, options: argparse.Namespace, **names: str) -> None:
     Args:
         reason: What they are for, such as "is for --predict".
         options: What was given.
-        names: Attribute -> option of each of them.
+        names: Attribute -> option of each of them; without the option it is None, False or [].
 
     Raises:
-        ConfigError: If one was given, that is if it has another value than its default.
+        ConfigError: If one was given.
     """
     values = {name: getattr(options, attribute) for attribute, name in names.items()}
-    given = [name for name, value in values.items() if value not in (None, False, [], _OPTIONS[name].get("default"))]
+    given = [name for name, value in values.items() if value not in (None, False, [])]
     if given:
         raise ConfigError(f"{' and '.join(given)} {reason}")
 

@@ -70,7 +70,7 @@ def draw(options: argparse.Namespace) -> None:
     out = options.out or folder.parents[1] / "figures" / folder.name
     if is_ablation(folder):
         data = options.data or experiment_file.read(folder).data
-        predictor = Predictor(folder.parents[1], data, options.device, computes=options.predict)
+        predictor = Predictor(folder.parents[1], data, options.device or "auto", computes=options.predict)
         figures = AblationFigures(folder, predictor, options.rows)
         drawings, incomplete = figures.drawings(), list(figures.incomplete())
     else:
@@ -78,7 +78,7 @@ def draw(options: argparse.Namespace) -> None:
     for file, left_out in save_all(drawings, out, options.format, options.only):
         print(left_out or file, file=sys.stderr if left_out else sys.stdout)
     for line in incomplete:
-        print(line, file=sys.stderr)
+        print(runnable(line), file=sys.stderr)
 
 
 def export_records(options: argparse.Namespace) -> None:

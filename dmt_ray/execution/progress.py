@@ -109,7 +109,7 @@ class Progress:
         if self._live is None:
             self._measure()
             self._printed = time.monotonic()
-            line = f"{self.counts()} | {text} | time left {self.time_left()}"
+            line = f"{self.counts()} | {text} | time left: {self.time_left()}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def counts(self) -> str:

@@ -9,7 +9,7 @@ from dmt_ray.cli import ablation_driver
 from dmt_ray.execution.options import Options
 from dmt_ray.experiments.ablation import Ablation
 from tests.helpers.paths import ROOT
-from tests.helpers.scripts import names, script
+from tests.helpers.scripts import entry, names, script
 
 NAMES = names("ablations")
 
@@ -34,7 +34,7 @@ def ablation_of(monkeypatch, capsys):
 
         monkeypatch.setattr(ablation_driver, "drive", note)
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *options])
-        status = script(name, "ablations").main()
+        status = entry(name, "ablations")()
         assert status == 0, capsys.readouterr().err
         return made[0]
 
@@ -48,7 +48,7 @@ def test_scripts_are_found():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_is_its_own_manual(name):
     manual = script(name, "ablations").__doc__
-    for words in ("Killed? Start it again", "examples:", f"python -m ablations.{name} "):
+    for words in ("Killed? Start it again", "examples:", f"dmt ablate {name} "):
         assert words in manual
 
 
@@ -77,17 +77,16 @@ examples:
 """
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.experiments.ablation import Row
 
 GAMMAS = {f"gamma {gamma}": Row("dst", {"weight.gamma1": gamma}) for gamma in (1, 9)}
 ROWS = {"Baseline": Row("baseline"), **GAMMAS}
-main = partial(ablate, __doc__, "gamma_table", "Does gamma1 matter?", ROWS)
+QUESTION = Question(__doc__, "gamma_table", "Does gamma1 matter?", ROWS)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))
 '''
 
 
@@ -138,7 +137,7 @@ def test_the_command_line_overrides_what_a_script_fixes(ablation_of):
 def test_old_names_of_the_curves_still_work(old, new):
     command = [sys.executable, f"searches/{old}.py", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert f"python -m ablations.{new}" in done.stdout
+    assert f"dmt ablate {new}" in done.stdout
 
 
 @pytest.mark.slow

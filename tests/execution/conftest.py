@@ -26,12 +26,12 @@ percentiles: [1.0]
 # All points are known, so that every sweep tries the same ones.
 SCRIPT = """
 import sys
-from dmt_ray.cli.sweep import search
+from dmt_ray.cli.sweep import Question, main
 from dmt_ray.experiments.sweep import Uniform
 setting, known = {setting!r}, {known!r}
 if __name__ == "__main__":
-    sys.exit(search("", question="faults", title="?", method="dmt",
-                    space={{setting: Uniform(0.001, 1e30)}}, known=[{{setting: value}} for value in known]))
+    sys.exit(main(Question("", "faults", "?", {{setting: Uniform(0.001, 1e30)}},
+                           known=[{{setting: value}} for value in known])))
 """
 
 

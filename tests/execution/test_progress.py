@@ -81,7 +81,7 @@ def test_without_a_terminal_a_line_comes_now_and_then(clock, tmp_path):
             display.tick()
     lines = file.getvalue().splitlines()
     assert len(lines) == 99 // (progress.QUIET_SECONDS + 1)
-    assert lines[0] == "0 of 2 stages | Baseline, seed 0: pretrain | time left not known yet"
+    assert lines[0] == "0 of 2 stages | Baseline, seed 0: pretrain | time left: not known yet"
 
 
 def test_on_a_terminal_one_screen_is_drawn_anew_at_most_once_a_second(clock, tmp_path):

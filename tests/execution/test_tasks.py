@@ -78,7 +78,8 @@ def all_scripts(*words: str | Path, also: str = "") -> subprocess.CompletedProce
         "    print('script', name, flush=True)\n"
         f"    sys.argv = [name, *{[str(word) for word in words]}]\n"
         "    try:\n"
-        "        assert importlib.import_module(f'ablations.{name}').main() == 0\n"
+        "        script = importlib.import_module(f'ablations.{name}')\n"
+        "        assert script.main(script.QUESTION) == 0\n"
         "    except SystemExit as end:\n"
         "        assert end.code == 0\n" + also
     )
@@ -89,7 +90,7 @@ def test_help_shows_an_example_and_is_quick():
     done = all_scripts("--help", also="print({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules))")
     assert done.returncode == 0, done.stderr
     for script in SCRIPTS:
-        assert f"python -m ablations.{script} --dry-run" in done.stdout
+        assert f"dmt ablate {script} --dry-run" in done.stdout
     assert done.stdout.endswith("set()\n")
 
 

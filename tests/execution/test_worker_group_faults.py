@@ -89,7 +89,7 @@ def test_a_sweep_of_groups_whose_driver_ends_goes_on_when_it_is_started_again(ho
         sweep.at_work("finetune")
         sweep.process.send_signal(signal_)
         said = sweep.finish(90)
-        assert sweep.process.returncode == (130 if signal_ == signal.SIGTERM else -9), said
+        assert sweep.process.returncode == (143 if signal_ == signal.SIGTERM else -9), said
         gone = time.monotonic() + 30
         while sweep.processes() and time.monotonic() < gone:
             time.sleep(0.2)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dmt_ray.cli import main as cli
+from dmt_ray.commands import runnable
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity, locked
 from dmt_ray.experiments import experiment_file
@@ -78,7 +79,9 @@ def test_a_failed_trial_is_explained(folder, sweep, why):
     assert lines["node"].endswith("node7")
     assert lines["when"].endswith(" UTC")
     assert lines["traceback"].endswith(str(folder / "errors" / "1.txt"))
-    assert lines["replay"].split("replay")[1].strip().startswith("for seed in 0 1; do dmt run --recipe shapes")
+    assert (
+        lines["replay"].split("replay")[1].strip().startswith(runnable("for seed in 0 1; do dmt run --recipe shapes"))
+    )
     assert all(len(line) <= 100 for name, line in lines.items() if name not in ("traceback", "replay"))
     assert "not the end" not in said
 
@@ -200,7 +203,7 @@ def test_a_failed_stage_of_an_ablation_is_explained_with_what_it_costs(table, wh
     assert lines["node"].endswith("node7")
     assert "before a worker was lost at 20" in " ".join(said.split())
     assert lines["traceback"].endswith(f"{stage.name}.txt")
-    assert lines["replay"].split("replay")[1].strip() == (
+    assert lines["replay"].split("replay")[1].strip() == runnable(
         f"dmt run --recipe shapes --method dmt --set 'percentiles=[1.0]' --storage {table.storage} --seed 1"
     )
     assert "shared by all" not in said

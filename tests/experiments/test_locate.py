@@ -48,7 +48,7 @@ def test_what_is_not_there_is_said_with_the_nearest_name(storage):
 
 
 def test_an_empty_storage_says_what_computes_something(tmp_path):
-    with pytest.raises(MissingStages, match=r"python -m ablations\.components"):
+    with pytest.raises(MissingStages, match="dmt ablate components"):
         locate(tmp_path, "components")
 
 

@@ -16,13 +16,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ablations import components
 from dmt_ray.cli import main as cli
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.locate import locate
 from dmt_ray.store import Store
 from tests.helpers.paths import ROOT
-from tests.helpers.scripts import script
+from tests.helpers.scripts import entry
 
 ARCHIVE = Path(__file__).parent / "old_store.tar.xz"
 SETTINGS = ["--set", "pretrain.epochs=2", "--set", "finetune.epochs=1", "--set", "percentiles=[0.5,1.0]"]
@@ -75,7 +74,7 @@ def to_do(printed: str) -> set[str]:
 
 
 def test_the_sweep_goes_on_with_nothing_to_compute(run, storage):
-    printed = run(script("gamma_sweep").main, "--trials", "2", *SETTINGS, "--dry-run")
+    printed = run(entry("gamma_sweep"), "--trials", "2", *SETTINGS, "--dry-run")
     assert SWEEP in printed
     assert to_do(printed) == {"0"}
     file = experiment_file.read(storage / "sweeps" / SWEEP)
@@ -85,7 +84,7 @@ def test_the_sweep_goes_on_with_nothing_to_compute(run, storage):
 
 
 def test_the_ablation_goes_on_with_nothing_to_compute(run, storage):
-    printed = run(components.main, "--rows", "CBST", "--seeds", "0", "1", *SETTINGS, "--dry-run")
+    printed = run(entry("components", "ablations"), "--rows", "CBST", "--seeds", "0", "1", *SETTINGS, "--dry-run")
     assert ABLATION in printed
     assert to_do(printed) == {"0"}
     file = experiment_file.read(storage / "ablations" / ABLATION)

@@ -2,7 +2,7 @@
 
 import sys
 
-from dmt_ray.cli.ablate import ablate
+from dmt_ray.cli.ablate import Question, main
 from dmt_ray.experiments.ablation import Row
 
 ROWS = {
@@ -12,4 +12,4 @@ ROWS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(ablate("A row in one line.", question="rows", title="Does one line suffice?", rows=ROWS))
+    sys.exit(main(Question("A row in one line.", "rows", "Does one line suffice?", ROWS)))

@@ -218,4 +218,4 @@ def test_command_without_an_ablation_says_what_computes_it(
     assert run(monkeypatch, "components", "--storage", tmp_path, "--recipe", "camvid") == 2
     said = capsys.readouterr().err
     assert "there is no ablation 'components' with the recipe camvid" in said
-    assert f"Run `python -m ablations.components --recipe camvid --storage {tmp_path}` first." in said
+    assert f"ablate components --recipe camvid --storage {tmp_path}` first." in said

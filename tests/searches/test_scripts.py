@@ -22,7 +22,7 @@ from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.trial import SweepJob, perform_trial
 from tests.helpers.paths import ROOT
-from tests.helpers.scripts import names, script
+from tests.helpers.scripts import entry, names, script
 from tests.helpers.sweeps import RunningSweep, started
 
 NAMES = names("searches")
@@ -42,7 +42,7 @@ def run(monkeypatch, capsys, tmp_path, settings, pictures):
     def call(name: str, *options: str) -> tuple[int, str]:
         where = ["--recipe", settings, "--data", pictures, "--storage", tmp_path / "runs"]
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, where), *options])
-        status = script(name).main()
+        status = entry(name)()
         said = capsys.readouterr()
         return status, " ".join((said.out + said.err).split())
 
@@ -80,7 +80,7 @@ def test_a_script_is_short_and_is_its_own_manual(name):
     text = (ROOT / "searches" / f"{name}.py").read_text()
     assert text.count("\n") <= 70
     manual = script(name).__doc__
-    for words in ("What is shared:", "Killed? Start it again.", "examples:", f"python searches/{name}.py --dry-run"):
+    for words in ("What is shared:", "Killed? Start it again.", "examples:", f"dmt sweep {name} --dry-run"):
         assert words in manual
 
 
@@ -132,16 +132,15 @@ def test_what_contradicts_itself_is_said_in_one_line(run, options, words):
 NEW_SEARCH = '''"""How fast should fine-tuning learn? A script as a user would write it."""
 
 import sys
-from functools import partial
 
-from dmt_ray.cli.sweep import search
+from dmt_ray.cli.sweep import Question, main
 from dmt_ray.methods.space import Choice, Uniform
 
 SPACE = {"finetune.learning_rate": Uniform(0.001, 0.1), "finetune.epochs": Choice(1, 2)}
-main = partial(search, __doc__, "rates", "How fast should fine-tuning learn?", SPACE)
+QUESTION = Question(__doc__, "rates", "How fast should fine-tuning learn?", SPACE)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(QUESTION))
 '''
 
 

@@ -96,7 +96,7 @@ class AblationFigures:
             if count:
                 of = f", {column}" if len(self.ablation.columns) > 1 else ""
                 seeds = len(self.ablation.seeds)
-                yield f"{row}{of}: {count} of {seeds} seeds are not complete; compute them with  {command}"
+                yield f"{row}{of}: {count} of {seeds} seeds are not complete; compute them with `{command}`"
 
     def drawings(self) -> Iterator[Drawing]:
         """All figures; those of a column are named after it where there are several."""

@@ -1,0 +1,93 @@
+"""Options are declared once, mean the same everywhere, and none is ignored."""
+
+import ast
+import sys
+
+import pytest
+
+from dmt_ray.cli import main as cli
+from dmt_ray.cli import options
+from tests.helpers.paths import ROOT
+
+SOURCES = [path for folder in ("dmt_ray", "searches", "ablations") for path in (ROOT / folder).rglob("*.py")]
+
+
+def test_no_other_file_declares_an_option():
+    faults = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        if path != ROOT / "dmt_ray" / "cli" / "options.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("add_argument", "add_argument_group")
+    ]
+    assert not faults, "declare these in dmt_ray/cli/options.py:\n" + "\n".join(faults)
+
+
+def uses(parser, words=()):
+    """Command, option of every option of every command."""
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            for name, other in action.choices.items():
+                yield from uses(other, (*words, name))
+        else:
+            yield from ((words, option, action) for option in action.option_strings or [action.dest])
+
+
+USES = [(words, option, action) for words, option, action in uses(cli.parser()) if option not in ("-h", "--help")]
+
+
+def test_every_declared_option_is_one_of_some_command():
+    assert {option for _, option, _ in USES} == options._OPTIONS.keys()
+
+
+@pytest.mark.parametrize("option", sorted({option for _, option, _ in USES}))
+def test_an_option_sets_the_same_in_all_commands(option):
+    kinds = {(action.dest, action.type, action.metavar, type(action)) for _, other, action in USES if other == option}
+    assert len(kinds) == 1
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch, tmp_path):
+    """The error of a command that must not begin."""
+
+    def call(*words: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["dmt", *words])
+        assert cli.main() == 2
+        return capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run --workers 2 --device cuda", "--device is for a single worker"),
+        ("run --workers 2 --threads 3", "--threads is for a single worker"),
+        ("run --cpus-per-worker 2", "--cpus-per-worker is for --workers 2 or more"),
+        ("run --address auto --gpus-per-worker 1", "--address and --gpus-per-worker is for --workers 2 or more"),
+        ("table --recipe camvid", "--recipe chooses among the ablations of one NAME"),
+        ("table components --recipe shapes --records all.parquet", "--records is a file"),
+        ("table --json --out here", "--out is for the files, and --json writes none"),
+        ("report --out all.html", "--out is the file of one page: give the NAME, too"),
+        ("figures components --data camvid/", "--data is for --predict, which loads models"),
+        ("figures components --data camvid/ --device cpu", "--data and --device is for --predict"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_an_error(refused, words, message):
+    assert message in refused(*words.split())
+
+
+@pytest.mark.parametrize("words", ["--rows DMT", "--predict"])
+def test_the_figures_of_a_sweep_have_no_pictures_to_choose_or_compute(refused, tmp_path, words):
+    folder = tmp_path / "runs" / "sweeps" / "gamma_sweep-shapes-0000aaaa"
+    folder.mkdir(parents=True)
+    (folder / "sweep.json").write_text("{}")
+    said = refused("figures", "gamma_sweep", *words.split())
+    assert f"{words.split()[0]} is for ablations, and {folder.name} is a sweep" in said
+
+
+def test_a_device_has_no_effect_on_a_plan_and_is_none_of_its_options(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["plan", "--device", "cpu"])
+    assert "unrecognized arguments: --device cpu" in capsys.readouterr().err

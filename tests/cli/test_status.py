@@ -1,0 +1,76 @@
+"""`dmt status`: how a sweep, an ablation and a run stand, by their records."""
+
+import json
+
+import pytest
+
+from dmt_ray.commands import runnable
+from dmt_ray.execution.journal import locked
+from dmt_ray.methods import METHODS
+from dmt_ray.report.status import all_statuses, find
+from tests.helpers.fake_stages import CONFIG
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+def test_a_sweep_is_counted_by_trials(storage):
+    status = find(storage, "joint")
+    assert (status.kind, status.question, status.state) == ("sweep", "joint", "failed")
+    assert status.members == {"complete": 2, "failed": 1, "interrupted": 1}
+    assert status.best.what == "trial 0: gamma1=0 method=dmt"
+    assert status.best.score == pytest.approx(0.65)
+    assert status.failed == ("trial 2 (gamma1=2 method=dmt): out of memory",)
+
+
+def test_an_ablation_is_counted_by_runs_and_stages(storage):
+    status = find(storage, "components")
+    assert (status.state, dict(status.members)) == ("incomplete", {"complete": 2, "missing": 2})
+    assert sum(status.stages.values()) == 2 * len(METHODS["dmt"](CONFIG, 0).stages())  # the baseline's are among them
+    assert (status.best.what, status.best.measure) == ("Baseline", "mIoU")
+    assert status.best.score == pytest.approx((0.5 + 0.6) / 2)  # on the validation images, mean of both seeds
+
+
+def test_a_run_is_found_by_the_beginning_of_its_name(storage):
+    status = find(storage, "baseline-shapes")
+    assert (status.kind, status.state, dict(status.members)) == ("run", "complete", {"complete": 1})
+    assert status.stages == {"stored": 2, "missing": 0}
+
+
+def test_what_a_process_is_at_is_running(storage):
+    with locked(find(storage, "components").folder):
+        assert find(storage, "components").state == "running"
+
+
+def test_the_command_goes_on_from_any_folder(storage):
+    commands = {status.kind: status.command for status in all_statuses(storage)}
+    assert commands["sweep"] == f"dmt sweep joint --trials 4 --storage {storage}"  # --fresh would begin anew
+    assert commands["ablation"] == f"dmt ablate components --storage {storage}"
+    assert commands["run"] == f"dmt run --method baseline --recipe /home/me/mine.yaml --storage {storage}"
+
+
+def test_a_storage_folder_that_was_moved_is_read_where_it_is(storage, tmp_path):
+    storage.rename(tmp_path / "moved")
+    try:
+        assert find(tmp_path / "moved", "components").members == {"complete": 2, "missing": 2}
+        assert find(tmp_path / "moved", "baseline").state == "complete"
+    finally:
+        (tmp_path / "moved").rename(storage)
+
+
+def test_the_command_prints_one_in_full_and_all_in_a_line_each(dmt, storage):
+    said = dmt("status", "joint", "--storage", storage)
+    assert "trials: 2 complete, 1 failed, 1 interrupted\n" in said
+    assert "best so far: trial 0: gamma1=0 method=dmt, validation mIoU 65.00%\n" in said
+    assert "failed: trial 2 (gamma1=2 method=dmt): out of memory\n" in said
+    assert said.endswith(f"go on:  {runnable(f'dmt sweep joint --trials 4 --storage {storage}')}\n")
+    lines = dmt("status", "--storage", storage).splitlines()
+    assert [line.split("-")[0] for line in lines] == ["components", "joint", "baseline"]
+
+
+def test_nothing_is_no_error(dmt, tmp_path):
+    assert "begin with `" in dmt("status", "--storage", tmp_path)
+    assert json.loads(dmt("status", "--storage", tmp_path, "--json")) == {"experiments": []}
+
+
+def test_what_is_not_there_is_said_with_the_nearest_name(dmt, storage, capsys):
+    dmt("status", "jiont", "--storage", storage, status=2)
