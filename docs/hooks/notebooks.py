@@ -11,7 +11,7 @@ from nbconvert import MarkdownExporter
 from docs.hooks.reference import ROOT
 
 FOLDER = ROOT / "analysis"
-STORAGE = ROOT / "runs" / "docs"
+EXAMPLE = ROOT / "runs" / "docs"  # what `make docs` computes; the variable DMT_STORAGE names another folder
 NOTE = """
 !!! note "What you see here"
     This notebook ran while the site was built, on the small example that `make docs` computes first. The pictures show
@@ -25,28 +25,18 @@ def pages() -> Iterator[tuple[str, str | bytes]]:
     Raises:
         FileNotFoundError: If the example's results are not there.
     """
-    if not STORAGE.is_dir():
-        raise FileNotFoundError(f"{STORAGE} is missing: `make docs` computes the notebooks' example before the site")
+    storage = Path(os.environ.setdefault("DMT_STORAGE", str(EXAMPLE)))
+    if not storage.is_dir():
+        raise FileNotFoundError(f"{storage} is missing: `make docs` computes the notebooks' example before the site")
     for path in sorted(FOLDER.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        _execute(notebook)
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
         text, resources = MarkdownExporter().from_notebook_node(  # type: ignore[no-untyped-call]
             notebook, {"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
         )
         yield f"notebooks/{path.stem}.md", _with_note(text)
         for name, content in resources["outputs"].items():
             yield f"notebooks/{name}", content
-
-
-def _execute(notebook: nbformat.NotebookNode) -> None:
-    before = os.environ.get("DMT_STORAGE")
-    os.environ["DMT_STORAGE"] = str(STORAGE)
-    try:
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
-    finally:
-        os.environ.pop("DMT_STORAGE")
-        if before is not None:
-            os.environ["DMT_STORAGE"] = before
 
 
 def _with_note(text: str) -> str:
@@ -58,9 +48,3 @@ def _with_note(text: str) -> str:
 def titles() -> list[str]:
     """Names of the notebooks, in the order of the menu."""
     return [path.stem for path in sorted(FOLDER.glob("*.ipynb"))]
-
-
-def stripped(path: Path) -> bool:
-    """Whether a notebook holds no outputs."""
-    cells = nbformat.read(path, as_version=4).cells
-    return all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")

@@ -44,10 +44,12 @@ QUICK = ("dmt --version", "dmt --help", "dmt methods", "dmt methods rml", "dmt r
 def as_dmt(words: tuple[str, ...]) -> tuple[str, ...] | None:
     """A script's command line as that of `dmt`, which is the same code; None: it is another program.
 
-    Slurm and `ray job submit` are given one.
+    Slurm, `ray job submit` and the shell's `eval` are given one.
     """
     if "docs/cluster/slurm.sh" in words:
         return ("dmt", "sweep", "gamma_sweep", *words[words.index("docs/cluster/slurm.sh") + 1 :])
+    if words[0] == "eval":
+        return tuple(shlex.split(words[1].removeprefix("$(").removesuffix(")")))
     if words[:3] == ("ray", "job", "submit"):
         return as_dmt(words[words.index("--") + 1 :])
     if words[:2] == ("python", "-m") and words[2].startswith("ablations."):
