@@ -14,12 +14,12 @@ import nbformat
 
 def strip(path: Path) -> bool:
     """Remove outputs and execution counts from a notebook; whether there were any."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     full = [c for c in notebook.cells if c.cell_type == "code" and (c.outputs or c.execution_count is not None)]
     for cell in full:
         cell.outputs, cell.execution_count = [], None
     if full:
-        nbformat.write(notebook, path)
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
     return bool(full)
 
 

@@ -29,7 +29,7 @@ def pages() -> Iterator[tuple[str, str | bytes]]:
     if not storage.is_dir():
         raise FileNotFoundError(f"{storage} is missing: `make docs` computes the notebooks' example before the site")
     for path in sorted(FOLDER.glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
         text, resources = MarkdownExporter().from_notebook_node(  # type: ignore[no-untyped-call]
             notebook, {"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}

@@ -14,7 +14,7 @@ from dmt_ray.cli import questions
 from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
-from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Training, WeightSettings
+from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Task, Training, WeightSettings
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
@@ -26,7 +26,7 @@ except ImportError:
 
 ROOT = Path(__file__).parents[2]
 FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest")  # by the program
-TASKS = {"segmentation": "shapes", "classification": "digits"}  # task -> the built-in recipe for it
+TASKS: dict[Task, str] = {"segmentation": "shapes", "classification": "digits"}  # task -> the built-in recipe for it
 
 
 # -- commands and options ---------------------------------------------------------------------------------------------
@@ -220,8 +220,7 @@ def _network(config: Config) -> str:
 
 def _main(config: Config) -> Training:
     """The training on pseudo labels that DMT performs on such data."""
-    classify = config.data.task == "classification" and config.retrain is not None
-    return config.retrain if classify else config.finetune
+    return config.retrain or config.online if config.data.task == "classification" else config.finetune
 
 
 def write_methods() -> str:
@@ -235,7 +234,7 @@ def write_methods() -> str:
     return "| method | what it does | for | can be searched |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def _suits(name: str, task: str) -> bool:
+def _suits(name: str, task: Task) -> bool:
     """Whether a method makes a plan for such data."""
     config = named(TASKS[task])
     try:
