@@ -112,10 +112,7 @@ def _add_results(commands: Any) -> None:
     what = "Say what of a sweep or an ablation failed, why and where, and which workers were lost."
     why = _add(commands, "why", "results:explain_faults", what, "dmt why gamma_sweep-shapes")
     add(why, "name", "--storage", "--json")
-    what = (
-        "Tabulate an ablation from its records: Markdown, LaTeX, HTML and CSV. docs/how-to/read-a-table.md explains "
-        "its columns."
-    )
+    what = "Tabulate an ablation from its records: Markdown, LaTeX, HTML and CSV. The caption tells how to read it."
     table = _add(commands, "table", "results:tabulate", what, "dmt table components")
     names: dict[str, Any] = {"nargs": "?", "help": "the ablation, such as components (default: all there are)"}
     out: dict[str, Any] = {"help": "folder of the files (default: tables/ in the storage)"}

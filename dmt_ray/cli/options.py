@@ -157,7 +157,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "--predict": {"action": "store_true", "help": "load stored models where predictions are needed"},
     "--json": {
         "action": "store_true",
-        "help": "one JSON document on standard output, and nothing else there; its schema is in docs/reference",
+        "help": "one JSON document on standard output, and nothing else there",
     },
     # of one command alone
     "--budget": {"required": True, "metavar": "SIZE", "help": "largest size of the store, as 500MB or 10GB"},

@@ -196,7 +196,9 @@ def _grid(options: argparse.Namespace, space: Space) -> int:
     if options.sampler != "grid":
         return 0
     ranges = any(not isinstance(values, Choice) for values in space.values())
-    return int(options.grid) if options.grid is not None and ranges else GRID
+    if options.grid is not None and not ranges:
+        raise ConfigError(f"--grid {options.grid} is for ranges, and this search has choices alone: use --sampler grid")
+    return int(options.grid or GRID)
 
 
 def _known(config: Config, method: str, space: Space, known: Sequence[Params]) -> tuple[Params, ...]:

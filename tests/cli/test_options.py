@@ -1,5 +1,6 @@
 """Options are declared once, mean the same everywhere, and none is ignored."""
 
+import argparse
 import ast
 import sys
 
@@ -91,3 +92,16 @@ def test_a_device_has_no_effect_on_a_plan_and_is_none_of_its_options(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["plan", "--device", "cpu"])
     assert "unrecognized arguments: --device cpu" in capsys.readouterr().err
+
+
+def test_files_are_made_absolute_so_that_a_command_repeats_the_work_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("recipe: shapes")
+    changes = ["model.weights_file=w.safetensors", "model_b.weights_file=null", "finetune.epochs=3"]
+    given = argparse.Namespace(recipe="mine.yaml", changes=changes)
+    options.absolute_files(given)
+    assert given.recipe == str(tmp_path / "mine.yaml")
+    assert given.changes == [f"model.weights_file={tmp_path / 'w.safetensors'}", *changes[1:]]
+    named = argparse.Namespace(recipe="shapes", changes=[])
+    options.absolute_files(named)
+    assert named.recipe == "shapes"

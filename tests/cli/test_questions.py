@@ -79,3 +79,13 @@ def test_a_script_of_ones_own_is_recorded_with_its_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["rates.py", "--trials", "3"])
     assert questions.command_of("sweep", "rates") == f"python {tmp_path / 'rates.py'} --trials 3"
+
+
+def test_values_per_range_are_refused_where_there_is_no_range(monkeypatch, capsys, tmp_path):
+    from dmt_ray.cli import sweep
+    from dmt_ray.methods.space import Choice
+
+    monkeypatch.setattr("dmt_ray.execution.cluster.stop_on_terminate", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["rates.py", "--grid", "3", "--storage", str(tmp_path / "runs")])
+    assert sweep.main(sweep.Question("", "rates", "?", {"finetune.epochs": Choice(1, 2)})) == 2
+    assert "--grid 3 is for ranges, and this search has choices alone" in capsys.readouterr().err
