@@ -43,7 +43,7 @@ lint: $(READY)  ## style and types
 	$(BIN)/mypy
 
 docs: .venv/.docs runs/docs/.ready  ## build the documentation into site/; warnings are errors
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html in a browser."
 
 notebooks: .venv/.notebooks  ## open the notebooks in JupyterLab, on the results in STORAGE
