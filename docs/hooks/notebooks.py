@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
@@ -31,8 +30,7 @@ def pages() -> Iterator[tuple[str, str | bytes]]:
         raise FileNotFoundError(f"{storage} is missing: `make docs` computes the notebooks' example before the site")
     for path in sorted(FOLDER.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no port that others could reach
-        NotebookClient(notebook, timeout=600, km=kernel, resources={"metadata": {"path": str(FOLDER)}}).execute()
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
         for cell in notebook.cells:  # warnings of libraries, with paths of this machine
             if cell.cell_type == "code":
                 cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
