@@ -7,7 +7,7 @@ STORAGE ?= runs
 # Nothing was tuned on these: the recipe was made on seeds 0 and 1.
 SEEDS ?= 100 101 102 103 104
 
-.PHONY: help sweep ablation tables report ui test test-all lint clean
+.PHONY: help sweep ablation tables report ui test test-all lint docs notebooks clean
 .DEFAULT_GOAL := sweep
 
 help:  ## list the targets
@@ -41,6 +41,29 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/.docs runs/docs/.ready  ## build the documentation into site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open site/index.html in a browser."
+
+notebooks: .venv/.notebooks  ## open the notebooks in JupyterLab, on the results in STORAGE
+	DMT_STORAGE=$${DMT_STORAGE:-$(abspath $(STORAGE))} $(BIN)/jupyter lab --ip 127.0.0.1 analysis $(ARGS)
+
+# The results on which the site's notebooks are executed: a part of the default experiments, with shorter trainings.
+EXAMPLE := --storage runs/docs --set pretrain.epochs=80 --set percentiles=[0.5,1.0]
+runs/docs/.ready: | $(READY)
+	$(BIN)/dmt ablate components $(EXAMPLE) --rows CBST DMT --seeds 0 1
+	$(BIN)/dmt sweep gamma_sweep $(EXAMPLE) --trials 4
+	@touch $@
+
+# The tools of some targets alone: .venv/.docs and .venv/.notebooks are the extras of these names in pyproject.toml.
+.venv/.docs .venv/.notebooks: $(READY)
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,$(patsubst .%,%,$(@F))]'; \
+	else \
+	  $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,$(patsubst .%,%,$(@F))]'; \
+	fi
+	@touch $@
 
 # Byte-code is compiled at once: every process of a sweep imports torch, and compiling it anew each time takes longer.
 $(READY): pyproject.toml setup.py constraints.txt

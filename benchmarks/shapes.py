@@ -1,9 +1,10 @@
 """What the built-in toy data set shows: baseline, CBST, DMT and the oracle on seeds that nothing was tuned on.
 
-The recipe `shapes` was tuned on small seeds; those from 100 on are kept for this report (docs/shapes.md). Seeds are
-paired: with the same seed all methods have the same labelled images, initial weights and order of images.
+The recipe `shapes` was tuned on small seeds; those from 100 on are kept for this report
+(docs/explanation/results/shapes.md). Seeds are paired: with the same seed all methods have the same labelled images,
+initial weights and order of images.
 
-    python benchmarks/shapes.py --seeds 100 101 102 103 104 --out docs/
+    python benchmarks/shapes.py --seeds 100 101 102 103 104 --out docs/pictures/
 """
 
 import argparse

@@ -20,7 +20,7 @@ def download(data: Data, root: Path) -> Path:
     assert isinstance(data, DataSource)
     archives = data.archives()
     if not archives:
-        raise DataError(f"{data.name!r} cannot be downloaded: {data.where}. See docs/data.md")
+        raise DataError(f"{data.name!r} cannot be downloaded: {data.where}. See docs/reference/data.md")
     from torchvision.datasets.utils import download_and_extract_archive  # seconds, and only needed here
 
     place = root / data.unpacked_in

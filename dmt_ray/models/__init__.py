@@ -1,4 +1,4 @@
-"""Networks by name: everything that segmentation-models-pytorch builds, and our own; see docs/models.md."""
+"""Networks by name: everything that segmentation-models-pytorch builds, and our own; see docs/reference/networks.md."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -97,7 +97,7 @@ def read(file: Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             f"weights come as .safetensors, which cannot run code when they are read, but got {file.name!r}. Convert "
             "a file that you trust: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'w.safetensors'); "
-            "see docs/models.md"
+            "see docs/how-to/own-network.md"
         )
     try:
         weights: dict[str, torch.Tensor] = load_file(file)

@@ -11,7 +11,10 @@ SMALL = Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_
 
 
 def shapes() -> Config:
-    """The built-in toy data set, made to show in minutes on a laptop what DMT is about (docs/shapes.md)."""
+    """The built-in toy data set, made to show in minutes on a laptop what DMT is about.
+
+    What it shows and what it does not: docs/explanation/results/shapes.md.
+    """
     augment = Augment(crop=(64, 64))
     return Config(
         recipe="shapes",
@@ -25,9 +28,9 @@ def shapes() -> Config:
         cotrain=Training(epochs=3, learning_rate=0.03, batch=(4, 4), augment=augment),
         retrain=Training(epochs=4, learning_rate=0.05, batch=(4, 4), augment=augment),
         oracle=Training(epochs=16, learning_rate=0.05, batch=(8, 0), augment=augment),
-        # Far below the paper's 3 to 5, with which this small network loses objects to the background (docs/log.md).
+        # Far below the paper's 3 to 5, with which this small network loses objects: docs/explanation/log.md.
         weight=DisagreementWeight(gamma1=0.5, gamma2=0.5),
-        # Dropout, skipped blocks and other colours are too much for it as well (docs/methods.md).
+        # Dropout, skipped blocks and other colours are too much for it as well (docs/explanation/results/methods.md).
         consistency=Consistency(noise="cutmix"),
     )
 
@@ -203,7 +206,7 @@ def cityscapes(
 
 
 def folder() -> Config:
-    """Your own images and masks: set at least data.classes (docs/data.md)."""
+    """Your own images and masks: set at least data.classes (docs/how-to/own-images.md)."""
     augment = Augment(crop=(256, 256))
     return Config(
         recipe="folder",

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -27,6 +29,17 @@ def test_a_notebook_is_kept_without_outputs_and_holds_no_plumbing(path):
             assert cell["outputs"] == []
             assert cell["execution_count"] is None
             assert not any(line.startswith(("def ", "class ")) for line in cell["source"])
+
+
+def test_outputs_are_stripped_and_a_commit_waits_for_it(tmp_path):
+    notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    cell.execution_count, cell.outputs = 3, [nbformat.v4.new_output("stream", text="a secret")]
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    strip = [sys.executable, str(FOLDER / "strip.py"), str(tmp_path / "mine.ipynb")]
+    assert subprocess.run(strip, capture_output=True).returncode == 1
+    assert "secret" not in (tmp_path / "mine.ipynb").read_text(encoding="utf-8")
+    assert subprocess.run(strip, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

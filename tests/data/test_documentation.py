@@ -6,11 +6,11 @@ from dmt_ray.data import divide, open_dataset
 from dmt_ray.recipes import load
 from tests.helpers.paths import ROOT
 
-PAGE = ROOT / "docs/data.md"
+PAGE = ROOT / "docs/how-to/own-images.md"
 
 
 def test_the_example_opens_an_own_folder(own_root, tmp_path):
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    example = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     (tmp_path / "pets.yaml").write_text(example)
     config = load(str(tmp_path / "pets.yaml"), ["data.size=[4, 6]", "split.labelled=1/4"])
     dataset = open_dataset(config.data, own_root, tmp_path / "cache")

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from dmt_ray.engine.workspace import STATISTICS
 from tests.helpers.paths import ROOT
 
-CONVERSIONS = re.findall(r"```python\n(.*?)```", ROOT.joinpath("docs/models.md").read_text(), re.S)
+CONVERSIONS = re.findall(r"```python\n(.*?)```", ROOT.joinpath("docs/how-to/own-network.md").read_text(), re.S)
 
 
 @pytest.fixture

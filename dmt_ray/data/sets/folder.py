@@ -1,4 +1,4 @@
-"""Any folder of images and masks that pair by file name (docs/data.md)."""
+"""Any folder of images and masks that pair by file name (docs/how-to/own-images.md)."""
 
 from pathlib import Path
 from typing import ClassVar, Literal, Self

@@ -1,8 +1,8 @@
 """Tables of an ablation, made from its tidy records (`dmt_ray.results.tidy`).
 
 `build` turns records into a `Table`, a plain value: texts in blocks, and the raw numbers. `text` and `latex` beside
-this module write it. `docs/tables.md` tells how to read one. Nothing in a table depends on when, where or how often it
-is made: the same records give the same bytes.
+this module write it; `docs/how-to/read-a-table.md` explains the columns. Nothing in a table depends on when, where or
+how often it is made: the same records give the same bytes.
 """
 
 import math
