@@ -122,7 +122,8 @@ def explained(folder: Path, inside: Path | None = None) -> Iterator[None]:
         reason = _reason(error, inside)
         if reason is None:
             raise
-        raise StoreError(f"cannot use the store {folder}: {reason}") from error
+        advice = "" if "--storage" in reason else " Pass another folder as --storage."
+        raise StoreError(f"cannot use the store {folder}: {reason}{advice}") from error
 
 
 def _reason(error: Exception, inside: Path | None) -> str | None:

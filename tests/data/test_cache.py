@@ -220,5 +220,7 @@ def test_a_disk_without_room_is_said_and_nothing_is_left(camvid_root, tmp_path):
         text=True,
         timeout=60,
     )
-    assert done.stdout.startswith(f"cannot write the decoded images to {tmp_path / 'cache'}: File too large")
+    assert done.stdout.startswith(
+        f"cannot write the decoded images to {tmp_path / 'cache'}: the disk is full, or a limit"
+    )
     assert list((tmp_path / "cache").iterdir()) == []
