@@ -319,7 +319,7 @@ class Runner:
         from dmt_ray.engine.workspace import Workspace, device_of
         from dmt_ray.execution.gpu import deterministic, gpu_errors
 
-        _check_precision(stage.config, device_of(self.machine.device).type)
+        _check_precision(stage.config, self.machine.device)
         name = stage.operation.name
         perform: Callable[[Slice, Workspace], int] = getattr(importlib.import_module(f"dmt_ray.engine.{name}"), name)
         torch.set_num_threads(self.machine.threads)
@@ -386,10 +386,12 @@ def device_check(device: str) -> None:
 
 
 def _check_precision(config: Slice, device: str) -> None:
-    if isinstance(config, TrainingSlice) and config.training.precision == "float16" and device != "cuda":
-        raise ConfigError(
-            f"precision 'float16' is for GPUs, but the device is {device!r}; take 'bfloat16' or 'float32'"
-        )
+    if not isinstance(config, TrainingSlice) or config.training.precision != "float16":
+        return
+    from dmt_ray.engine.workspace import device_of
+
+    if (kind := device_of(device).type) != "cuda":
+        raise ConfigError(f"precision 'float16' is for GPUs, but the device is {kind!r}; take 'bfloat16' or 'float32'")
 
 
 def padded_size(model: Model, dataset: Dataset) -> tuple[int, int]:

@@ -36,7 +36,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
         "voc-animals-lite0",
         {"name": "voc", "size": (128, 128)},
         title="The animals of PASCAL VOC at 128 x 128, EfficientNet-Lite0",
-        share=1 / 20,  # 71 images
+        share=1 / 20,  # 65 images
         selection=0.1,
         pretrain_epochs=56,
         epochs=1,

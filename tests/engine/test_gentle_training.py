@@ -67,8 +67,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(runner, cfg, tmp_
         assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_two_workers_have_the_losses_and_weights_of_one(runner, cfg, tmp_path):
-    stage = dst(cfg, 0).stages()[0]
+@pytest.mark.parametrize("kept", [{}, {"model.frozen": True}, {"model.frozen_statistics": True}])
+def test_two_workers_have_the_losses_and_weights_of_one(runner, cfg, tmp_path, kept):
+    stage = dst(override(cfg, kept), 0).stages()[0]
     one = pretrained(runner, stage, tmp_path / "one")
     in_team(2, lambda team: pretrained(runner, stage, tmp_path / "two", team))
     two = tmp_path / "two" / "out-0"
