@@ -107,7 +107,6 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     },
     "--eval-batch": {
         "type": int,
-        "default": argparse.SUPPRESS,
         "metavar": "N",
         "help": "images in a forward pass of labelling and scoring: fewer take less memory; results do not depend on "
         "it beyond rounding (default: 16)",

@@ -60,13 +60,14 @@ def draw(options: argparse.Namespace) -> None:
     from dmt_ray.experiments.locate import is_ablation, locate
 
     if not options.predict:
-        ignored("is for --predict, which loads models", options, data="--data", device="--device")
+        ignored(
+            "is for --predict, which loads models", options, data="--data", device="--device", eval_batch="--eval-batch"
+        )
     folder = locate(options.storage, options.name)
     if not is_ablation(folder):
         what = f"is for ablations, and {folder.name} is a sweep, none of whose figures needs pictures"
         ignored(what, options, rows="--rows", predict="--predict")
     begin(f"drawing the figures of {folder.name}")
-    from dmt_ray.plan.amounts import EVAL_BATCH
     from dmt_ray.report.figures.drawing import AblationFigures, of_sweep, save_all
     from dmt_ray.report.figures.predictions import Predictor
 
@@ -76,7 +77,7 @@ def draw(options: argparse.Namespace) -> None:
         predictor = Predictor(
             *(folder.parents[1], data, options.device or "auto"),
             computes=options.predict,
-            eval_batch=getattr(options, "eval_batch", EVAL_BATCH),
+            eval_batch=options.eval_batch,
         )
         figures = AblationFigures(folder, predictor, options.rows)
         drawings, incomplete = figures.drawings(), list(figures.incomplete())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dmt_ray import models
 from dmt_ray.data.images import Images
 from dmt_ray.engine.finite import ADVICE, fault
-from dmt_ray.engine.transfer import upload
+from dmt_ray.engine.transfer import fetch, upload
 from dmt_ray.engine.workspace import STATISTICS, Workspace
 from dmt_ray.errors import TrainingFailed
 
@@ -77,7 +77,7 @@ class WholeImages:
         Raises:
             TrainingFailed: If those of an image were not, with the model, the image and what is wrong with the layers.
         """
-        finite = torch.cat(self._finite).cpu() if self._finite else torch.ones(0, dtype=torch.bool)
+        finite = fetch({"": torch.cat(self._finite)})[""] if self._finite else torch.ones(0, dtype=torch.bool)
         strange = (~finite).nonzero().flatten().tolist()
         first = self._seen[strange[0]] if strange else len(self._images.ids)
         # Agreed upon, so that no worker of a team waits for one that has given up.

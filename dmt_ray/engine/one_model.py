@@ -115,7 +115,6 @@ def write_examples(
             labels = np.full_like(images.mask(position), IGNORE)
             confidence = np.zeros_like(labels)
         probs = whole.logits([position]).float().softmax(dim=1)
-        whole.check()
         given, sure = (upload([array[np.newaxis]], work.device) for array in (labels, confidence))
         target = rule(compare(probs, given.long(), from_byte(sure)))
         arrays |= {
@@ -127,6 +126,7 @@ def write_examples(
             f"weight_{number}": (target.weights[0] * 255).round().clamp(max=255).to(torch.uint8),
             f"prediction_{number}": probs[0].argmax(dim=0).to(torch.uint8),
         }
+    whole.check()
     fetched = fetch({name: array for name, array in arrays.items() if isinstance(array, Tensor)})
     on_host = {name: fetched[name].numpy() if isinstance(array, Tensor) else array for name, array in arrays.items()}
     np.savez_compressed(work.out / EXAMPLES, allow_pickle=False, **on_host)

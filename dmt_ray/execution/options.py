@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.errors import ConfigError
-from dmt_ray.plan.amounts import EVAL_BATCH
 
 if TYPE_CHECKING:
     from dmt_ray.execution.runner import Machine, Runner
@@ -36,7 +35,7 @@ class Options:
         gpus: GPUs of a worker; None: 1 where there are GPUs.
         cpus: CPUs of a worker.
         compiled: Whether networks go through torch.compile.
-        eval_batch: Images in a forward pass of labelling and scoring.
+        eval_batch: Images in a forward pass of labelling and scoring; None: `plan.amounts.EVAL_BATCH`.
         deterministic: Whether only algorithms are allowed that give the same bits each time.
         shared: URL of an object store that the machines share; None: they all see the storage folder.
         stall_seconds: After so long without progress a worker counts as hanging.
@@ -57,7 +56,7 @@ class Options:
     gpus: float | None = None
     cpus: int = 1
     compiled: bool = False
-    eval_batch: int = EVAL_BATCH
+    eval_batch: int | None = None
     deterministic: bool = False
     shared: str | None = None
     stall_seconds: float = 1800.0
@@ -75,7 +74,7 @@ class Options:
         if self.gpus is not None and not 0 <= self.gpus <= 1:
             text = f"--gpus-per-worker must be between 0 and 1, as a worker uses one GPU, but got {self.gpus:g}"
             raise ConfigError(text)
-        if self.eval_batch < 1:
+        if self.eval_batch is not None and self.eval_batch < 1:
             raise ConfigError(f"--eval-batch must be 1 or more, but got {self.eval_batch}")
         if self.cpus < 1:
             raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {self.cpus}")

@@ -48,7 +48,7 @@ class Machine:
     threads: int = 1  # CPU threads of one process
     shared: str | None = None  # URL of an object store that machines share; None: `store` is all there is
     compiled: bool = False  # whether networks in training go through torch.compile
-    eval_batch: int = EVAL_BATCH  # images in a forward pass of labelling and scoring
+    eval_batch: int | None = None  # images in a forward pass of labelling and scoring; None: EVAL_BATCH
     deterministic: bool = False  # whether only algorithms are allowed that give the same bits each time
     # A process whose stage gets no further for so long is taken to hang, and ended; None: people watch it themselves.
     stall_seconds: float | None = None
@@ -337,7 +337,7 @@ class Runner:
             stop=stop,
             compiled=self.machine.compiled,
             normalised=stage.config.data.normalised,
-            eval_batch=self.machine.eval_batch,
+            eval_batch=self.machine.eval_batch or EVAL_BATCH,
         )
         if not team.chief:
             with gpu_errors(work), deterministic(self.machine.deterministic):

@@ -63,6 +63,7 @@ def check_plan(method: Method, config: Config, *, shares_pretraining: bool = Tru
         ContractBroken: With what was found and what to change.
         ConfigError: If the method refuses the settings.
     """
+    config = config.model_copy(deep=True)  # what a wrong method writes into it harms nobody else
     name, before = name_of(method), config.model_dump_json()
     plan = _call(method, config, SEED, draws=1)
     require(

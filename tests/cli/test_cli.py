@@ -102,7 +102,7 @@ NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run -
         (["run", "--set", "weight.gamma1=-2"], "weight.gamma1: input should be greater than or equal to 0, but got -2"),
         (["run", "--seed", "-1"], "--seed must be a number from 0 to 4,294,967,295, but got -1"),
         (["run", "--seed", str(2**64)], f"--seed must be a number from 0 to 4,294,967,295, but got {2**64}"),
-        (["run", "--workers", "2", "--device", "cpu"], "--device cpu is for a single worker"),
+        (["run", "--workers", "2", "--device", "cpu"], "--device is for a single worker"),
         *((words, "'shapes' is built in and reads no folder") for words in NO_FOLDER),
         (["data", "download", "--data", "."], "'shapes' cannot be downloaded: "),
         (["plan", "--recipe", "camvid"], "DMT_DATA"),
@@ -111,7 +111,7 @@ NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run -
         (["store", "ls", "--storage", "nowhere"], "there is no store in nowhere"),
         (["store", "gc", "--budget", "much", "--storage", "nowhere"], "there is no store in nowhere"),
         (["ui", "--storage", "nowhere"], "nothing to browse yet"),
-        (["run", "--storage", "/proc/nowhere"], "--storage"),
+        (["run", "--storage", "/proc/nowhere"], "cannot use the store /proc/nowhere: No such file"),
     ],
 )
 def test_a_wrong_command_ends_with_one_line_and_status_2(words, message, tmp_path, monkeypatch, capsys):
@@ -165,8 +165,14 @@ print("loaded:", *set("{heavy}".split()) & set(sys.modules))
     [
         pytest.param(["dmt", "plan"], "import dmt_ray.cli.main as c; assert c.main() == 0", id="plan"),
         pytest.param(["dmt", "run", "--dry-run"], "import dmt_ray.cli.main as c; assert c.main() == 0", id="run"),
-        pytest.param(["s"], "import runpy; runpy.run_path('{root}/searches/gamma_sweep.py')['main']()", id="sweep"),
-        pytest.param(["a", "--seeds", "0"], "from ablations.components import main; main()", id="ablation"),
+        pytest.param(
+            ["s"],
+            "import runpy; d = runpy.run_path('{root}/searches/gamma_sweep.py'); d['main'](d['QUESTION'])",
+            id="sweep",
+        ),
+        pytest.param(
+            ["a", "--seeds", "0"], "from ablations.components import QUESTION, main; main(QUESTION)", id="ablation"
+        ),
     ],
 )
 def test_what_would_be_done_on_known_data_is_said_without_the_heavy_packages(words, code, known, settings, pictures):

@@ -185,7 +185,7 @@ def test_a_step_of_cotraining_reads_nothing_and_uploads_its_rows_once(work, tiny
         with never_waiting():
             stepper.step(1)
         checkpoint = Checkpoint(
-            replace(work, scratch=tmp_path), stepper.state, stepper.optimizer, [], BestSnapshot("last")
+            replace(work, scratch=tmp_path), stepper.state, stepper.update, [], BestSnapshot("last")
         )
         with never_waiting() as uploads:
             checkpoint.save(2)
@@ -207,7 +207,7 @@ def test_examples_come_to_the_host_together(pretended, tiny: Config, tmp_path):
     network = network_of(work)
     with never_waiting():
         write_examples(network, pseudo, range(8, N), (2, 6), tiny.weight, work)
-    assert pretended.synchronised == 1
+    assert pretended.synchronised == 2  # whether all logits are finite; and the examples
     assert len(np.load(tmp_path / EXAMPLES)) == 1 + 6 * EXAMPLE_COUNT
 
 
@@ -221,7 +221,7 @@ def test_a_snapshot_waits_once_beside_its_scores(pretended, tmp_path):
     best.offer(1, [network], network, parts, work)
     assert all(place.startswith("_to_copy in engine/metrics.py") for place in pretended.waits)
     assert pretended.waits.total() == 2  # a matrix for each of both sets
-    assert pretended.synchronised == 1
+    assert pretended.synchronised == 1 + 2  # the weights; and whether all logits of a set are finite
 
 
 STAGES = {

@@ -146,8 +146,8 @@ def workers_of(run: RunningSweep) -> list[int]:
 
 
 def test_two_workers_make_the_bytes_of_one_even_if_one_of_them_is_killed(tmp_path, settings, pictures):
-    words = ["-m", "dmt_ray.cli", "run", "--recipe", settings, "--data", pictures, "--threads", "1"]
-    with started(tmp_path / "one", *words) as one:
+    words = ["-m", "dmt_ray.cli", "run", "--recipe", settings, "--data", pictures]
+    with started(tmp_path / "one", *words, "--threads", "1") as one:
         said = one.finish()
         assert one.process.returncode == 0, said
     with started(tmp_path / "two", *words, "--workers", "2") as two:

@@ -222,7 +222,20 @@ class _Function(TorchFunctionMode):
             args = args[0], _with_tensors(args[1])
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") == CUDA:
             return func(*args, **kwargs | {"device": None}).to(CUDA)
+        if func in _IN_HALF and torch.is_autocast_enabled("cuda"):
+            # C++ casts what it takes to be on CUDA, and is told otherwise.
+            half = torch.get_autocast_dtype("cuda")
+            args = [_halved(value, half) for value in args]
+            kwargs = {name: _halved(value, half) for name, value in kwargs.items()}
         return func(*args, **kwargs)
+
+
+# Of what autocast performs in half precision that which networks here are made of.
+_IN_HALF = (torch.conv2d, torch.conv_transpose2d, torch.nn.functional.linear, torch.matmul, torch.bmm)
+
+
+def _halved(value: Any, half: torch.dtype) -> Any:
+    return value.to(half) if isinstance(value, Tensor) and value.dtype == torch.float32 else value
 
 
 def _numbered(value: Any) -> Any:

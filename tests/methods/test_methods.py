@@ -113,8 +113,8 @@ def test_online_st_makes_its_labels_itself():
 def test_pseudo_label_makes_its_labels_itself_after_the_pretraining():
     taught = model(pseudo_label(CFG, 0), 1)
     assert taught.inputs == {"start": model(baseline(CFG, 0), 0)}
-    lee = dict(rule="rising", rise_start=0.1, rise_end=0.6, alpha_f=3)  # Eq. 16
-    assert taught.config.weight.identity() == lee
+    lee = dict(rise_start=0.1, rise_end=0.6, alpha_f=3)  # Eq. 16
+    assert (taught.config.weight.rule, taught.config.weight.numbers()) == ("rising", lee)
     assert taught.config.training == CFG.online
 
 

@@ -42,7 +42,7 @@ class Predictor:
     device: str = "auto"  # "auto", "cpu" or "cuda"
     threads: int = 1  # CPU threads
     computes: bool = True  # whether what is not cached yet is computed; else it is an error
-    eval_batch: int = EVAL_BATCH  # images in a forward pass
+    eval_batch: int | None = None  # images in a forward pass; None: EVAL_BATCH
 
     def examples(
         self, evaluation: Stage, *, count: int = COUNT, ids: Sequence[str] | None = None
@@ -133,7 +133,7 @@ class Predictor:
             runner.dataset(config.data),
             device_of(self.device),
             normalised=config.data.normalised,
-            eval_batch=self.eval_batch,
+            eval_batch=self.eval_batch or EVAL_BATCH,
         )
         network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
