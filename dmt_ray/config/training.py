@@ -30,7 +30,8 @@ class Model(Settings):
 
     architecture: str = Field(
         "Unet",
-        description="Name of a network that segmentation-models-pytorch builds, or of one of ours (docs/models.md).",
+        description="Name of a network that segmentation-models-pytorch builds, or of one of ours "
+        "(docs/reference/networks.md).",
     )
     encoder: str = Field("resnet18", description="Name of its encoder; none: the network has none to choose.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")

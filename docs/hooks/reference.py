@@ -15,17 +15,13 @@ from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
 from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Task, Training, WeightSettings
+from dmt_ray.config.reference import TRAININGS, SettingRow, settings
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
 
-try:
-    from dmt_ray.config.reference import TRAININGS, SettingRow, settings
-except ImportError:
-    from docs.hooks.settings_rows import TRAININGS, SettingRow, settings
-
 ROOT = Path(__file__).parents[2]
-FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest")  # by the program
+FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest", "padding")  # by the program
 TASKS: dict[Task, str] = {"segmentation": "shapes", "classification": "digits"}  # task -> the built-in recipe for it
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dmt_ray import models
 from dmt_ray.config import Model
-from dmt_ray.engine.workspace import MEAN, STD
+from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.errors import ModelError
 from dmt_ray.models import pretrained
 from dmt_ray.models.pretrained import PACKAGED
@@ -159,7 +159,7 @@ def test_the_converted_weights_know_cats_and_dogs_under_the_normalisation_of_the
     network = timm.create_model("tf_efficientnet_lite0").eval()
     network.load_state_dict(load_file(models.first_weights(LITE, cache).file))
     home = REAL / "voc_animals" / "VOCdevkit" / "VOC2012"
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in STATISTICS["imagenet"])
     right, seen = 0, 0
     for name in (home / "ImageSets/Segmentation/val.txt").read_text().split():
         there = set(np.unique(Image.open(home / "SegmentationClassAug" / f"{name}.png"))) - {0, 255}
