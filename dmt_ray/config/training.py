@@ -136,7 +136,7 @@ class Training(Settings):
     matched: bool = neutral(
         False,
         description="Share out the batch so that a pass over the unlabelled images is also one over the labelled "
-        "(000, Sec. 3); `batch` then gives its sum alone.",
+        "(Pet study, Sec. 3); `batch` then gives its sum alone.",
     )
     precision: Literal["float32", "bfloat16", "float16", "float64"] = Field(
         "float32",

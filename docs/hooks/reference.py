@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
+import dmt_ray
 from dmt_ray.cli import questions
 from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
@@ -307,8 +308,8 @@ def _doc(kind: type[Any]) -> str:
 
 
 def api() -> dict[str, str]:
-    """A page for each package below `dmt_ray`, which mkdocstrings fills with its docstrings."""
-    pages = {}
+    """A page for the names of `dmt_ray` itself and one for each package, which mkdocstrings fills with docstrings."""
+    pages = {"dmt_ray": _face()}
     for package in sorted((ROOT / "dmt_ray").glob("*/__init__.py")):
         name = package.parent.name
         if name == "cli":  # commands.md and options.md have what it offers
@@ -318,6 +319,13 @@ def api() -> dict[str, str]:
         text = "\n\n".join(f"## {module}\n\n::: {module}" for module in modules)
         pages[name] = f"# dmt_ray.{name}\n\n{text}\n"
     return pages
+
+
+def _face() -> str:
+    """The names that `import dmt_ray` offers, each with what it is."""
+    parts = ["# dmt_ray", "Each name is imported when it is first used."]
+    parts += [f"## {name}\n\n::: dmt_ray.{name}" for name in dmt_ray.__all__]
+    return "\n\n".join(parts) + "\n"
 
 
 def _modules(folder: Path) -> list[Path]:
