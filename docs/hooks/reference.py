@@ -324,7 +324,8 @@ def api() -> dict[str, str]:
 def _face() -> str:
     """The names that `import dmt_ray` offers, each with what it is."""
     parts = ["# dmt_ray", "Each name is imported when it is first used."]
-    parts += [f"## {name}\n\n::: dmt_ray.{name}" for name in dmt_ray.__all__]
+    shown = "    options: {show_root_heading: true, show_root_full_path: false, heading_level: 2}"
+    parts += [f"::: dmt_ray.{name}\n{shown}" for name in dmt_ray.__all__]
     return "\n\n".join(parts) + "\n"
 
 
