@@ -4,7 +4,7 @@ import argparse
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -16,7 +16,8 @@ from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
 from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Task, Training, WeightSettings
-from dmt_ray.config.reference import TRAININGS, SettingRow, settings
+from dmt_ray.config.experiment import TRAININGS
+from dmt_ray.config.reference import SettingRow, settings
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
@@ -324,8 +325,12 @@ def api() -> dict[str, str]:
 def _face() -> str:
     """The names that `import dmt_ray` offers, each with what it is."""
     parts = ["# dmt_ray", "Each name is imported when it is first used."]
-    shown = "    options: {show_root_heading: true, show_root_full_path: false, heading_level: 2}"
-    parts += [f"::: dmt_ray.{name}\n{shown}" for name in dmt_ray.__all__]
+    for name in dmt_ray.__all__:
+        options = {"show_root_heading": "true", "show_root_full_path": "false", "heading_level": "2"}
+        if isinstance(getattr(dmt_ray, name), Mapping):  # `dmt recipes` and `dmt methods` list what is in it
+            options["show_attribute_values"] = "false"
+        lines = "".join(f"\n      {option}: {value}" for option, value in options.items())
+        parts.append(f"::: dmt_ray.{name}\n    options:{lines}")
     return "\n\n".join(parts) + "\n"
 
 
