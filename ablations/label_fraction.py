@@ -1,6 +1,6 @@
 """What does each method gain, and with how many labels? Seven shares of labelled images x four methods.
 
-The shares are those of the Pet study (000, Sec. 3): 1, 2, 5, 10, 50, 80, 95 %. Pretraining is as long as the paper
+The shares are those of the Pet study (Sec. 3): 1, 2, 5, 10, 50, 80, 95 %. Pretraining is as long as the paper
 says, sqrt(1 / share) x N epochs with N those of the oracle (DMT, Sec. 5.2.2): set oracle.epochs, not pretrain.epochs.
 An epoch of an iteration is a pass over the unlabelled images, so that with 95 % of the labels there is little to do.
 

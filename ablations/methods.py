@@ -8,7 +8,7 @@ fine-tuning for each. All other rows are given as many steps, whatever their rec
   CBST, DST                   one model: twice the pretraining, and twice the steps in each iteration
   Self-training, CL           one teacher with twice the pretraining; the other half for new students
   Mean Teacher, FixMatch      one student: twice the pretraining, then twice the steps
-  DMT and its variants        two models, as the recipe says; in `DMT, sequential` they take turns (000)
+  DMT and its variants        two models, as the recipe says; in `DMT, sequential` they take turns
   CPS, direct, IML, RML       two models: as many steps together as DMT's iterations; RML in two stages of half as many
   RWMS                        two teachers, and two students with the steps of DMT's iterations
   Pretrained                  not equal: model A as the two-model methods start from it

@@ -1,4 +1,4 @@
-"""After how many epochs should teacher and student change places? N of the Pet study (000, Sec. 3).
+"""After how many epochs should teacher and student change places? N of the Pet study (Sec. 3).
 
 In its Algorithm 1 one model teaches, the other one trains for N epochs, then the roles are reversed: the second learns
 from a teacher that it has just taught. That is DMT with order=sequential, and N is finetune.epochs

@@ -8,7 +8,7 @@
     run = dmt.perform(config, method="dmt", seed=0, storage="runs")
     run.scores(), run.figure(), run.model("A")
 
-docs/python.md shows the rest. A name is imported when it is first used.
+docs/how-to/python.md shows the rest. A name is imported when it is first used.
 """
 
 from importlib import import_module

@@ -3,7 +3,7 @@
 Before they teach each other, model A is pretrained on the first share alpha of the labelled images, model B on the
 last. The closer alpha is to 0.5, the less they have in common and the more they disagree; but each has seen fewer
 labels, in fewer steps, as an epoch is a pass over what a model sees. At 1 both see all, and differ by their seeds
-alone. The paper uses 0.8 on its small splits, the Pet study (000) 0.7.
+alone. The paper uses 0.8 on its small splits, the Pet study 0.7.
 
 Beside the score the table shows how far A and B disagree: the share of pseudo-labelled pixels whose label the student
 would not give as it trains, in the first and in the last iteration. Disagreement is what DMS is for; whether more of it

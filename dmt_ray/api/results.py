@@ -135,8 +135,8 @@ class RunResults(Results):
         """A trained network in eval mode, on the CPU.
 
         It takes float32 ``[N, 3, H, W]`` and returns logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` in classification.
-        Images in ``[0, 1]`` are normalised first, with MEAN and STD of `dmt_ray.engine.workspace`. Where a moving
-        average of the weights was scored, these are its weights.
+        Images in ``[0, 1]`` are normalised first, with ``STATISTICS[config.data.normalised]`` of
+        `dmt_ray.engine.workspace`. Where a moving average of the weights was scored, these are its weights.
 
         Args:
             side: "A" or "B"; None: A under the rule "last", else whichever the rule picks.

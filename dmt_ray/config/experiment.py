@@ -59,12 +59,14 @@ class Config(Settings):
         1.0, gt=0.5, le=1, description="Fraction of the labelled images that each of A and B sees."
     )
     order: Literal["simultaneous", "sequential"] = Field(
-        "simultaneous", description="DMT: both learn from the old other; 000: the second learns from the new first."
+        "simultaneous",
+        description="simultaneous: each learns from the other as it was before the iteration (DMT); sequential: the "
+        "second learns from the first as it is after it (Pet study).",
     )
     first: Literal["A", "B", "val", "val_each"] = Field(
         "A",
         description="Which model teaches first in the sequential order: A or B; val: the one that is better on the "
-        "validation images after pretraining; val_each: decided so again before every iteration (000, Sec. 4.2).",
+        "validation images after pretraining; val_each: decided so again before every iteration (Pet study, Sec. 4.2).",
     )
     consistency: Consistency = neutral(
         Consistency(), description="Of methods that teach a student on one view what a teacher sees on another."

@@ -30,7 +30,8 @@ class Model(Settings):
 
     architecture: str = Field(
         "Unet",
-        description="Name of a network that segmentation-models-pytorch builds, or of one of ours (docs/models.md).",
+        description="Name of a network that segmentation-models-pytorch builds, or of one of ours "
+        "(docs/reference/networks.md).",
     )
     encoder: str = Field("resnet18", description="Name of its encoder; none: the network has none to choose.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")
@@ -135,7 +136,7 @@ class Training(Settings):
     matched: bool = neutral(
         False,
         description="Share out the batch so that a pass over the unlabelled images is also one over the labelled "
-        "(000, Sec. 3); `batch` then gives its sum alone.",
+        "(Pet study, Sec. 3); `batch` then gives its sum alone.",
     )
     precision: Literal["float32", "bfloat16", "float16", "float64"] = Field(
         "float32",

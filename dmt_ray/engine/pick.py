@@ -1,4 +1,4 @@
-"""Pick: the better of two models on the validation images, or the other one (000, Sec. 4.2)."""
+"""Pick: the better of two models on the validation images, or the other one (Pet study, Sec. 4.2)."""
 
 import json
 import shutil

@@ -15,12 +15,12 @@ _NO_DETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementat
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Inside, torch takes only algorithms that give the same bits each time, where it is wanted; others raise.
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Inside, torch takes only algorithms that give the same bits each time, where it is enabled; others raise.
 
     That covers cuDNN's convolutions, cuBLAS and all sums with atomic operations. It changes no number on a CPU.
     """
-    if not wanted:
+    if not enabled:
         yield
         return
     os.environ.setdefault(_CUBLAS, ":4096:8")  # read when cuBLAS is first used; the larger of the two that it allows

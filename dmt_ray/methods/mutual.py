@@ -14,8 +14,8 @@ def dmt(cfg: Config, seed: int) -> Plan:
     """Dynamic Mutual Training (DMT, Sec. 4; Algorithm 2 read with Fig. 5: A's labels teach B and B's teach A).
 
     `cfg.order` is "simultaneous" (DMT: both teachers of an iteration are the models of the iteration before) or
-    "sequential" (000, Algorithm 1: the first teaches, then learns from the model it has just taught). The N epochs
-    between two reversals of 000 are `cfg.finetune.epochs`. For classification it is Algorithm 1: a chain of new models.
+    "sequential" (Pet study, Algorithm 1: the first teaches, then learns from the model it has just taught). Its N
+    epochs between two reversals are `cfg.finetune.epochs`. For classification it is Algorithm 1: a chain of new models.
     """
     if cfg.data.task == "classification":
         return generations(cfg, seed)

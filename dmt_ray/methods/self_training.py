@@ -46,7 +46,7 @@ def cbst(cfg: Config, seed: int) -> Plan:
 def pseudo_label(cfg: Config, seed: int) -> Plan:
     """Pseudo-Label: the model's decisions of each step are its labels, and count more and more (Lee, Eq. 14-16).
 
-    As in 000, the model first converges on the labelled images.
+    As in the Pet study, the model first converges on the labelled images.
     """
     cfg = cfg.with_weight(rule="rising")
     model = pretrain(cfg, seed=seed)

@@ -1,4 +1,4 @@
-"""The U-Net of its own paper, trained from random weights: the network of the Pet study (000, Sec. 3)."""
+"""The U-Net of its own paper, trained from random weights: the network of the Pet study (Sec. 3)."""
 
 from itertools import pairwise
 

@@ -22,7 +22,7 @@ def batch_of(training: Training, *, labelled: int, pseudo: int) -> tuple[int, in
     """Labelled and pseudo-labelled images of a step.
 
     With `training.matched` the sum of `training.batch` is shared out in proportion to the lists, at least one image
-    each, so that a pass over one list is about a pass over the other (000, Sec. 3).
+    each, so that a pass over one list is about a pass over the other (Pet study, Sec. 3).
     """
     total = sum(training.batch)
     if not training.matched or training.batch[1] == 0:

@@ -70,6 +70,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "rwms-voc-1/4": rwms_voc("rwms-voc-1/4"),
     "rml-cityscapes-1/8": rml_cityscapes,
 }
+"""Name -> a function that gives the recipe's settings."""
 
 
 def load(

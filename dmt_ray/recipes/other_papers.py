@@ -1,4 +1,4 @@
-"""Recipes of the papers beside DMT: the Pet study (000), RWMS and RML. What a paper does not print is DMT's."""
+"""Recipes of the papers beside DMT: the Pet study, RWMS and RML. What a paper does not print is DMT's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,8 @@ from dmt_ray.recipes.segmentation import authors
 
 
 def pets() -> Config:
-    """The Oxford-IIIT Pets with a U-Net from scratch, as in 000; its 10,000 epochs of pretraining can be far fewer."""
-    # 000, Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
+    """The Oxford-IIIT Pets of the Pet study, with a U-Net from scratch; its 10,000 epochs of pretraining can be cut."""
+    # Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
     # It names no augmentation, and its discussion regrets the lack of what augmentation gives.
     augment = Augment(scale=(1, 1), crop=(128, 128), flip=False)
     always: dict[str, Any] = {"learning_rate": 4e-3, "augment": augment, "keep": "val", "score_every": 500}

@@ -30,7 +30,9 @@ def pages() -> Iterator[tuple[str, str | bytes]]:
         raise FileNotFoundError(f"{storage} is missing: `make docs` computes the notebooks' example before the site")
     for path in sorted(FOLDER.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
+        quiet = ["--IPKernelApp.log_level=ERROR"]  # it warns that what stays on 127.0.0.1 is not encrypted
+        where = {"metadata": {"path": str(FOLDER)}}
+        NotebookClient(notebook, timeout=600, resources=where, extra_arguments=quiet).execute()
         for cell in notebook.cells:  # warnings of libraries, with paths of this machine
             if cell.cell_type == "code":
                 cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]

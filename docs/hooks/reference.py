@@ -4,28 +4,26 @@ import argparse
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
+import dmt_ray
 from dmt_ray.cli import questions
 from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
 from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Task, Training, WeightSettings
+from dmt_ray.config.experiment import TRAININGS
+from dmt_ray.config.reference import SettingRow, settings
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
 
-try:
-    from dmt_ray.config.reference import TRAININGS, SettingRow, settings
-except ImportError:
-    from docs.hooks.settings_rows import TRAININGS, SettingRow, settings
-
 ROOT = Path(__file__).parents[2]
-FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest")  # by the program
+FILLED_IN = ("recipe", "fingerprint", "weights_digest", "list_digest", "padding")  # by the program
 TASKS: dict[Task, str] = {"segmentation": "shapes", "classification": "digits"}  # task -> the built-in recipe for it
 
 
@@ -311,8 +309,8 @@ def _doc(kind: type[Any]) -> str:
 
 
 def api() -> dict[str, str]:
-    """A page for each package below `dmt_ray`, which mkdocstrings fills with its docstrings."""
-    pages = {}
+    """A page for the names of `dmt_ray` itself and one for each package, which mkdocstrings fills with docstrings."""
+    pages = {"dmt_ray": _face()}
     for package in sorted((ROOT / "dmt_ray").glob("*/__init__.py")):
         name = package.parent.name
         if name == "cli":  # commands.md and options.md have what it offers
@@ -322,6 +320,18 @@ def api() -> dict[str, str]:
         text = "\n\n".join(f"## {module}\n\n::: {module}" for module in modules)
         pages[name] = f"# dmt_ray.{name}\n\n{text}\n"
     return pages
+
+
+def _face() -> str:
+    """The names that `import dmt_ray` offers, each with what it is."""
+    parts = ["# dmt_ray", "Each name is imported when it is first used."]
+    for name in dmt_ray.__all__:
+        options = {"show_root_heading": "true", "show_root_full_path": "false", "heading_level": "2"}
+        if isinstance(getattr(dmt_ray, name), Mapping):  # `dmt recipes` and `dmt methods` list what is in it
+            options["show_attribute_values"] = "false"
+        lines = "".join(f"\n      {option}: {value}" for option, value in options.items())
+        parts.append(f"::: dmt_ray.{name}\n    options:{lines}")
+    return "\n\n".join(parts) + "\n"
 
 
 def _modules(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ What is in a ```sh block of a page counts. A command that this project does not 
 """
 
 import argparse
+import json
 import re
 import shlex
 import subprocess
@@ -157,6 +158,32 @@ def test_a_quick_command_runs(command: str, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def is_dry(words: tuple[str, ...]) -> bool:
+    """Whether a command lists, plans or explains, and needs neither data in files nor results."""
+    if words[0] != "dmt" or any("path/to" in word for word in words):
+        return False
+    lists = ("status",), ("store", "ls"), ("store", "verify")
+    plain = tuple(word for word in words[1:] if word != "--json")
+    return words[1] in ("plan", "methods", "recipes") or bool({"--dry-run", "--help"} & set(words)) or plain in lists
+
+
+def test_what_pages_list_and_plan_on_built_in_data_runs(tmp_path) -> None:
+    """In one folder, whose data and network are known after the first plan."""
+    listed = dict.fromkeys(line.words for line in LINES if is_dry(line.words))
+    commands = [words for words in listed if shlex.join(words) not in QUICK]
+    assert {"plan", "sweep", "ablate", "status", "store"} <= {words[1] for words in commands}
+    for words in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "dmt_ray.cli", *words[1:]], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
+        assert done.stdout, shlex.join(words)
+        if "--json" in words:
+            json.loads(done.stdout)
+    stages = tmp_path / "runs" / "stages"
+    assert not stages.exists() or list(stages.iterdir()) == []  # nothing was computed
 
 
 def test_the_recipe_that_is_printed_is_one_that_can_be_read(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Every line of Python in docs/python.md, from top to bottom."""
+"""Every line of Python in docs/how-to/python.md, from top to bottom."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from dmt_ray.data.sets import shapes
 from dmt_ray.methods import METHODS
 from tests.helpers.paths import ROOT
 
-TEXT = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(<!--.*?-->\n)?```python\n(.*?)```", TEXT, re.DOTALL)
 ALONE = [code for comment, code in BLOCKS if not comment]
 RECORDED = [code for comment, code in BLOCKS if comment]
@@ -33,7 +33,7 @@ def _nothing_is_left() -> Iterator[None]:
 def execute(blocks: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {"__name__": "page"}
     for block in blocks:
-        exec(compile(block, "docs/python.md", "exec"), values)
+        exec(compile(block, "docs/how-to/python.md", "exec"), values)
     return values
 
 

@@ -1,4 +1,4 @@
-"""Sequential DMT in which the better model teaches first, performed (000, Sec. 4.2)."""
+"""Sequential DMT in which the better model teaches first, performed (Pet study, Sec. 4.2)."""
 
 import json
 

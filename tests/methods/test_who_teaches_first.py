@@ -1,4 +1,4 @@
-"""Expressions of sequential DMT whose first teacher is found on held-out images (000, Sec. 4.2)."""
+"""Expressions of sequential DMT whose first teacher is found on held-out images (Pet study, Sec. 4.2)."""
 
 import pytest
 

@@ -116,7 +116,7 @@ def test_moving_an_image_moves_its_logits_by_as_much(name):
 
 
 def test_every_architecture_that_the_page_names_is_moved():
-    page = Path(ROOT, "docs/models.md").read_text(encoding="utf-8")
+    page = Path(ROOT, "docs/reference/networks.md").read_text(encoding="utf-8")
     table = page[page.index("| architecture") : page.index("`WideResNet` is for classification")]
     named = [word.strip("` ") for row in table.splitlines()[2:] if row for word in row.split("|")[1].split(",")]
     assert {name for name in named if name not in ("...", "WideResNet")} <= NETWORKS.keys()  # a class has no place

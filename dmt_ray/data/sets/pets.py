@@ -30,7 +30,7 @@ BORDERS: dict[str, tuple[tuple[str, ...], MaskValues]] = {
 class PetsData(DataSource):
     """The Oxford-IIIT Pets as torchvision lays them out: images/, annotations/trimaps/, the lists of annotations/.
 
-    The images of both lists are pooled, and `test_share` of them is drawn as test set (000, Sec. 3).
+    The images of both lists are pooled, and `test_share` of them is drawn as test set (Pet study, Sec. 3).
     """
 
     markers: ClassVar[tuple[str, ...]] = (FOLDER, "annotations")
@@ -50,7 +50,7 @@ class PetsData(DataSource):
         return list(OxfordIIITPet._RESOURCES)
 
     def content(self, root: Path, problems: Problems) -> Listing:
-        """The images and trimaps of both lists, pooled, `test_share` of them drawn as "test" (000, Sec. 3)."""
+        """The images and trimaps of both lists, pooled, `test_share` of them drawn as "test" (Pet study, Sec. 3)."""
         home = root / FOLDER if (root / FOLDER).is_dir() else root
         classes, values = BORDERS[self.border]
         images = files_in(home / "images", frozenset({".jpg", ".jpeg"}), root, problems)

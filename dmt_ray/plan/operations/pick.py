@@ -1,4 +1,4 @@
-"""Pick: one of two models, by their scores on the validation images (000, Sec. 4.2)."""
+"""Pick: one of two models, by their scores on the validation images (Pet study, Sec. 4.2)."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ class Pick(Slice):
 
 
 def pick(cfg: Config, *, models: tuple[Stage, Stage], better: bool) -> Stage:
-    """The better of two models on the validation images (of equal ones the first), or the other one (000, Sec. 4.2)."""
+    """The better of two models on the validation images (of equal ones the first), or the other (Pet study, 4.2)."""
     first, second = models
     scores = {"first_scores": evaluate(cfg, model=first), "second_scores": evaluate(cfg, model=second)}
     return Pick.stage(cfg, first.seed, {"first": first, "second": second, **scores}, better=better)

@@ -1,4 +1,4 @@
-"""Test score against the one setting that was searched, such as the epochs between two reversals (000, Fig. 1)."""
+"""Test score against the one setting that was searched, such as the epochs between reversals (Pet study, Fig. 1)."""
 
 from collections.abc import Mapping
 
