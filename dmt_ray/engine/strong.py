@@ -54,7 +54,7 @@ ANY = (
     Operation(op.rotate, ((-30, 30),)),
     Operation(op.cutout, ((0, 0.5), (0, 1), (0, 1))),
 )
-# What DMT's authors draw from, at magnitudes of 1 to 10 tenths of the ranges (docs/decisions/0041). What comes in from
+# What DMT's authors draw from, at magnitudes of 1 to 10 tenths of the ranges (decision 41). What comes in from
 # beyond a border is 0, as in `ANY`; a crop's own border has the colour of `Augment.fill`.
 MAGNITUDES = 10
 AUTHORS = (

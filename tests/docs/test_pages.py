@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import dmt_ray
 from dmt_ray.config import Config
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import RECIPES
@@ -85,6 +86,18 @@ def test_every_setting_has_a_meaning_and_its_values() -> None:
     named = {name for name, *_ in rows}
     assert {"percentiles", "split.labelled", "TRAINING.learning_rate", "weight.gamma1", "data.test_share"} <= named
     assert [name for name, meaning, _, values in rows if not meaning or not values] == []
+
+
+def test_no_table_of_settings_names_one_twice() -> None:
+    sections = re.split(r"^## ", reference.write_settings(), flags=re.MULTILINE)[1:]
+    assert len(sections) > 20
+    for section in sections:
+        named = re.findall(r"^\| `([\w.]+)` \|", section, re.MULTILINE)
+        assert len(named) == len(set(named)) > 0, section.partition("\n")[0]
+
+
+def test_every_name_of_the_package_is_on_its_page_of_the_api() -> None:
+    assert re.findall(r"^::: dmt_ray\.(\w+)$", reference.api()["dmt_ray"], re.MULTILINE) == dmt_ray.__all__
 
 
 def test_ranges_and_defaults_are_those_of_the_models() -> None:
