@@ -4,7 +4,7 @@ A setting belongs here only if it changes the result. Device, number of workers,
 settings of an experiment; they belong to the runner (`runner.Machine`).
 """
 
-from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Normalised, Split, Task, dataset
+from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Normalised, Split, Task, class_named, dataset
 from dmt_ray.config.experiment import FOR_ALL, OPAQUE, Config, from_stored, override
 from dmt_ray.config.registry import Registry
 from dmt_ray.config.settings import PositiveFraction, Settings, nearest, neutral
@@ -17,3 +17,11 @@ __all__ = [
     "Settings", "Side", "Split", "Task", "Training", "UniformWeight", "Weight", "WeightSettings", "dataset",
     "from_stored", "nearest", "neutral", "override",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> type[DataSettings]:
+    """The settings of a data set by the name of their class, such as `FolderData`; loaded when it is looked up."""
+    found: type[DataSettings] | None = class_named(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found

@@ -74,6 +74,13 @@ def _fault(name: str, value: object) -> str:
 DATA_SETS: Registry[type[DataSettings]] = Registry("data set", "dmt_ray.datasets", _OWN, _fault)
 """`data.name` -> the class that holds all that is known of the data set; imported when it is first looked up."""
 
+
+def class_named(name: str) -> type[DataSettings] | None:
+    """The class of one of our data sets by its own name, such as "FolderData"; None: there is none."""
+    known = {place.partition(":")[2]: data_set for data_set, place in _OWN.items()}
+    return DATA_SETS[known[name]] if name in known else None
+
+
 SomeData = TypeVar("SomeData", bound=DataSettings)
 
 

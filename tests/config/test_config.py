@@ -341,3 +341,12 @@ def test_training_checks_itself():
 def test_an_override_of_another_data_set_replaces_all_of_it():
     changed = override(named("shapes"), {"data": {"name": "voc"}})
     assert (changed.data.name, changed.data.reported) == ("voc", "val")
+
+
+def test_the_settings_of_a_data_set_are_found_by_the_name_of_their_class():
+    from dmt_ray import config
+    from dmt_ray.config import FolderData
+
+    assert FolderData(classes=("cell", "background")).name == "folder"
+    with pytest.raises(AttributeError, match="has no attribute 'FoldedData'"):
+        _ = config.FoldedData
