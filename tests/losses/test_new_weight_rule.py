@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import Field
 
 from dmt_ray.config import WeightSettings, from_stored
 from dmt_ray.errors import ConfigError
@@ -20,7 +21,7 @@ class HalfWeight(WeightSettings):
     """Half of a scale."""
 
     rule: Literal["half"] = "half"
-    scale: float = 0.5
+    scale: float = Field(0.5, ge=0, description="Twice the weight of each pseudo label.")
 
 
 @pytest.fixture(autouse=True)
