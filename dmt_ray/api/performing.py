@@ -50,7 +50,7 @@ def perform(
     tracking_uri: str | None = None,
     progress: bool = True,
 ) -> RunResults:
-    """Perform a method; what is in the store is not computed again. The same as `dmt run`, with the same options.
+    """Run one method, reusing whatever is already in the store; same options as `dmt run`.
 
     Args:
         config: Settings, as `recipe` and `override` make them.
@@ -166,4 +166,6 @@ def _name_of(method: Method) -> str:
     for name, known in METHODS.usable()[0].items():
         if known is method:
             return name
-    raise ConfigError(f"{getattr(method, '__name__', method)!r} is no registered method; put @dmt_ray.method before it")
+    raise ConfigError(
+        f"{getattr(method, '__name__', method)!r} is not a registered method; decorate it with @dmt_ray.method"
+    )

@@ -187,14 +187,14 @@ class RunResults(Results):
 
         tables = histories(self.store, {self.run.seed: self.plan})
         if not tables:
-            raise MissingStages(f"{self.name} has no training that is complete yet")
+            raise MissingStages(f"{self.name} has no complete training yet")
         return training_curves(tables)
 
     def _weights(self) -> "Figure":
         from dmt_ray.report.figures.maps import stored_examples, weight_maps
 
         if self.info.palette is None:
-            raise MissingStages(f"the records of {self.name} do not know the colours of the classes")
+            raise MissingStages(f"the records of {self.name} do not contain the colours of the classes")
         return weight_maps(stored_examples(self.store, self.plan), self.info.palette, self.info.classes)
 
     def _headline(self) -> str:

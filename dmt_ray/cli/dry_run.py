@@ -120,7 +120,7 @@ def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> N
         ("rows", "; ".join(ablation.rows)),
         ("columns", "; ".join(ablation.columns)),
         ("seeds", ", ".join(map(str, ablation.seeds))),
-        ("stages", f"{len(in_order(targets))}, of which several rows share some: one by one they would be {alone}"),
+        ("stages", f"{len(in_order(targets))}, shared between rows where possible; without sharing: {alone}"),
         ("to do", f"{cost}{parallel}"),
         ("power", visible(len(ablation.seeds))),
     ]
@@ -158,10 +158,10 @@ def describe(
         ("sweep", sweep.name),
         ("asks", sweep.title),
         ("space", ", ".join(f"{name} {values}" for name, values in sweep.space.items())),
-        ("seeds", f"{', '.join(map(str, sweep.seeds))}: every trial is the mean over them"),
+        ("seeds", f"{', '.join(map(str, sweep.seeds))}: a trial's score is the mean over them"),
         ("trials", f"{total}, {_rungs(sweep, len(stages))}"),
-        ("shared", f"{len(common)} stages by all trials, computed once: {_kinds(common)}"),
-        ("", f"{there} of them are in the store, to do: {estimate(store.missing(common))}"),
+        ("shared", f"{len(common)} stages, common to all trials and computed once: {_kinds(common)}"),
+        ("", f"{there} of them are already in the store; to do: {estimate(store.missing(common))}"),
         ("a trial", f"{len(own)} stages of its own: {_kinds(own)}"),
     ]
     points = sweep.points()[:total]
@@ -176,7 +176,7 @@ def describe(
     missing = [*store.missing(dict.fromkeys([*common, *(stage for stages in known for stage in stages)])), *unknown]
     if len(points) > 1:
         rows.append(("sharing", _shared_work(reuse.of(known, work), total)))
-    rows.append(("in all", f"at most {estimate(missing)}, divided by the trials at a time"))
+    rows.append(("total", f"at most {estimate(missing)}, divided by the number of trials that run at once"))
     if confirm:
         recipe = METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages()
         once = list(dict.fromkeys([*sweep.plans(sweep.middle())[sweep.seeds[0]].stages(), *recipe]))
@@ -198,9 +198,9 @@ def _rungs(sweep: Sweep, stages: int) -> str:
 
 
 def _shared_work(work: reuse.Sharing, total: int) -> str:
-    which = f"{work.trials} trials" if work.trials == total else f"the {work.trials} trials that are known now"
+    which = f"{work.trials} trials" if work.trials == total else f"the {work.trials} trials known in advance"
     return (
-        f"{which} need {work.alone:,} optimizer steps one by one, the union of their plans {work.together:,} "
+        f"{which} need {work.alone:,} optimizer steps separately, but together only {work.together:,} "
         f"({work.share:.1%})"
     )
 

@@ -21,13 +21,13 @@ def show_status(options: argparse.Namespace) -> None:
         for status in statuses:
             print(f"{status.name:<{width}}  {status.state:10}  {', '.join(_parts(status))}")
         if not statuses:
-            print(runnable(f"nothing in {options.storage} yet: begin with `dmt sweep`, `dmt ablate` or `dmt run`"))
+            print(runnable(f"nothing in {options.storage} yet: start with `dmt sweep`, `dmt ablate` or `dmt run`"))
 
 
 def _parts(status: Status) -> list[str]:
     noun = "trial" if status.kind == "sweep" else "run"
     counts = ", ".join(f"{count} {state}" for state, count in status.members.items())
-    return [f"{noun}s: {counts or 'none begun'}", *([_best(status)] if status.best is not None else [])]
+    return [f"{noun}s: {counts or 'none started'}", *([_best(status)] if status.best is not None else [])]
 
 
 def _best(status: Status) -> str:
@@ -42,5 +42,5 @@ def _in_full(status: Status) -> str:
     if status.failed and status.kind != "run":
         lines.append(f"why:    {runnable(f'dmt why {status.name} --storage {status.folder.parents[1]}')}")
     if status.command and status.state != "complete":
-        lines.append(f"go on:  {runnable(status.command)}")
+        lines.append(f"resume: {runnable(status.command)}")
     return "\n".join(lines)

@@ -51,7 +51,8 @@ class DataSettings(Tagged):
     reported: str = Field("test", description="The test set: the subset whose scores are reported.")
     fingerprint: str = Field("", description="Digest of the data set's content; filled in when the data are opened.")
     size: tuple[Positive, Positive] | None = Field(
-        None, description="Working (height, width) that images are resized to when they are decoded; none: as they are."
+        None,
+        description="Working (height, width) that images are resized to when they are decoded; none: their own size.",
     )
     normalised: Normalised = neutral(
         "imagenet", description="Whose mean and standard deviation the channels are normalised by."
@@ -107,17 +108,17 @@ class Split(Settings):
     rule: Literal["authors", "random", "per_class", "list"] = Field(
         "random",
         description="authors: the rule of the DMT authors (seed 7777, nested); random: drawn by `number`; per_class: "
-        "drawn by `number`, as many of each class (classification); list: the ids in the file `list`.",
+        "drawn by `number`, equally many of each class (classification); list: the ids in the file `list`.",
     )
     number: int = Field(0, ge=0, description="Which split of its kind.")
     follows_seed: bool = Field(True, description="Whether seed s uses split number s, or all seeds the same split.")
-    list: str | None = Field(None, description="File with one labelled id a line, below the data set's folder.")
+    list: str | None = Field(None, description="File with one labelled id per line, below the data set's folder.")
     list_digest: str = neutral("", description="Digest of the ids in `list`; filled in when the data are opened.")
     selection: Literal["val", "valtiny"] | PositiveFraction = Field(
         "val",
         description="Validation set. val: the data set's own; valtiny: the list of DMT's authors, or in classification "
-        "20 training images a class; a fraction: so many of the training images (under per_class, of each class). "
-        "Training images that validate are not trained on.",
+        "20 training images per class; a fraction: that share of the training images (under per_class, of each class). "
+        "Training images in the validation set are not trained on.",
     )
 
     @model_validator(mode="after")

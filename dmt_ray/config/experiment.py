@@ -18,13 +18,13 @@ class Config(Settings):
 
     recipe: str = Field("", description="Name of the recipe, or of the file, that these settings come from.")
     data: Data = Field(description="The data set.")
-    split: Split = Field(description="Which of its images are labelled, and which validate.")
+    split: Split = Field(description="Which of its images are labelled, and which are the validation set.")
     model: Model = Field(description="The network of model A, and of model B where `model_b` is not set.")
     model_b: Model | None = Field(None, description="Model B where it differs from model A.")
-    pretrain: Training = Field(description="Training on the labelled images alone, with which methods begin.")
-    finetune: Training = Field(description="Training of one iteration, on labelled and pseudo-labelled images.")
+    pretrain: Training = Field(description="Training on the labelled images alone, with which methods start.")
+    finetune: Training = Field(description="Training in one iteration, on labelled and pseudo-labelled images.")
     online: Training = Field(
-        description="Training of the methods that make their labels themselves, step by step: Online ST, Pseudo-Label."
+        description="Training of the methods that make their own labels at every step: Online ST, Pseudo-Label."
     )
     cotrain: Training | None = neutral(
         None,
@@ -53,7 +53,7 @@ class Config(Settings):
     percentiles: tuple[PositiveFraction, ...] = Field(
         (0.2, 0.4, 0.6, 0.8, 1.0),
         min_length=1,
-        description="Most confident fraction of the pixels that is labelled, one an iteration; they must not fall.",
+        description="Most confident fraction of the pixels to label, one value per iteration; values must not decrease.",
     )
     dms_alpha: float = Field(
         1.0, gt=0.5, le=1, description="Fraction of the labelled images that each of A and B sees."
@@ -69,14 +69,15 @@ class Config(Settings):
         "validation images after pretraining; val_each: decided so again before every iteration (Pet study, Sec. 4.2).",
     )
     consistency: Consistency = neutral(
-        Consistency(), description="Of methods that teach a student on one view what a teacher sees on another."
+        Consistency(),
+        description="For methods in which a student learns on one view of an image what a teacher predicts on another.",
     )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )
     phases: Literal["selective", "random", "one"] = neutral(
         "selective",
-        description="Of RWMS: the most reliable images first, as many at random first, or all at once (RWMS, Table 3).",
+        description="For RWMS: the most reliable images first, as many random images first, or all at once (RWMS, Table 3).",
     )
 
     @field_validator("percentiles")

@@ -62,7 +62,7 @@ def _short() -> Iterator[SettingRow]:
     for name, dotted in FOR_ALL.items():
         kind = Augment if dotted.startswith("augment.") else Training
         row = _row(name, "", kind, name)
-        yield row._replace(default="", meaning=f"Short for {TRAINING}.{dotted} of all trainings. {row.meaning}")
+        yield row._replace(default="", meaning=f"Shorthand for {TRAINING}.{dotted} in all trainings. {row.meaning}")
 
 
 def _rows(kind: type[Settings], prefix: str = "", of: str = "", skip: "tuple[str, ...]" = ()) -> Iterator[SettingRow]:

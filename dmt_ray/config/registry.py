@@ -142,7 +142,7 @@ class Registry(Mapping[str, T], Generic[T]):
             if not (why := self._fault(name, value)):
                 return value
         raise ConfigError(
-            f"the {self.what} {name!r} of {_owner(point)} cannot be used: {point.value}: {why}. Mend or uninstall it"
+            f"the {self.what} {name!r} of {_owner(point)} cannot be used: {point.value}: {why}. Fix or uninstall it"
         )
 
 

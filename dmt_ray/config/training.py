@@ -68,12 +68,13 @@ class Augment(Settings):
     """Random scale, crop and horizontal flip (DMT, Table 1), and what some methods add."""
 
     scale: tuple[Factor, Factor] = Field(
-        (0.5, 1.5), description="Least and greatest factor by which an image is resized at random before it is cropped."
+        (0.5, 1.5),
+        description="Smallest and largest factor by which an image is randomly resized before it is cropped.",
     )
     crop: Crop = Field(description="Height and width of the crops in pixels; a number alone: a square.")
-    flip: bool = Field(True, description="Whether every second image, drawn at random, is mirrored left to right.")
+    flip: bool = Field(True, description="Whether images are mirrored left to right with probability 1/2.")
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
-    fill: int = neutral(0, ge=0, le=255, description="Value of the pixels around an image that a crop takes in.")
+    fill: int = neutral(0, ge=0, le=255, description="Value of the pixels outside the image that a crop includes.")
     strong: Strong = neutral(
         "none",
         description="Further augmentation. photometric: one operation of RandAugment on colours alone (RML, Sec. 4.1), "
@@ -97,7 +98,7 @@ class Training(Settings):
     """One run of an optimizer and its schedule, which start afresh in every stage (the authors' code)."""
 
     epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
-    learning_rate: float = Field(gt=0, description="Of the first step; the schedule lowers it from there.")
+    learning_rate: float = Field(gt=0, description="Initial learning rate; the schedule lowers it from there.")
     optimizer: Literal["sgd", "adamw"] = neutral(
         "sgd", description="sgd: with momentum, of the papers; adamw: AdamW, whose first moment decays by `momentum`."
     )
@@ -109,7 +110,7 @@ class Training(Settings):
     )
     batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(description="Labelled and pseudo-labelled images.")
     augment: Augment = Field(description="Random scale, crop and flip.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD; of AdamW the decay of the first moment.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; for AdamW, the decay of the first moment.")
     weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of SGD, or AdamW's decay, on all weights.")
     clip_norm: float = neutral(
         0.0, ge=0, description="Largest norm of a network's gradients in a step, to which longer ones are cut; 0: any."
@@ -173,15 +174,21 @@ class Consistency(Settings):
     What is not set is as the method's paper has it: see `dmt_ray/methods/`.
     """
 
-    weight: NonNegative | None = Field(None, description="Of the loss on unlabelled images beside the supervised one.")
-    threshold: Fraction | None = Field(None, description="Least confidence of a teacher whose label counts.")
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of the mean teacher's weights.")
+    weight: NonNegative | None = Field(
+        None, description="Weight of the loss on unlabelled images relative to the supervised loss."
+    )
+    threshold: Fraction | None = Field(None, description="Minimum confidence of the teacher for its label to count.")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="Decay of the moving average that is the mean teacher."
+    )
     noise: Literal["none", "model", "cutmix", "input", "both"] | None = Field(
         None,
         description="cutmix: CutMix; input: that and photometric augmentation; model: dropout and stochastic depth; "
         "both: model and input. A dropout or survival that is set counts whatever the noise.",
     )
-    dropout: Fraction | None = Field(None, description="Share of the features that are dropped before the last layer.")
-    survival: Fraction | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")
-    prototype_momentum: Fraction | None = Field(None, description="Of the classes' prototypes (RML, Eq. 11).")
-    stages: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="Times that a stage is begun anew.")
+    dropout: Fraction | None = Field(None, description="Fraction of the features dropped before the last layer.")
+    survival: Fraction | None = Field(None, description="Probability that stochastic depth keeps a residual block.")
+    prototype_momentum: Fraction | None = Field(None, description="Momentum of the class prototypes (RML, Eq. 11).")
+    stages: Annotated[int, Field(ge=1, le=5)] | None = Field(
+        None, description="How many times a stage is started over."
+    )

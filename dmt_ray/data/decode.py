@@ -111,7 +111,7 @@ class Decoder:
         except OSError as error:
             raise BadFileError("files that cannot be read", f"{below(path, self.root)} ({error.strerror})") from None
         if digest(content) != self.digests.get(path):
-            raise BadFileError("files that changed while they were read; start again", below(path, self.root))
+            raise BadFileError("files that changed while they were being read; start again", below(path, self.root))
         return content
 
     def _picture(self, path: Path) -> Picture:

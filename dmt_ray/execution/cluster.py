@@ -235,7 +235,7 @@ def _check_membership(address: str) -> None:
     while not ray_private.nodes_of(address, CONNECT_SECONDS) & ray_private.local_nodes():
         if time.monotonic() > end:
             advice = f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
-            problem = f"this machine is no node of the cluster at {address}"
+            problem = f"this machine is not a node of the cluster at {address}"
             raise UserError(f"{problem}: start the command on one of its nodes, {advice}")
         time.sleep(0.2)
 

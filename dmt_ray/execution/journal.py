@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise UserError(f"{holder} is running this ({folder}); wait for it, or stop it first") from None
+            raise UserError(f"{holder} is already running this ({folder}); wait for it, or stop it first") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

@@ -279,13 +279,13 @@ def _raise_if_final(error: Exception, in_vain: int) -> None:
         if failure.kind in _ERRORS:
             raise _at(_ERRORS[failure.kind](failure.text), failure)
     if "worker group startup timed out" in str(error):
-        raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts")
+        raise TrainingFailed(f"no room was found for the workers in {STARTS} attempts")
     # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
     if in_vain > LOST_RUNS:
         if stages:
             raise _at(TrainingFailed(str(stages[0])), stages[0])
         text = " ".join(str(error).split())[:500]
-        raise TrainingFailed(f"a worker group lost workers {in_vain} times in a row: {text}")
+        raise TrainingFailed(f"a worker group lost workers {in_vain} times in a row without progress: {text}")
 
 
 def _at(error: UserError, where: StageFailed) -> UserError:

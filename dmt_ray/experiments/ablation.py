@@ -86,7 +86,7 @@ class Ablation:
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ConfigError(f"an ablation needs different seeds from 0 on, but got {self.seeds}")
+            raise ConfigError(f"an ablation needs distinct seeds of 0 or more, but got {self.seeds}")
         if len({(cell.row, cell.column) for cell in self.cells}) < len(self.cells):
             raise ConfigError("two cells of an ablation have the same row and column")
         if self.reference not in self.rows:

@@ -79,7 +79,7 @@ class Diagnosis:
     def text(self, command: Callable[[str], str] = str) -> str:
         """For people; commands and paths stand in one line each, the rest is wrapped."""
         member, part = ("trial", "trial") if self.kind == "sweep" else ("run", "stage")
-        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none begun"
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none started"
         blocks = [f"{self.name}: {self.members} {member}s, {counts}"]
         blocks += [failure.text(command) for failure in self.failures]
         if self.notes:

@@ -51,7 +51,7 @@ class Sweep:
             if method not in METHODS:
                 raise ConfigError(f"there is no method {method!r}; known are: {', '.join(METHODS)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ConfigError(f"a sweep needs different seeds from 0 on, but got {self.seeds}")
+            raise ConfigError(f"a sweep needs distinct seeds of 0 or more, but got {self.seeds}")
         if self.grid == 1 or self.grid < 0:
             raise ConfigError(f"a grid needs at least 2 values per setting, but got {self.grid}")
         for point in self.known:
@@ -164,7 +164,7 @@ class Sweep:
             point = self._corner(-1)
             return low, self.plans(point)
         except ConfigError as error:
-            problem = f"the search would try {in_words(point)}, which these settings cannot take: {error}"
+            problem = f"the search would try {in_words(point)}, which does not fit these settings: {error}"
             raise ConfigError(problem) from None
 
     def _corner(self, end: int) -> dict[str, Value]:

@@ -51,8 +51,8 @@ def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
             raise
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise StoreError(
-            f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then begins anew, and "
-            "finds the stages that were computed in the store"
+            f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then starts over, and "
+            "reuses the stages that are already in the store"
         ) from None
 
 

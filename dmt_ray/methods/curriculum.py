@@ -8,7 +8,7 @@ from dmt_ray.plan.operations import evaluate, label, pretrain, retrain
 
 @searched(LONG, classification={**SCHEDULE, **ANEW})
 def curriculum(cfg: Config, seed: int) -> Plan:
-    """Curriculum Labeling: every model starts anew, and every pseudo label counts the same (DMT, Sec. 5.3.1; CL)."""
+    """Curriculum Labeling: every model starts from scratch, all pseudo labels count the same (DMT, Sec. 5.3.1; CL)."""
     return generations(cfg.with_weight(rule="uniform"), seed)
 
 

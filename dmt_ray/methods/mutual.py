@@ -45,7 +45,7 @@ def _scores(cfg: Config, a: Stage, b: Stage) -> dict[str, Stage]:
 
 @searched({**GAMMA1, **DMS, **SCHEDULE}, classification={**GAMMA1, **SCHEDULE, **ANEW})
 def dmt_naive(cfg: Config, seed: int) -> Plan:
-    """DMT weighed by the student's confidence alone, without the three cases (DMT, Sec. 5.4)."""
+    """DMT weighted by the student's confidence alone, without the three cases (DMT, Sec. 5.4)."""
     return dmt(cfg.with_weight(rule="confidence"), seed)
 
 

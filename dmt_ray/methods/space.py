@@ -18,7 +18,7 @@ class _Range:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
+            raise ConfigError(f"a range needs a lower and an upper end, but got {self.low} to {self.high}")
 
     def ends(self) -> list[Value]:
         """Both ends."""
@@ -66,7 +66,7 @@ class Integer(_Range):
     high: int
 
     def __str__(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
+        return f"an integer from {self.low} to {self.high}"
 
     def grid(self, values: int) -> list[Value]:
         """That many values at about equal distances, both ends included; all, where there are not as many."""

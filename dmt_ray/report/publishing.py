@@ -349,8 +349,8 @@ def _sweep_note(
         titles = {
             "score": "validation images, last iteration (what the search maximises)",
             "reported_last": "test images, last iteration",
-            "reported_val": "test images, model and iteration chosen on the validation images",
-            "reported_paper": "test images, best model and iteration (the papers' protocol, optimistic)",
+            "reported_val": "test images, model and iteration selected on the validation images",
+            "reported_paper": "test images, best model and iteration (the papers' protocol, biased upwards)",
         }
         head = [f"| score of the best trial | {sweep.score_name} |", "|---|---|"]
         parts.append(

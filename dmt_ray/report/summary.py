@@ -26,8 +26,8 @@ from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
 
 CAVEAT = (
-    "The score is on the validation images, and the best of many is biased upwards by the selection: "
-    "run the settings again with fresh seeds before you report them (--confirm)."
+    "The score is on the validation images, and the best of many trials is biased upwards by selection: "
+    "rerun these settings on fresh seeds before you report them (--confirm)."
 )
 
 

@@ -233,9 +233,9 @@ def power(difference: float, sd: float, n: int) -> float:
 def visible(n: int) -> str:
     """One sentence to read before a table is launched: what differences n pairs can show."""
     if n < 2:
-        return "With n = 1 no difference can be told from chance: there is no interval. Use at least 3 seeds."
+        return "With n = 1 no difference can be told from chance, as there is no interval. Use at least 3 seeds."
     floor, smallest = 2 / 2**n, f"about {half_width(n):.2g} sd of the paired differences"
-    least = f"{floor:g}, so that no row can get a star." if floor > 1 - LEVEL else f"{floor:.2g}."
+    least = f"{floor:g}, so no row can get a star." if floor > 1 - LEVEL else f"{floor:.2g}."
     return f"With n = {n} the smallest difference you can see is {smallest}; the sign-flip p cannot fall below {least}"
 
 

@@ -232,7 +232,7 @@ class StageDirs:
             else:
                 where = f"moved to {target}"
             break
-        message = f"{stage_path.name} was damaged: {fault}. It was {where} and counts as missing."
+        message = f"{stage_path.name} was damaged: {fault}. It was {where} and now counts as missing."
         log.warning(message)
         return DamagedStage(message)
 

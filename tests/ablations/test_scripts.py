@@ -105,7 +105,7 @@ def test_a_share_that_the_data_cannot_be_divided_for_is_said_before_the_work_beg
     command += ["--set", "dms_alpha=0.8", "--storage", tmp_path / "runs"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "on 80% of the labelled images) would see no image: label more" in " ".join(done.stderr.split())
+    assert "on 80% of the labelled images) would see no images: label more" in " ".join(done.stderr.split())
     assert not (tmp_path / "runs" / "store").exists()
 
 

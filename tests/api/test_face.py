@@ -109,7 +109,7 @@ def test_a_run_that_is_not_computed_says_so(nothing):
     assert len(nothing.scores()) == 12
     with pytest.raises(MissingStages):
         nothing.model("A")
-    with pytest.raises(MissingStages, match="has no training that is complete yet"):
+    with pytest.raises(MissingStages, match="has no complete training yet"):
         nothing.figure()
 
 

@@ -73,7 +73,7 @@ def test_a_broken_entry_point_is_one_sentence_that_names_its_package(site, place
     with pytest.raises(ConfigError) as error:
         METHODS["gentle"]
     assert str(error.value) == (
-        f"the method 'gentle' of the package their-dmt 1.0 cannot be used: {place}: {why}. Mend or uninstall it"
+        f"the method 'gentle' of the package their-dmt 1.0 cannot be used: {place}: {why}. Fix or uninstall it"
     )
     there, faults = METHODS.usable()
     assert "dmt" in there

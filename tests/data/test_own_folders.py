@@ -32,7 +32,7 @@ def opened(data, root: Path):
 @pytest.mark.parametrize("folder", ["train", "trainannot", "val", "testannot"])
 def test_folders_among_the_files_of_camvid_are_refused(folder, camvid_root):
     (camvid_root / folder / "seq2").mkdir()
-    assert f"folders among the files, which would not be read; expected files alone: {folder}/seq2" in complaint(
+    assert f"folders among the files, which would not be read; expected only files: {folder}/seq2" in complaint(
         CamvidData(), camvid_root
     )
 
@@ -171,7 +171,7 @@ def test_a_split_may_be_a_list_of_pairs(cityscapes_root):
 
 def test_a_pair_of_different_names_is_refused(voc_root):
     (voc_root / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_text("JPEGImages/v0.jpg Masks/v1.png\n")
-    assert "list entries that are no plain ids" in complaint(VocData(), voc_root)
+    assert "list entries that are not plain ids" in complaint(VocData(), voc_root)
 
 
 def test_names_that_look_like_others_in_a_list(own_root):

@@ -51,7 +51,7 @@ def test_an_interlaced_or_compressed_mask_holds_its_numbers():
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "BMP", "TIFF", "GIF"])
 def test_a_mask_is_a_png_file_whatever_its_name(format):
     said = refusal(read_mask, saved(RAMP.astype(np.uint8), format))
-    assert "masks that are no PNG files by their content" in said
+    assert "masks whose content is not PNG" in said
     assert said.endswith(f": {format}")
 
 

@@ -224,10 +224,10 @@ def test_a_list_is_taken_in_its_order(tmp_path):
     [
         (["t00001", "t00002"], {}, "mine.txt holds 2 ids, but split.labelled is 3: set split.labelled to 2"),
         (["t00001", "t00002"], {"labelled": 0.05}, "split.labelled is 1/20: set split.labelled to 2"),
-        (["t00001", "v0", "t00002"], {}, "listed ids that are no train images: v0"),
+        (["t00001", "v0", "t00002"], {}, "listed ids that are not train images: v0"),
         (["t00001", "t00039", "t00002"], {"without_mask": 1}, "listed ids that have no mask .*: t00039"),
         (["t00001", "t00001", "t00002"], {}, "ids that are twice in one list: t00001"),
-        (["t00001", "../x", "t00002"], {}, "list entries that are no plain ids.*'../x'"),
+        (["t00001", "../x", "t00002"], {}, "list entries that are not plain ids.*'../x'"),
         ([], {}, "mine.txt holds no ids"),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_run_that_is_told_to_end_goes_on_from_there(home, tmp_path, undisturbe
         run.process.send_signal(signal.SIGTERM)
         said = run.finish(60)
         assert run.process.returncode == 143, said
-        assert re.search(r"Stopped: the training was at step \d+ of \d+ and goes on from there", said)
+        assert re.search(r"Stopped: the training was at step \d+ of \d+ and will resume from there", said)
     assert (tmp_path / "runs" / "scratch" / f"finetune-{struck.key}" / "checkpoint.safetensors").exists()
     with started(tmp_path / "runs", *words) as again:
         assert again.finish().count("stages computed") == 1

@@ -411,7 +411,7 @@ def test_only_the_networks_of_the_method_are_checked(module_machine, tiny):
 def test_halves_of_labelled_images_are_checked_where_they_are_drawn(module_machine, tiny):
     config = override(tiny, {"split.labelled": 1, "dms_alpha": 0.6})
     checked(module_machine, "dst", config)
-    with pytest.raises(DataError, match="would see no image: label more"):
+    with pytest.raises(DataError, match="would see no images: label more"):
         checked(module_machine, "dmt", config)
 
 
@@ -443,7 +443,7 @@ def test_bare_steps_are_timed_once_in_a_storage_folder(machine, tiny, monkeypatc
     # 8 labelled images in batches of 8, 10 epochs; 16 unlabelled in batches of 6, twice 4 epochs.
     assert calibration.bare_seconds(runner, stages) == 0.5 * (10 + 2 * 4 * 3)
     assert str(calibration.estimator(Runner(machine))(stages)) == (
-        "8 stages, 34 optimizer steps, about 17 s by a few bare steps that were timed here, disk unknown"
+        "8 stages, 34 optimizer steps, about 17 s (estimated from a few timed steps), disk unknown"
     )
     assert timed == [(8, 3, 32, 32)]
 

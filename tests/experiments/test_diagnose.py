@@ -119,7 +119,7 @@ def test_a_trial_that_was_repaired_later_is_no_failure(folder, sweep, why):
 
 
 def test_a_sweep_without_faults_says_so(folder, sweep, why):
-    assert why(sweep.name).startswith(f"{sweep.name}: 3 trials, none begun\n")
+    assert why(sweep.name).startswith(f"{sweep.name}: 3 trials, none started\n")
     perform(folder, sweep, None, None, None)
     assert why(sweep.name).endswith("3 complete\n\nNo trial failed, and no worker was lost.\n")
 

@@ -197,7 +197,7 @@ def test_mixup_is_searched_where_images_have_one_class():
 
 
 def test_values_that_the_settings_cannot_take_are_named():
-    with pytest.raises(ConfigError, match=r"the search would try mixup=1, which these settings cannot take: .*mixup"):
+    with pytest.raises(ConfigError, match=r"the search would try mixup=1, which does not fit these settings: .*mixup"):
         Sweep("s", "", load("shapes"), "curriculum", {"retrain.augment.mixup": Uniform(0, 1)}, (0,))
 
 

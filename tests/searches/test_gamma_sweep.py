@@ -118,7 +118,7 @@ def test_a_storage_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(tiny, tmp_path):
     done = gamma_sweep(*tiny, "--dry-run", "--seeds", "0", "1")
     assert done.returncode == 0, done.stderr
-    assert "12 stages by all trials, computed once: 4 pretrain, 4 evaluate, 4 label" in done.stdout
+    assert "12 stages, common to all trials and computed once: 4 pretrain, 4 evaluate, 4 label" in done.stdout
     assert "a trial  20 stages of its own: 8 finetune, 8 evaluate, 4 label" in " ".join(done.stdout.split("\n"))
     assert "in all" in done.stdout
     assert not (tmp_path / "runs" / "sweeps").exists()

@@ -113,7 +113,7 @@ def test_all_scripts_take_the_same_options(requested, name):
         ),
         pytest.param(
             ["--pruner", "wilcoxon", "--seeds", "0", "1", "2", "3"],
-            "can never stop a trial with 4 seeds: one that loses on 4 has p = 0.0625",
+            "can never stop a trial with 4 seeds: a trial has to lose on 4 seeds to reach p = 0.0625",
             id="too few seeds for the Wilcoxon pruner",
         ),
         pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid is no search", id="a grid and a sampler"),

@@ -96,7 +96,7 @@ class AblationFigures:
             if count:
                 of = f", {column}" if len(self.ablation.columns) > 1 else ""
                 seeds = len(self.ablation.seeds)
-                yield f"{row}{of}: {count} of {seeds} seeds are not complete; compute them with `{command}`"
+                yield f"{row}{of}: {count} of {seeds} seeds are incomplete; compute them with `{command}`"
 
     def drawings(self) -> Iterator[Drawing]:
         """All figures; those of a column are named after it where there are several."""
@@ -237,7 +237,7 @@ def save_all(
 
 def _palette(info: DatasetInfo) -> NDArray[np.uint8]:
     if info.palette is None:
-        raise MissingStages("the records do not know the colours of the classes")
+        raise MissingStages("the records do not contain the colours of the classes")
     return info.palette
 
 

@@ -36,7 +36,7 @@ def stored_examples(store: Store, plan: Plan, side: str = "A") -> list[dict[str,
         with np.load(file, allow_pickle=False) as content:
             iterations.append(dict(content))
     if iterations[0].get("truth_0", np.empty(0)).size < 2:
-        raise MissingStages("images that have one class each are not shown beside masks")
+        raise MissingStages("images with a single class each have no masks to show")
     return iterations
 
 

@@ -41,7 +41,7 @@ def label_errors(store: Store, runs: Iterable[Member], dataset_info: DatasetInfo
     lines = [line for one in runs for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     if not len(frame):
-        raise MissingStages("no pseudo labels are stored: no row that makes them, such as DST or DMT, has come so far")
+        raise MissingStages("no pseudo labels are stored: no row that makes them, such as DST or DMT, has got that far")
     if not frame["error"].notna().any():
         raise MissingStages("no pseudo labels whose truth is known are stored")
     return frame

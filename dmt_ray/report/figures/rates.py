@@ -23,7 +23,7 @@ DISAGREEMENT = {  # column -> label of the axis, and title
 }
 COUPLING = {
     "total_variation": ("total variation", "how far the two teachers are apart"),
-    "pseudo_accuracy": ("right labels (%)", "their labels, of which they are sure enough"),
+    "pseudo_accuracy": ("right labels (%)", "labels above their confidence threshold"),
 }
 MOST_BANDS = 3  # more of them lie over each other
 PARTS = 10  # points of a line in every iteration

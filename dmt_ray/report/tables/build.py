@@ -43,7 +43,7 @@ class Block:
 
     def remarks(self, text: Callable[[str], str], code: Callable[[str], str]) -> list[str]:
         """The notes, and what computes the rows that lack runs; `text` and `code` write a text and a command."""
-        lacking = [f"{text(row)} is computed by {code(command)}" for row, command in self.commands]
+        lacking = [f"{text(row)} can be computed with {code(command)}" for row, command in self.commands]
         return [*map(text, self.notes), *lacking]
 
 
@@ -84,7 +84,7 @@ def build(
     origin: Mapping[str, Any] = frame.attrs.get("about", {})
     reference = reference or origin.get("reference")
     if reference is None:
-        raise ValueError("the records do not name a reference row: give reference=")
+        raise ValueError("the records do not name a reference row: pass reference=")
     if commands is None:
         commands = {(row, column): command for row, column, command in origin.get("commands", ())}
     metric = metric or headline(frame)
@@ -288,8 +288,8 @@ def _paper(content: Numbers, paper: PaperNumbers) -> Iterator[Block]:
     if apart:
         cells_of = {row: [_paper_text(*printed.get((row, column), (math.nan, 0))) for column in apart] for row in names}
         grid = tuple((Cell(row), *map(Cell, cells)) for row, cells in cells_of.items() if set(cells) != {NONE})
-        note = f"The paper's protocol: {paper.protocol} Only the order of the rows can be set beside ours."
-        yield Block(f"{paper.name}: another protocol, not to be compared", ("", *apart), grid, (note,))
+        note = f"The paper's protocol: {paper.protocol} Only the order of the rows can be compared with ours."
+        yield Block(f"{paper.name}: different protocol, not comparable", ("", *apart), grid, (note,))
 
 
 def _paper_text(value: float, sd: float) -> str:
