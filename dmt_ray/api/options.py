@@ -1,4 +1,4 @@
-"""What a run is asked for: the options of `dmt run`, and the arguments of `perform`."""
+"""What a run is: the options of `dmt run`, and the arguments of `perform`."""
 
 import os
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from dmt_ray.plan import Stage
 
 
 class Performed(NamedTuple):
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         results: Scores, figures, networks.
@@ -102,7 +102,7 @@ def perform(
 def perform_run(
     config: Config, options: RunOptions, console: Console, show: Callable[[RunResults], None] = lambda _: None
 ) -> Performed:
-    """Perform what some options say.
+    """Perform the run that some options describe.
 
     Args:
         config: The settings.

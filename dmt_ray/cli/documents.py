@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Document(BaseModel):
-    """Base of all of them."""
+    """Base class of all documents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

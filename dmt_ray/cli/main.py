@@ -121,7 +121,7 @@ def _add_results(commands: Any) -> None:
     add(table, "name", "--storage", "--out", "--recipe", name=names, out=out, recipe=recipe)
     add(table, "--reference", "--per-class", "--records", "--json")
     what = (
-        "Draw the figures of an ablation or a sweep from its records. For figures that cannot be drawn yet, say what is "
+        "Draw the figures of an ablation or a sweep from its records. For those that cannot be drawn yet, say what is "
         "missing and which command computes it."
     )
     figures = _add(commands, "figures", "results:draw", what, "dmt figures components --predict --format pdf")

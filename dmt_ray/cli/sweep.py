@@ -40,7 +40,7 @@ class SweepOptions(Options):
         recipe: Recipe as it was given.
         changes: Overrides as they were given.
         trials: Trials in all; None: all points of the grid.
-        fresh: Keep the old study under another name and begin anew.
+        fresh: Keep the old study under another name and start a new one.
         sampler: A name in `options.SAMPLERS`.
         pruner: A name in `options.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.

@@ -53,7 +53,7 @@ class Config(Settings):
     percentiles: tuple[PositiveFraction, ...] = Field(
         (0.2, 0.4, 0.6, 0.8, 1.0),
         min_length=1,
-        description="Most confident fraction of the pixels to label, one value per iteration; values must not decrease.",
+        description="Most confident fraction of the pixels to label, one value per iteration, never falling.",
     )
     dms_alpha: float = Field(
         1.0, gt=0.5, le=1, description="Fraction of the labelled images that each of A and B sees."
@@ -70,14 +70,14 @@ class Config(Settings):
     )
     consistency: Consistency = neutral(
         Consistency(),
-        description="For methods in which a student learns on one view of an image what a teacher predicts on another.",
+        description="For methods whose student learns on one view what a teacher predicts on another.",
     )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )
     phases: Literal["selective", "random", "one"] = neutral(
         "selective",
-        description="For RWMS: the most reliable images first, as many random images first, or all at once (RWMS, Table 3).",
+        description="For RWMS: the most reliable images first, as many at random first, or all at once (RWMS, Table 3).",
     )
 
     @field_validator("percentiles")

@@ -90,7 +90,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return sum(1 for _ in self)
 
     def register(self, name: str, value: T) -> T:
-        """Add a name in this process; what is defined again, as a notebook's cell that is run twice, is replaced.
+        """Register a name in this process; defining it again, as when a notebook cell is rerun, replaces it.
 
         Raises:
             ConfigError: If the name is taken, or the value is none of these.
@@ -109,7 +109,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return value
 
     def forget(self, name: str) -> None:
-        """Take back what was registered under a name."""
+        """Unregister a name."""
         self._registered.pop(name, None)
 
     def registered(self) -> dict[str, T]:
@@ -117,7 +117,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return {name: value for name, value in self._registered.items() if name not in self._points()}
 
     def usable(self) -> tuple[dict[str, T], list[str]]:
-        """Everything that can be used, and a sentence for every name that cannot."""
+        """Everything that can be used, and a sentence about every name that cannot."""
         there, faults = dict[str, T](), list[str]()
         for name in self:
             try:

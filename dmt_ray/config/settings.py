@@ -51,7 +51,7 @@ class Settings(BaseModel):
         return value
 
     def identity(self) -> dict[str, Any]:
-        """What a key sees of these settings: plain JSON values, without fields that do not change a result."""
+        """What enters a key of these settings: plain JSON values, without fields that do not change a result."""
         values: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
@@ -71,7 +71,7 @@ class Settings(BaseModel):
 
 
 class Tagged(Settings):
-    """Base of settings that come in kinds, a subclass each; one field, the tag, says which kind it is.
+    """Base of settings that come in kinds, one subclass each; one field, the tag, says which kind it is.
 
     A field that takes any kind is annotated ``Annotated[SerializeAsAny[Base], BeforeValidator(Base.parse)]``. Unlike
     a union of classes it is open: a new kind is known as soon as `kind` finds it.
@@ -119,14 +119,14 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The nearest known word as the end of a sentence, or all of them when none is near."""
+    """The end of an error message: the nearest known name, or all of them when none is near."""
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(choices)}"
 
 
 def unknown(dotted: str, known: Iterable[str]) -> str:
-    """That there is no such setting, and which one may have been meant."""
+    """The message for an unknown setting, with the one that may have been meant."""
     return f"there is no setting {dotted!r}; {nearest(dotted.split('.')[-1], known)}"
 
 

@@ -1,4 +1,4 @@
-"""How much pseudo labels count: one class a rule, with the numbers that the rule of `losses.rules` reads."""
+"""How much pseudo labels count: one class per rule, with the numbers that the rule of `losses.rules` reads."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -77,7 +77,7 @@ class ConfidenceWeight(WeightSettings):
 
 
 class FlipWeight(WeightSettings):
-    """DMT-Flip: as DMT, but a more confident student learns its own class."""
+    """DMT-Flip: like DMT, but a more confident student learns its own class."""
 
     rule: Literal["flip"] = "flip"
     gamma1: float = _gamma("where student and teacher agree")
@@ -110,7 +110,8 @@ class RisingWeight(WeightSettings):
     rise_start: Fraction = Field(0.1, description="Fraction of the training before which the weight is 0.")
     rise_end: Fraction = Field(0.6, description="Fraction of the training from which the weight is alpha_f.")
     alpha_f: NonNegative = Field(
-        3.0, description="Final weight of all pseudo labels of a batch, where all its true labels together weigh 1."
+        3.0,
+        description="Final weight of all pseudo labels in a batch, relative to a total weight of 1 for its true labels.",
     )
 
     @model_validator(mode="after")

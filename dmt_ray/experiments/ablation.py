@@ -16,7 +16,7 @@ from dmt_ray.recipes import load
 
 @dataclass(frozen=True)
 class Row:
-    """A row as a script writes it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}."""
+    """A row as a script declares it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}."""
 
     method: str  # a name in `methods.METHODS`
     changes: Mapping[str, Any] = field(default_factory=dict)  # dotted setting -> value, on top of the column's
@@ -55,7 +55,7 @@ class Cell:
     paper: str | None = None  # see `Column`
 
     def plan(self, seed: int) -> Plan:
-        """What has to be done for one seed."""
+        """The plan for one seed."""
         return METHODS[self.method](self.config, seed)
 
 

@@ -23,5 +23,5 @@ class Run:
         return f"{self.method}-{self.config.recipe}-seed{self.seed}-{identity[:8]}"
 
     def plan(self) -> Plan:
-        """What has to be done."""
+        """The plan of the run."""
         return METHODS[self.method](self.config, self.seed)

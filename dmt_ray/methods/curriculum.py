@@ -13,7 +13,7 @@ def curriculum(cfg: Config, seed: int) -> Plan:
 
 
 def generations(cfg: Config, seed: int) -> Plan:
-    """A chain of models, each initialised anew and taught by the one before it (DMT, Algorithm 1)."""
+    """A chain of models, each trained from scratch and taught by the one before it (DMT, Algorithm 1)."""
     model = pretrain(cfg, seed=seed)
     rungs = [{"A": evaluate(cfg, model=model)}]
     for generation, share in enumerate(cfg.percentiles, start=1):

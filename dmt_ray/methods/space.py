@@ -1,4 +1,4 @@
-"""What can be searched: ranges, whole numbers and choices, as plain values that a sweep's file holds."""
+"""Search spaces: ranges, integers and choices, as plain values that a sweep's file holds."""
 
 import math
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Uniform(_Range):
 
 @dataclass(frozen=True)
 class Integer(_Range):
-    """A searched setting that is a whole number, both ends included."""
+    """A searched integer setting, both ends included."""
 
     low: int
     high: int
@@ -88,7 +88,7 @@ class Integer(_Range):
 
 @dataclass(frozen=True)
 class Choice:
-    """A searched setting that has one of some values, in no order that a sampler could use."""
+    """A searched setting with one of several unordered values."""
 
     values: tuple[Value, ...]
 
@@ -126,7 +126,7 @@ Space = Mapping[str, Dimension]
 
 
 def as_text(value: Value) -> str:
-    """A value as people read it: 0.25, 5, flip."""
+    """A value as text for people: 0.25, 5, flip."""
     return value if isinstance(value, str) else f"{value:g}"
 
 

@@ -8,7 +8,7 @@ from dmt_ray.recipes.segmentation import authors
 
 
 def pets() -> Config:
-    """The Oxford-IIIT Pets of the Pet study, with a U-Net from scratch; its 10,000 pretraining epochs can be reduced."""
+    """The Oxford-IIIT Pets of the Pet study, with a U-Net from scratch; the 10,000 pretraining epochs can be cut."""
     # Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
     # It names no augmentation, and its discussion regrets the lack of what augmentation gives.
     augment = Augment(scale=(1, 1), crop=(128, 128), flip=False)

@@ -1,4 +1,4 @@
-"""The one tidy table: what the store holds of an ablation or a sweep, one line a number, for pandas.
+"""The tidy table: everything the store holds of an ablation or a sweep, one number per line, for pandas.
 
 Columns: experiment, question, recipe, data; row, column, method; seed, split, split_digest, fingerprint (of the data),
 config (8 hex digits of the settings), key (of the evaluation, "" for a mean); state ("there", "missing", "failed", of a

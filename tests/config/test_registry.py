@@ -65,7 +65,7 @@ def test_names_of_entry_points_are_known_without_an_import(site):
     [
         ("their_dmt:harsh", "AttributeError: module 'their_dmt' has no attribute 'harsh'"),
         ("no_such_module:gentle", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("their_dmt:number", "a method is a function from settings and a seed to a plan"),
+        ("their_dmt:number", "a method must be a function from settings and a seed to a plan"),
     ],
 )
 def test_a_broken_entry_point_is_one_sentence_that_names_its_package(site, place, why):

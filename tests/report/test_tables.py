@@ -120,7 +120,7 @@ def test_failed_and_missing_runs_are_said(records: Records) -> None:
     assert cells(table, 0, "DMT") == ["– (3 missing)", "–", "–"]
     assert cells(table, 1, "DMT") == ["–"] * 5
     assert table.blocks[0].notes == ("CBST, seed 2 failed: RuntimeError: out of memory", "DST, seed 1 failed: x")
-    assert "DMT is computed by `python -m ablations.components --rows DMT`" in markdown(table)
+    assert "DMT can be computed with `python -m ablations.components --rows DMT`" in markdown(table)
 
 
 def test_a_row_with_a_failed_run_is_compared_on_the_others(records: Records) -> None:

@@ -111,7 +111,7 @@ def test_a_storage_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
     done = gamma_sweep("--storage", tmp_path / "file")
     assert done.returncode == 2
     begun, error = done.stderr.splitlines()
-    assert begun == "gamma_sweep: Which exponents gamma1 and gamma2 weigh pseudo labels best?"
+    assert begun == "gamma_sweep: Which exponents gamma1 and gamma2 weight pseudo labels best?"
     assert str(tmp_path / "file") in error
 
 

@@ -1,4 +1,4 @@
-"""The contract of methods, on every method of the house, on a good one of others, and on deliberately wrong ones."""
+"""The contract of methods, on every method of this package, on a good one of others, and on deliberately wrong ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Images in one folder a class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one."""
+"""Images in one folder per class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one."""
 
 from pathlib import Path
 from typing import ClassVar, Literal

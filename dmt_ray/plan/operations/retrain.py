@@ -32,7 +32,7 @@ class Retrain(NewModelSlice):
     def __str__(self) -> str:
         model, weight = f"{self.model.architecture}/{self.model.encoder}", self.weight.identity()
         numbers = ", ".join(f"{name}={value}" for name, value in weight.items())
-        return f"{self.side}: {model} anew, generation {self.generation}, {numbers}"
+        return f"{self.side}: {model} from scratch, generation {self.generation}, {numbers}"
 
     def lists(self, images: ImageCounts) -> dict[str, int]:
         """Of the unlabelled images those that have labels."""

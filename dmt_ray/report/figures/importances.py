@@ -112,7 +112,7 @@ def importance_plot(importances: pd.DataFrame) -> Figure:
     calm(axes, grid="x")
     axes.tick_params(axis="y", length=0, labelsize=TEXT)
     repeats = importances["repeat"].nunique()
-    title = f"median and middle 80 % of {repeats} evaluations, trials drawn anew"
+    title = f"median and middle 80 % of {repeats} evaluations, trials resampled"
     name_axes(axes, "importance (%), sums to 100 over the settings", title=title)
     legend_below(figure, [Line2D([], [], marker="D", linestyle="", color=colors[one], label=one) for one in evaluators])
     return figure

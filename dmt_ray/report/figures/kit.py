@@ -145,7 +145,7 @@ def legend_below(figure: Figure, handles: Sequence[Any] | None = None, columns: 
 
 
 def seeds_by(lines: pd.DataFrame, column: str, value: str) -> dict[str, pd.DataFrame]:
-    """Row -> mean values, a line a seed, by the rising values of a column."""
+    """Row -> mean values, one line per seed, by the rising values of a column."""
     pivot: Look = {"index": "seed", "columns": column, "values": value, "aggfunc": "mean", "sort": False}
     rows = lines.groupby("row", sort=False)
     return {str(row): own.pivot_table(**pivot).sort_index(axis=1) for row, own in rows}

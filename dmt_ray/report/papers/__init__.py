@@ -67,7 +67,7 @@ def about(id: str) -> PaperTable:
 
 
 def paper_table(id: str) -> pd.DataFrame:
-    """The numbers of a table in the paper's order, one line a cell.
+    """The numbers of a table in the paper's order, one line per cell.
 
     Returns:
         Columns ``row``, ``column`` (str), ``value`` (float, in the unit that `about` gives), ``sd`` (float, same unit;

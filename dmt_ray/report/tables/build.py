@@ -55,7 +55,7 @@ class Table:
     blocks: tuple[Block, ...]  # the grids, in the order in which they are read
     caption: tuple[str, ...]  # what everything means, a sentence or two each
     footer: tuple[str, ...]  # what the table was made from
-    raw: pd.DataFrame  # every number, one line a row, column and rule; scores are fractions
+    raw: pd.DataFrame  # every number, one line per row, column and rule; scores are fractions
 
 
 def build(
