@@ -1,9 +1,9 @@
 """Do two different networks teach each other better? Table 5 of RML, on any recipe: a CNN and a transformer.
 
 Rows: each network alone on the labelled images; two of the same kind, and one of each, in indirect mutual learning
-without noise. The CNN is the recipe's; the transformer is SETR, with a small Vision Transformer where the recipe's crops
-are small. Under `last` the table shows the mean over both models; the other two rules select one of them. The paper
-prints both.
+without noise. The CNN is the recipe's; the transformer is SETR, with a small Vision Transformer where the recipe's
+crops are small. Under `last` the table shows the mean over both models; the other two rules select one of them. The
+paper prints both.
 
 Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 

@@ -1,10 +1,10 @@
 """What is each part of DMT worth? The ablation of the paper's Table 9, on any recipe.
 
-Rows: the supervised baseline; Online ST (its own confident predictions at every step); CBST (iterative self-training
-in which every pseudo label counts the same); DST (one model, the dynamic loss); DMT-Naive (two models, weighted by confidence alone);
-DMT; DMT-Flip (relabels what the student is more confident about). Beside the paper's rows stand the oracle, which sees
-all true labels, and a control: DST with the steps of two models, because DMT trains two and CBST, DST and Online ST
-train one.
+Rows: the supervised baseline; Online ST (its own confident predictions at every step); CBST (iterative self-training in
+which every pseudo label counts the same); DST (one model, the dynamic loss); DMT-Naive (two models, weighted by
+confidence alone); DMT; DMT-Flip (relabels what the student is more confident about). Beside the paper's rows stand the
+oracle, which sees all true labels, and a control: DST with the steps of two models, because DMT trains two and CBST,
+DST and Online ST train one.
 
 What is shared: all rows of a seed have the same labelled images, and start from the same pretrained model A. A stage
 that several rows need is computed once. Nothing is pruned: a table needs all of its cells.

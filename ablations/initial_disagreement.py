@@ -2,9 +2,9 @@
 
 Rows: DST, a single model that teaches itself, is the control. In all other rows two models teach each other. They
 differ by seed (the same labelled images in another order, from other random weights); by images (Difference Maximized
-Sampling with the share alpha: at 80 %, a quarter of the images that a model sees are its own, at 60 % two thirds); or by
-architecture (model B has another decoder). The paper prefers yet another way, different initial weights: pass them with
---set model_b.weights_file=FILE.
+Sampling with the share alpha: at 80 %, a quarter of the images that a model sees are its own, at 60 % two thirds); or
+by architecture (model B has another decoder). The paper prefers yet another way, different initial weights: pass them
+with --set model_b.weights_file=FILE.
 
 Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 

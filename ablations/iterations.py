@@ -1,8 +1,8 @@
 """What does each iteration bring? Figure 11 of DMT: CBST, DST and DMT from iteration 0 to the last.
 
 Every method is scored after every iteration, so that a single run of each gives its whole curve; the table shows the
-last iteration, and `dmt figures iterations` draws the curves. Training on the labelled images alone (iteration 0) is the
-row Baseline.
+last iteration, and `dmt figures iterations` draws the curves. Training on the labelled images alone (iteration 0) is
+the row Baseline.
 
 Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 

@@ -6,8 +6,8 @@ start + (end - start) * (i / (n - 1)) ** curvature, in steps of 5 %. Above 1 it 
 labels, below 1 it takes in the others early; a single iteration takes the share `end` at once.
 
 What is shared: schedules that begin alike have their first iterations in common, and all have the pretraining. Each
-iteration is computed once, by the first trial that needs it; --dry-run says how much that saves. Compare scores with the
-number of iterations in mind: more of them are also more training (--second compute searches for both).
+iteration is computed once, by the first trial that needs it; --dry-run says how much that saves. Compare scores with
+the number of iterations in mind: more of them are also more training (--second compute searches for both).
 
 For pruning, a schedule is compared only with those that have as many iterations, and only between two iterations.
 

@@ -1,4 +1,4 @@
-"""`dmt status`: how experiments stand."""
+"""`dmt status`: the state of experiments."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from dmt_ray.report.status import Status, all_statuses, find
 
 
 def show_status(options: argparse.Namespace) -> None:
-    """Print how one experiment stands, or a line about each of a storage folder."""
+    """Print the state of one experiment, or one line about each experiment in a storage folder."""
     one = options.name is not None
     statuses = [find(options.storage, options.name)] if one else list(all_statuses(options.storage))
     if options.json:

@@ -77,7 +77,7 @@ class Config(Settings):
     )
     phases: Literal["selective", "random", "one"] = neutral(
         "selective",
-        description="For RWMS: the most reliable images first, as many at random first, or all at once (RWMS, Table 3).",
+        description="For RWMS: the most reliable images first, as many at random, or all at once (RWMS, Table 3).",
     )
 
     @field_validator("percentiles")

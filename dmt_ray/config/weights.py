@@ -111,7 +111,7 @@ class RisingWeight(WeightSettings):
     rise_end: Fraction = Field(0.6, description="Fraction of the training from which the weight is alpha_f.")
     alpha_f: NonNegative = Field(
         3.0,
-        description="Final weight of all pseudo labels in a batch, relative to a total weight of 1 for its true labels.",
+        description="Final total weight of a batch's pseudo labels, relative to 1 for its true labels.",
     )
 
     @model_validator(mode="after")

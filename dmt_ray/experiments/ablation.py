@@ -1,4 +1,4 @@
-"""What an ablation is: rows and columns of a table, each cell a plan for every seed."""
+"""What an ablation is: rows and columns of a table, where each cell has a plan for every seed."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

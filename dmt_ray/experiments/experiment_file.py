@@ -1,4 +1,4 @@
-"""experiment.json: what an experiment is, so that it can be read without the script that began it.
+"""experiment.json: what an experiment is, so that it can be read without the script that started it.
 
 One format for the three kinds: a sweep lies in sweeps/<name>/ of the storage folder, an ablation in ablations/<name>/,
 a single run in runs/<name>/. Earlier versions wrote sweep.json, ablation.json and experiments/<name>.json; these are
@@ -36,7 +36,7 @@ Some = TypeVar("Some", Sweep, Ablation, Run)
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """An experiment, and what it takes to go on with it, to repeat a part of it, and to show it to people."""
+    """An experiment, and what is needed to resume it, to reproduce part of it, and to show it to people."""
 
     experiment: Experiment
     storage: Path  # folder of the results
@@ -80,7 +80,7 @@ class ExperimentFile:
         return self.experiment
 
     def dataset_info_of(self, cell: Cell) -> Mapping[str, Any] | None:
-        """Names, colours and splits of an ablation's cell; None where they are not known."""
+        """Names, colours and splits of an ablation's cell; None where unknown."""
         known: Mapping[str, Mapping[str, Any]] = self.dataset_info
         return known.get(f"{cell.column} / {cell.row}", known.get(cell.column))
 

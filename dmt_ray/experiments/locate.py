@@ -1,4 +1,4 @@
-"""Finds sweeps and ablations by their names."""
+"""Find sweeps and ablations by their names."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commands that repeat a part of an experiment, as they can be typed."""
+"""The commands that reproduce part of an experiment, ready to be typed."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a sweep is: a question, the settings that it holds fixed, and the space that it searches."""
+"""What a sweep is: a question, the settings that it keeps fixed, and the space that it searches."""
 
 import itertools
 from collections.abc import Mapping
@@ -202,7 +202,7 @@ class Sweep:
         return found.pop() if len(found) == 1 else None
 
     def points(self) -> list[dict[str, Value]]:
-        """What is tried first, in this order: the whole grid, or the known points."""
+        """The points to try first, in this order: the whole grid, or the known points."""
         if not self.grid:
             return [dict(point) for point in self.known]
         axes = [values.grid(self.grid) for values in self.space.values()]
@@ -211,7 +211,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one point of a sweep.
+    """The outcome of one point of a sweep.
 
     Scores are in [0, 1], on the validation images, by step. A step is a rung, with the mean over seeds and models;
     where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.

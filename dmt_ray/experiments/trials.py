@@ -116,12 +116,12 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The complete trial with the highest score, or None; a pruned one can never be the best."""
+    """The complete trial with the highest score, or None; a pruned trial can never be the best."""
     return next(iter(ranked(complete(trials))), None)
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
-    """The complete trials that no other one beats in both score and compute, the cheapest first."""
+    """The complete trials that no other trial beats in both score and compute, the cheapest first."""
     found: list[Trial] = []
     costed = [trial for trial in complete(trials) if trial.compute is not None]
     for trial in sorted(costed, key=lambda t: (t.compute or 0.0, -(t.score or 0.0), t.number)):

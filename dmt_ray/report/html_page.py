@@ -1,4 +1,4 @@
-"""A page about an ablation or a sweep for people without a notebook: HTML that needs no other file."""
+"""A self-contained HTML page about an ablation or a sweep."""
 
 import base64
 import html
@@ -79,7 +79,7 @@ def write(folder: Path, file: Path) -> None:
 
 
 def write_all(storage: Path, out: Path) -> Iterator[Path]:
-    """Write a page of every sweep and ablation of a storage folder, and index.html, which has a line about each.
+    """Write a page for every sweep and ablation in a storage folder, and index.html, which lists them.
 
     Args:
         storage: Folder of the results.
@@ -189,7 +189,7 @@ def page_of_sweep(folder: Path) -> Page:
 
 
 def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a trial, the best first: its own columns, and the test score by rule as test/<rule>."""
+    """One line per trial, the best first: its own columns, and the test score by rule as test/<rule>."""
     means = tidy.scored(frame, rule=None).groupby(["trial", "rule"])["value"].mean().unstack()
     trials = frame.drop_duplicates("trial").set_index("trial")
     for rule in RULES:

@@ -360,7 +360,7 @@ def _sweep_note(
     parts.append(f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {_listed(sweep.seeds)}; {ranges}.")
     parts += [f"The sweep:\n```\n{info.command}\n```"] if info.command else []
     iterations = f"iterations (`{sweep.measure}_...`)"
-    parts.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
+    parts.append(f"Metrics are fractions from 0 to 1. The step axis counts optimizer steps (`A/loss`) or {iterations}.")
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""How metrics, image sets and selection rules are called, and how scores are written, wherever people read them."""
+"""What metrics, image sets and selection rules are called, and how scores are written, wherever people read them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Tidy tables in files, for whatever else people use: all scores of ablations and sweeps as Parquet or CSV."""
+"""Tidy tables in files, for other tools: all scores of ablations and sweeps as Parquet or CSV."""
 
 from pathlib import Path
 

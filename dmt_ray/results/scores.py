@@ -1,4 +1,4 @@
-"""Read scores and histories back from the store: what searches maximise, and what tables and figures show."""
+"""Read scores and histories from the store: what searches maximise, and what tables and figures show."""
 
 import json
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ def _snapshots(store: Store, evaluation: Stage) -> int:
 
 
 def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
-    """The models that pseudo labels have ruined.
+    """The models that have collapsed under their pseudo labels.
 
     A model has collapsed if its validation score is less than half of what the same side had at rung 0. With wrong
     exponents a public repetition of DMT fell from 59 % to 22 %. The validation score counts, because what a search
@@ -134,7 +134,7 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
 
 
 def _commonest(confusion: list[list[int]], name: Measure) -> float:
-    """Score of a model that answers the commonest class everywhere."""
+    """Score of a model that predicts the most common class everywhere."""
     counts = [sum(row) for row in confusion]
     accuracy = max(counts) / sum(counts)
     return accuracy if name == "accuracy" else accuracy / sum(count > 0 for count in counts)

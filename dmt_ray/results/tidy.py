@@ -347,7 +347,7 @@ def _of_models(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Itera
 
 
 def _without_value(plan: Plan, config: Config, line: Line, state: str, error: str) -> Line:
-    """The one line of a run that is not complete."""
+    """The one line of an incomplete run."""
     last = {"model": "mean", "rung": len(plan.rungs) - 1, "rule": "last", "images": "reported"}
     return line | last | {"state": state, "error": error, "metric": measure_of(config.data)}
 
@@ -368,7 +368,7 @@ def models_of(plan: Plan) -> int:
 
 
 def _cost(store: Store, plan: Plan) -> Line:
-    """What a plan has cost: optimizer steps of all its models together, and the seconds of all who worked on it."""
+    """What a plan has cost: optimizer steps of all its models, and device seconds of all its workers."""
     made = {stage: store.record(stage).made for stage in plan.stages()}
     return {
         "steps": sum(int(work["steps"]) for stage, work in made.items() if stage.config.trains),

@@ -1,4 +1,4 @@
-"""A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
+"""A sweep's memory: an Optuna study in a folder of its own, used by one process at a time."""
 
 import functools
 import warnings

@@ -25,7 +25,7 @@ TRAININGS = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
 
 
 def check_method(method: Method, config: Config | None = None, *, shares_pretraining: bool = True) -> None:
-    """Run the contract on a method. A small plan is performed twice, once with a kill, which takes about half a minute.
+    """Check the contract of a method. Takes about half a minute: a small plan is performed twice, once with a kill.
 
     A method is a pure function; it gives the same plan for the same arguments, in every process; the seed reaches every
     stage; its pretrainings are those that all methods share; a run that is killed ends with the same bytes; and its
@@ -48,13 +48,13 @@ def check_method(method: Method, config: Config | None = None, *, shares_pretrai
                 plans.append(settings)
             except ConfigError as error:
                 refused.append(f"{settings.data.name}: {error}")
-        require(bool(plans), f"{name} refuses all data that it is checked on: {'; '.join(refused)}")
+        require(bool(plans), f"{name} rejects all data that it is checked on: {'; '.join(refused)}")
         with tempfile.TemporaryDirectory(prefix="check-") as folder:
             _check_performed(name, method, plans[0], Path(folder))
 
 
 def check_plan(method: Method, config: Config, *, shares_pretraining: bool = True) -> Plan:
-    """The part of the contract that needs no training, in milliseconds.
+    """The part of the contract that needs no training; takes milliseconds.
 
     Returns:
         The plan.
@@ -230,7 +230,7 @@ def _check_performed(name: str, method: Method, config: Config, folder: Path) ->
         f"{name} makes another plan in a fresh process: something in it follows the order of a set, the address of an "
         "object, or what was imported before",
     )
-    require(status != 0, f"the training {trained[-1].name} of {name} came to its end before it could be killed")
+    require(status != 0, f"the training {trained[-1].name} of {name} finished before it could be killed")
     runner.perform(targets)
     again = Runner(Machine(folder / "killed", device="cpu"))
     again.perform(targets)

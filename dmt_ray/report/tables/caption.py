@@ -1,4 +1,4 @@
-"""What stands below a table: what its texts and marks mean, and what it was made from."""
+"""What appears below a table: what its texts and marks mean, and what it was made from."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

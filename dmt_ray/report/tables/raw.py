@@ -1,4 +1,4 @@
-"""The raw numbers of a table, for those who want to calculate on."""
+"""The raw numbers of a table, for further calculations."""
 
 import math
 from itertools import product
