@@ -61,7 +61,7 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
     named = getattr(error, "filename", None)
     what = f" ({os.fsdecode(named)})" if isinstance(named, str | bytes | os.PathLike) else ""
     if number in FULL or (isinstance(error, OSError) and number is None and folder is not None and no_room(folder)):
-        full = f"the disk is full, or a limit on file sizes is met{what}"
+        full = f"the disk is full, or a limit on file sizes was reached{what}"
         return f"{full}. Free space, or pass another folder as --storage."
     if not isinstance(error, OSError):  # Optuna and Ray raise their own errors from those of the system
         return None if error.__cause__ is None else system_error(error.__cause__, folder)
@@ -71,7 +71,7 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
         return str(error) or type(error).__name__
     advice = {
         errno.ENAMETOOLONG: ". Use a shorter name, or a folder with a shorter path",
-        errno.ENOENT: ". Make it, or name another one",
+        errno.ENOENT: ". Create it, or name another one",
         errno.EMFILE: ". Raise the limit, as with `ulimit -n 4096`",
         errno.ENOTDIR: ". Name a folder",
         errno.EISDIR: ". Name a file",

@@ -1,4 +1,4 @@
-"""Performs one method on its settings, from the first check to the publication in MLflow."""
+"""Perform one method on its settings, from the first check to publication in MLflow."""
 
 import os
 from collections.abc import Callable

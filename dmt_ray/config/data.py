@@ -110,7 +110,7 @@ class Split(Settings):
         description="authors: the rule of the DMT authors (seed 7777, nested); random: drawn by `number`; per_class: "
         "drawn by `number`, equally many of each class (classification); list: the ids in the file `list`.",
     )
-    number: int = Field(0, ge=0, description="Which split of its kind.")
+    number: int = Field(0, ge=0, description="Number of the split, for rules that draw one.")
     follows_seed: bool = Field(True, description="Whether seed s uses split number s, or all seeds the same split.")
     list: str | None = Field(None, description="File with one labelled id per line, below the data set's folder.")
     list_digest: str = neutral("", description="Digest of the ids in `list`; filled in when the data are opened.")
@@ -128,7 +128,7 @@ class Split(Settings):
         if isinstance(self.labelled, int) and self.labelled < 1:
             raise ValueError(f"labelled as a number of images must be at least 1, but got {self.labelled}")
         if (self.rule == "list") != (self.list is not None):
-            raise ValueError(f"rule 'list' and a file for it belong together, but got {self.rule=} and {self.list=}")
+            raise ValueError(f"rule 'list' and a file in `list` go together, but got {self.rule!r} and {self.list!r}")
         return self
 
     def for_seed(self, seed: int) -> "Split":

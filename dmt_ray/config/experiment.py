@@ -1,4 +1,4 @@
-"""Everything a method reads, and overrides of it."""
+"""All settings of an experiment, and overrides of them."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -84,7 +84,7 @@ class Config(Settings):
     @classmethod
     def _rising(cls, percentiles: tuple[float, ...]) -> tuple[float, ...]:
         if any(a > b for a, b in pairwise(percentiles)):
-            raise ValueError(f"percentiles must not fall, but got {percentiles}")
+            raise ValueError(f"percentiles must not decrease, but got {percentiles}")
         return percentiles
 
     @model_validator(mode="after")

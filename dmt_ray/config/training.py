@@ -34,23 +34,23 @@ class Model(Settings):
         "(docs/reference/networks.md).",
     )
     encoder: str = Field("resnet18", description="Name of its encoder; none: the network has none to choose.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Additional arguments of the architecture.")
     encoder_weights: str | None = Field(
         None,
-        description="Name of the encoder's first weights: imagenet-lite0 to -lite2 come with pip's extra `pretrained`; "
-        "others, such as imagenet, are downloaded where this machine does not have them; none: random.",
+        description="Name of the encoder's initial weights: imagenet-lite0 to -lite2 come with pip's extra "
+        "`pretrained`; others, such as imagenet, are downloaded if this machine does not have them; none: random.",
     )
-    weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
+    weights_file: str | None = Field(None, description="A .safetensors file to start from, identified by its digest.")
     weights_digest: str = Field(
         "", description="Digest of weights_file or of the extra's weights; filled in when they are opened."
     )
     frozen: bool = neutral(
         False,
-        description="Whether the encoder keeps its first weights and the statistics of its BatchNorm in all trainings.",
+        description="Whether the encoder keeps its initial weights and its BatchNorm statistics in all trainings.",
     )
     frozen_statistics: bool = neutral(
         False,
-        description="Whether the encoder's BatchNorm keeps its first statistics, and normalises by them in training.",
+        description="Whether the encoder's BatchNorm keeps its initial statistics, and normalises by them in training.",
     )
     padding: tuple[Positive, Annotated[int, Field(ge=0)]] | None = Field(
         None,
@@ -90,30 +90,36 @@ class Augment(Settings):
     @classmethod
     def _rising(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if scale[0] > scale[1]:
-            raise ValueError(f"scale must be a rising pair of positive numbers, but got {scale}")
+            raise ValueError(f"scale must be an increasing pair of positive numbers, but got {scale}")
         return scale
 
 
 class Training(Settings):
     """One run of an optimizer and its schedule, which start afresh in every stage (the authors' code)."""
 
-    epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
+    epochs: Positive = Field(
+        description="Passes over the pseudo-labelled images or, in pretraining, over the labelled ones."
+    )
     learning_rate: float = Field(gt=0, description="Initial learning rate; the schedule lowers it from there.")
     optimizer: Literal["sgd", "adamw"] = neutral(
         "sgd", description="sgd: with momentum, of the papers; adamw: AdamW, whose first moment decays by `momentum`."
     )
     encoder_rate: float = neutral(
-        1.0, gt=0, description="Factor of the learning rate for the encoder: below 1 to go gently with good weights."
+        1.0, gt=0, description="Factor of the learning rate for the encoder: below 1 to preserve good initial weights."
     )
     head_rate: float = neutral(
         1.0, gt=0, description="Factor of the learning rate for all but the encoder: the decoder and the last layer."
     )
-    batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(description="Labelled and pseudo-labelled images.")
+    batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(
+        description="Labelled and pseudo-labelled images per step."
+    )
     augment: Augment = Field(description="Random scale, crop and flip.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; for AdamW, the decay of the first moment.")
     weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of SGD, or AdamW's decay, on all weights.")
     clip_norm: float = neutral(
-        0.0, ge=0, description="Largest norm of a network's gradients in a step, to which longer ones are cut; 0: any."
+        0.0,
+        ge=0,
+        description="Largest norm of a network's gradients in a step; longer ones are clipped to it; 0: no limit.",
     )
     poly_power: float = Field(
         0.9, ge=0, description="Exponent p of the poly schedule: the rate times (1 - step / steps) ** p; 0: constant."
@@ -132,17 +138,17 @@ class Training(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="Decay of a moving average of the weights that is what is scored (DMT, Sec. 5.2.3); 0: none.",
+        description="Decay of a moving average of the weights, which is scored instead (DMT, Sec. 5.2.3); 0: none.",
     )
     matched: bool = neutral(
         False,
-        description="Share out the batch so that a pass over the unlabelled images is also one over the labelled "
-        "(Pet study, Sec. 3); `batch` then gives its sum alone.",
+        description="Divide the batch so that a pass over the unlabelled images is also one over the labelled "
+        "(Pet study, Sec. 3); only the sum of `batch` counts then.",
     )
     precision: Literal["float32", "bfloat16", "float16", "float64"] = Field(
         "float32",
-        description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float16 likewise, with "
-        "a scaled loss, on a GPU; float64 to see what rounding does.",
+        description="Precision of the network; the loss is always computed in float32. bfloat16: by autocast; float16: "
+        "likewise, with a scaled loss, on a GPU; float64: to see what rounding does.",
     )
     keep: SelectionRule = Field(
         "last",

@@ -20,7 +20,7 @@ class WeightSettings(Tagged):
     labelled_in_full: ClassVar[bool] = False
     """Whether the labelled images of a batch have a mean of their own in the loss, not their share of the batch's."""
     revision: ClassVar[int] = 1
-    """Raised when the rule would give other numbers: it enters the keys of the stages that use the rule."""
+    """Raised when the rule gives different results: it enters the keys of the stages that use the rule."""
 
     rule: str = Field(description="How much pseudo labels count.")
 

@@ -208,8 +208,8 @@ class Runner:
         """
         if model.weights_file is not None and model.encoder_weights is not None:
             raise ModelError(
-                f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both name first weights; set "
-                "one of them to null"
+                f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both set the initial "
+                "weights; set one of them to null"
             )
         if model.weights_file is not None or model.encoder_weights is not None:
             from dmt_ray import models
@@ -220,7 +220,7 @@ class Runner:
             elif (first := models.first_weights(model, self._weights)) and first.packaged:
                 model = model.evolve(weights_digest=first.digest)
         elif model.frozen:
-            self._warn("model.frozen: the encoder's random weights are never trained; name model.encoder_weights")
+            self._warn("model.frozen: the encoder would keep its random weights; set model.encoder_weights")
         padding = self.notes.padding(model, classes)
         if padding is None:
             from dmt_ray.execution.network_check import padding_of

@@ -78,7 +78,7 @@ def allocate(
     room = worker_group.room(nodes)
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
-        advice = f"--workers {fitting} would fit" if fitting else "give each less"
+        advice = f"--workers {fitting} would fit" if fitting else "give each worker less"
         each = " and ".join(f"{n:g} {name}{'s' * (n > 1)}" for name, n in worker_group.resources.items())
         raise ConfigError(f"--workers is {workers}, but there is room for {room} workers of {each}: {advice}")
     return worker_group, room // workers

@@ -34,7 +34,7 @@ class Column:
         changes: Dotted setting -> value, on top of the recipe.
         recipe: Another recipe than the one that was asked for.
         paper: The column of the paper's table that this one repeats, such as "1/20". Its numbers are shown only where
-            first weights, data and training are the paper's (`recipes.published`).
+            initial weights, data and training are the paper's (`recipes.published`).
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)

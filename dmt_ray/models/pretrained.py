@@ -1,4 +1,4 @@
-"""Encoders' first weights by name: of pip's extra `pretrained`, of segmentation-models-pytorch and of timm.
+"""Encoders' initial weights by name: of pip's extra `pretrained`, of segmentation-models-pytorch and of timm.
 
 All end as safetensors. The extra's packages hold files of torch, which are compared with digests that stand here,
 opened without running code, and converted once. All others come as safetensors from the cache of Hugging Face's hub on
@@ -94,7 +94,7 @@ def named_weights(name: str, encoder: str, cache: Path) -> FirstWeights:
 
 
 def arguments_of(model: Model, first: FirstWeights | None) -> dict[str, Any]:
-    """What segmentation-models-pytorch is given so that it builds the encoder with its first weights.
+    """What segmentation-models-pytorch is given so that it builds the encoder with its initial weights.
 
     It never downloads: timm reads the file before it takes its network apart, under names that change then.
     """
@@ -106,7 +106,7 @@ def arguments_of(model: Model, first: FirstWeights | None) -> dict[str, Any]:
 
 
 def load_first(network: nn.Module, model: Model, first: FirstWeights | None) -> None:
-    """Let an encoder of segmentation-models-pytorch's own start from its first weights."""
+    """Let an encoder of segmentation-models-pytorch's own start from its initial weights."""
     if first is not None and not model.encoder.startswith(TIMM):
         encoder: Any = network.encoder
         encoder.load_state_dict(read(first.file))

@@ -14,7 +14,7 @@ DMT = ("voc-1", "cityscapes-")
 
 
 def as_published(config: Config) -> bool:
-    """Whether first weights, data and training are those of the paper that the recipe repeats.
+    """Whether initial weights, data and training are those of the paper that the recipe repeats.
 
     Which weights a file holds nobody can know but the user: where the paper starts from trained ones, some must be
     given for every model, and for DMT's two models different ones where the paper has such.

@@ -74,7 +74,7 @@ def write(folder: Path, file: Path) -> None:
         StoreError: If the folder holds neither.
     """
     if file.suffix != ".html" or not file.absolute().parent.is_dir():
-        raise ConfigError(f"a report is an .html file in a folder that is there, but got {str(file)!r}")
+        raise ConfigError(f"a report must be an .html file in an existing folder, but got {str(file)!r}")
     write_text(file, as_html(page_of_ablation(folder) if is_ablation(folder) else page_of_sweep(folder)))
 
 

@@ -59,7 +59,7 @@ def read(file: Path, experiment: str | None = None) -> pd.DataFrame:
     if not names:
         raise MissingStages(f"{file} has no records of {experiment!r}; {nearest(begin, abouts)}")
     if len(names) > 1:
-        raise MissingStages(f"{file} has records of several experiments, say of which: {', '.join(names)}")
+        raise MissingStages(f"{file} has records of several experiments; name one of:  {', '.join(names)}")
     lines: pd.DataFrame = frame[frame["experiment"] == names[0]].reset_index(drop=True)
     lines.attrs = {"about": abouts[names[0]], "abouts": {names[0]: abouts[names[0]]}}
     return lines

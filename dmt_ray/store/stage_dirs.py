@@ -180,8 +180,8 @@ class StageDirs:
                 return False
             if current.files != record.files:
                 log.warning(
-                    "%s, whose files were evicted, came out different this time. Stages that were made from the old "
-                    "files stay; `dmt store verify` names them.",
+                    "%s was evicted and came out different when computed again. Stages made from the old files are "
+                    "kept; `dmt store verify` names them.",
                     stage_path.name,
                 )
             # As a whole, never file by file: gc may be evicting from the old folder.

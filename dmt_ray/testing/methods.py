@@ -76,8 +76,8 @@ def check_plan(method: Method, config: Config, *, shares_pretraining: bool = Tru
     require(
         _keys(plan) == _keys(again),
         f"{name} makes another plan when it is called again with the same arguments"
-        f"{_first_difference(plan, again)}: it "
-        "may read its two arguments alone, and no random numbers, clock, file or variable of its module",
+        f"{_first_difference(plan, again)}: it may read "
+        "only its two arguments, and no random numbers, clock, file or variable of its module",
     )
     for seed, made in ((SEED, plan), (OTHER_SEED, _call(method, config, OTHER_SEED, draws=1))):
         for stage in made.stages():
@@ -112,8 +112,7 @@ def _call(method: Method, config: Config, seed: int, *, draws: int) -> Plan:
         except Exception as error:
             raise ContractBroken(
                 f"{name}(config, {seed}) raises {type(error).__name__}: {error}. A method takes settings and a "
-                "seed; it "
-                "refuses settings that it is not for by a ConfigError"
+                "seed; it rejects settings that it does not support with a ConfigError"
             ) from error
         used = drawn()
     require(
@@ -188,11 +187,9 @@ def _check_shared(name: str, config: Config, stage: Stage) -> None:
         usual, own = (one.config.identity() for one in (pretrain(config, seed=seed, side=stage.side), stage))
         other = ", ".join(field for field in own if own[field] != usual.get(field)) or "other inputs"
         raise ContractBroken(
-            f"the pretraining {stage.name} of {name} is none that other methods share (it differs in {other}), "
-            "so that a "
-            "table would compute it once more: call `pretrain(cfg, seed=seed)` with the settings as they were "
-            "given, or "
-            "pass shares_pretraining=False if the method needs one of its own"
+            f"the pretraining {stage.name} of {name} is not one that other methods share (it differs in "
+            f"{other}), so a table would compute it once more: call `pretrain(cfg, seed=seed)` with the settings as "
+            "they were given, or pass shares_pretraining=False if the method needs one of its own"
         )
 
 

@@ -48,7 +48,7 @@ def test_scripts_are_found():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_is_its_own_manual(name):
     manual = script(name, "ablations").__doc__
-    for words in ("Killed? Start it again", "examples:", f"dmt ablate {name} "):
+    for words in ("Killed? Run it again", "examples:", f"dmt ablate {name} "):
         assert words in manual
 
 
@@ -70,7 +70,7 @@ def test_scripts_load_neither_torch_nor_ray():
 
 NEW_TABLE = '''"""Does gamma1 matter? A script as a user would write it.
 
-Killed? Start it again.
+Killed? Run it again.
 
 examples:
   python gamma_table.py --dry-run

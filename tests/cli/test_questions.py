@@ -51,7 +51,7 @@ def test_the_help_of_a_question_is_its_manual(command, name, capsys):
         cli.main([command, name, "--help"])
     said = capsys.readouterr().out
     assert said.startswith(f"usage: dmt {command} {name} ")
-    assert "Killed? Start it again" in said
+    assert "Killed? Run it again" in said
     assert f"\n  dmt {command} {name} --dry-run" in said
 
 

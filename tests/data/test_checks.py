@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read(camvid_root):
 def test_a_mask_of_another_size(camvid_root):
     save(camvid_root / "testannot/test1.png", 0, 3, width=5)
     expected = (
-        "masks of another size than their images (height x width): testannot/test1.png is 4 x 5 but the image 4 x 6"
+        "masks that differ in size from their images (height x width): testannot/test1.png is 4 x 5 but the image 4 x 6"
     )
     assert expected in complaint(CamvidData(size=(2, 3)), camvid_root)
 

@@ -305,7 +305,7 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
         (
             {"model.encoder_weights": "imagenet", "model.weights_file": "mine.safetensors"},
             ModelError,
-            "both name first weights; set one of them to null",
+            "both set the initial weights; set one of them to null",
         ),
         ({"split.labelled": 5000}, DataError, "5000"),
         ({"split.selection": "valtiny"}, DataError, "valtiny"),

@@ -64,7 +64,7 @@ def test_help_is_quick_and_shows_an_example():
     done = gamma_sweep("--help")
     assert done.returncode == 0
     assert "dmt sweep gamma_sweep --recipe camvid" in done.stdout
-    assert "Killed? Start it again." in done.stdout
+    assert "Killed? Run it again." in done.stdout
     heavy = "import sys, searches.gamma_sweep; print({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules))"
     imported = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)
     assert imported.stdout.strip() == "set()"

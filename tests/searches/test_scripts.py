@@ -80,7 +80,7 @@ def test_a_script_is_short_and_is_its_own_manual(name):
     text = (ROOT / "searches" / f"{name}.py").read_text()
     assert text.count("\n") <= 70
     manual = script(name).__doc__
-    for words in ("What is shared:", "Killed? Start it again.", "examples:", f"dmt sweep {name} --dry-run"):
+    for words in ("What is shared:", "Killed? Run it again.", "examples:", f"dmt sweep {name} --dry-run"):
         assert words in manual
 
 
