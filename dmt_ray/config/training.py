@@ -152,8 +152,8 @@ class Training(Settings):
     )
     keep: SelectionRule = Field(
         "last",
-        description="Snapshot that goes on: the last; the best on the validation images (val); or the best on the "
-        "test images (paper: the papers' protocol, which is optimistic).",
+        description="Snapshot to continue from: the last; the best on the validation images (val); or the best on the "
+        "test images (paper: the papers' protocol, which is biased upwards).",
     )
     score_every: Positive | None = Field(None, description="Steps between two scores, where keep is not last.")
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_handed_on_is_said_before_the_work():
 
     METHODS.register("reads", reads)
     try:
-        with pytest.raises(ConfigError, match=r"the method 'reads' cannot be handed to other processes .*TypeError"):
+        with pytest.raises(ConfigError, match=r"the method 'reads' cannot be passed to other processes .*TypeError"):
             plugins.plugins()
     finally:
         METHODS.forget("reads")

@@ -68,7 +68,7 @@ def test_the_command_prints_one_in_full_and_all_in_a_line_each(dmt, storage):
 
 
 def test_nothing_is_no_error(dmt, tmp_path):
-    assert "begin with `" in dmt("status", "--storage", tmp_path)
+    assert "start with `" in dmt("status", "--storage", tmp_path)
     assert json.loads(dmt("status", "--storage", tmp_path, "--json")) == {"experiments": []}
 
 

@@ -101,7 +101,7 @@ def test_a_decorator_registers_a_method_and_what_can_be_searched_in_it():
     assert space_of("half", "segmentation") == space
     method(theirs.half)  # a cell of a notebook that is run again
     method(theirs.draws)
-    with pytest.raises(ConfigError, match=r"'draws' does not say what can be searched in it"):
+    with pytest.raises(ConfigError, match=r"'draws' does not declare a search space"):
         space_of("draws", "segmentation")
 
 

@@ -108,7 +108,7 @@ def test_images_with_an_orientation_are_remarked(own_root):
     Image.open(path).save(path, exif=exif)
     for _ in ("decoded", "from the cache"):
         (remark,) = opened(OWN, own_root).remarks
-        assert "a camera's orientation, which is not applied" in remark
+        assert "an orientation tag, which is not applied" in remark
         assert remark.endswith(": images/p3.jpg")
 
 

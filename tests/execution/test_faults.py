@@ -104,7 +104,7 @@ def test_a_sweep_that_is_terminated_goes_on_when_it_is_started_again(home, tmp_p
         sweep.process.send_signal(signal.SIGTERM)
         said = sweep.finish(60)
         assert sweep.process.returncode == 143, said
-        assert "start the same command again to go on" in said
+        assert "run the same command again to resume" in said
         assert sweep.left_behind() == []
         assert journal.read_faults(sweep.folder) == []
     with started(tmp_path / "runs", *gammas(home)) as again:

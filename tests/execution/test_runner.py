@@ -328,7 +328,7 @@ def test_float16_is_refused_without_a_gpu_before_any_training(machine, tiny):
 
 def test_an_encoder_that_is_frozen_at_random_weights_is_a_warning(machine, tiny, caplog):
     Runner(machine).bind(override(tiny, {"model.frozen": True}))
-    assert "random weights are never trained; name model.encoder_weights" in caplog.text
+    assert "would keep its random weights; set model.encoder_weights" in caplog.text
 
 
 def test_a_device_that_is_not_there_is_refused(machine, tiny):

@@ -83,7 +83,7 @@ def test_a_failed_trial_is_explained(folder, sweep, why):
         lines["replay"].split("replay")[1].strip().startswith(runnable("for seed in 0 1; do dmt run --recipe shapes"))
     )
     assert all(len(line) <= 100 for name, line in lines.items() if name not in ("traceback", "replay"))
-    assert "not the end" not in said
+    assert "faults that did not end" not in said
 
 
 def test_lost_workers_are_told_though_the_trials_are_complete(folder, sweep, why):

@@ -56,7 +56,7 @@ def test_a_dimension_can_be_read_back(dimension):
     [
         pytest.param(lambda: Choice("a"), "at least two different values", id="one value"),
         pytest.param(lambda: Choice(1, 1), "at least two different values", id="a value twice"),
-        pytest.param(lambda: Integer(3, 3), "lower and a higher end", id="one number"),
+        pytest.param(lambda: Integer(3, 3), "lower and an upper end", id="one number"),
     ],
 )
 def test_what_leaves_nothing_to_search_is_refused(build, message):

@@ -267,7 +267,7 @@ def test_paper_of_the_same_protocol_stands_beside_ours(records: Records) -> None
 def test_paper_of_another_protocol_stands_apart_without_differences(records: Records) -> None:
     table = build(records({"last": PLAIN, "paper": BEST}), paper=paper({}))
     assert [block.title for block in table.blocks if "DMT, Table 9" in block.title] == [
-        "DMT, Table 9: another protocol, not to be compared"
+        "DMT, Table 9: different protocol, not comparable"
     ]
     assert [[cell.text for cell in row] for row in table.blocks[-1].rows] == [
         ["Baseline", "61.90", "–"],

@@ -116,7 +116,7 @@ def test_all_scripts_take_the_same_options(requested, name):
             "can never stop a trial with 4 seeds: a trial has to lose on 4 seeds to reach p = 0.0625",
             id="too few seeds for the Wilcoxon pruner",
         ),
-        pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid is no search", id="a grid and a sampler"),
+        pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid replaces the sampler", id="a grid and a sampler"),
         pytest.param(["--sampler", "grid", "--trials", "3"], "leave --trials out", id="a grid and trials"),
         pytest.param(["--grid", "3", "--pruner", "median"], "a grid is never pruned", id="a grid and a pruner"),
         pytest.param(["--second", "compute", "--pruner", "median"], "two objectives are never pruned", id="second"),
