@@ -55,7 +55,7 @@ def perform(
     Args:
         config: Settings, as `recipe` and `override` make them.
         method: A name in `METHODS`, or a method that is registered there.
-        seed: Seed of everything that is random, from 0 on.
+        seed: Seed of everything that is random, 0 or larger.
         storage: Folder of the results.
         data: Folder of the data set; None: below the environment variable DMT_DATA.
         device: "auto", "cpu", "cuda", "cuda:1", ...: of a single worker, which is this process.

@@ -169,7 +169,7 @@ class RunResults(Results):
             if rung in (None, number) and side in (None, name)
         }
         if not found:
-            raise ConfigError(f"{self.name} trains {' and '.join(rungs[-1])} alone, but got the side {side!r}")
+            raise ConfigError(f"{self.name} trains only {' and '.join(rungs[-1])}, but got the side {side!r}")
         if rule == "last":
             return next(iter(found.values()))
         if rule not in ("val", "paper"):
@@ -307,7 +307,7 @@ class SweepResults(_Recorded):
         if chosen is None and trial is None:
             raise MissingStages(f"no trial of {self.name} is complete yet")
         if chosen is None:
-            raise ConfigError(f"{self.name} has {len(trials)} trials, from 0 on, but got {trial}")
+            raise ConfigError(f"{self.name} has {len(trials)} trials, numbered from 0, but got {trial}")
         method, config = sweep.method_of(chosen.params), sweep.config_of(chosen.params)
         return self._of(method, config, seed, DatasetInfo.from_json(self.file.dataset_info))
 

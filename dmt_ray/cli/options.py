@@ -132,7 +132,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "--grid": {
         "type": int,
         "metavar": "G",
-        "help": f"try a grid: G values per range, and all choices (with --sampler grid alone: {GRID})",
+        "help": f"try a grid: G values per range, and all choices (default with --sampler grid: {GRID})",
     },
     "--pruner": {
         "choices": PRUNERS,

@@ -32,7 +32,7 @@ from dmt_ray.store import Store
 
 
 def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOptions) -> int:
-    """Run a sweep, or go on with it.
+    """Run a sweep, or resume it.
 
     Args:
         sweep_of: Makes the sweep of settings that are bound to their data.

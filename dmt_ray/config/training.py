@@ -71,7 +71,7 @@ class Augment(Settings):
         (0.5, 1.5),
         description="Smallest and largest factor by which an image is randomly resized before it is cropped.",
     )
-    crop: Crop = Field(description="Height and width of the crops in pixels; a number alone: a square.")
+    crop: Crop = Field(description="Height and width of the crops in pixels; a single number means a square.")
     flip: bool = Field(True, description="Whether images are mirrored left to right with probability 1/2.")
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
     fill: int = neutral(0, ge=0, le=255, description="Value of the pixels outside the image that a crop includes.")

@@ -158,4 +158,4 @@ def _watched(
     if classes and len(held) < 2 and not problems:
         what = f"class {held[0]} ({classes[held[0]]})" if len(held) else "no class"
         kind = "train masks that hold fewer than two classes; expected class numbers, and not 255 for an object"
-        problems.add(kind, f"all hold {what} and ignore alone")
+        problems.add(kind, f"all hold only {what} and ignore")

@@ -290,7 +290,7 @@ class Runner:
 
         Raises:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
-            Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
+            Interrupted: If the process was sent SIGTERM; the stage's checkpoint is kept.
         """
         from dmt_ray.engine.team import ALONE
 

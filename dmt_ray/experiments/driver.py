@@ -33,7 +33,7 @@ class Publisher(Protocol):
 
 @dataclass
 class Session:
-    """An experiment that this process goes on with."""
+    """An experiment that this process runs."""
 
     publisher: Publisher
     publication: Callable[[State], Any]  # makes what is published of it in a state

@@ -50,7 +50,7 @@ def of_member(file: ExperimentFile, member: Member) -> str:
 
 
 def again(file: ExperimentFile) -> str:
-    """The command that goes on with an experiment, from any folder: the one that began it, with absolute paths.
+    """The command that resumes an experiment from any folder: the one that started it, with absolute paths.
 
     It is empty if the records do not know it.
     """

@@ -49,7 +49,7 @@ class Status:
         stages: "stored" and "missing" -> how many; of a sweep those of the trials that have begun.
         best: None as long as nothing is complete.
         failed: What failed, and why.
-        command: What goes on with it, beginning with `dmt`; all paths are absolute.
+        command: The `dmt` command that resumes it; all paths are absolute.
         folder: Where its records are.
     """
 

@@ -77,7 +77,7 @@ def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
 
     last: the mean over the models after the last rung; nothing is chosen. val: the model and rung that are best on the
     validation images. paper: those that are best on the test images, as DMT chooses between F_A and F_B
-    (Algorithm 2, line 16) and between snapshots; optimistic.
+    (Algorithm 2, line 16) and between snapshots; biased upwards.
     """
     models = [(rung, side, one) for rung, rungs in enumerate(plan.rungs) for side, one in rungs.items()]
     compared = sum(_snapshots(store, evaluation) for _, _, evaluation in models)

@@ -117,7 +117,7 @@ def test_a_run_that_is_not_computed_says_so(nothing):
     ("wanted", "message"),
     [
         ({"rung": 6}, "has the rungs 0 to 5, but got 6"),
-        ({"side": "C"}, "trains A and B alone, but got the side 'C'"),
+        ({"side": "C"}, "trains only A and B, but got the side 'C'"),
         ({"rule": "best"}, "a selection rule is 'last', 'val' or 'paper', but got 'best'"),
     ],
 )
