@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, named in URLs, and what the operating system says when it refuses one."""
+"""Files: atomic writes, URLs, and readable errors of the operating system."""
 
 import errno
 import os
@@ -48,7 +48,7 @@ _NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reas
 
 
 def system_error(error: BaseException, folder: Path | None = None) -> str | None:
-    """What the operating system has refused, about which file, and what to do, in a sentence.
+    """What the operating system refused, for which file, and what to do, in one sentence.
 
     Args:
         error: What was raised: an OSError, or another library's error that hides one.
@@ -80,7 +80,7 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
 
 
 def error_number(error: BaseException) -> int | None:
-    """The errno of an error; safetensors and SQLite have it only in their texts, numpy's short writes have none."""
+    """The errno of an error; safetensors and SQLite give it only in their messages, numpy's short writes not at all."""
     number = getattr(error, "errno", None)
     if isinstance(number, int):
         return number

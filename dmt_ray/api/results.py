@@ -85,7 +85,7 @@ class RunResults(Results):
         executed: The stages that were computed for it just now.
 
     Attributes:
-        name: Method, recipe, seed, and what makes it this run and no other.
+        name: Method, recipe, seed, and a digest that identifies the run.
         plan: The plan of the run.
     """
 

@@ -12,7 +12,7 @@ Task = Literal["segmentation", "classification"]
 
 
 def _ratio(value: Any) -> Any:
-    """Read "1/20" as 0.05; neither other text nor true and false is a number."""
+    """Read "1/20" as 0.05; any other text, true and false are refused."""
     match = re.fullmatch(r"\s*1\s*/\s*(\d+(?:\.\d+)?)\s*", value) if isinstance(value, str) else None
     if match and float(match[1]) > 0:
         return 1 / float(match[1])
@@ -41,7 +41,7 @@ _OWN = {
 
 
 class DataSettings(Tagged):
-    """Base of the data sets' settings; see `data.source.DataSource` for what a data set adds to it."""
+    """Base class of the data sets' settings; see `data.source.DataSource` for what a data set adds to it."""
 
     tag: ClassVar[str] = "name"
     task: ClassVar[Task] = "segmentation"
@@ -79,7 +79,7 @@ SomeData = TypeVar("SomeData", bound=DataSettings)
 
 
 def dataset(kind: type[SomeData]) -> type[SomeData]:
-    """Registers a data set, a subclass of `data.source.DataSource`, under the default of its field `name`.
+    """Register a data set, a subclass of `data.source.DataSource`, under the default of its field `name`.
 
     Raises:
         ConfigError: If the name is taken, or the class is no data set.

@@ -14,7 +14,7 @@ from dmt_ray.errors import ConfigError
 
 
 class Config(Settings):
-    """Everything a method reads. A recipe is a named value of it."""
+    """All settings that a method can read. A recipe is a named instance."""
 
     recipe: str = Field("", description="Name of the recipe, or of the file, that these settings come from.")
     data: Data = Field(description="The data set.")
@@ -117,7 +117,7 @@ class Config(Settings):
         return self.model_b if side == "B" and self.model_b is not None else self.model
 
     def with_weight(self, **changes: Any) -> "Config":
-        """The same settings with another weight `rule`, which keeps the numbers that both rules read, or other numbers.
+        """The same settings with another weight `rule`, keeping the values that both rules read, or with other values.
 
         Raises:
             ConfigError: If there is no such rule, or it does not read one of the numbers.
@@ -137,7 +137,7 @@ _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
+    """A validated copy with overrides, dotted or nested: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
 
     Another `weight.rule` keeps the numbers that both rules read. The names in `FOR_ALL` are short for that setting of
     every training, but of those for which it is set itself: {"crop": 96, "oracle.augment.crop": 128}.
@@ -171,7 +171,7 @@ def from_stored(values: Mapping[str, Any]) -> Config:
 
 
 def _of_all_trainings(config: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
-    """What `FOR_ALL` is short for. Trainings that are not set go as another one, and get it from there."""
+    """Expand the shorthands of `FOR_ALL`. Trainings that are not set take the value from the one they fall back to."""
     of_each: dict[str, Any] = {}
     for name in FOR_ALL.keys() & flat.keys():
         of_one = config.pretrain.model_dump()

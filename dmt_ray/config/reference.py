@@ -58,7 +58,7 @@ def settings() -> list[SettingRow]:
 
 
 def _short() -> Iterator[SettingRow]:
-    """The settings that stand for one of every training."""
+    """The settings that are shorthand for one in every training."""
     for name, dotted in FOR_ALL.items():
         kind = Augment if dotted.startswith("augment.") else Training
         row = _row(name, "", kind, name)
@@ -96,7 +96,7 @@ def _yaml(value: Any) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """What people call a type."""
+    """The name of a type, for people."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(parts[0])

@@ -1,4 +1,4 @@
-"""Names that other people's packages add to: methods and data sets, from entry points and decorators.
+"""Registries that other packages can extend: methods and data sets, from entry points and decorators.
 
 An installed package adds a name by an entry point, which every process finds by itself::
 
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 class UnknownName(ConfigError, KeyError):
-    """A name that nobody has registered."""
+    """The error for a name that is not registered."""
 
     __str__ = Exception.__str__  # KeyError would show the sentence in quotes
 
 
 @functools.cache
 def installed(group: str) -> EntryPoints:
-    """The entry points of all installed packages in a group; read once a process."""
+    """The entry points of all installed packages in a group; read once per process."""
     return entry_points(group=group)
 
 
@@ -113,7 +113,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._registered.pop(name, None)
 
     def registered(self) -> dict[str, T]:
-        """What other processes do not find by themselves: registered names without an entry point."""
+        """The names that other processes cannot find by themselves: those registered without an entry point."""
         return {name: value for name, value in self._registered.items() if name not in self._points()}
 
     def usable(self) -> tuple[dict[str, T], list[str]]:

@@ -1,4 +1,4 @@
-"""The base of all settings: frozen, validated, unknown keys are errors that name the right one."""
+"""The base of all settings: frozen, validated; errors for unknown keys suggest the right one."""
 
 import difflib
 import re
@@ -22,7 +22,7 @@ def neutral(default: Any, **further: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, no unknown keys, no NaN."""
+    """Base class of all settings: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
     not_identity: ClassVar[frozenset[str]] = frozenset()
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what Python would convert: true for a number, which counts as 1 there, and text such as "8"."""
+        """Refuse values that Python would convert: true for a number, which would count as 1, and text such as "8"."""
         kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
         if kinds & {int, float} and info.field_name not in cls.reads_text:
             for leaf in _leaves(value):
@@ -90,7 +90,7 @@ class Tagged(Settings):
 
     @classmethod
     def parse(cls, value: Any) -> Any:
-        """Settings of the kind that a mapping names; other values are returned as they are, for pydantic to check."""
+        """Settings of the kind that a mapping names; other values are returned unchanged, for pydantic to check."""
         if not isinstance(value, Mapping):
             return value
         if cls.tag not in value:

@@ -175,7 +175,7 @@ class Training(Settings):
 
 
 class Consistency(Settings):
-    """What methods read that teach a student on one view of an image what a teacher sees on another.
+    """Settings of methods whose student learns on one view of an image what a teacher predicts on another.
 
     What is not set is as the method's paper has it: see `dmt_ray/methods/`.
     """

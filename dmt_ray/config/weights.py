@@ -9,7 +9,7 @@ from dmt_ray.errors import ConfigError
 
 
 class WeightSettings(Tagged):
-    """Base of the weight rules. The other fields are the keyword arguments of the rule in `losses.rules`."""
+    """Base class of the weight rules. The other fields are the keyword arguments of the rule in `losses.rules`."""
 
     tag: ClassVar[str] = "rule"
     makes_labels: ClassVar[bool] = False
@@ -33,7 +33,7 @@ class WeightSettings(Tagged):
         return kinds[name]
 
     def identity(self) -> dict[str, Any]:
-        """With the revision, from the second one on."""
+        """Includes the revision, from the second one onwards."""
         return super().identity() | ({"revision": self.revision} if self.revision > 1 else {})
 
     def numbers(self) -> dict[str, Any]:

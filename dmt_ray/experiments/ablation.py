@@ -94,7 +94,7 @@ class Ablation:
 
     @property
     def name(self) -> str:
-        """Names its folder; with further rows or seeds it stays the same table, with other settings it does not."""
+        """Name of its folder: the same with more rows or seeds, another one with other settings."""
         columns = {cell.column: cell.config for cell in self.cells if cell.row == self.reference}
         settings = {column: config.identity() for column, config in columns.items()}
         return f"{self.question}-{self.recipe.replace('/', '-')}-{key_of(settings)[:8]}"
@@ -110,7 +110,7 @@ class Ablation:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
     def members(self) -> Iterator[Member]:
-        """Every cell for every seed, seed by seed: what is stopped early has whole pairs."""
+        """Every cell for every seed, seed by seed, so that a table that is stopped early has complete pairs."""
         yield from (Member(cell, seed, cell.plan(seed)) for seed in self.seeds for cell in self.cells)
 
 

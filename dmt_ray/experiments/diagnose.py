@@ -216,7 +216,7 @@ def sentence(fault: Fault, shared: str = "") -> str:
 
 
 def when(fault: Fault) -> str:
-    """As people write it."""
+    """The time as text for people."""
     return fault.when.replace("T", " ").replace("+00:00", " UTC")
 
 

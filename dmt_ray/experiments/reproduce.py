@@ -17,7 +17,7 @@ from dmt_ray.recipes import RECIPES, load, named
 
 
 def changes_of(config: Config, method: Method) -> tuple[str, ...] | None:
-    """The overrides that make settings of their recipe, as `--set` takes them; None: there is no such recipe."""
+    """The overrides that turn a recipe into these settings, as `--set` takes them; None if there is no such recipe."""
     if config.recipe not in RECIPES:
         return None
     own = _differences(named(config.recipe).model_dump(mode="json"), config.model_dump(mode="json"))
@@ -70,7 +70,7 @@ def again(file: ExperimentFile) -> str:
 
 
 def _words(words: list[str]) -> list[str]:
-    """A command of an earlier version, or of a script of the repository, as one of `dmt`."""
+    """Translate a command of an earlier version, or of a script in the repository, into a `dmt` command."""
     if match := re.fullmatch(r"python -m ablations\.(\w+)", " ".join(words[:3])):
         return ["dmt", "ablate", match[1], *words[3:]]
     if match := re.fullmatch(r"python (?:\S+/)?searches/(\w+)\.py", " ".join(words[:2])):

@@ -18,7 +18,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Method, recipe, seed, and what makes it this run and no other."""
+        """Method, recipe, seed, and a digest that identifies the run."""
         identity = key_of({"method": self.method, "config": self.config.identity(), "seed": self.seed})
         return f"{self.method}-{self.config.recipe}-seed{self.seed}-{identity[:8]}"
 

@@ -68,7 +68,7 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """Names the study, its folder and its experiment; the same whenever the same question is asked."""
+        """Name of the study, its folder and its MLflow experiment; the same question always has the same name."""
         fixed = self.config.identity()
         for setting in made(self.space):
             *parents, last = setting.split(".")
@@ -171,7 +171,7 @@ class Sweep:
         return {setting: values.ends()[end] for setting, values in self.space.items()}
 
     def middle(self) -> dict[str, Value]:
-        """The point in the middle, which stands for those that are not known yet."""
+        """The point in the middle, as a stand-in for those that are not known yet."""
         return {setting: values.middle() for setting, values in self.space.items()}
 
     def probes(self) -> list[Params]:
@@ -238,7 +238,7 @@ def score_of(scores: Mapping[int, float], seed_by_seed: bool) -> float:
 
 
 def short(setting: str) -> str:
-    """The last word of a dotted setting, as people see it."""
+    """The last part of a dotted setting, as shown to people."""
     return setting.rpartition(".")[2]
 
 

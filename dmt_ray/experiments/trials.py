@@ -22,7 +22,7 @@ STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNE
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
-    """The trials of the sweep of this name in its folder, by number, none before it begins. The study is only read."""
+    """The trials of the sweep of this name in its folder, by number; none before it starts. Only reads the study."""
     file = folder / STUDY
     return _reader(folder, name, file.stat().st_ino).trials() if file.is_file() else []
 
@@ -57,7 +57,7 @@ def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
 
 
 class TrialReader:
-    """Reads the trials of the study in a sweep's folder repeatedly; a trial that has ended is read once."""
+    """Reads the trials of the study in a sweep's folder repeatedly, but each finished trial only once."""
 
     def __init__(self, study: "optuna.Study", folder: Path) -> None:
         self._optuna, self._folder = study, folder
@@ -107,7 +107,7 @@ def complete(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Complete trials by score, then pruned ones by how far and how well they came, then the others."""
+    """Complete trials by score, then pruned ones by how far they got and how well they scored, then the others."""
     order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
 
     # Complete trials have come to their ends, which may be different numbers of rungs.

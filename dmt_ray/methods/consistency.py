@@ -1,4 +1,4 @@
-"""One view of an image teaches another: Mean Teacher with CutMix, FixMatch and CPS, in our operations.
+"""Learning across two views of an image: Mean Teacher with CutMix, FixMatch and CPS, in our operations.
 
 All start from the same pretrained models as the other methods, so that a table can hold them on equal terms.
 """

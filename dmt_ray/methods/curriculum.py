@@ -1,4 +1,4 @@
-"""One model after the other, each new, taught by the one before: Curriculum Labeling, and DMT for classification."""
+"""A chain of new models, each taught by the one before: Curriculum Labeling, and DMT for classification."""
 
 from dmt_ray.config import Config
 from dmt_ray.methods.searched import ANEW, LONG, SCHEDULE, searched

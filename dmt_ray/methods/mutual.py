@@ -37,7 +37,7 @@ def dmt(cfg: Config, seed: int) -> Plan:
 
 
 def _scores(cfg: Config, a: Stage, b: Stage) -> dict[str, Stage]:
-    """Evaluations by the models' names; where these were picked by their scores, A is the one that taught first."""
+    """Evaluations by model name; where models were picked by their scores, A is the one that taught first."""
     if cfg.order == "sequential" and cfg.first == "B":
         a, b = b, a
     return {"A": evaluate(cfg, model=a), "B": evaluate(cfg, model=b)}

@@ -1,4 +1,4 @@
-"""What can be searched in a method, declared beside it."""
+"""Search spaces of methods, declared beside them."""
 
 from collections.abc import Callable, Mapping
 

@@ -46,11 +46,11 @@ class Uniform(_Range):
         return f"from {self.low:g} to {self.high:g}"
 
     def grid(self, values: int) -> list[Value]:
-        """That many values at equal distances, both ends included."""
+        """Some number of equally spaced values, both ends included."""
         return [round(self.low + (self.high - self.low) * i / (values - 1), 10) for i in range(values)]
 
     def middle(self) -> Value:
-        """The value half-way."""
+        """The value in the middle."""
         return (self.low + self.high) / 2
 
     def identity(self) -> list[Value]:
@@ -69,12 +69,12 @@ class Integer(_Range):
         return f"an integer from {self.low} to {self.high}"
 
     def grid(self, values: int) -> list[Value]:
-        """That many values at about equal distances, both ends included; all, where there are not as many."""
+        """Some number of roughly equally spaced values, both ends included; all values if there are fewer."""
         numbers = [round(self.low + (self.high - self.low) * i / (values - 1)) for i in range(values)]
         return list(dict.fromkeys(numbers))
 
     def middle(self) -> Value:
-        """The number half-way."""
+        """The number in the middle."""
         return (self.low + self.high) // 2
 
     def holds(self, value: object) -> bool:
@@ -138,7 +138,7 @@ def to_json(dimension: Dimension) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Dimension:
-    """What `to_json` made."""
+    """The inverse of `to_json`."""
     if values.get("kind") == "whole":
         return Integer(values["low"], values["high"])
     if values.get("kind") == "choice":

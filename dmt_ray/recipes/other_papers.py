@@ -1,4 +1,4 @@
-"""Recipes of the papers beside DMT: the Pet study, RWMS and RML. What a paper does not print is DMT's."""
+"""Recipes of the papers other than DMT: the Pet study, RWMS and RML. Settings that a paper does not state are DMT's."""
 
 from collections.abc import Callable
 from typing import Any

@@ -120,7 +120,7 @@ def small(
     epochs: int,
     gamma: float,
 ) -> Config:
-    """Settings for images of which an eighth is labelled, with N epochs for the oracle."""
+    """Settings for data of which an eighth is labelled, with N epochs for the oracle."""
     augment = Augment(crop=crop)
     share = 1 / 8
     return Config(
@@ -156,7 +156,7 @@ FINE = Split(labelled=1464, rule="list", list="ImageSets/Segmentation/train.txt"
 def voc(
     name: str, *, split: Split, pretrain_epochs: int, scored: int, epochs: int, dms_alpha: float
 ) -> Callable[[], Config]:
-    """The recipe of PASCAL VOC 2012 for a split (DMT, Table 1); pretraining is scored every so many steps."""
+    """The recipe of PASCAL VOC 2012 for a split (DMT, Table 1); pretraining is scored at a fixed interval of steps."""
 
     def recipe() -> Config:
         augment = Augment(crop=(321, 321))

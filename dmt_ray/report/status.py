@@ -41,7 +41,7 @@ class Status:
 
     Attributes:
         name: Its full name.
-        kind: Which of the three.
+        kind: Which of the three kinds it is.
         question: The script's name; for a run, its method.
         state: "running": a process is at it; "complete": nothing is missing; "failed": something is missing because
             it failed; "incomplete": what is missing has not been tried, or was interrupted.

@@ -1,4 +1,4 @@
-"""From stored histories to points of metrics over one continuous step axis."""
+"""Turn stored histories into metric points on one continuous step axis."""
 
 import math
 import statistics
@@ -88,7 +88,7 @@ def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Poin
 
 
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
-    """What a complete trial comes to, under the three selection rules (all in [0, 1], mean over seeds).
+    """The scores of a complete trial under the three selection rules (all in [0, 1], mean over seeds).
 
     score: on the validation images after the last rung, what a search maximises. reported_last, reported_val,
     reported_paper: on the test images, see `scores.selected`, which chooses for each seed by itself. best_rung:

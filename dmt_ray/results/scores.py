@@ -31,7 +31,7 @@ def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
 
 
 def scores(values: Mapping[str, Any]) -> dict[str, float]:
-    """All scores of an evaluation of some images as a whole, by metric, the measure first.
+    """All whole-set scores of an evaluation, by metric, the measure first.
 
     In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
     Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.

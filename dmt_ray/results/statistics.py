@@ -1,4 +1,4 @@
-"""Statistics of tables with three to ten runs a cell: paired differences, their intervals, exact tests, power.
+"""Statistics of tables with three to ten runs per cell: paired differences, their intervals, exact tests, power.
 
 A table has R rows (methods) that are run on the same n (split, seed) pairs. The model behind all intervals is
 
