@@ -108,7 +108,7 @@ def test_what_is_not_searched_of_a_schedule_is_the_recipe_s():
     ("recipe", "changes", "space", "point"),
     [
         pytest.param("shapes", [], SCHEDULE, PAPER, id="the paper's schedule"),
-        pytest.param("shapes", ["percentiles=[0.2,0.3,1.0]"], SCHEDULE, None, id="a schedule that is not straight"),
+        pytest.param("shapes", ["percentiles=[0.2,0.3,1.0]"], SCHEDULE, None, id="an irregular schedule"),
         pytest.param("shapes", [], {"weight.gamma1": Uniform(1, 8)}, None, id="outside the range"),
         pytest.param("shapes", [], {"method": Choice("dst", "dmt")}, {"method": "dmt"}, id="the method"),
         pytest.param(
