@@ -94,7 +94,7 @@ def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Proble
         elif endings is IMAGE_ENDINGS and path.suffix.lower() in UNREAD_ENDINGS:
             problems.add(f"images in formats that are not read; expected {_listed(endings)}", below(path, root))
         else:
-            kind = f"files that are ignored, because their names do not end in {_listed(endings)}"
+            kind = f"files that are skipped, because their names do not end in {_listed(endings)}"
             problems.remark(kind, below(path, root))
     return found
 

@@ -60,7 +60,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_a_method_is_given_by_its_name_or_as_a_registered_function(tmp_path):
-    for method, message in (("dmr", "no method 'dmr'; did you mean 'd"), (theirs.half, "'half' is no registered")):
+    for method, message in (("dmr", "no method 'dmr'; did you mean 'd"), (theirs.half, "'half' is not a registered")):
         with pytest.raises(ConfigError, match=message):
             dmt_ray.perform(named("shapes"), method, storage=tmp_path)
     assert list(tmp_path.iterdir()) == []

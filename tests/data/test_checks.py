@@ -108,7 +108,7 @@ def test_an_image_of_16_bits(own_root):
 def test_masks_that_hold_one_class_alone(own_root):
     for path in (own_root / "masks").iterdir():
         save(path, 0, 255)  # 255 for the object: read as ignore, nothing could be learnt
-    assert "all hold class 0 (ground) and ignore alone" in complaint(OWN, own_root)
+    assert "all hold only class 0 (ground) and ignore" in complaint(OWN, own_root)
 
 
 def test_the_same_image_in_two_subsets(camvid_root):

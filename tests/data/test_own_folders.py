@@ -46,7 +46,7 @@ def test_folders_and_images_at_the_wrong_depth_of_class_folders_are_refused(tmp_
     (root / "train/cat/more").mkdir()
     Image.new("RGB", (4, 4)).save(root / "test/loose.png")
     said = complaint(ClassFoldersData(), root)
-    assert "expected files alone: train/cat/more" in said
+    assert "expected only files: train/cat/more" in said
     assert "images outside the folders of the classes, which would not be read: test/loose.png" in said
 
 
@@ -73,7 +73,7 @@ def test_a_subset_under_another_name_is_refused(name, tmp_path):
 
 def test_an_image_format_that_is_not_read_is_refused_and_other_files_are_remarked(own_root):
     (own_root / "images/notes.txt").write_text("taken on a Sunday")
-    assert any("left out" in remark and "images/notes.txt" in remark for remark in opened(OWN, own_root).remarks)
+    assert any("skipped" in remark and "images/notes.txt" in remark for remark in opened(OWN, own_root).remarks)
     (own_root / "images/more.jp2").write_bytes(b"")
     assert "images in formats that are not read" in complaint(OWN, own_root)
 

@@ -56,7 +56,7 @@ def test_a_pretraining_of_its_own_may_be_wanted():
 
 
 def test_a_method_that_refuses_all_data_is_told_so():
-    with pytest.raises(ContractBroken, match=r"for_nothing refuses all data .*check_squares is not; digits: .*video"):
+    with pytest.raises(ContractBroken, match=r"for_nothing rejects all data .*check_squares is not; digits: .*video"):
         check_method(theirs.for_nothing)
 
 
