@@ -32,7 +32,7 @@ CAVEAT = (
 
 
 def final_test_score(sweep: Sweep, store: Store, trial: Trial) -> float | None:
-    """Score in [0, 1] on the test images after a complete trial's last rung, mean over seeds and models."""
+    """Score in [0, 1] on the test images after a complete trial's last rung, averaged over seeds and models."""
     if trial.state != "complete":
         return None
     plans = sweep.plans(trial.params).values()
@@ -84,7 +84,7 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
 
 
 def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
-    """How many stages were needed, and how many were computed, in words."""
+    """The number of stages needed, and of those computed, in words."""
     begun = [trial for trial in trials if len(trial.params) == len(sweep.space)]
     needed = sum(len(in_order(sweep.targets(trial.params, len(trial.scores)))) for trial in begun)
     own = sum(len(trial.executed) for trial in trials)

@@ -12,7 +12,7 @@ ENDINGS = (".parquet", ".csv")
 
 
 def check(file: Path) -> None:
-    """Raise for a file that `write` cannot write.
+    """Raise an error for a file that `write` cannot write.
 
     Raises:
         ConfigError: If the ending is none of `ENDINGS`, or there is no such folder.

@@ -21,7 +21,7 @@ def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
 
 
 def measure(store: Store, evaluation: Stage) -> Measure:
-    """What an evaluate stage measured its model by."""
+    """The measure by which an evaluate stage scored its model."""
     return measure_in(metrics(store, evaluation)["selection"])
 
 
@@ -95,7 +95,7 @@ def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
 
 
 def _snapshots(store: Store, evaluation: Stage) -> int:
-    """Models that were compared for one that was evaluated: where a training keeps the best, all that it scored."""
+    """Number of models compared for an evaluated one: where a training keeps the best, all that it scored."""
     scores = store.open(evaluation.inputs["model"]) / SCORES
     return len(pd.read_csv(scores)) if scores.exists() else 1
 

@@ -53,7 +53,7 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
 
 
 def caption_of(name: str) -> str:
-    """What a figure shows; of a column of an ablation, with its name."""
+    """What a figure shows, with the name of the ablation's column if it is about one."""
     kind = next((kind for kind in CAPTIONS if name == kind or name.startswith(f"{kind}-")), "")
     column = name.removeprefix(kind).strip("-")
     caption = CAPTIONS.get(kind, name)
@@ -89,7 +89,7 @@ class AblationFigures:
         self._runs = [one for one in self.ablation.members() if (one.cell.row, one.cell.column, one.seed) in complete]
 
     def incomplete(self) -> Iterator[str]:
-        """A sentence for each row that lacks seeds, with the command that computes them."""
+        """One sentence for each row that lacks seeds, with the command that computes them."""
         lacking = self.frame[self.frame["state"] != "there"]
         for row, column, command in self.frame.attrs["about"]["commands"]:
             count = len(lacking[(lacking["row"] == row) & (lacking["column"] == column)])
@@ -99,7 +99,7 @@ class AblationFigures:
                 yield f"{row}{of}: {count} of {seeds} seeds are incomplete; compute them with `{command}`"
 
     def drawings(self) -> Iterator[Drawing]:
-        """All figures; those of a column are named after it where there are several."""
+        """All figures; if there are several columns, figures are named after theirs."""
         frame, measure, columns = self.frame, self._measure, self.ablation.columns
         for column in columns:
             for name, draw in self._of_column(column):
@@ -136,7 +136,7 @@ class AblationFigures:
         yield "confident", lambda: by_confidence(fig.errors_by_share(self._confident(runs, info)))
 
     def _shown(self, runs: Sequence[Member]) -> list[Member]:
-        """The rows that pictures are of, each with its first seed that all of them have."""
+        """The rows to show images of, each with the first seed that all of them have."""
         iterated = [one.cell.row for one in runs if len(one.plan.rungs) > 1]
         main = "DMT" if "DMT" in iterated else next(reversed(iterated), "")
         rows = self._rows or list(dict.fromkeys([self.ablation.reference, main]))
@@ -188,7 +188,7 @@ def of_sweep(folder: Path) -> Iterator[Drawing]:
 
 
 def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
-    """The figures that a running sweep has, too: every trial's score after each rung, and over what is searched."""
+    """The figures that even a running sweep has: every trial's score after each rung, and over what is searched."""
     measure = sweep.score_name
     if not sweep.seed_by_seed:
         yield "curves", lambda: fig.curves(trials, measure)

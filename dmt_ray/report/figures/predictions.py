@@ -35,7 +35,7 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # DMT, Fig. 1
 
 @dataclass(frozen=True)
 class Predictor:
-    """Where predictions are cached and, if they are to be computed, what with."""
+    """Where predictions are cached, and what is needed to compute them."""
 
     storage: Path  # folder of the results
     data: Path | None = None  # folder of the data set; None: below the variable DMT_DATA

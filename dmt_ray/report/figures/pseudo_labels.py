@@ -58,7 +58,7 @@ def _of_plan(store: Store, row: str, seed: int, plan: Plan, dataset_info: Datase
 
 
 def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple[dict[str, Any], Stage]]:
-    """The stored labellings of a plan, and what every line about one says first."""
+    """The stored labellings of a plan, and the leading columns of every line about one."""
     counts = dict.fromkeys("AB", 0)
     for stage in plan.stages():
         if CONFIDENCE in stage.config.writes and store.has(stage):

@@ -49,7 +49,7 @@ def disagreements(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
 
 
 def coupling(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
-    """What the teachers of students that change with them say, over the optimizer steps.
+    """What co-training teachers predict, over the optimizer steps.
 
     Returns:
         One line for a row of a history and a student: row, seed, model, step (of this student, counted from the end of

@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """One grid of a table, under its title. Notes stand below it, commands as something that can be copied."""
+    """One grid of a table, with its title. Notes appear below it, with commands that can be copied."""
 
     title: str
     header: tuple[str, ...]
@@ -42,7 +42,7 @@ class Block:
     commands: tuple[tuple[str, str], ...] = ()
 
     def remarks(self, text: Callable[[str], str], code: Callable[[str], str]) -> list[str]:
-        """The notes, and what computes the rows that lack runs; `text` and `code` write a text and a command."""
+        """The notes, and the commands for the rows that lack runs; `text` and `code` format a text and a command."""
         lacking = [f"{text(row)} can be computed with {code(command)}" for row, command in self.commands]
         return [*map(text, self.notes), *lacking]
 
@@ -220,7 +220,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _agreement(frame: pd.DataFrame, content: Numbers) -> Iterator[Block]:
-    """How alike the labels of two teachers are, of the rows that have them (RWMS, Table 4)."""
+    """How similar the labels of two teachers are, for the rows that have two (RWMS, Table 4)."""
     lines = frame[frame["metric"] == "agreement"]
     if len(lines):
         values = {place: group.astype(float).tolist() for place, group in lines.groupby(["row", "column"])["value"]}
@@ -230,7 +230,7 @@ def _agreement(frame: pd.DataFrame, content: Numbers) -> Iterator[Block]:
 
 
 def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:
-    """Beginning of the metrics that are about single classes, and their name for people."""
+    """Prefix of the per-class metrics, and their name for people."""
     return ("class_accuracy/", "Accuracy") if headline(frame) == "accuracy" else ("iou/", "IoU")
 
 

@@ -54,7 +54,7 @@ def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) ->
 
 
 def _over(frame: pd.DataFrame) -> str:
-    """What the runs of a cell differ in, for people."""
+    """How the runs of a cell differ, for people."""
     texts = []
     for _, part in frame.groupby("column", sort=False):
         seeds, splits = part["seed"].nunique(), part["split_digest"][part["split_digest"] != ""].nunique()
@@ -67,7 +67,7 @@ def _over(frame: pd.DataFrame) -> str:
 
 
 def footer(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
-    """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
+    """Code, settings, data and packages that the records come from; nothing that depends on when they are read."""
 
     def unique(name: str) -> str:
         length = DIGITS if name == "fingerprint" else None
