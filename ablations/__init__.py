@@ -1,1 +1,1 @@
-"""Ablations, one question a script: `dmt ablate` lists them."""
+"""Ablations, one question per script: `dmt ablate` lists them."""

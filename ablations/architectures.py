@@ -1,10 +1,11 @@
-"""Do unlike networks teach each other better? Table 5 of RML, on any recipe: a CNN and a transformer.
+"""Do two different networks teach each other better? Table 5 of RML, on any recipe: a CNN and a transformer.
 
-Rows: each network alone on the labelled images; two of a kind, and one of each, in indirect mutual learning without
-noise. The CNN is the recipe's; the transformer is SETR, whose Vision Transformer is small where the recipe's crops are.
-Under `last` the table has the mean over both models, the other two rules choose one of them. The paper prints both.
+Rows: each network alone on the labelled images; two of the same kind, and one of each, in indirect mutual learning
+without noise. The CNN is the recipe's; the transformer is SETR, with a small Vision Transformer where the recipe's
+crops are small. Under `last` the table shows the mean over both models; the other two rules select one of them. The
+paper prints both.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate architectures --dry-run
@@ -23,7 +24,7 @@ NO_NOISE = {"consistency.noise": "none"}
 
 
 def transformer(config: Config) -> dict[str, Any]:
-    """A SETR that suits the recipe's crops, from nothing."""
+    """A SETR that suits the recipe's crops, from scratch."""
     crop = config.pretrain.augment.crop
     made: dict[str, Any] = {"architecture": "SETR", "encoder": "vit_base_patch16_224", "arguments": {"img_size": crop}}
     if max(crop) < LARGE:
@@ -45,7 +46,7 @@ def rows(config: Config) -> dict[str, Row]:
 
 
 QUESTION = Question(
-    __doc__, "architectures", "Do unlike networks teach each other better?", rows, reference="CNN", paper="rml-5"
+    __doc__, "architectures", "Do two different networks teach each other better?", rows, reference="CNN", paper="rml-5"
 )
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
 """What is each part of DMT worth? The ablation of the paper's Table 9, on any recipe.
 
-Rows: the supervised baseline; Online ST (its own sure decisions, step by step); CBST (iterative self-training, every
-pseudo label counts the same); DST (one model, the dynamic loss); DMT-Naive (two models, weighed by confidence alone);
-DMT; DMT-Flip (relabels what the student is more confident about). Beside the paper's rows stand the oracle, which sees
-all true labels, and a control: DST with the steps of two models, because DMT trains two and CBST, DST and Online ST
-train one.
+Rows: the supervised baseline; Online ST (its own confident predictions at every step); CBST (iterative self-training in
+which every pseudo label counts the same); DST (one model, the dynamic loss); DMT-Naive (two models, weighted by
+confidence alone); DMT; DMT-Flip (relabels what the student is more confident about). Beside the paper's rows stand the
+oracle, which sees all true labels, and a control: DST with the steps of two models, because DMT trains two and CBST,
+DST and Online ST train one.
 
 What is shared: all rows of a seed have the same labelled images, and start from the same pretrained model A. A stage
 that several rows need is computed once. Nothing is pruned: a table needs all of its cells.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate components                                 Table 9 on the toy data set, five seeds
-  dmt ablate components --dry-run                       what it would do, and what that costs
+  dmt ablate components --dry-run                       what it would compute, and at what cost
   dmt ablate components --recipe camvid --data camvid/ --seeds 0 1 2
   dmt ablate components --recipe voc-1/20 --data voc/ --seeds 0 1 2 --address auto --workers 8
   dmt ablate components --rows CBST DST DMT             these and the reference

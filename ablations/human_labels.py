@@ -1,11 +1,11 @@
-"""Are pseudo labels as good as the labels of people in a hurry? Table 6 of DMT, on any recipe.
+"""Are pseudo labels as good as coarse human labels? Table 6 of DMT, on any recipe.
 
-On PASCAL VOC the 1,464 images of VOC itself are finely labelled, and the 9,118 of SBD coarsely, by their nature. Rows:
-the fine labels alone; fine and coarse labels together; DMT with the coarsely labelled images taken without labels. On
-other data the split's labelled images have their fine labels, and the coarse ones of the rest are made: every block of
-8 x 8 pixels has the class that is commonest in it. Then a last row has fine labels everywhere.
+On PASCAL VOC the 1,464 images of VOC itself are finely labelled, and the 9,118 of SBD coarsely. Rows: the fine labels
+alone; fine and coarse labels together; DMT, which ignores the labels of the coarsely labelled images. On other data the
+split's labelled images keep their fine labels, and the labels of the rest are made coarse: every block of 8 x 8 pixels
+gets its most common class. Then a last row has fine labels everywhere.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate human_labels --dry-run
@@ -38,7 +38,7 @@ def columns(config: Config) -> dict[str, Column]:
 QUESTION = Question(
     __doc__,
     "human_labels",
-    "Are pseudo labels as good as the labels of people in a hurry?",
+    "Are pseudo labels as good as coarse human labels?",
     rows,
     columns=columns,
     paper="dmt-6",

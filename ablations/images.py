@@ -5,10 +5,10 @@ every pseudo label counts the same; the same chain with the dynamic loss (DMT) a
 (DMT-Naive); the oracle, which sees all labels. On CIFAR-10 the columns are the paper's 4,000 and 1,000 labels. All rows
 but Baseline and Oracle have the same labels in their first iteration, and the same number of steps.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
-  dmt ablate images --dry-run                                          the embedded digits, five seeds
+  dmt ablate images --dry-run                                          the built-in digits, five seeds
   dmt ablate images --recipe cifar10-small --data cifar10_small/ --seeds 0 1 2
   dmt ablate images --recipe cifar10-4000 --data cifar10/ --address auto   both columns of Table 2
 """

@@ -1,12 +1,12 @@
 """What should make the two models differ at the start? Seeds, images (DMS) or architecture (DMT, Sec. 4.1.2).
 
-Rows: DST, a model that teaches itself, has no other to differ from. In the others two models teach each other: they
-have seen the same labelled images in another order, from other random weights (seeds); or less of the labelled images
-in common (Difference Maximized Sampling with the share alpha: of 80 % each, a quarter is a model's own, of 60 % two
-thirds); or model B has another decoder. Other weights to start from are a further way, which the paper prefers:
-give yours with --set model_b.weights_file=FILE.
+Rows: DST, a single model that teaches itself, is the control. In all other rows two models teach each other. They
+differ by seed (the same labelled images in another order, from other random weights); by images (Difference Maximized
+Sampling with the share alpha: at 80 %, a quarter of the images that a model sees are its own, at 60 % two thirds); or
+by architecture (model B has another decoder). The paper prefers yet another way, different initial weights: pass them
+with --set model_b.weights_file=FILE.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate initial_disagreement --dry-run

@@ -1,10 +1,10 @@
 """What does each iteration bring? Figure 11 of DMT: CBST, DST and DMT from iteration 0 to the last.
 
 Every method is scored after every iteration, so that a single run of each gives its whole curve; the table shows the
-last iteration, and `dmt figures iterations` draws the curves. The labelled images alone (iteration 0)
-are the row Baseline.
+last iteration, and `dmt figures iterations` draws the curves. Training on the labelled images alone (iteration 0) is
+the row Baseline.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate iterations --dry-run

@@ -2,15 +2,15 @@
 
 The shares are those of the Pet study (Sec. 3): 1, 2, 5, 10, 50, 80, 95 %. Pretraining is as long as the paper
 says, sqrt(1 / share) x N epochs with N those of the oracle (DMT, Sec. 5.2.2): set oracle.epochs, not pretrain.epochs.
-An epoch of an iteration is a pass over the unlabelled images, so that with 95 % of the labels there is little to do.
+An epoch of an iteration is a pass over the unlabelled images, so with 95 % of the labels there is little to do.
 
 The methods: the supervised baseline; Online ST, which makes its labels as it goes; CBST, one model that teaches itself;
-DMT. `labelled_ratio` asks the same of the ratios in DMT's tables, beside the oracle.
+DMT. `labelled_ratio` asks the same for the ratios in DMT's tables, and includes the oracle.
 
-What is shared: a share's pretrained model A by baseline, Online ST and CBST, and by DMT where it is without DMS
-(alpha 1). Splits are nested: of one seed, fewer labelled images are the first of more.
+What is shared: at each share, baseline, Online ST and CBST use the same pretrained model A, and so does DMT where it
+runs without DMS (alpha 1). Splits are nested: for one seed, a smaller set of labelled images is part of a larger one.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate label_fraction --dry-run                          28 points on the built-in toy data set

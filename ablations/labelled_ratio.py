@@ -2,10 +2,10 @@
 
 Columns are labelled ratios: on PASCAL VOC and Cityscapes those of the paper, each with the recipe's own settings; on
 other data the recipe's own number of labelled images, half of it, twice and four times as many. The fewer labelled
-images, the more epochs of pretraining: as the square root of the ratio falls (DMT, Sec. 5.2.2). The oracle sees all
+images, the more pretraining epochs, in proportion to sqrt(1 / ratio) (DMT, Sec. 5.2.2). The oracle sees all
 labels, whatever the column, and is computed once. Tables 5 and 8 are the gaps to it: the differences to the row Oracle.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate labelled_ratio --dry-run                                    the toy data set, five seeds

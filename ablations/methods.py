@@ -1,7 +1,7 @@
-"""All methods for segmentation at equal steps: same labelled images, same optimizer steps in all, same evaluator.
+"""All methods for segmentation at equal steps: same labelled images, same total optimizer steps, same evaluator.
 
-What DMT takes is the measure: two models, each pretrained as the recipe says, and the recipe's iterations of
-fine-tuning for each. All other rows are given as many steps, whatever their recipe's own trainings are:
+DMT sets the budget: two models, each pretrained as the recipe says, and the recipe's iterations of fine-tuning for
+each. All other rows get the same number of steps, whatever the recipe's own trainings are:
 
   Baseline, Oracle            one model, all of the steps on (all) true labels
   Online ST, Pseudo-Label     one model: twice the pretraining, then twice as many steps on its own labels
@@ -13,15 +13,15 @@ fine-tuning for each. All other rows are given as many steps, whatever their rec
   RWMS                        two teachers, and two students with the steps of DMT's iterations
   Pretrained                  not equal: model A as the two-model methods start from it
 
-Epochs are whole numbers, so that rows differ by some percent: the table prints what each has had. With Difference
+Epochs are whole numbers, so rows differ by a few percent: the table prints the steps of each. With Difference
 Maximized Sampling (dms_alpha below 1) DMT's two models are pretrained on fewer images, in fewer steps. Where the number
 of train images is not known before they are opened (split.labelled is a number of images, and the data are not
 `shapes`), Baseline has twice the pretraining alone, and Oracle its own steps.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
-  dmt ablate methods --dry-run                            what it would do, and what that costs
+  dmt ablate methods --dry-run                            what it would compute, and at what cost
   dmt ablate methods --seeds 0 1 2
   dmt ablate methods --recipe camvid --data camvid/ --seeds 0 1 2
   dmt ablate methods --rows DMT RML RWMS                  these and the reference

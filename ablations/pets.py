@@ -1,11 +1,11 @@
 """The table of the Oxford-IIIT Pet study (Baekkelund, Table 1), on any recipe: DMT with alternating roles.
 
-Rows: the supervised baseline; Pseudo-Label (Lee 2013: one model, whose own labels count more and more); DMT in the
+Rows: the supervised baseline; Pseudo-Label (Lee 2013: one model, whose own labels get a rising weight); DMT in the
 study's sequential order, where the second model learns from the first, and the first then from the second; the oracle.
-First teaches the model that is better on the validation images: decided once after pretraining, as in the study, or
-anew before every iteration, as it proposes.
+The model that is better on the validation images teaches first: decided once after pretraining, as in the study, or
+again before every iteration, as the study proposes.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate pets --dry-run

@@ -2,13 +2,13 @@
 
 Rows: the supervised baseline; classical self-training (one teacher labels everything once); retraining in one phase
 with weights by both teachers; in two phases with a random half of the images first; with the reliable half first
-(RWMS); and that without the weights. Models A and B are the two teachers: where the recipe has one network, they differ
-by their seeds alone, and --set model_b.architecture=PSPNet or the like makes them differ more.
+(RWMS); and RWMS without the weights. Models A and B are the two teachers: where the recipe has one network, they differ
+only by their seeds, and --set model_b.architecture=PSPNet or the like makes them differ more.
 
 The table prints what each row trains: RWMS two teachers and two students. The figure `reliability`
 (`dmt figures reliability`) shows how much the teachers agree on the images of each phase (RWMS, Fig. 4).
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate reliability --dry-run

@@ -1,7 +1,7 @@
 """After how many epochs should teacher and student change places? N of the Pet study (Sec. 3).
 
-In its Algorithm 1 one model teaches, the other one trains for N epochs, then the roles are reversed: the second learns
-from a teacher that it has just taught. That is DMT with order=sequential, and N is finetune.epochs
+In its Algorithm 1 one model teaches, the other trains for N epochs, and then the roles are reversed: the first now
+learns from the model that it has just taught. That is DMT with order=sequential, and N is finetune.epochs
 (docs/decisions/0007-reversal-epochs.md). The study tries N = 5, 10, 20, 30, half to three times its default. Where a
 recipe's iterations are shorter than 5 epochs, its own length takes the place of 5, and N is 1, 2, 4, 6 times that.
 
@@ -10,7 +10,7 @@ other model teach first, --set order=simultaneous gives the same lengths in DMT'
 
 What is shared: both pretrained models, their scores and the first teacher's labels, once for all N.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate reversal --dry-run

@@ -5,11 +5,11 @@ noise, with noise in the networks, in the images, in both; the same with labels 
 and a second stage, which begins with the teachers of the first. Beside them stand Mean Teacher, one student and its own
 teacher, and direct mutual learning, in which the students label for each other.
 
-A row of two stages has twice the steps behind the pretraining, and Mean teacher one student: the table prints it. The
-figure `coupling` (`dmt figures robust_mutual`) shows how far the teachers are apart, and how right their
-labels are, as they teach (RML, Figs. 2 and 4).
+A row of two stages has twice the steps after pretraining, and Mean Teacher trains only one student: the table prints
+the steps. The figure `coupling` (`dmt figures robust_mutual`) shows how far apart the teachers are, and how accurate
+their labels are, as they teach (RML, Figs. 2 and 4).
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate robust_mutual --dry-run

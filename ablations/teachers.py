@@ -1,13 +1,13 @@
 """How different should the second teacher be? Table 4 of RWMS, on any recipe.
 
 Rows: RWMS with other networks as its second teacher, which judges what the first one labels. On the paper's recipe they
-are the paper's; on others the first teacher's own network with another seed, and two other decoders. The block
-"agreement" is the paper's column Difference: the mIoU between both teachers' labels of an image, mean over the images;
-the lower, the more they differ.
+are the paper's; on others they are the first teacher's own network with another seed, and two other decoders. The block
+"agreement" is the paper's column Difference: the mIoU between both teachers' labels of an image, averaged over the
+images; the lower it is, the more they differ.
 
 What is shared: the first teacher, its labels and its score are the same in all rows.
 
-Killed? Start it again: what was finished is not computed twice. Further seeds extend the same table.
+Killed? Run it again: finished work is not computed twice. Additional seeds extend the same table.
 
 examples:
   dmt ablate teachers --dry-run

@@ -25,7 +25,7 @@ def options_of(description: str | None) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--recipe", default="shapes")
     options.add_argument("--set", action="append", default=[], dest="changes", metavar="SETTING=VALUE")
-    options.add_argument("--data", type=Path, help="folder of the data set (default: below the variable DMT_DATA)")
+    options.add_argument("--data", type=Path, help="folder of the data set (default: looked up in $DMT_DATA)")
     options.add_argument("--random", type=_size, metavar="HxW", help="images of noise of this size instead of data")
     options.add_argument("--device", default="cpu")
     options.add_argument("--threads", type=int, default=1)

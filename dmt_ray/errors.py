@@ -28,11 +28,11 @@ class MissingStages(UserError, LookupError):
 
 
 class TrainingFailed(UserError, RuntimeError):
-    """A stage cannot go on, for example because its loss is not a number."""
+    """A stage cannot continue, for example because of a NaN loss."""
 
 
 class Interrupted(UserError, RuntimeError):
-    """A stage was asked to stop; what it goes on from is kept."""
+    """A stage was asked to stop; its checkpoint is kept."""
 
 
 def without_password(uri: str) -> str:

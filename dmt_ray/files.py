@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, named in URLs, and what the operating system says when it refuses one."""
+"""Files: atomic writes, URLs, and readable errors of the operating system."""
 
 import errno
 import os
@@ -48,7 +48,7 @@ _NO_ROOM = 64 * 1024  # bytes free: below it, a write that failed without a reas
 
 
 def system_error(error: BaseException, folder: Path | None = None) -> str | None:
-    """What the operating system has refused, about which file, and what to do, in a sentence.
+    """What the operating system refused, for which file, and what to do, in one sentence.
 
     Args:
         error: What was raised: an OSError, or another library's error that hides one.
@@ -61,7 +61,7 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
     named = getattr(error, "filename", None)
     what = f" ({os.fsdecode(named)})" if isinstance(named, str | bytes | os.PathLike) else ""
     if number in FULL or (isinstance(error, OSError) and number is None and folder is not None and no_room(folder)):
-        full = f"the disk is full, or a limit on file sizes is met{what}"
+        full = f"the disk is full, or a limit on file sizes was reached{what}"
         return f"{full}. Free space, or pass another folder as --storage."
     if not isinstance(error, OSError):  # Optuna and Ray raise their own errors from those of the system
         return None if error.__cause__ is None else system_error(error.__cause__, folder)
@@ -71,7 +71,7 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
         return str(error) or type(error).__name__
     advice = {
         errno.ENAMETOOLONG: ". Use a shorter name, or a folder with a shorter path",
-        errno.ENOENT: ". Make it, or name another one",
+        errno.ENOENT: ". Create it, or name another one",
         errno.EMFILE: ". Raise the limit, as with `ulimit -n 4096`",
         errno.ENOTDIR: ". Name a folder",
         errno.EISDIR: ". Name a file",
@@ -80,7 +80,7 @@ def system_error(error: BaseException, folder: Path | None = None) -> str | None
 
 
 def error_number(error: BaseException) -> int | None:
-    """The errno of an error; safetensors and SQLite have it only in their texts, numpy's short writes have none."""
+    """The errno of an error; safetensors and SQLite give it only in their messages, numpy's short writes not at all."""
     number = getattr(error, "errno", None)
     if isinstance(number, int):
         return number

@@ -1,1 +1,1 @@
-"""Searches, one question a script: `dmt sweep` lists them."""
+"""Searches, one question per script: `dmt sweep` lists them."""

@@ -1,20 +1,21 @@
 """Which weights should pseudo labels have? A search over the two exponents of DMT (Eq. 3).
 
-gamma1 rules where student and teacher agree, gamma2 where the teacher overrules the student: the larger, the less a
-pseudo label counts that the student finds unlikely. The paper sets both to 5 on PASCAL VOC and to 3 on Cityscapes
-(Table 1) and does not search. Here Optuna does, by the mIoU on the validation images, never on the reported ones.
+gamma1 applies where student and teacher agree, gamma2 where the teacher overrules the student: the larger it is, the
+less a pseudo label counts that the student finds unlikely. The paper sets both to 5 on PASCAL VOC and to 3 on
+Cityscapes (Table 1) and does not search. Here Optuna does, by the mIoU on the validation images, never on the test
+images.
 
-What is shared: pretraining does not know gamma, so that both models, their scores and the labels of the first
+What is shared: pretraining does not depend on gamma, so both models, their scores and the labels of the first
 iteration are computed once for all trials. Every trial is scored on the same seeds, hence on the same labelled images
 and the same order of images. A trial may be pruned between two iterations, never within one.
 
-Killed? Start it again. What was finished is in the storage folder and is not computed twice; trials that were
-interrupted go on under their numbers, trials that failed are tried once more. --trials counts those of earlier starts:
-with a larger number the same search goes on. A reboot, a full disk, Ctrl-C are all the same to it.
+Killed? Run it again, whether it was a reboot, a full disk or Ctrl-C. Finished work is in the storage folder and is not
+computed twice; interrupted trials continue under their numbers, and failed trials are tried once more. --trials counts
+the trials of earlier starts: a larger number continues the same search.
 
 examples:
   dmt sweep gamma_sweep                                         12 trials on the built-in toy data set
-  dmt sweep gamma_sweep --dry-run                               what it would do, and what that costs
+  dmt sweep gamma_sweep --dry-run                               what it would compute, and at what cost
   dmt sweep gamma_sweep --recipe camvid --data camvid/ --seeds 0 1 2 --trials 30
   dmt sweep gamma_sweep --grid 5 --address auto                 25 points, no pruning, on a running cluster
   dmt sweep gamma_sweep --sampler gp --confirm 100 101 102      then the best and the recipe on fresh seeds
@@ -39,7 +40,7 @@ PAPER = [
 ]
 
 QUESTION = Question(
-    __doc__, "gamma_sweep", "Which exponents gamma1 and gamma2 weigh pseudo labels best?", SPACE, known=PAPER
+    __doc__, "gamma_sweep", "Which exponents gamma1 and gamma2 weight pseudo labels best?", SPACE, known=PAPER
 )
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
 """What is best when everything may vary? One search over method, exponents, DMS, schedule and length of an iteration.
 
-The other searches change one thing and hold the rest; this one finds what goes together, and needs many more trials: 40
-by default, drawn at random until there are two for each of the nine things that are searched. TPE by default;
---sampler gp models the score with a Gaussian process, which uses few trials better but slows down with hundreds.
+The other searches change one thing and hold the rest fixed; this one finds what works best together, and needs many
+more trials: 40 by default, the first of them at random, two for each of the nine searched settings. The sampler is TPE
+by default; --sampler gp models the score with a Gaussian process, which makes better use of few trials but slows down
+with hundreds.
 
 With --second compute there are two objectives: the score, and the optimizer steps of a trial's plan summed over its
-models (DMT trains two, DST and CBST one). Nothing is pruned then; the end shows the front, the trials that no other
-one beats in both, from the cheapest to the best.
+models (DMT trains two, DST and CBST one). Nothing is pruned then; at the end you see the Pareto front, the trials that
+no other trial beats in both, from the cheapest to the best.
 
-With --method one method is searched alone, whichever it is: over what is declared beside it, as `dmt methods` shows.
+With --method only that method is searched, over the search space that `dmt methods` shows for it.
 
 What is shared: whatever two trials happen to have in common, such as the pretraining where alpha is the same, and with
 everything that other sweeps have put into the store. CBST does not read the exponents, nor DST and CBST alpha: points
 that differ in what is not read are the same work, and cost nothing.
 
-Killed? Start it again. What was finished is in the storage folder and is not computed twice.
+Killed? Run it again: finished work is in the storage folder and is not computed twice.
 
 examples:
   dmt sweep joint_search                                        40 trials on the built-in toy data set
-  dmt sweep joint_search --dry-run                              what it would do, and what that costs
+  dmt sweep joint_search --dry-run                              what it would compute, and at what cost
   dmt sweep joint_search --second compute --sampler gp          the best score for each amount of training
   dmt sweep joint_search --method rml --trials 20               Robust Mutual Learning and its own settings
   dmt sweep joint_search --recipe camvid --data camvid/ --seeds 0 1 2 --trials 100 --confirm 100 101 102

@@ -1,4 +1,4 @@
-"""How fast should pseudo labels be let in? A search over the schedule of percentiles (DMT, Sec. 4.2.2).
+"""How fast should pseudo labels be admitted? A search over the schedule of percentiles (DMT, Sec. 4.2.2).
 
 In each iteration the most confident fraction of the pixels is labelled. The paper takes 20, 40, 60, 80, 100 %. Here a
 schedule is its start, its end, the number of iterations, and its curvature: share i of n is
@@ -6,12 +6,12 @@ start + (end - start) * (i / (n - 1)) ** curvature, in steps of 5 %. Above 1 it 
 labels, below 1 it takes in the others early; a single iteration takes the share `end` at once.
 
 What is shared: schedules that begin alike have their first iterations in common, and all have the pretraining. Each
-iteration is computed once, whoever comes to it first; --dry-run says how much that saves. Compare scores with the
-number of iterations in mind: more of them are also more training (--second compute searches for both).
+iteration is computed once, by the first trial that needs it; --dry-run says how much that saves. Compare scores with
+the number of iterations in mind: more of them are also more training (--second compute searches for both).
 
-Only schedules with as many iterations are compared when one is pruned, and only between two iterations.
+For pruning, a schedule is compared only with those that have as many iterations, and only between two iterations.
 
-Killed? Start it again. What was finished is in the storage folder and is not computed twice.
+Killed? Run it again: finished work is in the storage folder and is not computed twice.
 
 examples:
   dmt sweep schedule_sweep                                      12 schedules on the built-in toy data set
@@ -51,7 +51,7 @@ SCHEDULES = [
 KNOWN = [dict(zip(SPACE, schedule, strict=True)) for schedule in SCHEDULES]
 
 QUESTION = Question(
-    __doc__, "schedule_sweep", "Which schedule of percentiles lets pseudo labels in best?", SPACE, known=KNOWN
+    __doc__, "schedule_sweep", "Which schedule of percentiles admits pseudo labels best?", SPACE, known=KNOWN
 )
 
 if __name__ == "__main__":

@@ -84,11 +84,11 @@ def test_the_url_of_a_database_leads_to_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
-        (errno.ENOSPC, "the disk is full, or a limit on file sizes is met (/x/y). Free space"),
+        (errno.ENOSPC, "the disk is full, or a limit on file sizes was reached (/x/y). Free space"),
         (errno.EROFS, "Read-only file system (/x/y). Allow writing there"),
         (errno.EACCES, "Permission denied (/x/y). Allow writing there"),
         (errno.ENAMETOOLONG, "File name too long (/x/y). Use a shorter name"),
-        (errno.ENOENT, "No such file or directory (/x/y). Make it, or name another one."),
+        (errno.ENOENT, "No such file or directory (/x/y). Create it, or name another one."),
         (errno.EIO, "Input/output error (/x/y)."),
     ],
 )

@@ -1,1 +1,1 @@
-"""What `import dmt_ray` offers: whole experiments from Python. `dmt run` and notebooks call the same functions."""
+"""The Python API, as `import dmt_ray` offers it; `dmt run` and notebooks call the same functions."""

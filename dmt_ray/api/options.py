@@ -1,4 +1,4 @@
-"""What a run is asked for: the options of `dmt run`, and the arguments of `perform`."""
+"""What a run is: the options of `dmt run`, and the arguments of `perform`."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Options):
-    """What is performed, and how.
+    """What to perform, and how.
 
     Attributes:
         recipe: Recipe as it was given.
@@ -51,7 +51,7 @@ class RunOptions(Options):
             )
 
     def experiment(self) -> "tuple[Config, Method]":
-        """Settings and method, checked as far as that goes without the data, before anything heavy is imported."""
+        """Settings and method, checked as far as possible without the data, before any slow import."""
         from dmt_ray.methods import METHODS, configure
         from dmt_ray.recipes import load
 
@@ -59,7 +59,7 @@ class RunOptions(Options):
         return load(self.recipe, self.changes, partial(configure, method)), method
 
     def machine(self) -> "Machine":
-        """This process as the one that performs the work."""
+        """A runner that performs the work in this process."""
         from dmt_ray.execution.runner import Machine
 
         threads = self.threads or os.cpu_count() or 1

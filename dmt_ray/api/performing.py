@@ -1,4 +1,4 @@
-"""Performs one method on its settings, from the first check to the publication in MLflow."""
+"""Perform one method on its settings, from the first check to publication in MLflow."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from dmt_ray.plan import Stage
 
 
 class Performed(NamedTuple):
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         results: Scores, figures, networks.
@@ -50,12 +50,12 @@ def perform(
     tracking_uri: str | None = None,
     progress: bool = True,
 ) -> RunResults:
-    """Perform a method; what is in the store is not computed again. The same as `dmt run`, with the same options.
+    """Run one method, reusing whatever is already in the store; same options as `dmt run`.
 
     Args:
         config: Settings, as `recipe` and `override` make them.
         method: A name in `METHODS`, or a method that is registered there.
-        seed: Seed of everything that is random, from 0 on.
+        seed: Seed of everything that is random, 0 or larger.
         storage: Folder of the results.
         data: Folder of the data set; None: below the environment variable DMT_DATA.
         device: "auto", "cpu", "cuda", "cuda:1", ...: of a single worker, which is this process.
@@ -102,7 +102,7 @@ def perform(
 def perform_run(
     config: Config, options: RunOptions, console: Console, show: Callable[[RunResults], None] = lambda _: None
 ) -> Performed:
-    """Perform what some options say.
+    """Perform the run that some options describe.
 
     Args:
         config: The settings.
@@ -166,4 +166,6 @@ def _name_of(method: Method) -> str:
     for name, known in METHODS.usable()[0].items():
         if known is method:
             return name
-    raise ConfigError(f"{getattr(method, '__name__', method)!r} is no registered method; put @dmt_ray.method before it")
+    raise ConfigError(
+        f"{getattr(method, '__name__', method)!r} is not a registered method; decorate it with @dmt_ray.method"
+    )

@@ -31,25 +31,25 @@ Drawing = tuple[str, Callable[[], "Figure"]]
 
 
 class Results(ABC):
-    """What the store holds of a run, a sweep or an ablation."""
+    """The stored results of a run, a sweep or an ablation."""
 
     name: str
     store: Store
 
     @abstractmethod
     def scores(self) -> pd.DataFrame:
-        """Scores as fractions, a row a model; NaN where something is not computed yet."""
+        """Scores as fractions, one row per model; NaN where something is not computed yet."""
 
     @abstractmethod
     def _drawings(self) -> Iterable[Drawing]:
-        """All figures by name."""
+        """All figures, by name."""
 
     def figures(self) -> list[str]:
-        """The names of all figures, the first one being what `figure()` draws."""
+        """The names of all figures; `figure()` draws the first."""
         return [name for name, _ in self._drawings()]
 
     def figure(self, name: str | None = None) -> "Figure":
-        """A figure by its name.
+        """Draw a figure, by name.
 
         Raises:
             ConfigError: If there is no such figure.
@@ -69,7 +69,7 @@ class Results(ABC):
 
     @abstractmethod
     def _headline(self) -> str:
-        """Name and state in one line."""
+        """Name and state, in one line."""
 
 
 # ---- a run -----------------------------------------------------------------------------------------------------
@@ -85,8 +85,8 @@ class RunResults(Results):
         executed: The stages that were computed for it just now.
 
     Attributes:
-        name: Method, recipe, seed, and what makes it this run and no other.
-        plan: What there is to perform.
+        name: Method, recipe, seed, and a digest that identifies the run.
+        plan: The plan of the run.
     """
 
     def __init__(self, run: Run, store: Store, info: DatasetInfo, executed: Sequence[Stage] = ()) -> None:
@@ -105,11 +105,11 @@ class RunResults(Results):
 
     @cached_property
     def plan(self) -> Plan:
-        """What there is to perform."""
+        """The plan of the run."""
         return self.run.plan()
 
     def missing(self) -> list[Stage]:
-        """The stages that are not computed yet, inputs first."""
+        """The stages still to compute, inputs first."""
         return self.store.missing(stage for rung in self.plan.rungs for stage in rung.values())
 
     def scores(self) -> pd.DataFrame:
@@ -132,7 +132,7 @@ class RunResults(Results):
         return pd.DataFrame(lines)
 
     def model(self, side: Side | None = None, *, rung: int | None = None, rule: SelectionRule = "last") -> "nn.Module":
-        """A trained network in eval mode, on the CPU.
+        """Load a trained network, in eval mode, on the CPU.
 
         It takes float32 ``[N, 3, H, W]`` and returns logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` in classification.
         Images in ``[0, 1]`` are normalised first, with ``STATISTICS[config.data.normalised]`` of
@@ -169,7 +169,7 @@ class RunResults(Results):
             if rung in (None, number) and side in (None, name)
         }
         if not found:
-            raise ConfigError(f"{self.name} trains {' and '.join(rungs[-1])} alone, but got the side {side!r}")
+            raise ConfigError(f"{self.name} trains only {' and '.join(rungs[-1])}, but got the side {side!r}")
         if rule == "last":
             return next(iter(found.values()))
         if rule not in ("val", "paper"):
@@ -187,14 +187,14 @@ class RunResults(Results):
 
         tables = histories(self.store, {self.run.seed: self.plan})
         if not tables:
-            raise MissingStages(f"{self.name} has no training that is complete yet")
+            raise MissingStages(f"{self.name} has no complete training yet")
         return training_curves(tables)
 
     def _weights(self) -> "Figure":
         from dmt_ray.report.figures.maps import stored_examples, weight_maps
 
         if self.info.palette is None:
-            raise MissingStages(f"the records of {self.name} do not know the colours of the classes")
+            raise MissingStages(f"the records of {self.name} do not contain the colours of the classes")
         return weight_maps(stored_examples(self.store, self.plan), self.info.palette, self.info.classes)
 
     def _headline(self) -> str:
@@ -215,11 +215,11 @@ class _Recorded(Results):
         self.store, self.name = Store(folder.parents[1]), self.file.experiment.name
 
     def tidy(self) -> pd.DataFrame:
-        """Everything that the records hold, one number a row (`dmt_ray.results.tidy`)."""
+        """Everything in the records, one number per row (`dmt_ray.results.tidy`)."""
         return tidy.of_folder(self.folder, self.store)
 
     def scores(self, rule: SelectionRule = "last") -> pd.DataFrame:
-        """The scores of every run of it, a row a run; fractions.
+        """The scores of every run, one row per run, as fractions.
 
         Args:
             rule: Which model of a run counts. last: the mean over those of the last rung; val: the best on the
@@ -291,7 +291,7 @@ class SweepResults(_Recorded):
     _keys = ("trial", "seed")
 
     def _more(self, frame: pd.DataFrame) -> list[str]:
-        """The trial's settings and what the search maximised as well."""
+        """Adds the trial's settings, and the score that the search maximised."""
         return ["method", *(name for name in map(str, frame.columns) if name.startswith("param/")), "score"]
 
     def run(self, trial: int | None = None, *, seed: int | None = None) -> RunResults:
@@ -307,7 +307,7 @@ class SweepResults(_Recorded):
         if chosen is None and trial is None:
             raise MissingStages(f"no trial of {self.name} is complete yet")
         if chosen is None:
-            raise ConfigError(f"{self.name} has {len(trials)} trials, from 0 on, but got {trial}")
+            raise ConfigError(f"{self.name} has {len(trials)} trials, numbered from 0, but got {trial}")
         method, config = sweep.method_of(chosen.params), sweep.config_of(chosen.params)
         return self._of(method, config, seed, DatasetInfo.from_json(self.file.dataset_info))
 
@@ -339,6 +339,6 @@ def open_results(name: str, storage: str | Path = "runs") -> RunResults | SweepR
 
 
 def list_results(storage: str | Path = "runs") -> pd.DataFrame:
-    """The runs, sweeps and ablations of a storage folder: columns kind and name."""
+    """List the runs, sweeps and ablations in a storage folder: columns kind and name."""
     folders = all_folders(Path(storage), ("sweep", "ablation", "run"))
     return pd.DataFrame([(experiment_file.kind_of(one), one.name) for one in folders], columns=["kind", "name"])

@@ -1,4 +1,4 @@
-"""Settings to begin with, and how they are changed."""
+"""Get the settings of a recipe, and override them."""
 
 from collections.abc import Mapping
 from os import PathLike, fspath
@@ -23,7 +23,7 @@ def recipe(name: str | PathLike[str]) -> Config:
 
 
 def override(config: Config, changes: Mapping[str, Any], *, method: str | Method | None = None) -> Config:
-    """A validated copy of some settings in which others are set: {"finetune.epochs": 2, "weight": {"gamma1": 3}}.
+    """A validated copy of some settings with overrides: {"finetune.epochs": 2, "weight": {"gamma1": 3}}.
 
     Args:
         config: The settings; they stay as they are.

@@ -70,8 +70,8 @@ def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
         *OF_EXPERIMENTS,
         "--rows",
         recipe={"default": question.recipe},
-        seeds={"default": SEEDS, "help": f"every row is run on all of them (default: {' '.join(map(str, SEEDS))})"},
-        max_concurrent={"help": "stages at a time (default: as many as there is room for)"},
+        seeds={"default": SEEDS, "help": f"seeds to run every row on (default: {' '.join(map(str, SEEDS))})"},
+        max_concurrent={"help": "maximum number of stages to compute at once (default: as many as there is room for)"},
     )
     parser.set_defaults(command=partial(_ask, question))
 

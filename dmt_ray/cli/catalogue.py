@@ -31,7 +31,7 @@ def show_methods(options: argparse.Namespace) -> None:
             spaces = {task: ", ".join(declared(method, task) or ["nothing"]) for task in _tasks(method)}
             for settings in dict.fromkeys(spaces.values()):
                 tasks = " and ".join(task for task, own in spaces.items() if own == settings)
-                print(textwrap.indent(textwrap.fill(f"for {tasks}; searched: {settings}", WIDTH), " " * 18))
+                print(textwrap.indent(textwrap.fill(f"for {tasks}; searchable: {settings}", WIDTH), " " * 18))
         return
     method = METHODS[options.method]
     print(f"{options.method}: {inspect.getdoc(method)}")
@@ -52,7 +52,9 @@ def show_recipes(options: argparse.Namespace) -> None:
     config, start = load(options.recipe), options.recipe
     if start not in RECIPES:
         start = yaml.safe_load(Path(start).read_text(encoding="utf-8"))["recipe"]
-    print(f"# All settings of {options.recipe}, spelt as for --set. As a .yaml file this is a recipe of your own.")
+    print(
+        f"# All settings of {options.recipe}, named as for --set. Saved as a .yaml file, this is a recipe of your own."
+    )
     print(f"recipe: {start}")
     for setting, value, usual in _settings(config):
         written = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Document(BaseModel):
-    """Base of all of them."""
+    """Base class of all documents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,8 +34,10 @@ class Cost(Document):
 
     stages: int
     optimizer_steps: int = Field(description="Summed over the models.")
-    seconds: float | None = Field(description="In one process, by earlier stages of the same kind; null: not known.")
-    bytes: int | None = Field(description="Of disk, likewise.")
+    seconds: float | None = Field(
+        description="In one process, judging by earlier stages of the same kind; null if unknown."
+    )
+    bytes: int | None = Field(description="Disk space, estimated likewise.")
 
     @classmethod
     def of(cls, estimate: "Estimate") -> "Cost":
@@ -126,25 +128,27 @@ class StoreDocument(Document):
 
 
 class BestSoFar(Document):
-    """What has the highest score on the validation images so far."""
+    """The highest score on the validation images so far."""
 
-    what: str = Field(description="A trial with its settings, the row of an ablation, or the method of a run.")
+    what: str = Field(description="A trial with its settings, a row of an ablation, or the method of a run.")
     measure: str
-    score: float = Field(description="From 0 to 1, after the last rung; a mean over the seeds that are complete.")
+    score: float = Field(description="From 0 to 1, after the last rung; the mean over the complete seeds.")
 
 
 class ExperimentStatus(Document):
-    """How a sweep, an ablation or a run stands."""
+    """The state of a sweep, an ablation or a run."""
 
     name: str
     kind: Literal["sweep", "ablation", "run"]
-    question: str = Field(description="The script's name; of a run its method.")
+    question: str = Field(description="The script's name; for a run, its method.")
     state: Literal["running", "complete", "failed", "incomplete"]
-    members: dict[str, int] = Field(description="State -> how many trials of a sweep, runs of an ablation.")
-    stages: dict[str, int] = Field(description="stored, missing -> how many; of a sweep of the trials that have begun.")
+    members: dict[str, int] = Field(description="State -> number of trials in a sweep, or of runs in an ablation.")
+    stages: dict[str, int] = Field(
+        description="stored, missing -> number of stages; in a sweep, those of the trials that have begun."
+    )
     best: BestSoFar | None
     failed: list[str] = Field(description="What failed, and why.")
-    command: str = Field(description="What goes on with it, from any folder.")
+    command: str = Field(description="The command that resumes it, from any folder.")
     folder: str
 
 
@@ -183,16 +187,16 @@ class FailureDocument(Document):
     what: str
     error: str
     stage: str | None = Field(description="Where it failed.")
-    costs: str | None = Field(description="Of an ablation: the rows and seeds that lack it.")
+    costs: str | None = Field(description="For an ablation: the rows and seeds that lack it.")
     node: str | None
     when: str | None
-    before: list[str] = Field(description="What happened before, a sentence each.")
+    before: list[str] = Field(description="Earlier faults, one sentence each.")
     traceback: str | None = Field(description="A file.")
-    command: str = Field(description="What repeats it.")
+    command: str = Field(description="The command that reproduces it.")
 
 
 class NoteDocument(Document):
-    """A fault that was not the end: another attempt made it good, or may."""
+    """A fault that was not final: a later attempt succeeded, or still may."""
 
     what: str
     text: str
@@ -204,7 +208,7 @@ class WhyDocument(Document):
 
     name: str
     kind: Literal["sweep", "ablation", "run"]
-    members: int = Field(description="Trials or runs, as many as there are to be.")
+    members: int = Field(description="Planned number of trials or runs.")
     states: dict[str, int]
     failures: list[FailureDocument]
     notes: list[NoteDocument]
@@ -255,7 +259,9 @@ class TableLine(Document):
     mean: float | None = Field(description="On the test images.")
     sd: float | None = Field(description="Sample standard deviation.")
     mark: str
-    snapshots_fewest: float | None = Field(description="Models among which a run's was selected, at least.")
+    snapshots_fewest: float | None = Field(
+        description="Smallest number of models from which a run's score was selected."
+    )
     snapshots_most: float | None
     models: float | None
     steps: float | None = Field(description="Optimizer steps, summed over the models.")
@@ -264,13 +270,13 @@ class TableLine(Document):
     pairs: float | None = Field(description="Seeds that both the row and the reference have.")
     wins: float | None
     ties: float | None
-    difference: float | None = Field(description="To the reference, mean over the pairs.")
+    difference: float | None = Field(description="Difference to the reference, mean over the pairs.")
     low: float | None = Field(description="95 % interval of the difference, paired t.")
     high: float | None
     pooled_low: float | None
     pooled_high: float | None
     p: float | None = Field(description="Exact sign-flip test.")
-    floor: float | None = Field(description="The smallest p that so many pairs can give.")
+    floor: float | None = Field(description="The smallest p that this many pairs allow.")
     holm: float | None = Field(description="p after Holm's correction.")
     star: bool
     paper_percent: float | None

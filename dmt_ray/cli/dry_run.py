@@ -113,14 +113,14 @@ def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> N
     targets = [evaluation for plan in plans for rung in plan.rungs for evaluation in rung.values()]
     alone = sum(len(plan.stages()) for plan in plans)
     cost, cores = estimator(runner)(runner.store.missing(targets)), cluster.cpus()
-    parallel = f"; {duration(cost.seconds / cores)} if {cores} cores work at a time" if cost.seconds else ""
+    parallel = f"; {duration(cost.seconds / cores)} on {cores} cores" if cost.seconds else ""
     rows = [
         ("ablation", ablation.name),
         ("asks", ablation.title),
         ("rows", "; ".join(ablation.rows)),
         ("columns", "; ".join(ablation.columns)),
         ("seeds", ", ".join(map(str, ablation.seeds))),
-        ("stages", f"{len(in_order(targets))}, of which several rows share some: one by one they would be {alone}"),
+        ("stages", f"{len(in_order(targets))}, shared between rows where possible; without sharing: {alone}"),
         ("to do", f"{cost}{parallel}"),
         ("power", visible(len(ablation.seeds))),
     ]
@@ -158,10 +158,10 @@ def describe(
         ("sweep", sweep.name),
         ("asks", sweep.title),
         ("space", ", ".join(f"{name} {values}" for name, values in sweep.space.items())),
-        ("seeds", f"{', '.join(map(str, sweep.seeds))}: every trial is the mean over them"),
+        ("seeds", f"{', '.join(map(str, sweep.seeds))} (a trial's score is the mean over its seeds)"),
         ("trials", f"{total}, {_rungs(sweep, len(stages))}"),
-        ("shared", f"{len(common)} stages by all trials, computed once: {_kinds(common)}"),
-        ("", f"{there} of them are in the store, to do: {estimate(store.missing(common))}"),
+        ("shared", f"{len(common)} stages, common to all trials and computed once: {_kinds(common)}"),
+        ("", f"{there} of them are already in the store; to do: {estimate(store.missing(common))}"),
         ("a trial", f"{len(own)} stages of its own: {_kinds(own)}"),
     ]
     points = sweep.points()[:total]
@@ -176,7 +176,7 @@ def describe(
     missing = [*store.missing(dict.fromkeys([*common, *(stage for stages in known for stage in stages)])), *unknown]
     if len(points) > 1:
         rows.append(("sharing", _shared_work(reuse.of(known, work), total)))
-    rows.append(("in all", f"at most {estimate(missing)}, divided by the trials at a time"))
+    rows.append(("total", f"at most {estimate(missing)}; divide the time by the number of trials that run at once"))
     if confirm:
         recipe = METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages()
         once = list(dict.fromkeys([*sweep.plans(sweep.middle())[sweep.seeds[0]].stages(), *recipe]))
@@ -193,14 +193,14 @@ def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:
 
 def _rungs(sweep: Sweep, stages: int) -> str:
     if (rungs := sweep.always_rungs()) is not None:
-        return f"each of {rungs} rungs, {stages} stages"
-    return f"each of at most {sweep.rungs()} rungs; in the middle of the space {stages} stages"
+        return f"each with {rungs} rungs and {stages} stages"
+    return f"each with at most {sweep.rungs()} rungs; in the middle of the space {stages} stages"
 
 
 def _shared_work(work: reuse.Sharing, total: int) -> str:
-    which = f"{work.trials} trials" if work.trials == total else f"the {work.trials} trials that are known now"
+    which = f"{work.trials} trials" if work.trials == total else f"the {work.trials} trials known in advance"
     return (
-        f"{which} need {work.alone:,} optimizer steps one by one, the union of their plans {work.together:,} "
+        f"{which} need {work.alone:,} optimizer steps separately, but together only {work.together:,} "
         f"({work.share:.1%})"
     )
 

@@ -6,11 +6,11 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """The exit statuses of all commands."""
 
-    DONE = 0, "everything went well"
-    FAILED = 1, "the command did its work, but something failed, is damaged, or is not published yet"
-    USER_ERROR = 2, "an error that you can correct: an option, a setting, data, a folder; nothing was computed in vain"
-    INTERRUPTED = 130, "stopped by Ctrl-C; the same command goes on"
-    TERMINATED = 143, "stopped by SIGTERM, as batch systems send it; the same command goes on"
+    DONE = 0, "success"
+    FAILED = 1, "the command finished, but something failed, is damaged, or is not published yet"
+    USER_ERROR = 2, "an error that you can fix: an option, a setting, data, a folder; finished work is kept"
+    INTERRUPTED = 130, "stopped by Ctrl-C; run the same command again to resume"
+    TERMINATED = 143, "stopped by SIGTERM, which batch systems send; run the same command again to resume"
 
     meaning: str
 

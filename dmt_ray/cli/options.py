@@ -1,4 +1,4 @@
-"""Every option of every command line, declared once; and errors that end in one line instead of a traceback.
+"""Every option of every command line, declared once; and user errors shown as one line instead of a traceback.
 
 An option means the same wherever it stands. No other file calls `add_argument`: a test holds that.
 """
@@ -22,7 +22,7 @@ from dmt_ray.files import system_error
 
 
 class Version(argparse.Action):
-    """Prints versions by what is installed, without importing it, and ends."""
+    """Prints the versions of what is installed, without importing it, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print them, a line each."""
@@ -41,144 +41,155 @@ Some = TypeVar("Some", bound=Options)
 
 _OPTIONS: Mapping[str, dict[str, Any]] = {
     # what is computed
-    "--recipe": {"default": "shapes", "metavar": "NAME", "help": "recipe, or a YAML file (default: %(default)s)"},
+    "--recipe": {"default": "shapes", "metavar": "NAME", "help": "recipe name or YAML file (default: %(default)s)"},
     "--set": {
         "action": "append",
         "default": [],
         "dest": "changes",
         "metavar": "SETTING=VALUE",
-        "help": "override a setting of the recipe, as in finetune.epochs=3; may be repeated",
+        "help": "override a setting of the recipe, such as finetune.epochs=3; can be repeated",
     },
-    "--method": {"default": "dmt", "metavar": "NAME", "help": "see `dmt methods` (default: %(default)s)"},
-    "--seed": {"type": int, "default": 0, "help": "seed, from 0 on (default: 0)"},
+    "--method": {
+        "default": "dmt",
+        "metavar": "NAME",
+        "help": "method to run, see `dmt methods` (default: %(default)s)",
+    },
+    "--seed": {"type": int, "default": 0, "help": "random seed, 0 or larger (default: 0)"},
     "--seeds": {"type": int, "nargs": "+", "metavar": "SEED"},
-    "--dry-run": {"action": "store_true", "help": "say what would be done and what it costs, and stop"},
+    "--dry-run": {"action": "store_true", "help": "show what would be computed and what it would cost, then stop"},
     # where it is
-    "--storage": {"type": Path, "default": STORAGE, "metavar": "DIR", "help": "folder of the results (default: runs)"},
+    "--storage": {"type": Path, "default": STORAGE, "metavar": "DIR", "help": "folder for the results (default: runs)"},
     "--data": {
         "type": Path,
         "metavar": "DIR",
-        "help": "folder of the data set (default: below the variable DMT_DATA)",
+        "help": "folder of the data set (default: looked up in $DMT_DATA)",
     },
     "--shared-store": {
         "dest": "shared",
         "metavar": "URL",
-        "help": "object store in which machines share their stages, as s3://bucket/prefix; the storage folder is then "
-        "each machine's own (default: all machines see the storage folder)",
+        "help": "URL of an object store through which machines share stages, such as s3://bucket/prefix; each machine "
+        "then has a storage folder of its own (default: all machines see the same storage folder)",
     },
-    "--tracking-uri": {"metavar": "URI", "help": "MLflow (default: mlflow.db in the storage folder)"},
+    "--tracking-uri": {"metavar": "URI", "help": "MLflow tracking URI (default: mlflow.db in the storage folder)"},
     "--out": {"type": Path, "metavar": "PATH"},
     # who performs it
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:1, ... (default: auto)"},
     "--threads": {
         "type": int,
-        "help": "CPU threads of a single worker (default: all cores)",
+        "help": "CPU threads for a single worker (default: all cores)",
     },
     "--address": {
         "metavar": "ADDRESS",
-        "help": "auto: the Ray cluster that runs on this machine; host:port: that one; storage and data must then be "
-        "folders that all its machines see under the same path (default: a local Ray)",
+        "help": "auto: the Ray cluster running on this machine; host:port: the cluster at that address; all its nodes "
+        "must see the storage and data folders under the same paths (default: start a local Ray)",
     },
     "--max-concurrent": {"type": int, "dest": "concurrent", "metavar": "N"},
     "--workers": {
         "type": int,
         "default": 1,
         "metavar": "N",
-        "help": "workers that train one plan together, with Ray Train: half of them model A, half of them model B, in "
-        "every half data-parallel; the numbers do not depend on it (default: 1)",
+        "help": "workers that train one plan together with Ray Train: half of them train model A, half model B, "
+        "data-parallel within each half; results do not depend on this number (default: 1)",
     },
     "--gpus-per-worker": {
         "type": float,
         "dest": "gpus",
         "metavar": "X",
-        "help": "0: on the CPU; 0.25: four workers share a GPU (default: 1 where there are GPUs)",
+        "help": "GPUs per worker; 0: run on the CPU; 0.25: four workers share a GPU (default: 1 if there are GPUs)",
     },
     "--cpus-per-worker": {
         "type": int,
         "default": 1,
         "dest": "cpus",
         "metavar": "N",
-        "help": "CPUs and threads of a worker (default: 1)",
+        "help": "CPUs, and threads, per worker (default: 1)",
     },
     "--compile": {
         "action": "store_true",
         "dest": "compiled",
-        "help": "put networks through torch.compile: slow to begin with, faster later",
+        "help": "compile networks with torch.compile: slower to start, faster afterwards",
     },
     "--eval-batch": {
         "type": int,
         "metavar": "N",
-        "help": "images in a forward pass of labelling and scoring: fewer take less memory; results do not depend on "
-        "it beyond rounding (default: 16)",
+        "help": "images per forward pass when labelling and scoring: fewer need less memory; results do not depend on "
+        "this number beyond rounding (default: 16)",
     },
     "--deterministic": {
         "action": "store_true",
-        "help": "on a GPU allow only algorithms that give the same bits each time, at the cost of speed",
+        "help": "on a GPU, allow only deterministic algorithms, at the cost of speed",
     },
     "--stall-limit": {
         "type": float,
         "default": 1800.0,
         "dest": "stall_seconds",
         "metavar": "SECONDS",
-        "help": "a worker that makes no progress for so long counts as hanging, and is replaced (default: 1800)",
+        "help": "replace a worker that has made no progress for this long (default: 1800)",
     },
     # how a search goes
-    "--trials": {"type": int, "metavar": "N", "help": "trials in all, with those of earlier starts"},
-    "--sampler": {"choices": SAMPLERS, "help": "who proposes points; grid: all points in place of a search"},
+    "--trials": {"type": int, "metavar": "N", "help": "total number of trials, including those of earlier starts"},
+    "--sampler": {"choices": SAMPLERS, "help": "how points are proposed; grid: try every point of a grid"},
     "--grid": {
         "type": int,
         "metavar": "G",
-        "help": f"a grid of G values per range, and all choices (grid alone: {GRID})",
+        "help": f"try a grid: G values per range, and all choices (default with --sampler grid: {GRID})",
     },
     "--pruner": {
         "choices": PRUNERS,
-        "help": "median: stop a trial between rungs where others were better; wilcoxon: seed by seed, stop what loses "
-        "split after split against the best trial; a grid and a search with two objectives are never pruned "
-        "(default: median)",
+        "help": "median: stop a trial after a rung at which it scores below the median of the others; wilcoxon: run "
+        "seed by seed, and stop a trial that keeps losing to the best one; grids and searches with two objectives are "
+        "never pruned (default: median)",
     },
     "--second": {
         "choices": ("compute",),
-        "help": "a second objective: fewer optimizer steps, summed over the models",
+        "help": "add a second objective: as few optimizer steps as possible, summed over the models",
     },
     "--confirm": {
         "type": int,
         "nargs": "+",
         "default": [],
         "metavar": "SEED",
-        "help": "after the search run its best trial and the recipe again on these fresh seeds, and show both",
+        "help": "after the search, rerun its best trial and the recipe itself on these fresh seeds, and compare them",
     },
     "--fresh": {
         "action": "store_true",
-        "help": "keep the old study under another name and start anew; stages are reused",
+        "help": "keep the old study under another name and start a new one; stages are still reused",
     },
     # what of the results
-    "--rows": {"nargs": "+", "metavar": "ROW", "help": "only these rows, and the reference (default: all)"},
-    "--reference": {"metavar": "ROW", "help": "the row that the others are compared with"},
+    "--rows": {"nargs": "+", "metavar": "ROW", "help": "run only these rows and the reference (default: all)"},
+    "--reference": {"metavar": "ROW", "help": "row to compare the others with"},
     "--per-class": {
         "action": "store_true",
-        "help": "also the IoU (in classification the accuracy) of every class",
+        "help": "also show the IoU (in classification, the accuracy) of every class",
     },
     "--records": {
         "type": Path,
         "metavar": "FILE",
-        "help": "records exported as Parquet, instead of the storage's",
+        "help": "read the records from a Parquet export instead of the storage folder",
     },
-    "--only": {"nargs": "+", "default": [], "metavar": "FIGURE", "help": "some figures alone, by name"},
-    "--format": {"choices": ("png", "pdf", "svg"), "default": "png", "help": "of the figures (default: png)"},
-    "--predict": {"action": "store_true", "help": "load stored models where predictions are needed"},
+    "--only": {"nargs": "+", "default": [], "metavar": "FIGURE", "help": "draw only these figures"},
+    "--format": {"choices": ("png", "pdf", "svg"), "default": "png", "help": "file format (default: png)"},
+    "--predict": {
+        "action": "store_true",
+        "help": "load stored models to compute the predictions that some figures need",
+    },
     "--json": {
         "action": "store_true",
-        "help": "one JSON document on standard output, and nothing else there",
+        "help": "print one JSON document, and nothing else, to standard output",
     },
     # of one command alone
-    "--budget": {"required": True, "metavar": "SIZE", "help": "largest size of the store, as 500MB or 10GB"},
+    "--budget": {"required": True, "metavar": "SIZE", "help": "maximum size of the store, such as 500MB or 10GB"},
     "--host": {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1)"},
     "--port": {"type": int, "default": 5000, "help": "port to listen on (default: 5000)"},
-    "--version": {"action": Version, "nargs": 0, "help": "versions of dmt_ray and of what it is built on"},
+    "--version": {
+        "action": Version,
+        "nargs": 0,
+        "help": "print the versions of dmt_ray and its main dependencies, and exit",
+    },
     # what has no dashes
-    "name": {"metavar": "NAME", "help": "sweep or ablation: its full name, the beginning of it, or its folder"},
-    "method": {"nargs": "?", "metavar": "METHOD", "help": "one of the methods (default: list them)"},
-    "recipe": {"nargs": "?", "metavar": "RECIPE", "help": "a recipe, or a YAML file (default: list the recipes)"},
+    "name": {"metavar": "NAME", "help": "sweep or ablation: full name, the beginning of it, or folder"},
+    "method": {"nargs": "?", "metavar": "METHOD", "help": "a method (default: list all of them)"},
+    "recipe": {"nargs": "?", "metavar": "RECIPE", "help": "recipe name or YAML file (default: list the recipes)"},
     "shell": {"choices": ("bash", "zsh", "fish"), "help": "the shell"},
 }
 OF_EXPERIMENTS = (
@@ -284,7 +295,7 @@ def manual(text: str | None) -> dict[str, Any]:
 
 
 def begin(text: str) -> None:
-    """Say at once what is being done, before what takes seconds to import."""
+    """Say what is being done before slow imports begin."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -299,15 +310,13 @@ def guarded(main: Callable[[], int | None]) -> int:
     try:
         return main() or ExitCode.DONE
     except Interrupted as error:
-        print(f"\nStopped: {error} when the same command is started again.", file=sys.stderr)
+        print(f"\nStopped: {error} when you run the same command again.", file=sys.stderr)
         return ExitCode.TERMINATED
     except UserError as error:
         print(f"error: {runnable(str(error))}", file=sys.stderr)
         return ExitCode.USER_ERROR
     except KeyboardInterrupt:
-        print(
-            "\nStopped. Everything that was finished is kept: start the same command again to go on.", file=sys.stderr
-        )
+        print("\nStopped. All finished work is kept: run the same command again to resume.", file=sys.stderr)
         return ExitCode.TERMINATED if TERMINATED.is_set() else ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -316,7 +325,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         reason = system_error(error)
         if reason is None:
             raise
-        print(f"error: {reason} Everything that was finished is kept.", file=sys.stderr)
+        print(f"error: {reason} All finished work is kept.", file=sys.stderr)
         return ExitCode.USER_ERROR
 
 

@@ -34,7 +34,7 @@ def listed(command: Command) -> dict[str, str]:
 
 
 def check(command: Command, name: str, known: Iterable[str]) -> None:
-    """Raise a ConfigError with the nearest name if there is no such question."""
+    """Raise a ConfigError that suggests the nearest name if there is no such question."""
     if name not in known:
         from dmt_ray.config import nearest
 
@@ -58,7 +58,7 @@ def table(known: Mapping[str, str]) -> str:
 def show(options: argparse.Namespace) -> None:
     """Print the questions, and how to begin with one."""
     print(table(listed(options.which)))
-    print(f"\n{runnable(f'dmt {options.which} QUESTION --help')} is the manual of one.")
+    print(f"\n{runnable(f'dmt {options.which} QUESTION --help')} prints the manual of one.")
 
 
 def command_of(command: Command, name: str) -> str:
@@ -76,6 +76,6 @@ def _folder(command: Command) -> Path:
     found = importlib.util.find_spec(PACKAGES[command])
     if found is None or not found.submodule_search_locations:
         raise ConfigError(
-            f"{PACKAGES[command]} is not installed, although dmt_ray is. Install it again, as with `pip install -e .`"
+            f"{PACKAGES[command]} is missing from the installed dmt_ray. Reinstall it, as with `pip install -e .`"
         )
     return Path(next(iter(found.submodule_search_locations)))

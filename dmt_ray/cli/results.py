@@ -30,11 +30,13 @@ def explain_faults(options: argparse.Namespace) -> None:
 def tabulate(options: argparse.Namespace) -> None:
     """Print tables of ablations, and write their files."""
     if options.records is not None:
-        ignored("chooses among the ablations of the storage, and --records is a file", options, recipe="--recipe")
+        ignored(
+            "selects among the ablations in the storage folder, but --records reads a file", options, recipe="--recipe"
+        )
     if options.name is None:
-        ignored("chooses among the ablations of one NAME: give it, too", options, recipe="--recipe")
+        ignored("selects among the ablations of one NAME: give the NAME, too", options, recipe="--recipe")
     if options.json:
-        ignored("is for the files, and --json writes none", options, out="--out")
+        ignored("is for the files, but --json writes none", options, out="--out")
     else:
         begin("reading the records")
     from dmt_ray.report.tables.files import show_and_write, table_of, tables_of
@@ -103,7 +105,7 @@ def export_records(options: argparse.Namespace) -> None:
 def write_report(options: argparse.Namespace) -> None:
     """Write the page of an ablation or a sweep, or those of all, and an index."""
     if options.name is None:
-        ignored("is the file of one page: give the NAME, too", options, out="--out")
+        ignored("is the file of a single page: give a NAME, too", options, out="--out")
     begin(f"writing {'all pages' if options.name is None else f'the page of {options.name}'}")
     from dmt_ray.experiments.locate import locate
     from dmt_ray.report import html_page
@@ -135,12 +137,12 @@ def browse(options: argparse.Namespace) -> None:
     database = options.storage.absolute() / "mlflow.db"
     if not database.exists():
         raise ConfigError(
-            f"there is nothing to browse yet: no {database}. Run `dmt sweep gamma_sweep` or `dmt run` first."
+            f"there is nothing to show yet: {database} does not exist. Run `dmt sweep gamma_sweep` or `dmt run` first."
         )
     relocate(options.storage)
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
-    print(f"MLflow on http://{options.host}:{options.port} - Ctrl-C ends it", flush=True)
+    print(f"MLflow on http://{options.host}:{options.port} (Ctrl-C stops it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_url(database)]
     command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
     os.execv(sys.executable, command)

@@ -28,7 +28,7 @@ def run_method(namespace: argparse.Namespace) -> int:
     if done.unpublished:
         return 1
     if done.tracking_uri is None:
-        print(f"\nnot in MLflow: {options.storage} cannot be written")
+        print(f"\nnot published to MLflow: cannot write to {options.storage}")
         return 0
     browse = command_line("dmt", "ui", "--storage", str(options.storage))
     print(runnable(f"\nin MLflow: {done.tracking_uri} (browse it with `{browse}`)"))
@@ -74,7 +74,7 @@ def plan_method(namespace: argparse.Namespace) -> int:
         PlanDocument.of(what, plan, missing, (estimate(plan.stages()), estimate(missing))).show()
         return 0
     print(plan.explain(mark={stage: "to do" for stage in missing}))
-    print(f"\nin all:  {estimate(plan.stages())}")
+    print(f"\ntotal:   {estimate(plan.stages())}")
     print(f"missing: {estimate(missing)}")
     return 0
 

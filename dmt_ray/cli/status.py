@@ -1,4 +1,4 @@
-"""`dmt status`: how experiments stand."""
+"""`dmt status`: the state of experiments."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from dmt_ray.report.status import Status, all_statuses, find
 
 
 def show_status(options: argparse.Namespace) -> None:
-    """Print how one experiment stands, or a line about each of a storage folder."""
+    """Print the state of one experiment, or one line about each experiment in a storage folder."""
     one = options.name is not None
     statuses = [find(options.storage, options.name)] if one else list(all_statuses(options.storage))
     if options.json:
@@ -21,13 +21,13 @@ def show_status(options: argparse.Namespace) -> None:
         for status in statuses:
             print(f"{status.name:<{width}}  {status.state:10}  {', '.join(_parts(status))}")
         if not statuses:
-            print(runnable(f"nothing in {options.storage} yet: begin with `dmt sweep`, `dmt ablate` or `dmt run`"))
+            print(runnable(f"nothing in {options.storage} yet: start with `dmt sweep`, `dmt ablate` or `dmt run`"))
 
 
 def _parts(status: Status) -> list[str]:
     noun = "trial" if status.kind == "sweep" else "run"
     counts = ", ".join(f"{count} {state}" for state, count in status.members.items())
-    return [f"{noun}s: {counts or 'none begun'}", *([_best(status)] if status.best is not None else [])]
+    return [f"{noun}s: {counts or 'none started'}", *([_best(status)] if status.best is not None else [])]
 
 
 def _best(status: Status) -> str:
@@ -42,5 +42,5 @@ def _in_full(status: Status) -> str:
     if status.failed and status.kind != "run":
         lines.append(f"why:    {runnable(f'dmt why {status.name} --storage {status.folder.parents[1]}')}")
     if status.command and status.state != "complete":
-        lines.append(f"go on:  {runnable(status.command)}")
+        lines.append(f"resume: {runnable(status.command)}")
     return "\n".join(lines)

@@ -72,5 +72,5 @@ def existing(folder: Path) -> "Store":
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", text)
     if not match:
-        raise ConfigError(f"a size reads 500MB or 10GB, but got {text!r}")
+        raise ConfigError(f"a size is written as 500MB or 10GB, but got {text!r}")
     return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))

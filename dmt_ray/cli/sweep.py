@@ -40,7 +40,7 @@ class SweepOptions(Options):
         recipe: Recipe as it was given.
         changes: Overrides as they were given.
         trials: Trials in all; None: all points of the grid.
-        fresh: Keep the old study under another name and begin anew.
+        fresh: Keep the old study under another name and start a new one.
         sampler: A name in `options.SAMPLERS`.
         pruner: A name in `options.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
@@ -105,12 +105,12 @@ def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
         parser,
         *OF_EXPERIMENTS,
         *OF_SEARCHES,
-        seeds={"default": [0], "help": "score every trial on all of them (default: 0)"},
-        max_concurrent={"help": "trials at a time (default: as many as there is room for)"},
-        trials={"help": f"trials in all, with those of earlier starts (default: {count})"},
+        seeds={"default": [0], "help": "seeds to score every trial on (default: 0)"},
+        max_concurrent={"help": "maximum number of trials to run at once (default: as many as there is room for)"},
+        trials={"help": f"total number of trials, including those of earlier starts (default: {count})"},
     )
     if question.by_method:
-        what = "search this method, in its own space: see `dmt methods`"
+        what = "search only this method, in its own space, see `dmt methods`"
         add(parser, "--method", method={"default": None, "help": what})
     parser.set_defaults(command=partial(_ask, question), default_sampler=question.sampler)
 
@@ -156,24 +156,24 @@ def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
     check_seeds("--confirm", fresh)
     if used := sorted(set(fresh) & set(searched)):
         raise ConfigError(
-            f"--confirm wants fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial is "
-            "chosen on them"
+            f"--confirm needs fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial was "
+            "selected on them"
         )
 
 
 def _check_sampler(options: argparse.Namespace) -> None:
-    """Fill in the sampler that is meant, and refuse what contradicts it."""
+    """Fill in the default sampler, and refuse options that contradict the sampler."""
     if options.grid is not None and options.grid < 2:
         raise ConfigError(f"--grid must be 2 or more, but got {options.grid}")
     if options.grid is not None and options.sampler not in (None, "grid"):
-        raise ConfigError(f"--grid is no search: leave --sampler {options.sampler} out")
+        raise ConfigError(f"--grid replaces the sampler: leave --sampler {options.sampler} out")
     options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
     if options.sampler == "grid" and options.trials is not None:
         raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
 
 
 def _check_pruner(options: argparse.Namespace) -> None:
-    """Fill in the pruner that is meant, and refuse what can never prune."""
+    """Fill in the default pruner, and refuse one that could never prune."""
     why = "a grid is" if options.sampler == "grid" else "two objectives are" if options.second else ""
     if why and options.pruner not in (None, "none"):
         raise ConfigError(f"{why} never pruned: leave --pruner {options.pruner} out")
@@ -184,9 +184,10 @@ def _check_pruner(options: argparse.Namespace) -> None:
 
     if len(options.seeds) < least_seeds():
         raise ConfigError(
-            f"--pruner wilcoxon can never stop a trial with {len(options.seeds)} seeds: one that loses on "
-            f"{least_seeds() - 1} has p = {0.5 ** (least_seeds() - 1):g}, the first below {P_THRESHOLD:g}, and what it "
-            f"saves are the seeds after that. Give {least_seeds()} --seeds or more, or use --pruner median"
+            f"--pruner wilcoxon can never stop a trial with {len(options.seeds)} seeds: a trial has to lose on "
+            f"{least_seeds() - 1} seeds to reach p = {0.5 ** (least_seeds() - 1):g}, the first value below "
+            f"{P_THRESHOLD:g}, and only the seeds after those are saved. Pass at least {least_seeds()} --seeds, or use "
+            "--pruner median"
         )
 
 
@@ -196,7 +197,7 @@ def _grid(options: argparse.Namespace, space: Space) -> int:
         return 0
     ranges = any(not isinstance(values, Choice) for values in space.values())
     if options.grid is not None and not ranges:
-        raise ConfigError(f"--grid {options.grid} is for ranges, and this search has choices alone: use --sampler grid")
+        raise ConfigError(f"--grid {options.grid} is for ranges, but this search has only choices: use --sampler grid")
     return int(options.grid or GRID)
 
 

@@ -32,7 +32,7 @@ from dmt_ray.store import Store
 
 
 def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOptions) -> int:
-    """Run a sweep, or go on with it.
+    """Run a sweep, or resume it.
 
     Args:
         sweep_of: Makes the sweep of settings that are bound to their data.
@@ -58,7 +58,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as current:
             if not study.remaining:
-                console.print(f"{sweep.name}: all {total} trials are done; with a larger --trials it goes on")
+                console.print(f"{sweep.name}: all {total} trials are done; a larger --trials continues the search")
             try:
                 if study.remaining or _unconfirmed(study, runner.store, options):
                     _perform(console, study, runner, file, options, current)
@@ -84,7 +84,7 @@ def _perform(
 ) -> None:
     sweep, store = study.sweep, runner.store
     done = sum(trial.state in ("complete", "pruned") for trial in study.trials())
-    past = f", {done} of them done before" if done else ""
+    past = f", {done} of them already done" if done else ""
     text = f"{sweep.name}: {study.total} trials{past}; results in {options.storage}"
     console.print(text, highlight=False, soft_wrap=True)
     with on_ray(options, store, file) as (job, room):

@@ -1,4 +1,4 @@
-"""Frozen, validated settings: one class per thing that can be set, unknown keys are errors.
+"""Frozen, validated settings: one class per group of settings; unknown keys are errors.
 
 A setting belongs here only if it changes the result. Device, number of workers, paths and the like are not
 settings of an experiment; they belong to the runner (`runner.Machine`).

@@ -12,7 +12,7 @@ Task = Literal["segmentation", "classification"]
 
 
 def _ratio(value: Any) -> Any:
-    """Read "1/20" as 0.05; neither other text nor true and false is a number."""
+    """Read "1/20" as 0.05; any other text, true and false are refused."""
     match = re.fullmatch(r"\s*1\s*/\s*(\d+(?:\.\d+)?)\s*", value) if isinstance(value, str) else None
     if match and float(match[1]) > 0:
         return 1 / float(match[1])
@@ -41,7 +41,7 @@ _OWN = {
 
 
 class DataSettings(Tagged):
-    """Base of the data sets' settings; see `data.source.DataSource` for what a data set adds to it."""
+    """Base class of the data sets' settings; see `data.source.DataSource` for what a data set adds to it."""
 
     tag: ClassVar[str] = "name"
     task: ClassVar[Task] = "segmentation"
@@ -51,7 +51,8 @@ class DataSettings(Tagged):
     reported: str = Field("test", description="The test set: the subset whose scores are reported.")
     fingerprint: str = Field("", description="Digest of the data set's content; filled in when the data are opened.")
     size: tuple[Positive, Positive] | None = Field(
-        None, description="Working (height, width) that images are resized to when they are decoded; none: as they are."
+        None,
+        description="Working (height, width) that images are resized to when they are decoded; none: their own size.",
     )
     normalised: Normalised = neutral(
         "imagenet", description="Whose mean and standard deviation the channels are normalised by."
@@ -85,7 +86,7 @@ SomeData = TypeVar("SomeData", bound=DataSettings)
 
 
 def dataset(kind: type[SomeData]) -> type[SomeData]:
-    """Registers a data set, a subclass of `data.source.DataSource`, under the default of its field `name`.
+    """Register a data set, a subclass of `data.source.DataSource`, under the default of its field `name`.
 
     Raises:
         ConfigError: If the name is taken, or the class is no data set.
@@ -114,17 +115,17 @@ class Split(Settings):
     rule: Literal["authors", "random", "per_class", "list"] = Field(
         "random",
         description="authors: the rule of the DMT authors (seed 7777, nested); random: drawn by `number`; per_class: "
-        "drawn by `number`, as many of each class (classification); list: the ids in the file `list`.",
+        "drawn by `number`, equally many of each class (classification); list: the ids in the file `list`.",
     )
-    number: int = Field(0, ge=0, description="Which split of its kind.")
+    number: int = Field(0, ge=0, description="Number of the split, for rules that draw one.")
     follows_seed: bool = Field(True, description="Whether seed s uses split number s, or all seeds the same split.")
-    list: str | None = Field(None, description="File with one labelled id a line, below the data set's folder.")
+    list: str | None = Field(None, description="File with one labelled id per line, below the data set's folder.")
     list_digest: str = neutral("", description="Digest of the ids in `list`; filled in when the data are opened.")
     selection: Literal["val", "valtiny"] | PositiveFraction = Field(
         "val",
         description="Validation set. val: the data set's own; valtiny: the list of DMT's authors, or in classification "
-        "20 training images a class; a fraction: so many of the training images (under per_class, of each class). "
-        "Training images that validate are not trained on.",
+        "20 training images per class; a fraction: that share of the training images (under per_class, of each class). "
+        "Training images in the validation set are not trained on.",
     )
 
     @model_validator(mode="after")
@@ -134,7 +135,7 @@ class Split(Settings):
         if isinstance(self.labelled, int) and self.labelled < 1:
             raise ValueError(f"labelled as a number of images must be at least 1, but got {self.labelled}")
         if (self.rule == "list") != (self.list is not None):
-            raise ValueError(f"rule 'list' and a file for it belong together, but got {self.rule=} and {self.list=}")
+            raise ValueError(f"rule 'list' and a file in `list` go together, but got {self.rule!r} and {self.list!r}")
         return self
 
     def for_seed(self, seed: int) -> "Split":

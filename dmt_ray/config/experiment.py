@@ -1,4 +1,4 @@
-"""Everything a method reads, and overrides of it."""
+"""All settings of an experiment, and overrides of them."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -14,17 +14,17 @@ from dmt_ray.errors import ConfigError
 
 
 class Config(Settings):
-    """Everything a method reads. A recipe is a named value of it."""
+    """All settings that a method can read. A recipe is a named instance."""
 
     recipe: str = Field("", description="Name of the recipe, or of the file, that these settings come from.")
     data: Data = Field(description="The data set.")
-    split: Split = Field(description="Which of its images are labelled, and which validate.")
+    split: Split = Field(description="Which of its images are labelled, and which are the validation set.")
     model: Model = Field(description="The network of model A, and of model B where `model_b` is not set.")
     model_b: Model | None = Field(None, description="Model B where it differs from model A.")
-    pretrain: Training = Field(description="Training on the labelled images alone, with which methods begin.")
-    finetune: Training = Field(description="Training of one iteration, on labelled and pseudo-labelled images.")
+    pretrain: Training = Field(description="Training on the labelled images alone, with which methods start.")
+    finetune: Training = Field(description="Training in one iteration, on labelled and pseudo-labelled images.")
     online: Training = Field(
-        description="Training of the methods that make their labels themselves, step by step: Online ST, Pseudo-Label."
+        description="Training of the methods that make their own labels at every step: Online ST, Pseudo-Label."
     )
     cotrain: Training | None = neutral(
         None,
@@ -53,7 +53,7 @@ class Config(Settings):
     percentiles: tuple[PositiveFraction, ...] = Field(
         (0.2, 0.4, 0.6, 0.8, 1.0),
         min_length=1,
-        description="Most confident fraction of the pixels that is labelled, one an iteration; they must not fall.",
+        description="Most confident fraction of the pixels to label, one value per iteration, never falling.",
     )
     dms_alpha: float = Field(
         1.0, gt=0.5, le=1, description="Fraction of the labelled images that each of A and B sees."
@@ -69,21 +69,22 @@ class Config(Settings):
         "validation images after pretraining; val_each: decided so again before every iteration (Pet study, Sec. 4.2).",
     )
     consistency: Consistency = neutral(
-        Consistency(), description="Of methods that teach a student on one view what a teacher sees on another."
+        Consistency(),
+        description="For methods whose student learns on one view what a teacher predicts on another.",
     )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )
     phases: Literal["selective", "random", "one"] = neutral(
         "selective",
-        description="Of RWMS: the most reliable images first, as many at random first, or all at once (RWMS, Table 3).",
+        description="For RWMS: the most reliable images first, as many at random, or all at once (RWMS, Table 3).",
     )
 
     @field_validator("percentiles")
     @classmethod
     def _rising(cls, percentiles: tuple[float, ...]) -> tuple[float, ...]:
         if any(a > b for a, b in pairwise(percentiles)):
-            raise ValueError(f"percentiles must not fall, but got {percentiles}")
+            raise ValueError(f"percentiles must not decrease, but got {percentiles}")
         return percentiles
 
     @model_validator(mode="after")
@@ -116,7 +117,7 @@ class Config(Settings):
         return self.model_b if side == "B" and self.model_b is not None else self.model
 
     def with_weight(self, **changes: Any) -> "Config":
-        """The same settings with another weight `rule`, which keeps the numbers that both rules read, or other numbers.
+        """The same settings with another weight `rule`, keeping the values that both rules read, or with other values.
 
         Raises:
             ConfigError: If there is no such rule, or it does not read one of the numbers.
@@ -136,7 +137,7 @@ _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A validated copy in which dotted or nested keys are replaced: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
+    """A validated copy with overrides, dotted or nested: {"finetune.epochs": 3, "weight": {"gamma1": 4}}.
 
     Another `weight.rule` keeps the numbers that both rules read. The names in `FOR_ALL` are short for that setting of
     every training, but of those for which it is set itself: {"crop": 96, "oracle.augment.crop": 128}.
@@ -170,7 +171,7 @@ def from_stored(values: Mapping[str, Any]) -> Config:
 
 
 def _of_all_trainings(config: Config, flat: Mapping[str, Any]) -> dict[str, Any]:
-    """What `FOR_ALL` is short for. Trainings that are not set go as another one, and get it from there."""
+    """Expand the shorthands of `FOR_ALL`. Trainings that are not set take the value from the one they fall back to."""
     of_each: dict[str, Any] = {}
     for name in FOR_ALL.keys() & flat.keys():
         of_one = config.pretrain.model_dump()

@@ -58,11 +58,11 @@ def settings() -> list[SettingRow]:
 
 
 def _short() -> Iterator[SettingRow]:
-    """The settings that stand for one of every training."""
+    """The settings that are shorthand for one in every training."""
     for name, dotted in FOR_ALL.items():
         kind = Augment if dotted.startswith("augment.") else Training
         row = _row(name, "", kind, name)
-        yield row._replace(default="", meaning=f"Short for {TRAINING}.{dotted} of all trainings. {row.meaning}")
+        yield row._replace(default="", meaning=f"Shorthand for {TRAINING}.{dotted} in all trainings. {row.meaning}")
 
 
 def _rows(kind: type[Settings], prefix: str = "", of: str = "", skip: "tuple[str, ...]" = ()) -> Iterator[SettingRow]:
@@ -96,7 +96,7 @@ def _yaml(value: Any) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """What people call a type."""
+    """The name of a type, for people."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(parts[0])

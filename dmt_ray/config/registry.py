@@ -1,4 +1,4 @@
-"""Names that other people's packages add to: methods and data sets, from entry points and decorators.
+"""Registries that other packages can extend: methods and data sets, from entry points and decorators.
 
 An installed package adds a name by an entry point, which every process finds by itself::
 
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 class UnknownName(ConfigError, KeyError):
-    """A name that nobody has registered."""
+    """The error for a name that is not registered."""
 
     __str__ = Exception.__str__  # KeyError would show the sentence in quotes
 
 
 @functools.cache
 def installed(group: str) -> EntryPoints:
-    """The entry points of all installed packages in a group; read once a process."""
+    """The entry points of all installed packages in a group; read once per process."""
     return entry_points(group=group)
 
 
@@ -90,7 +90,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return sum(1 for _ in self)
 
     def register(self, name: str, value: T) -> T:
-        """Add a name in this process; what is defined again, as a notebook's cell that is run twice, is replaced.
+        """Register a name in this process; defining it again, as when a notebook cell is rerun, replaces it.
 
         Raises:
             ConfigError: If the name is taken, or the value is none of these.
@@ -109,15 +109,15 @@ class Registry(Mapping[str, T], Generic[T]):
         return value
 
     def forget(self, name: str) -> None:
-        """Take back what was registered under a name."""
+        """Unregister a name."""
         self._registered.pop(name, None)
 
     def registered(self) -> dict[str, T]:
-        """What other processes do not find by themselves: registered names without an entry point."""
+        """The names that other processes cannot find by themselves: those registered without an entry point."""
         return {name: value for name, value in self._registered.items() if name not in self._points()}
 
     def usable(self) -> tuple[dict[str, T], list[str]]:
-        """Everything that can be used, and a sentence for every name that cannot."""
+        """Everything that can be used, and a sentence about every name that cannot."""
         there, faults = dict[str, T](), list[str]()
         for name in self:
             try:
@@ -142,7 +142,7 @@ class Registry(Mapping[str, T], Generic[T]):
             if not (why := self._fault(name, value)):
                 return value
         raise ConfigError(
-            f"the {self.what} {name!r} of {_owner(point)} cannot be used: {point.value}: {why}. Mend or uninstall it"
+            f"the {self.what} {name!r} of {_owner(point)} cannot be used: {point.value}: {why}. Fix or uninstall it"
         )
 
 

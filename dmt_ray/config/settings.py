@@ -1,4 +1,4 @@
-"""The base of all settings: frozen, validated, unknown keys are errors that name the right one."""
+"""The base of all settings: frozen, validated; errors for unknown keys suggest the right one."""
 
 import difflib
 import re
@@ -22,7 +22,7 @@ def neutral(default: Any, **further: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, no unknown keys, no NaN."""
+    """Base class of all settings: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
     not_identity: ClassVar[frozenset[str]] = frozenset()
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what Python would convert: true for a number, which counts as 1 there, and text such as "8"."""
+        """Refuse values that Python would convert: true for a number, which would count as 1, and text such as "8"."""
         kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
         if kinds & {int, float} and info.field_name not in cls.reads_text:
             for leaf in _leaves(value):
@@ -51,7 +51,7 @@ class Settings(BaseModel):
         return value
 
     def identity(self) -> dict[str, Any]:
-        """What a key sees of these settings: plain JSON values, without fields that do not change a result."""
+        """What enters a key of these settings: plain JSON values, without fields that do not change a result."""
         values: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
@@ -71,7 +71,7 @@ class Settings(BaseModel):
 
 
 class Tagged(Settings):
-    """Base of settings that come in kinds, a subclass each; one field, the tag, says which kind it is.
+    """Base of settings that come in kinds, one subclass each; one field, the tag, says which kind it is.
 
     A field that takes any kind is annotated ``Annotated[SerializeAsAny[Base], BeforeValidator(Base.parse)]``. Unlike
     a union of classes it is open: a new kind is known as soon as `kind` finds it.
@@ -90,7 +90,7 @@ class Tagged(Settings):
 
     @classmethod
     def parse(cls, value: Any) -> Any:
-        """Settings of the kind that a mapping names; other values are returned as they are, for pydantic to check."""
+        """Settings of the kind that a mapping names; other values are returned unchanged, for pydantic to check."""
         if not isinstance(value, Mapping):
             return value
         if cls.tag not in value:
@@ -119,14 +119,14 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The nearest known word as the end of a sentence, or all of them when none is near."""
+    """The end of an error message: the nearest known name, or all of them when none is near."""
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(choices)}"
 
 
 def unknown(dotted: str, known: Iterable[str]) -> str:
-    """That there is no such setting, and which one may have been meant."""
+    """The message for an unknown setting, with the one that may have been meant."""
     return f"there is no setting {dotted!r}; {nearest(dotted.split('.')[-1], known)}"
 
 

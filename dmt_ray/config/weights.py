@@ -1,4 +1,4 @@
-"""How much pseudo labels count: one class a rule, with the numbers that the rule of `losses.rules` reads."""
+"""How much pseudo labels count: one class per rule, with the numbers that the rule of `losses.rules` reads."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -9,7 +9,7 @@ from dmt_ray.errors import ConfigError
 
 
 class WeightSettings(Tagged):
-    """Base of the weight rules. The other fields are the keyword arguments of the rule in `losses.rules`."""
+    """Base class of the weight rules. The other fields are the keyword arguments of the rule in `losses.rules`."""
 
     tag: ClassVar[str] = "rule"
     makes_labels: ClassVar[bool] = False
@@ -20,7 +20,7 @@ class WeightSettings(Tagged):
     labelled_in_full: ClassVar[bool] = False
     """Whether the labelled images of a batch have a mean of their own in the loss, not their share of the batch's."""
     revision: ClassVar[int] = 1
-    """Raised when the rule would give other numbers: it enters the keys of the stages that use the rule."""
+    """Raised when the rule gives different results: it enters the keys of the stages that use the rule."""
 
     rule: str = Field(description="How much pseudo labels count.")
 
@@ -33,7 +33,7 @@ class WeightSettings(Tagged):
         return kinds[name]
 
     def identity(self) -> dict[str, Any]:
-        """With the revision, from the second one on."""
+        """Includes the revision, from the second one onwards."""
         return super().identity() | ({"revision": self.revision} if self.revision > 1 else {})
 
     def numbers(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class ConfidenceWeight(WeightSettings):
 
 
 class FlipWeight(WeightSettings):
-    """DMT-Flip: as DMT, but a more confident student learns its own class."""
+    """DMT-Flip: like DMT, but a more confident student learns its own class."""
 
     rule: Literal["flip"] = "flip"
     gamma1: float = _gamma("where student and teacher agree")
@@ -110,7 +110,8 @@ class RisingWeight(WeightSettings):
     rise_start: Fraction = Field(0.1, description="Fraction of the training before which the weight is 0.")
     rise_end: Fraction = Field(0.6, description="Fraction of the training from which the weight is alpha_f.")
     alpha_f: NonNegative = Field(
-        3.0, description="Final weight of all pseudo labels of a batch, where all its true labels together weigh 1."
+        3.0,
+        description="Final total weight of a batch's pseudo labels, relative to 1 for its true labels.",
     )
 
     @model_validator(mode="after")

@@ -129,7 +129,7 @@ class Writer:
             self._staging.rename(self._folder)
         subsets = open_decoded(self._folder, fingerprint)
         if subsets is None:
-            raise DataError(f"{self._folder} was taken away while it was written; start again")
+            raise DataError(f"{self._folder} was removed while it was being written; start again")
         return subsets
 
 

@@ -78,7 +78,7 @@ def refuse_folder(data: Data, root: Path | None) -> None:
     assert isinstance(data, DataSource)
     if root is not None and not data.in_files:
         raise DataError(
-            f"the data set {data.name!r} is built in and reads no folder, but got --data {root}: leave --data out, or "
+            f"the data set {data.name!r} is built in and needs no folder, but got --data {root}: leave out --data, or "
             "choose a --recipe for the images in it, such as folder"
         )
 
@@ -141,7 +141,7 @@ def _check_fingerprint(data: DataSource, folder: Path, fingerprint: str) -> None
         what = f"the files in {folder}" if data.in_files else f"the {data.name} of this version"
         raise DataError(
             f"{what} are not the data that these settings were made for: expected fingerprint {data.fingerprint}, "
-            f"found {fingerprint}. Bring the old files back, or start a new experiment with data.fingerprint empty"
+            f"found {fingerprint}. Restore the old files, or start a new experiment with data.fingerprint empty"
         )
 
 
@@ -158,4 +158,4 @@ def _watched(
     if classes and len(held) < 2 and not problems:
         what = f"class {held[0]} ({classes[held[0]]})" if len(held) else "no class"
         kind = "train masks that hold fewer than two classes; expected class numbers, and not 255 for an object"
-        problems.add(kind, f"all hold {what} and ignore alone")
+        problems.add(kind, f"all hold only {what} and ignore")

@@ -18,7 +18,7 @@ from dmt_ray.data.pictures import Picture, Unfit, low_depth, read_image, read_ma
 
 REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
-TURNED = "images with a camera's orientation, which is not applied; their masks must fit the pixels as they are stored"
+TURNED = "images with an orientation tag, which is not applied; their masks must match the pixels as stored"
 Size = tuple[int, int] | None
 
 
@@ -86,7 +86,7 @@ class Decoder:
         if item.mask is not None and mask is not None and mask.shape != (image.height, image.width):
             sizes = f"{mask.shape[0]} x {mask.shape[1]} but the image {image.height} x {image.width}"
             why = " as stored, its orientation not applied: turn its pixels" if picture.turned else ""
-            kind = "masks of another size than their images (height x width)"
+            kind = "masks that differ in size from their images (height x width)"
             return None, [BadFileError(kind, f"{below(item.mask, self.root)} is {sizes}{why}")]
         if picture.turned and item.label is None:
             self.problems.remark(TURNED, below(item.image, self.root))
@@ -111,7 +111,7 @@ class Decoder:
         except OSError as error:
             raise BadFileError("files that cannot be read", f"{below(path, self.root)} ({error.strerror})") from None
         if digest(content) != self.digests.get(path):
-            raise BadFileError("files that changed while they were read; start again", below(path, self.root))
+            raise BadFileError("files that changed while they were being read; start again", below(path, self.root))
         return content
 
     def _picture(self, path: Path) -> Picture:

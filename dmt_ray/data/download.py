@@ -31,7 +31,7 @@ def download(data: Data, root: Path) -> Path:
             raise DataError(f"cannot download {address}: {error.reason}. Try again later") from None
         except RuntimeError:
             raise DataError(
-                f"what came from {address} is not what was expected: its md5 should be {md5}. Try again later"
+                f"the file downloaded from {address} is not the expected one: its md5 should be {md5}. Try again later"
             ) from None
         except OSError as error:
             raise DataError(f"cannot write {address} to {place}: {error.strerror or error}") from None

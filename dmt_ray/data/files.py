@@ -85,16 +85,16 @@ def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Proble
     found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
-            problems.add("folders among the files, which would not be read; expected files alone", below(path, root))
+            problems.add("folders among the files, which would not be read; expected only files", below(path, root))
         elif path.suffix.lower() in endings:
             if path.stem in found:
                 twins = f"{below(found[path.stem], root)} and {path.name}"
-                problems.add("files that differ in their ending alone; expected one file a name", twins)
+                problems.add("files that differ only in their extension; expected one file per name", twins)
             found[path.stem] = path
         elif endings is IMAGE_ENDINGS and path.suffix.lower() in UNREAD_ENDINGS:
             problems.add(f"images in formats that are not read; expected {_listed(endings)}", below(path, root))
         else:
-            kind = f"files that are left out, as their names do not end in {_listed(endings)}"
+            kind = f"files that are skipped, because their names do not end in {_listed(endings)}"
             problems.remark(kind, below(path, root))
     return found
 
@@ -180,7 +180,7 @@ def read_list(path: Path, root: Path, problems: Problems, known: Container[str],
     for line in lines_of(path, root, problems):
         id = _id_of(line, depth, known)
         if id is None:
-            kind = "list entries that are no plain ids; expected one file name without its ending a line"
+            kind = "list entries that are not plain ids; expected one file name without its extension per line"
             problems.add(kind, f"{line!r} in {below(path, root)}")
         elif id in ids:
             problems.add("ids that are twice in one list", f"{id} in {below(path, root)}")

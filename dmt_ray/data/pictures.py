@@ -31,11 +31,11 @@ _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT")
 
 DAMAGED = "files that are damaged or truncated"
-NOT_8_BIT = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits a channel"
-MORE_CHANNELS = "images with channels beside colour and alpha, which would be lost; expected RGB or grey"
-PAGES = "images of several pages or frames, of which one would be read; expected one image a file"
+NOT_8_BIT = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits per channel"
+MORE_CHANNELS = "images with channels other than colour and alpha, which would be lost; expected RGB or grey"
+PAGES = "images of several pages or frames, only one of which would be read; expected one image per file"
 TURNED_TIFF = "TIFF images with an orientation other than 1; turn their pixels, and remove the tag"
-NOT_PNG = "masks that are no PNG files by their content; JPEG and other lossy formats change class numbers: save as PNG"
+NOT_PNG = "masks whose content is not PNG; JPEG and other lossy formats change class numbers: save as PNG"
 
 
 class Unfit(Exception):

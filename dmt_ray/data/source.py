@@ -96,7 +96,7 @@ class Listing(Content):
                 problems.add("subsets without images", subset)
             for item in items:
                 if (other := first.setdefault(item.id, subset)) != subset:
-                    kind = "images in two subsets; expected none, or the scores would be of images that were trained on"
+                    kind = "images in two subsets; expected none, as scores would include images that were trained on"
                     problems.add(kind, f"{item.id} ({other} and {subset})")
         return self
 

@@ -60,14 +60,14 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     held_out = set(selection[1]) if selection[0] == "train" else set()
     known = [int(i) for i in np.flatnonzero(train.known) if int(i) not in held_out]
     if not known:
-        raise DataError(f"no train image of {dataset.name!r} has a mask and can be labelled: label some")
+        raise DataError(f"no train image of {dataset.name!r} has a mask, so none can be labelled: label some")
     order = _order(split, known, dataset)
     labelled = order[: _count(split, len(order), len(known), len(dataset.classes))]
     unlabelled = sorted(set(range(len(train))) - set(labelled) - held_out)
     if not unlabelled:
         raise DataError(
-            f"split.labelled is {_amount(split)}, so all {len(labelled)} train images are labelled and none is left to "
-            "learn from without labels: set a smaller one"
+            f"split.labelled is {_amount(split)}, so all {len(labelled)} train images are labelled and none is left "
+            "unlabelled: set a smaller number"
         )
     ids = {
         "labelled": [train.ids[i] for i in labelled],
@@ -101,7 +101,9 @@ def dms_half(labelled: Sequence[int], alpha: float, side: Side) -> tuple[int, ..
         raise ValueError(f"dms_alpha must be above 0.5 and at most 1, but got {alpha}")
     count = dms_images(len(labelled), alpha)
     if count < 1:
-        raise DataError(f"with dms_alpha {alpha} and {len(labelled)} labelled images a model sees none: label more")
+        raise DataError(
+            f"with dms_alpha {alpha} and {len(labelled)} labelled images a model would see none: label more"
+        )
     return tuple(labelled[:count] if side == "A" else labelled[-count:])
 
 
@@ -205,14 +207,14 @@ def _in_turn(split: Split, known: list[int], dataset: Dataset) -> list[int]:
 def _from_list(split: Split, known: list[int], dataset: Dataset) -> list[int]:
     assert split.list is not None
     if split.list_digest not in ("", list_digest(split, dataset)):
-        raise DataError(f"the ids in {split.list} are not the ones these settings were made for: bring them back")
+        raise DataError(f"the ids in {split.list} are not the ones these settings were made for: restore them")
     train = dataset.subsets["train"]
     free = {train.ids[i]: i for i in known}
     problems = Problems()
     listed = _listed(split.list, dataset)
     for id in listed:
         if id not in train.ids:
-            problems.add("listed ids that are no train images", id)
+            problems.add("listed ids that are not train images", id)
         elif id not in free:
             reason = "are held out by split.selection" if train.known[train.ids.index(id)] else "have no mask"
             problems.add(f"listed ids that {reason} and cannot be labelled", id)
@@ -232,7 +234,7 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
     if problems:
         raise problems.error(dataset.name, dataset.root)
     if not listed:
-        raise DataError(f"{path} holds no ids: write one labelled id a line")
+        raise DataError(f"{path} holds no ids: write one labelled id per line")
     return listed
 
 
@@ -255,7 +257,9 @@ def _count(split: Split, listed: int, known: int, classes: int) -> int:
         return max(1, round(labelled * known))
     count = math.floor(known * labelled + SLACK)
     if count == 0:
-        raise DataError(f"split.labelled {_amount(split)} of {known} train images is no image at all: set a larger one")
+        raise DataError(
+            f"split.labelled {_amount(split)} of {known} train images is less than one image: set a larger one"
+        )
     return min(count + (count % 8 == 1), known)
 
 

@@ -1,4 +1,4 @@
-"""What a training keeps on its way: its best snapshot, and what it goes on from, to the same bytes, when killed."""
+"""What a training saves along the way: its best snapshot, and a checkpoint from which it resumes to the same bytes."""
 
 import json
 import time
@@ -23,7 +23,7 @@ FORMAT = "2"  # a checkpoint of another one is not read
 
 
 class BestSnapshot:
-    """The snapshot that goes on, where that is not the last.
+    """The snapshot that later stages start from, where that is not the last.
 
     Args:
         keep: By which images snapshots are compared (see `config.Training.keep`).

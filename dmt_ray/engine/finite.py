@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ADVICE = "Train the model anew with a smaller learning rate, or in precision float32."
+ADVICE = "Train the model again with a smaller learning rate, or with precision float32."
 
 
 def fault(network: nn.Module, inputs: Tensor | None = None) -> str:

@@ -32,7 +32,7 @@ EXAMPLE_COUNT = 4
 
 
 def new_network(model: Model, side: Side, generation: int, work: Workspace) -> tuple[nn.Module, dict[str, Any]]:
-    """A network with its first weights, and its description."""
+    """A network with its initial weights, and its description."""
     # The two sides and all generations must differ; neighbouring seeds must not share a generator with the other side.
     numbers = [work.seed, SIDES.index(side), generation]
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))

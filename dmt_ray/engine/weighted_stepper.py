@@ -1,4 +1,4 @@
-"""Optimizer steps of one network on true labels and, beside them, pseudo labels that a rule weighs."""
+"""Optimizer steps of one network on true labels and, beside them, pseudo labels weighted by a rule."""
 
 import torch
 from torch import Tensor, nn

@@ -34,7 +34,7 @@ class Workspace:
     progress: Callable[[int, int], None] = lambda step, steps: None  # called once a step or less often
     checkpoint_seconds: float = 60.0  # between two scratch checkpoints of a training
     eval_batch: int = EVAL_BATCH  # images in a forward pass of labelling and evaluation
-    weights: Path = Path()  # folder for first weights that were converted
+    weights: Path = Path()  # folder for initial weights that were converted
     team: Team = ALONE  # the workers that perform the stage together
     stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`
     compiled: bool = False  # whether networks in training go through torch.compile

@@ -198,7 +198,7 @@ def _join(address: str, settings: dict[str, Any]) -> None:
             _check_membership(address)
         ray.init(address=address, **settings)
     except ray.exceptions.AuthenticationError:
-        raise UserError(f"the cluster {where} wants a token: {_token_advice()}") from None
+        raise UserError(f"the cluster {where} requires a token: {_token_advice()}") from None
     except (ConnectionError, ray.exceptions.RpcError):
         raise UserError(_nothing_at(where)) from None
     except RuntimeError as error:
@@ -235,7 +235,7 @@ def _check_membership(address: str) -> None:
     while not ray_private.nodes_of(address, CONNECT_SECONDS) & ray_private.local_nodes():
         if time.monotonic() > end:
             advice = f"make this machine one with `ray start --address={address}`, or use `ray job submit`"
-            problem = f"this machine is no node of the cluster at {address}"
+            problem = f"this machine is not a node of the cluster at {address}"
             raise UserError(f"{problem}: start the command on one of its nodes, {advice}")
         time.sleep(0.2)
 
@@ -243,8 +243,8 @@ def _check_membership(address: str) -> None:
 def _token_advice() -> str:
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     if mode != "token":
-        return f"RAY_AUTH_MODE is {mode!r} here, so that none is sent; unset it"
-    have = "the one found here is another" if _has_token() else "there is none here"
+        return f"RAY_AUTH_MODE is {mode!r} here, so no token is sent; unset it"
+    have = "the one found here is a different one" if _has_token() else "there is none here"
     return f"{have}; copy ~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
 
 
@@ -298,7 +298,7 @@ def check_nodes(storage: Path | None, data: Path | None) -> None:
         ray.wait(list(answers), num_returns=len(answers), timeout=CHECK_SECONDS)
         problems = [f"{node} {what}" for answer, node in answers.items() for what in _lacks(answer, storage, data)]
     if problems:
-        advice = "Install the same dmt_ray on all of them, and give folders that they all have under the same path"
+        advice = "Install the same dmt_ray on all of them, and use folders that all of them have under the same path"
         raise UserError(f"not every node can take part: {'; '.join(problems)}. {advice}")
 
 

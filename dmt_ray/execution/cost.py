@@ -77,9 +77,9 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.seconds is None:
-            time = "time unknown (nothing of the kind has been run here yet)"
+            time = "time unknown (nothing similar has been run here yet)"
         elif self.bytes is None:
-            time = f"about {duration(self.seconds)} by a few bare steps that were timed here"
+            time = f"about {duration(self.seconds)} (estimated from a few timed steps)"
         else:
             time = duration(self.seconds)
         disk = "disk unknown" if self.bytes is None else f"{filesize.decimal(self.bytes)} of disk"

@@ -47,9 +47,9 @@ def gpu_errors(work: Workspace) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         first = str(error).split(". ")[0]
         raise TrainingFailed(
-            f"the GPU's memory is full ({first}). Labelling and scoring take less with a smaller --eval-batch (it is "
-            f"{work.eval_batch}); training with smaller crops or batches, or with precision=bfloat16, which are "
-            "settings and change the results"
+            f"the GPU is out of memory ({first}). Labelling and scoring need less with a smaller --eval-batch (it is "
+            f"{work.eval_batch}); training needs less with smaller crops or batches, or with "
+            "precision=bfloat16, but these settings change the results"
         ) from error
     except RuntimeError as error:
         found = _NO_DETERMINISTIC.search(str(error))
@@ -57,5 +57,5 @@ def gpu_errors(work: Workspace) -> Iterator[None]:
             raise
         raise TrainingFailed(
             f"the network uses {found[1]}, for which torch has no deterministic algorithm on a GPU. Leave out "
-            "--deterministic, or take another architecture"
+            "--deterministic, or use another architecture"
         ) from error

@@ -1,4 +1,4 @@
-"""What happened to a sweep or an ablation, in its folder: who goes on with it, who computed what, and what went wrong.
+"""The journal in the folder of a sweep or an ablation: who is running it, who computed what, and what went wrong.
 
 `lock` is held by the process that goes on with it. `executed/<member>.txt` lists the stages that were computed for a
 member. `doing/<member>.json` says what a worker does now; a worker that ends in order takes it away. `faults.jsonl` has
@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise UserError(f"{holder} is running this ({folder}); wait for it, or stop it first") from None
+            raise UserError(f"{holder} is already running this ({folder}); wait for it, or stop it first") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

@@ -22,7 +22,7 @@ def check_labels(parts: Parts, dataset: Dataset) -> None:
         if not _any_label(images, chosen):
             raise DataError(
                 f"none of the {len(chosen)} {name} images of {dataset.name!r} (split {parts.name}) has a labelled "
-                f"pixel: their masks hold {IGNORE} (ignore) alone. Choose others, or label some of their pixels"
+                f"pixel: their masks hold only {IGNORE} (ignore). Choose others, or label some of their pixels"
             )
 
 

@@ -83,7 +83,7 @@ def check_rates(model: Model, classes: int) -> None:
     if models.encoder_of(_on_paper(model, classes)) is None:
         raise ModelError(
             f"encoder_rate and head_rate are for a network on an encoder, but {model.architecture} has none; set the "
-            "learning_rate alone"
+            "learning_rate only"
         )
 
 

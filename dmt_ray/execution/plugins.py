@@ -50,8 +50,8 @@ def pack(value: object, name: str) -> bytes:
         content: bytes = cloudpickle.dumps(value)
     except Exception as error:  # whatever stands in the way
         raise ConfigError(
-            f"the {name} cannot be handed to other processes ({type(error).__name__}: {error}); put it into a module "
-            "of its own that they can import"
+            f"the {name} cannot be passed to other processes ({type(error).__name__}: {error}); move it into a "
+            "module that they can import"
         ) from None
     return content
 

@@ -1,4 +1,4 @@
-"""What people see while stages are performed: one bar with one time left, or a line now and then without a terminal.
+"""Progress of the work: one bar with the time left, or occasional lines where there is no terminal.
 
 The store says how things stand: which stages are there, and how far those are that have a lease. So one display follows
 `dmt run`, an ablation and a sweep alike, wherever their workers are.

@@ -112,7 +112,7 @@ class Runner:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
             check_labels(parts, dataset)
             if missing := unlabelled_classes(parts, dataset):
-                self._warn(f"split {parts.name}: no labelled image holds the classes {', '.join(missing)}")
+                self._warn(f"split {parts.name}: no labelled image contains the classes {', '.join(missing)}")
         for remark in dataset.remarks:
             self._warn(f"{config.data.name}: {remark}")
         return bound
@@ -133,7 +133,7 @@ class Runner:
         trainings = [(stage, stage.config) for stage in stages if isinstance(stage.config, TrainingSlice)]
         for stage, config in trainings:
             if self.work(stage) == 0:
-                raise DataError(f"{stage.operation.name} ({config}) would see no image: label more")
+                raise DataError(f"{stage.operation.name} ({config}) would see no images: label more")
         self.check_networks(stage for stage, _ in trainings)
         for stage, config in trainings:
             self._check_batches(stage, config)
@@ -208,8 +208,8 @@ class Runner:
         """
         if model.weights_file is not None and model.encoder_weights is not None:
             raise ModelError(
-                f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both name first weights; set "
-                "one of them to null"
+                f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both set the initial "
+                "weights; set one of them to null"
             )
         if model.weights_file is not None or model.encoder_weights is not None:
             from dmt_ray import models
@@ -220,7 +220,7 @@ class Runner:
             elif (first := models.first_weights(model, self._weights)) and first.packaged:
                 model = model.evolve(weights_digest=first.digest)
         elif model.frozen:
-            self._warn("model.frozen: the encoder's random weights are never trained; name model.encoder_weights")
+            self._warn("model.frozen: the encoder would keep its random weights; set model.encoder_weights")
         padding = self.notes.padding(model, classes)
         if padding is None:
             from dmt_ray.execution.network_check import padding_of
@@ -290,7 +290,7 @@ class Runner:
 
         Raises:
             UserError: If it cannot be computed, such as MissingStages if an input is not there.
-            Interrupted: If the process was sent SIGTERM: what the stage goes on from is kept.
+            Interrupted: If the process was sent SIGTERM; the stage's checkpoint is kept.
         """
         from dmt_ray.engine.team import ALONE
 
@@ -382,7 +382,7 @@ def device_check(device: str) -> None:
         torch.empty(0, device=device_of(device))
     except (RuntimeError, AssertionError):
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"there is no device {device!r} here; there are: {', '.join(devices)}") from None
+        raise ConfigError(f"there is no device {device!r} here; available:  {', '.join(devices)}") from None
 
 
 def _check_precision(config: Slice, device: str) -> None:
@@ -391,7 +391,7 @@ def _check_precision(config: Slice, device: str) -> None:
     from dmt_ray.engine.workspace import device_of
 
     if (kind := device_of(device).type) != "cuda":
-        raise ConfigError(f"precision 'float16' is for GPUs, but the device is {kind!r}; take 'bfloat16' or 'float32'")
+        raise ConfigError(f"precision 'float16' is for GPUs, but the device is {kind!r}; use 'bfloat16' or 'float32'")
 
 
 def padded_size(model: Model, dataset: Dataset) -> tuple[int, int]:

@@ -78,7 +78,7 @@ def allocate(
     room = worker_group.room(nodes)
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
-        advice = f"--workers {fitting} would fit" if fitting else "give each less"
+        advice = f"--workers {fitting} would fit" if fitting else "give each worker less"
         each = " and ".join(f"{n:g} {name}{'s' * (n > 1)}" for name, n in worker_group.resources.items())
         raise ConfigError(f"--workers is {workers}, but there is room for {room} workers of {each}: {advice}")
     return worker_group, room // workers
@@ -279,13 +279,13 @@ def _raise_if_final(error: Exception, in_vain: int) -> None:
         if failure.kind in _ERRORS:
             raise _at(_ERRORS[failure.kind](failure.text), failure)
     if "worker group startup timed out" in str(error):
-        raise TrainingFailed(f"there was no room for the workers in {STARTS} attempts")
+        raise TrainingFailed(f"no room was found for the workers in {STARTS} attempts")
     # Where one worker is lost, the others may raise because they cannot reach it: that may be tried again.
     if in_vain > LOST_RUNS:
         if stages:
             raise _at(TrainingFailed(str(stages[0])), stages[0])
         text = " ".join(str(error).split())[:500]
-        raise TrainingFailed(f"a worker group lost workers {in_vain} times in a row: {text}")
+        raise TrainingFailed(f"a worker group lost workers {in_vain} times in a row without progress: {text}")
 
 
 def _at(error: UserError, where: StageFailed) -> UserError:

@@ -1,1 +1,1 @@
-"""Experiments: named sets of members, each a plan. A run is one, an ablation knows them, a sweep grows them."""
+"""Experiments: named sets of plans (members). A run has one; an ablation's are fixed; a sweep adds them as it runs."""

@@ -1,4 +1,4 @@
-"""What an ablation is: rows and columns of a table, each cell a plan for every seed."""
+"""What an ablation is: rows and columns of a table, where each cell has a plan for every seed."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from dmt_ray.recipes import load
 
 @dataclass(frozen=True)
 class Row:
-    """A row as a script writes it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}."""
+    """A row as a script declares it: {"DMS 80 %": Row("dmt", {"dms_alpha": 0.8})}."""
 
     method: str  # a name in `methods.METHODS`
     changes: Mapping[str, Any] = field(default_factory=dict)  # dotted setting -> value, on top of the column's
@@ -34,7 +34,7 @@ class Column:
         changes: Dotted setting -> value, on top of the recipe.
         recipe: Another recipe than the one that was asked for.
         paper: The column of the paper's table that this one repeats, such as "1/20". Its numbers are shown only where
-            first weights, data and training are the paper's (`recipes.published`).
+            initial weights, data and training are the paper's (`recipes.published`).
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Cell:
     paper: str | None = None  # see `Column`
 
     def plan(self, seed: int) -> Plan:
-        """What has to be done for one seed."""
+        """The plan for one seed."""
         return METHODS[self.method](self.config, seed)
 
 
@@ -86,7 +86,7 @@ class Ablation:
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ConfigError(f"an ablation needs different seeds from 0 on, but got {self.seeds}")
+            raise ConfigError(f"an ablation needs distinct seeds of 0 or more, but got {self.seeds}")
         if len({(cell.row, cell.column) for cell in self.cells}) < len(self.cells):
             raise ConfigError("two cells of an ablation have the same row and column")
         if self.reference not in self.rows:
@@ -94,7 +94,7 @@ class Ablation:
 
     @property
     def name(self) -> str:
-        """Names its folder; with further rows or seeds it stays the same table, with other settings it does not."""
+        """Name of its folder: the same with more rows or seeds, another one with other settings."""
         columns = {cell.column: cell.config for cell in self.cells if cell.row == self.reference}
         settings = {column: config.identity() for column, config in columns.items()}
         return f"{self.question}-{self.recipe.replace('/', '-')}-{key_of(settings)[:8]}"
@@ -110,7 +110,7 @@ class Ablation:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
     def members(self) -> Iterator[Member]:
-        """Every cell for every seed, seed by seed: what is stopped early has whole pairs."""
+        """Every cell for every seed, seed by seed, so that a table that is stopped early has complete pairs."""
         yield from (Member(cell, seed, cell.plan(seed)) for seed in self.seeds for cell in self.cells)
 
 

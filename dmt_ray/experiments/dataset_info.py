@@ -1,4 +1,4 @@
-"""What people want to see beside results, and the store does not know: names, colours, splits, commands."""
+"""What is shown beside results but not held by the store: names, colours, splits, commands."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Every part may be missing: classes then go by their numbers, and figures that need colours are left out."""
+    """Every part may be missing: classes are then shown by number, and figures that need colours are left out."""
 
     classes: tuple[str, ...] = ()  # names of the K classes
     palette: NDArray[np.uint8] | None = None  # their colours, ``[K, 3]``
@@ -24,7 +24,7 @@ class DatasetInfo:
 
     @classmethod
     def of(cls, dataset: "Dataset", config: Config, seeds: Iterable[int], command: str = "") -> "DatasetInfo":
-        """What an opened data set and the settings tell."""
+        """The information in an opened data set and the settings."""
         from dmt_ray.data import divide
 
         parts = {seed: divide(config.split.for_seed(seed), config.data, dataset) for seed in seeds}
@@ -32,7 +32,7 @@ class DatasetInfo:
         return cls(dataset.classes, dataset.palette, splits, command)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, to keep beside a sweep and publish from later."""
+        """Plain values, stored beside a sweep so that it can be published later."""
         return {
             "classes": list(self.classes),
             "palette": None if self.palette is None else self.palette.tolist(),
@@ -42,7 +42,7 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DatasetInfo":
-        """The opposite of `to_json`."""
+        """The inverse of `to_json`."""
         return cls(
             tuple(values["classes"]),
             None if values["palette"] is None else np.array(values["palette"], np.uint8),

@@ -30,9 +30,9 @@ class Failure:
         parts: "error", and where they are known "stage" and "costs" -> a sentence about it.
         node: The machine of the last fault; None where no fault was written down.
         when: When that was.
-        before: What happened before, a sentence each.
+        before: Earlier faults, one sentence each.
         traceback: File that says where the error came from.
-        command: What repeats it, beginning with `dmt`.
+        command: The `dmt` command that reproduces it.
     """
 
     what: str
@@ -44,7 +44,7 @@ class Failure:
     command: str
 
     def text(self, command: Callable[[str], str]) -> str:
-        """For people; `command` says how commands are printed."""
+        """As text for people; `command` says how commands are printed."""
         lines = [self.what, *(wrapped(title, text) for title, text in self.parts.items())]
         if self.when is not None:
             lines += [wrapped("node", self.node or "not known"), wrapped("when", self.when)]
@@ -55,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Note:
-    """A fault that was not the end of a member: another attempt made it good, or may."""
+    """A fault that did not end a member: a later attempt succeeded, or still may."""
 
     what: str
     text: str
@@ -77,13 +77,13 @@ class Diagnosis:
     notes: tuple[Note, ...]
 
     def text(self, command: Callable[[str], str] = str) -> str:
-        """For people; commands and paths stand in one line each, the rest is wrapped."""
+        """As text for people; commands and paths are on one line each, the rest is wrapped."""
         member, part = ("trial", "trial") if self.kind == "sweep" else ("run", "stage")
-        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none begun"
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none started"
         blocks = [f"{self.name}: {self.members} {member}s, {counts}"]
         blocks += [failure.text(command) for failure in self.failures]
         if self.notes:
-            blocks.append("\n".join([f"not the end of a {member}:", *map(str, self.notes)]))
+            blocks.append("\n".join([f"faults that did not end a {member}:", *map(str, self.notes)]))
         if not self.failures:
             blocks.append(f"No {part} failed{'' if self.notes else ', and no worker was lost'}.")
         return "\n\n".join(blocks)
@@ -98,7 +98,7 @@ def diagnose(folder: Path) -> Diagnosis:
 def _failure(
     what: str, parts: Mapping[str, str], faults: Sequence[Fault], last: Fault | None, traceback: Path | None, again: str
 ) -> Failure:
-    """What failed and why, where and when its `last` fault was, what happened before, how to repeat it."""
+    """What failed and why, where and when its `last` fault was, what happened before, and how to reproduce it."""
     before = tuple(sentence(fault) for fault in faults if fault is not last)
     node, at = (None, None) if last is None else (last.node, when(last))
     return Failure(what, parts, node, at, before, traceback, again)
@@ -178,11 +178,11 @@ def _failed_stages(
 
 
 def _other_of_ablation(members: Sequence[Member], fault: Fault, missing: Container[str]) -> Note:
-    """A fault that another attempt has made good, or may."""
+    """A fault after which a later attempt succeeded, or still may."""
     stage = str(fault.member) if fault.activity is None else fault.activity.stage
     users = [one for one in members if stage in {part.name for part in one.plan.stages()}]
     now = "missing" if stage in missing else "there"
-    return Note(str(fault.member).partition("-")[0], f"{sentence(fault)}; wanted for {_rows(users)}; now {now}")
+    return Note(str(fault.member).partition("-")[0], f"{sentence(fault)}; needed for {_rows(users)}; now {now}")
 
 
 def _rows(members: Sequence[Member]) -> str:
@@ -216,7 +216,7 @@ def sentence(fault: Fault, shared: str = "") -> str:
 
 
 def when(fault: Fault) -> str:
-    """As people write it."""
+    """The time as text for people."""
     return fault.when.replace("T", " ").replace("+00:00", " UTC")
 
 

@@ -1,4 +1,4 @@
-"""Searched names that are no settings but make some: a schedule's shape, the share of labelled images, the method.
+"""Searched names that stand for other settings: a schedule's shape, the share of labelled images, the method.
 
 A trial is always translated into plain settings, so that `dmt run --set ...` repeats it, and so that two points that
 mean the same have the same stages.
@@ -30,7 +30,7 @@ ROUND_TO = 1 / 20
 
 
 def settings_of(config: Config, params: Params) -> dict[str, Any]:
-    """A point as plain settings, less the method; what is not searched of a schedule comes from the percentiles."""
+    """A point as plain settings, without the method; unsearched parts of a schedule come from the percentiles."""
     settings: dict[str, Any] = {name: value for name, value in params.items() if name not in DERIVED}
     if any(name in params for name in SCHEDULE):
         own = config.percentiles
@@ -79,7 +79,7 @@ def made(space: Iterable[str]) -> list[str]:
 
 
 def default_point(config: Config, method: str, space: Space) -> Params | None:
-    """The recipe as a point of the space, or None if it is none of them, as with a schedule that is not straight."""
+    """The recipe as a point of the space, or None if it is not in the space, as with an irregular schedule."""
     point: dict[str, Value] = {}
     for name, dimension in space.items():
         value = _own_value(config, method, name)
@@ -114,11 +114,11 @@ def _own_value(config: Config, method: str, name: str) -> Value | None:
 
 
 def _usual(config: Config, method: str, name: str) -> Value | None:
-    """What a method takes where the recipe leaves it open; None: it does not read it."""
+    """The default of a method where the recipe sets nothing; None: the method does not read it."""
     stages = METHODS[method](config, 0).stages()
     return next((_read(stage.config, name) for stage in stages if stage.config.joint), None)
 
 
 def _read(config: Any, name: str) -> Any:
-    """The value of a dotted setting; None if it is misspelt, which is said where it is set."""
+    """The value of a dotted setting; None if it is misspelt, which is reported where it is set."""
     return reduce(lambda value, part: getattr(value, part, None), name.split("."), config)

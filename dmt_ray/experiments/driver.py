@@ -1,4 +1,4 @@
-"""What the drivers of runs, sweeps and ablations do alike: hold the lock, connect Ray, publish, and tidy up."""
+"""What the drivers of runs, sweeps and ablations share: hold the lock, connect to Ray, publish, and tidy up."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,15 +25,15 @@ class Publisher(Protocol):
         """Its address, without a password."""
 
     def publish_soon(self, publication: Any) -> None:
-        """Take a publication over and return at once."""
+        """Queue a publication and return at once."""
 
     def close(self, timeout: float = 60.0) -> tuple[str, ...]:
-        """Publish what waits, and return the names of what is still unpublished."""
+        """Publish what is queued, and return the names of what is still unpublished."""
 
 
 @dataclass
 class Session:
-    """An experiment that this process goes on with."""
+    """An experiment that this process runs."""
 
     publisher: Publisher
     publication: Callable[[State], Any]  # makes what is published of it in a state
@@ -49,7 +49,7 @@ class Session:
 def session(
     file: ExperimentFile, connect: Callable[[], Publisher], publication: Callable[[State], Any]
 ) -> Iterator[Session]:
-    """Go on with an experiment whose lock this process holds; it is published at the end, however it ends."""
+    """Run an experiment whose lock this process holds; it is published at the end, however it ends."""
     write(file.folder, file)
     one = Session(connect(), publication)
     try:
@@ -61,7 +61,7 @@ def session(
 
 @contextmanager
 def on_ray(options: Options, store: Store, file: ExperimentFile) -> Iterator[tuple[Job, int]]:
-    """Ray for the time of the block: what every worker has to know, and how many units fit at a time.
+    """Ray for the duration of the block: what every worker has to know, and how many units fit at once.
 
     At the end nothing is left behind: notes of who does what, leases, files of ended processes; what is still to be
     uploaded to a shared store goes there.

@@ -1,4 +1,4 @@
-"""experiment.json: what an experiment is, so that it can be read without the script that began it.
+"""experiment.json: what an experiment is, so that it can be read without the script that started it.
 
 One format for the three kinds: a sweep lies in sweeps/<name>/ of the storage folder, an ablation in ablations/<name>/,
 a single run in runs/<name>/. Earlier versions wrote sweep.json, ablation.json and experiments/<name>.json; these are
@@ -36,7 +36,7 @@ Some = TypeVar("Some", Sweep, Ablation, Run)
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """An experiment, and what it takes to go on with it, to repeat a part of it, and to show it to people."""
+    """An experiment, and what is needed to resume it, to reproduce part of it, and to show it to people."""
 
     experiment: Experiment
     storage: Path  # folder of the results
@@ -51,27 +51,27 @@ class ExperimentFile:
 
     @property
     def kind(self) -> Kind:
-        """Which of the three."""
+        """Which of the three kinds it is."""
         return next(kind for kind, one in _KINDS.items() if isinstance(self.experiment, one))
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Its folder."""
         return self.storage / FOLDERS[self.kind] / self.experiment.name.replace("/", "-")
 
     @property
     def sweep(self) -> Sweep:
-        """The sweep; raises a StoreError if it is none."""
+        """The sweep; raises a StoreError if it is not one."""
         return self._as(Sweep)
 
     @property
     def ablation(self) -> Ablation:
-        """The ablation; raises a StoreError if it is none."""
+        """The ablation; raises a StoreError if it is not one."""
         return self._as(Ablation)
 
     @property
     def run(self) -> Run:
-        """The run; raises a StoreError if it is none."""
+        """The run; raises a StoreError if it is not one."""
         return self._as(Run)
 
     def _as(self, kind: type[Some]) -> Some:
@@ -80,13 +80,13 @@ class ExperimentFile:
         return self.experiment
 
     def dataset_info_of(self, cell: Cell) -> Mapping[str, Any] | None:
-        """Names, colours and splits of an ablation's cell; None where they are not known."""
+        """Names, colours and splits of an ablation's cell; None where unknown."""
         known: Mapping[str, Mapping[str, Any]] = self.dataset_info
         return known.get(f"{cell.column} / {cell.row}", known.get(cell.column))
 
 
 def kind_of(folder: Path) -> Kind | None:
-    """What kind of experiment a folder holds; None: it holds none."""
+    """The kind of experiment in a folder; None if there is none."""
     try:
         kind = _EARLIER.get(_path(folder).name) or json.loads(_path(folder).read_text(encoding="utf-8"))["kind"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -180,7 +180,7 @@ def _from_values(kind: Kind, content: Mapping[str, Any]) -> Experiment:
 
 
 def _fields(kind: type[Experiment | Cell], content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass among JSON values; what early versions lack has its default."""
+    """The fields of a dataclass from JSON values; fields that early versions lack get their defaults."""
     values = {each.name: content[each.name] for each in fields(kind) if each.name in content}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if "config" in content:
@@ -189,7 +189,7 @@ def _fields(kind: type[Experiment | Cell], content: Mapping[str, Any]) -> dict[s
 
 
 def write_failed(folder: Path, failed: Mapping[str, str]) -> None:
-    """Write down which stages failed in the last start: name of the stage -> why."""
+    """Record which stages failed in the last start: name of the stage -> why."""
     write_text(folder / FAILED, json.dumps(dict(failed), indent=1) + "\n")
 
 

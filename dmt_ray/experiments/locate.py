@@ -1,4 +1,4 @@
-"""Finds sweeps and ablations by their names."""
+"""Find sweeps and ablations by their names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,11 +41,11 @@ def locate(storage: Path, name: str, recipe: str | None = None, kinds: Sequence[
 
 
 def all_folders(storage: Path, kinds: Sequence[Kind] = OF_MANY) -> list[Path]:
-    """The folders of all sweeps and ablations, or of what else is looked for, by name."""
+    """The folders of all sweeps and ablations, or of other kinds of experiment, by name."""
     folders = [path.absolute() for kind in kinds for path in (storage / FOLDERS[kind]).glob("*")]
     return sorted((folder for folder in folders if kind_of(folder) is not None), key=lambda folder: folder.name)
 
 
 def is_ablation(folder: Path) -> bool:
-    """Whether a folder is that of an ablation."""
+    """Whether a folder belongs to an ablation."""
     return kind_of(folder) == "ablation"

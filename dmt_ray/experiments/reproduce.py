@@ -1,4 +1,4 @@
-"""The commands that repeat a part of an experiment, as they can be typed."""
+"""The commands that reproduce part of an experiment, ready to be typed."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from dmt_ray.recipes import RECIPES, load, named
 
 
 def changes_of(config: Config, method: Method) -> tuple[str, ...] | None:
-    """The overrides that make settings of their recipe, as `--set` takes them; None: there is no such recipe."""
+    """The overrides that turn a recipe into these settings, as `--set` takes them; None if there is no such recipe."""
     if config.recipe not in RECIPES:
         return None
     own = _differences(named(config.recipe).model_dump(mode="json"), config.model_dump(mode="json"))
@@ -50,7 +50,7 @@ def of_member(file: ExperimentFile, member: Member) -> str:
 
 
 def again(file: ExperimentFile) -> str:
-    """The command that goes on with an experiment, from any folder: the one that began it, with absolute paths.
+    """The command that resumes an experiment from any folder: the one that started it, with absolute paths.
 
     It is empty if the records do not know it.
     """
@@ -70,7 +70,7 @@ def again(file: ExperimentFile) -> str:
 
 
 def _words(words: list[str]) -> list[str]:
-    """A command of an earlier version, or of a script of the repository, as one of `dmt`."""
+    """Translate a command of an earlier version, or of a script in the repository, into a `dmt` command."""
     if match := re.fullmatch(r"python -m ablations\.(\w+)", " ".join(words[:3])):
         return ["dmt", "ablate", match[1], *words[3:]]
     if match := re.fullmatch(r"python (?:\S+/)?searches/(\w+)\.py", " ".join(words[:2])):

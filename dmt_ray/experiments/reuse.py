@@ -1,4 +1,4 @@
-"""How much work trials share: optimizer steps one by one, and of the union of their plans."""
+"""How much work trials share: optimizer steps separately, and of the union of their plans."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

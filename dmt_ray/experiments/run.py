@@ -18,10 +18,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Method, recipe, seed, and what makes it this run and no other."""
+        """Method, recipe, seed, and a digest that identifies the run."""
         identity = key_of({"method": self.method, "config": self.config.identity(), "seed": self.seed})
         return f"{self.method}-{self.config.recipe}-seed{self.seed}-{identity[:8]}"
 
     def plan(self) -> Plan:
-        """What has to be done."""
+        """The plan of the run."""
         return METHODS[self.method](self.config, self.seed)

@@ -1,4 +1,4 @@
-"""What a sweep is: a question, the settings that it holds fixed, and the space that it searches."""
+"""What a sweep is: a question, the settings that it keeps fixed, and the space that it searches."""
 
 import itertools
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Sweep:
             if method not in METHODS:
                 raise ConfigError(f"there is no method {method!r}; known are: {', '.join(METHODS)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ConfigError(f"a sweep needs different seeds from 0 on, but got {self.seeds}")
+            raise ConfigError(f"a sweep needs distinct seeds of 0 or more, but got {self.seeds}")
         if self.grid == 1 or self.grid < 0:
             raise ConfigError(f"a grid needs at least 2 values per setting, but got {self.grid}")
         for point in self.known:
@@ -68,7 +68,7 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """Names the study, its folder and its experiment; the same whenever the same question is asked."""
+        """Name of the study, its folder and its MLflow experiment; the same question always has the same name."""
         fixed = self.config.identity()
         for setting in made(self.space):
             *parents, last = setting.split(".")
@@ -164,14 +164,14 @@ class Sweep:
             point = self._corner(-1)
             return low, self.plans(point)
         except ConfigError as error:
-            problem = f"the search would try {in_words(point)}, which these settings cannot take: {error}"
+            problem = f"the search would try {in_words(point)}, which does not fit these settings: {error}"
             raise ConfigError(problem) from None
 
     def _corner(self, end: int) -> dict[str, Value]:
         return {setting: values.ends()[end] for setting, values in self.space.items()}
 
     def middle(self) -> dict[str, Value]:
-        """The point in the middle, which stands for those that are not known yet."""
+        """The point in the middle, as a stand-in for those that are not known yet."""
         return {setting: values.middle() for setting, values in self.space.items()}
 
     def probes(self) -> list[Params]:
@@ -202,7 +202,7 @@ class Sweep:
         return found.pop() if len(found) == 1 else None
 
     def points(self) -> list[dict[str, Value]]:
-        """What is tried first, in this order: the whole grid, or the known points."""
+        """The points to try first, in this order: the whole grid, or the known points."""
         if not self.grid:
             return [dict(point) for point in self.known]
         axes = [values.grid(self.grid) for values in self.space.values()]
@@ -211,7 +211,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one point of a sweep.
+    """The outcome of one point of a sweep.
 
     Scores are in [0, 1], on the validation images, by step. A step is a rung, with the mean over seeds and models;
     where the sweep goes seed by seed it is the position of a seed, with the score of its last rung.
@@ -238,7 +238,7 @@ def score_of(scores: Mapping[int, float], seed_by_seed: bool) -> float:
 
 
 def short(setting: str) -> str:
-    """The last word of a dotted setting, as people see it."""
+    """The last part of a dotted setting, as shown to people."""
     return setting.rpartition(".")[2]
 
 

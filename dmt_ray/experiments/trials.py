@@ -22,7 +22,7 @@ STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNE
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
-    """The trials of the sweep of this name in its folder, by number, none before it begins. The study is only read."""
+    """The trials of the sweep of this name in its folder, by number; none before it starts. Only reads the study."""
     file = folder / STUDY
     return _reader(folder, name, file.stat().st_ino).trials() if file.is_file() else []
 
@@ -51,13 +51,13 @@ def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
             raise
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise StoreError(
-            f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then begins anew, and "
-            "finds the stages that were computed in the store"
+            f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then starts over, and "
+            "reuses the stages that are already in the store"
         ) from None
 
 
 class TrialReader:
-    """Reads the trials of the study in a sweep's folder repeatedly; a trial that has ended is read once."""
+    """Reads the trials of the study in a sweep's folder repeatedly, but each finished trial only once."""
 
     def __init__(self, study: "optuna.Study", folder: Path) -> None:
         self._optuna, self._folder = study, folder
@@ -107,7 +107,7 @@ def complete(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Complete trials by score, then pruned ones by how far and how well they came, then the others."""
+    """Complete trials by score, then pruned ones by how far they got and how well they scored, then the others."""
     order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
 
     # Complete trials have come to their ends, which may be different numbers of rungs.
@@ -116,12 +116,12 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The complete trial with the highest score, or None; a pruned one can never be the best."""
+    """The complete trial with the highest score, or None; a pruned trial can never be the best."""
     return next(iter(ranked(complete(trials))), None)
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
-    """The complete trials that no other one beats in both score and compute, the cheapest first."""
+    """The complete trials that no other trial beats in both score and compute, the cheapest first."""
     found: list[Trial] = []
     costed = [trial for trial in complete(trials) if trial.compute is not None]
     for trial in sorted(costed, key=lambda t: (t.compute or 0.0, -(t.score or 0.0), t.number)):

@@ -1,1 +1,1 @@
-"""The papers' mathematics, one file a subject: nothing here knows data, plans or training loops."""
+"""The papers' mathematics, one file per subject: nothing here knows data, plans or training loops."""

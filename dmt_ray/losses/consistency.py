@@ -1,4 +1,4 @@
-"""What one view of an image teaches another: CutMix, labels of the moment, and squared differences.
+"""What one view of an image teaches another: CutMix, current labels, and squared differences.
 
 RML, Eq. 2-5; Mean Teacher with CutMix (French et al. 2020); FixMatch (Sohn et al. 2020); CPS (Chen et al. 2021).
 """

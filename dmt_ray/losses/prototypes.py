@@ -24,7 +24,7 @@ def class_confidence(features: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def rectify(probs: Tensor, confidence: Tensor, *, stride: int | None = None) -> Tensor:
-    """Soft labels weighed by the confidence in each class, and made to sum to 1 again (RML, Eq. 6).
+    """Soft labels weighted by the confidence in each class, and made to sum to 1 again (RML, Eq. 6).
 
     The paper takes the likeliest class of the product, and so do our callers.
 

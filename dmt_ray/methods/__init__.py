@@ -28,7 +28,7 @@ _OWN: dict[str, Method] = {
 
 
 def _fault(name: str, value: object) -> str:
-    return "" if callable(value) else "a method is a function from settings and a seed to a plan"
+    return "" if callable(value) else "a method must be a function from settings and a seed to a plan"
 
 
 METHODS: Registry[Method] = Registry("method", "dmt_ray.methods", _OWN, _fault)
@@ -36,7 +36,7 @@ METHODS: Registry[Method] = Registry("method", "dmt_ray.methods", _OWN, _fault)
 
 
 def method(function: Method) -> Method:
-    """Registers a method under the name of its function.
+    """Register a method under the name of its function.
 
     Raises:
         ConfigError: If the name is taken.
@@ -45,14 +45,12 @@ def method(function: Method) -> Method:
 
 
 def space_of(name: str, task: Task) -> Searched:
-    """What can be searched in a method, on data for this task.
+    """The search space of a method, on data for this task.
 
     Raises:
         ConfigError: If there is no such method, or it declares nothing.
     """
     space = declared(METHODS[name], task)
     if space is None:
-        raise ConfigError(
-            f"the method {name!r} does not say what can be searched in it; put @searched({{...}}) before it"
-        )
+        raise ConfigError(f"the method {name!r} does not declare a search space; decorate it with @searched({{...}})")
     return space

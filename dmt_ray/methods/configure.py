@@ -25,7 +25,7 @@ def configure(method: Method, config: Config, changes: Mapping[str, Any], *, sha
 
 
 def applicable(method: Method, config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some changes, meant for several methods, that this one reads: without numbers of other weight rules."""
+    """The changes, of some meant for several methods, that this one reads: without values for other weight rules."""
     reads = _rule(method, config, changes).numbers()
     others = {
         f"{PREFIX}{name}" for kind in WeightSettings.__subclasses__() for name in kind.model_fields.keys() - reads
@@ -34,7 +34,7 @@ def applicable(method: Method, config: Config, changes: Mapping[str, Any]) -> di
 
 
 def stored_config(method: Method, values: Mapping[str, Any]) -> Config:
-    """The config of a method in a file. In those of earlier versions, what was set of the method's own rule counts."""
+    """The config of a method in a file. In files of earlier versions, what was set for the method's own rule counts."""
     config, stored = from_stored(values), values["weight"]
     usual = own_weight(method, config).numbers().items()
     changed = {f"{PREFIX}{name}": stored[name] for name, value in usual if stored.get(name, value) != value}
@@ -42,7 +42,7 @@ def stored_config(method: Method, values: Mapping[str, Any]) -> Config:
 
 
 def _rule(method: Method, config: Config, changes: Mapping[str, Any]) -> Weight:
-    """The rule that changes are about."""
+    """The rule that some changes refer to."""
     if f"{PREFIX}rule" in changes:
         return config.weight.with_rule(str(changes[f"{PREFIX}rule"]))
     numbers = {name.removeprefix(PREFIX) for name in changes if name.startswith(PREFIX)}

@@ -1,4 +1,4 @@
-"""One view of an image teaches another: Mean Teacher with CutMix, FixMatch and CPS, in our operations.
+"""Learning across two views of an image: Mean Teacher with CutMix, FixMatch and CPS, in our operations.
 
 All start from the same pretrained models as the other methods, so that a table can hold them on equal terms.
 """
@@ -16,7 +16,7 @@ EMA_DECAY = {"consistency.ema_decay": Choice(0.9, 0.97, 0.99, 0.997, 0.999)}
 
 @searched({**WEIGHT, **THRESHOLD, **EMA_DECAY})
 def mean_teacher(cfg: Config, seed: int) -> Plan:
-    """Mean Teacher with CutMix: a student follows the probabilities of its moving average (French et al. 2020)."""
+    """Mean Teacher with CutMix: a student matches the probabilities of its moving average (French et al. 2020)."""
     model = pretrain(cfg, seed=seed)
     taught = cotrain(
         cfg, start={"A": model}, seed=seed, teacher="mean", taught_by="own", loss="squared",
@@ -27,7 +27,7 @@ def mean_teacher(cfg: Config, seed: int) -> Plan:
 
 @searched({**WEIGHT, **THRESHOLD})
 def fixmatch(cfg: Config, seed: int) -> Plan:
-    """FixMatch: what the model is sure of on a weak view is its label on a strong one (Sohn et al. 2020)."""
+    """FixMatch: confident predictions on a weak view are the labels of a strong view (Sohn et al. 2020)."""
     model = pretrain(cfg, seed=seed)
     taught = cotrain(
         cfg, start={"A": model}, seed=seed, teacher="student", taught_by="own", threshold=0.95, noise="input"
@@ -37,7 +37,7 @@ def fixmatch(cfg: Config, seed: int) -> Plan:
 
 @searched(WEIGHT)
 def cps(cfg: Config, seed: int) -> Plan:
-    """Cross Pseudo Supervision with CutMix: each model's labels of the moment teach the other (Chen et al. 2021)."""
+    """Cross Pseudo Supervision with CutMix: each model learns the other's current predictions (Chen et al. 2021)."""
     models = {side: pretrain(cfg, seed=seed, side=side) for side in SIDES}
     taught = cotrain(
         cfg, start=models, seed=seed, teacher="student", taught_by="peer", weight=1.5, noise="input", photometric=False

@@ -37,7 +37,7 @@ def dmt(cfg: Config, seed: int) -> Plan:
 
 
 def _scores(cfg: Config, a: Stage, b: Stage) -> dict[str, Stage]:
-    """Evaluations by the models' names; where these were picked by their scores, A is the one that taught first."""
+    """Evaluations by model name; where models were picked by their scores, A is the one that taught first."""
     if cfg.order == "sequential" and cfg.first == "B":
         a, b = b, a
     return {"A": evaluate(cfg, model=a), "B": evaluate(cfg, model=b)}
@@ -45,7 +45,7 @@ def _scores(cfg: Config, a: Stage, b: Stage) -> dict[str, Stage]:
 
 @searched({**GAMMA1, **DMS, **SCHEDULE}, classification={**GAMMA1, **SCHEDULE, **ANEW})
 def dmt_naive(cfg: Config, seed: int) -> Plan:
-    """DMT weighed by the student's confidence alone, without the three cases (DMT, Sec. 5.4)."""
+    """DMT weighted by the student's confidence alone, without the three cases (DMT, Sec. 5.4)."""
     return dmt(cfg.with_weight(rule="confidence"), seed)
 
 

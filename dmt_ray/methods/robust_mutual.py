@@ -26,13 +26,13 @@ def rml(cfg: Config, seed: int) -> Plan:
 
 @searched({**WEIGHT, **THRESHOLD, **EMA_DECAY, **NOISE})
 def iml(cfg: Config, seed: int) -> Plan:
-    """Indirect mutual learning: RML with the mean teachers' labels as they are, in one stage (RML, Table 4)."""
+    """Indirect mutual learning: RML with unrectified labels of the mean teachers, in one stage (RML, Table 4)."""
     return _mutual(cfg, seed, teacher="mean", taught_by="both", stages=cfg.consistency.stages or 1)
 
 
 @searched({**WEIGHT, **THRESHOLD})
 def direct_mutual(cfg: Config, seed: int) -> Plan:
-    """Direct mutual learning: each student learns the other's labels of the moment, without noise (RML, Eq. 3)."""
+    """Direct mutual learning: each student learns the other's current predictions, without noise (RML, Eq. 3)."""
     plain = cfg.evolve(consistency=cfg.consistency.evolve(noise="none", dropout=None, survival=None))
     return _mutual(plain, seed, teacher="student", taught_by="peer", stages=cfg.consistency.stages or 1)
 

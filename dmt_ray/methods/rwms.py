@@ -18,7 +18,7 @@ from dmt_ray.plan.operations import assess, compose, evaluate, label, pretrain, 
     }
 )
 def rwms(cfg: Config, seed: int) -> Plan:
-    """RWMS: the images on which two teachers agree come first, and pixels weigh by both teachers (RWMS, Algorithm 1).
+    """RWMS: images on which two teachers agree come first, and both teachers weight the pixels (RWMS, Algorithm 1).
 
     Models A and B are the teachers; only A is trained further. The weights are those of the teachers in both phases
     (line 5), also where the first student has labelled anew. `cfg.phases` has the rows of Table 3.
@@ -45,7 +45,7 @@ def rwms(cfg: Config, seed: int) -> Plan:
 
 @searched({"retrain.learning_rate": Choice(0.002, 0.005, 0.01, 0.02, 0.05, 0.1)})
 def classical_st(cfg: Config, seed: int) -> Plan:
-    """Classical self-training: one teacher labels everything once, and one student starts anew (RWMS, Table 1)."""
+    """Classical self-training: a teacher labels everything once, and a new student learns from it (RWMS, Table 1)."""
     cfg = cfg.with_weight(rule="uniform")
     teacher = pretrain(cfg, seed=seed)
     student = retrain(cfg, labels=label(cfg, teacher=teacher, share=1.0), seed=seed, generation=1)

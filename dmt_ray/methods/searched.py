@@ -1,4 +1,4 @@
-"""What can be searched in a method, declared beside it."""
+"""Search spaces of methods, declared beside them."""
 
 from collections.abc import Callable, Mapping
 
@@ -26,7 +26,7 @@ ANEW: Searched = {"retrain.augment.mixup": Uniform(0, 1, step=0.25), "retrain.em
 
 
 def searched(space: Searched, *, classification: Searched | None = None) -> Callable[[Method], Method]:
-    """Declares what can be searched in the method that follows; None: in classification the same."""
+    """Declare the search space of the decorated method; None: the same for classification."""
 
     def declare(method: Method) -> Method:
         _SPACES[method] = (space, space if classification is None else classification)
@@ -36,6 +36,6 @@ def searched(space: Searched, *, classification: Searched | None = None) -> Call
 
 
 def declared(method: Method, task: Task) -> Searched | None:
-    """What can be searched in a method, on data for this task; None: nothing was declared."""
+    """The declared search space of a method, on data for this task; None if nothing was declared."""
     spaces = _SPACES.get(method)
     return None if spaces is None else spaces[task == "classification"]

@@ -44,7 +44,7 @@ def cbst(cfg: Config, seed: int) -> Plan:
     }
 )
 def pseudo_label(cfg: Config, seed: int) -> Plan:
-    """Pseudo-Label: the model's decisions of each step are its labels, and count more and more (Lee, Eq. 14-16).
+    """Pseudo-Label: the model's own predictions at each step are its labels, with a rising weight (Lee, Eq. 14-16).
 
     As in the Pet study, the model first converges on the labelled images.
     """

@@ -25,7 +25,7 @@ def oracle(cfg: Config, seed: int) -> Plan:
 
 @searched({"weight.threshold": Uniform(0.5, 0.99)})
 def online_st(cfg: Config, seed: int) -> Plan:
-    """Online self-training: the model's own sure decisions are its labels, step by step (DMT, Sec. 5.4)."""
+    """Online self-training: the model's own confident predictions are its labels at every step (DMT, Sec. 5.4)."""
     cfg = cfg.with_weight(rule="online")
     model = pretrain(cfg, seed=seed)
     taught = finetune(cfg, start=model, labels=None, seed=seed)

@@ -1,4 +1,4 @@
-"""What can be searched: ranges, whole numbers and choices, as plain values that a sweep's file holds."""
+"""Search spaces: ranges, integers and choices, as plain values that a sweep's file holds."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class _Range:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(f"a range needs a lower and a higher end, but got {self.low} to {self.high}")
+            raise ConfigError(f"a range needs a lower and an upper end, but got {self.low} to {self.high}")
 
     def ends(self) -> list[Value]:
         """Both ends."""
@@ -46,11 +46,11 @@ class Uniform(_Range):
         return f"from {self.low:g} to {self.high:g}"
 
     def grid(self, values: int) -> list[Value]:
-        """That many values at equal distances, both ends included."""
+        """Some number of equally spaced values, both ends included."""
         return [round(self.low + (self.high - self.low) * i / (values - 1), 10) for i in range(values)]
 
     def middle(self) -> Value:
-        """The value half-way."""
+        """The value in the middle."""
         return (self.low + self.high) / 2
 
     def identity(self) -> list[Value]:
@@ -60,21 +60,21 @@ class Uniform(_Range):
 
 @dataclass(frozen=True)
 class Integer(_Range):
-    """A searched setting that is a whole number, both ends included."""
+    """A searched integer setting, both ends included."""
 
     low: int
     high: int
 
     def __str__(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
+        return f"an integer from {self.low} to {self.high}"
 
     def grid(self, values: int) -> list[Value]:
-        """That many values at about equal distances, both ends included; all, where there are not as many."""
+        """Some number of roughly equally spaced values, both ends included; all values if there are fewer."""
         numbers = [round(self.low + (self.high - self.low) * i / (values - 1)) for i in range(values)]
         return list(dict.fromkeys(numbers))
 
     def middle(self) -> Value:
-        """The number half-way."""
+        """The number in the middle."""
         return (self.low + self.high) // 2
 
     def holds(self, value: object) -> bool:
@@ -88,7 +88,7 @@ class Integer(_Range):
 
 @dataclass(frozen=True)
 class Choice:
-    """A searched setting that has one of some values, in no order that a sampler could use."""
+    """A searched setting with one of several unordered values."""
 
     values: tuple[Value, ...]
 
@@ -126,7 +126,7 @@ Space = Mapping[str, Dimension]
 
 
 def as_text(value: Value) -> str:
-    """A value as people read it: 0.25, 5, flip."""
+    """A value as text for people: 0.25, 5, flip."""
     return value if isinstance(value, str) else f"{value:g}"
 
 
@@ -138,7 +138,7 @@ def to_json(dimension: Dimension) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Dimension:
-    """What `to_json` made."""
+    """The inverse of `to_json`."""
     if values.get("kind") == "whole":
         return Integer(values["low"], values["high"])
     if values.get("kind") == "choice":

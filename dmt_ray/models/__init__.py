@@ -60,14 +60,14 @@ def build(model: Model, classes: int, first: FirstWeights | None = None) -> nn.M
 
 
 def first_weights(model: Model, cache: Path) -> FirstWeights | None:
-    """The encoder's first weights that a model names, fetched where this machine does not have them.
+    """The encoder's initial weights that a model names, fetched where this machine does not have them.
 
     Args:
         model: The settings.
         cache: Folder for those that have to be converted; made where it is missing.
 
     Returns:
-        None where no name is set: the first weights are random, or come from a file.
+        None where no name is set: the initial weights are random, or come from a file.
 
     Raises:
         ModelError: If there are no such weights, they are for another encoder, or they cannot be had here.

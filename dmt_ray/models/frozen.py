@@ -25,7 +25,7 @@ def freeze(network: nn.Module, model: Model) -> None:
     name, encoder = "model.frozen" if model.frozen else "model.frozen_statistics", encoder_of(network)
     if encoder is None:
         raise ModelError(
-            f"{name} is for a network on an encoder, but {model.architecture} has none. Set it to false, or take "
+            f"{name} is for a network on an encoder, but {model.architecture} has none. Set it to false, or use "
             "another architecture, such as FPN"
         )
     norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

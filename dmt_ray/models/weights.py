@@ -55,7 +55,7 @@ def start_from(network: nn.Module, file: Path) -> None:
         raise ModelError(
             f"{file} does not cover the backbone: {len(missing)} of its {len(backbone)} tensors are not there or have "
             f"another shape, e.g. {_some(missing)}; of the file's tensors {_some(left_out) or 'none'} found no place. "
-            "Take weights of the same encoder."
+            "Use weights of the same encoder."
         )
     network.load_state_dict(taken, strict=False)
     lost = f"; left out: {', '.join(left_out)}" if left_out else ""

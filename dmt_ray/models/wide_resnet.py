@@ -32,7 +32,7 @@ class WideResNet(nn.Module):
         blocks, rest = divmod(depth - 4, 6)
         if blocks < 1 or rest or width < 1:
             raise ModelError(
-                f"a WideResNet has a depth of 10, 16, 22, 28, ... and a width from 1 on, but got {depth} and {width}"
+                f"a WideResNet has a depth of 10, 16, 22, 28, ... and a width of 1 or more, but got {depth} and {width}"
             )
         self.stem = nn.Conv2d(3, STEM, 3, padding=1, bias=False)
         widths = [STEM, *(width * channels for channels in WIDTHS)]

@@ -13,7 +13,7 @@ from dmt_ray.plan.key import key_of
 
 
 class Operation(NamedTuple):
-    """A verb of the vocabulary. Its revision is raised when the same settings would give other numbers."""
+    """One of the basic kinds of computation. Its revision is raised when it gives different results."""
 
     name: str
     revision: int
@@ -79,7 +79,7 @@ class Slice(Settings):
         return images.unlabelled
 
     def new_model(self) -> Model | None:
-        """The network that is trained from its first weights, if there is one."""
+        """The network that is trained from its initial weights, if there is one."""
         return None
 
     def keeps_average(self) -> bool:
@@ -135,7 +135,7 @@ class TrainingSlice(Slice):
 
 
 class NewModelSlice(TrainingSlice):
-    """The slice of an operation that trains a model from its first weights."""
+    """The slice of an operation that trains a model from its initial weights."""
 
     model: Model
     side: Side

@@ -1,4 +1,4 @@
-"""What models are measured by, and its name for people."""
+"""The measures of models, and their names for people."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,7 +11,7 @@ MEASURES: Mapping[Measure, str] = {"miou": "mIoU", "accuracy": "accuracy"}
 
 
 def measure_of(data: Data) -> Measure:
-    """What models on these data are measured by."""
+    """The measure for models on these data."""
     return "accuracy" if data.task == "classification" else "miou"
 
 

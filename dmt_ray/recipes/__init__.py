@@ -117,7 +117,7 @@ def _load_file(path: Path) -> Config:
 
 
 def _is_whole(values: Mapping[str, Any]) -> bool:
-    """Whether settings start from no recipe, since all that have no default are there."""
+    """Whether settings need no recipe to start from, because all that lack a default are given."""
     needed = {name for name, field in Config.model_fields.items() if field.is_required()}
     return needed <= values.keys() and isinstance(values.get("weight"), Mapping)
 

@@ -12,7 +12,7 @@ _WEIGHT = DisagreementWeight(gamma1=4, gamma2=4, ramp=True)  # DMT, Table 1 and 
 
 
 def digits() -> Config:
-    """The built-in digits, 3 labelled ones of each class: a whole DMT for classification in two minutes."""
+    """The built-in digits with 3 labels per class: all of DMT for classification in two minutes."""
     # A mirrored digit is none; one pixel of padding is an eighth of the image, as 4 pixels are of CIFAR-10's.
     augment = Augment(scale=(1, 1), crop=(8, 8), flip=False, pad=1)
     always: dict[str, Any] = {"schedule": "cosine", "augment": augment}
@@ -61,7 +61,7 @@ def cifar10(name: str, *, labelled: int, batch: tuple[int, int]) -> Callable[[],
 
 
 def cifar10_small() -> Config:
-    """1,000 images a class of CIFAR-10 in folders, 400 labelled, a small network: ten minutes on one CPU core."""
+    """CIFAR-10 in folders, 1,000 images per class, 400 labelled, a small network: ten minutes on one CPU core."""
     augment = Augment(scale=(1, 1), crop=(32, 32), pad=4, strong="any", mixup=0.75)
     always: dict[str, Any] = {"schedule": "cosine", "ema": 0.99, "augment": augment}
     return Config(

@@ -1,4 +1,4 @@
-"""Recipes of the papers beside DMT: the Pet study, RWMS and RML. What a paper does not print is DMT's."""
+"""Recipes of the papers other than DMT: the Pet study, RWMS and RML. Settings that a paper does not state are DMT's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from dmt_ray.recipes.segmentation import authors
 
 
 def pets() -> Config:
-    """The Oxford-IIIT Pets of the Pet study, with a U-Net from scratch; its 10,000 epochs of pretraining can be cut."""
+    """The Oxford-IIIT Pets of the Pet study, with a U-Net from scratch; the 10,000 pretraining epochs can be cut."""
     # Sec. 3: lr 0.004, a batch of 32 that is shared out by the lists' lengths, the best on validation is kept.
     # It names no augmentation, and its discussion regrets the lack of what augmentation gives.
     augment = Augment(scale=(1, 1), crop=(128, 128), flip=False)
@@ -51,12 +51,12 @@ def rwms_voc(name: str) -> Callable[[], Config]:
             oracle=Training(epochs=80, batch=(16, 0), **always),
         )
 
-    recipe.__doc__ = f"PASCAL VOC 2012, labelled {ratio}, two networks and 80 epochs a phase, as in RWMS."
+    recipe.__doc__ = f"PASCAL VOC 2012, labelled {ratio}, two networks and 80 epochs per phase, as in RWMS."
     return recipe
 
 
 def rml_cityscapes() -> Config:
-    """Cityscapes at half size, labelled ratio 1/8, 90,000 steps a stage, as in RML, Sec. 5.2."""
+    """Cityscapes at half size, labelled ratio 1/8, 90,000 steps per stage, as in RML, Sec. 5.2."""
     # 2,604 unlabelled images, 2 a step: 1,302 steps an epoch, and 69 epochs are 89,838 steps.
     augment = Augment(crop=(256, 512))
     supervised: dict[str, Any] = {"learning_rate": 4e-3, "batch": (8, 0), "augment": augment}

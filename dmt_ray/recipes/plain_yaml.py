@@ -1,4 +1,4 @@
-"""YAML without its surprises: what YAML 1.1 reads as something else than it looks like is an error, not a value."""
+"""YAML without surprises: text that YAML 1.1 would read as something other than it looks like is an error."""
 
 import re
 from collections.abc import Hashable
@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _scalar(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    """The value of a plain word that looks like something else than text."""
+    """The value of a plain word that looks like something other than text."""
     text = str(node.value)
     for surprise, why in _SURPRISES:
         if surprise.fullmatch(text):

@@ -1,4 +1,4 @@
-"""Whether settings are those of a paper, so that its numbers may stand beside ours."""
+"""Whether settings are those of a paper, so that its numbers may appear beside ours."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ DMT = ("voc-1", "cityscapes-")
 
 
 def as_published(config: Config) -> bool:
-    """Whether first weights, data and training are those of the paper that the recipe repeats.
+    """Whether initial weights, data and training are those of the paper that the recipe reproduces.
 
     Which weights a file holds nobody can know but the user: where the paper starts from trained ones, some must be
     given for every model, and for DMT's two models different ones where the paper has such.

@@ -11,7 +11,7 @@ SMALL = Model(encoder="tu-test_resnet", arguments={"encoder_depth": 4, "decoder_
 
 
 def shapes() -> Config:
-    """The built-in toy data set, made to show in minutes on a laptop what DMT is about.
+    """The built-in toy data set, which shows within minutes on a laptop what DMT does.
 
     What it shows and what it does not: docs/explanation/results/shapes.md.
     """
@@ -49,7 +49,7 @@ def camvid_full() -> Config:
 
 
 def voc_animals() -> Config:
-    """The animals of PASCAL VOC at 96 x 96 with a small network from scratch: some minutes on a CPU."""
+    """The animals of PASCAL VOC at 96 x 96 with a small network from scratch: a few minutes on a CPU."""
     # The val list of VOC is the test set, so a tenth of the training images validates.
     data = {"name": "voc", "size": (96, 96)}
     return small("voc-animals", data, SMALL, selection=0.1, crop=(80, 80), n=28, epochs=1, gamma=1)
@@ -105,7 +105,7 @@ def lite0(
             weight=DisagreementWeight(gamma1=1, gamma2=1),
         )
 
-    recipe.__doc__ = f"{title} with ImageNet's weights: a few minutes a training on a CPU."
+    recipe.__doc__ = f"{title} with ImageNet's weights: a few minutes per training on a CPU."
     return recipe
 
 
@@ -120,7 +120,7 @@ def small(
     epochs: int,
     gamma: float,
 ) -> Config:
-    """Settings for images of which an eighth is labelled, with N epochs for the oracle."""
+    """Settings for data of which an eighth is labelled, with N epochs for the oracle."""
     augment = Augment(crop=crop)
     share = 1 / 8
     return Config(
@@ -156,7 +156,7 @@ FINE = Split(labelled=1464, rule="list", list="ImageSets/Segmentation/train.txt"
 def voc(
     name: str, *, split: Split, pretrain_epochs: int, scored: int, epochs: int, dms_alpha: float
 ) -> Callable[[], Config]:
-    """The recipe of PASCAL VOC 2012 for a split (DMT, Table 1); pretraining is scored every so many steps."""
+    """The recipe of PASCAL VOC 2012 for a split (DMT, Table 1); pretraining is scored at a fixed interval of steps."""
 
     def recipe() -> Config:
         augment = Augment(crop=(321, 321))

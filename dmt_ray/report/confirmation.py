@@ -24,7 +24,7 @@ def difference_text(content: dict[str, Any]) -> str:
         content: What confirm.json holds.
     """
     if not content["difference"]:
-        return "the best trial is the recipe itself: there is nothing to compare it with"
+        return "the best trial is the recipe itself, so there is nothing to compare"
     parts = []
     for images, difference in content["difference"].items():
         interval = "no interval from one seed"
@@ -65,7 +65,9 @@ def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
     console.print(table)
     line(console, "confirm", difference_text(content))
     if not confirmed.sweep.config.split.follows_seed:
-        line(console, "", "All seeds have the same labelled images (split.follows_seed): only the training is fresh.")
+        line(
+            console, "", "All seeds share the same labelled images (split.follows_seed), so only the training is fresh."
+        )
     line(console, "", str(folder / NAME))
 
 

@@ -1,4 +1,4 @@
-"""A page about an ablation or a sweep for people without a notebook: HTML that needs no other file."""
+"""A self-contained HTML page about an ablation or a sweep."""
 
 import base64
 import html
@@ -74,12 +74,12 @@ def write(folder: Path, file: Path) -> None:
         StoreError: If the folder holds neither.
     """
     if file.suffix != ".html" or not file.absolute().parent.is_dir():
-        raise ConfigError(f"a report is an .html file in a folder that is there, but got {str(file)!r}")
+        raise ConfigError(f"a report must be an .html file in an existing folder, but got {str(file)!r}")
     write_text(file, as_html(page_of_ablation(folder) if is_ablation(folder) else page_of_sweep(folder)))
 
 
 def write_all(storage: Path, out: Path) -> Iterator[Path]:
-    """Write a page of every sweep and ablation of a storage folder, and index.html, which has a line about each.
+    """Write a page for every sweep and ablation in a storage folder, and index.html, which lists them.
 
     Args:
         storage: Folder of the results.
@@ -170,7 +170,7 @@ def page_of_sweep(folder: Path) -> Page:
     best = ranked["trial"].iloc[0] if ranked["score"].notna().any() else None
     if best is not None:
         commands = dict(zip(frame["trial"].unique(), origin["commands"], strict=True))
-        caption.append(f"The best trial again: {commands[best][2]}")
+        caption.append(f"To reproduce the best trial: {commands[best][2]}")
     return Page(
         title=sweep.title,
         lead=f"{sweep.name}: {file.trials} trials of {sweep.method}, of which {counts or 'none is begun'}.",
@@ -189,7 +189,7 @@ def page_of_sweep(folder: Path) -> Page:
 
 
 def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line a trial, the best first: its own columns, and the test score by rule as test/<rule>."""
+    """One line per trial, the best first: its own columns, and the test score by rule as test/<rule>."""
     means = tidy.scored(frame, rule=None).groupby(["trial", "rule"])["value"].mean().unstack()
     trials = frame.drop_duplicates("trial").set_index("trial")
     for rule in RULES:
@@ -240,7 +240,7 @@ def as_html(content: Page) -> str:
         *(["<h2>Figures</h2>", '<div class="figures">', *shown, "</div>"] if shown else []),
         *([f'<p class="note">Left out: {html.escape("; ".join(left_out))}. {PREDICT}</p>'] if left_out else []),
         *(["<h2>Class by class</h2>", *grids(content.per_class, "h3")] if content.per_class else []),
-        "<h2>What went wrong</h2>",
+        "<h2>Failures</h2>",
         _code(content.wrong),
         "<h2>Data, code and settings</h2>",
         lists(content.made_from),

@@ -59,7 +59,7 @@ STATUS: Mapping[str, Status] = {
 
 
 def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
-    """Publish all sweeps, ablations and runs in a storage folder; what another process performs, as far as it is.
+    """Publish all sweeps, ablations and runs in a storage folder; those still running elsewhere, as far as they are.
 
     Args:
         storage: The folder.
@@ -182,7 +182,7 @@ def _entry(
 
 
 def _params(config: Config, **more: object) -> dict[str, str]:
-    """All settings that are set, flat and dotted; without newer ones that have their neutral value."""
+    """All settings that are set, flat and dotted, except newer ones with their neutral value."""
     return {name: str(value) for name, value in more.items()} | dict(_flat(config, ""))
 
 
@@ -209,7 +209,7 @@ def _tags(method: str, config: Config, seeds: Iterable[int], info: DatasetInfo) 
 
 
 def _code_tags(store: Store, plans: Iterable[Plan]) -> dict[str, str]:
-    """Code and packages that made the last evaluation of these plans, from its record."""
+    """Code and packages that produced the last evaluation of these plans, from its record."""
     evaluations = [stage for stage in _evaluations(plans) if store.has(stage)]
     made: Mapping[str, Any] = store.record(evaluations[-1]).made if evaluations else {}
     versions = made.get("versions", {})
@@ -349,8 +349,8 @@ def _sweep_note(
         titles = {
             "score": "validation images, last iteration (what the search maximises)",
             "reported_last": "test images, last iteration",
-            "reported_val": "test images, model and iteration chosen on the validation images",
-            "reported_paper": "test images, best model and iteration (the papers' protocol, optimistic)",
+            "reported_val": "test images, model and iteration selected on the validation images",
+            "reported_paper": "test images, best model and iteration (the papers' protocol, biased upwards)",
         }
         head = [f"| score of the best trial | {sweep.score_name} |", "|---|---|"]
         parts.append(
@@ -360,7 +360,7 @@ def _sweep_note(
     parts.append(f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {_listed(sweep.seeds)}; {ranges}.")
     parts += [f"The sweep:\n```\n{info.command}\n```"] if info.command else []
     iterations = f"iterations (`{sweep.measure}_...`)"
-    parts.append(f"Metrics are fractions from 0 to 1. Steps are optimizer steps (`A/loss`) or {iterations}.")
+    parts.append(f"Metrics are fractions from 0 to 1. The step axis counts optimizer steps (`A/loss`) or {iterations}.")
     return "\n\n".join(parts)
 
 

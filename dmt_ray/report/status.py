@@ -1,4 +1,4 @@
-"""How an experiment stands by its records: what is done, missing and failed, the best so far, what goes on with it."""
+"""The state of an experiment by its records: what is done, missing or failed, the best so far, and how to resume it."""
 
 import statistics
 from collections import Counter
@@ -28,7 +28,7 @@ State = Literal["running", "complete", "failed", "incomplete"]
 
 @dataclass(frozen=True)
 class Best:
-    """What has the highest score on the validation images so far."""
+    """The highest score on the validation images so far."""
 
     what: str  # "trial 3: gamma1=5 gamma2=2.5", or the row of an ablation
     measure: str  # "mIoU" or "accuracy"
@@ -37,19 +37,19 @@ class Best:
 
 @dataclass(frozen=True)
 class Status:
-    """How an experiment stands.
+    """The state of an experiment.
 
     Attributes:
         name: Its full name.
-        kind: Which of the three.
-        question: The script's name; of a run its method.
+        kind: Which of the three kinds it is.
+        question: The script's name; for a run, its method.
         state: "running": a process is at it; "complete": nothing is missing; "failed": something is missing because
             it failed; "incomplete": what is missing has not been tried, or was interrupted.
         members: State -> how many trials of a sweep, runs of an ablation, or the run itself.
         stages: "stored" and "missing" -> how many; of a sweep those of the trials that have begun.
         best: None as long as nothing is complete.
         failed: What failed, and why.
-        command: What goes on with it, beginning with `dmt`; all paths are absolute.
+        command: The `dmt` command that resumes it; all paths are absolute.
         folder: Where its records are.
     """
 
@@ -66,20 +66,20 @@ class Status:
 
 
 def status_of(folder: Path) -> Status:
-    """How the sweep, the ablation or the run of a folder stands."""
+    """The state of the sweep, ablation or run in a folder."""
     file = replace(experiment_file.read(folder), storage=folder.parents[1])  # which may have moved
     return _of_sweep(folder, file) if file.kind == "sweep" else _of_plans(folder, file)
 
 
 def all_statuses(storage: Path) -> Iterator[Status]:
-    """How every experiment of a storage folder stands: sweeps and ablations by name, then runs."""
+    """The state of every experiment in a storage folder: sweeps and ablations by name, then runs."""
     yield from map(status_of, all_folders(storage))
     for file in _runs(storage).values():
         yield _of_plans(file.folder, file)
 
 
 def find(storage: Path, name: str) -> Status:
-    """How the sweep, the ablation or the run of this name stands; `name` as `locate` takes it.
+    """The state of the sweep, ablation or run of this name; `name` as `locate` takes it.
 
     Raises:
         MissingStages: If there is none.

@@ -1,4 +1,4 @@
-"""The outcome of a sweep: the best settings, the table of trials, figures, and how to see and repeat it."""
+"""The outcome of a sweep: the best settings, the table of trials, figures, and how to view and reproduce it."""
 
 import csv
 import io
@@ -26,13 +26,13 @@ from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
 
 CAVEAT = (
-    "The score is on the validation images, and the best of many is biased upwards by the selection: "
-    "run the settings again with fresh seeds before you report them (--confirm)."
+    "The score is on the validation images, and the best of many trials is biased upwards by selection: "
+    "rerun these settings on fresh seeds before you report them (--confirm)."
 )
 
 
 def final_test_score(sweep: Sweep, store: Store, trial: Trial) -> float | None:
-    """Score in [0, 1] on the test images after a complete trial's last rung, mean over seeds and models."""
+    """Score in [0, 1] on the test images after a complete trial's last rung, averaged over seeds and models."""
     if trial.state != "complete":
         return None
     plans = sweep.plans(trial.params).values()
@@ -56,7 +56,7 @@ def markdown(file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> str
 
 
 def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -> None:
-    """One row a trial; scores and shares as fractions."""
+    """One row per trial; scores and shares as fractions."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     steps = range(len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs())
@@ -84,7 +84,7 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
 
 
 def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
-    """How many stages were needed, and how many computed, in words."""
+    """The number of stages needed, and of those computed, in words."""
     begun = [trial for trial in trials if len(trial.params) == len(sweep.space)]
     needed = sum(len(in_order(sweep.targets(trial.params, len(trial.scores)))) for trial in begun)
     own = sum(len(trial.executed) for trial in trials)
@@ -95,8 +95,8 @@ def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
 def count_steps(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial]) -> str:
     """The same in optimizer steps."""
     steps = reuse.performed(sweep, store, folder, trials)
-    needed = f"{steps.trials} trials needed {steps.alone:,} optimizer steps one by one"
-    return f"{needed}, {steps.together:,} were executed ({steps.share:.1%})"
+    needed = f"{steps.trials} trials would have needed {steps.alone:,} optimizer steps separately"
+    return f"{needed}; {steps.together:,} were executed ({steps.share:.1%})"
 
 
 def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> None:
@@ -127,7 +127,7 @@ def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[
 
 
 def line(console: Console, title: str, text: str) -> None:
-    """Print a line that is not broken, so that it can be copied."""
+    """Print a line without wrapping it, so that it can be copied."""
     console.print(Text(f"{title:<8}", "bold"), end=" ")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""How metrics, image sets and selection rules are called, and how scores are written, wherever people read them."""
+"""What metrics, image sets and selection rules are called, and how scores are written, wherever people read them."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ RULES = {"last": "last", "val": "validation", "paper": "best on the test set"}
 RULES_IN_FULL = {
     "last": "after the last iteration, mean of the models",
     "val": "best model on the validation images",
-    "paper": "best model on the test images (optimistic)",
+    "paper": "best model on the test images (biased upwards)",
 }
 METHODS = {  # name of a method -> what the papers' tables call it
     "baseline": "Baseline",

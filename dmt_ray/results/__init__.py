@@ -1,1 +1,1 @@
-"""Reads records back: scores, curves, one tidy table, statistics."""
+"""Read records back: scores, curves, one tidy table, statistics."""

@@ -1,4 +1,4 @@
-"""From stored histories to points of metrics over one continuous step axis."""
+"""Turn stored histories into metric points on one continuous step axis."""
 
 import math
 import statistics
@@ -88,7 +88,7 @@ def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Poin
 
 
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
-    """What a complete trial comes to, under the three selection rules (all in [0, 1], mean over seeds).
+    """The scores of a complete trial under the three selection rules (all in [0, 1], mean over seeds).
 
     score: on the validation images after the last rung, what a search maximises. reported_last, reported_val,
     reported_paper: on the test images, see `scores.selected`, which chooses for each seed by itself. best_rung:
@@ -162,12 +162,12 @@ def ended(store: Store, stage: Stage) -> int:
 
 
 def took(store: Store, stage: Stage) -> float:
-    """How long a stage took, in seconds; 0 where its record does not say."""
+    """How long a stage took, in seconds; 0 if its record does not say."""
     return float(store.record(stage).made.get("seconds", 0.0))
 
 
 def _trained(store: Store, evaluation: Stage) -> list[Stage]:
-    """The trainings behind an evaluated model, first one first.
+    """The trainings behind an evaluated model, in order.
 
     A model that was trained anew comes after the one that has labelled for it: its generations are one story.
     """
@@ -226,12 +226,12 @@ def _per_class(start: str, values: list[float | None], rung: int, when: int, inf
 
 
 def _metrics_of(info: DatasetInfo, count: int) -> dict[str, str]:
-    """Name of a class -> as part of a metric's name."""
+    """Name of a class -> its form in the name of a metric."""
     return names.distinct((info.class_name(k) for k in range(count)), names.metric)
 
 
 def _column(column: str, classes: Mapping[str, str]) -> str:
-    """A column of a history as the name of a metric; that of a class is "coverage.NAME"."""
+    """A column of a history as the name of a metric; per class, "coverage.NAME"."""
     title, _, name = column.partition(".")
     return f"{title}.{classes.get(name) or names.metric(name)}" if name else column
 

@@ -1,4 +1,4 @@
-"""Tidy tables in files, for whatever else people use: all scores of ablations and sweeps as Parquet or CSV."""
+"""Tidy tables in files, for other tools: all scores of ablations and sweeps as Parquet or CSV."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ ENDINGS = (".parquet", ".csv")
 
 
 def check(file: Path) -> None:
-    """Raise for a file that `write` cannot write.
+    """Raise an error for a file that `write` cannot write.
 
     Raises:
         ConfigError: If the ending is none of `ENDINGS`, or there is no such folder.
@@ -59,7 +59,7 @@ def read(file: Path, experiment: str | None = None) -> pd.DataFrame:
     if not names:
         raise MissingStages(f"{file} has no records of {experiment!r}; {nearest(begin, abouts)}")
     if len(names) > 1:
-        raise MissingStages(f"{file} has records of several experiments, say of which: {', '.join(names)}")
+        raise MissingStages(f"{file} has records of several experiments; name one of:  {', '.join(names)}")
     lines: pd.DataFrame = frame[frame["experiment"] == names[0]].reset_index(drop=True)
     lines.attrs = {"about": abouts[names[0]], "abouts": {names[0]: abouts[names[0]]}}
     return lines

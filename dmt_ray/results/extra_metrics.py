@@ -1,4 +1,4 @@
-"""Metrics that a sweep may show of a trial beside its score."""
+"""Metrics that a sweep may show for a trial beside its score."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ ExtraMetric = Callable[[Store, Mapping[int, Plan]], dict[str, float]]
 
 
 def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
-    """How far two models differ: the share of pseudo-labelled pixels whose label the student would not give.
+    """How far two models differ: the share of pseudo-labelled pixels to which the student would give another label.
 
     The student is seen as it trains on the labels of the other model: cases 2 and 3 of DMT, Eq. 3. Means over the
     steps of an iteration, over models and seeds.

@@ -1,4 +1,4 @@
-"""Read scores and histories back from the store: what searches maximise, and what tables and figures show."""
+"""Read scores and histories from the store: what searches maximise, and what tables and figures show."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def metrics(store: Store, evaluation: Stage) -> Mapping[str, Any]:
 
 
 def measure(store: Store, evaluation: Stage) -> Measure:
-    """What an evaluate stage measured its model by."""
+    """The measure by which an evaluate stage scored its model."""
     return measure_in(metrics(store, evaluation)["selection"])
 
 
@@ -31,7 +31,7 @@ def score(store: Store, evaluation: Stage, which: Which = "selection") -> float:
 
 
 def scores(values: Mapping[str, Any]) -> dict[str, float]:
-    """All scores of an evaluation of some images as a whole, by metric, the measure first.
+    """All whole-set scores of an evaluation, by metric, the measure first.
 
     In segmentation mIoU and pixel accuracy, in classification accuracy and fine-grained testing (DMT, Sec. 5.2.3).
     Where a moving average of the weights was scored, "last_weights_..." is what the weights themselves score.
@@ -77,7 +77,7 @@ def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
 
     last: the mean over the models after the last rung; nothing is chosen. val: the model and rung that are best on the
     validation images. paper: those that are best on the test images, as DMT chooses between F_A and F_B
-    (Algorithm 2, line 16) and between snapshots; optimistic.
+    (Algorithm 2, line 16) and between snapshots; biased upwards.
     """
     models = [(rung, side, one) for rung, rungs in enumerate(plan.rungs) for side, one in rungs.items()]
     compared = sum(_snapshots(store, evaluation) for _, _, evaluation in models)
@@ -95,13 +95,13 @@ def selected(store: Store, plan: Plan) -> dict[SelectionRule, Selected]:
 
 
 def _snapshots(store: Store, evaluation: Stage) -> int:
-    """Models that were compared for one that was evaluated: where a training keeps the best, all that it scored."""
+    """Number of models compared for an evaluated one: where a training keeps the best, all that it scored."""
     scores = store.open(evaluation.inputs["model"]) / SCORES
     return len(pd.read_csv(scores)) if scores.exists() else 1
 
 
 def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
-    """The models that pseudo labels have ruined.
+    """The models that have collapsed under their pseudo labels.
 
     A model has collapsed if its validation score is less than half of what the same side had at rung 0. With wrong
     exponents a public repetition of DMT fell from 59 % to 22 %. The validation score counts, because what a search
@@ -134,7 +134,7 @@ def collapsed(store: Store, plan: Plan, rung: int) -> dict[str, str]:
 
 
 def _commonest(confusion: list[list[int]], name: Measure) -> float:
-    """Score of a model that answers the commonest class everywhere."""
+    """Score of a model that predicts the most common class everywhere."""
     counts = [sum(row) for row in confusion]
     accuracy = max(counts) / sum(counts)
     return accuracy if name == "accuracy" else accuracy / sum(count > 0 for count in counts)

@@ -1,4 +1,4 @@
-"""Statistics of tables with three to ten runs a cell: paired differences, their intervals, exact tests, power.
+"""Statistics of tables with three to ten runs per cell: paired differences, their intervals, exact tests, power.
 
 A table has R rows (methods) that are run on the same n (split, seed) pairs. The model behind all intervals is
 
@@ -43,14 +43,14 @@ class Interval(NamedTuple):
 
 
 class SignFlip(NamedTuple):
-    """Two-sided p of a sign-flip test, and the smallest p that as many differences can have."""
+    """Two-sided p of a sign-flip test, and the smallest p that this many differences allow."""
 
     p: float
     floor: float
 
 
 class Wins(NamedTuple):
-    """Of how many pairs the first is above the second, and of how many they are equal."""
+    """Number of pairs in which the first is above the second, and of ties."""
 
     wins: int
     ties: int
@@ -68,7 +68,7 @@ def mean_and_sd(values: ArrayLike) -> tuple[float, float]:
 
 
 def common(first: Mapping[Key, float], second: Mapping[Key, float]) -> tuple[tuple[Key, ...], NDArray[np.float64]]:
-    """Pair two rows on the keys, (split, seed), that both have; what only one of them has is left out.
+    """Pair two rows on the keys, (split, seed), that both have; runs of only one of them are left out.
 
     Returns:
         The common keys in the order of `first`, and the differences first - second, float64 ``[n]``.
@@ -231,11 +231,11 @@ def power(difference: float, sd: float, n: int) -> float:
 
 
 def visible(n: int) -> str:
-    """One sentence to read before a table is launched: what differences n pairs can show."""
+    """One sentence to read before starting a table: what differences n pairs can show."""
     if n < 2:
-        return "With n = 1 no difference can be told from chance: there is no interval. Use at least 3 seeds."
+        return "With n = 1 no difference can be told from chance, as there is no interval. Use at least 3 seeds."
     floor, smallest = 2 / 2**n, f"about {half_width(n):.2g} sd of the paired differences"
-    least = f"{floor:g}, so that no row can get a star." if floor > 1 - LEVEL else f"{floor:.2g}."
+    least = f"{floor:g}, so no row can get a star." if floor > 1 - LEVEL else f"{floor:.2g}."
     return f"With n = {n} the smallest difference you can see is {smallest}; the sign-flip p cannot fall below {least}"
 
 

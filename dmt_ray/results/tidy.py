@@ -1,4 +1,4 @@
-"""The one tidy table: what the store holds of an ablation or a sweep, one line a number, for pandas.
+"""The tidy table: everything the store holds of an ablation or a sweep, one number per line, for pandas.
 
 Columns: experiment, question, recipe, data; row, column, method; seed, split, split_digest, fingerprint (of the data),
 config (8 hex digits of the settings), key (of the evaluation, "" for a mean); state ("there", "missing", "failed", of a
@@ -74,7 +74,7 @@ def of_folder(folder: Path, store: Store | None = None) -> pd.DataFrame:
 
 
 def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
-    """The tidy table of one ablation or sweep, or of all in a storage folder, one below the other.
+    """The tidy table of one ablation or sweep, or of all in a storage folder, concatenated.
 
     Args:
         storage: Folder of the results.
@@ -93,7 +93,7 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
 
 
 def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tidy tables one below the other; those without a line are left out.
+    """Concatenated tidy tables, without empty ones.
 
     Returns:
         All lines; ``attrs["abouts"]`` maps each experiment to its ``attrs["about"]``, which a single one keeps, too.
@@ -116,7 +116,7 @@ def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def headline(frame: pd.DataFrame) -> Measure:
-    """What the models of a tidy table are measured by.
+    """The measure of the models in a tidy table.
 
     Raises:
         ValueError: If some are measured by something else than others, which no table or figure can show together.
@@ -203,7 +203,7 @@ def _of_member(store: Store, file: ExperimentFile, member: Member, failed: Mappi
 
 
 def _protocol(cell: Cell) -> str:
-    """What a column is about, to be held against a paper's protocol."""
+    """The protocol of a column, for comparison with a paper's."""
     config, model, labelled = cell.config, cell.config.model, cell.config.split.labelled
     size = "" if config.data.size is None else f" at {config.data.size[0]} x {config.data.size[1]}"
     share = f"{labelled} labelled images" if isinstance(labelled, int) else f"1/{1 / labelled:.4g} labelled"
@@ -266,7 +266,7 @@ def of_sweep(folder: Path, store: Store | None = None) -> pd.DataFrame:
 
 
 def rows_of(trials: Sequence[Trial]) -> dict[int, str]:
-    """Trial number -> its settings in words, and its number where another trial has the same ones."""
+    """Trial number -> its settings in words, with the number if another trial has the same settings."""
     words = {trial.number: in_words(trial.params) for trial in trials}
     often = Counter(words.values())
     return {number: text if often[text] == 1 else f"{text} (trial {number})" for number, text in words.items()}
@@ -297,7 +297,7 @@ def _of_trial(store: Store, sweep: Sweep, trial: Trial, row: str, info: DatasetI
 
 
 def _begin(experiment: Ablation | Sweep, config: Config, seed: int, plan: Plan, info: DatasetInfo) -> Line:
-    """What the lines of a run have in common, whatever experiment it is of."""
+    """What the lines of a run have in common, in any kind of experiment."""
     split, digest = info.splits.get(seed, ("", ""))
     return {
         "experiment": experiment.name,
@@ -316,7 +316,7 @@ def _begin(experiment: Ablation | Sweep, config: Config, seed: int, plan: Plan, 
 
 
 def _of_plan(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
-    """The lines of a plan that is complete: every model at every rung, and what the three rules select."""
+    """The lines of a complete plan: every model at every rung, and what the three rules select."""
     line = line | _cost(store, plan)
     yield from _of_models(store, plan, line, info)
     for assessed in plan.stages():
@@ -347,13 +347,13 @@ def _of_models(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Itera
 
 
 def _without_value(plan: Plan, config: Config, line: Line, state: str, error: str) -> Line:
-    """The one line of a run that is not complete."""
+    """The one line of an incomplete run."""
     last = {"model": "mean", "rung": len(plan.rungs) - 1, "rule": "last", "images": "reported"}
     return line | last | {"state": state, "error": error, "metric": measure_of(config.data)}
 
 
 def _scores(store: Store, evaluation: Stage, info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
-    """(images, metric, value) of everything that an evaluation says; a class that does not occur has no value."""
+    """(images, metric, value) of everything in an evaluation; a class that does not occur has no value."""
     for images, values in metrics(store, evaluation).items():
         yield from ((images, metric, value) for metric, value in scores(values).items())
         title, by_class = class_scores(values)
@@ -363,12 +363,12 @@ def _scores(store: Store, evaluation: Stage, info: DatasetInfo) -> Iterator[tupl
 
 
 def models_of(plan: Plan) -> int:
-    """How many models a plan trains, those included that only label for others."""
+    """How many models a plan trains, including those that only label for others."""
     return sum(stage.config.new_model() is not None for stage in plan.stages())
 
 
 def _cost(store: Store, plan: Plan) -> Line:
-    """What a plan has cost: optimizer steps of all its models together, and the seconds of all who worked on it."""
+    """What a plan has cost: optimizer steps of all its models, and device seconds of all its workers."""
     made = {stage: store.record(stage).made for stage in plan.stages()}
     return {
         "steps": sum(int(work["steps"]) for stage, work in made.items() if stage.config.trains),

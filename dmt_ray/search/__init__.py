@@ -1,1 +1,1 @@
-"""Searches over plans: Ray Tune runs the trials, Optuna proposes their settings and remembers them."""
+"""Searches over plans: Ray Tune runs the trials, Optuna proposes and stores their settings."""

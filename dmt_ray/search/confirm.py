@@ -1,4 +1,4 @@
-"""The tuned split is not the reported one: the best trial and the recipe, run again on fresh seeds and compared."""
+"""Confirmation: the best trial and the recipe, run again on fresh seeds and compared."""
 
 import json
 from collections.abc import Sequence

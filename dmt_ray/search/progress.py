@@ -1,4 +1,4 @@
-"""What people see while a sweep runs, beside bar and time left: its trials, and the best one so far."""
+"""What a running sweep shows beside the progress bar and the time left: its trials, and the best one so far."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -109,7 +109,9 @@ class SweepProgress(Progress):
         states = list(self.states.values())
         known = [state for state in ("complete", "pruned", "failed", "running") if state in states]
         counts = ", ".join(f"{states.count(state)} {state}" for state in known)
-        return Text.assemble((self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, of {self.total} trials")
+        return Text.assemble(
+            (self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, {self.total} trials in total"
+        )
 
     def details(self, leases: list[Running]) -> list[RenderableType]:
         """A row for each running trial that fits on the screen, and the best one so far."""
@@ -130,7 +132,7 @@ class SweepProgress(Progress):
             )
         parts: list[RenderableType] = [table]
         if len(self._running) > fitting:
-            parts.append(Text(f"and {len(self._running) - fitting} further trials", style="dim"))
+            parts.append(Text(f"and {len(self._running) - fitting} more trials", style="dim"))
         if self.best is not None:
             score, number, params = self.best
             parts.append(Text(f"best so far: trial {number}, {self._in_words(score)}, {in_words(params)}", "green"))

@@ -1,4 +1,4 @@
-"""Which trials are hopeless: those below the median of the others at the same rung, or those that lose seed by seed."""
+"""Pruning: of trials below the median of the others at the same rung, or of trials that lose seed by seed."""
 
 import math
 from collections import defaultdict

@@ -1,6 +1,6 @@
-"""Samplers by name: what proposes the points of a search.
+"""Samplers by name: they propose the points of a search.
 
-A sampler is made anew at every start, from a seed that changes with the number of trials: with a constant one it would
+A sampler is created at every start, from a seed that changes with the number of trials: with a constant one it would
 propose the points of the last start again. What it has to know of earlier trials it reads from the study.
 """
 

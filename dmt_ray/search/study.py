@@ -1,4 +1,4 @@
-"""A sweep's memory: an Optuna study in a folder of its own, which one process at a time goes on with."""
+"""A sweep's memory: an Optuna study in a folder of its own, used by one process at a time."""
 
 import functools
 import warnings
@@ -38,7 +38,7 @@ class Study:
         folder: The sweep's folder; hold its lock (`journal.locked`).
         sweep: What the trials are about.
         total: Trials in all, counting those of earlier starts.
-        sampler: What proposes points, a name in `samplers.SAMPLERS`. A search may go on with another one.
+        sampler: What proposes points, a name in `samplers.SAMPLERS`. A search may continue with another one.
         pruner: "median" or "none"; a sweep that goes seed by seed is pruned by the Wilcoxon test, a grid never.
         compute: What the second objective is of a point, where the sweep has one.
 

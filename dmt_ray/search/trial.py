@@ -60,7 +60,7 @@ def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
 
 
 def _check(store: Store, job: SweepJob, number: int, group: Iterable[Scored]) -> None:
-    """Refuse to go on with a model that its pseudo labels have ruined."""
+    """Refuse to continue with a model that has collapsed under its pseudo labels."""
     for plan, rung in group:
         for side, sentence in collapsed(store, plan, rung).items():
             journal.begin(job.folder, number, Activity.of(plan.rungs[rung][side], rung))

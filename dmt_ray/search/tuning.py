@@ -32,7 +32,7 @@ LEAK_SECONDS = 5.0  # between two looks for placement groups that nobody frees
 
 class _Unpickled:
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune saves its parts for a restore, and a sweep goes on from its study instead."""
+        """Nothing: Tune saves its parts for a restore, but a sweep resumes from its study instead."""
         return {}
 
 

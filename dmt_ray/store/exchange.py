@@ -88,8 +88,8 @@ class Exchange:
         free = shutil.disk_usage(self._stage_dirs.folder).free
         if size > free:
             raise StoreError(
-                f"cannot fetch {stage_path.name}: it has {size} bytes, but {self._stage_dirs.folder} has room "
-                f"for {free}. Free space, or pass another folder as --storage."
+                f"cannot fetch {stage_path.name}: it has {size} bytes, but {self._stage_dirs.folder} only has "
+                f"room for {free}. Free space, or pass another folder as --storage."
             )
 
     def mark_pending(self, stage_path: StagePath) -> None:

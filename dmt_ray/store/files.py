@@ -1,4 +1,4 @@
-"""Files that survive a crash: synced writes, digests, and file system errors that a person can act on."""
+"""Crash-safe files: synced writes, digests, and file system errors that a person can act on."""
 
 import hashlib
 import os

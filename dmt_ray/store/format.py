@@ -43,7 +43,7 @@ def check(folder: Path) -> None:
         version = json.loads(text)["format"]
     except (ValueError, TypeError, KeyError):
         raise StoreError(
-            f'{mark} is broken. Pass another folder as --storage, or write {{"format": {FORMAT}}}.'
+            f'{mark} is damaged. Pass another folder as --storage, or write {{"format": {FORMAT}}}.'
         ) from None
     if version != FORMAT:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""Leases: which process computes which stage, so that work is seldom done twice and people see its progress.
+"""Leases: which process computes which stage, so that work is rarely done twice and progress is visible.
 
 Correctness never rests on a lease. If a process ignores or loses one, a stage is computed twice and written once.
 """
@@ -59,7 +59,7 @@ class Running:
 
     @property
     def holder(self) -> str:
-        """Whose it is and since when, for people."""
+        """Who holds it and since when, as text for people."""
         since = datetime.fromtimestamp(self.started).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
         return f"process {self.pid} on {self.host} has computed since {since}"
 
@@ -123,7 +123,7 @@ class Lease(Borrowed):
         self.release()
 
     def release(self) -> None:
-        """Give the lease up, so that another process may compute the stage."""
+        """Give up the lease, so that another process may compute the stage."""
         self._closing.set()
         if self._heart.is_alive():
             self._heart.join()

@@ -74,11 +74,11 @@ class Record:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{RECORD} is broken ({f'{field}: ' if field else ''}{first['msg']})") from None
+            raise ValueError(f"{RECORD} is damaged ({f'{field}: ' if field else ''}{first['msg']})") from None
         if record.files.keys() != record.sizes.keys() or not set(record.evicted) <= record.files.keys():
-            raise ValueError(f"{RECORD} is broken (its files, sizes and evicted do not name the same files)")
+            raise ValueError(f"{RECORD} is damaged (its files, sizes and evicted do not name the same files)")
         if not record.input_digests.keys() <= record.inputs.keys():
-            raise ValueError(f"{RECORD} is broken (it has digests of inputs that it does not name)")
+            raise ValueError(f"{RECORD} is damaged (it has digests of inputs that it does not name)")
         return record
 
     def check_identity(self, operation: str, key: str) -> None:

@@ -180,8 +180,8 @@ class StageDirs:
                 return False
             if current.files != record.files:
                 log.warning(
-                    "%s, whose files were evicted, came out different this time. Stages that were made from the old "
-                    "files stay; `dmt store verify` names them.",
+                    "%s was evicted and came out different when computed again. Stages made from the old files are "
+                    "kept; `dmt store verify` names them.",
                     stage_path.name,
                 )
             # As a whole, never file by file: gc may be evicting from the old folder.
@@ -232,7 +232,7 @@ class StageDirs:
             else:
                 where = f"moved to {target}"
             break
-        message = f"{stage_path.name} was damaged: {fault}. It was {where} and counts as missing."
+        message = f"{stage_path.name} was damaged: {fault}. It was {where} and now counts as missing."
         log.warning(message)
         return DamagedStage(message)
 

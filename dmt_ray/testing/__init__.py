@@ -1,4 +1,4 @@
-"""The contracts that methods and data sets keep, as checks for those of other packages; the tests here call the same.
+"""The contracts of methods and data sets, as checks that other packages can call; the tests here call the same ones.
 
 `check_method(f)` and `check_dataset(data)` raise ContractBroken, an AssertionError whose message says what to change::
 

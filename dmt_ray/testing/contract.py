@@ -1,4 +1,4 @@
-"""What all checks share: how they fail, and how they ask a process that knows nothing of this one."""
+"""What all checks share: how they fail, and how they query a fresh process."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SECONDS = 600  # for a fresh process
 
 
 class ContractBroken(AssertionError):
-    """A method or a data set does not keep the contract: the message says what was found and what to change."""
+    """A method or a data set violates its contract; the message says what was found and what to change."""
 
 
 def require(holds: bool, message: str) -> None:

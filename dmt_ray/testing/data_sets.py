@@ -18,7 +18,7 @@ FINGERPRINT = 32  # hex digits
 
 
 def check_dataset(data: DataSettings, root: Path | None = None) -> None:
-    """Run the contract on a data set; all its images are read twice.
+    """Check the contract of a data set; all its images are read twice.
 
     Its settings can be written and read; its content has the same fingerprint every time, in every process; nothing is
     written into its folder; images are uint8 RGB, masks hold class numbers or IGNORE; names are unique and in order.
@@ -87,11 +87,12 @@ def _check_settings(data: DataSource) -> None:
         read = type(data)(**values)
     except ValueError as error:
         raise ContractBroken(f"the settings of {name} cannot be read from the JSON that they become: {error}") from None
-    require(read == data, f"the settings of {name} are others after they were written as JSON and read again")
+    require(read == data, f"the settings of {name} change when they are written as JSON and read again")
     left_out = type(data).model_fields.keys() - data.identity().keys() - type(data).not_identity
     left_out = {field for field in left_out if not data.is_neutral(field)}
     require(
-        not left_out, f"`identity` of {name} leaves out {', '.join(sorted(left_out))}: equal keys would be other data"
+        not left_out,
+        f"`identity` of {name} leaves out {', '.join(sorted(left_out))}: equal keys would mean different data",
     )
     if not data.in_files:
         content = data.content(Path(), Problems())
@@ -109,7 +110,7 @@ def _check_dataset(data: DataSource, dataset: Dataset) -> None:
     name, classes = data.name, len(dataset.classes)
     require((dataset.name, dataset.task) == (name, data.task), f"{name} is opened as {dataset.name}, {dataset.task}")
     require(2 <= classes < IGNORE, f"{name} has {classes} classes: it needs 2 to {IGNORE - 1}")
-    require(len(set(dataset.classes)) == classes, f"{name} names two of its classes alike: {dataset.classes}")
+    require(len(set(dataset.classes)) == classes, f"{name} gives two of its classes the same name: {dataset.classes}")
     require(
         dataset.palette.shape == (classes, 3) and len(np.unique(dataset.palette, axis=0)) == classes,
         f"{name} needs a colour of its own for each of its {classes} classes, uint8 [{classes}, 3], but "
@@ -126,12 +127,12 @@ def _check_dataset(data: DataSource, dataset: Dataset) -> None:
 def _check_images(place: str, data: DataSource, dataset: Dataset, images: Images) -> None:
     ids = list(images.ids)
     twice = [one for one, count in Counter(ids).items() if count > 1]
-    require(not twice, f"two images of {place} have one name: {', '.join(twice)}")
+    require(not twice, f"two images of {place} have the same name: {', '.join(twice)}")
     require(ids == sorted(ids), f"the images of {place} are not in the order of their names: sort them in `content`")
     count = len(images)
     require(
         count == len(ids) == len(images.sizes) == len(images.known) and images.offsets[-1] == len(images.pixels),
-        f"the arrays of {place} do not fit each other",
+        f"the arrays of {place} do not match each other",
     )
     single = data.task == "classification"
     for i in range(count):

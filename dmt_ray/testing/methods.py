@@ -25,7 +25,7 @@ TRAININGS = ("pretrain", "finetune", "online", "cotrain", "retrain", "oracle")
 
 
 def check_method(method: Method, config: Config | None = None, *, shares_pretraining: bool = True) -> None:
-    """Run the contract on a method. A small plan is performed twice, once with a kill, which takes about half a minute.
+    """Check the contract of a method. Takes about half a minute: a small plan is performed twice, once with a kill.
 
     A method is a pure function; it gives the same plan for the same arguments, in every process; the seed reaches every
     stage; its pretrainings are those that all methods share; a run that is killed ends with the same bytes; and its
@@ -48,13 +48,13 @@ def check_method(method: Method, config: Config | None = None, *, shares_pretrai
                 plans.append(settings)
             except ConfigError as error:
                 refused.append(f"{settings.data.name}: {error}")
-        require(bool(plans), f"{name} refuses all data that it is checked on: {'; '.join(refused)}")
+        require(bool(plans), f"{name} rejects all data that it is checked on: {'; '.join(refused)}")
         with tempfile.TemporaryDirectory(prefix="check-") as folder:
             _check_performed(name, method, plans[0], Path(folder))
 
 
 def check_plan(method: Method, config: Config, *, shares_pretraining: bool = True) -> Plan:
-    """The part of the contract that needs no training, in milliseconds.
+    """The part of the contract that needs no training; takes milliseconds.
 
     Returns:
         The plan.
@@ -76,8 +76,8 @@ def check_plan(method: Method, config: Config, *, shares_pretraining: bool = Tru
     require(
         _keys(plan) == _keys(again),
         f"{name} makes another plan when it is called again with the same arguments"
-        f"{_first_difference(plan, again)}: it "
-        "may read its two arguments alone, and no random numbers, clock, file or variable of its module",
+        f"{_first_difference(plan, again)}: it may read "
+        "only its two arguments, and no random numbers, clock, file or variable of its module",
     )
     for seed, made in ((SEED, plan), (OTHER_SEED, _call(method, config, OTHER_SEED, draws=1))):
         for stage in made.stages():
@@ -112,8 +112,7 @@ def _call(method: Method, config: Config, seed: int, *, draws: int) -> Plan:
         except Exception as error:
             raise ContractBroken(
                 f"{name}(config, {seed}) raises {type(error).__name__}: {error}. A method takes settings and a "
-                "seed; it "
-                "refuses settings that it is not for by a ConfigError"
+                "seed; it rejects settings that it does not support with a ConfigError"
             ) from error
         used = drawn()
     require(
@@ -188,11 +187,9 @@ def _check_shared(name: str, config: Config, stage: Stage) -> None:
         usual, own = (one.config.identity() for one in (pretrain(config, seed=seed, side=stage.side), stage))
         other = ", ".join(field for field in own if own[field] != usual.get(field)) or "other inputs"
         raise ContractBroken(
-            f"the pretraining {stage.name} of {name} is none that other methods share (it differs in {other}), "
-            "so that a "
-            "table would compute it once more: call `pretrain(cfg, seed=seed)` with the settings as they were "
-            "given, or "
-            "pass shares_pretraining=False if the method needs one of its own"
+            f"the pretraining {stage.name} of {name} is not one that other methods share (it differs in "
+            f"{other}), so a table would compute it once more: call `pretrain(cfg, seed=seed)` with the settings as "
+            "they were given, or pass shares_pretraining=False if the method needs one of its own"
         )
 
 
@@ -230,7 +227,7 @@ def _check_performed(name: str, method: Method, config: Config, folder: Path) ->
         f"{name} makes another plan in a fresh process: something in it follows the order of a set, the address of an "
         "object, or what was imported before",
     )
-    require(status != 0, f"the training {trained[-1].name} of {name} came to its end before it could be killed")
+    require(status != 0, f"the training {trained[-1].name} of {name} finished before it could be killed")
     runner.perform(targets)
     again = Runner(Machine(folder / "killed", device="cpu"))
     again.perform(targets)

@@ -47,7 +47,7 @@ def check_uri(uri: str) -> None:
         UserError: If MLflow cannot use it here.
     """
     printable = repr(without_password(uri))
-    advice = "Give http://HOST:PORT of an MLflow server, or sqlite:////FOLDER/mlflow.db."
+    advice = "Pass http://HOST:PORT of an MLflow server, or sqlite:////FOLDER/mlflow.db."
     try:
         parts = urlsplit(uri)
         scheme, host, _ = parts.scheme.partition("+")[0], parts.hostname, parts.port
@@ -135,7 +135,9 @@ class Mirror:
         self.client = client
 
     def _other_version(self) -> str:
-        away = "" if self._database is None else ", or move it away: `dmt publish` then brings all of it into a new one"
+        away = (
+            "" if self._database is None else ", or move it away: `dmt publish` then publishes everything to a new one"
+        )
         return (
             f"the database of MLflow at {self.public_uri} was written by another version of MLflow. Make a copy of it "
             f"and run `mlflow db upgrade {self.public_uri}`{away}."
@@ -254,7 +256,7 @@ def _check_database(file: Path) -> None:
         raise
     except sqlite3.DatabaseError as error:
         raise UserError(
-            f"{file} is no database of MLflow ({error}). Move it away: `dmt publish` then brings all results into a "
+            f"{file} is not an MLflow database ({error}). Move it away: `dmt publish` then publishes all results to a "
             "new one."
         ) from None
 

@@ -1,4 +1,4 @@
-"""Bring MLflow up to date. Done again, it changes nothing; interrupted, it goes on where it was.
+"""Bring MLflow up to date. Repeating it changes nothing; interrupted, it resumes where it stopped.
 
 Runs are found again by tags that start with "dmt.". Series of metrics are marked as published after they are in, and
 their times come from the store, so that MLflow drops what an interrupted attempt had sent before.

@@ -57,7 +57,7 @@ class Tracker:
         with self._changed:
             left = tuple(dict.fromkeys([*([self._busy] if self._busy else []), *self._waiting]))
         if left:
-            text = "MLflow at %s still lacks %s; `dmt publish --tracking-uri %s` brings it there."
+            text = "MLflow at %s still lacks %s; publish it with `dmt publish --tracking-uri %s`."
             log.warning(text, self.uri, ", ".join(left), self.uri)
         return left
 
@@ -67,7 +67,7 @@ class Tracker:
             self._not_before = time.monotonic() + PAUSE
             if not self._down:
                 log.warning(
-                    "MLflow at %s cannot be used now (%s); the work goes on, and the results are published later, "
+                    "MLflow at %s cannot be used now (%s); work continues, and the results are published later, "
                     "at the latest with `dmt publish --tracking-uri %s`.",
                     *(self.uri, explain(error), self.uri),
                 )

@@ -48,7 +48,7 @@ def test_scripts_are_found():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_is_its_own_manual(name):
     manual = script(name, "ablations").__doc__
-    for words in ("Killed? Start it again", "examples:", f"dmt ablate {name} "):
+    for words in ("Killed? Run it again", "examples:", f"dmt ablate {name} "):
         assert words in manual
 
 
@@ -70,7 +70,7 @@ def test_scripts_load_neither_torch_nor_ray():
 
 NEW_TABLE = '''"""Does gamma1 matter? A script as a user would write it.
 
-Killed? Start it again.
+Killed? Run it again.
 
 examples:
   python gamma_table.py --dry-run
@@ -105,7 +105,7 @@ def test_a_share_that_the_data_cannot_be_divided_for_is_said_before_the_work_beg
     command += ["--set", "dms_alpha=0.8", "--storage", tmp_path / "runs"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "on 80% of the labelled images) would see no image: label more" in " ".join(done.stderr.split())
+    assert "on 80% of the labelled images) would see no images: label more" in " ".join(done.stderr.split())
     assert not (tmp_path / "runs" / "store").exists()
 
 

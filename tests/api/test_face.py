@@ -60,7 +60,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_a_method_is_given_by_its_name_or_as_a_registered_function(tmp_path):
-    for method, message in (("dmr", "no method 'dmr'; did you mean 'd"), (theirs.half, "'half' is no registered")):
+    for method, message in (("dmr", "no method 'dmr'; did you mean 'd"), (theirs.half, "'half' is not a registered")):
         with pytest.raises(ConfigError, match=message):
             dmt_ray.perform(named("shapes"), method, storage=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -109,7 +109,7 @@ def test_a_run_that_is_not_computed_says_so(nothing):
     assert len(nothing.scores()) == 12
     with pytest.raises(MissingStages):
         nothing.model("A")
-    with pytest.raises(MissingStages, match="has no training that is complete yet"):
+    with pytest.raises(MissingStages, match="has no complete training yet"):
         nothing.figure()
 
 
@@ -117,7 +117,7 @@ def test_a_run_that_is_not_computed_says_so(nothing):
     ("wanted", "message"),
     [
         ({"rung": 6}, "has the rungs 0 to 5, but got 6"),
-        ({"side": "C"}, "trains A and B alone, but got the side 'C'"),
+        ({"side": "C"}, "trains only A and B, but got the side 'C'"),
         ({"rule": "best"}, "a selection rule is 'last', 'val' or 'paper', but got 'best'"),
     ],
 )

@@ -59,7 +59,7 @@ def test_methods_of_others_are_listed_and_a_broken_one_is_a_warning(site, tmp_pa
     assert "half            One iteration on the more confident half of the labels." in done.stdout
     assert done.stderr == (
         "warning: the method 'lost' of the package broken-package 1.0 cannot be used: no_such_module:lost: "
-        "ModuleNotFoundError: No module named 'no_such_module'. Mend or uninstall it\n"
+        "ModuleNotFoundError: No module named 'no_such_module'. Fix or uninstall it\n"
     )
 
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_handed_on_is_said_before_the_work():
 
     METHODS.register("reads", reads)
     try:
-        with pytest.raises(ConfigError, match=r"the method 'reads' cannot be handed to other processes .*TypeError"):
+        with pytest.raises(ConfigError, match=r"the method 'reads' cannot be passed to other processes .*TypeError"):
             plugins.plugins()
     finally:
         METHODS.forget("reads")

@@ -84,10 +84,10 @@ def test_methods_are_listed_with_their_tasks_and_what_can_be_searched(monkeypatc
     for name in METHODS:
         assert f"\n{name} " in f"\n{listed}"
     said = " ".join(listed.split())
-    assert "in two stages (RML, Sec. 4). for segmentation; searched: consistency.weight, " in said
+    assert "in two stages (RML, Sec. 4). for segmentation; searchable: consistency.weight, " in said
     assert "shapes" not in said.split()
-    assert "(DMT, Sec. 5.2.2). for segmentation and classification; searched: pretrain.learning_rate" in said
-    assert "for classification; searched: weight.gamma1, weight.gamma2, schedule.start" in said
+    assert "(DMT, Sec. 5.2.2). for segmentation and classification; searchable: pretrain.learning_rate" in said
+    assert "for classification; searchable: weight.gamma1, weight.gamma2, schedule.start" in said
 
 
 NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run --dry-run", "data check")]
@@ -103,14 +103,14 @@ NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run -
         (["run", "--seed", "-1"], "--seed must be a number from 0 to 4,294,967,295, but got -1"),
         (["run", "--seed", str(2**64)], f"--seed must be a number from 0 to 4,294,967,295, but got {2**64}"),
         (["run", "--workers", "2", "--device", "cpu"], "--device is for a single worker"),
-        *((words, "'shapes' is built in and reads no folder") for words in NO_FOLDER),
+        *((words, "'shapes' is built in and needs no folder") for words in NO_FOLDER),
         (["data", "download", "--data", "."], "'shapes' cannot be downloaded: "),
         (["plan", "--recipe", "camvid"], "DMT_DATA"),
         (["run", "--recipe", "camvid", "--data", "/nowhere"], "/nowhere"),
         (["run", "--device", "cuda:77"], "no device 'cuda:77'"),
         (["store", "ls", "--storage", "nowhere"], "there is no store in nowhere"),
         (["store", "gc", "--budget", "much", "--storage", "nowhere"], "there is no store in nowhere"),
-        (["ui", "--storage", "nowhere"], "nothing to browse yet"),
+        (["ui", "--storage", "nowhere"], "nothing to show yet"),
         (["run", "--storage", "/proc/nowhere"], "cannot use the store /proc/nowhere: No such file"),
     ],
 )
@@ -181,7 +181,7 @@ def test_what_would_be_done_on_known_data_is_said_without_the_heavy_packages(wor
     script = SPOKEN.format(words=words, code=code.format(root=ROOT), heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "by a few bare steps that were timed here" in done.stdout
+    assert "(estimated from a few timed steps)" in done.stdout
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 

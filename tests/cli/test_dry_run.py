@@ -26,7 +26,7 @@ def test_a_known_point_that_leaves_a_model_no_image_is_refused(machine, tiny):
         return Sweep("s", "?", config, "dmt", {"dms_alpha": Uniform(0.55, 1)}, (0,), ({"dms_alpha": 0.6},))
 
     config = override(tiny, {"split.labelled": 1, "dms_alpha": 1})
-    with pytest.raises(DataError, match=r"a known point cannot be tried .* would see no image: label more"):
+    with pytest.raises(DataError, match=r"a known point cannot be tried .* would see no images: label more"):
         bound_sweep(Runner(machine), sweep_of, config, (0,), 2)
 
 

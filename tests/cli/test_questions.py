@@ -51,7 +51,7 @@ def test_the_help_of_a_question_is_its_manual(command, name, capsys):
         cli.main([command, name, "--help"])
     said = capsys.readouterr().out
     assert said.startswith(f"usage: dmt {command} {name} ")
-    assert "Killed? Start it again" in said
+    assert "Killed? Run it again" in said
     assert f"\n  dmt {command} {name} --dry-run" in said
 
 
@@ -88,4 +88,4 @@ def test_values_per_range_are_refused_where_there_is_no_range(monkeypatch, capsy
     monkeypatch.setattr("dmt_ray.execution.cluster.stop_on_terminate", lambda: None)
     monkeypatch.setattr(sys, "argv", ["rates.py", "--grid", "3", "--storage", str(tmp_path / "runs")])
     assert sweep.main(sweep.Question("", "rates", "?", {"finetune.epochs": Choice(1, 2)})) == 2
-    assert "--grid 3 is for ranges, and this search has choices alone" in capsys.readouterr().err
+    assert "--grid 3 is for ranges, but this search has only choices" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_scores_of_a_store_that_may_only_be_read_are_shown(tmp_path):
             path.chmod(0o555 if path.is_dir() else 0o444)
     again = dmt(storage, read_only=True)
     assert again.returncode == 0, again.stderr
-    assert f"not in MLflow: {storage} cannot be written" in again.stdout
+    assert f"not published to MLflow: cannot write to {storage}" in again.stdout
     scores = [line for line in first.stdout.splitlines() if "%" in line]
     assert scores
     assert scores == [line for line in again.stdout.splitlines() if "%" in line]

@@ -62,13 +62,13 @@ def test_the_command_prints_one_in_full_and_all_in_a_line_each(dmt, storage):
     assert "trials: 2 complete, 1 failed, 1 interrupted\n" in said
     assert "best so far: trial 0: gamma1=0 method=dmt, validation mIoU 65.00%\n" in said
     assert "failed: trial 2 (gamma1=2 method=dmt): out of memory\n" in said
-    assert said.endswith(f"go on:  {runnable(f'dmt sweep joint --trials 4 --storage {storage}')}\n")
+    assert said.endswith(f"resume: {runnable(f'dmt sweep joint --trials 4 --storage {storage}')}\n")
     lines = dmt("status", "--storage", storage).splitlines()
     assert [line.split("-")[0] for line in lines] == ["components", "joint", "baseline"]
 
 
 def test_nothing_is_no_error(dmt, tmp_path):
-    assert "begin with `" in dmt("status", "--storage", tmp_path)
+    assert "start with `" in dmt("status", "--storage", tmp_path)
     assert json.loads(dmt("status", "--storage", tmp_path, "--json")) == {"experiments": []}
 
 

@@ -38,7 +38,7 @@ from dmt_ray.recipes.plain_yaml import parse
         pytest.param("coarse=-1", "coarse: .*greater than or equal to 0, but got -1", id="negative block"),
         pytest.param("dms_alpha=0.5", "dms_alpha: .*greater than 0.5", id="alpha too small"),
         pytest.param("dms_alpha=1.1", "dms_alpha: .*less than or equal to 1", id="alpha too large"),
-        pytest.param("percentiles=[0.4, 0.2]", "percentiles must not fall", id="falling percentiles"),
+        pytest.param("percentiles=[0.4, 0.2]", "percentiles must not decrease", id="falling percentiles"),
         pytest.param(
             "percentiles=[0.5, 1.2]", r"percentiles.1: .*less than or equal to 1, but got 1.2", id="percentile above 1"
         ),
@@ -49,8 +49,8 @@ from dmt_ray.recipes.plain_yaml import parse
         pytest.param("finetune.batch=[1,0]", "finetune.batch needs pseudo-labelled images", id="no pseudo labels"),
         pytest.param("pretrain.batch=[4,4]", r"pretrain.batch is \(labelled, 0\)", id="pseudo labels in pretraining"),
         pytest.param("finetune.keep=val", "score_every is needed", id="keep the best of nothing"),
-        pytest.param("finetune.augment.scale=[2, 1]", "scale must be a rising pair", id="falling scale"),
-        pytest.param("split.rule=list", "belong together", id="list without a file"),
+        pytest.param("finetune.augment.scale=[2, 1]", "scale must be an increasing pair", id="falling scale"),
+        pytest.param("split.rule=list", "go together", id="list without a file"),
         pytest.param("epochs", "an override reads setting=value", id="no value"),
         pytest.param("percentiles=[0.5", "not valid YAML", id="broken value"),
         pytest.param("split.labelled=true", "split.labelled: .* number of images, .* but got true", id="true for 1"),

@@ -65,7 +65,7 @@ def test_names_of_entry_points_are_known_without_an_import(site):
     [
         ("their_dmt:harsh", "AttributeError: module 'their_dmt' has no attribute 'harsh'"),
         ("no_such_module:gentle", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("their_dmt:number", "a method is a function from settings and a seed to a plan"),
+        ("their_dmt:number", "a method must be a function from settings and a seed to a plan"),
     ],
 )
 def test_a_broken_entry_point_is_one_sentence_that_names_its_package(site, place, why):
@@ -73,7 +73,7 @@ def test_a_broken_entry_point_is_one_sentence_that_names_its_package(site, place
     with pytest.raises(ConfigError) as error:
         METHODS["gentle"]
     assert str(error.value) == (
-        f"the method 'gentle' of the package their-dmt 1.0 cannot be used: {place}: {why}. Mend or uninstall it"
+        f"the method 'gentle' of the package their-dmt 1.0 cannot be used: {place}: {why}. Fix or uninstall it"
     )
     there, faults = METHODS.usable()
     assert "dmt" in there
@@ -101,7 +101,7 @@ def test_a_decorator_registers_a_method_and_what_can_be_searched_in_it():
     assert space_of("half", "segmentation") == space
     method(theirs.half)  # a cell of a notebook that is run again
     method(theirs.draws)
-    with pytest.raises(ConfigError, match=r"'draws' does not say what can be searched in it"):
+    with pytest.raises(ConfigError, match=r"'draws' does not declare a search space"):
         space_of("draws", "segmentation")
 
 

@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read(camvid_root):
 def test_a_mask_of_another_size(camvid_root):
     save(camvid_root / "testannot/test1.png", 0, 3, width=5)
     expected = (
-        "masks of another size than their images (height x width): testannot/test1.png is 4 x 5 but the image 4 x 6"
+        "masks that differ in size from their images (height x width): testannot/test1.png is 4 x 5 but the image 4 x 6"
     )
     assert expected in complaint(CamvidData(size=(2, 3)), camvid_root)
 
@@ -108,7 +108,7 @@ def test_an_image_of_16_bits(own_root):
 def test_masks_that_hold_one_class_alone(own_root):
     for path in (own_root / "masks").iterdir():
         save(path, 0, 255)  # 255 for the object: read as ignore, nothing could be learnt
-    assert "all hold class 0 (ground) and ignore alone" in complaint(OWN, own_root)
+    assert "all hold only class 0 (ground) and ignore" in complaint(OWN, own_root)
 
 
 def test_the_same_image_in_two_subsets(camvid_root):
@@ -134,7 +134,7 @@ def test_an_id_twice_in_one_list(voc_root):
 def test_a_list_entry_that_is_no_plain_id(entry, voc_root):
     (voc_root / VOC / "ImageSets/Segmentation/trainaug.txt").write_text(f"a0\n{entry}\n")
     said = complaint(VocData(), voc_root)
-    assert "list entries that are no plain ids; expected one file name without its ending a line" in said
+    assert "list entries that are not plain ids; expected one file name without its extension per line" in said
     assert repr(entry) in said
 
 
@@ -208,7 +208,7 @@ def test_an_empty_folder_of_further_images(own_root):
 
 def test_folders_among_the_images(own_root):
     (own_root / "images/holiday").mkdir()
-    assert "folders among the files, which would not be read; expected files alone: images/holiday" in complaint(
+    assert "folders among the files, which would not be read; expected only files: images/holiday" in complaint(
         OWN, own_root
     )
 
@@ -216,7 +216,7 @@ def test_folders_among_the_images(own_root):
 def test_two_images_of_one_name(own_root):
     save(own_root / "images/p3.png", 1)
     said = complaint(OWN, own_root)
-    assert "files that differ in their ending alone; expected one file a name: images/p3.jpg and p3.png" in said
+    assert "files that differ only in their extension; expected one file per name: images/p3.jpg and p3.png" in said
 
 
 @pytest.mark.parametrize("setting", ["images", "masks", "unlabelled", "train_list"])

@@ -95,7 +95,7 @@ def test_a_file_that_would_run_code_is_refused_and_runs_nothing(root, attack, tm
     monkeypatch.chdir(tmp_path)
     (root / FOLDER / "data_batch_2").write_bytes(attack)
     said = complaint(root)
-    assert "files that are no batches of CIFAR-10; expected a dict with data, uint8 [N, 3072]" in said
+    assert "files that are not batches of CIFAR-10; expected a dict with data, uint8 [N, 3072]" in said
     assert f"{FOLDER}/data_batch_2 (a pickle " in said
     assert not (tmp_path / "called").exists()
 

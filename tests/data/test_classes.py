@@ -87,7 +87,7 @@ def test_a_class_that_only_one_subset_has_is_named(folders, tmp_path):
 def test_a_folder_without_classes_is_named(folders, tmp_path):
     for path in (folders / "train").iterdir():
         path.rename(folders / path.name)
-    with pytest.raises(DataError, match=r"folders with fewer than two classes; expected a folder a class: train"):
+    with pytest.raises(DataError, match=r"folders with fewer than two classes; expected one folder per class: train"):
         open_dataset(ClassFoldersData(), folders, tmp_path / "cache")
 
 

@@ -94,7 +94,7 @@ def test_pets_are_two_archives_in_the_folder_of_torchvision(served, tmp_path, mo
 
 def test_something_else_than_expected_is_not_unpacked(cifar10, tmp_path):
     archive(cifar10, "cifar-10-batches-py/test_batch", b"something else")
-    with pytest.raises(DataError, match=r"is not what was expected: its md5 should be"):
+    with pytest.raises(DataError, match=r"is not the expected one: its md5 should be"):
         download(CifarData(), tmp_path / "data")
     assert not (tmp_path / "data/cifar-10-batches-py").exists()
 

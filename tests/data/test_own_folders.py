@@ -32,7 +32,7 @@ def opened(data, root: Path):
 @pytest.mark.parametrize("folder", ["train", "trainannot", "val", "testannot"])
 def test_folders_among_the_files_of_camvid_are_refused(folder, camvid_root):
     (camvid_root / folder / "seq2").mkdir()
-    assert f"folders among the files, which would not be read; expected files alone: {folder}/seq2" in complaint(
+    assert f"folders among the files, which would not be read; expected only files: {folder}/seq2" in complaint(
         CamvidData(), camvid_root
     )
 
@@ -46,7 +46,7 @@ def test_folders_and_images_at_the_wrong_depth_of_class_folders_are_refused(tmp_
     (root / "train/cat/more").mkdir()
     Image.new("RGB", (4, 4)).save(root / "test/loose.png")
     said = complaint(ClassFoldersData(), root)
-    assert "expected files alone: train/cat/more" in said
+    assert "expected only files: train/cat/more" in said
     assert "images outside the folders of the classes, which would not be read: test/loose.png" in said
 
 
@@ -73,7 +73,7 @@ def test_a_subset_under_another_name_is_refused(name, tmp_path):
 
 def test_an_image_format_that_is_not_read_is_refused_and_other_files_are_remarked(own_root):
     (own_root / "images/notes.txt").write_text("taken on a Sunday")
-    assert any("left out" in remark and "images/notes.txt" in remark for remark in opened(OWN, own_root).remarks)
+    assert any("skipped" in remark and "images/notes.txt" in remark for remark in opened(OWN, own_root).remarks)
     (own_root / "images/more.jp2").write_bytes(b"")
     assert "images in formats that are not read" in complaint(OWN, own_root)
 
@@ -108,7 +108,7 @@ def test_images_with_an_orientation_are_remarked(own_root):
     Image.open(path).save(path, exif=exif)
     for _ in ("decoded", "from the cache"):
         (remark,) = opened(OWN, own_root).remarks
-        assert "a camera's orientation, which is not applied" in remark
+        assert "an orientation tag, which is not applied" in remark
         assert remark.endswith(": images/p3.jpg")
 
 
@@ -171,7 +171,7 @@ def test_a_split_may_be_a_list_of_pairs(cityscapes_root):
 
 def test_a_pair_of_different_names_is_refused(voc_root):
     (voc_root / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_text("JPEGImages/v0.jpg Masks/v1.png\n")
-    assert "list entries that are no plain ids" in complaint(VocData(), voc_root)
+    assert "list entries that are not plain ids" in complaint(VocData(), voc_root)
 
 
 def test_names_that_look_like_others_in_a_list(own_root):

@@ -51,7 +51,7 @@ def test_an_interlaced_or_compressed_mask_holds_its_numbers():
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "BMP", "TIFF", "GIF"])
 def test_a_mask_is_a_png_file_whatever_its_name(format):
     said = refusal(read_mask, saved(RAMP.astype(np.uint8), format))
-    assert "masks that are no PNG files by their content" in said
+    assert "masks whose content is not PNG" in said
     assert said.endswith(f": {format}")
 
 
@@ -100,7 +100,7 @@ def test_a_tiff_image_of_more_than_8_bits_is_refused(dtype, shape):
 def test_a_tiff_image_with_a_fourth_channel_that_is_no_alpha_is_refused():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((4, 4, 4), np.uint8), photometric="rgb", extrasamples=["unspecified"])
-    assert "channels beside colour and alpha" in refusal(read_image, file.getvalue())
+    assert "channels other than colour and alpha" in refusal(read_image, file.getvalue())
 
 
 @pytest.mark.parametrize("format", ["TIFF", "WEBP", "PNG"])

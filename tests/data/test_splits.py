@@ -192,7 +192,7 @@ def test_a_selection_that_does_not_exist(selection, data, dataset, choices):
         (Split(labelled=37, selection=0.1), "but only 36 train images have a mask and are not held out"),
         (Split(labelled=40), "split.labelled is 40, so all 40 train images are labelled"),
         (Split(labelled=1.0, rule="authors"), "split.labelled is 1/1, so all 40 train images are labelled"),
-        (Split(labelled=0.001, rule="authors"), "split.labelled 1/1000 of 40 train images is no image at all"),
+        (Split(labelled=0.001, rule="authors"), "split.labelled 1/1000 of 40 train images is less than one image"),
         (Split(labelled=1, selection=1.0), "would hold out 40 of the 40 train images"),
     ],
 )
@@ -224,10 +224,10 @@ def test_a_list_is_taken_in_its_order(tmp_path):
     [
         (["t00001", "t00002"], {}, "mine.txt holds 2 ids, but split.labelled is 3: set split.labelled to 2"),
         (["t00001", "t00002"], {"labelled": 0.05}, "split.labelled is 1/20: set split.labelled to 2"),
-        (["t00001", "v0", "t00002"], {}, "listed ids that are no train images: v0"),
+        (["t00001", "v0", "t00002"], {}, "listed ids that are not train images: v0"),
         (["t00001", "t00039", "t00002"], {"without_mask": 1}, "listed ids that have no mask .*: t00039"),
         (["t00001", "t00001", "t00002"], {}, "ids that are twice in one list: t00001"),
-        (["t00001", "../x", "t00002"], {}, "list entries that are no plain ids.*'../x'"),
+        (["t00001", "../x", "t00002"], {}, "list entries that are not plain ids.*'../x'"),
         ([], {}, "mine.txt holds no ids"),
     ],
 )
@@ -293,5 +293,5 @@ def test_dms_alpha_has_a_range(alpha):
 
 
 def test_a_side_must_see_an_image():
-    with pytest.raises(DataError, match="a model sees none"):
+    with pytest.raises(DataError, match="a model would see none"):
         dms_half((1,), 0.8, "A")

@@ -180,7 +180,7 @@ def test_a_team_that_is_asked_to_stop_goes_on_from_there(stages, folders, tmp_pa
             return str(error)
         return "done"
 
-    stopped = "the training was at step 5 of 20 and goes on from there"
+    stopped = "the training was at step 5 of 20 and will resume from there"
     assert in_team(2, lambda team: perform(team, True)) == [stopped, stopped]
     assert in_team(2, lambda team: perform(team, False)) == ["done", "done"]
     for name in ("history.csv", "model.safetensors"):

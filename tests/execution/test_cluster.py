@@ -190,10 +190,10 @@ def test_auto_means_the_cluster_that_the_environment_names(head: str, tmp_path: 
 @pytest.mark.parametrize(
     ("token", "more", "words"),
     [
-        pytest.param(None, {}, "wants a token: there is none here; copy ~/.ray/auth_token", id="none"),
-        pytest.param(None, {"RAY_AUTH_MODE": "token"}, "wants a token: there is none here", id="none but the mode"),
-        pytest.param(OTHER, {}, "wants a token: the one found here is another", id="wrong file"),
-        pytest.param(TOKEN, {"RAY_AUTH_TOKEN": OTHER}, "the one found here is another", id="wrong variable"),
+        pytest.param(None, {}, "requires a token: there is none here; copy ~/.ray/auth_token", id="none"),
+        pytest.param(None, {"RAY_AUTH_MODE": "token"}, "requires a token: there is none here", id="none but the mode"),
+        pytest.param(OTHER, {}, "requires a token: the one found here is a different one", id="wrong file"),
+        pytest.param(TOKEN, {"RAY_AUTH_TOKEN": OTHER}, "the one found here is a different one", id="wrong variable"),
         pytest.param(TOKEN, {"RAY_AUTH_MODE": "disabled"}, "RAY_AUTH_MODE is 'disabled' here", id="switched off"),
     ],
 )

@@ -104,7 +104,7 @@ def test_a_sweep_that_is_terminated_goes_on_when_it_is_started_again(home, tmp_p
         sweep.process.send_signal(signal.SIGTERM)
         said = sweep.finish(60)
         assert sweep.process.returncode == 143, said
-        assert "start the same command again to go on" in said
+        assert "run the same command again to resume" in said
         assert sweep.left_behind() == []
         assert journal.read_faults(sweep.folder) == []
     with started(tmp_path / "runs", *gammas(home)) as again:
@@ -131,7 +131,7 @@ def test_a_run_that_is_told_to_end_goes_on_from_there(home, tmp_path, undisturbe
         run.process.send_signal(signal.SIGTERM)
         said = run.finish(60)
         assert run.process.returncode == 143, said
-        assert re.search(r"Stopped: the training was at step \d+ of \d+ and goes on from there", said)
+        assert re.search(r"Stopped: the training was at step \d+ of \d+ and will resume from there", said)
     assert (tmp_path / "runs" / "scratch" / f"finetune-{struck.key}" / "checkpoint.safetensors").exists()
     with started(tmp_path / "runs", *words) as again:
         assert again.finish().count("stages computed") == 1

@@ -305,7 +305,7 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
         (
             {"model.encoder_weights": "imagenet", "model.weights_file": "mine.safetensors"},
             ModelError,
-            "both name first weights; set one of them to null",
+            "both set the initial weights; set one of them to null",
         ),
         ({"split.labelled": 5000}, DataError, "5000"),
         ({"split.selection": "valtiny"}, DataError, "valtiny"),
@@ -328,7 +328,7 @@ def test_float16_is_refused_without_a_gpu_before_any_training(machine, tiny):
 
 def test_an_encoder_that_is_frozen_at_random_weights_is_a_warning(machine, tiny, caplog):
     Runner(machine).bind(override(tiny, {"model.frozen": True}))
-    assert "random weights are never trained; name model.encoder_weights" in caplog.text
+    assert "would keep its random weights; set model.encoder_weights" in caplog.text
 
 
 def test_a_device_that_is_not_there_is_refused(machine, tiny):
@@ -411,7 +411,7 @@ def test_only_the_networks_of_the_method_are_checked(module_machine, tiny):
 def test_halves_of_labelled_images_are_checked_where_they_are_drawn(module_machine, tiny):
     config = override(tiny, {"split.labelled": 1, "dms_alpha": 0.6})
     checked(module_machine, "dst", config)
-    with pytest.raises(DataError, match="would see no image: label more"):
+    with pytest.raises(DataError, match="would see no images: label more"):
         checked(module_machine, "dmt", config)
 
 
@@ -443,7 +443,7 @@ def test_bare_steps_are_timed_once_in_a_storage_folder(machine, tiny, monkeypatc
     # 8 labelled images in batches of 8, 10 epochs; 16 unlabelled in batches of 6, twice 4 epochs.
     assert calibration.bare_seconds(runner, stages) == 0.5 * (10 + 2 * 4 * 3)
     assert str(calibration.estimator(Runner(machine))(stages)) == (
-        "8 stages, 34 optimizer steps, about 17 s by a few bare steps that were timed here, disk unknown"
+        "8 stages, 34 optimizer steps, about 17 s (estimated from a few timed steps), disk unknown"
     )
     assert timed == [(8, 3, 32, 32)]
 

@@ -54,7 +54,7 @@ def test_as_many_trials_run_at_a_time_as_there_are_whole_groups():
     [
         pytest.param(8, 1, 1, "room for 4 workers of 1 CPU and 1 GPU: --workers 4 would fit", id="too many"),
         pytest.param(4, 5, 1, "room for 2 workers of 5 CPUs and 1 GPU: --workers 2 would fit", id="too large"),
-        pytest.param(2, 1, 4, "room for 0 workers of 1 CPU and 4 GPUs: give each less", id="none fits"),
+        pytest.param(2, 1, 4, "room for 0 workers of 1 CPU and 4 GPUs: give each worker less", id="none fits"),
     ],
 )
 def test_a_group_without_room_is_refused_with_what_would_fit(workers, cpus, gpus, message):

@@ -68,8 +68,8 @@ def test_further_rows_and_seeds_extend_the_same_table_and_other_settings_make_an
             "Baseline, 8: there is no setting 'weight.gama1'; did you mean 'gamma1'",
             id="unknown setting",
         ),
-        pytest.param(lambda: table(seeds=()), "needs different seeds", id="no seed"),
-        pytest.param(lambda: table(seeds=(1, 1)), "needs different seeds", id="a seed twice"),
+        pytest.param(lambda: table(seeds=()), "needs distinct seeds", id="no seed"),
+        pytest.param(lambda: table(seeds=(1, 1)), "needs distinct seeds", id="a seed twice"),
         pytest.param(lambda: table(rows={"CBST": Row("cbst")}), "'Baseline' is not a row", id="no reference"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_failed_trial_is_explained(folder, sweep, why):
         lines["replay"].split("replay")[1].strip().startswith(runnable("for seed in 0 1; do dmt run --recipe shapes"))
     )
     assert all(len(line) <= 100 for name, line in lines.items() if name not in ("traceback", "replay"))
-    assert "not the end" not in said
+    assert "faults that did not end" not in said
 
 
 def test_lost_workers_are_told_though_the_trials_are_complete(folder, sweep, why):
@@ -91,7 +91,7 @@ def test_lost_workers_are_told_though_the_trials_are_complete(folder, sweep, why
     journal.write_fault(folder, 1, "lost", "no progress for 3 s in finetune-ab step 3 of 9", activity(sweep, 1))
     journal.write_fault(folder, "label-ab", "lost", "its node has died", None)
     said = " ".join(why(sweep.name).split())
-    assert "not the end of a trial: trial 1 a worker was lost at 20" in said
+    assert "faults that did not end a trial: trial 1 a worker was lost at 20" in said
     assert f" on {activity(sweep).node} in finetune-" in said
     assert "no progress for 3 s in finetune-ab step 3 of 9; now complete" in said
     assert "shared a worker was lost at 20" in said
@@ -119,7 +119,7 @@ def test_a_trial_that_was_repaired_later_is_no_failure(folder, sweep, why):
 
 
 def test_a_sweep_without_faults_says_so(folder, sweep, why):
-    assert why(sweep.name).startswith(f"{sweep.name}: 3 trials, none begun\n")
+    assert why(sweep.name).startswith(f"{sweep.name}: 3 trials, none started\n")
     perform(folder, sweep, None, None, None)
     assert why(sweep.name).endswith("3 complete\n\nNo trial failed, and no worker was lost.\n")
 
@@ -228,8 +228,8 @@ def test_a_worker_that_was_lost_is_said_with_the_rows_that_wanted_the_stage(tabl
     performed(table)
     journal.write_fault(folder_of(table), stage.name, "lost", "its node has died", Activity.of(stage, None))
     said = " ".join(why("components").split())
-    assert "8 complete not the end of a run: finetune a worker was lost at 20" in said
-    assert "its node has died; wanted for DMT, seed 0; now there" in said
+    assert "8 complete faults that did not end a run: finetune a worker was lost at 20" in said
+    assert "its node has died; needed for DMT, seed 0; now there" in said
     assert said.endswith("No stage failed.")
     assert "shared by all" not in said
 

@@ -14,7 +14,7 @@ def test_garbage_is_said_in_one_line_with_what_to_do(content, tmp_path):
         trials.open_storage(tmp_path)
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / trials.STUDY} cannot be read as a study of Optuna (")
-    assert "Move it away: the sweep then begins anew" in said
+    assert "Move it away: the sweep then starts over" in said
     assert "\n" not in said
 
 

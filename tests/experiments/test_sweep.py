@@ -56,7 +56,7 @@ def test_a_dimension_can_be_read_back(dimension):
     [
         pytest.param(lambda: Choice("a"), "at least two different values", id="one value"),
         pytest.param(lambda: Choice(1, 1), "at least two different values", id="a value twice"),
-        pytest.param(lambda: Integer(3, 3), "lower and a higher end", id="one number"),
+        pytest.param(lambda: Integer(3, 3), "lower and an upper end", id="one number"),
     ],
 )
 def test_what_leaves_nothing_to_search_is_refused(build, message):
@@ -108,7 +108,7 @@ def test_what_is_not_searched_of_a_schedule_is_the_recipe_s():
     ("recipe", "changes", "space", "point"),
     [
         pytest.param("shapes", [], SCHEDULE, PAPER, id="the paper's schedule"),
-        pytest.param("shapes", ["percentiles=[0.2,0.3,1.0]"], SCHEDULE, None, id="a schedule that is not straight"),
+        pytest.param("shapes", ["percentiles=[0.2,0.3,1.0]"], SCHEDULE, None, id="an irregular schedule"),
         pytest.param("shapes", [], {"weight.gamma1": Uniform(1, 8)}, None, id="outside the range"),
         pytest.param("shapes", [], {"method": Choice("dst", "dmt")}, {"method": "dmt"}, id="the method"),
         pytest.param(
@@ -197,7 +197,7 @@ def test_mixup_is_searched_where_images_have_one_class():
 
 
 def test_values_that_the_settings_cannot_take_are_named():
-    with pytest.raises(ConfigError, match=r"the search would try mixup=1, which these settings cannot take: .*mixup"):
+    with pytest.raises(ConfigError, match=r"the search would try mixup=1, which does not fit these settings: .*mixup"):
         Sweep("s", "", load("shapes"), "curriculum", {"retrain.augment.mixup": Uniform(0, 1)}, (0,))
 
 

@@ -109,5 +109,5 @@ def test_a_file_with_holes_is_refused_with_their_names(tmp_path, resnet18):
 
 
 def test_weights_of_a_larger_resnet_are_refused(tmp_path, coco):
-    with pytest.raises(ModelError, match=r"does not cover the backbone: .* Take weights of the same encoder"):
+    with pytest.raises(ModelError, match=r"does not cover the backbone: .* Use weights of the same encoder"):
         models.build(FPN.evolve(weights_file=write(tmp_path, coco)), 21)

@@ -1,4 +1,4 @@
-"""Papers' numbers stand beside ours only where first weights, data and training are the paper's."""
+"""Papers' numbers stand beside ours only where initial weights, data and training are the paper's."""
 
 import pytest
 

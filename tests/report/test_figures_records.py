@@ -132,7 +132,7 @@ def test_the_command_says_what_is_missing(small_ablation, tmp_path, monkeypatch,
     said = capsys.readouterr()
     assert said.out == ""
     assert "left out: forest: no row has a seed in common with the reference 'Baseline' yet" in said.err
-    assert "DMT: 2 of 2 seeds are not complete; compute them with `" in said.err
+    assert "DMT: 2 of 2 seeds are incomplete; compute them with `" in said.err
     assert "-m ablations.small --seeds 0 1 --set a=1 --rows DMT`" in said.err
     assert empty.size() == 0
 

@@ -160,9 +160,9 @@ def test_a_dry_run_says_what_sharing_saves(store, capsys):
     sweep = a_sweep(known=tuple({"schedule.iterations": n, "method": "dst"} for n in (1, 1)))
     dry_run.describe(Console(width=300), sweep, store, lambda stage: STEPS.get(stage.operation.name, 1), 2)
     said = capsys.readouterr().out
-    assert "2 trials need 60 optimizer steps one by one, the union of their plans 30 (50.0%)" in said
+    assert "2 trials need 60 optimizer steps separately, but together only 30 (50.0%)" in said
     dry_run.describe(Console(width=300), sweep, store, lambda stage: STEPS.get(stage.operation.name, 1), 9)
-    assert "the 2 trials that are known now need" in capsys.readouterr().out
+    assert "the 2 trials known in advance need" in capsys.readouterr().out
 
 
 # ---- figures and tables ----------------------------------------------------------------------------------------

@@ -50,18 +50,18 @@ GOLDEN = """\
 | DMT  | +6.00 [+3.52, +8.48] | [+3.93, +8.07] | 3/3  | p=.25, floor .25 | .5   | 12      |
 
 - ± is the sample standard deviation (ddof 1) over runs: 3 seeds, each with a label split of its own.
-- last: the mean over the models after the last iteration, nothing is selected; best on the test set: as the papers do,
-  chosen by the score that is printed, hence optimistic.
-- Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: with the error of all R
-  rows, df (R - 1)(n - 1), which holds only if all rows scatter alike. Wins: pairs above Baseline. p: exact two-sided
-  sign-flip test, with the smallest p that so many pairs can have. Holm: p adjusted for the rows of its block; for
-  several rules and columns it is not adjusted.
+- last: mean over the models after the last iteration (nothing is selected); best on the test set: selected by the score
+  that is printed, as in the papers, so biased upwards.
+- Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: using the error of all R
+  rows, df (R - 1)(n - 1), valid only if all rows scatter alike. Wins: pairs in which the row is above Baseline. p:
+  exact two-sided sign-flip test, with its floor, the smallest p that this many pairs allow. Holm: p adjusted for the
+  rows of its block, but not for several rules or columns.
 - With n = 3 the smallest difference you can see is about 2.5 sd of the paired differences; the sign-flip p cannot fall
-  below 0.25, so that no row can get a star.
-- Bold: best, and the paired 95 % interval to every other row excludes 0. Underlined: best, and all rows whose interval
-  to it does not exclude 0.
-- models × steps: models that a run trains, optimizer steps of each (mean). device h: mean hours of all devices that a
-  run took, with the stages that it shares with other rows.
+  below 0.25, so no row can get a star.
+- Bold: the best row, if its paired 95 % interval to every other row excludes 0. Underlined: the best row, and all rows
+  whose interval to it does not exclude 0.
+- models × steps: models that a run trains, optimizer steps of each (mean). device h: mean device hours per run,
+  including the stages that it shares with other rows.
 
 - Records of components-shapes-0badcafe; recipe shapes.
 - Data: shapes, fingerprint ffffffffffff.
@@ -100,7 +100,7 @@ def test_no_spread_of_one_run(records: Records) -> None:
     assert cells(table, 0, "DMT")[0] == "70.00 (n=1)"
     assert cells(table, 1, "DMT") == ["+10.00", "–", "1/1", "p=1, floor 1", "1"]
     assert marks(table) == {"Baseline": "", "DMT": ""}
-    assert table.caption[0] == "One run each: no ±, no interval, no row is marked."
+    assert table.caption[0] == "One run each: no ±, no intervals, and no row is marked."
 
 
 def test_failed_and_missing_runs_are_said(records: Records) -> None:
@@ -120,7 +120,7 @@ def test_failed_and_missing_runs_are_said(records: Records) -> None:
     assert cells(table, 0, "DMT") == ["– (3 missing)", "–", "–"]
     assert cells(table, 1, "DMT") == ["–"] * 5
     assert table.blocks[0].notes == ("CBST, seed 2 failed: RuntimeError: out of memory", "DST, seed 1 failed: x")
-    assert "DMT is computed by `python -m ablations.components --rows DMT`" in markdown(table)
+    assert "DMT can be computed with `python -m ablations.components --rows DMT`" in markdown(table)
 
 
 def test_a_row_with_a_failed_run_is_compared_on_the_others(records: Records) -> None:
@@ -267,7 +267,7 @@ def test_paper_of_the_same_protocol_stands_beside_ours(records: Records) -> None
 def test_paper_of_another_protocol_stands_apart_without_differences(records: Records) -> None:
     table = build(records({"last": PLAIN, "paper": BEST}), paper=paper({}))
     assert [block.title for block in table.blocks if "DMT, Table 9" in block.title] == [
-        "DMT, Table 9: another protocol, not to be compared"
+        "DMT, Table 9: different protocol, not comparable"
     ]
     assert [[cell.text for cell in row] for row in table.blocks[-1].rows] == [
         ["Baseline", "61.90", "–"],

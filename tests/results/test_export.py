@@ -102,7 +102,7 @@ def test_everything_goes_into_one_file_and_comes_out_one_by_one(storage: Path, t
     direct = tidy.of_ablation(storage / "ablations" / file.ablation.name)
     assert markdown(build(back)) == markdown(build(direct))
     assert export.read(tmp_path / "all.parquet", "joint")["param/method"].unique().tolist() == ["dmt", "dst"]
-    with pytest.raises(MissingStages, match="several experiments, say of which"):
+    with pytest.raises(MissingStages, match="several experiments; name one of"):
         export.read(tmp_path / "all.parquet")
     with pytest.raises(MissingStages, match="no records of 'other'"):
         export.read(tmp_path / "all.parquet", "other")

@@ -207,7 +207,7 @@ def test_power_is_the_share_of_simulated_intervals_that_exclude_0() -> None:
 
 def test_what_n_runs_can_show_is_said_in_words() -> None:
     assert "smallest difference you can see is about 2.5 sd" in visible(3)
-    assert "cannot fall below 0.25, so that no row can get a star" in visible(3)
+    assert "cannot fall below 0.25, so no row can get a star" in visible(3)
     assert "star" not in visible(6)
     assert "no difference can be told from chance" in visible(1)
 

@@ -86,10 +86,10 @@ def test_a_grid_holds_all_pairs():
         pytest.param(
             lambda: a_sweep(space={"weight.gama": Uniform(0, 1)}, known=()), "did you mean", id="misspelt setting"
         ),
-        pytest.param(lambda: a_sweep(seeds=(1, 1)), "different seeds", id="a seed twice"),
+        pytest.param(lambda: a_sweep(seeds=(1, 1)), "distinct seeds", id="a seed twice"),
         pytest.param(lambda: a_sweep(grid=1), "at least 2", id="grid of one"),
         pytest.param(lambda: a_sweep(method="dmmt"), "no method", id="unknown method"),
-        pytest.param(lambda: Uniform(3, 3), "lower and a higher", id="empty range"),
+        pytest.param(lambda: Uniform(3, 3), "lower and an upper", id="empty range"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(build, message):
@@ -302,7 +302,7 @@ def test_two_processes_cannot_run_the_same_sweep(tmp_path):
     try:
         assert held.wait(20)
         assert is_running(tmp_path)
-        with pytest.raises(UserError, match=f"process {other.pid} on .* is running this"), locked(tmp_path):
+        with pytest.raises(UserError, match=f"process {other.pid} on .* is already running this"), locked(tmp_path):
             pass
     finally:
         go.set()

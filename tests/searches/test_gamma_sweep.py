@@ -64,7 +64,7 @@ def test_help_is_quick_and_shows_an_example():
     done = gamma_sweep("--help")
     assert done.returncode == 0
     assert "dmt sweep gamma_sweep --recipe camvid" in done.stdout
-    assert "Killed? Start it again." in done.stdout
+    assert "Killed? Run it again" in done.stdout
     heavy = "import sys, searches.gamma_sweep; print({'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules))"
     imported = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)
     assert imported.stdout.strip() == "set()"
@@ -111,16 +111,16 @@ def test_a_storage_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
     done = gamma_sweep("--storage", tmp_path / "file")
     assert done.returncode == 2
     begun, error = done.stderr.splitlines()
-    assert begun == "gamma_sweep: Which exponents gamma1 and gamma2 weigh pseudo labels best?"
+    assert begun == "gamma_sweep: Which exponents gamma1 and gamma2 weight pseudo labels best?"
     assert str(tmp_path / "file") in error
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(tiny, tmp_path):
     done = gamma_sweep(*tiny, "--dry-run", "--seeds", "0", "1")
     assert done.returncode == 0, done.stderr
-    assert "12 stages by all trials, computed once: 4 pretrain, 4 evaluate, 4 label" in done.stdout
+    assert "12 stages, common to all trials and computed once: 4 pretrain, 4 evaluate, 4 label" in done.stdout
     assert "a trial  20 stages of its own: 8 finetune, 8 evaluate, 4 label" in " ".join(done.stdout.split("\n"))
-    assert "in all" in done.stdout
+    assert "total" in done.stdout
     assert not (tmp_path / "runs" / "sweeps").exists()
     assert not (tmp_path / "runs" / "mlflow.db").exists()
 

@@ -80,7 +80,7 @@ def test_a_script_is_short_and_is_its_own_manual(name):
     text = (ROOT / "searches" / f"{name}.py").read_text()
     assert text.count("\n") <= 70
     manual = script(name).__doc__
-    for words in ("What is shared:", "Killed? Start it again.", "examples:", f"dmt sweep {name} --dry-run"):
+    for words in ("What is shared:", "Killed? Run it again", "examples:", f"dmt sweep {name} --dry-run"):
         assert words in manual
 
 
@@ -90,7 +90,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(run, tmp_path, name)
     status, said = run(name, "--dry-run", "--seeds", "0", "1", "--confirm", "2", "3", *one_image_is_enough)
     assert status == 0, said
     assert f"sweep {name}-mine-" in said
-    for words in ("seeds 0, 1", " optimizer steps", "confirm the best trial and the recipe on seeds 2, 3", "in all"):
+    for words in ("seeds 0, 1", " optimizer steps", "confirm the best trial and the recipe on seeds 2, 3", "total"):
         assert words in said
     assert not (tmp_path / "runs" / "sweeps").exists()
     assert not (tmp_path / "runs" / "mlflow.db").exists()
@@ -113,10 +113,10 @@ def test_all_scripts_take_the_same_options(requested, name):
         ),
         pytest.param(
             ["--pruner", "wilcoxon", "--seeds", "0", "1", "2", "3"],
-            "can never stop a trial with 4 seeds: one that loses on 4 has p = 0.0625",
+            "can never stop a trial with 4 seeds: a trial has to lose on 4 seeds to reach p = 0.0625",
             id="too few seeds for the Wilcoxon pruner",
         ),
-        pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid is no search", id="a grid and a sampler"),
+        pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid replaces the sampler", id="a grid and a sampler"),
         pytest.param(["--sampler", "grid", "--trials", "3"], "leave --trials out", id="a grid and trials"),
         pytest.param(["--grid", "3", "--pruner", "median"], "a grid is never pruned", id="a grid and a pruner"),
         pytest.param(["--second", "compute", "--pruner", "median"], "two objectives are never pruned", id="second"),

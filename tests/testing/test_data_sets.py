@@ -64,7 +64,7 @@ def test_a_good_data_set_keeps_the_contract(data):
             "random",
             "the train images of wrong are others when they are decoded again, under the same fingerprint",
         ),
-        ("twice", "two images of train of wrong have one name: same"),
+        ("twice", "two images of train of wrong have the same name: same"),
         ("order", "the images of train of wrong are not in the order of their names: sort them in `content`"),
         ("no test", "wrong lacks the subset test; it has train"),
         ("set", "what wrong says of its content has no fingerprint: .*no stable bytes"),

@@ -1,4 +1,4 @@
-"""The contract of methods, on every method of the house, on a good one of others, and on deliberately wrong ones."""
+"""The contract of methods, on every method of this package, on a good one of others, and on deliberately wrong ones."""
 
 import pytest
 
@@ -33,7 +33,10 @@ def test_every_method_keeps_the_contract_of_plans_or_refuses_the_data(name, reci
         ),
         (theirs.half_a_seed, r"was given the seed 3, but its stage finetune-\w+ has the seed 7"),
         (theirs.changes_settings, r"changes_settings changes the settings that it is given: work on a copy"),
-        (theirs.pretrains_longer, r"is none that other methods share \(it differs in training\).* call `pretrain\(cfg"),
+        (
+            theirs.pretrains_longer,
+            r"is not one that other methods share \(it differs in training\).* call `pretrain\(cfg",
+        ),
         (theirs.no_evaluation, r"rung 0 of no_evaluation holds <pretrain-\w+> for model A: a rung holds evaluations"),
         (theirs.wrong_side, "rung 0 of wrong_side calls a model B that is model A: exchange them, or pretrain it with"),
         (theirs.no_plan, "no_plan must return a dmt_ray.Plan, but returns list"),
@@ -53,7 +56,7 @@ def test_a_pretraining_of_its_own_may_be_wanted():
 
 
 def test_a_method_that_refuses_all_data_is_told_so():
-    with pytest.raises(ContractBroken, match=r"for_nothing refuses all data .*check_squares is not; digits: .*video"):
+    with pytest.raises(ContractBroken, match=r"for_nothing rejects all data .*check_squares is not; digits: .*video"):
         check_method(theirs.for_nothing)
 
 

@@ -83,7 +83,7 @@ def test_a_run_of_any_name_is_found_again_and_no_other_one(name, tmp_path):
 
 def test_garbage_in_the_database_is_said_at_once(tmp_path):
     (tmp_path / DATABASE).write_bytes(b"this is no database " * 100)
-    with pytest.raises(UserError, match=r"mlflow\.db is no database of MLflow .*Move it away: `dmt publish` then"):
+    with pytest.raises(UserError, match=r"mlflow\.db is not an MLflow database .*Move it away: `dmt publish` then"):
         connect(None, tmp_path)
 
 

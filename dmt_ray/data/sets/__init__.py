@@ -1,1 +1,1 @@
-"""The data sets, a file each: settings, classes, what its files are and mean; `config.DATA_SETS` lists them."""
+"""The data sets, one file each: settings, classes, what its files are and mean; `config.DATA_SETS` lists them."""

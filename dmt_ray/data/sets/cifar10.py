@@ -28,7 +28,7 @@ VALUES = 3 * SIDE * SIDE  # of an image: its red, green and blue planes
 REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
 EXPECTED = (
-    "files that are no batches of CIFAR-10; expected a dict with data, uint8 [N, 3072], and labels, N classes 0..9"
+    "files that are not batches of CIFAR-10; expected a dict with data, uint8 [N, 3072], and labels, N classes 0..9"
 )
 
 

@@ -1,4 +1,4 @@
-"""Images in one folder a class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one."""
+"""Images in one folder per class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -31,7 +31,9 @@ class ClassFoldersData(DataSource):
         folders = {name: _folders(root / name, root, problems) for name in names}
         classes = tuple(sorted(folders["train"]))
         if len(classes) < 2 and not problems:
-            problems.add("folders with fewer than two classes; expected a folder a class", below(root / "train", root))
+            problems.add(
+                "folders with fewer than two classes; expected one folder per class", below(root / "train", root)
+            )
         if len(classes) > 255:
             problems.add("folders with more than 255 classes", below(root / "train", root))
         for name in names[1:]:

@@ -25,7 +25,7 @@ class FolderData(DataSource):
     where: ClassVar[str] = "it is a folder of your own"
 
     name: Literal["folder"] = "folder"
-    classes: tuple[str, ...] = Field(min_length=2, description="Names of the classes 0, 1, ... of the masks.")
+    classes: tuple[str, ...] = Field(min_length=2, description="Names of the classes 0, 1, ... in the masks.")
     ignore: int = Field(255, ge=0, le=255, description="Mask value that is not a class.")
     first: int = neutral(
         0, ge=0, le=255, description="Mask value of the first class; 1 where classes are 1..K, with ignore 0 for void."
@@ -37,7 +37,7 @@ class FolderData(DataSource):
     val_list: str | None = Field(None, description="File that lists the validation images.")
     test_list: str | None = Field(None, description="File that lists the test images.")
     test_share: PositiveFraction = Field(
-        0.2, description="Fraction of the images that is drawn as test set, without a test_list."
+        0.2, description="Fraction of the images drawn as the test set, if there is no test_list."
     )
     reported: Literal["val", "test"] = "test"
 

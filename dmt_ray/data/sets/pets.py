@@ -40,7 +40,7 @@ class PetsData(DataSource):
     border: Literal["ignore", "pet", "class"] = Field(
         "pet", description="The trimaps' border (value 3): not counted, part of the pet, or a class of its own."
     )
-    test_share: PositiveFraction = Field(0.2, description="Fraction of the images that is drawn as test set.")
+    test_share: PositiveFraction = Field(0.2, description="Fraction of the images drawn as the test set.")
     reported: Literal["test"] = "test"
 
     def archives(self) -> list[Archive]:

@@ -25,8 +25,7 @@ class VocData(DataSource):
     further_folders: ClassVar[tuple[str, ...]] = ("voc_animals",)
     valtiny: ClassVar[str] = "voc_valtiny.txt"
     where: ClassVar[str] = (
-        "get VOC 2012 from host.robots.ox.ac.uk/pascal/VOC/voc2012, and the masks SegmentationClassAug that people "
-        "have made of SBD"
+        "get VOC 2012 from host.robots.ox.ac.uk/pascal/VOC/voc2012, and the SegmentationClassAug masks made from SBD"
     )
 
     name: Literal["voc"] = "voc"

@@ -1,4 +1,4 @@
-"""The weight rules: how much each pseudo label may teach. One file a rule, with a function of the same name.
+"""The weight rules: how much each pseudo label may teach. One file per rule, with a function of the same name.
 
 A rule takes a `Comparison`, its numbers as keyword arguments, and ``moment``, where in the training it is applied. The
 numbers of a rule are the fields of its class in `config.weights`.

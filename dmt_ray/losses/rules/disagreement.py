@@ -1,4 +1,4 @@
-"""DMT: a pseudo label weighs by how far the student agrees with it."""
+"""DMT: a pseudo label is weighted by how far the student agrees with it."""
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ def dynamic_weight(probs: Tensor, labels: Tensor, confidence: Tensor, *, gamma1:
 
 
 def disagreement(seen: Comparison, *, gamma1: float, gamma2: float, ramp: bool = False, moment: Moment = END) -> Target:
-    """Weigh by the three cases of `dynamic_weight` (DMT, Eq. 3), with exponents that may grow over the training."""
+    """Weight by the three cases of `dynamic_weight` (DMT, Eq. 3), with exponents that may grow over the training."""
     agreement, negative = (seen.likelihood ** ramped(gamma, ramp, moment) for gamma in (gamma1, gamma2))
     weights = torch.where(seen.agreement, agreement, negative)
     return Target(seen.labels, torch.where(seen.agreement | seen.negative, weights, 0.0))

@@ -7,7 +7,7 @@ from dmt_ray.losses.weighting import END, Comparison, Moment, Target, ramped
 
 
 def flip(seen: Comparison, *, gamma1: float, gamma2: float, ramp: bool = False, moment: Moment = END) -> Target:
-    """As `disagreement`, but in positive disagreement the label is the student's class (DMT, Sec. 5.4).
+    """Like `disagreement`, but in positive disagreement the label is the student's class (DMT, Sec. 5.4).
 
     Such a pixel weighs ``(1 - c) ** gamma2``, c the teacher's confidence; the paper prints the exponent 2.
     """

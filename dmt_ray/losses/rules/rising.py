@@ -1,4 +1,4 @@
-"""Pseudo-Label: the student's own predictions are its labels, and count more and more."""
+"""Pseudo-Label: the student's own predictions are its labels, with a rising weight."""
 
 import torch
 

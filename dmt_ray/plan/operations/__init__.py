@@ -1,4 +1,4 @@
-"""The vocabulary of plans: pretrain, label, finetune, retrain, cotrain, evaluate and what goes between them.
+"""The operations of plans:  pretrain, label, finetune, retrain, cotrain, evaluate and what goes between them.
 
 Each operation takes the whole `Config` and keeps only the slice it reads, so that a setting which cannot change a stage
 cannot change its key either, and a method cannot hand an operation the wrong slice.

@@ -21,7 +21,7 @@ class Evaluate(Slice):
 
     def __str__(self) -> str:
         model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
-        return ", ".join([*model, f"on {self.split.selection} (selects) and {self.data.reported} (reported)"])
+        return ", ".join([*model, f"on {self.split.selection} (validation) and {self.data.reported} (test)"])
 
     def work(self, images: ImageCounts) -> int:
         """Images to score."""

@@ -18,7 +18,7 @@ class Pretrain(NewModelSlice):
     coarse: int = neutral(0)
 
     def __str__(self) -> str:
-        whole = {"labelled": "the labelled images", "all": "all images, truly labelled"}
+        whole = {"labelled": "the labelled images", "all": "all images with their true labels"}
         images = whole.get(self.images, f"{self.dms_alpha:.0%} of the labelled images")
         if self.coarse:
             images += f" (those outside the labelled list in blocks of {self.coarse} pixels)"

@@ -32,7 +32,7 @@ class Retrain(NewModelSlice):
     def __str__(self) -> str:
         model, weight = f"{self.model.architecture}/{self.model.encoder}", self.weight.identity()
         numbers = ", ".join(f"{name}={value}" for name, value in weight.items())
-        return f"{self.side}: {model} anew, generation {self.generation}, {numbers}"
+        return f"{self.side}: {model} from scratch, generation {self.generation}, {numbers}"
 
     def lists(self, images: ImageCounts) -> dict[str, int]:
         """Of the unlabelled images those that have labels."""
@@ -40,10 +40,10 @@ class Retrain(NewModelSlice):
 
 
 def retrain(cfg: Config, *, labels: Stage, seed: int, generation: int) -> Stage:
-    """Train a new model A from its first weights on labelled and pseudo-labelled images (DMT, Algorithm 1).
+    """Train a new model A from its initial weights on labelled and pseudo-labelled images (DMT, Algorithm 1).
 
     `cfg.weight` says how much each pseudo label counts; `labels` are those of all unlabelled images or of some (see
-    `compose`). Each generation, from 1 on, has its own first weights, order and augmentation.
+    `compose`). Each generation, from 1 on, has its own initial weights, order and augmentation.
     """
     model, training, share = cfg.model, cfg.retrain or cfg.online, labels.config.labelled_share()
     values = {"model": model, "training": training, "weight": cfg.weight, "side": "A", "images": share}

@@ -1,4 +1,4 @@
-"""Compute against score: what a row's points of score cost, and which rows nothing else beats (the Pareto front)."""
+"""Score against compute: what each row's score costs, and which rows are on the Pareto front."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ NAMED = 12  # most points that all get their names; of more, those on the front 
 
 @dataclass(frozen=True)
 class Costly:
-    """A row, or a trial."""
+    """The cost and score of a row, or of a trial."""
 
     name: str  # its name
     cost: float  # optimizer steps summed over its models, or device-hours; mean over seeds
@@ -41,7 +41,7 @@ def costs(
     rule: str = "last",
     leave_out: Sequence[str] = ("oracle",),
 ) -> list[Costly]:
-    """What every complete row costs by itself, without what it shares with others, and its test score.
+    """Cost of every complete row when computed on its own, without sharing, and its test score.
 
     Args:
         unit: Of the cost. Device-hours are those of the machines that computed it.
@@ -61,7 +61,7 @@ def costs(
 
 
 def trial_costs(trials: Sequence[Trial]) -> list[Costly]:
-    """What the complete trials of a search for cheap settings cost, and what they score on the validation images.
+    """Cost of the complete trials of a two-objective search, and their scores on the validation images.
 
     Raises:
         MissingStages: If no trial is complete, or the search minimises no compute.
@@ -74,7 +74,7 @@ def trial_costs(trials: Sequence[Trial]) -> list[Costly]:
 
 
 def pareto(costs: ArrayLike, scores: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other one beats, by less cost for as good a score or a better score at no higher cost.
+    """Which points are on the Pareto front: none has as good a score at lower cost, or a better one at no higher cost.
 
     Args:
         costs: ``[n]``, the less the better.

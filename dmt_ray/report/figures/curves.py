@@ -82,7 +82,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _boundaries(histories: Mapping[str, pd.DataFrame]) -> list[tuple[float, int]]:
-    """Steps at which the iterations 1, 2, ... begin, of the model with the most of them."""
+    """Steps at which iterations 1, 2, ... begin, for the model with the most of them."""
     most: list[tuple[float, int]] = []
     for history in histories.values():
         ends = history.groupby("rung")["step"].max()

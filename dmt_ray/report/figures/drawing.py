@@ -30,30 +30,30 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
     "forest": "Every row's difference to the reference, paired by seed.",
     "iterations": "Score after each iteration.",
     "gains": "What each iteration adds to the same seed's score before any pseudo label.",
-    "compute": "What a row costs in optimizer steps, and what it scores.",
-    "hours": "What a row costs in hours of all devices, and what it scores.",
+    "compute": "Score of each row against its cost in optimizer steps.",
+    "hours": "Score of each row against its cost in device hours.",
     "label-errors": "How many pseudo labels are wrong among the most confident fractions.",
-    "teachers": "How many labels of a teacher are wrong among its most confident ones.",
+    "teachers": "How many of a teacher's labels are wrong among its most confident ones.",
     "class-errors": "How many pseudo labels are wrong, class by class.",
     "disagreement": "How often student and teacher disagree while the student learns.",
-    "coupling": "How far apart two teachers stay while they teach, and how right their labels are.",
+    "coupling": "How far apart two teachers stay while they teach, and how accurate their labels are.",
     "reliability": "How much two teachers agree on the images of each phase.",
-    "weights": "Pseudo labels, their weights and what the student then predicts.",
-    "qualitative": "The same images as several models see them.",
-    "confident": "How many decisions of a model are wrong among its most confident ones.",
+    "weights": "Pseudo labels, their weights, and what the student then predicts.",
+    "qualitative": "The same images as segmented by several models.",
+    "confident": "How many of a model's predictions are wrong among its most confident ones.",
     "fractions": "Score against the number of labelled images.",
     "curves": "Every trial's validation score after each rung.",
     "landscape": "Validation score over both exponents.",
     "slices": "Validation score against each setting.",
-    "parallel": "Every trial across all settings to its score.",
-    "importances": "How much each setting matters, and how sure that is.",
-    "setting": "Test score against what is searched.",
-    "best-of-k": "What a search of fewer trials would have found.",
+    "parallel": "Every trial: all of its settings and its score.",
+    "importances": "How much each setting matters, and with what uncertainty.",
+    "setting": "Test score against the searched setting.",
+    "best-of-k": "What a search with fewer trials would have found.",
 }
 
 
 def caption_of(name: str) -> str:
-    """What a figure shows; of a column of an ablation, with its name."""
+    """What a figure shows, with the name of the ablation's column if it is about one."""
     kind = next((kind for kind in CAPTIONS if name == kind or name.startswith(f"{kind}-")), "")
     column = name.removeprefix(kind).strip("-")
     caption = CAPTIONS.get(kind, name)
@@ -89,17 +89,17 @@ class AblationFigures:
         self._runs = [one for one in self.ablation.members() if (one.cell.row, one.cell.column, one.seed) in complete]
 
     def incomplete(self) -> Iterator[str]:
-        """A sentence for each row that lacks seeds, with the command that computes them."""
+        """One sentence for each row that lacks seeds, with the command that computes them."""
         lacking = self.frame[self.frame["state"] != "there"]
         for row, column, command in self.frame.attrs["about"]["commands"]:
             count = len(lacking[(lacking["row"] == row) & (lacking["column"] == column)])
             if count:
                 of = f", {column}" if len(self.ablation.columns) > 1 else ""
                 seeds = len(self.ablation.seeds)
-                yield f"{row}{of}: {count} of {seeds} seeds are not complete; compute them with `{command}`"
+                yield f"{row}{of}: {count} of {seeds} seeds are incomplete; compute them with `{command}`"
 
     def drawings(self) -> Iterator[Drawing]:
-        """All figures; those of a column are named after it where there are several."""
+        """All figures; if there are several columns, figures are named after theirs."""
         frame, measure, columns = self.frame, self._measure, self.ablation.columns
         for column in columns:
             for name, draw in self._of_column(column):
@@ -136,7 +136,7 @@ class AblationFigures:
         yield "confident", lambda: by_confidence(fig.errors_by_share(self._confident(runs, info)))
 
     def _shown(self, runs: Sequence[Member]) -> list[Member]:
-        """The rows that pictures are of, each with its first seed that all of them have."""
+        """The rows to show images of, each with the first seed that all of them have."""
         iterated = [one.cell.row for one in runs if len(one.plan.rungs) > 1]
         main = "DMT" if "DMT" in iterated else next(reversed(iterated), "")
         rows = self._rows or list(dict.fromkeys([self.ablation.reference, main]))
@@ -188,7 +188,7 @@ def of_sweep(folder: Path) -> Iterator[Drawing]:
 
 
 def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
-    """The figures that a running sweep has, too: every trial's score after each rung, and over what is searched."""
+    """The figures that even a running sweep has: every trial's score after each rung, and over what is searched."""
     measure = sweep.score_name
     if not sweep.seed_by_seed:
         yield "curves", lambda: fig.curves(trials, measure)
@@ -237,7 +237,7 @@ def save_all(
 
 def _palette(info: DatasetInfo) -> NDArray[np.uint8]:
     if info.palette is None:
-        raise MissingStages("the records do not know the colours of the classes")
+        raise MissingStages("the records do not contain the colours of the classes")
     return info.palette
 
 

@@ -108,7 +108,7 @@ def score_by_fraction(scores: Mapping[str, Mapping[float, tuple[float, ...]]], *
 
 
 def _tick_labels(amounts: list[float]) -> list[str]:
-    """An amount each, without those that would lie over the one before."""
+    """Tick labels for the amounts, without those that would overlap the one before."""
     labels, last = [], -math.inf
     for amount in amounts:
         fits = math.log(amount) - last > TICK_GAP * math.log(amounts[-1] / amounts[0])

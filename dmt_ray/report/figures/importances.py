@@ -27,7 +27,7 @@ REPEATS = 20
 def importances(
     space: Space, trials: Sequence[Trial], *, evaluators: Sequence[Evaluator] = EVALUATORS, repeats: int = REPEATS
 ) -> pd.DataFrame:
-    """Optuna's importances of the searched settings, evaluated again and again, so that their spread can be seen.
+    """Optuna's importances of the searched settings, evaluated repeatedly to show their spread.
 
     fANOVA (Hutter et al. 2014): the share of the score's variance over the space that a setting explains by itself and
     in company, by a random forest. PED-ANOVA (Watanabe et al. 2023): how much the best trials' values differ from all.
@@ -112,7 +112,7 @@ def importance_plot(importances: pd.DataFrame) -> Figure:
     calm(axes, grid="x")
     axes.tick_params(axis="y", length=0, labelsize=TEXT)
     repeats = importances["repeat"].nunique()
-    title = f"median and middle 80 % of {repeats} evaluations, trials drawn anew"
+    title = f"median and middle 80 % of {repeats} evaluations, trials resampled"
     name_axes(axes, "importance (%), sums to 100 over the settings", title=title)
     legend_below(figure, [Line2D([], [], marker="D", linestyle="", color=colors[one], label=one) for one in evaluators])
     return figure

@@ -75,7 +75,7 @@ KNOWN = {
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """A colour and a marker for each name: those of the papers' rows, else the next ones that are free."""
+    """A colour and a marker for each name: the fixed ones of the papers' rows, or else the next free ones."""
     rows = list(names)
     taken = {KNOWN[name] for name in rows if name in KNOWN}
     count = len(COLOURS)
@@ -99,7 +99,7 @@ def darker(color: str) -> tuple[float, float, float]:
 
 
 class Picture(Figure):
-    """A figure that a notebook shows, which it does of others only where pyplot is in use."""
+    """A figure that notebooks display, which they otherwise do only if pyplot is in use."""
 
     def _repr_png_(self) -> bytes:
         return render(self, dpi=110)
@@ -145,7 +145,7 @@ def legend_below(figure: Figure, handles: Sequence[Any] | None = None, columns: 
 
 
 def seeds_by(lines: pd.DataFrame, column: str, value: str) -> dict[str, pd.DataFrame]:
-    """Row -> mean values, a line a seed, by the rising values of a column."""
+    """Row -> mean values, one line per seed, in ascending order of a column."""
     pivot: Look = {"index": "seed", "columns": column, "values": value, "aggfunc": "mean", "sort": False}
     rows = lines.groupby("row", sort=False)
     return {str(row): own.pivot_table(**pivot).sort_index(axis=1) for row, own in rows}
@@ -181,7 +181,7 @@ def draw_means(
 
 
 def over_seeds(counts: Iterable[int]) -> str:
-    """What means and bars are over, for a title, given the number of seeds of every row."""
+    """What means and bars are taken over, for a title, given the number of seeds of every row."""
     low, high = min(seeds := list(counts)), max(seeds)
     if high == 1:
         return "one seed"
@@ -192,7 +192,7 @@ def over_seeds(counts: Iterable[int]) -> str:
 
 
 def spread_out(positions: Sequence[float], gap: float) -> list[float]:
-    """Positions at least `gap` apart, in the same order and together as near to the given ones as can be."""
+    """Positions at least `gap` apart, in the same order, and overall as close to the given ones as possible."""
     order = np.argsort(positions, kind="stable")
     groups: list[tuple[float, int]] = []  # sum of the given positions less their offsets, number of members
     for place in order:
@@ -210,13 +210,13 @@ def spread_out(positions: Sequence[float], gap: float) -> list[float]:
 
 
 def line_gap(axes: Axes, height: float) -> float:
-    """Height of a line of small type in the axes' units; `height` is that of the axes in inches, about."""
+    """Height of a line of small type in the axes' units; `height` is the approximate height of the axes in inches."""
     low, high = axes.get_ylim()
     return (SMALL * 1.25 / 72) * (high - low) / height
 
 
 def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], look: Mapping[str, Style], height: float) -> None:
-    """Write the names of lines to the right of their last points (x, y), none over another; fixes the y limits.
+    """Write the names of lines to the right of their last points (x, y), without overlaps; fixes the y limits.
 
     Args:
         height: Height of the axes in inches, about.
@@ -241,7 +241,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], look: Mapping
 
 
 def render(figure: Figure, kind: str = "png", dpi: int = 200) -> bytes:
-    """A figure as a "png" (of so many dots per inch), "pdf" or "svg" file; no date is in it: the bytes are the same."""
+    """A figure as the bytes of a "png" (at a resolution in dots per inch), "pdf" or "svg" file, without a date."""
     undated: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
     content = io.BytesIO()
     how: Look = {"bbox_inches": "tight", "pad_inches": 0.04, "metadata": undated.get(kind, {"Date": None})}
@@ -251,7 +251,7 @@ def render(figure: Figure, kind: str = "png", dpi: int = 200) -> bytes:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, PDF or SVG, by the ending of the path; a reader never sees half a file."""
+    """Write a figure as PNG, PDF or SVG, by the extension of the path, atomically."""
     with replacing(path) as draft:
         draft.write_bytes(render(figure, path.suffix.removeprefix(".")))
     return path

@@ -23,7 +23,7 @@ GROUP_GAP = 0.18  # between two images of the weight maps, in widths of a pictur
 
 
 def stored_examples(store: Store, plan: Plan, side: str = "A") -> list[dict[str, NDArray[Any]]]:
-    """The examples that the fine-tunings of one model have stored of a few unlabelled images, first iteration first.
+    """The examples of a few unlabelled images stored by the fine-tunings of one model, first iteration first.
 
     Raises:
         MissingStages: If there is no fine-tuning, its examples were evicted, or there are none with masks.
@@ -36,14 +36,14 @@ def stored_examples(store: Store, plan: Plan, side: str = "A") -> list[dict[str,
         with np.load(file, allow_pickle=False) as content:
             iterations.append(dict(content))
     if iterations[0].get("truth_0", np.empty(0)).size < 2:
-        raise MissingStages("images that have one class each are not shown beside masks")
+        raise MissingStages("images with a single class each have no masks to show")
     return iterations
 
 
 def weight_maps(
     iterations: Sequence[Examples], palette: NDArray[np.uint8], classes: Sequence[str], *, images: int | None = None
 ) -> Figure:
-    """What a model was taught and what it then predicted, iteration by iteration (as DMT, Fig. 7).
+    """What a model was taught and what it then predicted, iteration by iteration (like DMT, Fig. 7).
 
     Each image has three rows: the pseudo labels, their weights, and the student's prediction afterwards. Its first
     column shows the image and its true mask.
@@ -103,7 +103,7 @@ def weight_maps(
 
 
 def qualitative(rows: Mapping[str, Examples], palette: NDArray[np.uint8], classes: Sequence[str]) -> Figure:
-    """The same images as several models see them: a line an image, with the truth (DMT, Figs. 9 and 10).
+    """The same images as segmented by several models, one row per image, with the truth (DMT, Figs. 9 and 10).
 
     Args:
         rows: Name of a row -> its examples (`predictions.Predictor.examples`), all of the same images.
@@ -136,7 +136,7 @@ def qualitative(rows: Mapping[str, Examples], palette: NDArray[np.uint8], classe
 
 
 def paint(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A mask in its classes' colours, uint8 ``[H, W, 3]``; what has no class is white."""
+    """A mask in its classes' colours, uint8 ``[H, W, 3]``; pixels without a class are white."""
     colours = np.full((256, 3), 255, np.uint8)
     colours[: len(palette)] = palette
     return colours[mask]

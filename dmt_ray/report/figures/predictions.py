@@ -35,7 +35,7 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # DMT, Fig. 1
 
 @dataclass(frozen=True)
 class Predictor:
-    """Where predictions are cached and, if they are to be computed, what with."""
+    """Where predictions are cached, and what is needed to compute them."""
 
     storage: Path  # folder of the results
     data: Path | None = None  # folder of the data set; None: below the variable DMT_DATA
@@ -64,7 +64,7 @@ class Predictor:
         """
         model, config = evaluation.inputs["model"], evaluation.config
         if config.data.task == "classification":
-            raise MissingStages("images that have one class each are not shown beside masks")
+            raise MissingStages("images with a single class each have no masks to show")
         key = key_of({"evaluate": evaluation.key, "count": count, "ids": None if ids is None else list(ids)})
         path = self.storage / FOLDER / f"examples-{model.key}-{key[:8]}.npz"
         if not path.exists():
@@ -114,7 +114,9 @@ class Predictor:
 
     def _may_compute(self, model: Stage) -> None:
         if not self.computes:
-            raise MissingStages(f"what {model.name} predicts is not cached in {self.storage / FOLDER}; add --predict")
+            raise MissingStages(
+                f"the predictions of {model.name} are not cached in {self.storage / FOLDER}; add --predict"
+            )
 
     def _open(self, evaluation: Stage) -> "tuple[nn.Module, Parts, Workspace]":
         """The model in eval mode, the split it was trained on, and where it works."""

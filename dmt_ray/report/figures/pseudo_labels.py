@@ -41,7 +41,7 @@ def label_errors(store: Store, runs: Iterable[Member], dataset_info: DatasetInfo
     lines = [line for one in runs for line in _of_plan(store, one.cell.row, one.seed, one.plan, dataset_info)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     if not len(frame):
-        raise MissingStages("no pseudo labels are stored: no row that makes them, such as DST or DMT, has come so far")
+        raise MissingStages("no pseudo labels are stored: no row that makes them, such as DST or DMT, has got that far")
     if not frame["error"].notna().any():
         raise MissingStages("no pseudo labels whose truth is known are stored")
     return frame
@@ -58,7 +58,7 @@ def _of_plan(store: Store, row: str, seed: int, plan: Plan, dataset_info: Datase
 
 
 def _labellings(store: Store, row: str, seed: int, plan: Plan) -> Iterable[tuple[dict[str, Any], Stage]]:
-    """The stored labellings of a plan, and what every line about one says first."""
+    """The stored labellings of a plan, and the leading columns of every line about one."""
     counts = dict.fromkeys("AB", 0)
     for stage in plan.stages():
         if CONFIDENCE in stage.config.writes and store.has(stage):
@@ -105,7 +105,7 @@ def _number(value: float | None) -> float:
 
 
 def errors_by_share(errors: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Row -> error of all classes together, one line a seed, one column a share; the mean over teachers.
+    """Row -> error of all classes together, one line per seed, one column per share; the mean over teachers.
 
     Args:
         errors: As `label_errors` or `Predictor.confident_errors` give them.
@@ -119,7 +119,7 @@ def error_of_most_confident(
     """Share of wrong pseudo labels against the most confident fraction of the pixels, or images, that get one.
 
     Args:
-        errors: Row -> fractions, one line a seed, one column a share, as `errors_by_share` gives them.
+        errors: Row -> fractions, one line per seed, one column per share, as `errors_by_share` gives them.
         one_teacher: Whether a line is about one trained model, as in DMT, Fig. 1. Else every share is that of another
             iteration with its own teacher, as the labellings of a run are stored.
         of: What is labelled: "pixels" or "images".
@@ -142,7 +142,7 @@ def error_of_most_confident(
 
 
 def error_by_class(errors: pd.DataFrame, rows: Sequence[str] | None = None) -> Figure:
-    """Share of wrong pseudo labels of every class at every share, a panel a row, as shaded numbers.
+    """Share of wrong pseudo labels of every class at every share, one panel per row, as shaded numbers.
 
     Args:
         errors: As `label_errors` or `Predictor.confident_errors` give them; seeds and teachers are averaged.

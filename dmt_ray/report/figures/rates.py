@@ -23,7 +23,7 @@ DISAGREEMENT = {  # column -> label of the axis, and title
 }
 COUPLING = {
     "total_variation": ("total variation", "how far the two teachers are apart"),
-    "pseudo_accuracy": ("right labels (%)", "their labels, of which they are sure enough"),
+    "pseudo_accuracy": ("right labels (%)", "labels above their confidence threshold"),
 }
 MOST_BANDS = 3  # more of them lie over each other
 PARTS = 10  # points of a line in every iteration
@@ -49,7 +49,7 @@ def disagreements(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
 
 
 def coupling(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
-    """What the teachers of students that change with them say, over the optimizer steps.
+    """What co-training teachers predict, over the optimizer steps.
 
     Returns:
         One line for a row of a history and a student: row, seed, model, step (of this student, counted from the end of

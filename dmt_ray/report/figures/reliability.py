@@ -38,7 +38,7 @@ def reliability(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
 
 
 def reliability_plot(images: pd.DataFrame) -> Figure:
-    """Boxes of the images' agreement (see `reliability`), of those that come first and of the others, with their means.
+    """Box plots of the images' agreement (see `reliability`), for those that come first and for the others, with means.
 
     A box holds the middle half of the images of all seeds, the line in it is their median, whiskers end at the 5th and
     95th percentile.

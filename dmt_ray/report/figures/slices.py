@@ -1,4 +1,4 @@
-"""Score over each searched setting by itself."""
+"""Score against each searched setting separately."""
 
 from collections.abc import Sequence
 

@@ -38,7 +38,7 @@ class SweepTrials:
         return complete(self.trials)
 
     def test_mean(self, trial: Trial) -> float:
-        """The score of a complete trial on the test images, mean over its seeds."""
+        """The score of a complete trial on the test images, averaged over its seeds."""
         return statistics.fmean(self.test_scores[trial.number])
 
 
@@ -64,7 +64,7 @@ def read_sweep(folder: Path) -> SweepTrials:
 
 
 def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
-    """A line a trial across all settings to its score: colours are scores, the best is black.
+    """One line per trial across all settings to its score: colours are scores, the best is black.
 
     Args:
         space: What is searched.

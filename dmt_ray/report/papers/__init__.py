@@ -1,4 +1,4 @@
-"""The numbers that the papers print, with where each is from and under which protocol it was measured.
+"""The numbers printed in the papers, each with its source and the protocol under which it was measured.
 
 Beside this module lie one CSV file a table (`row,column,value,sd,note`, numbers as printed) and `tables.yaml`, which
 says what each of them is. Methods that `dmt_ray` has carry its tables' names: "Baseline" is always training on the
@@ -25,7 +25,7 @@ Selection = Literal["last", "val", "paper", "unknown"]
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What a table of a paper is."""
+    """Source and contents of a paper's table."""
 
     id: str  # name of the table here, e.g. "dmt-9"
     paper: str  # title
@@ -67,7 +67,7 @@ def about(id: str) -> PaperTable:
 
 
 def paper_table(id: str) -> pd.DataFrame:
-    """The numbers of a table in the paper's order, one line a cell.
+    """The numbers of a table in the paper's order, one line per cell.
 
     Returns:
         Columns ``row``, ``column`` (str), ``value`` (float, in the unit that `about` gives), ``sd`` (float, same unit;

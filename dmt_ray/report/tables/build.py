@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """One grid of a table, under its title. Notes stand below it, commands as something that can be copied."""
+    """One grid of a table, with its title. Notes appear below it, with commands that can be copied."""
 
     title: str
     header: tuple[str, ...]
@@ -42,8 +42,8 @@ class Block:
     commands: tuple[tuple[str, str], ...] = ()
 
     def remarks(self, text: Callable[[str], str], code: Callable[[str], str]) -> list[str]:
-        """The notes, and what computes the rows that lack runs; `text` and `code` write a text and a command."""
-        lacking = [f"{text(row)} is computed by {code(command)}" for row, command in self.commands]
+        """The notes, and the commands for the rows that lack runs; `text` and `code` format a text and a command."""
+        lacking = [f"{text(row)} can be computed with {code(command)}" for row, command in self.commands]
         return [*map(text, self.notes), *lacking]
 
 
@@ -55,7 +55,7 @@ class Table:
     blocks: tuple[Block, ...]  # the grids, in the order in which they are read
     caption: tuple[str, ...]  # what everything means, a sentence or two each
     footer: tuple[str, ...]  # what the table was made from
-    raw: pd.DataFrame  # every number, one line a row, column and rule; scores are fractions
+    raw: pd.DataFrame  # every number, one line per row, column and rule; scores are fractions
 
 
 def build(
@@ -84,7 +84,7 @@ def build(
     origin: Mapping[str, Any] = frame.attrs.get("about", {})
     reference = reference or origin.get("reference")
     if reference is None:
-        raise ValueError("the records do not name a reference row: give reference=")
+        raise ValueError("the records do not name a reference row: pass reference=")
     if commands is None:
         commands = {(row, column): command for row, column, command in origin.get("commands", ())}
     metric = metric or headline(frame)
@@ -220,7 +220,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _agreement(frame: pd.DataFrame, content: Numbers) -> Iterator[Block]:
-    """How alike the labels of two teachers are, of the rows that have them (RWMS, Table 4)."""
+    """How similar the labels of two teachers are, for the rows that have two (RWMS, Table 4)."""
     lines = frame[frame["metric"] == "agreement"]
     if len(lines):
         values = {place: group.astype(float).tolist() for place, group in lines.groupby(["row", "column"])["value"]}
@@ -230,7 +230,7 @@ def _agreement(frame: pd.DataFrame, content: Numbers) -> Iterator[Block]:
 
 
 def of_each_class(frame: pd.DataFrame) -> tuple[str, str]:
-    """Beginning of the metrics that are about single classes, and their name for people."""
+    """Prefix of the per-class metrics, and their name for people."""
     return ("class_accuracy/", "Accuracy") if headline(frame) == "accuracy" else ("iou/", "IoU")
 
 
@@ -288,8 +288,8 @@ def _paper(content: Numbers, paper: PaperNumbers) -> Iterator[Block]:
     if apart:
         cells_of = {row: [_paper_text(*printed.get((row, column), (math.nan, 0))) for column in apart] for row in names}
         grid = tuple((Cell(row), *map(Cell, cells)) for row, cells in cells_of.items() if set(cells) != {NONE})
-        note = f"The paper's protocol: {paper.protocol} Only the order of the rows can be set beside ours."
-        yield Block(f"{paper.name}: another protocol, not to be compared", ("", *apart), grid, (note,))
+        note = f"The paper's protocol: {paper.protocol} Only the order of the rows can be compared with ours."
+        yield Block(f"{paper.name}: different protocol, not comparable", ("", *apart), grid, (note,))
 
 
 def _paper_text(value: float, sd: float) -> str:

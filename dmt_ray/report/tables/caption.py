@@ -1,4 +1,4 @@
-"""What stands below a table: what its texts and marks mean, and what it was made from."""
+"""What appears below a table: what its texts and marks mean, and what it was made from."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,44 +18,43 @@ def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) ->
     if runs > 1:
         yield f"± is the sample standard deviation (ddof 1) over runs: {_over(frame)}."
     else:
-        yield "One run each: no ±, no interval, no row is marked."
+        yield "One run each: no ±, no intervals, and no row is marked."
     rules = {
-        "last": "last: the mean over the models after the last iteration, nothing is selected",
-        "val": "validation: of all snapshots the one that is best on the held-out validation images",
-        "paper": "best on the test set: as the papers do, chosen by the score that is printed, hence optimistic",
+        "last": "last: mean over the models after the last iteration (nothing is selected)",
+        "val": "validation: the snapshot that scores best on the validation images",
+        "paper": "best on the test set: selected by the score that is printed, as in the papers, so biased upwards",
     }
     yield "; ".join(rules[rule] for rule in content.rules) + "."
     if "paper" in origin.get("selects", ()):
         yield (
-            "The papers' protocol: trainings went on from the snapshots that were best on the test images. What "
-            "stands under last and validation comes after that choice, too."
+            "The papers' protocol: trainings continued from the snapshots that were best on the test images, "
+            "so last and validation depend on that selection, too."
         )
     oracle = ORACLE in content.methods.values()
     yield (
-        "Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: with the error "
-        f"of all R rows{' but oracles' if oracle else ''}, df (R - 1)(n - 1), which holds only if all rows scatter "
-        "alike. "
-        f"Wins: pairs above {content.reference}. "
-        "p: exact two-sided sign-flip test, with the smallest p that so many pairs can have. "
-        "Holm: p adjusted for the rows of its block; for several rules and columns it is not adjusted."
+        "Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: using the error "
+        f"of all R rows{' but oracles' if oracle else ''}, df (R - 1)(n - 1), valid only if all rows scatter alike. "
+        f"Wins: pairs in which the row is above {content.reference}. "
+        "p: exact two-sided sign-flip test, with its floor, the smallest p that this many pairs allow. "
+        "Holm: p adjusted for the rows of its block, but not for several rules or columns."
     )
     starred = any(one.starred for one in content.comparisons.values())
     if runs > 1:
         yield visible(runs) + (" *: Holm's p is at most .05." if starred else "")
         yield (
-            "Bold: best, and the paired 95 % interval to every other row excludes 0. Underlined: best, and all rows "
-            "whose interval to it does not exclude 0."
+            "Bold: the best row, if its paired 95 % interval to every other row excludes 0. Underlined: the best row, "
+            "and all rows whose interval to it does not exclude 0."
             f"{' Oracles, which see all labels, are not ranked.' if oracle else ''}"
         )
     yield from origin.get("protocol", ())
     yield (
-        "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean hours of all devices "
-        "that a run took, with the stages that it shares with other rows."
+        "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean device "
+        "hours per run, including the stages that it shares with other rows."
     )
 
 
 def _over(frame: pd.DataFrame) -> str:
-    """What the runs of a cell differ in, for people."""
+    """How the runs of a cell differ, for people."""
     texts = []
     for _, part in frame.groupby("column", sort=False):
         seeds, splits = part["seed"].nunique(), part["split_digest"][part["split_digest"] != ""].nunique()
@@ -68,7 +67,7 @@ def _over(frame: pd.DataFrame) -> str:
 
 
 def footer(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) -> Iterator[str]:
-    """Code, settings, data and packages that the records come from; nothing of the moment in which they are read."""
+    """Code, settings, data and packages that the records come from; nothing that depends on when they are read."""
 
     def unique(name: str) -> str:
         length = DIGITS if name == "fingerprint" else None

@@ -41,7 +41,7 @@ Mark = Literal["", "bold", "underline"]
 
 
 class Pair(NamedTuple):
-    """What two rows must have in common to be compared run by run. The digest guards against splits of one name."""
+    """What two runs must share to be compared. The digest guards against different splits with the same name."""
 
     seed: int
     split: str
@@ -62,17 +62,17 @@ class Score:
 
     @property
     def missing(self) -> int:
-        """How many runs are neither there nor known to have failed."""
+        """How many runs are neither complete nor known to have failed."""
         return self.planned - len(self.values) - len(self.failed)
 
     @property
     def mean(self) -> float:
-        """Mean over the runs that are there; NaN if none is."""
+        """Mean over the complete runs; NaN if there are none."""
         return mean_and_sd(list(self.values.values()))[0] if self.values else math.nan
 
     @property
     def sd(self) -> float:
-        """Sample standard deviation over the runs that are there; NaN below two."""
+        """Sample standard deviation over the complete runs; NaN if there are fewer than two."""
         return mean_and_sd(list(self.values.values()))[1] if self.values else math.nan
 
 
@@ -93,7 +93,7 @@ class Comparison:
 
 
 class Position(NamedTuple):
-    """Where a score stands: row, column, selection rule."""
+    """The position of a score: row, column, selection rule."""
 
     row: str
     column: str
@@ -102,7 +102,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Numbers:
-    """All numbers of a table, by `Position`. Rows, columns and rules are in the order in which they are shown."""
+    """All numbers of a table, by `Position`. Rows, columns and rules are in display order."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -117,7 +117,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class PaperNumbers:
-    """What a paper prints; all numbers that `columns` does not name are another protocol's and are shown apart."""
+    """The numbers a paper prints; those that `columns` does not name have a different protocol and are shown apart."""
 
     name: str  # the table, as "DMT, Table 9"
     protocol: str  # how it was measured, in one sentence
@@ -222,7 +222,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) -> dict[str, Comparison]:
-    """All rows of a block that share a run with the reference, compared with it; some have their error pooled."""
+    """Comparisons of all rows of a block that share a run with the reference; some use the pooled error."""
     error, freedom = pooled_error_of([block[row].values for row in pooled])
     found = {}
     for row, score in block.items():

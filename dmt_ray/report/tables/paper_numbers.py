@@ -1,4 +1,4 @@
-"""The numbers that a paper prints of the same table."""
+"""The numbers that a paper prints for the same table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from dmt_ray.report.tables.numbers import PaperNumbers
 
 
 def paper_numbers(origin: Mapping[str, Any]) -> PaperNumbers | None:
-    """What the paper prints of the same table, in percent; None: there is no such table.
+    """What the paper prints for the same table, in percent; None if there is no such table.
 
     Beside which columns of ours they may stand, the records say (`recipes.published`).
 

@@ -1,4 +1,4 @@
-"""The raw numbers of a table, for those who want to calculate on."""
+"""The raw numbers of a table, for further calculations."""
 
 import math
 from itertools import product
@@ -9,7 +9,7 @@ from dmt_ray.report.tables.numbers import Comparison, Numbers, PaperNumbers, Pos
 
 
 def raw(content: Numbers, paper: PaperNumbers | None) -> pd.DataFrame:
-    """Every number of a table, one line a row, column and rule; scores are fractions, the paper's are percent."""
+    """Every number of a table, one line per row, column and rule; scores are fractions, the paper's are percent."""
     printed = {} if paper is None else paper.printed()
     lines = []
     for column, rule, row in product(content.columns, content.rules, content.rows):

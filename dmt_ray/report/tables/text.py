@@ -43,7 +43,7 @@ def markdown(table: Table) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is. An underline within a word means nothing there and can stay."""
+    """Text that Markdown shows literally. An underscore within a word has no meaning there and can stay."""
     return re.sub(r"([\\`*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
@@ -81,7 +81,7 @@ def show(table: Table, console: Console) -> None:
 
 
 def web(table: Table) -> str:
-    """As an HTML page that needs no other file."""
+    """As a self-contained HTML page."""
     footer = f"<footer>{lists(table.footer)}</footer>"
     return page(table.title, [*grids(table.blocks), lists(table.caption), footer])
 
@@ -121,6 +121,6 @@ def lists(lines: Sequence[str]) -> str:
 
 
 def csv(table: Table) -> str:
-    """The raw numbers; scores are fractions. Ten digits: sums in another order differ only behind them."""
+    """The raw numbers; scores are fractions. Ten digits: summation order only affects later ones."""
     text: str = table.raw.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     return text

@@ -6,5 +6,5 @@ from dmt_ray.losses.weighting import END, Comparison, Moment, Target
 
 
 def half(seen: Comparison, *, scale: float, moment: Moment = END) -> Target:
-    """Every pseudo label weighs half of ``scale``."""
+    """Every pseudo label gets a weight of half of ``scale``."""
     return Target(seen.labels, seen.valid.to(torch.float32) * scale / 2)
