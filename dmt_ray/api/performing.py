@@ -72,6 +72,10 @@ def perform(
     Raises:
         UserError: If settings, data or options cannot be used, or a stage fails. What was finished is kept.
     """
+    if not isinstance(config, Config):
+        raise ConfigError(f"config must be settings, such as dmt_ray.recipe('shapes'), but got {config!r}")
+    if not isinstance(seed, int):
+        raise ConfigError(f"seed must be a whole number from 0 on, but got {seed!r}")
     name = method if isinstance(method, str) else _name_of(method)
     METHODS[name]  # raises where there is none
     changes = reproduce.changes_of(config, METHODS[name])

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 
 from dmt_ray.cli.exit_codes import ExitCode
@@ -139,6 +140,7 @@ def browse(options: argparse.Namespace) -> None:
         raise ConfigError(
             f"there is nothing to show yet: {database} does not exist. Run `dmt sweep gamma_sweep` or `dmt run` first."
         )
+    _check_free(options.host, options.port)
     relocate(options.storage)
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
@@ -146,3 +148,15 @@ def browse(options: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_url(database)]
     command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
     os.execv(sys.executable, command)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Refuse a port that is none, or that another program listens on."""
+    if not 1 <= port <= 65535:
+        raise ConfigError(f"--port must be from 1 to 65535, but got {port}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}. Choose another --port or --host") from None

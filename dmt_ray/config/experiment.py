@@ -1,6 +1,6 @@
 """All settings of an experiment, and overrides of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Literal, Self
 
@@ -207,8 +207,16 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
         if parents == ["weight"] and any(last in kind.model_fields for kind in WeightSettings.__subclasses__()):
             reads = ", ".join(name for name in place if name != "rule") or "no numbers"
             raise ConfigError(f"there is no setting {dotted!r}: the weight rule {place['rule']!r} reads {reads}")
-        raise ConfigError(unknown(dotted, [*place, *short]))
+        raise ConfigError(unknown(dotted, [*place, *short], () if parents else _full_names(values)))
     if dotted == "data" and isinstance(value, Mapping):
         same = value.get("name", place["data"]["name"]) == place["data"]["name"]
         value = {**place["data"], **value} if same else value
     place[last] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _full_names(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and name not in OPAQUE:
+            yield from _full_names(value, f"{before}{name}.")
+        elif before:
+            yield f"{before}{name}"

@@ -121,13 +121,28 @@ def _leaves(value: Any) -> Iterator[Any]:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known name, or all of them when none is near."""
     choices = sorted(known)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    close = close_to(word, choices)
     return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(choices)}"
 
 
-def unknown(dotted: str, known: Iterable[str]) -> str:
-    """The message for an unknown setting, with the one that may have been meant."""
-    return f"there is no setting {dotted!r}; {nearest(dotted.split('.')[-1], known)}"
+def close_to(word: str, known: Iterable[str]) -> list[str]:
+    """The known name that is nearest to a word, if one is near."""
+    return difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+
+
+def unknown(dotted: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
+    """The message for an unknown setting, with the one that may have been meant.
+
+    Args:
+        dotted: The full name that was given.
+        known: What there is in its place, without what stands before it.
+        elsewhere: Full names of other settings.
+    """
+    *parents, last = dotted.split(".")
+    meant = [full for full in elsewhere if full.rpartition(".")[2] == last]
+    meant = meant or [".".join([*parents, name]) for name in close_to(last, known)]
+    hint = f"did you mean {' or '.join(map(repr, meant))}?" if meant else nearest(last, known)
+    return f"there is no setting {dotted!r}; {hint}"
 
 
 def _sentence(detail: ErrorDetails, model: type[Settings]) -> str:

@@ -12,7 +12,7 @@ from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.experiment_file import ExperimentFile, Kind, read, read_failed
 from dmt_ray.experiments.sweep import Trial, in_words
-from dmt_ray.experiments.trials import read_trials
+from dmt_ray.experiments.trials import read_trials, states_of
 from dmt_ray.plan import Stage
 from dmt_ray.store import Store
 
@@ -113,7 +113,7 @@ def _sweep(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> Diagn
     numbers = {trial.number for trial in failed}
     notes = tuple(_other_of_sweep(folder, fault, trials) for fault in faults if fault.member not in numbers)
     failures = tuple(_failed_trial(folder, file, trial, faults) for trial in failed)
-    states = Counter[str](trial.state for trial in trials)
+    states = states_of(folder, trials)
     return Diagnosis(file.experiment.name, file.kind, file.trials, states, failures, notes)
 
 

@@ -1,13 +1,14 @@
 """The trials of a sweep, read from its Optuna study, and in the order of their scores."""
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.errors import StoreError
 from dmt_ray.execution import ray_private
-from dmt_ray.execution.journal import executed
+from dmt_ray.execution.journal import executed, is_running
 from dmt_ray.experiments.sweep import State, Trial
 from dmt_ray.files import sqlite_url, system_error
 
@@ -99,6 +100,14 @@ def step_scores(frozen: "optuna.trial.FrozenTrial") -> dict[int, float]:
     """Step, which is a rung or a seed -> score, in the order of the steps."""
     scores = frozen.intermediate_values or frozen.user_attrs.get(SCORES, {})
     return {int(step): float(score) for step, score in sorted(scores.items(), key=lambda item: int(item[0]))}
+
+
+def states_of(folder: Path, trials: Sequence[Trial]) -> Counter[str]:
+    """How many trials are in each state; where no process works on the sweep, "interrupted" in place of "running"."""
+    states = Counter[str](trial.state for trial in trials)
+    if "running" in states and not is_running(folder):
+        states["interrupted"] = states.pop("running")
+    return states
 
 
 def complete(trials: Sequence[Trial]) -> list[Trial]:

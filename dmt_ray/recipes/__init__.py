@@ -94,7 +94,9 @@ def load(
 def named(recipe: str) -> Config:
     """The settings of a recipe by its name."""
     if recipe not in RECIPES:
-        raise ConfigError(f"there is no recipe {recipe!r}; {nearest(recipe, RECIPES)} A file must end in .yaml.")
+        near = nearest(recipe, RECIPES)
+        own = "A file starts from one of these" if recipe.endswith((".yaml", ".yml")) else "A file must end in .yaml"
+        raise ConfigError(f"there is no recipe {recipe!r}; {near}{'' if near.endswith('?') else '.'} {own}.")
     return RECIPES[recipe]()
 
 

@@ -17,7 +17,7 @@ from dmt_ray.experiments.locate import all_folders, locate
 from dmt_ray.experiments.reproduce import again
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import in_words
-from dmt_ray.experiments.trials import best, read_trials
+from dmt_ray.experiments.trials import best, read_trials, states_of
 from dmt_ray.plan import Stage
 from dmt_ray.plan.measures import MEASURES, measure_of
 from dmt_ray.results.scores import rung_score
@@ -92,8 +92,9 @@ def find(storage: Path, name: str) -> Status:
         if fitting:
             file = runs[name if name in runs else fitting[-1]]
             return _of_plans(file.folder, file)
-        if runs:
-            raise MissingStages(f"there is no experiment {name!r} in {storage}; {nearest(name, runs)}") from None
+        known = [*(folder.name for folder in all_folders(storage)), *runs]
+        if known:
+            raise MissingStages(f"there is no experiment {name!r} in {storage}; {nearest(name, known)}") from None
         raise
 
 
@@ -104,9 +105,7 @@ def _runs(storage: Path) -> dict[str, ExperimentFile]:
 def _of_sweep(folder: Path, file: ExperimentFile) -> Status:
     sweep, store = file.sweep, Store(folder.parents[1])
     trials = read_trials(folder, sweep.name)
-    members = Counter[str](trial.state for trial in trials)
-    if not (running := is_running(folder)) and "running" in members:
-        members["interrupted"] = members.pop("running")
+    members, running = states_of(folder, trials), is_running(folder)
     if file.trials > len(trials):
         members["missing"] = file.trials - len(trials)
     winner = best(trials)

@@ -66,6 +66,15 @@ def test_a_method_is_given_by_its_name_or_as_a_registered_function(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_settings_and_seeds_of_other_kinds_are_refused(tmp_path):
+    for config, seed, message in (
+        ("shapes", 0, r"such as dmt_ray.recipe\('shapes'\), but got 'shapes'"),
+        (named("shapes"), "a", "but got 'a'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            dmt_ray.perform(config, "dmt", seed=seed, storage=tmp_path)
+
+
 def test_options_are_checked_as_those_of_the_command(tmp_path):
     with pytest.raises(ConfigError, match="--workers must be 1 or an even number"):
         dmt_ray.perform(named("shapes"), storage=tmp_path, workers=3)

@@ -1,8 +1,10 @@
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -125,6 +127,20 @@ def test_a_wrong_command_ends_with_one_line_and_status_2(words, message, tmp_pat
     assert len(begun) <= 1
 
 
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_that_is_none_or_is_taken_is_refused_before_the_ui_starts(tmp_path, taken, capsys):
+    (tmp_path / "mlflow.db").touch()
+    for port, message in ((99999, "--port must be from 1 to 65535"), (taken, f"cannot listen on 127.0.0.1:{taken}: ")):
+        assert cli.main(["ui", "--storage", str(tmp_path), "--port", str(port)]) == 2
+        said = capsys.readouterr()
+        assert (message in said.err, said.out) == (True, "")
+
+
 def test_a_wrong_command_shows_no_traceback_to_its_user(tmp_path):
     done = dmt("run", "--recipe", "shaps", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -154,6 +170,7 @@ def known(module_machine, settings):
 HEAVY = "torch ray mlflow optuna matplotlib segmentation_models_pytorch"
 SPOKEN = """
 import sys
+from collections.abc import Iterator
 sys.argv = {words}
 {code}
 print("loaded:", *set("{heavy}".split()) & set(sys.modules))
@@ -188,8 +205,10 @@ def test_what_would_be_done_on_known_data_is_said_without_the_heavy_packages(wor
 def test_the_engine_runs_where_ray_mlflow_and_optuna_are_not_installed(tmp_path, pictures, settings):
     code = f"""
 import sys
+from collections.abc import Iterator
 for name in ("ray", "mlflow", "optuna"):
     sys.modules[name] = None  # as if it were not installed
+from collections.abc import Iterator
 from pathlib import Path
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dmt_ray.commands import runnable
+from dmt_ray.errors import MissingStages
 from dmt_ray.execution.journal import locked
 from dmt_ray.methods import METHODS
 from dmt_ray.report.status import all_statuses, find
@@ -34,6 +35,11 @@ def test_a_run_is_found_by_the_beginning_of_its_name(storage):
     status = find(storage, "baseline-shapes")
     assert (status.kind, status.state, dict(status.members)) == ("run", "complete", {"complete": 1})
     assert status.stages == {"stored": 2, "missing": 0}
+
+
+def test_a_misspelt_name_is_told_from_those_of_all_kinds(storage):
+    with pytest.raises(MissingStages, match="did you mean 'joint-"):
+        find(storage, "joinnt-shapes")
 
 
 def test_what_a_process_is_at_is_running(storage):

@@ -23,8 +23,12 @@ from dmt_ray.recipes.plain_yaml import parse
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'epochs'", id="misspelt setting"),
+        pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'finetune.epochs'", id="misspelt setting"),
         pytest.param("finetun.epochs=3", "'finetun'; did you mean 'finetune'", id="misspelt group"),
+        pytest.param("gamma1=3", "'gamma1'; did you mean 'weight.gamma1'", id="setting without its group"),
+        pytest.param(
+            "warmup=3", "did you mean 'pretrain.warmup' or 'finetune.warmup' or", id="setting of all trainings"
+        ),
         pytest.param("zzz=3", "known are: coarse, consistency, cotrain, crop, data", id="nothing near"),
         pytest.param(
             "weight.gamma1=-1", "weight.gamma1: .*greater than or equal to 0, but got -1", id="negative gamma"

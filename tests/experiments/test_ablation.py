@@ -65,7 +65,7 @@ def test_further_rows_and_seeds_extend_the_same_table_and_other_settings_make_an
         pytest.param(lambda: Row("cbts"), "did you mean 'cbst'", id="unknown method"),
         pytest.param(
             lambda: table(rows={"Baseline": Row("baseline", {"weight.gama1": 1})}),
-            "Baseline, 8: there is no setting 'weight.gama1'; did you mean 'gamma1'",
+            "Baseline, 8: there is no setting 'weight.gama1'; did you mean 'weight.gamma1'",
             id="unknown setting",
         ),
         pytest.param(lambda: table(seeds=()), "needs distinct seeds", id="no seed"),

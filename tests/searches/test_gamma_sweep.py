@@ -74,7 +74,7 @@ def test_help_is_quick_and_shows_an_example():
     ("options", "words"),
     [
         pytest.param(["--recipe", "shape"], "did you mean 'shapes'?", id="unknown recipe"),
-        pytest.param(["--set", "weight.gama1=3"], "did you mean 'gamma1'?", id="unknown setting"),
+        pytest.param(["--set", "weight.gama1=3"], "did you mean 'weight.gamma1'?", id="unknown setting"),
         pytest.param(["--set", "weight.rule=uniform"], "reads no numbers", id="settings that the rule does not read"),
         pytest.param(["--address", "127.0.0.1:1"], "there is no Ray cluster at 127.0.0.1:1", id="nobody listens"),
         pytest.param(["--address", "nowhere"], "--address is auto or host:port", id="no address"),
