@@ -322,7 +322,7 @@ def test_what_cannot_work_is_said_before_any_work_starts(machine, tiny, monkeypa
 def test_float16_is_refused_without_a_gpu_before_any_training(machine, tiny):
     runner = Runner(replace(machine, device="cpu"))
     plan = baseline(runner.bind(override(tiny, {"pretrain.precision": "float16"})), 0)
-    with pytest.raises(ConfigError, match="precision 'float16' is for GPUs, but the device is 'cpu'; take 'bfloat16'"):
+    with pytest.raises(ConfigError, match="precision 'float16' is for GPUs, but the device is 'cpu'; use 'bfloat16'"):
         runner.perform(targets(plan))
 
 

@@ -237,11 +237,11 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "altered": (lambda record, model: model.write_bytes(b"Weights"), "model.safetensors is altered"),
     "longer than a disk": (lambda record, model: os.truncate(model, 10**12), "has 1000000000000 bytes instead of 7"),
     "gone": (lambda record, model: model.unlink(), "model.safetensors is missing"),
-    "half a record": (lambda record, model: os.truncate(record, 50), "record.json is broken"),
+    "half a record": (lambda record, model: os.truncate(record, 50), "record.json is damaged"),
     "endless record": (lambda record, model: os.truncate(record, 2**21), "more than 1048576 bytes"),
     "record of something else": (lambda record, model: change(record, key="0" * 20), "belongs to pretrain-000"),
     "altered settings": (lambda record, model: change(record, seed=1), "do not give its key"),
-    "path as a file name": (lambda record, model: change(record, files={"../../x": "0" * 32}), "broken .files"),
+    "path as a file name": (lambda record, model: change(record, files={"../../x": "0" * 32}), "damaged .files"),
     "record as a file": (
         lambda record, model: change(record, files={"record.json": "0" * 32}, sizes={"record.json": 1}),
         "not that of a whole stage",

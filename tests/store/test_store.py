@@ -203,12 +203,12 @@ DAMAGE = {
         "is not a plain file",
     ),
     "no record": (lambda path: (path / "record.json").unlink(), "record.json is missing"),
-    "half a record": (lambda path: os.truncate(path / "record.json", 50), "record.json is broken"),
+    "half a record": (lambda path: os.truncate(path / "record.json", 50), "record.json is damaged"),
     "a record of something else": (lambda path: change_record(path, key="0" * 20), "belongs to pretrain-000"),
     "another operation": (lambda path: change_record(path, operation="label"), "belongs to label-"),
     "altered settings": (lambda path: change_record(path, seed=1), "settings do not give its key"),
-    "a wrong type": (lambda path: change_record(path, files=["model.safetensors"]), "broken .files"),
-    "a path as a file name": (lambda path: change_record(path, files={"../x": "0" * 32}), "broken .files"),
+    "a wrong type": (lambda path: change_record(path, files=["model.safetensors"]), "damaged .files"),
+    "a path as a file name": (lambda path: change_record(path, files={"../x": "0" * 32}), "damaged .files"),
 }
 
 
