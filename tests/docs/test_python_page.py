@@ -71,6 +71,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert_whole_job_done(execute(ALONE))
 
 
+@pytest.mark.slow
 def test_sweeps_and_ablations_are_opened_as_the_page_says(small_ablation, small_sweep, tmp_path, monkeypatch):
     storage = shutil.copytree(small_ablation[0].parents[1], tmp_path / "runs")
     (storage / "ablations" / small_ablation[0].name).rename(storage / "ablations" / "components-shapes-0")
