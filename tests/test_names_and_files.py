@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmt_ray import names
 from dmt_ray.files import sqlite_url, system_error
+from dmt_ray.results import names
 
 PROFILE = settings(derandomize=True, database=None, deadline=None, max_examples=50)
 

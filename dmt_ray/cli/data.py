@@ -4,7 +4,7 @@ import argparse
 import shlex
 
 from dmt_ray.cli.options import begin
-from dmt_ray.commands import runnable
+from dmt_ray.experiments.commands import runnable
 
 
 def check_data(options: argparse.Namespace) -> None:

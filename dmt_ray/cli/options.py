@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dmt_ray.cli.exit_codes import ExitCode
-from dmt_ray.commands import runnable
 from dmt_ray.errors import ConfigError, Interrupted, UserError
 from dmt_ray.execution.interruption import TERMINATED
 from dmt_ray.execution.options import Options
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.files import system_error
 
 

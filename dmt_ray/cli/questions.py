@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dmt_ray.cli.options import manual
-from dmt_ray.commands import command_line, runnable
 from dmt_ray.errors import ConfigError
+from dmt_ray.experiments.commands import command_line, runnable
 
 Command = Literal["sweep", "ablate"]
 PACKAGES: dict[Command, str] = {"sweep": "dmt_ray.searches", "ablate": "dmt_ray.ablations"}

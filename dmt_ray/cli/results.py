@@ -8,8 +8,8 @@ import sys
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import begin, ignored
 from dmt_ray.cli.store import existing
-from dmt_ray.commands import runnable
 from dmt_ray.errors import ConfigError
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.files import sqlite_url
 from dmt_ray.tracking.connection import relocate
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dmt_ray.api.options import RunOptions
 from dmt_ray.cli.options import absolute_files, begin, read
-from dmt_ray.commands import command_line, runnable
+from dmt_ray.experiments.commands import command_line, runnable
 
 if TYPE_CHECKING:
     from dmt_ray.api.results import RunResults

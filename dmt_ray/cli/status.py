@@ -2,7 +2,7 @@
 
 import argparse
 
-from dmt_ray.commands import runnable
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.report.status import Status, all_statuses, find
 
 

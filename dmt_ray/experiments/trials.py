@@ -43,10 +43,13 @@ def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
         StoreError: If its file holds something else.
     """
     import optuna
+    from sqlalchemy import NullPool
 
     file = (folder / STUDY).resolve()
+    # Without a pool a connection is closed after use: nobody would close those of a pool, of which Python 3.13 warns.
+    options = {"connect_args": {"timeout": 30}, "poolclass": NullPool}
     try:
-        return optuna.storages.RDBStorage(sqlite_url(file), engine_kwargs={"connect_args": {"timeout": 30}})
+        return optuna.storages.RDBStorage(sqlite_url(file), engine_kwargs=options)
     except Exception as error:  # of Optuna, SQLAlchemy or the database
         if system_error(error) is not None:
             raise

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dmt_ray import names, tracking
+from dmt_ray import tracking
 from dmt_ray.config import Config, Settings
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.execution.journal import is_running
@@ -33,7 +33,7 @@ from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import markdown
 from dmt_ray.report.titles import RULES
-from dmt_ray.results import curves, tidy
+from dmt_ray.results import curves, names, tidy
 from dmt_ray.results.curves import Point
 from dmt_ray.results.scores import measure, score
 from dmt_ray.store import Store

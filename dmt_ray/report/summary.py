@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dmt_ray.commands import runnable
 from dmt_ray.execution.journal import SHARED, executed
 from dmt_ray.experiments import reproduce, reuse
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
 from dmt_ray.experiments.trials import best, front, ranked

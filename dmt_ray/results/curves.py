@@ -8,10 +8,10 @@ from typing import NamedTuple, get_args
 
 import pandas as pd
 
-from dmt_ray import names
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import EXAMPLES, SCORES
+from dmt_ray.results import names
 from dmt_ray.results.scores import (
     Which,
     class_scores,

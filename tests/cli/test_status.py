@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from dmt_ray.commands import runnable
 from dmt_ray.errors import MissingStages
 from dmt_ray.execution.journal import locked
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.methods import METHODS
 from dmt_ray.report.status import all_statuses, find
 from tests.helpers.fake_stages import CONFIG

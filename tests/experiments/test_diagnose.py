@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dmt_ray.cli import main as cli
-from dmt_ray.commands import runnable
 from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity, locked
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Uniform
 from dmt_ray.plan import Stage

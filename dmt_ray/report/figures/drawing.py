@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dmt_ray import names
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import experiment_file
@@ -20,7 +19,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report import figures as fig
 from dmt_ray.report.figures.landscape import GAMMAS
-from dmt_ray.results import tidy
+from dmt_ray.results import names, tidy
 from dmt_ray.store import Store
 
 Drawing = tuple[str, Callable[[], Figure]]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from dmt_ray import names
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments import locate
@@ -16,7 +15,7 @@ from dmt_ray.report.tables.build import Table, build
 from dmt_ray.report.tables.latex import latex
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import csv, markdown, show, web
-from dmt_ray.results import tidy
+from dmt_ray.results import names, tidy
 
 WRITERS = {"md": markdown, "tex": latex, "html": web, "csv": csv}
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from dmt_ray.commands import runnable
+from dmt_ray.experiments.commands import runnable
 from dmt_ray.report.tables.build import Block, Cell, Table
 
 WIDTH = 120

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dmt_ray import commands
-from dmt_ray.commands import command_line, runnable
+from dmt_ray.experiments import commands
+from dmt_ray.experiments.commands import command_line, runnable
 
 
 @pytest.fixture
