@@ -72,6 +72,11 @@ class Config(Settings):
         Consistency(),
         description="For methods whose student learns on one view what a teacher predicts on another.",
     )
+    scored: tuple[str, ...] = neutral(
+        (),
+        description="Names of the classes over whose IoU the mIoU is the mean; none: over all that occur in the truth "
+        "or in the prediction. For sets in which some classes hardly occur.",
+    )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )
@@ -79,6 +84,13 @@ class Config(Settings):
         "selective",
         description="For RWMS: the most reliable images first, as many at random, or all at once (RWMS, Table 3).",
     )
+
+    @field_validator("scored")
+    @classmethod
+    def _distinct(cls, scored: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in scored if scored.count(name) > 1}):
+            raise ValueError(f"scored must name each class once, but {', '.join(twice)} stands in it more than once")
+        return scored
 
     @field_validator("percentiles")
     @classmethod

@@ -27,6 +27,7 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
         Number of images.
     """
     parts = divide(config.split, config.data, work.dataset)
+    classes = [work.dataset.classes.index(name) for name in config.scored]
     images = len(parts.selection[1]) + len(parts.reported[1])
     kinds = (True, False) if config.averaged else (False,)
     scores: dict[str, dict[str, Any]] = {}
@@ -36,7 +37,7 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
         network = network.to(work.device).to(memory_format=torch.channels_last)
         for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
             name_of = models.title(description)
-            result = score(network, work, subset, positions, name_of, done=done, total=images * len(kinds))
+            result = score(network, work, subset, positions, name_of, classes, done=done, total=images * len(kinds))
             done += len(positions)
             if name in scores:
                 measures = (measure_in(result), "fine_grained")
@@ -54,13 +55,15 @@ def score(
     subset: str,
     positions: Sequence[int],
     name: str = "the model",
+    classes: Sequence[int] = (),
     *,
     done: int = 0,
     total: int = 0,
 ) -> dict[str, Any]:
     """Scores of a network on some images, pooled over the set; leaves the network in eval mode.
 
-    The workers of a team share the images, and all get the scores.
+    The workers of a team share the images, and all get the scores. ``classes`` are those of the mIoU, see
+    `metrics.mean_iou`.
 
     Returns:
         subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth). In classification
@@ -77,7 +80,7 @@ def score(
     scores = {
         "subset": subset,
         "images": len(positions),
-        "miou": metrics.mean_iou(matrix),
+        "miou": metrics.mean_iou(matrix, classes),
         "pixel_accuracy": metrics.pixel_accuracy(matrix),
         "iou": [None if value != value else value for value in metrics.iou(matrix).tolist()],
         "confusion": matrix.tolist(),

@@ -1,5 +1,7 @@
 """Scores from one confusion matrix, pooled over the whole set (not averaged over images), and fine-grained testing."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -81,14 +83,22 @@ def iou(matrix: Tensor) -> Tensor:
     return hits / (matrix.sum(dim=-2) + matrix.sum(dim=-1) - hits)
 
 
-def mean_iou(matrix: Tensor) -> float:
+def mean_iou(matrix: Tensor, classes: Sequence[int] = ()) -> float:
     """Mean of `iou` over the classes that occur in truth or prediction, in ``[0, 1]``.
 
+    Args:
+        matrix: Pixels by true and predicted class, int64 ``[K, K]``.
+        classes: Of these classes alone, where they are given; pixels of all others still count as misses and false
+            alarms of these.
+
     Raises:
-        ValueError: If the matrix counts no pixel.
+        ValueError: If the matrix counts no pixel, or none of the given classes occurs.
     """
     _check_counts(matrix)
-    return float(iou(matrix).nanmean())
+    each = iou(matrix)[list(classes)] if classes else iou(matrix)
+    if each.isnan().all():
+        raise ValueError(f"none of the classes {list(classes)} occurs in truth or prediction")
+    return float(each.nanmean())
 
 
 def pixel_accuracy(matrix: Tensor) -> float:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from dmt_ray import IGNORE
+from dmt_ray.config import nearest
 from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import Parts
-from dmt_ray.errors import DataError
+from dmt_ray.errors import ConfigError, DataError
 
 
 def check_labels(parts: Parts, dataset: Dataset) -> None:
@@ -24,6 +25,21 @@ def check_labels(parts: Parts, dataset: Dataset) -> None:
                 f"none of the {len(chosen)} {name} images of {dataset.name!r} (split {parts.name}) has a labelled "
                 f"pixel: their masks hold only {IGNORE} (ignore). Choose others, or label some of their pixels"
             )
+
+
+def check_scored(names: Sequence[str], dataset: Dataset) -> None:
+    """Make sure that the classes which the mIoU averages (`Config.scored`) are classes of the data set.
+
+    Raises:
+        ConfigError: If one is not, or the data set has no mIoU.
+    """
+    if not names:
+        return
+    if dataset.task == "classification":
+        raise ConfigError(f"scored chooses the classes of an mIoU, but {dataset.name} is scored by accuracy")
+    for name in names:
+        if name not in dataset.classes:
+            raise ConfigError(f"scored names {name!r}, which is no class of {dataset.name}; {nearest(name, dataset.classes)}")
 
 
 def _any_label(images: Images, positions: Sequence[int]) -> bool:

@@ -18,7 +18,7 @@ from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
-from dmt_ray.execution.label_check import check_labels
+from dmt_ray.execution.label_check import check_labels, check_scored
 from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.plan.amounts import EVAL_BATCH
@@ -102,6 +102,7 @@ class Runner:
         device_check(self.machine.device)
         refuse_folder(config.data, self.machine.data)
         dataset = self.dataset(config.data)
+        check_scored(config.scored, dataset)
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
             split=config.split.evolve(list_digest=list_digest(config.split, dataset)),

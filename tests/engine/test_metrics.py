@@ -33,6 +33,14 @@ def test_absent_classes_are_left_out_of_the_mean():
     assert mean_iou(confusion_matrix(PREDICTION, TRUTH, classes=4)) == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
 
 
+def test_a_mean_over_chosen_classes_leaves_all_others_out():
+    matrix = confusion_matrix(PREDICTION, TRUTH, classes=4)
+    assert mean_iou(matrix, [0, 1]) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert mean_iou(matrix, [1, 2]) == pytest.approx(1 / 2)  # class 2 occurs neither in truth nor in prediction
+    with pytest.raises(ValueError, match=r"none of the classes \[2\] occurs"):
+        mean_iou(matrix, [2])
+
+
 def test_batches_add_up():
     counts = Confusion(4)
     for prediction, truth in zip(PREDICTION, TRUTH):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dmt_ray.config import Augment, Model, Training, override
-from dmt_ray.errors import DataError, ModelError
+from dmt_ray.errors import ConfigError, DataError, ModelError
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS
 from dmt_ray.plan.amounts import batch_sizes
@@ -120,3 +120,14 @@ def test_crops_that_the_network_pads_itself_make_another_training(tiny):
         for crop in ([33, 41], [32, 40])
     )
     assert (fitting.padding, other.padding) == ((), ((8, 1),))
+
+
+def test_classes_of_the_mean_that_the_data_set_does_not_have_are_refused(runner, tiny):
+    with pytest.raises(ConfigError, match="scored names 'backgroud', which is no class of .*did you mean 'background'"):
+        runner.bind(tiny.evolve(scored=("backgroud",)))
+
+
+def test_classes_of_the_mean_enter_only_the_evaluations(runner, tiny):
+    usual, chosen = runner.bind(tiny), runner.bind(tiny.evolve(scored=(runner.dataset(tiny.data).classes[0],)))
+    plans = [{stage.key: stage.operation.name for stage in METHODS["dmt"](cfg, 0).stages()} for cfg in (usual, chosen)]
+    assert {plans[1][key] for key in plans[1].keys() - plans[0].keys()} == {"evaluate"}

@@ -18,10 +18,12 @@ class Evaluate(Slice):
 
     member: Member = neutral("")
     averaged: bool = neutral(False)  # the moving average of the weights, in place of the last
+    scored: tuple[str, ...] = neutral(())  # classes of the mean; none: all that occur
 
     def __str__(self) -> str:
         model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
-        return ", ".join([*model, f"on {self.split.selection} (validation) and {self.data.reported} (test)"])
+        classes = [f"mIoU of {len(self.scored)} classes"] * bool(self.scored)
+        return ", ".join([*model, f"on {self.split.selection} (validation) and {self.data.reported} (test)", *classes])
 
     def work(self, images: ImageCounts) -> int:
         """Images to score."""
@@ -37,4 +39,7 @@ def evaluate(cfg: Config, *, model: Stage, member: Member = "") -> Stage:
 
     Where a moving average of its weights was kept, it is what is scored. Of a `cotrain` stage it is the model `member`.
     """
-    return Evaluate.stage(cfg, model.seed, {"model": model}, member=member, averaged=model.config.keeps_average())
+    averaged = model.config.keeps_average()
+    return Evaluate.stage(
+        cfg, model.seed, {"model": model}, member=member, averaged=averaged, scored=cfg.scored
+    )
