@@ -70,6 +70,15 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     what = "Run an ablation and print its table. Without a QUESTION, list the available ones."
     _add_questions(commands, "ablate", what, "dmt ablate components --seeds 0 1 2", words)
     _add_results(commands)
+    what = (
+        "Predict a folder of pictures with a trained model, in overlapping tiles. Run the same command again to "
+        "resume: finished pictures are skipped. Where there are models A and B, their probabilities are averaged."
+    )
+    example = "dmt predict photos/ --model dmt-camvid --save class overlay disagreement"
+    predict = _add(commands, "predict", "predict:predict", what, example)
+    out: dict[str, Any] = {"help": "folder to write to (default: FOLDER-predictions, beside FOLDER)"}
+    add(predict, "folder", "--model", "--storage", "--out", "--save", "--masks", "--device", out=out)
+    add(predict, "--tile", "--overlap", "--flip", "--scales")
     _add_store(commands)
     _add_data(commands)
     what = "Publish all sweeps, ablations and runs to MLflow; safe to repeat."

@@ -177,6 +177,41 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "print one JSON document, and nothing else, to standard output",
     },
+    # of predictions
+    "--model": {
+        "required": True,
+        "metavar": "WHAT",
+        "help": "a run; a sweep, for its best trial; ABLATION:ROW; or the folder or key of a stage that trained a "
+        "model",
+    },
+    "--save": {
+        "nargs": "+",
+        "choices": ("class", "overlay", "confidence", "entropy", "disagreement"),
+        "default": ["class", "overlay"],
+        "help": "files to write for each picture: class numbers as a PNG with the data set's colours, these colours "
+        "over the picture, or a grey map of the confidence, the entropy, or the disagreement of models A and B (default: "
+        "class overlay)",
+    },
+    "--tile": {"type": int, "metavar": "SIDE", "help": "side of a tile in pixels (default: the crops of the training)"},
+    "--overlap": {
+        "type": float,
+        "default": 0.25,
+        "metavar": "X",
+        "help": "smallest overlap of neighbouring tiles, as a fraction of a tile (default: 0.25)",
+    },
+    "--flip": {"action": "store_true", "help": "average over each tile and its mirror image; takes twice as long"},
+    "--scales": {
+        "type": float,
+        "nargs": "+",
+        "default": [1.0],
+        "metavar": "X",
+        "help": "average over each tile resized by these factors, such as 0.75 1 1.25 (default: 1)",
+    },
+    "--masks": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder of true masks with the pictures' names (PNG, class numbers, 255: unknown); prints the mIoU",
+    },
     # of one command alone
     "--budget": {"required": True, "metavar": "SIZE", "help": "maximum size of the store, such as 500MB or 10GB"},
     "--host": {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1)"},
@@ -190,6 +225,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "name": {"metavar": "NAME", "help": "sweep or ablation: full name, the beginning of it, or folder"},
     "method": {"nargs": "?", "metavar": "METHOD", "help": "a method (default: list all of them)"},
     "recipe": {"nargs": "?", "metavar": "RECIPE", "help": "recipe name or YAML file (default: list the recipes)"},
+    "folder": {"type": Path, "metavar": "FOLDER", "help": "folder of pictures; folders in it are read, too"},
     "shell": {"choices": ("bash", "zsh", "fish"), "help": "the shell"},
 }
 OF_EXPERIMENTS = (

@@ -50,6 +50,49 @@ def _screen(console: Console) -> Live | NotebookScreen | None:
     return Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
 
+class Counting:
+    """Follows work on a number of things, such as pictures, in this process; a context manager.
+
+    Args:
+        console: Where to show it.
+        total: How many there are to do.
+        what: What they are, for people: "pictures".
+    """
+
+    def __init__(self, console: Console, total: int, what: str) -> None:
+        self._console, self._total, self._what, self._done = console, total, what, 0
+        self._began = self._printed = time.monotonic()
+        self._drawn = float("-inf")
+        self._live = _screen(console)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def one_more(self) -> None:
+        """Say that one more is done; shown at most once a second, without a terminal every half minute."""
+        self._done += 1
+        now = time.monotonic()
+        left = (now - self._began) * (self._total - self._done) / self._done
+        counts = f"{self._done} of {self._total} {self._what}"
+        if self._live is not None and now - self._drawn >= REFRESH_SECONDS:
+            self._drawn, line = now, Table.grid(padding=(0, 2))
+            line.add_row(ProgressBar(total=self._total, completed=self._done, width=40), f"time left: {_about(left)}")
+            self._live.update(Group(Text(counts), line), refresh=True)
+        elif self._live is None and now - self._printed > QUIET_SECONDS:
+            self._printed = now
+            self._console.print(f"{counts} | time left: {_about(left)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _about(seconds: float) -> str:
+    return f"about {duration(seconds)}"
+
+
 class Progress:
     """Follows stages through the store; a context manager.
 
@@ -169,7 +212,7 @@ class Progress:
     def time_left(self) -> str:
         """How long it may still take, by the pace of this session."""
         done, elapsed = self._done + self._partly, time.monotonic() - self._began
-        return f"about {duration(elapsed * self._left / done)}" if done > 0 else "not known yet"
+        return _about(elapsed * self._left / done) if done > 0 else "not known yet"
 
     def _measure(self) -> list[Running]:
         for pending in self._pending.values():

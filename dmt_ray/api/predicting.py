@@ -1,0 +1,415 @@
+"""`dmt predict`: what trained models make of a folder of pictures.
+
+The folder that is written holds settings.json, predictions.csv (a row a picture, written after its files, so that a
+picture with a row is done) and a folder for each kind of file: class/, overlay/, confidence/, entropy/, disagreement/.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from torch import nn
+
+from dmt_ray import IGNORE, models
+from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
+from dmt_ray.config import Normalised, nearest
+from dmt_ray.data.decode import Size, digest
+from dmt_ray.data.files import IMAGE_ENDINGS, colours
+from dmt_ray.data.pictures import Unfit, read_image, read_mask
+from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
+from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
+from dmt_ray.engine.workspace import device_of
+from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
+from dmt_ray.execution.progress import Counting
+from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.files import replacing, write_text
+from dmt_ray.plan.files import AVERAGED, MODEL
+from dmt_ray.store.record import RECORD, Record
+
+Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
+KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
+SETTINGS, TABLE, SCORES = "settings.json", "predictions.csv", "scores.json"
+COLUMNS = ("picture", "digest", "height", "width", "confidence")
+SHORTEST = 6  # digits of a stage's key that name it
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Trained networks and what is needed to use them."""
+
+    name: str  # for people
+    networks: tuple[nn.Module, ...]  # one, or A and B
+    keys: tuple[str, ...]  # what they are, for comparison: the keys of their stages, and which model of the stage
+    info: DatasetInfo  # names and colours of the classes, where they are known
+    classes: int
+    size: Size  # working size of the training; None: pictures were used at their own size
+    normalised: Normalised
+    crop: tuple[int, int] | None  # of the training, where it is known
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """Colours of the classes, ``[K, 3]``: those of the data set, or else of PASCAL VOC."""
+        return colours(self.classes) if self.info.palette is None else self.info.palette
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes: those of the data set, or "class 0", ..."""
+        return tuple(map(self.info.class_name, range(self.classes)))
+
+
+# ---- which model -----------------------------------------------------------------------------------------------
+
+
+def find_model(what: str, storage: Path) -> Trained:
+    """The networks that a user names.
+
+    Args:
+        what: A run or a sweep (then its best trial), by name, beginning of the name or folder; "ABLATION:ROW", the row
+            in the first column with the first seed; a stage's folder, or its key or at least six digits of it.
+        storage: Folder of the results.
+
+    Raises:
+        MissingStages: If there is none, or its weights are not there.
+        ConfigError: If it is none for segmentation, or leaves open which row.
+    """
+    stage = _stage_folder(what, storage)
+    if stage is not None:
+        return _of_stage(stage, what)
+    name, _, row = what.partition(":")
+    results = open_results(name, storage)
+    if isinstance(results, AblationResults):
+        rows = list(dict.fromkeys(results.file.ablation.rows))
+        if not row:
+            raise ConfigError(f"{results.name} has several rows; name one, as in --model {name}:{rows[-1]!r}")
+        if row not in rows:
+            raise ConfigError(f"{results.name} has no row {row!r}; {nearest(row, rows)}")
+        return _of_run(results.run(row))
+    if row:
+        raise ConfigError(f"NAME:ROW is for ablations, and {results.name} is none; got {what!r}")
+    return _of_run(results.run() if isinstance(results, SweepResults) else results)
+
+
+def _stage_folder(what: str, storage: Path) -> Path | None:
+    """The folder of a stage that is named by its folder or key; None: it is something else."""
+    if (Path(what) / RECORD).is_file():
+        return Path(what)
+    key = what.rpartition("-")[2]  # `dmt store ls` shows finetune-0123abcd
+    if len(key) < SHORTEST or set(key) - set("0123456789abcdef"):
+        return None
+    fitting = sorted(path.parent for path in storage.glob(f"stages/*/{key}*/{RECORD}"))
+    if len(fitting) > 1:
+        raise ConfigError(f"{len(fitting)} stages begin with {key!r}; write more digits of the key")
+    return fitting[0] if fitting else None
+
+
+def _of_stage(folder: Path, what: str) -> Trained:
+    names = sorted(path.stem for path in folder.glob("*.json") if path.stem in (MODEL, "A", "B"))
+    if not names:
+        raise ConfigError(f"{what} is a stage without a model; name one that trains, see `dmt store ls`")
+    record = _record(folder)
+    chosen = [(folder, name, f"{name}{AVERAGED}.safetensors" in record.files) for name in names]
+    return _load(what, chosen, DatasetInfo(), _crop(record))
+
+
+def _of_run(run: RunResults) -> Trained:
+    """The models of a run's last rung."""
+    chosen = []
+    for evaluation in run.plan.rungs[-1].values():
+        settings: Any = evaluation.config
+        folder = run.store.open(evaluation.inputs["model"], files=True)
+        chosen.append((folder, settings.member or MODEL, bool(settings.averaged)))
+    crop = run.config.finetune.augment.crop
+    return _load(run.name, chosen, run.info, _crop(_record(chosen[0][0])) or (crop[0], crop[1]))
+
+
+def _load(
+    name: str, chosen: Sequence[tuple[Path, str, bool]], info: DatasetInfo, crop: tuple[int, int] | None
+) -> Trained:
+    record = _record(chosen[0][0])
+    data: dict[str, Any] = record.config.get("data", {})
+    if not info.classes:
+        info = DatasetInfo(tuple(data.get("classes", ())))
+    networks, keys, description = [], [], dict[str, Any]()
+    for folder, file, averaged in chosen:
+        weights = f"{file}{AVERAGED if averaged else ''}.safetensors"
+        if not (folder / weights).is_file():
+            raise MissingStages(
+                f"{folder} holds no {weights}: it was evicted. Run the same command again to compute it"
+            )
+        network, description = models.load(folder, file, averaged=averaged)
+        if models.task_of(models.Model(**description["model"])) == "classification":
+            raise ConfigError(f"{name} gives an image one class; dmt predict is for models of segmentation")
+        networks.append(network)
+        keys.append(f"{_record(folder).key} {weights}")
+    size = data.get("size")
+    return Trained(
+        name,
+        tuple(networks),
+        tuple(keys),
+        info,
+        int(description["classes"]),
+        None if size is None else (int(size[0]), int(size[1])),
+        description.get("normalised", "imagenet"),
+        crop,
+    )
+
+
+def _record(folder: Path) -> Record:
+    try:
+        return Record.from_json((folder / RECORD).read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{folder} cannot be used: {error}") from None
+
+
+def _crop(record: Record) -> tuple[int, int] | None:
+    crop = record.config.get("training", {}).get("augment", {}).get("crop")
+    return None if crop is None else (int(crop[0]), int(crop[1]))
+
+
+# ---- a folder of pictures --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be done with a folder.
+
+    Attributes:
+        pictures: Folder of the pictures; folders in it are read, too.
+        out: Folder to write.
+        save: Which files to write for each picture.
+        tiling: How pictures are cut.
+        device: Where the networks run, as `engine.workspace.device_of` reads it.
+        masks: Folder of true masks of the same names, PNG files of class numbers and 255; None: nothing is scored.
+    """
+
+    pictures: Path
+    out: Path
+    save: tuple[Kind, ...]
+    tiling: Tiling
+    device: str = "auto"
+    masks: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise a ConfigError for what contradicts itself."""
+        if not self.pictures.is_dir():
+            raise ConfigError(f"there is no folder {self.pictures}. Name the folder that holds the pictures")
+        if self.out.resolve().is_relative_to(self.pictures.resolve()):
+            raise ConfigError(f"{self.out} lies in the folder of the pictures; choose an --out outside {self.pictures}")
+        if self.masks is not None and not self.masks.is_dir():
+            raise ConfigError(f"there is no folder {self.masks}. Name the folder of the true masks as --masks")
+        if self.masks is not None and "class" not in self.save:
+            raise ConfigError("--masks compares with the class numbers; add class to --save")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the pictures.
+
+    Attributes:
+        done: How many are predicted, those of earlier starts included.
+        earlier: How many of them were predicted before.
+        broken: Name of each file that could not be used, and why.
+        scores: Over all pictures that have a mask: images, miou, pixel_accuracy, iou; None without masks.
+    """
+
+    done: int
+    earlier: int
+    broken: dict[str, str]
+    scores: dict[str, Any] | None = None
+
+
+def predict_folder(model: Trained, wanted: Wanted, console: Console) -> Summary:
+    """Predict all pictures of a folder; what cannot be read is skipped and reported.
+
+    Pictures that an earlier start with the same settings has finished, and that have not changed, are not computed
+    again.
+
+    Raises:
+        ConfigError: If the settings do not fit the model, or the folder to write holds something else.
+        DataError: If there is no picture, or two would be written to the same files.
+    """
+    maps: list[Map] = [name for name in MAPS if name in wanted.save]
+    predictor = Predictor(
+        model.networks,
+        wanted.tiling,
+        device_of(wanted.device),
+        normalised=model.normalised,
+        size=model.size,
+        maps=maps,
+    )
+    pictures = _pictures(wanted.pictures)
+    _prepare(model, wanted)
+    table = _Table(wanted.out / TABLE, model.names)
+    rows, broken, earlier = dict[str, list[str]](), dict[str, str](), 0
+    with Counting(console, len(pictures), "pictures") as progress:
+        for name, path in pictures.items():
+            try:
+                content = path.read_bytes()
+                row = table.rows.get(name)
+                files = {kind: _file(wanted.out, kind, name) for kind in wanted.save}
+                if row is not None and row[1] == digest(content) and all(file.is_file() for file in files.values()):
+                    earlier += 1
+                else:
+                    row = _predict_one(name, content, files, model, predictor)
+                    table.append(row)
+                rows[name] = row
+            except Unfit as unfit:
+                broken[name] = f"{unfit.args[0]} ({unfit.args[1]})"
+            except ModelError as error:
+                broken[name] = str(error)
+            except OSError as error:
+                if path.exists() and error.filename != str(path):  # not the picture's: a full disk, for example
+                    raise
+                broken[name] = f"cannot be read ({error.strerror})"
+            progress.one_more()
+    table.rewrite(rows.values())
+    scores = None if wanted.masks is None else _score(rows, model, wanted, broken)
+    return Summary(len(rows), earlier, broken, scores)
+
+
+def _predict_one(name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor) -> list[str]:
+    """Write the files of a picture; its row of the table."""
+    image = read_image(content).image
+    prediction = predictor.predict(image)
+    for kind, file in files.items():
+        made = _drawn(kind, prediction, image, model.palette)
+        with replacing(file) as draft:
+            made.save(draft, format="PNG")
+    shares = np.bincount(prediction.classes.ravel(), minlength=model.classes) / prediction.classes.size
+    numbers = [f"{value:.6f}" for value in (prediction.confidence, *shares)]
+    return [name, digest(content), str(image.height), str(image.width), *numbers]
+
+
+def _drawn(kind: Kind, prediction: Prediction, image: Image.Image, palette: NDArray[np.uint8]) -> Image.Image:
+    if kind == "class":
+        made = Image.fromarray(prediction.classes)
+        made.putpalette(palette.tobytes())
+        return made
+    if kind == "overlay":
+        mixed = np.array(image)
+        for row, classes in zip(
+            mixed, prediction.classes, strict=True
+        ):  # a row at a time: copies of all would be large
+            row[:] = (row.astype(np.uint16) + palette[classes]) // 2
+        return Image.fromarray(mixed)
+    return Image.fromarray(prediction.maps[kind])
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder and of the folders in it, by their paths below it, sorted; hidden ones are left out."""
+    found: dict[str, Path] = {}
+    files: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder)
+        if path.suffix.lower() not in IMAGE_ENDINGS or not path.is_file() or any(p[0] == "." for p in parts.parts):
+            continue
+        name = parts.as_posix()
+        other = files.setdefault(parts.with_suffix("").as_posix(), name)
+        if other != name:
+            raise DataError(f"{other} and {name} in {folder} would be written to the same files; rename one of them")
+        found[name] = path
+    if not found:
+        raise DataError(f"{folder} holds no pictures; expected files that end in {', '.join(sorted(IMAGE_ENDINGS))}")
+    return found
+
+
+def _file(out: Path, kind: Kind, name: str) -> Path:
+    return out / kind / Path(name).with_suffix(".png")
+
+
+def _prepare(model: Trained, wanted: Wanted) -> None:
+    """Make the folder to write, or check that it was made with the same settings."""
+    tiling = wanted.tiling
+    settings = {
+        "model": list(model.keys),
+        "classes": list(model.names),
+        "save": [kind for kind in KINDS if kind in wanted.save],
+        "tile": list(tiling.tile),
+        "overlap": tiling.overlap,
+        "flip": tiling.flip,
+        "scales": list(tiling.scales),
+        "size": None if model.size is None else list(model.size),
+    }
+    path = wanted.out / SETTINGS
+    if wanted.out.exists() and (not wanted.out.is_dir() or (any(wanted.out.iterdir()) and not path.is_file())):
+        raise ConfigError(f"{wanted.out} exists and holds no predictions; choose another folder as --out")
+    if path.is_file():
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            different = [name for name in settings if earlier.get(name) != settings[name]]
+        except (ValueError, AttributeError):
+            raise ConfigError(f"{path} cannot be read; delete {wanted.out}, or choose another --out") from None
+        if different:
+            first = different[0]
+            raise ConfigError(
+                f"{wanted.out} holds predictions made with other settings: {first} was {earlier.get(first)}, and "
+                f"now is {settings[first]}. Choose another folder as --out, or delete it"
+            )
+        return
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(settings, indent=1) + "\n")
+
+
+class _Table:
+    """predictions.csv: rows are appended as pictures are done, and brought into order at the end."""
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        self._path, self._header = path, [*COLUMNS, *(f"share/{name}" for name in classes)]
+        self.rows: dict[str, list[str]] = {}
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                lines = list(csv.reader(file))
+            # A process that was killed may have left part of a row.
+            self.rows = {line[0]: line for line in lines[1:] if len(line) == len(self._header)}
+        self.rewrite(self.rows.values())
+
+    def append(self, row: Sequence[str]) -> None:
+        """Add a row; it is in the file when this returns."""
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
+
+    def rewrite(self, rows: Iterable[Sequence[str]]) -> None:
+        """Write the header and these rows."""
+        with replacing(self._path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([self._header, *rows])
+
+
+def _score(rows: dict[str, list[str]], model: Trained, wanted: Wanted, broken: dict[str, str]) -> dict[str, Any]:
+    """Compare what was written with true masks; scores.json in the folder."""
+    assert wanted.masks is not None
+    confusion, images = Confusion(model.classes), 0
+    for name in rows:
+        path = wanted.masks / Path(name).with_suffix(".png")
+        if not path.is_file():
+            continue
+        classes = np.array(Image.open(_file(wanted.out, "class", name)))
+        try:
+            truth = read_mask(path.read_bytes())
+        except Unfit as unfit:
+            broken[str(path)] = f"{unfit.args[0]} ({unfit.args[1]})"
+            continue
+        strange = np.setdiff1d(truth, [*range(model.classes), IGNORE])
+        if strange.size or truth.shape != classes.shape:
+            sizes = f"it is {truth.shape[0]} x {truth.shape[1]}, its picture {classes.shape[0]} x {classes.shape[1]}"
+            what = f"it holds {strange[0]}" if strange.size else sizes
+            broken[str(path)] = (
+                f"a mask holds class numbers 0..{model.classes - 1} or {IGNORE} at the picture's size; {what}"
+            )
+            continue
+        confusion.update(torch.from_numpy(classes), torch.from_numpy(truth.astype(np.uint8)))
+        images += 1
+    matrix = confusion.matrix()
+    if not matrix.any():
+        raise DataError(f"no mask in {wanted.masks} has the name of a picture and a pixel with a class")
+    each = {name: None if value != value else value for name, value in zip(model.names, iou(matrix).tolist())}
+    scores = {"images": images, "miou": mean_iou(matrix), "pixel_accuracy": pixel_accuracy(matrix), "iou": each}
+    write_text(wanted.out / SCORES, json.dumps(scores, indent=1) + "\n")
+    return scores

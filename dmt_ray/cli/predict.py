@@ -1,0 +1,38 @@
+"""`dmt predict`: what a trained model makes of a folder of pictures."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from dmt_ray.cli.exit_codes import ExitCode
+from dmt_ray.cli.options import begin
+from dmt_ray.errors import ConfigError
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Predict all pictures of a folder; status 1 if some could not be used."""
+    begin(f"loading {options.model}")
+    from rich.console import Console
+
+    from dmt_ray.api.predicting import Wanted, find_model, predict_folder
+    from dmt_ray.engine.tiles import Tiling
+
+    pictures = Path(os.path.abspath(options.folder))
+    out = options.out or pictures.with_name(f"{pictures.name}-predictions")
+    model = find_model(options.model, options.storage)
+    tile = model.crop if options.tile is None else (options.tile, options.tile)
+    if tile is None:
+        raise ConfigError(
+            f"{options.model} does not say which crops it was trained on; pass the side of a tile as --tile"
+        )
+    tiling = Tiling(tile, options.overlap, options.flip, tuple(options.scales))
+    wanted = Wanted(pictures, out, tuple(options.save), tiling, options.device, options.masks)
+    summary = predict_folder(model, wanted, Console(stderr=True))
+    before = f" ({summary.earlier} of them before)" if summary.earlier else ""
+    print(f"{summary.done} pictures{before}: {out}")
+    if summary.scores is not None:
+        print(f"mIoU {summary.scores['miou']:.4f} on the {summary.scores['images']} pictures that have masks")
+    for name, reason in summary.broken.items():
+        print(f"not used: {name}: {reason}", file=sys.stderr)
+    return ExitCode.FAILED if summary.broken else ExitCode.DONE
