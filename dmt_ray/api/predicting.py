@@ -20,7 +20,7 @@ from torch import nn
 
 from dmt_ray import IGNORE, models
 from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
-from dmt_ray.config import Normalised, nearest
+from dmt_ray.config import Model, Normalised, nearest
 from dmt_ray.data.decode import Size, digest
 from dmt_ray.data.files import IMAGE_ENDINGS, colours
 from dmt_ray.data.pictures import Unfit, read_image, read_mask
@@ -145,7 +145,7 @@ def _load(
                 f"{folder} holds no {weights}: it was evicted. Run the same command again to compute it"
             )
         network, description = models.load(folder, file, averaged=averaged)
-        if models.task_of(models.Model(**description["model"])) == "classification":
+        if models.task_of(Model(**description["model"])) == "classification":
             raise ConfigError(f"{name} gives an image one class; dmt predict is for models of segmentation")
         networks.append(network)
         keys.append(f"{_record(folder).key} {weights}")

@@ -189,8 +189,8 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "choices": ("class", "overlay", "confidence", "entropy", "disagreement"),
         "default": ["class", "overlay"],
         "help": "files to write for each picture: class numbers as a PNG with the data set's colours, these colours "
-        "over the picture, or a grey map of the confidence, the entropy, or the disagreement of models A and B (default: "
-        "class overlay)",
+        "over the picture, or a grey map of the confidence, the entropy, or the disagreement of models A and B "
+        "(default: class overlay)",
     },
     "--tile": {"type": int, "metavar": "SIDE", "help": "side of a tile in pixels (default: the crops of the training)"},
     "--overlap": {
