@@ -1,0 +1,157 @@
+"""`dmt predict`: which model is meant, what is written, what is done again and what is not."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from torch import nn, zeros
+
+from dmt_ray.api import predicting
+from dmt_ray.api.predicting import Trained, Wanted, predict_folder
+from dmt_ray.engine.tiles import Tiling
+from dmt_ray.errors import ConfigError, DataError, MissingStages
+from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.models import Padding
+
+PALETTE = np.array([[0, 0, 0], [200, 100, 0]], np.uint8)
+QUIET = Console(quiet=True)
+
+
+class Brightness(nn.Module):
+    """Dark pixels are of class 0, bright ones of class 1; counts the tiles that it has seen."""
+
+    padding = Padding(1)
+    seen = 0
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(zeros(1))
+
+    def forward(self, images):
+        Brightness.seen += len(images)
+        bright = images.sum(dim=1, keepdim=True)
+        return 100 * bright.new_tensor([-1, 1]).view(1, 2, 1, 1) * bright
+
+
+@pytest.fixture
+def model():
+    Brightness.seen = 0
+    info = DatasetInfo(("dark", "bright"), PALETTE)
+    return Trained("toy", (Brightness(),), ("0123 model.safetensors",), info, 2, None, "imagenet", (8, 8))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two pictures, the lower quarter of the one in a folder is bright, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    pixels = np.zeros((12, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    pixels[9:] = 255
+    Image.fromarray(pixels).save(folder / "deep" / "b.png")
+    (folder / "broken.png").write_bytes(b"nothing")
+    return folder
+
+
+def wanted(pictures, **changes):
+    out = pictures.with_name("out")
+    return Wanted(
+        **{"pictures": pictures, "out": out, "save": ("class", "overlay"), "tiling": Tiling((8, 8)), "device": "cpu"}
+        | changes
+    )
+
+
+def test_a_folder_gives_class_numbers_overlays_and_shares_and_names_what_is_broken(model, pictures):
+    todo = wanted(pictures)
+    summary = predict_folder(model, todo, QUIET)
+    assert (summary.done, summary.earlier, list(summary.broken)) == (2, 0, ["broken.png"])
+    classes = Image.open(todo.out / "class" / "deep" / "b.png")
+    assert np.asarray(classes)[:, 0].tolist() == [0] * 9 + [1] * 3
+    assert classes.mode == "P"
+    assert np.asarray(classes.convert("RGB"))[11, 0].tolist() == [200, 100, 0]
+    overlay = np.asarray(Image.open(todo.out / "overlay" / "deep" / "b.png"))
+    assert overlay[11, 0].tolist() == [227, 177, 127]  # halfway between white and the class's colour
+    with (todo.out / "predictions.csv").open(newline="") as file:
+        rows = {row["picture"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["a.png", "deep/b.png"]
+    assert float(rows["deep/b.png"]["share/bright"]) == 0.25
+    assert float(rows["a.png"]["confidence"]) == 1
+    assert rows["a.png"]["height"] == "12"
+
+
+def test_only_what_is_new_or_changed_is_computed_again(model, pictures):
+    todo = wanted(pictures)
+    predict_folder(model, todo, QUIET)
+    before = Brightness.seen
+    assert predict_folder(model, todo, QUIET).earlier == 2
+    assert Brightness.seen == before
+    (todo.out / "class" / "a.png").unlink()
+    assert predict_folder(model, todo, QUIET).earlier == 1
+    Image.new("RGB", (20, 12), "white").save(pictures / "a.png")
+    assert predict_folder(model, todo, QUIET).earlier == 1
+    assert np.asarray(Image.open(todo.out / "class" / "a.png")).all()
+
+
+def test_a_row_that_a_killed_process_left_unfinished_is_not_believed(model, pictures):
+    todo = wanted(pictures)
+    predict_folder(model, todo, QUIET)
+    table = todo.out / "predictions.csv"
+    whole = table.read_text()
+    table.write_text(whole[:-20])
+    assert predict_folder(model, todo, QUIET).earlier == 1
+    assert table.read_text() == whole
+
+
+def test_a_folder_of_other_settings_or_of_something_else_is_not_written_to(model, pictures):
+    predict_folder(model, wanted(pictures), QUIET)
+    with pytest.raises(ConfigError, match="flip was False, and now is True"):
+        predict_folder(model, wanted(pictures, tiling=Tiling((8, 8), flip=True)), QUIET)
+    with pytest.raises(ConfigError, match="exists and holds no predictions"):
+        predict_folder(model, wanted(pictures / "deep", out=pictures), QUIET)
+    with pytest.raises(ConfigError, match="lies in the folder of the pictures"):
+        wanted(pictures, out=pictures / "out")
+
+
+def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_path):
+    masks = tmp_path / "masks"
+    (masks / "deep").mkdir(parents=True)
+    truth = np.zeros((12, 20), np.uint8)
+    truth[6:] = 1
+    truth[0] = 255
+    Image.fromarray(truth).save(masks / "deep" / "b.png")
+    Image.fromarray(np.full((12, 20), 7, np.uint8)).save(masks / "a.png")
+    todo = wanted(pictures, masks=masks)
+    summary = predict_folder(model, todo, QUIET)
+    # Of 11 rows 5 are dark and 6 bright; predicted are 8 and 3: IoU 5/8 and 3/6.
+    assert summary.scores["miou"] == pytest.approx((5 / 8 + 3 / 6) / 2)
+    assert summary.scores["images"] == 1
+    assert "it holds 7" in summary.broken[str(masks / "a.png")]
+    assert json.loads((todo.out / "scores.json").read_text())["iou"] == {"dark": 0.625, "bright": 0.5}
+    with pytest.raises(ConfigError, match="add class to --save"):
+        wanted(pictures, masks=masks, save=("overlay",))
+
+
+def test_a_folder_without_pictures_and_pictures_of_one_name_are_errors(model, pictures, tmp_path):
+    Image.new("RGB", (4, 4)).save(pictures / "a.bmp")
+    with pytest.raises(DataError, match=r"a.bmp and a.png .* rename one"):
+        predict_folder(model, wanted(pictures), QUIET)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no pictures"):
+        predict_folder(model, wanted(tmp_path / "empty"), QUIET)
+    with pytest.raises(ConfigError, match="there is no folder"):
+        wanted(tmp_path / "nowhere")
+
+
+def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):
+    folder = tmp_path / "stages" / "finetune" / "0123456789abcdef0123"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text("{}")
+    named = [predicting._stage_folder(what, tmp_path) for what in ("0123456789", "finetune-01234567", str(folder))]
+    assert named == [folder] * 3
+    assert predicting._stage_folder("components", tmp_path) is None
+    with pytest.raises(MissingStages, match="'nothing'"):
+        predicting.find_model("nothing", Path(tmp_path))
