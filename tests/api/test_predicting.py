@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,5 +152,5 @@ def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):
     named = [predicting._stage_folder(what, tmp_path) for what in ("0123456789", "finetune-01234567", str(folder))]
     assert named == [folder] * 3
     assert predicting._stage_folder("components", tmp_path) is None
-    with pytest.raises(MissingStages, match="'nothing'"):
-        predicting.find_model("nothing", Path(tmp_path))
+    with pytest.raises(MissingStages, match="there are no sweeps"):
+        predicting.find_model("nothing", tmp_path)
