@@ -1,4 +1,4 @@
-r"""What predicting a large picture in tiles costs beside the bare network on the same tiles, and how much memory it takes.
+r"""What predicting a large picture in tiles costs beside the bare network on the same tiles, and its memory.
 
 python benchmarks/predict.py                   # 8,000 x 8,000, Unet on mobilenet_v2, tiles of 512
 python benchmarks/predict.py --side 2000
@@ -44,9 +44,7 @@ def main() -> int:
         for count in batches:
             network(batch[:count])
     bare = time.process_time() - began
-    print(
-        f"{len(begins) ** 2} tiles: {tiled:.1f} s of CPU in tiles, {bare:.1f} s the bare network, ratio {tiled / bare:.3f}"
-    )
+    print(f"{len(begins) ** 2} tiles: {tiled:.1f} s of CPU, the bare network {bare:.1f} s, ratio {tiled / bare:.3f}")
     print(f"peak memory of the process {peak:.2f} GB")
     return 0
 

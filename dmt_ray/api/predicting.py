@@ -178,8 +178,8 @@ def _crop(record: Record) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be done with a folder.
+class Job:
+    """A folder to predict, and how.
 
     Attributes:
         pictures: Folder of the pictures; folders in it are read, too.
@@ -226,7 +226,7 @@ class Summary:
     scores: dict[str, Any] | None = None
 
 
-def predict_folder(model: Trained, wanted: Wanted, console: Console) -> Summary:
+def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
     """Predict all pictures of a folder; what cannot be read is skipped and reported.
 
     Pictures that an earlier start with the same settings has finished, and that have not changed, are not computed
@@ -236,25 +236,25 @@ def predict_folder(model: Trained, wanted: Wanted, console: Console) -> Summary:
         ConfigError: If the settings do not fit the model, or the folder to write holds something else.
         DataError: If there is no picture, or two would be written to the same files.
     """
-    maps: list[Map] = [name for name in MAPS if name in wanted.save]
+    maps: list[Map] = [name for name in MAPS if name in job.save]
     predictor = Predictor(
         model.networks,
-        wanted.tiling,
-        device_of(wanted.device),
+        job.tiling,
+        device_of(job.device),
         normalised=model.normalised,
         size=model.size,
         maps=maps,
     )
-    pictures = _pictures(wanted.pictures)
-    _prepare(model, wanted)
-    table = _Table(wanted.out / TABLE, model.names)
+    pictures = _pictures(job.pictures)
+    _prepare(model, job)
+    table = _Table(job.out / TABLE, model.names)
     rows, broken, earlier = dict[str, list[str]](), dict[str, str](), 0
     with Counting(console, len(pictures), "pictures") as progress:
         for name, path in pictures.items():
             try:
                 content = path.read_bytes()
                 row = table.rows.get(name)
-                files = {kind: _file(wanted.out, kind, name) for kind in wanted.save}
+                files = {kind: _file(job.out, kind, name) for kind in job.save}
                 if row is not None and row[1] == digest(content) and all(file.is_file() for file in files.values()):
                     earlier += 1
                 else:
@@ -271,7 +271,7 @@ def predict_folder(model: Trained, wanted: Wanted, console: Console) -> Summary:
                 broken[name] = f"cannot be read ({error.strerror})"
             progress.one_more()
     table.rewrite(rows.values())
-    scores = None if wanted.masks is None else _score(rows, model, wanted, broken)
+    scores = None if job.masks is None else _score(rows, model, job, broken)
     return Summary(len(rows), earlier, broken, scores)
 
 
@@ -325,36 +325,36 @@ def _file(out: Path, kind: Kind, name: str) -> Path:
     return out / kind / Path(name).with_suffix(".png")
 
 
-def _prepare(model: Trained, wanted: Wanted) -> None:
+def _prepare(model: Trained, job: Job) -> None:
     """Make the folder to write, or check that it was made with the same settings."""
-    tiling = wanted.tiling
+    tiling = job.tiling
     settings = {
         "model": list(model.keys),
         "classes": list(model.names),
-        "save": [kind for kind in KINDS if kind in wanted.save],
+        "save": [kind for kind in KINDS if kind in job.save],
         "tile": list(tiling.tile),
         "overlap": tiling.overlap,
         "flip": tiling.flip,
         "scales": list(tiling.scales),
         "size": None if model.size is None else list(model.size),
     }
-    path = wanted.out / SETTINGS
-    if wanted.out.exists() and (not wanted.out.is_dir() or (any(wanted.out.iterdir()) and not path.is_file())):
-        raise ConfigError(f"{wanted.out} exists and holds no predictions; choose another folder as --out")
+    path = job.out / SETTINGS
+    if job.out.exists() and (not job.out.is_dir() or (any(job.out.iterdir()) and not path.is_file())):
+        raise ConfigError(f"{job.out} exists and holds no predictions; choose another folder as --out")
     if path.is_file():
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
             different = [name for name in settings if earlier.get(name) != settings[name]]
         except (ValueError, AttributeError):
-            raise ConfigError(f"{path} cannot be read; delete {wanted.out}, or choose another --out") from None
+            raise ConfigError(f"{path} cannot be read; delete {job.out}, or choose another --out") from None
         if different:
             first = different[0]
             raise ConfigError(
-                f"{wanted.out} holds predictions made with other settings: {first} was {earlier.get(first)}, and "
+                f"{job.out} holds predictions made with other settings: {first} was {earlier.get(first)}, and "
                 f"now is {settings[first]}. Choose another folder as --out, or delete it"
             )
         return
-    wanted.out.mkdir(parents=True, exist_ok=True)
+    job.out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(settings, indent=1) + "\n")
 
 
@@ -382,15 +382,15 @@ class _Table:
             csv.writer(file, lineterminator="\n").writerows([self._header, *rows])
 
 
-def _score(rows: dict[str, list[str]], model: Trained, wanted: Wanted, broken: dict[str, str]) -> dict[str, Any]:
+def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[str, str]) -> dict[str, Any]:
     """Compare what was written with true masks; scores.json in the folder."""
-    assert wanted.masks is not None
+    assert job.masks is not None
     confusion, images = Confusion(model.classes), 0
     for name in rows:
-        path = wanted.masks / Path(name).with_suffix(".png")
+        path = job.masks / Path(name).with_suffix(".png")
         if not path.is_file():
             continue
-        classes = np.array(Image.open(_file(wanted.out, "class", name)))
+        classes = np.array(Image.open(_file(job.out, "class", name)))
         try:
             truth = read_mask(path.read_bytes())
         except Unfit as unfit:
@@ -408,8 +408,8 @@ def _score(rows: dict[str, list[str]], model: Trained, wanted: Wanted, broken: d
         images += 1
     matrix = confusion.matrix()
     if not matrix.any():
-        raise DataError(f"no mask in {wanted.masks} has the name of a picture and a pixel with a class")
+        raise DataError(f"no mask in {job.masks} has the name of a picture and a pixel with a class")
     each = {name: None if value != value else value for name, value in zip(model.names, iou(matrix).tolist())}
     scores = {"images": images, "miou": mean_iou(matrix), "pixel_accuracy": pixel_accuracy(matrix), "iou": each}
-    write_text(wanted.out / SCORES, json.dumps(scores, indent=1) + "\n")
+    write_text(job.out / SCORES, json.dumps(scores, indent=1) + "\n")
     return scores

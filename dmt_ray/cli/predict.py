@@ -15,7 +15,7 @@ def predict(options: argparse.Namespace) -> int:
     begin(f"loading {options.model}")
     from rich.console import Console
 
-    from dmt_ray.api.predicting import Wanted, find_model, predict_folder
+    from dmt_ray.api.predicting import Job, find_model, predict_folder
     from dmt_ray.engine.tiles import Tiling
 
     pictures = Path(os.path.abspath(options.folder))
@@ -27,8 +27,8 @@ def predict(options: argparse.Namespace) -> int:
             f"{options.model} does not say which crops it was trained on; pass the side of a tile as --tile"
         )
     tiling = Tiling(tile, options.overlap, options.flip, tuple(options.scales))
-    wanted = Wanted(pictures, out, tuple(options.save), tiling, options.device, options.masks)
-    summary = predict_folder(model, wanted, Console(stderr=True))
+    job = Job(pictures, out, tuple(options.save), tiling, options.device, options.masks)
+    summary = predict_folder(model, job, Console(stderr=True))
     before = f" ({summary.earlier} of them before)" if summary.earlier else ""
     print(f"{summary.done} pictures{before}: {out}")
     if summary.scores is not None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +10,22 @@ from PIL import Image
 from rich.console import Console
 from torch import nn, zeros
 
+from dmt_ray import models
 from dmt_ray.api import predicting
-from dmt_ray.api.predicting import Trained, Wanted, predict_folder
+from dmt_ray.api.predicting import Job, Trained, predict_folder
+from dmt_ray.config import Model
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError, DataError, MissingStages
+from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.models import Padding
+from dmt_ray.plan import in_order
+from dmt_ray.store import Store
+from tests.helpers.fake_stages import CLASSES, TWO_ROWS, ablation_file
+from tests.helpers.fake_stages import PALETTE as PALETTE_OF_SHAPES
 
 PALETTE = np.array([[0, 0, 0], [200, 100, 0]], np.uint8)
+TINY = Model(architecture="UNet", encoder="none")
 QUIET = Console(quiet=True)
 
 
@@ -56,16 +65,16 @@ def pictures(tmp_path):
     return folder
 
 
-def wanted(pictures, **changes):
+def job(pictures, **changes):
     out = pictures.with_name("out")
-    return Wanted(
+    return Job(
         **{"pictures": pictures, "out": out, "save": ("class", "overlay"), "tiling": Tiling((8, 8)), "device": "cpu"}
         | changes
     )
 
 
 def test_a_folder_gives_class_numbers_overlays_and_shares_and_names_what_is_broken(model, pictures):
-    todo = wanted(pictures)
+    todo = job(pictures)
     summary = predict_folder(model, todo, QUIET)
     assert (summary.done, summary.earlier, list(summary.broken)) == (2, 0, ["broken.png"])
     classes = Image.open(todo.out / "class" / "deep" / "b.png")
@@ -83,7 +92,7 @@ def test_a_folder_gives_class_numbers_overlays_and_shares_and_names_what_is_brok
 
 
 def test_only_what_is_new_or_changed_is_computed_again(model, pictures):
-    todo = wanted(pictures)
+    todo = job(pictures)
     predict_folder(model, todo, QUIET)
     before = Brightness.seen
     assert predict_folder(model, todo, QUIET).earlier == 2
@@ -96,7 +105,7 @@ def test_only_what_is_new_or_changed_is_computed_again(model, pictures):
 
 
 def test_a_row_that_a_killed_process_left_unfinished_is_not_believed(model, pictures):
-    todo = wanted(pictures)
+    todo = job(pictures)
     predict_folder(model, todo, QUIET)
     table = todo.out / "predictions.csv"
     whole = table.read_text()
@@ -106,13 +115,13 @@ def test_a_row_that_a_killed_process_left_unfinished_is_not_believed(model, pict
 
 
 def test_a_folder_of_other_settings_or_of_something_else_is_not_written_to(model, pictures):
-    predict_folder(model, wanted(pictures), QUIET)
+    predict_folder(model, job(pictures), QUIET)
     with pytest.raises(ConfigError, match="flip was False, and now is True"):
-        predict_folder(model, wanted(pictures, tiling=Tiling((8, 8), flip=True)), QUIET)
+        predict_folder(model, job(pictures, tiling=Tiling((8, 8), flip=True)), QUIET)
     with pytest.raises(ConfigError, match="exists and holds no predictions"):
-        predict_folder(model, wanted(pictures / "deep", out=pictures), QUIET)
+        predict_folder(model, job(pictures / "deep", out=pictures), QUIET)
     with pytest.raises(ConfigError, match="lies in the folder of the pictures"):
-        wanted(pictures, out=pictures / "out")
+        job(pictures, out=pictures / "out")
 
 
 def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_path):
@@ -123,7 +132,7 @@ def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_pa
     truth[0] = 255
     Image.fromarray(truth).save(masks / "deep" / "b.png")
     Image.fromarray(np.full((12, 20), 7, np.uint8)).save(masks / "a.png")
-    todo = wanted(pictures, masks=masks)
+    todo = job(pictures, masks=masks)
     summary = predict_folder(model, todo, QUIET)
     # Of 11 rows 5 are dark and 6 bright; predicted are 8 and 3: IoU 5/8 and 3/6.
     assert summary.scores["miou"] == pytest.approx((5 / 8 + 3 / 6) / 2)
@@ -131,18 +140,18 @@ def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_pa
     assert "it holds 7" in summary.broken[str(masks / "a.png")]
     assert json.loads((todo.out / "scores.json").read_text())["iou"] == {"dark": 0.625, "bright": 0.5}
     with pytest.raises(ConfigError, match="add class to --save"):
-        wanted(pictures, masks=masks, save=("overlay",))
+        job(pictures, masks=masks, save=("overlay",))
 
 
 def test_a_folder_without_pictures_and_pictures_of_one_name_are_errors(model, pictures, tmp_path):
     Image.new("RGB", (4, 4)).save(pictures / "a.bmp")
     with pytest.raises(DataError, match=r"a.bmp and a.png .* rename one"):
-        predict_folder(model, wanted(pictures), QUIET)
+        predict_folder(model, job(pictures), QUIET)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
-        predict_folder(model, wanted(tmp_path / "empty"), QUIET)
+        predict_folder(model, job(tmp_path / "empty"), QUIET)
     with pytest.raises(ConfigError, match="there is no folder"):
-        wanted(tmp_path / "nowhere")
+        job(tmp_path / "nowhere")
 
 
 def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):
@@ -154,3 +163,44 @@ def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):
     assert predicting._stage_folder("components", tmp_path) is None
     with pytest.raises(MissingStages, match="there are no sweeps"):
         predicting.find_model("nothing", tmp_path)
+
+
+# ---- which model -----------------------------------------------------------------------------------------------
+
+
+def store_models(store, plan):
+    """The stages of a plan, whose trained models are tiny networks."""
+    for evaluation in plan.rungs[-1].values():
+        for stage in in_order([evaluation]):
+            if store.has(stage):
+                continue
+            with store.write(stage, {"seconds": 1.0}) as folder:
+                (folder / "metrics.json").write_text("{}")
+                if hasattr(stage.config, "training"):
+                    description = {"model": TINY.model_dump(mode="json"), "classes": 6, "side": "A"}
+                    models.save(models.build(TINY, 6), folder, description)
+
+
+def test_a_row_of_an_ablation_gives_its_last_models_with_colours_and_crop(tmp_path):
+    store = Store(tmp_path)
+    file = replace(ablation_file("files", TWO_ROWS), storage=tmp_path)
+    experiment_file.write(file.folder, file)
+    members = {(member.cell.row, member.seed): member.plan for member in file.ablation.members()}
+    plan = members["DMT", 0]
+    store_models(store, plan)
+    model = predicting.find_model("files:DMT", tmp_path)
+    assert [key.split()[0] for key in model.keys] == [plan.rungs[-1][side].inputs["model"].key for side in "AB"]
+    assert model.names == CLASSES
+    assert (model.palette == PALETTE_OF_SHAPES).all()
+    assert (model.crop, model.size) == ((64, 64), None)
+    alone = predicting.find_model(plan.rungs[-1]["A"].inputs["model"].key, tmp_path)
+    assert alone.keys == model.keys[:1]
+    assert alone.names[1] == "class 1"
+    with pytest.raises(ConfigError, match="has several rows; name one, as in --model files:'DMT'"):
+        predicting.find_model("files", tmp_path)
+    with pytest.raises(ConfigError, match="has no row 'DMTT'; did you mean 'DMT'"):
+        predicting.find_model("files:DMTT", tmp_path)
+    with pytest.raises(MissingStages):
+        predicting.find_model("files:Baseline", tmp_path)
+    with pytest.raises(ConfigError, match="is a stage without a model"):
+        predicting.find_model(plan.rungs[-1]["A"].key, tmp_path)
