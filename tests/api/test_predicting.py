@@ -200,7 +200,13 @@ def test_a_row_of_an_ablation_gives_its_last_models_with_colours_and_crop(tmp_pa
         predicting.find_model("files", tmp_path)
     with pytest.raises(ConfigError, match="has no row 'DMTT'; did you mean 'DMT'"):
         predicting.find_model("files:DMTT", tmp_path)
-    with pytest.raises(MissingStages):
-        predicting.find_model("files:Baseline", tmp_path)
     with pytest.raises(ConfigError, match="is a stage without a model"):
         predicting.find_model(plan.rungs[-1]["A"].key, tmp_path)
+
+
+def test_a_model_that_is_not_computed_yet_is_an_error(tmp_path):
+    file = replace(ablation_file("files", TWO_ROWS), storage=tmp_path)
+    experiment_file.write(file.folder, file)
+    Store(tmp_path)
+    with pytest.raises(MissingStages):
+        predicting.find_model("files:DMT", tmp_path)
