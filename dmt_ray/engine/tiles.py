@@ -25,7 +25,7 @@ from dmt_ray.errors import ConfigError, ModelError
 
 Map = Literal["confidence", "entropy", "disagreement"]
 MAPS: tuple[Map, ...] = ("confidence", "entropy", "disagreement")
-TILES = 4  # in a forward pass
+PIXELS = 512 * 512  # of the tiles in a forward pass, or those of one tile: bounds the memory of activations
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ def cut(length: int, tile: int, overlap: float) -> tuple[list[int], Tensor]:
         total[begin : begin + tile] += row
     each = [row / total[begin : begin + tile] for begin, row in zip(begins, weights, strict=True)]
     return begins, torch.stack(each).float()
+
+
+def tiles_together(height: int, width: int) -> int:
+    """How many tiles of this size go through a network at once."""
+    return max(1, PIXELS // (height * width))
 
 
 @dataclass(frozen=True)
@@ -199,9 +204,10 @@ class Predictor:
         high, wide = down.shape[1], across.shape[1]
         down, across = down.to(self._device), across.to(self._device)
         sums: Tensor | None = None
+        together = tiles_together(high, wide)
         for i, top in enumerate(tops):
-            for first in range(0, len(lefts), TILES):
-                chosen = range(first, min(first + TILES, len(lefts)))
+            for first in range(0, len(lefts), together):
+                chosen = range(first, min(first + together, len(lefts)))
                 tiles = [pixels[np.newaxis, top : top + high, lefts[j] : lefts[j] + wide] for j in chosen]
                 probabilities = self.probabilities(tiles)
                 if sums is None:

@@ -206,7 +206,8 @@ def test_a_row_of_an_ablation_gives_its_last_models_with_colours_and_crop(tmp_pa
 
 def test_a_model_that_is_not_computed_yet_is_an_error(tmp_path):
     file = replace(ablation_file("files", TWO_ROWS), storage=tmp_path)
+    with Store(tmp_path).write(next(iter(file.ablation.members())).plan.stages()[0], {"seconds": 1.0}):
+        pass  # the store exists, the models do not
     experiment_file.write(file.folder, file)
-    Store(tmp_path)
     with pytest.raises(MissingStages):
         predicting.find_model("files:DMT", tmp_path)
