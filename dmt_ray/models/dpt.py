@@ -29,7 +29,7 @@ class DPT(nn.Module):
         decoder_intermediate_channels: Of the features at each scale, from fine to coarse.
         decoder_fusion_channels: Of the features that are fused.
         **arguments: Of the transformer: img_size (that its position embedding is made for; for images of other sizes
-            it is interpolated), patch_size, embed_dim, depth, num_heads ...
+            it is interpolated), patch_size, embed_dim, num_heads ...
     """
 
     def __init__(
