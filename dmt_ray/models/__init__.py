@@ -104,7 +104,10 @@ def _network(model: Model, classes: int, first: FirstWeights | None = None) -> n
         if isinstance(error, ModelError):
             raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{model.architecture} with encoder {model.encoder} cannot be built: {message}") from None
+        given = f" (model.arguments sets {', '.join(model.arguments)})" if model.arguments else ""
+        raise ModelError(
+            f"{model.architecture} with encoder {model.encoder} cannot be built: {message}{given}"
+        ) from None
 
 
 def _ours(model: Model, classes: int, first: FirstWeights | None) -> nn.Module:

@@ -88,11 +88,7 @@ class DPT(nn.Module):
                 patch of 14 or 16 pixels.
         """
         height, width = images.shape[-2:]
-        if any(self.padding.of(height, width)):
-            raise ModelError(
-                f"DPT on this encoder takes images whose sides {self.padding.multiple} divides, "
-                f"but got {height} x {width}"
-            )
+        self.padding.check("DPT on this encoder", height, width)
         # Without the head's own enlargement, which is to twice the size: from patches of 14 pixels to another one.
         logits = self.segmentation_head.head(self.decoder(*self.encoder(images)))
         return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)

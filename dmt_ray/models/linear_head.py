@@ -49,11 +49,7 @@ class LinearHead(nn.Module):
             ModelError: If the encoder's stride does not divide the images' sides.
         """
         height, width = images.shape[-2:]
-        if any(self.padding.of(height, width)):
-            raise ModelError(
-                f"LinearHead on this encoder takes images whose sides {self.padding.multiple} divides, "
-                f"but got {height} x {width}"
-            )
+        self.padding.check("LinearHead on this encoder", height, width)
         features = self.encoder.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)[-1]
         logits: Tensor = self.classifier(self.norm(features))
         return F.interpolate(logits, size=(height, width), mode="bilinear")

@@ -116,8 +116,8 @@ def _packaged(name: str, encoder: str, cache: Path) -> FirstWeights:
     packaged = PACKAGED[name]
     if encoder.partition(".")[0] != packaged.encoder:
         raise ModelError(
-            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or use "
-            "other weights"
+            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or "
+            "model.encoder_weights to other weights or, for random ones, to null"
         )
     file = cache / f"{name}-{packaged.digest[:16]}.safetensors"
     if not file.exists():
