@@ -28,7 +28,8 @@ class Padding(NamedTuple):
             side = next(side for side in (height, width) if side % m)
             near = " or ".join(str(n) for n in (side // m * m, side // m * m + m) if n)
             raise ModelError(
-                f"{network} takes images whose sides {m} divides, but got {height} x {width}; {near} would do for {side}"
+                f"{network} takes images whose sides {m} divides, but got {height} x {width}; "
+                f"{near} would do for {side}"
             )
 
 
