@@ -1,7 +1,11 @@
 """Whether a network can be built, is for the task of the data, and takes the crops, batches and whole images."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dmt_ray import models
 from dmt_ray.config import Model, Task
@@ -58,14 +62,20 @@ def padding_of(model: Model, classes: int) -> tuple[int, int] | None:
 
 def _on_paper(model: Model, classes: int) -> nn.Module:
     """The network in training mode, without memory and weights."""
-    random = model.evolve(weights_file=None, encoder_weights=None)
-    try:
-        with torch.device("meta"):
-            network = models.build(random, classes)
-    except RuntimeError:  # some encoders, such as mit_b0, read numbers from tensors while they are built
-        network = models.build(random, classes).to("meta")
+    with torch.device("meta"), _ReadableNumbers():
+        network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
     models.train_mode(network)
     return network
+
+
+class _ReadableNumbers(TorchFunctionMode):
+    """Leaves values to the ranges of numbers that some encoders, such as mit_b0, read while they are built."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        elsewhere = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **elsewhere | (kwargs or {}))
 
 
 def check_weights(model: Model, classes: int) -> None:
