@@ -24,7 +24,7 @@ def test_there_are_rows():
 def test_it_is_built_takes_the_crops_that_stand_beside_it_and_can_be_frozen(settings, side):
     model, multiple = Model(**yaml.safe_load(settings)), int(side)
     check_network(model.evolve(frozen=True), 5, (4 * multiple, 5 * multiple), "segmentation")
-    with pytest.raises(ModelError, match="divides|divisible by"):
+    with pytest.raises(ModelError, match=r"divides|divisible by"):
         check_network(model, 5, (4 * multiple, 5 * multiple - 1), "segmentation")
 
 
