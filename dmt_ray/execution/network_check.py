@@ -41,7 +41,7 @@ def objection_to_one(model: Model, classes: int, crop: tuple[int, int]) -> str:
     """Why the network cannot train on a batch of one image; empty if it can.
 
     BatchNorm has no deviation of a single number: networks that pool an image to one pixel (DeepLabV3Plus, DeepLabV3,
-    PAN) cannot train on a batch of one image, as the last of an epoch may be.
+    PAN, UPerNet) cannot train on a batch of one image, as the last of an epoch may be.
     """
     try:
         _on_paper(model, classes)(torch.empty(1, 3, *crop, device="meta"))
