@@ -297,6 +297,23 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
             "encoder_rate and head_rate are for a network on an encoder, but UNet has none",
         ),
         (
+            {"model": {"architecture": "DPT", "encoder": "tu-convnext_tiny", "arguments": {}}},
+            ModelError,
+            "DPT needs a Vision Transformer, such as tu-vit_small_patch14_dinov2, but got 'tu-convnext_tiny'",
+        ),
+        (
+            {
+                "model": {
+                    "architecture": "DPT",
+                    "encoder": "tu-vit_small_patch14_dinov2",
+                    "arguments": {},
+                    "encoder_weights": "lvd124m",
+                }
+            },
+            ModelError,
+            "no weights 'lvd124m' for the encoder tu-vit_small_patch14_dinov2; did you mean 'lvd142m'",
+        ),
+        (
             {"model.encoder_weights": "imagenet-lite0"},
             ModelError,
             "for the encoder tu-tf_efficientnet_lite0, but got tu-test_r",

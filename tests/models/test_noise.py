@@ -153,6 +153,7 @@ def test_a_share_that_is_none_is_refused(noise):
         *((name, "resnet18") for name in ("Unet", "UnetPlusPlus", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus")),
         *((name, "resnet18") for name in ("Linknet", "MAnet", "PAN", "UPerNet", "Segformer")),
         ("DPT", "tu-vit_tiny_patch16_224"),
+        ("LinearHead", "tu-test_convnext"),
     ],
 )
 def test_the_classifier_of_every_network_is_its_last_layer_with_weights(architecture, encoder):
