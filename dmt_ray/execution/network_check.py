@@ -87,6 +87,15 @@ def check_rates(model: Model, classes: int) -> None:
         )
 
 
+def check_features(model: Model, classes: int) -> None:
+    """Check that the features of a network's encoder can be perturbed.
+
+    Raises:
+        ModelError: If it has no encoder.
+    """
+    models.ChannelDropout(_on_paper(model, classes))
+
+
 def _check_task(model: Model, task: Task) -> None:
     if models.task_of(model) == task:
         return

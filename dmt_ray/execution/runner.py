@@ -155,6 +155,7 @@ class Runner:
                 for model in stage.networks():
                     self._check_weights(model, len(dataset.classes))
                     self._check_rates(model, len(dataset.classes), config.training)
+                    self._check_features(model, len(dataset.classes), config)
                     sizes = {"crops": config.training.augment.crop, "padded images": padded_size(model, dataset)}
                     for what, size in sizes.items():
                         self._check_network(model, len(dataset.classes), size, config.data.task, what)
@@ -170,6 +171,12 @@ class Runner:
             from dmt_ray.execution.network_check import check_rates
 
             check_rates(model, classes)
+
+    def _check_features(self, model: Model, classes: int, config: TrainingSlice) -> None:
+        if config.perturbs_features() and self._unchecked("features", model, classes):
+            from dmt_ray.execution.network_check import check_features
+
+            check_features(model, classes)
 
     def _check_network(self, model: Model, classes: int, size: tuple[int, int], task: Task, what: str) -> None:
         if self._unchecked("size", model, classes, size, task) and not self.notes.fits(model, classes, size, task):

@@ -24,7 +24,17 @@ SHORT: Mapping[str, Any] = {
     "percentiles": [0.5, 1.0],
 }
 
-SEGMENTATION_ALONE = {"direct_mutual", "iml", "rml", "rwms", "mean_teacher", "fixmatch", "cps"}
+SEGMENTATION_ALONE = {
+    "direct_mutual",
+    "iml",
+    "rml",
+    "rwms",
+    "mean_teacher",
+    "fixmatch",
+    "cps",
+    "unimatch",
+    "unimatch_v2",
+}
 
 
 def perform(runner: Runner, cfg: Config, method: str) -> None:
