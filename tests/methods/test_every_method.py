@@ -71,8 +71,7 @@ def test_every_method_runs_to_the_end_on_digits_or_says_that_it_is_for_segmentat
 
 @pytest.mark.parametrize("method", TWO_MODELS)
 def test_methods_with_two_models_take_two_different_encoders(storage, pictures, tiny, method):
-    other = {"architecture": "FPN", "encoder": "tu-test_efficientnet", "arguments": {"encoder_depth": 4}}
-    cfg = configure(METHODS[method], override(tiny, SHORT), {"model_b": other})
+    cfg = configure(METHODS[method], override(tiny, SHORT), {"model_b.encoder": "tu-test_efficientnet"})
     runner = Runner(Machine(storage, pictures, device="cpu"))
     perform(runner, cfg, method)
     plan = METHODS[method](runner.bind(cfg), 0)
