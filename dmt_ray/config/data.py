@@ -32,6 +32,7 @@ _OWN = {
     "camvid": "dmt_ray.data.sets.camvid:CamvidData",
     "voc": "dmt_ray.data.sets.voc:VocData",
     "cityscapes": "dmt_ray.data.sets.cityscapes:CityscapesData",
+    "ade20k": "dmt_ray.data.sets.ade20k:AdeData",
     "folder": "dmt_ray.data.sets.folder:FolderData",
     "pets": "dmt_ray.data.sets.pets:PetsData",
     "digits": "dmt_ray.data.sets.digits:DigitsData",

@@ -1,14 +1,13 @@
 """Networks by name, for searches over them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.recipes.segmentation import lite
 
-NETWORKS: Mapping[str, Callable[[], Model]] = {
-    f"lite{number}": lambda number=number: lite(number) for number in range(3)
-}
+NETWORKS: Mapping[str, Callable[[], Model]] = {f"lite{number}": partial(lite, number) for number in range(3)}
 """Name -> a function that gives the network's settings."""
 
 
