@@ -79,8 +79,7 @@ def rml_cityscapes() -> Config:
     )
 
 
-# The labelled images of UniMatch with 92 labels. Copy the folder splits/ of its repository into the data set's.
-UNIMATCH_92 = Split(labelled=92, rule="list", list="splits/pascal/92/labeled.txt", selection="valtiny")
+UNIMATCH_92 = Split(labelled=92, rule="list", list="unimatch-voc-92", selection="valtiny")
 TRAINAUG = 10_582  # train images of PASCAL VOC 2012 with the masks of SBD
 
 

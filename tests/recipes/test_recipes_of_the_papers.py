@@ -160,7 +160,7 @@ def test_unimatch_is_trained_as_its_authors_code_says(recipe, optimizer, rates, 
     assert (training.weight_decay, training.epochs, training.batch) == (decay, epochs, batch)
     assert (training.schedule, training.poly_power, training.augment.scale) == ("poly", 0.9, (0.5, 2.0))
     assert steps(training, labelled=92, pseudo=10_582 - 92) == epochs * training.score_every  # scored once an epoch
-    assert (config.split.labelled, config.split.list) == (92, "splits/pascal/92/labeled.txt")
+    assert (config.split.labelled, config.split.list) == (92, "unimatch-voc-92")
 
 
 def test_half_the_rate_at_twice_the_decay_is_a_step_of_sgd_on_half_the_loss():
