@@ -155,10 +155,10 @@ class Runner:
                 for model in stage.networks():
                     self._check_weights(model, len(dataset.classes))
                     self._check_rates(model, len(dataset.classes), config.training)
-                    self._check_features(model, len(dataset.classes), config)
                     sizes = {"crops": config.training.augment.crop, "padded images": padded_size(model, dataset)}
                     for what, size in sizes.items():
                         self._check_network(model, len(dataset.classes), size, config.data.task, what)
+                    self._check_features(model, len(dataset.classes), config)
 
     def _check_weights(self, model: Model, classes: int) -> None:
         if model.weights_file and self._unchecked("weights", model, classes):
@@ -176,7 +176,7 @@ class Runner:
         if config.perturbs_features() and self._unchecked("features", model, classes):
             from dmt_ray.execution.network_check import check_features
 
-            check_features(model, classes)
+            check_features(model, classes, config.training.augment.crop)
 
     def _check_network(self, model: Model, classes: int, size: tuple[int, int], task: Task, what: str) -> None:
         if self._unchecked("size", model, classes, size, task) and not self.notes.fits(model, classes, size, task):

@@ -114,6 +114,7 @@ class ChannelDropout:
                 f"feature perturbation is for a network on an encoder, but {type(network).__name__} has none. Use "
                 "another architecture, such as FPN, or a method without it, such as fixmatch"
             )
+        self._network, self._reached = type(network).__name__, False
         self._masks: Masks | None = None
         # Networks of ours call parts of their encoders.
         decoder = getattr(network, "after_encoder", None)
@@ -124,12 +125,22 @@ class ChannelDropout:
 
     @contextmanager
     def during(self, masks: Masks) -> Iterator[None]:
-        """Multiply by these in the block; they are asked for once for each of the encoder's feature maps."""
-        self._masks = masks
+        """Multiply by these in the block, a pass; they are asked for once for each of the encoder's feature maps.
+
+        Raises:
+            ModelError: If no feature map came by: the network calls parts of its encoder and does not say what it
+                gives their output to.
+        """
+        self._masks, self._reached = masks, False
         try:
             yield
         finally:
             self._masks = None
+        if not self._reached:
+            raise ModelError(
+                f"the features of {self._network}'s encoder cannot be perturbed: it calls parts of its encoder, and "
+                "has no `after_encoder`. Use another architecture, such as FPN, or a method without it, such as fixmatch"
+            )
 
     def _dropped(self, features: Any, images: Tensor | None) -> Any:
         if self._masks is None:
@@ -138,6 +149,7 @@ class ChannelDropout:
             return type(features)(self._dropped(part, images) for part in features)
         if not isinstance(features, Tensor) or features.dim() != 4 or features is images:
             return features  # some encoders give the images on, which are no features
+        self._reached = True
         masks = self._masks(features.shape[1], features.device).to(features.dtype)
         return features * masks.unsqueeze(2).unsqueeze(3)
 

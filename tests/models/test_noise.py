@@ -188,6 +188,14 @@ def test_a_network_without_an_encoder_has_no_features_to_perturb():
         models.ChannelDropout(models.build(UNET, 5))
 
 
+def test_features_that_do_not_come_by_are_an_error():
+    network = models.build(RESNET, 5).eval()
+    channels = models.ChannelDropout(network)
+    said = "FPN's encoder cannot be perturbed: it calls parts of its encoder"
+    with pytest.raises(ModelError, match=said), channels.during(models.stream_masks(2, 0)):
+        network.encoder.conv1(images())
+
+
 def test_the_images_that_an_encoder_gives_on_are_no_features():
     network, seen = models.build(RESNET, 5).eval(), list[int]()
     channels = models.ChannelDropout(network)
