@@ -139,7 +139,7 @@ class ChannelDropout:
         if not self._reached:
             raise ModelError(
                 f"the features of {self._network}'s encoder cannot be perturbed: it calls parts of its encoder, and "
-                "has no `after_encoder`. Use another architecture, such as FPN, or a method without it, such as fixmatch"
+                "has no `after_encoder`. Use another architecture, such as FPN, or another method, such as fixmatch"
             )
 
     def _dropped(self, features: Any, images: Tensor | None) -> Any:
