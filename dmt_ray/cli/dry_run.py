@@ -4,13 +4,14 @@ Nothing here imports torch, ray, optuna or mlflow, which together take longer th
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from dmt_ray.config import Config
+from dmt_ray.config import Config, Model
 from dmt_ray.errors import DataError, ModelError
 from dmt_ray.execution import cluster
 from dmt_ray.execution.calibration import bare_seconds, estimator
@@ -59,6 +60,11 @@ def bound_sweep(
         UserError: If data, split or networks cannot be as the settings say.
     """
     sweep = sweep_of(runner.bind(config, seeds))
+    bound = {
+        name: runner.bind(sweep.config.evolve(model=Model(**values)), ()).model.model_dump(mode="json")
+        for name, values in sweep.networks.items()
+    }
+    sweep = replace(sweep, networks=bound)
     total = trials or len(sweep.points())
     _check_points(sweep, runner, sweep.points()[:total])
     runner.check(METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages())

@@ -156,6 +156,11 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "help": "keep the old study under another name and start a new one; stages are still reused",
     },
     # what of the results
+    "--networks": {
+        "nargs": "+",
+        "metavar": "NETWORK",
+        "help": "networks whose pairs to try, such as lite0 or FPN/resnet18 (default: the recipe's and another one)",
+    },
     "--rows": {"nargs": "+", "metavar": "ROW", "help": "run only these rows and the reference (default: all)"},
     "--reference": {"metavar": "ROW", "help": "row to compare the others with"},
     "--per-class": {

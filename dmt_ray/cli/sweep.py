@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations_with_replacement
 
 from dmt_ray.cli.options import (
     GRID,
@@ -19,10 +20,10 @@ from dmt_ray.cli.options import (
     read,
 )
 from dmt_ray.cli.questions import command_of
-from dmt_ray.config import Config, nearest
+from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
-from dmt_ray.experiments.dimensions import default_point
+from dmt_ray.experiments.dimensions import AND, PAIR, default_point
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
@@ -70,6 +71,7 @@ class Question:
         sampler: Who proposes points unless the user says otherwise; "grid" for a curve, which is never pruned.
         trials: How many there are unless the user says otherwise; of a grid, all.
         extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
+        pairs: Whether the pairs of --networks are searched as well, as models A and B.
         by_method: Whether --method searches a single method instead, in the space that is declared beside it.
     """
 
@@ -83,6 +85,7 @@ class Question:
     sampler: str = "tpe"
     trials: int = TRIALS
     extra_metrics: Sequence[str] = ()
+    pairs: bool = False
     by_method: bool = False
 
 
@@ -109,6 +112,8 @@ def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
         max_concurrent={"help": "maximum number of trials to run at once (default: as many as there is room for)"},
         trials={"help": f"total number of trials, including those of earlier starts (default: {count})"},
     )
+    if question.pairs:
+        add(parser, "--networks")
     if question.by_method:
         what = "search only this method, in its own space, see `dmt methods`"
         add(parser, "--method", method={"default": None, "help": what})
@@ -127,6 +132,9 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
         space = question.space(config) if callable(question.space) else question.space
         if only is not None:
             space = space_of(only, config.data.task)
+        networks = _networks(options.networks, config) if question.pairs else {}
+        if networks:
+            space = {**space, PAIR: Choice(*map(AND.join, combinations_with_replacement(networks, 2)))}
         return Sweep(
             question=question.name,
             title=question.title if only is None else f"Which settings suit {only} best?",
@@ -139,9 +147,20 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
             seed_by_seed=options.pruner == "wilcoxon",
             second=options.second or "",
             extra_metrics=tuple(question.extra_metrics),
+            networks={name: network.model_dump(mode="json") for name, network in networks.items()},
         )
 
     return _run(options, sweep_of, question, method)
+
+
+def _networks(names: Sequence[str] | None, config: Config) -> dict[str, Model]:
+    """The networks whose pairs are searched, by name."""
+    from dmt_ray.recipes.networks import network, usual_networks
+
+    chosen = {name: network(name, config) for name in names or usual_networks(config)}
+    if len(chosen) < 2:
+        raise ConfigError(f"--networks needs two different networks or more, but got {' '.join(chosen)}")
+    return chosen
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -101,6 +101,17 @@ def check_rates(model: Model, classes: int) -> None:
         )
 
 
+def check_features(model: Model, classes: int, size: tuple[int, int]) -> None:
+    """Check that the features of a network's encoder can be perturbed, with two images of a size that it takes.
+
+    Raises:
+        ModelError: If it has no encoder, or they cannot be reached.
+    """
+    network = _on_paper(model, classes)
+    with models.ChannelDropout(network).during(lambda channels, device: torch.ones(2, channels, device=device)):
+        network(torch.empty(2, 3, *size, device="meta"))
+
+
 def _check_task(model: Model, task: Task) -> None:
     if models.task_of(model) == task:
         return

@@ -17,8 +17,11 @@ from dmt_ray.models.frozen import encoder_of as encoder_of
 from dmt_ray.models.frozen import freeze
 from dmt_ray.models.frozen import train_mode as train_mode
 from dmt_ray.models.linear_head import LinearHead
+from dmt_ray.models.noise import ChannelDropout as ChannelDropout
 from dmt_ray.models.noise import add_noise as add_noise
 from dmt_ray.models.noise import classifier as classifier
+from dmt_ray.models.noise import complementary_masks as complementary_masks
+from dmt_ray.models.noise import stream_masks as stream_masks
 from dmt_ray.models.padding import USUAL as USUAL
 from dmt_ray.models.padding import Padding as Padding
 from dmt_ray.models.padding import padding_of as padding_of

@@ -42,6 +42,11 @@ class LinearHead(nn.Module):
         nn.init.normal_(self.classifier.weight, std=DEVIATION)
         nn.init.zeros_(self.classifier.get_parameter("bias"))
 
+    @property
+    def after_encoder(self) -> nn.Module:
+        """What is given the encoder's features."""
+        return self.norm
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``.
 

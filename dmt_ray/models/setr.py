@@ -49,6 +49,11 @@ class SETR(nn.Module):
         self.decoder = nn.Sequential(*layers)
         self.classifier = nn.Conv2d(channels, classes, 1)
 
+    @property
+    def after_encoder(self) -> nn.Module:
+        """What is given the encoder's features."""
+        return self.decoder
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``.
 

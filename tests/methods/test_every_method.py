@@ -9,7 +9,7 @@ import pytest
 from dmt_ray.config import Config, Model, override
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.methods import METHODS
+from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import named
 from dmt_ray.results.scores import metrics, score
 from tests.helpers.paths import REAL
@@ -73,7 +73,18 @@ NETWORKS: Mapping[str, tuple[Model, int]] = {  # and the side of their crops
     ),
 }
 
-SEGMENTATION_ALONE = {"direct_mutual", "iml", "rml", "rwms", "mean_teacher", "fixmatch", "cps"}
+TWO_MODELS = ("dmt", "dmt_naive", "dmt_flip", "direct_mutual", "iml", "rml", "rwms", "cps")
+SEGMENTATION_ALONE = {
+    "direct_mutual",
+    "iml",
+    "rml",
+    "rwms",
+    "mean_teacher",
+    "fixmatch",
+    "cps",
+    "unimatch",
+    "unimatch_v2",
+}
 
 
 def perform(runner: Runner, cfg: Config, method: str) -> None:
@@ -130,6 +141,17 @@ def test_every_method_runs_to_the_end_on_digits_or_says_that_it_is_for_segmentat
             METHODS[method](cfg, 0)
     else:
         perform(Runner(Machine(storage, device="cpu")), cfg, method)
+
+
+@pytest.mark.parametrize("method", TWO_MODELS)
+def test_methods_with_two_models_take_two_different_encoders(storage, pictures, tiny, method):
+    cfg = configure(METHODS[method], override(tiny, SHORT), {"model_b.encoder": "tu-test_efficientnet"})
+    runner = Runner(Machine(storage, pictures, device="cpu"))
+    perform(runner, cfg, method)
+    plan = METHODS[method](runner.bind(cfg), 0)
+    encoders = {"A": "tu-test_resnet", "B": "tu-test_efficientnet"}
+    assert {side: stage.networks()[0].encoder for side, stage in plan.rungs[-1].items()}.items() <= encoders.items()
+    assert {network.encoder for stage in plan.stages() for network in stage.networks()} == set(encoders.values())
 
 
 def real(storage: Path, folder: str, recipe: str, method: str, **changes: Any) -> None:
