@@ -9,7 +9,7 @@ from typing import Any
 
 from dmt_ray.cli import questions
 from dmt_ray.cli.exit_codes import described
-from dmt_ray.cli.options import add, guarded, help_with
+from dmt_ray.cli.options import Parser, add, guarded, help_with
 
 # Commands are named, not imported: the help of one must not wait for what another one needs.
 
@@ -53,7 +53,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         ConfigError: If the command line names a search or an ablation that there is not.
     """
     what = "Dynamic Mutual Training: hyperparameter searches, ablations and runs, and their results."
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="dmt",
         epilog=described(),
         **help_with(what, "dmt sweep gamma_sweep", "dmt ablate components --dry-run", "dmt run --method dmt --seed 0"),

@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dmt_ray.api.options import RunOptions
-from dmt_ray.cli.options import absolute_files, begin, read
+from dmt_ray.cli.options import absolute_files, begin, read, warn
 from dmt_ray.experiments.commands import command_line, runnable
+from dmt_ray.experiments.unread import Work, unread
 
 if TYPE_CHECKING:
     from dmt_ray.api.results import RunResults
@@ -20,6 +23,7 @@ def run_method(namespace: argparse.Namespace) -> int:
         return plan_method(namespace)
     config, _ = options.experiment()
     begin(f"{options.method} on {config.recipe}, seed {options.seed}; results in {options.storage}")
+    _warn_of_unread(options)
     from rich.console import Console
 
     from dmt_ray.api.performing import perform_run
@@ -59,6 +63,7 @@ def plan_method(namespace: argparse.Namespace) -> int:
     config, method = options.experiment()
     if not getattr(namespace, "json", False):
         begin(f"the plan of {options.method} on {config.recipe}, seed {options.seed}")
+    _warn_of_unread(options)
     from dmt_ray.execution.calibration import estimator
     from dmt_ray.execution.runner import Runner
 
@@ -77,6 +82,18 @@ def plan_method(namespace: argparse.Namespace) -> int:
     print(f"\ntotal:   {estimate(plan.stages())}")
     print(f"missing: {estimate(missing)}")
     return 0
+
+
+def _warn_of_unread(options: RunOptions) -> None:
+    """Name the overrides that the method does not read."""
+
+    def work_with(changes: Sequence[str]) -> Work:
+        config, method = replace(options, changes=tuple(changes)).experiment()
+        return [config], [method(config, options.seed)]
+
+    for change in unread(options.changes, work_with):
+        name = change.partition("=")[0]
+        warn(f"{name} is not read by the method {options.method}: --set {change} changes nothing")
 
 
 def _read(namespace: argparse.Namespace) -> RunOptions:

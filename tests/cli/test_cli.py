@@ -101,7 +101,7 @@ NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run -
         (["run", "--recipe", "shaps"], "no recipe 'shaps'; did you mean 'shapes'?"),
         (["run", "--recipe", "none.yaml"], "cannot read the recipe file none.yaml: No such file"),
         (["run", "--method", "dmr"], "no method 'dmr'; did you mean 'd"),
-        (["run", "--set", "weight.gamma1=-2"], "weight.gamma1: input should be greater than or equal to 0, but got -2"),
+        (["run", "--set", "weight.gamma1=-2"], "weight.gamma1 must be at least 0, but got -2"),
         (["run", "--seed", "-1"], "--seed must be a number from 0 to 4,294,967,295, but got -1"),
         (["run", "--seed", str(2**64)], f"--seed must be a number from 0 to 4,294,967,295, but got {2**64}"),
         (["run", "--workers", "2", "--device", "cpu"], "--device is for a single worker"),

@@ -44,7 +44,7 @@ def understand(monkeypatch, tmp_path) -> Callable[[tuple[str, ...]], argparse.Na
             if name := re.match(r"# (\S+\.yaml)", text):
                 Path(name[1]).write_text(text)
     monkeypatch.setattr(sweep, "_run", check_sweep)
-    monkeypatch.setattr(ablate, "_run", lambda question, ablation_of, options: ablation_of(lambda config: config))
+    monkeypatch.setattr(ablate, "_run", lambda question, ablation_of, options, _: ablation_of(lambda config: config))
 
     def call(words: tuple[str, ...]) -> argparse.Namespace:
         given = list(words[1:])
