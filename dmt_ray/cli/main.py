@@ -112,7 +112,7 @@ def _add_results(commands: Any) -> None:
     add(status, "name", "--storage", "--json", name=everything)
     what = "Explain what failed in a sweep or ablation, why and where, and which workers were lost."
     why = _add(commands, "why", "results:explain_faults", what, "dmt why gamma_sweep-shapes")
-    add(why, "name", "--storage", "--json")
+    add(why, "name", "--storage", "--json", name=everything)
     what = "Print the table of an ablation, and write it as Markdown, LaTeX, HTML and CSV."
     table = _add(commands, "table", "results:tabulate", what, "dmt table components")
     names: dict[str, Any] = {"nargs": "?", "help": "the ablation, such as components (default: all)"}

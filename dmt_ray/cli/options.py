@@ -346,8 +346,9 @@ def guarded(main: Callable[[], int | None]) -> int:
     except UserError as error:
         print(f"error: {runnable(str(error))}", file=sys.stderr)
         return ExitCode.USER_ERROR
-    except KeyboardInterrupt:
-        print("\nStopped. All finished work is kept: run the same command again to resume.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        kept = runnable(str(error)) or "All finished work is kept: run the same command again to resume."
+        print(f"\nStopped. {kept}", file=sys.stderr)
         return ExitCode.TERMINATED if TERMINATED.is_set() else ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,8 @@ from dmt_ray.experiments.unread import Work, unread
 
 if TYPE_CHECKING:
     from dmt_ray.api.results import RunResults
+    from dmt_ray.config import Config
+    from dmt_ray.methods import Method
 
 
 def run_method(namespace: argparse.Namespace) -> int:
@@ -27,8 +29,10 @@ def run_method(namespace: argparse.Namespace) -> int:
     from rich.console import Console
 
     from dmt_ray.api.performing import perform_run
+    from dmt_ray.execution.interruption import answered
 
-    done = perform_run(config, options, Console(stderr=True, markup=False), partial(_show, options))
+    with answered():
+        done = perform_run(config, options, Console(stderr=True, markup=False), partial(_show, options))
     if done.unpublished:
         return 1
     if done.tracking_uri is None:
@@ -64,7 +68,16 @@ def plan_method(namespace: argparse.Namespace) -> int:
     if not getattr(namespace, "json", False):
         begin(f"the plan of {options.method} on {config.recipe}, seed {options.seed}")
     _warn_of_unread(options)
+    from dmt_ray.cli.dry_run import keeping_nothing
+
+    with keeping_nothing(options) as chosen:
+        _describe(chosen, config, method, as_json=getattr(namespace, "json", False))
+    return 0
+
+
+def _describe(options: RunOptions, config: "Config", method: "Method", *, as_json: bool) -> None:
     from dmt_ray.execution.calibration import estimator
+    from dmt_ray.execution.cost import ABOUT
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
@@ -72,16 +85,17 @@ def plan_method(namespace: argparse.Namespace) -> int:
     runner.check(plan.stages())
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     estimate = estimator(runner)
-    if getattr(namespace, "json", False):
+    if as_json:
         from dmt_ray.cli.documents import PlanDocument
 
         what = (options.method, config.recipe, options.seed)
         PlanDocument.of(what, plan, missing, (estimate(plan.stages()), estimate(missing))).show()
-        return 0
+        return
     print(plan.explain(mark={stage: "to do" for stage in missing}))
-    print(f"\ntotal:   {estimate(plan.stages())}")
-    print(f"missing: {estimate(missing)}")
-    return 0
+    costs = [str(estimate(plan.stages())), str(estimate(missing))]
+    print(f"\ntotal:   {costs[0]}\nmissing: {costs[1]}")
+    if any(" about " in cost for cost in costs):
+        print(f"         {ABOUT}")
 
 
 def _warn_of_unread(options: RunOptions) -> None:

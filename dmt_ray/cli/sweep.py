@@ -218,7 +218,10 @@ def _check_sampler(options: argparse.Namespace) -> None:
     if options.grid is not None and options.grid < 2:
         raise ConfigError(f"--grid must be 2 or more, but got {options.grid}")
     if options.grid is not None and options.sampler not in (None, "grid"):
-        raise ConfigError(f"--grid replaces the sampler: leave --sampler {options.sampler} out")
+        raise ConfigError(
+            f"--grid {options.grid} tries every point of a grid, and --sampler {options.sampler} proposes points of "
+            "its own: leave one of them out"
+        )
     options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
     if options.sampler == "grid" and options.trials is not None:
         raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
