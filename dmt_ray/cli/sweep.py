@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
@@ -12,19 +12,22 @@ from dmt_ray.cli.options import (
     GRID,
     OF_EXPERIMENTS,
     OF_SEARCHES,
+    Parser,
     absolute_files,
     add,
     begin,
     guarded,
     manual,
     read,
+    warn,
 )
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
-from dmt_ray.experiments.dimensions import AND, PAIR, default_point
+from dmt_ray.experiments.dimensions import AND, DERIVED, PAIR, SCHEDULE, default_point
 from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
 
@@ -95,7 +98,7 @@ def main(question: Question) -> int:
     Returns:
         The exit status, as `ExitCode` names them.
     """
-    parser = argparse.ArgumentParser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
+    parser = Parser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
     add_options(parser, question)
     options = parser.parse_args()
     return guarded(lambda: int(options.command(options)))
@@ -135,6 +138,7 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
         networks = _networks(options.networks, config) if question.pairs else {}
         if networks:
             space = {**space, PAIR: Choice(*map(AND.join, combinations_with_replacement(networks, 2)))}
+        space = _without_fixed(space, _own_changes(question, options))
         return Sweep(
             question=question.name,
             title=question.title if only is None else f"Which settings suit {only} best?",
@@ -163,6 +167,54 @@ def _networks(names: Sequence[str] | None, config: Config) -> dict[str, Model]:
     return chosen
 
 
+def _own_changes(question: Question, options: argparse.Namespace) -> dict[str, str]:
+    """What the user sets: setting -> value as it was written."""
+    parts = (change.partition("=") for change in options.changes[len(question.fixed) :])
+    return {name.strip(): value for name, _, value in parts}
+
+
+def _without_fixed(space: Space, given: Mapping[str, str]) -> Space:
+    """The space without the settings that the user fixes.
+
+    Raises:
+        ConfigError: If nothing is left, or a setting is fixed that the search makes of something else.
+    """
+    for name, values in space.items():
+        if name in SCHEDULE and not set(SCHEDULE) <= space.keys():
+            continue  # percentiles that are set are where the parts come from that are not searched
+        for setting in DERIVED.get(name, ()):
+            if setting in given:
+                raise ConfigError(
+                    f"this search varies {setting}, by {name} ({values}): leave --set {setting}={given[setting]} out"
+                )
+    left = {name: values for name, values in space.items() if name not in given}
+    if not left:
+        raise ConfigError(
+            f"--set fixes everything that this search varies ({', '.join(space)}): leave one of them out, or run this "
+            "one point by `dmt run` with the same --set"
+        )
+    return left
+
+
+def _say_what_is_set(
+    question: Question, options: argparse.Namespace, sweep: Sweep, sweep_with: Callable[[Sequence[str]], Sweep]
+) -> None:
+    """Name the overrides that narrow the search, and those that change none of its trials."""
+    space = question.space(sweep.config) if callable(question.space) else question.space
+    for name, value in _own_changes(question, options).items():
+        if name in space:
+            begin(f"{name} is fixed at {value} by --set; the search varies {', '.join(sweep.space)}")
+    points = sweep.probes()
+
+    def work_with(changes: Sequence[str]) -> Work:
+        made = sweep_with(changes)
+        return [made.config], [made.plans(point)[made.seeds[0]] for point in points]
+
+    for change in unread(options.changes, work_with, own=len(question.fixed)):
+        if change.partition("=")[0] not in space:
+            warn(f"no trial reads {change.partition('=')[0]}: --set {change} changes nothing")
+
+
 def _check(options: argparse.Namespace) -> None:
     if options.trials is not None and options.trials < 1:
         raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
@@ -185,7 +237,10 @@ def _check_sampler(options: argparse.Namespace) -> None:
     if options.grid is not None and options.grid < 2:
         raise ConfigError(f"--grid must be 2 or more, but got {options.grid}")
     if options.grid is not None and options.sampler not in (None, "grid"):
-        raise ConfigError(f"--grid replaces the sampler: leave --sampler {options.sampler} out")
+        raise ConfigError(
+            f"--grid {options.grid} tries every point of a grid, and --sampler {options.sampler} proposes points of "
+            "its own: leave one of them out"
+        )
     options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
     if options.sampler == "grid" and options.trials is not None:
         raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
@@ -244,11 +299,16 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], quest
         command=command_of("sweep", question.name),
     )
     cluster.stop_on_terminate()
+
+    def sweep_with(changes: Sequence[str]) -> Sweep:
+        return sweep_of(load(options.recipe, changes, partial(configure, METHODS[method])))
+
     config = load(options.recipe, options.changes, partial(configure, METHODS[method]))
-    sweep_of(config)  # says within a moment what is wrong with it
+    sweep = sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
         cluster.check_address(options.address)
     begin(f"{question.name}: {question.title}")
+    _say_what_is_set(question, options, sweep, sweep_with)
     if options.dry_run:
         from dmt_ray.cli import dry_run
 

@@ -18,7 +18,7 @@ def _ratio(value: Any) -> Any:
         return 1 / float(match[1])
     if isinstance(value, str | bool):
         got = repr(value) if isinstance(value, str) else str(value).lower()
-        raise ValueError(f'it must be a number of images, a fraction such as 0.05, or "1/20", but got {got}')
+        raise ValueError(f'must be a number of images, a fraction such as 0.05, or "1/20", but got {got}')
     return value
 
 

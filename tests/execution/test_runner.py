@@ -460,7 +460,7 @@ def test_bare_steps_are_timed_once_in_a_storage_folder(machine, tiny, monkeypatc
     # 8 labelled images in batches of 8, 10 epochs; 16 unlabelled in batches of 6, twice 4 epochs.
     assert calibration.bare_seconds(runner, stages) == 0.5 * (10 + 2 * 4 * 3)
     assert str(calibration.estimator(Runner(machine))(stages)) == (
-        "8 stages, 34 optimizer steps, about 17 s (estimated from a few timed steps), disk unknown"
+        "8 stages, 34 optimizer steps, about 17 s, disk unknown"
     )
     assert timed == [(8, 3, 32, 32)]
 
