@@ -7,7 +7,8 @@ each. All other rows get the same number of steps, whatever the recipe's own tra
   Online ST, Pseudo-Label     one model: twice the pretraining, then twice as many steps on its own labels
   CBST, DST                   one model: twice the pretraining, and twice the steps in each iteration
   Self-training, CL           one teacher with twice the pretraining; the other half for new students
-  Mean Teacher, FixMatch      one student: twice the pretraining, then twice the steps
+  Mean Teacher, FixMatch,     one student: twice the pretraining, then twice the steps
+  UniMatch and its V2
   DMT and its variants        two models, as the recipe says; in `DMT, sequential` they take turns
   CPS, direct, IML, RML       two models: as many steps together as DMT's iterations; RML in two stages of half as many
   RWMS                        two teachers, and two students with the steps of DMT's iterations
@@ -60,6 +61,8 @@ def rows(config: Config) -> dict[str, Row]:
         "DMT, sequential": Row("dmt", {"order": "sequential"}),
         "Mean Teacher": Row("mean_teacher", student),
         "FixMatch": Row("fixmatch", student),
+        "UniMatch": Row("unimatch", student),
+        "UniMatch V2": Row("unimatch_v2", student),
         "CPS": Row("cps", students),
         "Direct mutual learning": Row("direct_mutual", students),
         "IML": Row("iml", students),

@@ -50,6 +50,8 @@ METHOD_CHANGES: Mapping[str, Mapping[str, Any]] = {
     "rwms": {},
     "mean_teacher": {},
     "fixmatch": {},
+    "unimatch": {},
+    "unimatch_v2": {},
     "cps": {},
     "direct_mutual": {},
     "iml": {},

@@ -70,9 +70,11 @@ class Clock:
         """Now."""
         return self.now
 
+    time = monotonic
+
 
 class OnPaper(Runner):
-    """A runner whose data set has the right number of images, and no pixels."""
+    """A runner whose data set has the right number of images, each of one pixel."""
 
     def dataset(self, data: Data) -> Dataset:
         """The stub, or the built-in toy data set."""
@@ -84,8 +86,8 @@ def _dataset(name: str, made: dict[str, Dataset] = {}) -> Dataset:  # noqa: B006
         train, val, classes = DATA[name]
         tiny = (resources.files("dmt_ray.data") / "lists" / f"{name}_valtiny.txt").read_text(encoding="utf-8").split()
         subsets = {
-            "train": _images([f"train_{i:05}" for i in range(train)]),
-            "val": _images([*tiny, *(f"val_{i:05}" for i in range(val - len(tiny)))]),
+            "train": _images([f"train_{i:05}" for i in range(train)], classes),
+            "val": _images([*tiny, *(f"val_{i:05}" for i in range(val - len(tiny)))], classes),
         }
         palette = np.arange(3 * classes, dtype=np.uint8).reshape(classes, 3) * 4
         names = tuple(f"class {k}" for k in range(classes))
@@ -93,10 +95,12 @@ def _dataset(name: str, made: dict[str, Dataset] = {}) -> Dataset:  # noqa: B006
     return made[name]
 
 
-def _images(ids: Sequence[str]) -> Images:
-    count, nothing = len(ids), np.zeros(0, np.uint8)
-    known = np.ones(count, np.bool_)
-    return Images(tuple(ids), np.ones((count, 2), np.int32), np.arange(count + 1), nothing, nothing, known)
+def _images(ids: Sequence[str], classes: int) -> Images:
+    """Images of one pixel, of each class in turn."""
+    count = len(ids)
+    masks = (np.arange(count) % classes).astype(np.uint8)
+    sizes, known = np.ones((count, 2), np.int32), np.ones(count, np.bool_)
+    return Images(tuple(ids), sizes, np.arange(count + 1), np.zeros((count, 3), np.uint8), masks, known)
 
 
 @dataclass

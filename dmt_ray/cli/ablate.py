@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dmt_ray.cli.options import OF_EXPERIMENTS, absolute_files, add, begin, guarded, manual, read
+from dmt_ray.cli.options import OF_EXPERIMENTS, Parser, absolute_files, add, begin, guarded, manual, read, warn
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import load
 
@@ -57,7 +58,7 @@ def main(question: Question) -> int:
     Returns:
         The exit status, as `ExitCode` names them.
     """
-    parser = argparse.ArgumentParser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
+    parser = Parser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
     add_options(parser, question)
     options = parser.parse_args()
     return guarded(lambda: int(options.command(options)))
@@ -91,21 +92,35 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
     paper = question.paper
     seeds = tuple(sorted(options.seeds))
 
-    def ablation_of(bind: Callable[[Config], Config]) -> Ablation:
+    def ablation_of(bind: Callable[[Config], Config], changes: Sequence[str] = tuple(options.changes)) -> Ablation:
         return Ablation(
             question=question.name,
             title=question.title,
             recipe=config.recipe,
-            cells=cells(options.recipe, options.changes, chosen, columns, bind),
+            cells=cells(options.recipe, changes, chosen, columns, bind),
             seeds=seeds,
             reference=question.reference,
             paper=paper.get(config.data.name) if isinstance(paper, Mapping) else paper,
         )
 
-    return _run(question, ablation_of, read(Options, options, seeds=seeds, command=command_of("ablate", question.name)))
+    def work_with(changes: Sequence[str]) -> Work:
+        made = ablation_of(lambda config: config, changes).cells
+        return [cell.config for cell in made], [cell.plan(seeds[0]) for cell in made]
+
+    def say_what_is_unread() -> None:
+        for change in unread(options.changes, work_with, own=len(question.fixed)):
+            warn(f"no row reads {change.partition('=')[0]}, or each sets its own: --set {change} changes nothing")
+
+    chosen_options = read(Options, options, seeds=seeds, command=command_of("ablate", question.name))
+    return _run(question, ablation_of, chosen_options, say_what_is_unread)
 
 
-def _run(question: Question, ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> int:
+def _run(
+    question: Question,
+    ablation_of: Callable[[Callable[[Config], Config]], Ablation],
+    options: Options,
+    say_what_is_unread: Callable[[], None],
+) -> int:
     from dmt_ray.execution import cluster
 
     cluster.stop_on_terminate()
@@ -113,6 +128,7 @@ def _run(question: Question, ablation_of: Callable[[Callable[[Config], Config]],
     if options.address is not None:
         cluster.check_address(options.address)
     begin(f"{question.name}: {question.title}")
+    say_what_is_unread()
     if options.dry_run:
         from dmt_ray.cli import dry_run
 

@@ -9,8 +9,10 @@ from rich.console import Console
 
 from dmt_ray import tracking
 from dmt_ray.cli.dry_run import bound_ablation, describe_ablation
+from dmt_ray.cli.options import begin
 from dmt_ray.config import Config
 from dmt_ray.execution.cost import Effort
+from dmt_ray.execution.interruption import answered
 from dmt_ray.execution.journal import locked
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.progress import Progress
@@ -49,15 +51,20 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     info = _dataset_info(runner, ablation, options.command)
     file = ExperimentFile(ablation, options.storage, options.data, dataset_info=info, command=options.command)
     failed: dict[str, str] = {}
-    with locked(file.folder):
+    with locked(file.folder), answered():
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(
             file, connect, lambda state: publishing.of_ablation(file.folder, file, runner.store, state, dict(failed))
         ) as current:
-            if runner.store.missing(targets):
-                _perform(console, runner, members, file, options, current, failed)
+            try:
+                if runner.store.missing(targets):
+                    _perform(console, runner, members, file, options, current, failed)
+            except KeyboardInterrupt:  # while Ray was closed, after all of the work, it is of no consequence
+                if runner.store.missing(targets):
+                    raise
             write_failed(file.folder, failed)
             current.state = "finished"
+            begin("publishing to MLflow")
     frame = tidy.of_ablation(file.folder)
     show_and_write(table_of(frame), options.storage / "tables", frame)
     return 1 if failed or current.unpublished else 0
@@ -94,6 +101,7 @@ def _perform(
         with _Progress(console, runner.store, effort, missing, names, running, failed) as progress:
             lost = tasks.perform(todo, job, progress, concurrent=room)
         failed |= {stage.name: reason for stage, reason in lost.items()}
+        begin("closing Ray")
 
 
 class _Progress(Progress):

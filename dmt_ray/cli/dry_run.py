@@ -3,18 +3,24 @@
 Nothing here imports torch, ray, optuna or mlflow, which together take longer than all that is to be said.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
-from dmt_ray.config import Config
+from dmt_ray.cli.options import warn
+from dmt_ray.config import Config, Model
 from dmt_ray.errors import DataError, ModelError
 from dmt_ray.execution import cluster
 from dmt_ray.execution.calibration import bare_seconds, estimator
-from dmt_ray.execution.cost import Estimator, Work, duration
+from dmt_ray.execution.cost import ABOUT, Estimator, Work, duration
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments import reuse
@@ -28,19 +34,38 @@ from dmt_ray.store import Store
 if TYPE_CHECKING:
     from dmt_ray.cli.sweep import SweepOptions
 
+Some = TypeVar("Some", bound=Options)
+
 
 def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOptions") -> None:
     """Say what a sweep would do; the arguments are those of `sweep_driver.drive`."""
-    runner, seeds = options.driver(), [*options.seeds, *options.confirm]
-    made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
-    bare = partial(bare_seconds, runner)
-    describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare)
+    with keeping_nothing(options) as chosen:
+        runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
+        made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
+        bare = partial(bare_seconds, runner)
+        describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare)
 
 
 def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> None:
     """Say what an ablation would do; the arguments are those of `ablation_driver.drive`."""
-    runner = options.driver()
-    describe_ablation(Console(markup=False), runner, bound_ablation(runner, ablation_of, options.seeds))
+    with keeping_nothing(options) as chosen:
+        runner = chosen.driver()
+        describe_ablation(Console(markup=False), runner, bound_ablation(runner, ablation_of, options.seeds))
+
+
+@contextmanager
+def keeping_nothing(options: Some) -> Iterator[Some]:
+    """The options of a dry run: with a temporary folder where there are no results and none can be written.
+
+    Elsewhere a dry run leaves notes that make the next one quick: the decoded images, and the times of a few steps.
+    """
+    place = next(folder for folder in (options.storage, *options.storage.parents) if folder.exists())
+    if os.access(place, os.W_OK) or (options.storage / "store.json").exists():
+        yield options
+        return
+    warn(f"cannot write to {options.storage}: this dry run keeps nothing, and a real one needs another --storage")
+    with TemporaryDirectory(prefix="dmt-dry-run-") as folder:
+        yield replace(options, storage=Path(folder))
 
 
 def bound_sweep(
@@ -59,6 +84,11 @@ def bound_sweep(
         UserError: If data, split or networks cannot be as the settings say.
     """
     sweep = sweep_of(runner.bind(config, seeds))
+    bound = {
+        name: runner.bind(sweep.config.evolve(model=Model(**values)), ()).model.model_dump(mode="json")
+        for name, values in sweep.networks.items()
+    }
+    sweep = replace(sweep, networks=bound)
     total = trials or len(sweep.points())
     _check_points(sweep, runner, sweep.points()[:total])
     runner.check(METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages())
@@ -186,6 +216,9 @@ def describe(
 
 
 def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    rows = list(rows)
+    if any(" about " in text for _, text in rows):
+        rows.append(("", ABOUT))
     for title, text in rows:
         console.print(Text(f"{title:<8}", "bold"), end=" ")
         console.print(text, markup=False, highlight=False, soft_wrap=True)

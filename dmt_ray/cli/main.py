@@ -9,7 +9,7 @@ from typing import Any
 
 from dmt_ray.cli import questions
 from dmt_ray.cli.exit_codes import described
-from dmt_ray.cli.options import add, guarded, help_with
+from dmt_ray.cli.options import Parser, add, guarded, help_with
 
 # Commands are named, not imported: the help of one must not wait for what another one needs.
 
@@ -53,7 +53,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         ConfigError: If the command line names a search or an ablation that there is not.
     """
     what = "Dynamic Mutual Training: hyperparameter searches, ablations and runs, and their results."
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="dmt",
         epilog=described(),
         **help_with(what, "dmt sweep gamma_sweep", "dmt ablate components --dry-run", "dmt run --method dmt --seed 0"),
@@ -121,7 +121,7 @@ def _add_results(commands: Any) -> None:
     add(status, "name", "--storage", "--json", name=everything)
     what = "Explain what failed in a sweep or ablation, why and where, and which workers were lost."
     why = _add(commands, "why", "results:explain_faults", what, "dmt why gamma_sweep-shapes")
-    add(why, "name", "--storage", "--json")
+    add(why, "name", "--storage", "--json", name=everything)
     what = "Print the table of an ablation, and write it as Markdown, LaTeX, HTML and CSV."
     table = _add(commands, "table", "results:tabulate", what, "dmt table components")
     names: dict[str, Any] = {"nargs": "?", "help": "the ablation, such as components (default: all)"}

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.errors import ConfigError, Interrupted, UserError
@@ -31,6 +31,32 @@ class Version(argparse.Action):
         for name, version in sorted(versions().items(), key=lambda item: item[0] != "dmt-ray"):
             print(f"{name:<28}{version}")
         parser.exit()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the command or option that a misspelt one may have been meant for."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Report unknown arguments here and not in the parser above, which does not know this one's options."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, with a suggestion, and exit with status 2."""
+        super().error(f"{message.partition(' (choose from ')[0]}; {hint}" if (hint := self._hint(message)) else message)
+
+    def _hint(self, message: str) -> str:
+        from dmt_ray.config.settings import close_to  # not needed for --help
+
+        if found := re.search(r"invalid choice: '?(\S+?)'? \(choose from (.*)\)$", message):
+            word, known = found[1], re.findall(r"[^\s,']+", found[2])
+        elif found := re.match(r"unrecognized arguments:.*? (--[a-z-]+)", message):
+            word, known = found[1], re.findall(r"--[a-z-]+", self.format_usage())
+        else:
+            return ""
+        return f"did you mean {close[0]!r}?" if (close := close_to(word, known)) else ""
 
 
 STORAGE = Path("runs")
@@ -156,6 +182,11 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "help": "keep the old study under another name and start a new one; stages are still reused",
     },
     # what of the results
+    "--networks": {
+        "nargs": "+",
+        "metavar": "NETWORK",
+        "help": "networks whose pairs to try, such as lite0 or FPN/resnet18 (default: the recipe's and another one)",
+    },
     "--rows": {"nargs": "+", "metavar": "ROW", "help": "run only these rows and the reference (default: all)"},
     "--reference": {"metavar": "ROW", "help": "row to compare the others with"},
     "--per-class": {
@@ -335,6 +366,11 @@ def begin(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 def guarded(main: Callable[[], int | None]) -> int:
     """Run a command; errors that a person can act on are printed in one line.
 
@@ -351,8 +387,9 @@ def guarded(main: Callable[[], int | None]) -> int:
     except UserError as error:
         print(f"error: {runnable(str(error))}", file=sys.stderr)
         return ExitCode.USER_ERROR
-    except KeyboardInterrupt:
-        print("\nStopped. All finished work is kept: run the same command again to resume.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        kept = runnable(str(error)) or "All finished work is kept: run the same command again to resume."
+        print(f"\nStopped. {kept}", file=sys.stderr)
         return ExitCode.TERMINATED if TERMINATED.is_set() else ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

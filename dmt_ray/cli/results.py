@@ -7,6 +7,7 @@ import sys
 
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import begin, ignored
+from dmt_ray.cli.status import show_status
 from dmt_ray.cli.store import existing
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.commands import runnable
@@ -15,7 +16,12 @@ from dmt_ray.tracking.connection import relocate
 
 
 def explain_faults(options: argparse.Namespace) -> None:
-    """Print what failed in a sweep or an ablation."""
+    """Print what failed in a sweep or an ablation; without a name, what there is."""
+    if options.name is None:
+        ignored("is for one experiment: give its NAME, too", options, json="--json")
+        show_status(options)
+        print(runnable("\n`dmt why NAME` explains what failed in one of the sweeps and ablations."))
+        return
     from dmt_ray.experiments.diagnose import diagnose
     from dmt_ray.experiments.locate import locate
 

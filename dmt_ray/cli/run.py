@@ -2,15 +2,20 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dmt_ray.api.options import RunOptions
-from dmt_ray.cli.options import absolute_files, begin, read
+from dmt_ray.cli.options import absolute_files, begin, read, warn
 from dmt_ray.experiments.commands import command_line, runnable
+from dmt_ray.experiments.unread import Work, unread
 
 if TYPE_CHECKING:
     from dmt_ray.api.results import RunResults
+    from dmt_ray.config import Config
+    from dmt_ray.methods import Method
 
 
 def run_method(namespace: argparse.Namespace) -> int:
@@ -20,11 +25,14 @@ def run_method(namespace: argparse.Namespace) -> int:
         return plan_method(namespace)
     config, _ = options.experiment()
     begin(f"{options.method} on {config.recipe}, seed {options.seed}; results in {options.storage}")
+    _warn_of_unread(options)
     from rich.console import Console
 
     from dmt_ray.api.performing import perform_run
+    from dmt_ray.execution.interruption import answered
 
-    done = perform_run(config, options, Console(stderr=True, markup=False), partial(_show, options))
+    with answered():
+        done = perform_run(config, options, Console(stderr=True, markup=False), partial(_show, options))
     if done.unpublished:
         return 1
     if done.tracking_uri is None:
@@ -59,7 +67,17 @@ def plan_method(namespace: argparse.Namespace) -> int:
     config, method = options.experiment()
     if not getattr(namespace, "json", False):
         begin(f"the plan of {options.method} on {config.recipe}, seed {options.seed}")
+    _warn_of_unread(options)
+    from dmt_ray.cli.dry_run import keeping_nothing
+
+    with keeping_nothing(options) as chosen:
+        _describe(chosen, config, method, as_json=getattr(namespace, "json", False))
+    return 0
+
+
+def _describe(options: RunOptions, config: "Config", method: "Method", *, as_json: bool) -> None:
     from dmt_ray.execution.calibration import estimator
+    from dmt_ray.execution.cost import ABOUT
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
@@ -67,16 +85,29 @@ def plan_method(namespace: argparse.Namespace) -> int:
     runner.check(plan.stages())
     missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
     estimate = estimator(runner)
-    if getattr(namespace, "json", False):
+    if as_json:
         from dmt_ray.cli.documents import PlanDocument
 
         what = (options.method, config.recipe, options.seed)
         PlanDocument.of(what, plan, missing, (estimate(plan.stages()), estimate(missing))).show()
-        return 0
+        return
     print(plan.explain(mark={stage: "to do" for stage in missing}))
-    print(f"\ntotal:   {estimate(plan.stages())}")
-    print(f"missing: {estimate(missing)}")
-    return 0
+    costs = [str(estimate(plan.stages())), str(estimate(missing))]
+    print(f"\ntotal:   {costs[0]}\nmissing: {costs[1]}")
+    if any(" about " in cost for cost in costs):
+        print(f"         {ABOUT}")
+
+
+def _warn_of_unread(options: RunOptions) -> None:
+    """Name the overrides that the method does not read."""
+
+    def work_with(changes: Sequence[str]) -> Work:
+        config, method = replace(options, changes=tuple(changes)).experiment()
+        return [config], [method(config, options.seed)]
+
+    for change in unread(options.changes, work_with):
+        name = change.partition("=")[0]
+        warn(f"{name} is not read by the method {options.method}: --set {change} changes nothing")
 
 
 def _read(namespace: argparse.Namespace) -> RunOptions:

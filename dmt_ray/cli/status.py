@@ -32,7 +32,8 @@ def _parts(status: Status) -> list[str]:
 
 def _best(status: Status) -> str:
     assert status.best is not None
-    return f"best so far: {status.best.what}, validation {status.best.measure} {status.best.score:.2%}"
+    best = "best" if status.state == "complete" else "best so far"
+    return f"{best}: {status.best.what}, validation {status.best.measure} {status.best.score:.2%}"
 
 
 def _in_full(status: Status) -> str:

@@ -3,27 +3,31 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations_with_replacement
 
 from dmt_ray.cli.options import (
     GRID,
     OF_EXPERIMENTS,
     OF_SEARCHES,
+    Parser,
     absolute_files,
     add,
     begin,
     guarded,
     manual,
     read,
+    warn,
 )
 from dmt_ray.cli.questions import command_of
-from dmt_ray.config import Config, nearest
+from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
-from dmt_ray.experiments.dimensions import default_point
+from dmt_ray.experiments.dimensions import AND, DERIVED, PAIR, SCHEDULE, default_point
 from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
 
@@ -70,6 +74,7 @@ class Question:
         sampler: Who proposes points unless the user says otherwise; "grid" for a curve, which is never pruned.
         trials: How many there are unless the user says otherwise; of a grid, all.
         extra_metrics: Names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score.
+        pairs: Whether the pairs of --networks are searched as well, as models A and B.
         by_method: Whether --method searches a single method instead, in the space that is declared beside it.
     """
 
@@ -83,6 +88,7 @@ class Question:
     sampler: str = "tpe"
     trials: int = TRIALS
     extra_metrics: Sequence[str] = ()
+    pairs: bool = False
     by_method: bool = False
 
 
@@ -92,7 +98,7 @@ def main(question: Question) -> int:
     Returns:
         The exit status, as `ExitCode` names them.
     """
-    parser = argparse.ArgumentParser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
+    parser = Parser(prog=f"python {os.path.relpath(sys.argv[0])}", **manual(question.manual))
     add_options(parser, question)
     options = parser.parse_args()
     return guarded(lambda: int(options.command(options)))
@@ -109,6 +115,8 @@ def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
         max_concurrent={"help": "maximum number of trials to run at once (default: as many as there is room for)"},
         trials={"help": f"total number of trials, including those of earlier starts (default: {count})"},
     )
+    if question.pairs:
+        add(parser, "--networks")
     if question.by_method:
         what = "search only this method, in its own space, see `dmt methods`"
         add(parser, "--method", method={"default": None, "help": what})
@@ -127,6 +135,10 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
         space = question.space(config) if callable(question.space) else question.space
         if only is not None:
             space = space_of(only, config.data.task)
+        networks = _networks(options.networks, config) if question.pairs else {}
+        if networks:
+            space = {**space, PAIR: Choice(*map(AND.join, combinations_with_replacement(networks, 2)))}
+        space = _without_fixed(space, _own_changes(question, options))
         return Sweep(
             question=question.name,
             title=question.title if only is None else f"Which settings suit {only} best?",
@@ -139,9 +151,68 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
             seed_by_seed=options.pruner == "wilcoxon",
             second=options.second or "",
             extra_metrics=tuple(question.extra_metrics),
+            networks={name: network.model_dump(mode="json") for name, network in networks.items()},
         )
 
     return _run(options, sweep_of, question, method)
+
+
+def _networks(names: Sequence[str] | None, config: Config) -> dict[str, Model]:
+    """The networks whose pairs are searched, by name."""
+    from dmt_ray.recipes.networks import network, usual_networks
+
+    chosen = {name: network(name, config) for name in names or usual_networks(config)}
+    if len(chosen) < 2:
+        raise ConfigError(f"--networks needs two different networks or more, but got {' '.join(chosen)}")
+    return chosen
+
+
+def _own_changes(question: Question, options: argparse.Namespace) -> dict[str, str]:
+    """What the user sets: setting -> value as it was written."""
+    parts = (change.partition("=") for change in options.changes[len(question.fixed) :])
+    return {name.strip(): value for name, _, value in parts}
+
+
+def _without_fixed(space: Space, given: Mapping[str, str]) -> Space:
+    """The space without the settings that the user fixes.
+
+    Raises:
+        ConfigError: If nothing is left, or a setting is fixed that the search makes of something else.
+    """
+    for name, values in space.items():
+        if name in SCHEDULE and not set(SCHEDULE) <= space.keys():
+            continue  # percentiles that are set are where the parts come from that are not searched
+        for setting in DERIVED.get(name, ()):
+            if setting in given:
+                raise ConfigError(
+                    f"this search varies {setting}, by {name} ({values}): leave --set {setting}={given[setting]} out"
+                )
+    left = {name: values for name, values in space.items() if name not in given}
+    if not left:
+        raise ConfigError(
+            f"--set fixes everything that this search varies ({', '.join(space)}): leave one of them out, or run this "
+            "one point by `dmt run` with the same --set"
+        )
+    return left
+
+
+def _say_what_is_set(
+    question: Question, options: argparse.Namespace, sweep: Sweep, sweep_with: Callable[[Sequence[str]], Sweep]
+) -> None:
+    """Name the overrides that narrow the search, and those that change none of its trials."""
+    space = question.space(sweep.config) if callable(question.space) else question.space
+    for name, value in _own_changes(question, options).items():
+        if name in space:
+            begin(f"{name} is fixed at {value} by --set; the search varies {', '.join(sweep.space)}")
+    points = sweep.probes()
+
+    def work_with(changes: Sequence[str]) -> Work:
+        made = sweep_with(changes)
+        return [made.config], [made.plans(point)[made.seeds[0]] for point in points]
+
+    for change in unread(options.changes, work_with, own=len(question.fixed)):
+        if change.partition("=")[0] not in space:
+            warn(f"no trial reads {change.partition('=')[0]}: --set {change} changes nothing")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -166,7 +237,10 @@ def _check_sampler(options: argparse.Namespace) -> None:
     if options.grid is not None and options.grid < 2:
         raise ConfigError(f"--grid must be 2 or more, but got {options.grid}")
     if options.grid is not None and options.sampler not in (None, "grid"):
-        raise ConfigError(f"--grid replaces the sampler: leave --sampler {options.sampler} out")
+        raise ConfigError(
+            f"--grid {options.grid} tries every point of a grid, and --sampler {options.sampler} proposes points of "
+            "its own: leave one of them out"
+        )
     options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
     if options.sampler == "grid" and options.trials is not None:
         raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
@@ -225,11 +299,16 @@ def _run(options: argparse.Namespace, sweep_of: Callable[[Config], Sweep], quest
         command=command_of("sweep", question.name),
     )
     cluster.stop_on_terminate()
+
+    def sweep_with(changes: Sequence[str]) -> Sweep:
+        return sweep_of(load(options.recipe, changes, partial(configure, METHODS[method])))
+
     config = load(options.recipe, options.changes, partial(configure, METHODS[method]))
-    sweep_of(config)  # says within a moment what is wrong with it
+    sweep = sweep_of(config)  # says within a moment what is wrong with it
     if options.address is not None:
         cluster.check_address(options.address)
     begin(f"{question.name}: {question.title}")
+    _say_what_is_set(question, options, sweep, sweep_with)
     if options.dry_run:
         from dmt_ray.cli import dry_run
 

@@ -8,10 +8,12 @@ from rich.console import Console
 
 from dmt_ray import tracking
 from dmt_ray.cli.dry_run import bound_sweep
+from dmt_ray.cli.options import begin
 from dmt_ray.cli.sweep import SweepOptions
 from dmt_ray.config import Config
 from dmt_ray.execution import journal
 from dmt_ray.execution.cost import Effort, Work
+from dmt_ray.execution.interruption import answered
 from dmt_ray.execution.journal import locked
 from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Runner
@@ -53,7 +55,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, seeds, options.command)
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(sweep, *where, total, info.to_json(), options.command)
-    with locked(file.folder):
+    with locked(file.folder), answered():
         study = _study(file, runner, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as current:
@@ -62,10 +64,15 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
             try:
                 if study.remaining or _unconfirmed(study, runner.store, options):
                     _perform(console, study, runner, file, options, current)
+            except KeyboardInterrupt:  # while Ray was closed, after all of the work, it is of no consequence
+                if _interrupted(study) or _unconfirmed(study, runner.store, options):
+                    raise
             finally:
                 if not _interrupted(study):
                     current.state = "finished"
+                    begin("writing the summary and its figures")
                     _conclude(console, study, runner.store, file, options, current)
+                    begin("publishing to MLflow")
     return 1 if current.unpublished or any(trial.state == "failed" for trial in study.trials()) else 0
 
 
@@ -113,6 +120,7 @@ def _perform(
             with Progress(console, store, effort, missing) as shown:
                 perform_all(confirmation.groups(), replace(job, folder=folder), shown, "a stage on the fresh seeds")
             journal.end_all(folder)
+        begin("closing Ray")
 
 
 def _describe(console: Console, confirmation: Confirmation, store: Store) -> list[Stage]:

@@ -18,7 +18,7 @@ def _ratio(value: Any) -> Any:
         return 1 / float(match[1])
     if isinstance(value, str | bool):
         got = repr(value) if isinstance(value, str) else str(value).lower()
-        raise ValueError(f'it must be a number of images, a fraction such as 0.05, or "1/20", but got {got}')
+        raise ValueError(f'must be a number of images, a fraction such as 0.05, or "1/20", but got {got}')
     return value
 
 
@@ -32,6 +32,7 @@ _OWN = {
     "camvid": "dmt_ray.data.sets.camvid:CamvidData",
     "voc": "dmt_ray.data.sets.voc:VocData",
     "cityscapes": "dmt_ray.data.sets.cityscapes:CityscapesData",
+    "ade20k": "dmt_ray.data.sets.ade20k:AdeData",
     "folder": "dmt_ray.data.sets.folder:FolderData",
     "pets": "dmt_ray.data.sets.pets:PetsData",
     "digits": "dmt_ray.data.sets.digits:DigitsData",
@@ -119,7 +120,11 @@ class Split(Settings):
     )
     number: int = Field(0, ge=0, description="Number of the split, for rules that draw one.")
     follows_seed: bool = Field(True, description="Whether seed s uses split number s, or all seeds the same split.")
-    list: str | None = Field(None, description="File with one labelled id per line, below the data set's folder.")
+    list: str | None = Field(
+        None,
+        description="File with one labelled id per line, below the data set's folder; or the name of a published list, "
+        "such as unimatch-voc-92 (docs/reference/data.md).",
+    )
     list_digest: str = neutral("", description="Digest of the ids in `list`; filled in when the data are opened.")
     selection: Literal["val", "valtiny"] | PositiveFraction = Field(
         "val",

@@ -28,8 +28,8 @@ class Config(Settings):
     )
     cotrain: Training | None = neutral(
         None,
-        description="Training of students by teachers that change with them, of RML, Mean Teacher, FixMatch and CPS; "
-        "none: as `online`.",
+        description="Training of students by teachers that change with them, of RML, Mean Teacher, FixMatch, UniMatch "
+        "and CPS; none: as `online`.",
     )
     retrain: Training | None = neutral(
         None,

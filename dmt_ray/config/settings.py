@@ -33,7 +33,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError("; ".join(_sentence(detail, type(self)) for detail in error.errors())) from None
+            raise ConfigError(_sentences(error.errors(), type(self))) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -43,11 +43,11 @@ class Settings(BaseModel):
         if kinds & {int, float} and info.field_name not in cls.reads_text:
             for leaf in _leaves(value):
                 if isinstance(leaf, bool) and bool not in kinds:
-                    raise ValueError(f"input should be a valid number, but got {str(leaf).lower()}")
+                    raise ValueError(f"must be a number, but got {_shown(leaf)}")
                 if isinstance(leaf, str) and kinds <= {int, float, type(None)}:
-                    raise ValueError(f"input should be a valid number, without quotes, but got {leaf!r}")
+                    raise ValueError(f"must be a number, without quotes, but got {leaf!r}")
         if bool in kinds and kinds <= {bool, type(None)} and not isinstance(value, bool | None):
-            raise ValueError(f"input should be true or false, but got {value!r}")
+            raise ValueError(f"must be true or false, but got {_shown(value)}")
         return value
 
     def identity(self) -> dict[str, Any]:
@@ -122,12 +122,19 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known name, or all of them when none is near."""
     choices = sorted(known)
     close = close_to(word, choices)
-    return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(choices)}"
+    return f"did you mean {close[0]!r}?" if close else f"known are: {listed(choices)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names with commas between them, in quotes if one of them holds a comma."""
+    names = list(names)
+    return ", ".join(map(repr, names) if any("," in name for name in names) else names)
 
 
 def close_to(word: str, known: Iterable[str]) -> list[str]:
-    """The known name that is nearest to a word, if one is near."""
-    return difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    """The known name that is nearest to a word, if one is near; small and capital letters are alike."""
+    folded = {name.casefold(): name for name in sorted(known, reverse=True)}
+    return [folded[near] for near in difflib.get_close_matches(word.casefold(), sorted(folded), n=1, cutoff=0.5)]
 
 
 def unknown(dotted: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
@@ -145,14 +152,67 @@ def unknown(dotted: str, known: Iterable[str], elsewhere: Iterable[str] = ()) ->
     return f"there is no setting {dotted!r}; {hint}"
 
 
-def _sentence(detail: ErrorDetails, model: type[Settings]) -> str:
-    dotted = ".".join(str(part) for part in detail["loc"])
+def _sentences(details: Iterable[ErrorDetails], model: type[Settings]) -> str:
+    """What is wrong with the values of some settings, in plain words."""
+    made = dict[str, str]()
+    wanted: dict[str, dict[str, Any]] = {}
+    for detail in details:
+        # Behind the setting stand positions in a list, and the names of pydantic's alternatives.
+        field, *rest = detail["loc"] or ("",)
+        dotted = ".".join([str(field), *(str(part) for part in rest if isinstance(part, int))])
+        if detail["type"] in _WORDS:
+            context = {
+                name: f"{bound:g}" if isinstance(bound, float) else bound
+                for name, bound in detail.get("ctx", {}).items()
+            }
+            if detail["type"] == "too_short" and len(detail["input"]) >= int(context["min_length"]):
+                continue  # without the values that are wrong themselves
+            wanted.setdefault(dotted, {})[_WORDS[detail["type"]].format(**context)] = detail["input"]
+            shown = _shown(next(iter(wanted[dotted].values())))
+            made[dotted] = f"{dotted} must {' or '.join(wanted[dotted])}, but got {shown}"
+        else:
+            made[dotted] = _sentence(detail, dotted, model)
+    return "; ".join(made.values())
+
+
+_WORDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "be a number"),
+    "finite_number": "be a finite number",
+    "bool_type": "be true or false",
+    "bool_parsing": "be true or false",
+    "string_type": "be text, in quotes if it looks like something else",
+    **dict.fromkeys(("tuple_type", "list_type"), "be a list in brackets, such as [1, 2]"),
+    **dict.fromkeys(("model_type", "dict_type"), "be a group of settings in braces, such as {{name: value}}"),
+    "literal_error": "be {expected}",
+    "greater_than": "be above {gt}",
+    "greater_than_equal": "be at least {ge}",
+    "less_than": "be below {lt}",
+    "less_than_equal": "be at most {le}",
+    "too_short": "have {min_length} or more values",
+    "too_long": "have no more than {max_length} values",
+}
+"""Pydantic's kinds of errors -> what a value must be."""
+
+
+def _sentence(detail: ErrorDetails, dotted: str, model: type[Settings]) -> str:
+    """The same for what is not about the kind of a value."""
     if detail["type"] == "extra_forbidden":  # of this class: settings inside it raise errors of their own
         return unknown(dotted, model.model_fields)
     if detail["type"] == "missing":
-        return f"{dotted!r} must be set in {model.__name__}"
+        name, _, position = dotted.partition(".")
+        return (
+            f"{name} must have {int(position) + 1} values" if position else f"{name!r} must be set in {model.__name__}"
+        )
     message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        inner = isinstance(detail.get("ctx", {}).get("error"), ConfigError) and re.match(r"[\w.]+: ", message)
-        return f"{dotted}{'.' if inner else ': '}{message}" if dotted else message
-    return f"{dotted}: {message[:1].lower()}{message[1:]}, but got {detail['input']!r}"
+    if detail["type"] != "value_error":
+        return f"{dotted}: {message[:1].lower()}{message[1:]}, but got {_shown(detail['input'])}"
+    if not dotted:
+        return message
+    inner = isinstance(detail.get("ctx", {}).get("error"), ConfigError) and re.match(r"[\w.]+(: | must )", message)
+    return f"{dotted}{'.' if inner else ' ' if message.startswith('must ') else ': '}{message}"
+
+
+def _shown(value: Any) -> str:
+    """A value for people, as YAML has it where Python has another word."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

@@ -15,6 +15,7 @@ from dmt_ray.data.check import Problems
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.files import inside, read_list
 from dmt_ray.data.images import Images
+from dmt_ray.data.published import PUBLISHED
 from dmt_ray.data.source import DataSource
 from dmt_ray.errors import DataError
 from dmt_ray.plan.amounts import SLACK, dms_images
@@ -227,7 +228,7 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
     if dataset.root is None:
         raise DataError(f"{dataset.name!r} has no folder and so no list {name}: set split.rule to random or authors")
     problems = Problems()
-    path = inside(dataset.root, name, "split.list")
+    path = inside(dataset.root, _path_of(name, dataset), "split.list")
     ids = dataset.subsets["train"].ids
     depth = max(id.count("/") + 1 for id in ids)
     listed = read_list(path, dataset.root, problems, set(ids), depth)
@@ -236,6 +237,26 @@ def _listed(name: str, dataset: Dataset) -> list[str]:
     if not listed:
         raise DataError(f"{path} holds no ids: write one labelled id per line")
     return listed
+
+
+def _path_of(name: str, dataset: Dataset) -> str:
+    """The path, below the data set's folder, of a list by its path or by the name of a published one."""
+    published = PUBLISHED.get(name)
+    if published is None:
+        return name
+    if published.data != dataset.name:
+        raise DataError(
+            f"the published list {name} is for {published.data}, not for {dataset.name}: choose another one"
+        )
+    # Where the data set's home is a folder in its root, lists of its own lie in there.
+    homes = ("", "VOCdevkit/VOC2012", "VOC2012") if published.data == "voc" else ("",)
+    assert dataset.root is not None
+    for home in homes:
+        if (dataset.root / home / published.path).is_file():
+            return str(Path(home) / published.path)
+    raise DataError(
+        f"the published list {name} is not here: there is no {published.path} in {dataset.root}; {published.where}"
+    )
 
 
 def _count(split: Split, listed: int, known: int, classes: int) -> int:

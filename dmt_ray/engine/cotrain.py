@@ -97,11 +97,14 @@ class CotrainStepper(Stepper):
         outputs = [self._teach(student, own_labelled, weak) for student in self._students]
         first = number % spe * self.loader.batch[1]  # place in its epoch of the step's first unlabelled image
         for place, student in enumerate(self._students):
-            images, boxes = student.view.of(weak, rows, places, epoch=number // spe, first=first)
+            seen = [view.of(weak, rows, places, epoch=number // spe, first=first) for view in student.views]
+            plain = [weak.index_select(0, places.own)] if self._config.features == "stream" else []
+            images = torch.cat([own_labelled, *(images for images, _ in seen), *plain])
             # By step, so that a stage that was interrupted goes on with the same numbers.
             torch.manual_seed(student.stream.torch_seed(number, team.rank))
             with self._cast():
-                logits = student.predict(self._formatted(torch.cat([own_labelled, images])))
+                logits = student.predict(self._formatted(images), labelled=len(truth), unlabelled=len(places.own))
+            boxes = [boxes for _, boxes in seen]
             self._learn(place, logits.float(), truth, [outputs[i] for i in self._teachers(place)], places, boxes, valid)
         self._judge(step, outputs, places, valid)
         for student, output in zip(self._students, outputs):
@@ -133,13 +136,48 @@ class CotrainStepper(Stepper):
         truth: Tensor,
         teachers: Sequence[TeacherOutput],
         places: Places,
-        boxes: Tensor,
+        views: Sequence[Tensor],
         valid: Tensor,
     ) -> None:
-        """One student's gradients: its true labels, and the output of each of its teachers (RML, Eq. 1-5)."""
+        """One student's gradients: its true labels, and the output of each of its teachers (RML, Eq. 1-5).
+
+        Each view, and the stream whose features are perturbed, has a mean of its own; the stream counts as much as all
+        views together (UniMatch).
+        """
         config = self._config
         log_probs = logits.log_softmax(dim=1)
         supervised = cross_entropy_sum(log_probs[: len(truth)], truth, torch.ones_like(truth, dtype=log_probs.dtype))
+        own, streams = len(places.own), list(views)
+        shares = [1 / len(views)] * len(views)
+        if config.features == "stream":  # nothing is pasted into these
+            streams.append(torch.zeros_like(views[0]))
+            shares = [*(share / 2 for share in shares), 0.5]
+        parts = list[tuple[Tensor, Tensor, Tensor]]()
+        for number, boxes in enumerate(streams):
+            start = len(truth) + number * own
+            parts.append(self._compared(log_probs[start : start + own], teachers, places, boxes, valid))
+        # The means are those of the whole team's batch; DistributedDataParallel takes the mean of the gradients.
+        counted = torch.stack([(truth != IGNORE).sum(), *(number for part in parts for number in part[1:])]).double()
+        whole = self.work.team.add(counted.clone()).clamp(min=1).to(log_probs.dtype)
+        loss = supervised / whole[0]
+        for number, (share, (unlabelled, _, _)) in enumerate(zip(shares, parts)):
+            seen, sure = whole[1 + 2 * number], whole[2 + 2 * number]
+            weight = torch.full_like(seen, config.weight * share)
+            if config.loss == "squared":  # by the pixels it is sure of, instead of leaving others out (French et al.)
+                weight = weight * sure / (seen * len(teachers))
+            loss = loss + weight * unlabelled / seen
+        self.update.backward(loss * self.work.team.size)
+        sums = torch.stack([supervised.detach().double(), counted[0], *counted.new_zeros(3)])
+        for share, part in zip(shares, parts):
+            unlabelled, seen, sure = (value.detach().double() for value in part)
+            sums[2:] += share * torch.stack([unlabelled, seen, sure / len(teachers)])
+        self._sums[place, : len(sums)] += sums
+
+    def _compared(
+        self, log_probs: Tensor, teachers: Sequence[TeacherOutput], places: Places, boxes: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """For one view: the loss against all teachers, summed; how many pixels count; of how many they are sure."""
+        config = self._config
         seen = paste(boxes, valid.index_select(0, places.own), valid.index_select(0, places.partners))
         unlabelled, sure = log_probs.new_zeros(()), log_probs.new_zeros(())
         for teacher in teachers:
@@ -147,21 +185,11 @@ class CotrainStepper(Stepper):
             mixed = paste(boxes, probs.index_select(0, places.own), probs.index_select(0, places.partners))
             labels, confidence = sharpest(mixed, seen)
             sure = sure + (seen & (confidence > config.threshold)).sum()
-            own = log_probs[len(truth) :]
             if config.loss == "squared":
-                unlabelled = unlabelled + squared_loss_sum(own.exp(), mixed, seen)
+                unlabelled = unlabelled + squared_loss_sum(log_probs.exp(), mixed, seen)
             else:
-                unlabelled = unlabelled + label_loss_sum(own, labels, confidence, threshold=config.threshold)
-        # The means are those of the whole team's batch; DistributedDataParallel takes the mean of the gradients.
-        counted = torch.stack([(truth != IGNORE).sum(), seen.sum(), sure]).double()
-        whole = self.work.team.add(counted.clone()).clamp(min=1).to(log_probs.dtype)
-        weight = torch.full_like(whole[0], config.weight)
-        if config.loss == "squared":  # by the pixels that it is sure of, instead of leaving others out (French et al.)
-            weight = weight * whole[2] / (whole[1] * len(teachers))
-        loss = supervised / whole[0] + weight * unlabelled / whole[1]
-        self.update.backward(loss * self.work.team.size)
-        sums = (supervised.detach(), counted[0], unlabelled.detach(), counted[1], counted[2] / len(teachers))
-        self._sums[place, : len(sums)] += torch.stack([value.double() for value in sums])
+                unlabelled = unlabelled + label_loss_sum(log_probs, labels, confidence, threshold=config.threshold)
+        return unlabelled, seen.sum(), sure
 
     @torch.no_grad()
     def _judge(self, step: Step, outputs: Sequence[TeacherOutput], places: Places, valid: Tensor) -> None:

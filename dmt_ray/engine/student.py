@@ -21,9 +21,11 @@ from dmt_ray.engine.parallel import spread
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import upload
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.losses.consistency import cutmix_boxes, paste
+from dmt_ray.losses.consistency import cutmix_boxes, paste, small_boxes
 from dmt_ray.losses.prototypes import class_confidence, class_sums, moved, rectify
 from dmt_ray.plan.operations.cotrain import Cotrain
+
+NEXT_VIEW = 2**32  # places in an epoch's order between the random numbers of two views: more than an epoch has
 
 
 class Rows(NamedTuple):
@@ -70,14 +72,14 @@ class View:
 
     Args:
         stream: The student's random numbers.
-        photometric: Whether colours change.
-        cutmix: Whether boxes are pasted.
+        config: The settings: whether colours change, and how boxes are pasted.
         mean: Of the channels, float32 ``[3]`` on the device.
         std: Likewise.
+        number: Of the view, where the student has several.
     """
 
-    def __init__(self, stream: RngStream, *, photometric: bool, cutmix: bool, mean: Tensor, std: Tensor) -> None:
-        self._stream, self._photometric, self._cutmix = stream, photometric, cutmix
+    def __init__(self, stream: RngStream, config: Cotrain, *, mean: Tensor, std: Tensor, number: int = 0) -> None:
+        self._stream, self._config, self._first = stream, config, number * NEXT_VIEW
         self._mean, self._std = mean.view(3, 1, 1), std.view(3, 1, 1)
 
     def of(self, images: Tensor, rows: Rows, places: Places, *, epoch: int, first: int) -> tuple[Tensor, Tensor]:
@@ -94,19 +96,21 @@ class View:
             Images of the worker's own rows, float32 ``[N, 3, h, w]``, and boxes, bool ``[N, h, w]``.
         """
         number = self._stream.number(True)
-        if self._photometric:
+        first = first + self._first
+        if self._config.photometric:
             from dmt_ray.engine.strong import draw_strong, strong  # loads torchvision, which takes a second
 
             draws = draw_strong(self._stream.seed, number, epoch, [first + row for row in rows.needed])
             bright = (images * self._std + self._mean).clamp(0, 1)
-            images = (strong(bright, draws, "photometric") - self._mean) / self._std
+            images = (strong(bright, draws, self._config.strong) - self._mean) / self._std
         own = images.index_select(0, places.own)
         size = (images.shape[-2], images.shape[-1])
-        if not self._cutmix:
+        if not self._config.cutmix:
             return own, torch.zeros(len(own), *size, dtype=torch.bool, device=images.device)
         mine = [first + rows.needed[i] for i in rows.own]
-        drawn = draw(self._stream.seed, number, epoch, mine, numbers=3, use=FOR_BOXES)
-        boxes = upload([cutmix_boxes(drawn, size).astype(np.uint8)], images.device).bool()
+        numbers, made = {"half": (3, cutmix_boxes), "small": (5, small_boxes)}[self._config.boxes]
+        drawn = draw(self._stream.seed, number, epoch, mine, numbers=numbers, use=FOR_BOXES)
+        boxes = upload([made(drawn, size).astype(np.uint8)], images.device).bool()
         return paste(boxes, own, images.index_select(0, places.partners)), boxes
 
 
@@ -154,11 +158,12 @@ class Student(nn.Module):
         models.classifier(self.labeller).register_forward_pre_hook(self._remember)
         if config.dropout or config.survival < 1:
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
+        self._channels = models.ChannelDropout(self.student) if config.perturbs_features() else None
         # Where it is a wrapper, labelling and scores on the way go past it.
         self._trained = [spread(self.student, work.team, compiled=work.compiled)]
         self.stream = RngStream(work.seed, side, self.description["generation"])
         mean, std = work.statistics()
-        self.view = View(self.stream, photometric=config.photometric, cutmix=config.cutmix, mean=mean, std=std)
+        self.views = [View(self.stream, config, mean=mean, std=std, number=number) for number in range(config.views)]
 
     @property
     def labeller(self) -> nn.Module:
@@ -170,9 +175,24 @@ class Student(nn.Module):
         """The model that is scored: the one that labels, or the moving average of a student that labels itself."""
         return self.labeller if self.averaged is None else self.averaged
 
-    def predict(self, images: Tensor) -> Tensor:
-        """The student's logits in training."""
-        logits: Tensor = self._trained[0](images)
+    def predict(self, images: Tensor, *, labelled: int, unlabelled: int) -> Tensor:
+        """The student's logits in training.
+
+        Args:
+            images: The labelled ones, each view of the unlabelled ones and, where the settings perturb features in a
+                stream of its own, those as they are.
+            labelled: How many labelled images there are.
+            unlabelled: How many unlabelled ones.
+        """
+        if self._channels is None:
+            logits: Tensor = self._trained[0](images)
+            return logits
+        if self._config.features == "complementary":
+            masks = models.complementary_masks(labelled, unlabelled)
+        else:
+            masks = models.stream_masks(len(images) - unlabelled, unlabelled)
+        with self._channels.during(masks):
+            logits = self._trained[0](images)
         return logits
 
     @torch.no_grad()
@@ -226,7 +246,9 @@ class Student(nn.Module):
     def follow(self, number: int) -> None:
         """Let the moving averages follow the student after step ``number``."""
         if self.teacher is not None:
-            move_average(self.teacher, self.student, self._config.ema_decay)
+            decay = self._config.ema_decay
+            rising = 1 - 1 / (number + 1)  # forgets the first weights soon (UniMatch V2)
+            move_average(self.teacher, self.student, min(decay, rising) if self._config.rising_decay else decay)
         if self.averaged is not None:
             move_average(self.averaged, self.student, decay_of(self._config.training, number))
 

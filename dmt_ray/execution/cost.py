@@ -79,11 +79,15 @@ class Estimate:
         if self.seconds is None:
             time = "time unknown (nothing similar has been run here yet)"
         elif self.bytes is None:
-            time = f"about {duration(self.seconds)} (estimated from a few timed steps)"
+            time = f"about {duration(self.seconds)}"
         else:
             time = duration(self.seconds)
         disk = "disk unknown" if self.bytes is None else f"{filesize.decimal(self.bytes)} of disk"
         return f"{self.stages} stages, {self.steps:,} optimizer steps, {time}, {disk}"
+
+
+ABOUT = 'times with "about" are estimated from a few timed steps'
+"""What is said once beside estimates."""
 
 
 class Estimator:

@@ -1,12 +1,52 @@
-"""SIGTERM, which batch systems send: a training of this process keeps what it has at the end of its history row."""
+"""SIGTERM, which batch systems send: a training of this process keeps what it has at the end of its history row.
 
+And Ctrl-C, which is answered at once.
+"""
+
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 TERMINATED = threading.Event()
 """Whether SIGTERM has ended what this process did, where it is taken as Ctrl-C (`cluster.stop_on_terminate`)."""
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """In this block a line on standard error answers the first Ctrl-C at once, while the main thread cleans up.
+
+    Whoever handles the signal, and whatever the main thread waits for: the byte that Python writes for each signal is
+    read in a thread. Where another one reads these already, as in a notebook, nothing is printed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    receive, send = os.pipe()
+    os.set_blocking(send, False)
+    before = signal.set_wakeup_fd(send, warn_on_full_buffer=False)
+    if before != -1:
+        signal.set_wakeup_fd(before)
+
+    def answer() -> None:
+        while signals := os.read(receive, 16):
+            if signal.SIGINT in signals:
+                text = "\nstopping: all finished work is kept; press Ctrl-C again to stop at once"
+                print(text, file=sys.stderr, flush=True)
+                return
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        if before == -1:
+            signal.set_wakeup_fd(-1)
+        os.close(send)  # which ends the thread
+        thread.join()
+        os.close(receive)
 
 
 @contextmanager

@@ -39,7 +39,8 @@ def check_scored(names: Sequence[str], dataset: Dataset) -> None:
         raise ConfigError(f"scored chooses the classes of an mIoU, but {dataset.name} is scored by accuracy")
     for name in names:
         if name not in dataset.classes:
-            raise ConfigError(f"scored names {name!r}, which is no class of {dataset.name}; {nearest(name, dataset.classes)}")
+            near = nearest(name, dataset.classes)
+            raise ConfigError(f"scored names {name!r}, which is no class of {dataset.name}; {near}")
 
 
 def _any_label(images: Images, positions: Sequence[int]) -> bool:

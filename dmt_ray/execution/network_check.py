@@ -1,7 +1,11 @@
 """Whether a network can be built, is for the task of the data, and takes the crops, batches and whole images."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dmt_ray import models
 from dmt_ray.config import Model, Task
@@ -27,7 +31,7 @@ def check_network(model: Model, classes: int, size: tuple[int, int], task: Task,
     try:
         shape = tuple(network(torch.empty(2, 3, *size, device="meta")).shape)
         reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
-    except (RuntimeError, ModelError) as error:
+    except (RuntimeError, ModelError, AssertionError) as error:  # timm asserts the sizes that its transformers take
         reason = " ".join(str(error).split())
     if reason:
         raise ModelError(f"{model.architecture}/{model.encoder} cannot take {what} of {size}: {reason}")
@@ -37,7 +41,7 @@ def objection_to_one(model: Model, classes: int, crop: tuple[int, int]) -> str:
     """Why the network cannot train on a batch of one image; empty if it can.
 
     BatchNorm has no deviation of a single number: networks that pool an image to one pixel (DeepLabV3Plus, DeepLabV3,
-    PAN) cannot train on a batch of one image, as the last of an epoch may be.
+    PAN, UPerNet) cannot train on a batch of one image, as the last of an epoch may be.
     """
     try:
         _on_paper(model, classes)(torch.empty(1, 3, *crop, device="meta"))
@@ -58,10 +62,20 @@ def padding_of(model: Model, classes: int) -> tuple[int, int] | None:
 
 def _on_paper(model: Model, classes: int) -> nn.Module:
     """The network in training mode, without memory and weights."""
-    with torch.device("meta"):
+    with torch.device("meta"), _ReadableNumbers():
         network = models.build(model.evolve(weights_file=None, encoder_weights=None), classes)
     models.train_mode(network)
     return network
+
+
+class _ReadableNumbers(TorchFunctionMode):
+    """Leaves values to the ranges of numbers that some encoders, such as mit_b0, read while they are built."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        elsewhere = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **elsewhere | (kwargs or {}))
 
 
 def check_weights(model: Model, classes: int) -> None:
@@ -85,6 +99,17 @@ def check_rates(model: Model, classes: int) -> None:
             f"encoder_rate and head_rate are for a network on an encoder, but {model.architecture} has none; set the "
             "learning_rate only"
         )
+
+
+def check_features(model: Model, classes: int, size: tuple[int, int]) -> None:
+    """Check that the features of a network's encoder can be perturbed, with two images of a size that it takes.
+
+    Raises:
+        ModelError: If it has no encoder, or they cannot be reached.
+    """
+    network = _on_paper(model, classes)
+    with models.ChannelDropout(network).during(lambda channels, device: torch.ones(2, channels, device=device)):
+        network(torch.empty(2, 3, *size, device="meta"))
 
 
 def _check_task(model: Model, task: Task) -> None:

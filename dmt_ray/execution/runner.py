@@ -159,6 +159,7 @@ class Runner:
                     sizes = {"crops": config.training.augment.crop, "padded images": padded_size(model, dataset)}
                     for what, size in sizes.items():
                         self._check_network(model, len(dataset.classes), size, config.data.task, what)
+                    self._check_features(model, len(dataset.classes), config)
 
     def _check_weights(self, model: Model, classes: int) -> None:
         if model.weights_file and self._unchecked("weights", model, classes):
@@ -171,6 +172,12 @@ class Runner:
             from dmt_ray.execution.network_check import check_rates
 
             check_rates(model, classes)
+
+    def _check_features(self, model: Model, classes: int, config: TrainingSlice) -> None:
+        if config.perturbs_features() and self._unchecked("features", model, classes):
+            from dmt_ray.execution.network_check import check_features
+
+            check_features(model, classes, config.training.augment.crop)
 
     def _check_network(self, model: Model, classes: int, size: tuple[int, int], task: Task, what: str) -> None:
         if self._unchecked("size", model, classes, size, task) and not self.notes.fits(model, classes, size, task):

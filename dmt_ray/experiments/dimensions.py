@@ -1,4 +1,4 @@
-"""Searched names that stand for other settings: a schedule's shape, the share of labelled images, the method.
+"""Searched names that stand for other settings: a schedule's shape, the share of labelled images, method, networks.
 
 A trial is always translated into plain settings, so that `dmt run --set ...` repeats it, and so that two points that
 mean the same have the same stages.
@@ -15,12 +15,15 @@ from dmt_ray.methods.space import Params, Space, Uniform, Value
 
 METHOD = "method"
 LABEL_FRACTION = "label_fraction"
+PAIR = "pair"  # of networks, by the names that `Sweep.networks` has
+AND = " + "  # between the names of a pair
 START, END, ITERATIONS, CURVATURE = (f"schedule.{word}" for word in ("start", "end", "iterations", "curvature"))
 SCHEDULE = (START, END, ITERATIONS, CURVATURE)
 
 DERIVED: dict[str, tuple[str, ...]] = {
     METHOD: (),
     LABEL_FRACTION: ("split.labelled", "pretrain.epochs"),
+    PAIR: ("model", "model_b"),
     **{name: ("percentiles",) for name in SCHEDULE},
 }
 """Name -> the settings that it makes. All other names are settings themselves."""

@@ -14,6 +14,9 @@ from dmt_ray.store import Store
 State = Literal["running", "finished", "stopped"]
 """Of an experiment: a process is at it, it came to its end, or neither."""
 
+COMPLETE = "Everything is computed and kept; `dmt publish` publishes what MLflow may lack."
+"""What an interruption says that comes after the work."""
+
 CLOSE_SECONDS = {"finished": 600.0, "stopped": 60.0}  # for the last publication: figures of many runs take minutes
 
 
@@ -56,7 +59,12 @@ def session(
         yield one
     finally:
         one.publish(one.state)
-        one.unpublished = one.publisher.close(CLOSE_SECONDS[one.state])
+        try:
+            one.unpublished = one.publisher.close(CLOSE_SECONDS[one.state])
+        except KeyboardInterrupt:
+            if one.state == "finished":
+                raise KeyboardInterrupt(COMPLETE) from None
+            raise
 
 
 @contextmanager

@@ -101,4 +101,6 @@ def _text(value: Any) -> str:
     """A value as `--set` reads it: exact, and in one word."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        return json.dumps(value)  # which is YAML, too
     return value if isinstance(value, str) else repr(value)

@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dmt_ray.config import Config
+from dmt_ray.config import Config, Model
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments.dimensions import DERIVED, METHOD, made, settings_of
+from dmt_ray.experiments.dimensions import AND, DERIVED, METHOD, PAIR, made, settings_of
 from dmt_ray.methods import METHODS, Method, applicable, configure
 from dmt_ray.methods.space import Choice, Dimension, Integer, Params, Space, Uniform, Value, as_text
 from dmt_ray.plan import Plan, Stage
@@ -42,6 +42,8 @@ class Sweep:
     # What is minimised beside the maximised score: optimizer steps of a trial's plan, summed over its models.
     second: Literal["", "compute"] = ""
     extra_metrics: tuple[str, ...] = ()  # names in `extra_metrics.EXTRA_METRICS` of what is shown beside the score
+    # Name -> settings, as JSON values, of the networks whose pairs are searched, bound to the data.
+    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         methods = [self.method]
@@ -84,6 +86,9 @@ class Sweep:
             "grid": self.grid,
             **({"seed_by_seed": True} if self.seed_by_seed else {}),
             **({"second": self.second} if self.second else {}),
+            **(
+                {"networks": [Model(**values).identity() for values in self.networks.values()]} if self.networks else {}
+            ),
         }
         name = f"{self.question}-{self.config.recipe.replace('/', '-')}-{key_of(identity)[:8]}"
         return name if self.attempt == 1 else f"{name}-{self.attempt}"
@@ -103,11 +108,21 @@ class Sweep:
     def settings(self, params: Params) -> dict[str, Any]:
         """A point as plain settings, as `dmt run --set` takes them; the method is `method_of`."""
         settings = settings_of(self.config, params)
+        for side, model in self._pair(params).items():
+            settings[side] = model.model_dump(mode="json", exclude={"weights_digest", "padding"})
         return applicable(self._method(params), self.config, settings) if METHOD in self.space else settings
 
     def config_of(self, params: Params) -> Config:
         """The settings of the sweep with those of a point."""
-        return configure(self._method(params), self.config, self.settings(params))
+        config = configure(self._method(params), self.config, self.settings(params))
+        return config.evolve(**self._pair(params))  # with what binding has filled in
+
+    def _pair(self, params: Params) -> dict[str, Model]:
+        """The networks of a point by setting; none where pairs are not searched."""
+        if PAIR not in params:
+            return {}
+        names = str(params[PAIR]).split(AND)
+        return {side: Model(**self.networks[name]) for side, name in zip(("model", "model_b"), names, strict=True)}
 
     def method_of(self, params: Params) -> str:
         """The method of a point."""

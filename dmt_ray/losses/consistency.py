@@ -1,6 +1,7 @@
 """What one view of an image teaches another: CutMix, current labels, and squared differences.
 
-RML, Eq. 2-5; Mean Teacher with CutMix (French et al. 2020); FixMatch (Sohn et al. 2020); CPS (Chen et al. 2021).
+RML, Eq. 2-5; Mean Teacher with CutMix (French et al. 2020); FixMatch (Sohn et al. 2020); CPS (Chen et al. 2021);
+UniMatch (Yang et al. 2023).
 """
 
 import numpy as np
@@ -12,6 +13,8 @@ from dmt_ray import IGNORE
 from dmt_ray.losses.cross_entropy import cross_entropy_sum
 
 BOX_SHARE = 0.5  # of an image's area that CutMix takes from another (French et al. 2020)
+# UniMatch names CutMix alone; these are its authors' code, as ST++ has them.
+SMALL_CHANCE, SMALL_SHARES, SMALL_RATIOS = 0.5, (0.02, 0.4), (0.3, 1 / 0.3)
 
 
 def cutmix_boxes(draws: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -32,8 +35,41 @@ def cutmix_boxes(draws: NDArray[np.float64], size: tuple[int, int]) -> NDArray[n
     if draws.ndim != 2 or draws.shape[1] != 3:
         raise ValueError(f"draws must be [N, 3], but got {list(draws.shape)}")
     tall = BOX_SHARE ** draws[:, 0]
+    return _boxes((tall, BOX_SHARE / tall), (draws[:, 1], draws[:, 2]), size)
+
+
+def small_boxes(draws: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Boxes in half of the images, of 2 to 40 % of the area and 0.3 to 3.3 times as high as wide (UniMatch).
+
+    Area and ratio are uniform, and every place inside the image is equally likely. A side that would be longer than the
+    image's is as long as that; the authors' code draws the ratio and the place again until a box fits.
+
+    Args:
+        draws: ``[N, 5]`` in ``[0, 1)``: whether there is a box, its area, its ratio, the row and the column.
+        size: Height and width of the images.
+
+    Returns:
+        bool ``[N, *size]``, true inside the box.
+
+    Raises:
+        ValueError: If the draws have another shape.
+    """
+    if draws.ndim != 2 or draws.shape[1] != 5:
+        raise ValueError(f"draws must be [N, 5], but got {list(draws.shape)}")
+    share, ratio = (low + (high - low) * draws[:, i] for i, (low, high) in ((1, SMALL_SHARES), (2, SMALL_RATIOS)))
+    there = draws[:, 0] < SMALL_CHANCE
+    sides = [np.where(there, np.sqrt(one).clip(max=1), 0) for one in (share * ratio, share / ratio)]
+    return _boxes((sides[0], sides[1]), (draws[:, 3], draws[:, 4]), size)
+
+
+def _boxes(
+    shares: tuple[NDArray[np.float64], NDArray[np.float64]],
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    size: tuple[int, int],
+) -> NDArray[np.bool_]:
+    """Boxes whose sides are shares of the images', at places in ``[0, 1)`` of where they fit."""
     inside = []
-    for side, share, place in ((size[0], tall, draws[:, 1]), (size[1], BOX_SHARE / tall, draws[:, 2])):
+    for side, share, place in zip(size, shares, places):
         length = np.rint(side * share)
         first = np.floor(place * (side - length + 1))
         pixels = np.arange(side)

@@ -3,7 +3,7 @@
 from dmt_ray.config import Registry, Task
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods.configure import applicable, configure, own_weight, stored_config
-from dmt_ray.methods.consistency import cps, fixmatch, mean_teacher
+from dmt_ray.methods.consistency import cps, fixmatch, mean_teacher, unimatch, unimatch_v2
 from dmt_ray.methods.curriculum import curriculum
 from dmt_ray.methods.mutual import dmt, dmt_flip, dmt_naive
 from dmt_ray.methods.robust_mutual import direct_mutual, iml, rml
@@ -22,7 +22,7 @@ _OWN: dict[str, Method] = {
     for own in (
         *(baseline, oracle, online_st, pseudo_label, classical_st, cbst, dst, dst_double, curriculum),
         *(dmt, dmt_naive, dmt_flip, direct_mutual, iml, rml, rwms),
-        *(mean_teacher, fixmatch, cps),
+        *(mean_teacher, fixmatch, cps, unimatch, unimatch_v2),
     )
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dmt_ray.config import Config, Weight, WeightSettings, from_stored, override
+from dmt_ray.errors import ConfigError
 from dmt_ray.methods.searched import Method
 
 PREFIX = "weight."
@@ -19,9 +20,26 @@ def configure(method: Method, config: Config, changes: Mapping[str, Any], *, sha
     """`override` for a method: it may set the numbers of the config's weight rule, or else of the method's own.
 
     The keys of `changes` are dotted; those that are `shared` are meant for several methods, see `applicable`.
+
+    Raises:
+        ConfigError: If a setting is unknown or does not fit; or model B is set, of which this method has none. (A
+            recipe may have one: it is for all methods.)
     """
     changes = applicable(method, config, changes) if shared else changes
-    return override(config.evolve(weight=_rule(method, config, changes)), changes)
+    configured = override(config.evolve(weight=_rule(method, config, changes)), changes)
+    if not shared and any(name.partition(".")[0] == "model_b" for name in changes) and _ignores_b(method, configured):
+        raise ConfigError(
+            f"model_b is set, but {getattr(method, '__name__', 'this method')} has no model B on these data: leave it "
+            "out, or choose a method with two models, such as dmt or cps"
+        )
+    return configured
+
+
+def _ignores_b(method: Method, config: Config) -> bool:
+    """Whether another network for model B leaves a method's plan as it is."""
+    if config.model_b is None or config.model_b == config.model:
+        return False
+    return method(config, 0) == method(config.evolve(model_b=None), 0)
 
 
 def applicable(method: Method, config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Learning across two views of an image: Mean Teacher with CutMix, FixMatch and CPS, in our operations.
+"""Learning across views of an image: Mean Teacher with CutMix, FixMatch, UniMatch and CPS, in our operations.
 
 All start from the same pretrained models as the other methods, so that a table can hold them on equal terms.
 """
@@ -32,6 +32,28 @@ def fixmatch(cfg: Config, seed: int) -> Plan:
     taught = cotrain(
         cfg, start={"A": model}, seed=seed, teacher="student", taught_by="own", threshold=0.95, noise="input"
     )
+    return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught, member="A")}])
+
+
+@searched({**WEIGHT, **THRESHOLD})
+def unimatch(cfg: Config, seed: int) -> Plan:
+    """UniMatch: two strong views, and a weak one with dropped features, learn its labels (Yang et al. 2023)."""
+    model = pretrain(cfg, seed=seed)
+    taught = cotrain(
+        cfg, start={"A": model}, seed=seed, teacher="student", taught_by="own", threshold=0.95, noise="input",
+        strong="jitter", boxes="small", views=2, features="stream",
+    )  # fmt: skip
+    return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught, member="A")}])
+
+
+@searched({**WEIGHT, **THRESHOLD, **EMA_DECAY})
+def unimatch_v2(cfg: Config, seed: int) -> Plan:
+    """UniMatch V2: two strong views with complementary features learn a mean teacher's labels (Yang et al. 2025)."""
+    model = pretrain(cfg, seed=seed)
+    taught = cotrain(
+        cfg, start={"A": model}, seed=seed, teacher="mean", taught_by="own", threshold=0.95, noise="input",
+        strong="jitter", boxes="small", views=2, features="complementary", ema_decay=0.996, rising_decay=True,
+    )  # fmt: skip
     return Plan([{"A": evaluate(cfg, model=model)}, {"A": evaluate(cfg, model=taught, member="A")}])
 
 

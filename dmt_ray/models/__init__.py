@@ -12,11 +12,16 @@ from torch import nn
 from dmt_ray.config import Model, Task, nearest
 from dmt_ray.errors import ModelError
 from dmt_ray.models.deeplab_v2 import DeepLabV2
+from dmt_ray.models.dpt import DPT
 from dmt_ray.models.frozen import encoder_of as encoder_of
 from dmt_ray.models.frozen import freeze
 from dmt_ray.models.frozen import train_mode as train_mode
+from dmt_ray.models.linear_head import LinearHead
+from dmt_ray.models.noise import ChannelDropout as ChannelDropout
 from dmt_ray.models.noise import add_noise as add_noise
 from dmt_ray.models.noise import classifier as classifier
+from dmt_ray.models.noise import complementary_masks as complementary_masks
+from dmt_ray.models.noise import stream_masks as stream_masks
 from dmt_ray.models.padding import USUAL as USUAL
 from dmt_ray.models.padding import Padding as Padding
 from dmt_ray.models.padding import padding_of as padding_of
@@ -29,7 +34,10 @@ from dmt_ray.models.wide_resnet import WideResNet
 from dmt_ray.plan.files import AVERAGED
 from dmt_ray.plan.files import MODEL as MODEL
 
-OURS: dict[str, Callable[..., nn.Module]] = {made.__name__: made for made in (DeepLabV2, SETR, UNet, WideResNet)}
+OURS: dict[str, Callable[..., nn.Module]] = {
+    made.__name__: made for made in (DPT, DeepLabV2, LinearHead, SETR, UNet, WideResNet)
+}
+ON_TIMM = frozenset({"DPT", "LinearHead"})  # take timm's encoders and their weights as smp names them
 CLASSIFIERS = frozenset({"WideResNet"})
 NO_ENCODER = "none"
 WHOLE = {"UNet": "; the U-Net on an encoder is called 'Unet'", "WideResNet": ""}  # have no encoder to choose
@@ -79,7 +87,7 @@ def first_weights(model: Model, cache: Path) -> FirstWeights | None:
 
 
 def _check_names(model: Model) -> None:
-    if model.architecture not in OURS:
+    if model.architecture not in OURS or model.architecture in ON_TIMM:
         check_encoder(model.encoder)
     elif model.encoder_weights is not None:
         raise ModelError(f"{model.architecture} downloads nothing; give your weights as model.weights_file")
@@ -92,20 +100,24 @@ def task_of(model: Model) -> Task:
 
 def _network(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
     try:
-        network = _ours(model, classes) if model.architecture in OURS else _from_smp(model, classes, first)
+        network = _ours(model, classes, first) if model.architecture in OURS else _from_smp(model, classes, first)
         freeze(network, model)
         return network
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, ModelError):
             raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{model.architecture} with encoder {model.encoder} cannot be built: {message}") from None
+        given = f" (model.arguments sets {', '.join(model.arguments)})" if model.arguments else ""
+        raise ModelError(
+            f"{model.architecture} with encoder {model.encoder} cannot be built: {message}{given}"
+        ) from None
 
 
-def _ours(model: Model, classes: int) -> nn.Module:
+def _ours(model: Model, classes: int, first: FirstWeights | None) -> nn.Module:
     name, network = model.architecture, OURS[model.architecture]
     if name not in WHOLE:
-        return network(model.encoder, classes=classes, **model.arguments)
+        weights = arguments_of(model, first) if name in ON_TIMM else {}
+        return network(model.encoder, classes=classes, **weights | model.arguments)
     if model.encoder != NO_ENCODER:
         raise ModelError(
             f"{name} has no encoder to choose, but got {model.encoder!r}; set model.encoder to 'none'{WHOLE[name]}"

@@ -53,6 +53,11 @@ class DeepLabV2(nn.Module):
         """From features to logits; see `models.classifier`."""
         return self.branches
 
+    @property
+    def after_encoder(self) -> nn.Module:
+        """What is given the encoder's features."""
+        return self.branches
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``, bilinearly enlarged to the images' size."""
         e, (height, width) = self.encoder, images.shape[-2:]

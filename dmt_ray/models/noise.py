@@ -1,12 +1,19 @@
-"""Model noise in training: dropout before the last layer, and stochastic depth (RML, Sec. 4.1 and 5.2)."""
+"""Model noise in training: dropout before the last layer, and stochastic depth (RML, Sec. 4.1 and 5.2).
 
-from functools import partial
+UniMatch drops channels of the encoder's features instead, of some of the images of a pass.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dmt_ray.errors import ModelError
+from dmt_ray.models.frozen import encoder_of
 
 BRANCHES = ("drop_path", "drop_path1", "drop_path2")  # of timm's blocks: what their residual branches go through
 
@@ -82,3 +89,105 @@ def _survive(survival: float, layer: nn.Module, _: tuple[Tensor, ...], branch: T
 
     kept: Tensor = stochastic_depth(branch, 1 - survival, "row", layer.training)
     return kept
+
+
+CHANNELS_DROPPED = 0.5  # of the encoder's (UniMatch, UniMatch V2)
+Masks = Callable[[int, torch.device], Tensor]  # from a number of channels C to factors, float32 [N, C]
+
+
+class ChannelDropout:
+    """Multiplies the channels of what a network's encoder gives to its decoder, while it is told to.
+
+    A Vision Transformer's class token, which some decoders read as well, stays as it is.
+
+    Args:
+        network: One that `build` made; changed in place. The names of its weights stay the same.
+
+    Raises:
+        ModelError: If the network has no encoder.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        encoder = encoder_of(network)
+        if encoder is None:
+            raise ModelError(
+                f"feature perturbation is for a network on an encoder, but {type(network).__name__} has none. Use "
+                "another architecture, such as FPN, or a method without it, such as fixmatch"
+            )
+        self._network, self._reached = type(network).__name__, False
+        self._masks: Masks | None = None
+        # Networks of ours call parts of their encoders.
+        decoder = getattr(network, "after_encoder", None)
+        if decoder is None:
+            encoder.register_forward_hook(lambda _, given, features: self._dropped(features, given[0]))
+        else:
+            decoder.register_forward_pre_hook(lambda _, given: (self._dropped(given[0], None),))
+
+    @contextmanager
+    def during(self, masks: Masks) -> Iterator[None]:
+        """Multiply by these in the block, a pass; they are asked for once for each of the encoder's feature maps.
+
+        Raises:
+            ModelError: If no feature map came by: the network calls parts of its encoder and does not say what it
+                gives their output to.
+        """
+        self._masks, self._reached = masks, False
+        try:
+            yield
+        finally:
+            self._masks = None
+        if not self._reached:
+            raise ModelError(
+                f"the features of {self._network}'s encoder cannot be perturbed: it calls parts of its encoder, and "
+                "has no `after_encoder`. Use another architecture, such as FPN, or another method, such as fixmatch"
+            )
+
+    def _dropped(self, features: Any, images: Tensor | None) -> Any:
+        if self._masks is None:
+            return features
+        if isinstance(features, list | tuple):
+            return type(features)(self._dropped(part, images) for part in features)
+        if not isinstance(features, Tensor) or features.dim() != 4 or features is images:
+            return features  # some encoders give the images on, which are no features
+        self._reached = True
+        masks = self._masks(features.shape[1], features.device).to(features.dtype)
+        return features * masks.unsqueeze(2).unsqueeze(3)
+
+
+def stream_masks(whole: int, perturbed: int) -> Masks:
+    """Dropout of whole channels in the last images of a pass (UniMatch), anew for each feature map.
+
+    Args:
+        whole: The number of images before them, which keep their features.
+        perturbed: The number of images that lose each channel with a chance of one half.
+    """
+
+    def masks(channels: int, device: torch.device) -> Tensor:
+        ones = torch.ones(whole, channels, device=device)
+        return torch.cat([ones, F.dropout(torch.ones(perturbed, channels, device=device), CHANNELS_DROPPED)])
+
+    return masks
+
+
+def complementary_masks(whole: int, pairs: int) -> Masks:
+    """Complementary dropout (UniMatch V2): what one view of an image loses, the other keeps, twice as strong.
+
+    Half of the pairs, drawn anew in each pass, keep all (the authors' code). Feature maps with the same number of
+    channels lose the same ones.
+
+    Args:
+        whole: The number of images before the first views, which keep their features.
+        pairs: The number of images of which there are two views: all first ones, then all second ones.
+    """
+
+    @cache
+    def untouched(device: torch.device) -> Tensor:
+        return (torch.randperm(pairs, device=device) < pairs // 2).unsqueeze(1)
+
+    @cache
+    def masks(channels: int, device: torch.device) -> Tensor:
+        kept = F.dropout(torch.ones(pairs, channels, device=device), CHANNELS_DROPPED)
+        views = [torch.where(untouched(device), 1.0, factors) for factors in (kept, 2 - kept)]
+        return torch.cat([torch.ones(whole, channels, device=device), *views])
+
+    return masks

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from dmt_ray.errors import ModelError
+
 
 class Padding(NamedTuple):
     """Sides of ``multiple * k + rest`` pixels."""
@@ -14,6 +16,21 @@ class Padding(NamedTuple):
     def of(self, height: int, width: int) -> tuple[int, int, int, int]:
         """What an image of this size lacks at its left, right, top and bottom, for `torch.nn.functional.pad`."""
         return 0, (self.rest - width) % self.multiple, 0, (self.rest - height) % self.multiple
+
+    def check(self, network: str, height: int, width: int) -> None:
+        """Refuse images of other sides than the network takes, naming sides that it does.
+
+        Raises:
+            ModelError: If a side is no multiple.
+        """
+        if any(self.of(height, width)):
+            m = self.multiple
+            side = next(side for side in (height, width) if side % m)
+            near = " or ".join(str(n) for n in (side // m * m, side // m * m + m) if n)
+            raise ModelError(
+                f"{network} takes images whose sides {m} divides, but got {height} x {width}; "
+                f"{near} would do for {side}"
+            )
 
 
 USUAL = Padding(32)  # what the encoders of segmentation-models-pytorch divide sides by, at their full depth

@@ -18,11 +18,11 @@ from torch import nn
 
 from dmt_ray.config import Model, nearest
 from dmt_ray.errors import ModelError
+from dmt_ray.models.timm_encoders import TIMM
 from dmt_ray.models.weights import digest, read
 
 EXTRA = "dmt-ray[pretrained]"
 USUAL = "imagenet"  # timm's own choice among the weights of a network
-TIMM = "tu-"  # how segmentation-models-pytorch names timm's networks
 SAFETENSORS = "model.safetensors"
 REACH_SECONDS = 5  # to find out whether the hub can be reached
 
@@ -94,7 +94,7 @@ def named_weights(name: str, encoder: str, cache: Path) -> FirstWeights:
 
 
 def arguments_of(model: Model, first: FirstWeights | None) -> dict[str, Any]:
-    """What segmentation-models-pytorch is given so that it builds the encoder with its initial weights.
+    """What a network on an encoder is given so that it builds the encoder with its initial weights.
 
     It never downloads: timm reads the file before it takes its network apart, under names that change then.
     """
@@ -116,8 +116,8 @@ def _packaged(name: str, encoder: str, cache: Path) -> FirstWeights:
     packaged = PACKAGED[name]
     if encoder.partition(".")[0] != packaged.encoder:
         raise ModelError(
-            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or use "
-            "other weights"
+            f"the weights {name} are for the encoder {packaged.encoder}, but got {encoder}. Set model.encoder, or "
+            "model.encoder_weights to other weights or, for random ones, to null"
         )
     file = cache / f"{name}-{packaged.digest[:16]}.safetensors"
     if not file.exists():

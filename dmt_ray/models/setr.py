@@ -49,6 +49,11 @@ class SETR(nn.Module):
         self.decoder = nn.Sequential(*layers)
         self.classifier = nn.Conv2d(channels, classes, 1)
 
+    @property
+    def after_encoder(self) -> nn.Module:
+        """What is given the encoder's features."""
+        return self.decoder
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``.
 
@@ -56,11 +61,7 @@ class SETR(nn.Module):
             ModelError: If the side of a patch does not divide the images' sides.
         """
         height, width = images.shape[-2:]
-        if height % self._patch or width % self._patch:
-            raise ModelError(
-                f"SETR with patches of {self._patch} pixels takes images whose sides {self._patch} divides, "
-                f"but got {height} x {width}"
-            )
+        self.padding.check("SETR on this encoder", height, width)
         tokens = self.encoder.forward_features(images)[:, self.encoder.num_prefix_tokens :]
         grid = tokens.transpose(1, 2).unflatten(2, (height // self._patch, width // self._patch))
         logits: Tensor = self.classifier(self.decoder(grid))

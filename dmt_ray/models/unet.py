@@ -44,8 +44,7 @@ class UNet(nn.Module):
             ModelError: If 16 does not divide the images' sides.
         """
         height, width = images.shape[-2:]
-        if height % STRIDE or width % STRIDE:
-            raise ModelError(f"UNet takes images whose sides {STRIDE} divides, but got {height} x {width}")
+        self.padding.check("UNet", height, width)
         levels = [self.contracting[0](images)]
         for convolutions in self.contracting[1:]:
             levels.append(convolutions(F.max_pool2d(levels[-1], 2)))

@@ -128,6 +128,10 @@ class TrainingSlice(Slice):
         """Whether the training averages the weights."""
         return self.training.ema > 0
 
+    def perturbs_features(self) -> bool:
+        """Whether the training changes what a network's encoder gives to its decoder."""
+        return False
+
     def padded(self, stage: "Stage") -> "Sequence[Model]":
         """Those that are scored on the way, or pad the crops themselves."""
         scored, crop = self.training.score_every is not None, self.training.augment.crop

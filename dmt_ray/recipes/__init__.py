@@ -9,7 +9,7 @@ import yaml
 from dmt_ray.config import Config, from_stored, nearest, override
 from dmt_ray.errors import ConfigError
 from dmt_ray.recipes.classification import cifar10, cifar10_small, digits
-from dmt_ray.recipes.other_papers import pets, rml_cityscapes, rwms_voc
+from dmt_ray.recipes.other_papers import pets, rml_cityscapes, rwms_voc, unimatch_v2_voc_92, unimatch_voc_92
 from dmt_ray.recipes.plain_yaml import parse
 from dmt_ray.recipes.segmentation import (
     FINE,
@@ -36,10 +36,11 @@ RECIPES: dict[str, Callable[[], Config]] = {
         "voc-animals-lite0",
         {"name": "voc", "size": (128, 128)},
         title="The animals of PASCAL VOC at 128 x 128, EfficientNet-Lite0",
-        share=1 / 20,  # 65 images
+        share=1 / 8,  # 162 images
         selection=0.1,
-        pretrain_epochs=56,
+        pretrain_epochs=25,
         epochs=1,
+        scored=("background", "cat", "cow", "dog", "horse", "person", "sheep"),  # all others hardly occur
     ),
     "camvid-lite0": lite0(
         "camvid-lite0",
@@ -69,6 +70,8 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "rwms-voc-1/8": rwms_voc("rwms-voc-1/8"),
     "rwms-voc-1/4": rwms_voc("rwms-voc-1/4"),
     "rml-cityscapes-1/8": rml_cityscapes,
+    "unimatch-voc-92": unimatch_voc_92,
+    "unimatch-v2-voc-92": unimatch_v2_voc_92,
 }
 """Name -> a function that gives the recipe's settings."""
 

@@ -1,6 +1,10 @@
-"""Recipes of the papers other than DMT: the Pet study, RWMS and RML. Settings that a paper does not state are DMT's."""
+"""Recipes of the papers other than DMT: the Pet study, RWMS, RML, UniMatch and its V2.
+
+Settings that a paper does not state are DMT's.
+"""
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Any
 
 from dmt_ray.config import Augment, Config, Consistency, DisagreementWeight, Model, Split, Training
@@ -72,4 +76,66 @@ def rml_cityscapes() -> Config:
         oracle=Training(epochs=60, **supervised),
         weight=DisagreementWeight(gamma1=3, gamma2=3),
         consistency=Consistency(prototype_momentum=0.9999, stages=2),  # dropout and survival as they are usual
+    )
+
+
+UNIMATCH_92 = Split(labelled=92, rule="list", list="unimatch-voc-92", selection="valtiny")
+TRAINAUG = 10_582  # train images of PASCAL VOC 2012 with the masks of SBD
+
+
+def unimatch_voc_92() -> Config:
+    """PASCAL VOC 2012 with the 92 labels of UniMatch, DeepLabV3+ on ResNet-101, as in its authors' code.
+
+    Published: network, rates, batch, 80 epochs, the list, and the best snapshot on val as the result. Read from it: a
+    crop of 320, for the network takes what 16 divides, not 321; half the rate at twice the weight decay in `cotrain`,
+    which for SGD is the same as their loss, halved as a whole. They start from ImageNet alone: set
+    model.encoder_weights; here all methods start from the same pretrained model, and the other trainings are DMT's.
+    """
+    augment = Augment(scale=(0.5, 2.0), crop=(320, 320))
+    usual: dict[str, Any] = {"learning_rate": 1e-3, "head_rate": 10.0, "weight_decay": 1e-4, "augment": augment}
+    return _unimatch(
+        "unimatch-voc-92",
+        Model(architecture="DeepLabV3Plus", encoder="resnet101"),
+        usual,
+        cotrain=usual | {"learning_rate": 5e-4, "weight_decay": 2e-4},
+        batch=8,
+        epochs=80,
+    )
+
+
+def unimatch_v2_voc_92() -> Config:
+    """PASCAL VOC 2012 with the 92 labels of UniMatch, DPT on DINOv2-S, as in the code of UniMatch V2's authors.
+
+    Published: encoder, widths of the decoder, AdamW with 5e-6 and 40 times that for the head, batch, 60 epochs, and the
+    best snapshot on val as the result. Read from it: a crop of 504, not 518: the decoder takes what two patches of
+    14 pixels divide. They start from DINOv2's weights: set model.encoder_weights; here all methods start from the same
+    pretrained model, and the other trainings are DMT's.
+    """
+    arguments: dict[str, Any] = {"decoder_readout": "ignore", "decoder_fusion_channels": 64}
+    arguments |= {"decoder_intermediate_channels": [48, 96, 192, 384]}
+    model = Model(architecture="DPT", encoder="tu-vit_small_patch14_dinov2", arguments=arguments)
+    augment = Augment(scale=(0.5, 2.0), crop=(504, 504))
+    usual: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 5e-6, "head_rate": 40.0, "weight_decay": 0.01}
+    usual |= {"augment": augment}
+    # Their loss is halved as a whole as well, which does not change a step of AdamW.
+    return _unimatch("unimatch-v2-voc-92", model, usual, cotrain=usual, batch=16, epochs=60)
+
+
+def _unimatch(
+    name: str, model: Model, usual: dict[str, Any], *, cotrain: dict[str, Any], batch: int, epochs: int
+) -> Config:
+    """Settings with as many labelled as unlabelled images in a step; `epochs` are passes over the unlabelled ones."""
+    both = (batch, batch)
+    scored = -(-(TRAINAUG - 92) // batch)  # once in an epoch
+    return Config(
+        recipe=name,
+        data={"name": "voc"},
+        split=UNIMATCH_92,
+        model=model,
+        pretrain=Training(epochs=round(epochs * sqrt(TRAINAUG / 92)), batch=(2 * batch, 0), **usual),
+        finetune=Training(epochs=epochs // 5, batch=both, **usual),
+        online=Training(epochs=epochs, batch=both, **usual),
+        cotrain=Training(epochs=epochs, batch=both, keep="paper", score_every=scored, **cotrain),
+        retrain=Training(epochs=epochs, batch=both, **usual),
+        oracle=Training(epochs=epochs, batch=(2 * batch, 0), **usual),
     )

@@ -35,6 +35,8 @@ METHODS = {  # name of a method -> what the papers' tables call it
     "classical_st": "Self-training",
     "mean_teacher": "Mean Teacher",
     "fixmatch": "FixMatch",
+    "unimatch": "UniMatch",
+    "unimatch_v2": "UniMatch V2",
     "cps": "CPS",
     "direct_mutual": "Direct mutual learning",
     "iml": "IML",

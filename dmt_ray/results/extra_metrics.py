@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.plan import Plan
-from dmt_ray.results.scores import history
+from dmt_ray.results.scores import history, score
 from dmt_ray.store import Store
 
 ExtraMetric = Callable[[Store, Mapping[int, Plan]], dict[str, float]]
@@ -33,8 +33,25 @@ def disagreement(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
     return found
 
 
+def gain(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
+    """How far the better model ends above the better one of the start, on the validation images; mean over seeds.
+
+    Returns:
+        "gain", the difference of two scores in [0, 1], negative where the better model has become worse; nothing for
+        plans of a single rung.
+    """
+    differences = [
+        max(score(store, one, "selection") for one in plan.rungs[-1].values())
+        - max(score(store, one, "selection") for one in plan.rungs[0].values())
+        for plan in plans.values()
+        if len(plan.rungs) > 1
+    ]
+    return {"gain": statistics.fmean(differences)} if differences else {}
+
+
 EXTRA_METRICS: dict[str, tuple[ExtraMetric, tuple[str, ...]]] = {
     "disagreement": (disagreement, ("disagreement_first", "disagreement_last")),
+    "gain": (gain, ("gain",)),
 }
 """Name -> the function, and the columns that it gives."""
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from dmt_ray.cli.dry_run import bound_ablation, bound_sweep
+from dmt_ray.cli.dry_run import bound_ablation, bound_sweep, keeping_nothing
 from dmt_ray.config import override
 from dmt_ray.errors import DataError, ModelError
+from dmt_ray.execution.options import Options
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.sweep import Sweep
@@ -40,3 +41,24 @@ def test_the_row_whose_network_does_not_fit_is_named(machine, tiny):
 
     with pytest.raises(ModelError, match=r"^Baseline, seed 0: FPN/resnet18 cannot take crops of \(60, 60\)"):
         bound_ablation(Runner(machine), ablation_of, (0,))
+
+
+def test_a_dry_run_where_nothing_can_be_written_takes_a_temporary_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("dmt_ray.cli.dry_run.os.access", lambda *_: False)
+    options = Options(storage=tmp_path / "deep" / "runs")
+    with keeping_nothing(options) as chosen:
+        assert chosen.storage != options.storage
+        assert chosen.storage.is_dir()
+    assert not chosen.storage.exists()
+    assert f"cannot write to {options.storage}: this dry run keeps nothing" in capsys.readouterr().err
+
+
+def test_a_dry_run_uses_the_storage_folder_where_it_can_be_written_or_holds_results(tmp_path, monkeypatch):
+    options = Options(storage=tmp_path / "deep" / "runs")
+    with keeping_nothing(options) as chosen:
+        assert chosen is options
+    monkeypatch.setattr("dmt_ray.cli.dry_run.os.access", lambda *_: False)
+    options.storage.mkdir(parents=True)
+    (options.storage / "store.json").write_text("{}")
+    with keeping_nothing(options) as chosen:
+        assert chosen is options

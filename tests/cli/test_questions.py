@@ -1,6 +1,7 @@
 """The two doors to searches and ablations: `dmt sweep NAME` and the script."""
 
 import runpy
+import signal
 import sys
 
 import pytest
@@ -36,6 +37,9 @@ def test_the_help_of_a_command_lists_its_questions(command, capsys):
     ("words", "message"),
     [
         (["sweep", "gama_sweep"], "there is no search 'gama_sweep'; did you mean 'gamma_sweep'?"),
+        (["sweep", "Gamma_Sweep"], "there is no search 'Gamma_Sweep'; did you mean 'gamma_sweep'?"),
+        (["ablate", "components", "--rows", "cbst"], "there is no row 'cbst'; did you mean 'CBST'?"),
+        (["ablate", "components", "--rows", "?"], "'DST', 'DST, twice the steps', 'Online ST'"),
         (["ablate", "component", "--dry-run"], "there is no ablation 'component'; did you mean 'components'?"),
         (["sweep", "components"], "there is no search 'components'"),
     ],
@@ -89,3 +93,56 @@ def test_values_per_range_are_refused_where_there_is_no_range(monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", ["rates.py", "--grid", "3", "--storage", str(tmp_path / "runs")])
     assert sweep.main(sweep.Question("", "rates", "?", {"finetune.epochs": Choice(1, 2)})) == 2
     assert "--grid 3 is for ranges, but this search has only choices" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["swep"], "argument COMMAND: invalid choice: 'swep'; did you mean 'sweep'?"),
+        (["store", "lss"], "argument COMMAND: invalid choice: 'lss'; did you mean 'ls'?"),
+        (["run", "--meth", "cbst"], "unrecognized arguments: --meth cbst; did you mean '--method'?"),
+        (["sweep", "gamma_sweep", "--trails=3"], "unrecognized arguments: --trails=3; did you mean '--trials'?"),
+        (
+            ["sweep", "gamma_sweep", "--sampler", "TPE"],
+            "argument --sampler: invalid choice: 'TPE'; did you mean 'tpe'?",
+        ),
+        (["methods", "cbst", "more"], "unrecognized arguments: more\n"),
+    ],
+)
+def test_a_misspelt_command_or_option_brings_a_suggestion(words, hint, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    assert hint in capsys.readouterr().err
+
+
+@pytest.fixture
+def dry(monkeypatch, tmp_path):
+    """Dry runs of sweeps, up to where the data would be opened; those sweeps."""
+    sweeps = []
+    monkeypatch.setattr("dmt_ray.cli.dry_run.sweep", lambda sweep_of, config, _: sweeps.append(sweep_of(config)))
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield sweeps
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_searched_setting_that_is_set_is_fixed_and_the_others_are_searched(dry, capsys):
+    assert cli.main(["sweep", "gamma_sweep", "--dry-run", "--set", "weight.gamma1=3"]) == 0
+    (sweep,) = dry
+    assert list(sweep.space) == ["weight.gamma2"]
+    assert {plan.stages()[-2].config.weight.gamma1 for plan in sweep.plans({"weight.gamma2": 0}).values()} == {3}
+    said = capsys.readouterr().err
+    assert "weight.gamma1 is fixed at 3 by --set; the search varies weight.gamma2\n" in said
+    assert "warning" not in said
+
+
+def test_a_setting_that_no_trial_reads_brings_a_warning(dry, capsys):
+    assert cli.main(["sweep", "gamma_sweep", "--dry-run", "--set", "oracle.epochs=3"]) == 0
+    warning = "warning: no trial reads oracle.epochs: --set oracle.epochs=3 changes nothing\n"
+    assert capsys.readouterr().err.endswith(warning)
+
+
+def test_a_search_with_nothing_left_to_search_is_refused(dry, capsys):
+    assert cli.main(["sweep", "gamma_sweep", "--dry-run", "--set", "weight.gamma1=3", "--set", "weight.gamma2=3"]) == 2
+    assert "--set fixes everything that this search varies (weight.gamma1, weight.gamma2)" in capsys.readouterr().err
+    assert dry == []

@@ -80,3 +80,17 @@ def test_nothing_is_no_error(dmt, tmp_path):
 
 def test_what_is_not_there_is_said_with_the_nearest_name(dmt, storage, capsys):
     dmt("status", "jiont", "--storage", storage, status=2)
+
+
+def test_the_best_of_what_is_complete_is_not_only_the_best_so_far(dmt, storage):
+    assert "\nbest: baseline, validation mIoU " in dmt("status", "baseline", "--storage", storage)
+
+
+def test_why_without_a_name_lists_what_there_is(dmt, storage):
+    said = dmt("why", "--storage", storage)
+    assert said.startswith(dmt("status", "--storage", storage))
+    assert "why NAME` explains" in said
+
+
+def test_why_without_a_name_is_no_document(dmt, storage):
+    dmt("why", "--json", "--storage", storage, status=2)

@@ -69,6 +69,18 @@ def cityscapes_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def ade20k_root(tmp_path: Path) -> Path:
+    """3 training and 2 validation images of different heights, with the values 0 (ignore), 1 and 150."""
+    root = tmp_path / "ade20k"
+    for part, short, count in (("training", "train", 3), ("validation", "val", 2)):
+        for i in range(1, count + 1):
+            name = f"{part}/ADE_{short}_{i:08d}"
+            _photograph(root / f"ADEChallengeData2016/images/{name}.jpg", 3 + i, 6)
+            _mask(root / f"ADEChallengeData2016/annotations/{name}.png", [0, 1, 150], 3 + i, 6)
+    return root
+
+
+@pytest.fixture
 def own_root(tmp_path: Path) -> Path:
     """10 images p0 ... p9 with masks of 0, 1, 2 and 255, and 3 further images without masks, of another size."""
     root = tmp_path / "own"

@@ -11,6 +11,8 @@ from dmt_ray.data import find_root, open_dataset
 from dmt_ray.data.check import Problems
 from dmt_ray.data.dataset import fingerprint_of
 from dmt_ray.data.sets import shapes
+from dmt_ray.data.sets.ade20k import CLASSES as ADE_CLASSES
+from dmt_ray.data.sets.ade20k import AdeData
 from dmt_ray.data.sets.camvid import CamvidData
 from dmt_ray.data.sets.cifar10 import CifarData
 from dmt_ray.data.sets.cityscapes import CityscapesData
@@ -28,6 +30,7 @@ LAYOUTS = {
     "camvid": CamvidData(),
     "voc": VocData(),
     "cityscapes": CityscapesData(),
+    "ade20k": AdeData(),
     "own": OWN,
     "pets": PetsData(),
     "cifar10": CifarData(),
@@ -85,6 +88,29 @@ def test_camvid_can_be_without_val_but_not_without_the_reported_test(camvid_root
     assert open_dataset(CamvidData(), camvid_root, tmp_path / "cache").subsets.keys() == {"train", "test"}
     with pytest.raises(DataError, match=r"folders that are missing.*: val .*, valannot "):
         open_dataset(CamvidData(reported="val"), camvid_root, tmp_path / "cache")
+
+
+def test_ade20k_has_150_classes_from_1_on_and_ignores_0(ade20k_root, tmp_path):
+    assert len(set(ADE_CLASSES)) == 150
+    dataset = open_dataset(AdeData(), ade20k_root, tmp_path / "cache")
+    assert {name: images.ids for name, images in dataset.subsets.items()} == {
+        "train": ("ADE_train_00000001", "ADE_train_00000002", "ADE_train_00000003"),
+        "val": ("ADE_val_00000001", "ADE_val_00000002"),
+    }
+    assert dataset.subsets["train"].mask(0)[0].tolist() == [255, 0, 149, 255, 0, 149]
+
+
+def test_ade20k_may_be_the_unpacked_folder_itself(ade20k_root, tmp_path):
+    inner = find_root(AdeData(), ade20k_root / "ADEChallengeData2016")
+    found = [open_dataset(AdeData(), root, tmp_path / "cache").fingerprint for root in (inner, ade20k_root)]
+    assert found[0] == found[1]
+
+
+def test_a_value_above_150_is_refused_in_ade20k(ade20k_root, tmp_path):
+    mask = ade20k_root / "ADEChallengeData2016/annotations/training/ADE_train_00000002.png"
+    Image.fromarray(np.full((5, 6), 151, np.uint8)).save(mask)
+    with pytest.raises(DataError, match=r"1..150 or 0 \(ignore\)"):
+        open_dataset(AdeData(), ade20k_root, tmp_path / "cache")
 
 
 def test_voc_palettes_are_read_as_class_numbers(voc_root, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dmt_ray.config import Split
-from dmt_ray.data import Dataset, Images, divide, dms_half, list_digest
+from dmt_ray.data import Dataset, Images, divide, dms_half, list_digest, open_dataset
 from dmt_ray.data.sets.camvid import CamvidData
 from dmt_ray.data.sets.cityscapes import CityscapesData
 from dmt_ray.data.sets.folder import FolderData
@@ -295,3 +295,40 @@ def test_dms_alpha_has_a_range(alpha):
 def test_a_side_must_see_an_image():
     with pytest.raises(DataError, match="a model would see none"):
         dms_half((1,), 0.8, "A")
+
+
+UNIMATCH = Split(labelled=2, rule="list", list="unimatch-voc-92", selection="val")
+
+
+def test_a_published_list_is_read_by_its_name(voc_root, tmp_path):
+    data = open_dataset(VocData(), voc_root, tmp_path / "cache")
+    file = voc_root / "splits/pascal/92/labeled.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f"JPEGImages/{name}.jpg SegmentationClass/{name}.png\n" for name in ("a3", "a1")))
+    parts = divide(UNIMATCH, VocData(), data)
+    assert [data.subsets["train"].ids[i] for i in parts.labelled] == ["a3", "a1"]
+    assert parts.name == "list-unimatch-voc-92"
+    digest = list_digest(UNIMATCH, data)
+    file.write_text("a3\na2\n")
+    with pytest.raises(DataError, match="are not the ones these settings were made for"):
+        divide(UNIMATCH.evolve(list_digest=digest), VocData(), data)
+
+
+def test_the_1464_images_are_voc_s_own_list(voc_root, tmp_path):
+    data = open_dataset(VocData(), voc_root, tmp_path / "cache")
+    parts = divide(UNIMATCH.evolve(list="unimatch-voc-1464"), VocData(), data)
+    assert [data.subsets["train"].ids[i] for i in parts.labelled] == ["a0", "a1"]
+
+
+def test_a_published_list_that_is_not_there_says_where_to_get_it(voc_root, tmp_path):
+    data = open_dataset(VocData(), voc_root, tmp_path / "cache")
+    with pytest.raises(
+        DataError, match=r"no splits/pascal/92/labeled.txt in .*; copy the folder splits/ of github.com"
+    ):
+        divide(UNIMATCH, VocData(), data)
+
+
+def test_a_published_list_is_for_its_own_data_set(voc_root, tmp_path):
+    data = open_dataset(VocData(), voc_root, tmp_path / "cache")
+    with pytest.raises(DataError, match="list unimatch-cityscapes-1_8 is for cityscapes, not for voc"):
+        divide(UNIMATCH.evolve(list="unimatch-cityscapes-1_8"), VocData(), data)

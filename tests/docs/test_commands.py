@@ -1,10 +1,10 @@
 """Every command on every page: understood by the real parsers, with settings, rows and names that exist; some are run.
 
-What is in a ```sh block of a page counts. A command that this project does not offer needs a reason in `NOT_OURS`.
+What is in a ```sh block of a page counts. `test_every_command_runs.py` runs it all; what cannot be run needs a reason
+in `pages.NOT_RUN`.
 """
 
 import argparse
-import json
 import re
 import shlex
 import subprocess
@@ -22,46 +22,17 @@ from dmt_ray.config import Config
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import RECIPES, load
-from tests.helpers.pages import PAGES, Line, blocks, lines
+from tests.helpers.pages import NOT_RUN, PAGES, Line, as_dmt, blocks, lines
 from tests.helpers.paths import ROOT
 
-NOT_OURS = {
-    "export": "sets a variable of the shell",
-    **dict.fromkeys(("cd", "chmod", "mkdir", "scp", "source"), "of the shell and the system"),
-    "pip": "installs packages: takes the network",
-    "ray": "starts and stops clusters: the page says where it was run",
-    "mlflow": "a server on PostgreSQL: the page says where it was run",
-    "docker": "no Docker here: the page says that it was not run",
-    "kubectl": "no Kubernetes here: the page says that it was not run",
-    "sbatch": "no Slurm here: the page says that it was not run; the script's options are read below",
-}
-# Names of searches that are ablations today -> the ablation.
-ALIASES = {"label_fraction": "label_fraction", "reversal_sweep": "reversal"}
 LINES = list(dict.fromkeys(lines()))
 # Fast, and without anything computed before.
 QUICK = ("dmt --version", "dmt --help", "dmt methods", "dmt methods rml", "dmt recipes", "dmt recipes camvid")
 
 
-def as_dmt(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    """A script's command line as that of `dmt`, which is the same code; None: it is another program.
-
-    Slurm, `ray job submit` and the shell's `eval` are given one.
-    """
-    if "docs/cluster/slurm.sh" in words:
-        return ("dmt", "sweep", "gamma_sweep", *words[words.index("docs/cluster/slurm.sh") + 1 :])
-    if words[0] == "eval":
-        return tuple(shlex.split(words[1].removeprefix("$(").removesuffix(")")))
-    if words[:3] == ("ray", "job", "submit"):
-        return as_dmt(words[words.index("--") + 1 :])
-    if words[:2] == ("python", "-m") and words[2].startswith("ablations."):
-        return ("dmt", "ablate", words[2].removeprefix("ablations."), *words[3:])
-    if words[0] == "python" and words[1].startswith("searches/"):
-        name = Path(words[1]).stem
-        return ("dmt", *(("ablate", ALIASES[name]) if name in ALIASES else ("sweep", name)), *words[2:])
-    return words if words[0] == "dmt" else None
-
-
-OTHERS = [line for line in LINES if as_dmt(line.words) is None and line.words[0] not in NOT_OURS]
+OTHERS = [
+    line for line in LINES if as_dmt(line.words) is None and (line.words[0] == "python" or line.why_not_run is None)
+]
 
 
 @pytest.fixture
@@ -73,7 +44,7 @@ def understand(monkeypatch, tmp_path) -> Callable[[tuple[str, ...]], argparse.Na
             if name := re.match(r"# (\S+\.yaml)", text):
                 Path(name[1]).write_text(text)
     monkeypatch.setattr(sweep, "_run", check_sweep)
-    monkeypatch.setattr(ablate, "_run", lambda question, ablation_of, options: ablation_of(lambda config: config))
+    monkeypatch.setattr(ablate, "_run", lambda question, ablation_of, options, _: ablation_of(lambda config: config))
 
     def call(words: tuple[str, ...]) -> argparse.Namespace:
         given = list(words[1:])
@@ -137,7 +108,7 @@ def test_another_program_of_a_page_is_there_with_its_options(line: Line) -> None
         targets = [word for word in rest if "=" not in word]
         assert set(targets) <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)), targets
         return
-    assert program == "python", f"{line}: give a reason in NOT_OURS, or mend the page"
+    assert program == "python", f"{line}: give a reason in NOT_RUN, or mend the page"
     if rest[:2] == ["-m", "pytest"]:
         assert (ROOT / rest[2]).exists()
         return
@@ -147,7 +118,7 @@ def test_another_program_of_a_page_is_there_with_its_options(line: Line) -> None
 
 
 def test_the_reasons_are_of_commands_that_are_on_a_page() -> None:
-    assert {line.words[0] for line in LINES} & NOT_OURS.keys() == NOT_OURS.keys()
+    assert [begin for begin in NOT_RUN if not any(line.begins(begin) for line in LINES)] == []
 
 
 @pytest.mark.parametrize("command", QUICK)
@@ -158,32 +129,6 @@ def test_a_quick_command_runs(command: str, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert list(tmp_path.iterdir()) == []
-
-
-def is_dry(words: tuple[str, ...]) -> bool:
-    """Whether a command lists, plans or explains, and needs neither data in files nor results."""
-    if words[0] != "dmt" or any("path/to" in word for word in words):
-        return False
-    lists = ("status",), ("store", "ls"), ("store", "verify")
-    plain = tuple(word for word in words[1:] if word != "--json")
-    return words[1] in ("plan", "methods", "recipes") or bool({"--dry-run", "--help"} & set(words)) or plain in lists
-
-
-def test_what_pages_list_and_plan_on_built_in_data_runs(tmp_path) -> None:
-    """In one folder, whose data and network are known after the first plan."""
-    listed = dict.fromkeys(line.words for line in LINES if is_dry(line.words))
-    commands = [words for words in listed if shlex.join(words) not in QUICK]
-    assert {"plan", "sweep", "ablate", "status", "store"} <= {words[1] for words in commands}
-    for words in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "dmt_ray.cli", *words[1:]], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
-        assert done.stdout, shlex.join(words)
-        if "--json" in words:
-            json.loads(done.stdout)
-    stages = tmp_path / "runs" / "stages"
-    assert not stages.exists() or list(stages.iterdir()) == []  # nothing was computed
 
 
 def test_the_recipe_that_is_printed_is_one_that_can_be_read(tmp_path) -> None:

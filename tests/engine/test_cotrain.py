@@ -9,14 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmt_ray.config import Config, override
+from dmt_ray.config import Config, Model, override
 from dmt_ray.data.splits import divide
-from dmt_ray.engine.cotrain import cotrain
+from dmt_ray.engine import cotrain as cotrained
+from dmt_ray.engine.batch_loader import RngStream
+from dmt_ray.engine.cotrain import CotrainStepper, cotrain
 from dmt_ray.engine.ema import average_of, move_average
-from dmt_ray.engine.student import rows_of
+from dmt_ray.engine.optimizer import Update
+from dmt_ray.engine.student import View, places_of, rows_of
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.workspace import Workspace
-from dmt_ray.errors import Interrupted
+from dmt_ray.errors import Interrupted, ModelError
 from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage
@@ -56,6 +59,8 @@ def performed(runner: Runner, stage: Stage, folder: Path, team: Team = ALONE, **
     ("method", "students", "averaged"),
     [
         ("mean_teacher", "A", True),
+        ("unimatch", "A", False),
+        ("unimatch_v2", "A", True),
         ("cps", "AB", False),
         ("rml", "AB", True),
     ],
@@ -110,8 +115,9 @@ def test_two_workers_have_the_losses_and_weights_of_one(runner, cfg, tmp_path, m
     assert not list((tmp_path / "two" / "out-1").iterdir())
 
 
-def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(runner, cfg, tmp_path):
-    stage = stage_of(cfg, "rml")
+@pytest.mark.parametrize("method", ["unimatch_v2", "rml"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(runner, cfg, tmp_path, method):
+    stage = stage_of(cfg, method)
     runner.perform([stage])
     with pytest.raises(Interrupted, match="at step 5 of 10"):
         performed(runner, stage, tmp_path, stop=lambda: True)
@@ -140,7 +146,7 @@ def test_a_mean_teacher_is_the_only_average_of_its_student(cfg):
     assert stage_of(settings, "mean_teacher").config.keeps_average()
 
 
-@pytest.mark.parametrize("method", ["fixmatch", "rml"])
+@pytest.mark.parametrize("method", ["fixmatch", "unimatch", "rml"])
 def test_the_truth_of_unlabelled_images_changes_nothing_but_the_statistics(runner, cfg, tmp_path, method):
     stage = stage_of(cfg, method)
     runner.perform([stage])
@@ -163,6 +169,54 @@ def test_the_best_snapshot_goes_on_where_the_recipe_says_so(runner, cfg, tmp_pat
     scores = pd.read_csv(out / "scores.csv")
     assert scores["step"].tolist() == [5, 10]
     assert scores[["selection_miou", "reported_miou"]].gt(0).all(axis=None)
+
+
+def test_the_stream_of_perturbed_features_counts_as_much_as_both_strong_views(runner, cfg, tmp_path, monkeypatch):
+    stage = stage_of(cfg, "unimatch")
+    runner.perform(stage.inputs.values())
+    losses = list[float]()
+    given = iter([(2, 1, 0), (4, 2, 0), (8, 2, 0)] * STEPS)  # of each view: the loss, its pixels, those that are sure
+
+    def compared(_, log_probs, *__):
+        return tuple(log_probs.new_tensor(number) for number in next(given))
+
+    monkeypatch.setattr(CotrainStepper, "_compared", compared)
+    monkeypatch.setattr(cotrained, "cross_entropy_sum", lambda log_probs, *_: 0 * log_probs.sum())
+    backward = Update.backward
+    monkeypatch.setattr(Update, "backward", lambda self, loss: (losses.append(loss.item()), backward(self, loss)))
+    performed(runner, stage, tmp_path)
+    assert losses == [(2 / 1 + 4 / 2) / 4 + 8 / 2 / 2] * STEPS
+
+
+def test_two_views_differ_and_the_first_is_that_of_a_method_with_one(runner, cfg):
+    dataset = runner.dataset(runner.bind(cfg).data)
+    mean, std = Workspace(dataset).statistics()
+    images = torch.arange(3 * 3 * 32 * 32, dtype=torch.float32).view(3, 3, 32, 32) / 9216
+    rows = rows_of([0, 1, 2], 3)
+    places = places_of([], rows, torch.device("cpu"))
+    config, stream = stage_of(cfg, "unimatch").config.evolve(boxes="half"), RngStream(0, "A", 1)
+    views = [View(stream, config, mean=mean, std=std, number=number) for number in (0, 1)]
+    views.append(View(stream, config.evolve(views=1), mean=mean, std=std))
+    first, second, alone = (view.of(images, rows, places, epoch=0, first=0) for view in views)
+    assert not torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[0], alone[0])
+
+
+def test_a_rising_decay_lets_the_mean_teacher_forget_its_first_weights_in_the_first_step(runner, cfg, tmp_path):
+    stage = stage_of(cfg.evolve(cotrain=cfg.cotrain.evolve(epochs=1, batch=(2, 64))), "unimatch_v2")  # one step
+    runner.perform(stage.inputs.values())
+    out = performed(runner, stage, tmp_path)
+    student, teacher = (load_file(out / f"A{kind}.safetensors") for kind in ("", "-averaged"))
+    assert all(torch.equal(value, teacher[name]) for name, value in student.items())
+
+
+def test_feature_perturbation_of_a_network_without_an_encoder_is_refused_before_work(runner, cfg):
+    model = Model(architecture="UNet", encoder="none", arguments={"base": 4})
+    stage = stage_of(cfg.evolve(model=model), "unimatch")
+    with pytest.raises(ModelError, match="for a network on an encoder, but UNet has none"):
+        runner.check_networks([stage])
+    assert not runner.store.path(stage.inputs["A"]).exists()
 
 
 def test_a_mean_teacher_is_the_decayed_mean_of_its_student():

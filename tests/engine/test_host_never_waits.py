@@ -49,7 +49,7 @@ DEVICES = [
     "pretended",
     pytest.param("real", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
 ]
-COTRAINED = ("mean_teacher", "fixmatch", "cps", "direct_mutual", "iml", "rml")
+COTRAINED = ("mean_teacher", "fixmatch", "unimatch", "unimatch_v2", "cps", "direct_mutual", "iml", "rml")
 
 
 @pytest.fixture(autouse=True)

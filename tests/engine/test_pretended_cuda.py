@@ -22,7 +22,7 @@ from tests.helpers.pretended_cuda import pretended_cuda
 
 SHORT = {f"{name}.epochs": 1 for name in ("pretrain", "finetune", "online", "cotrain", "retrain")}
 SHORT |= {"percentiles": [1.0], "pretrain.batch": [8, 0], "cotrain.batch": [4, 8], "consistency.stages": 1}
-COTRAINED = ("mean_teacher", "fixmatch", "cps", "direct_mutual", "iml", "rml")
+COTRAINED = ("mean_teacher", "fixmatch", "unimatch", "unimatch_v2", "cps", "direct_mutual", "iml", "rml")
 # Together they go through every operation.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dmt": ("dmt", {"order": "sequential", "first": "val"}),
@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "labels made online": ("online_st", {}),
     **{method: (method, {}) for method in COTRAINED},
 }
-SLOW = ("fixmatch", "cps", "direct_mutual", "iml")
+SLOW = ("fixmatch", "unimatch", "cps", "direct_mutual", "iml")
 HALF = {"finetune.precision": "bfloat16", "cotrain.precision": "bfloat16"}
 
 

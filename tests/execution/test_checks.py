@@ -123,7 +123,9 @@ def test_crops_that_the_network_pads_itself_make_another_training(tiny):
 
 
 def test_classes_of_the_mean_that_the_data_set_does_not_have_are_refused(runner, tiny):
-    with pytest.raises(ConfigError, match="scored names 'backgroud', which is no class of .*did you mean 'background'"):
+    with pytest.raises(
+        ConfigError, match=r"scored names 'backgroud', which is no class of .*did you mean 'background'"
+    ):
         runner.bind(tiny.evolve(scored=("backgroud",)))
 
 

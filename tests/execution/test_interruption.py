@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from dmt_ray.execution.interruption import deferred
+from dmt_ray.execution.interruption import answered, deferred
 from tests.helpers.paths import ROOT
 
 
@@ -42,3 +42,30 @@ def test_in_another_thread_nothing_is_deferred():
     thread.start()
     thread.join()
     assert flags == [(False, before)]
+
+
+def test_ctrl_c_is_answered_at_once_while_the_main_thread_is_busy_elsewhere():
+    code = (
+        "import os, signal, time\n"
+        "from dmt_ray.execution.interruption import answered\n"
+        "signal.signal(signal.SIGINT, lambda *_: time.sleep(2))\n"  # somebody's handler, which takes a while
+        "with answered():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('handled', flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.communicate(timeout=60)[0].splitlines() == [
+        "",
+        "stopping: all finished work is kept; press Ctrl-C again to stop at once",
+        "handled",
+    ]
+
+
+def test_nothing_is_answered_without_ctrl_c_and_who_read_signals_before_reads_them_again(capsys):
+    before = signal.set_wakeup_fd(-1)
+    with answered():
+        assert signal.set_wakeup_fd(-1) != -1
+    assert signal.set_wakeup_fd(before) == -1
+    assert capsys.readouterr().err == ""

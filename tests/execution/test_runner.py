@@ -297,6 +297,23 @@ def test_the_kept_snapshot_is_the_best_one(module_machine, tiny):
             "encoder_rate and head_rate are for a network on an encoder, but UNet has none",
         ),
         (
+            {"model": {"architecture": "DPT", "encoder": "tu-convnext_tiny", "arguments": {}}},
+            ModelError,
+            "DPT needs a Vision Transformer, such as tu-vit_small_patch14_dinov2, but got 'tu-convnext_tiny'",
+        ),
+        (
+            {
+                "model": {
+                    "architecture": "DPT",
+                    "encoder": "tu-vit_small_patch14_dinov2",
+                    "arguments": {},
+                    "encoder_weights": "lvd124m",
+                }
+            },
+            ModelError,
+            "no weights 'lvd124m' for the encoder tu-vit_small_patch14_dinov2; did you mean 'lvd142m'",
+        ),
+        (
             {"model.encoder_weights": "imagenet-lite0"},
             ModelError,
             "for the encoder tu-tf_efficientnet_lite0, but got tu-test_r",
@@ -443,7 +460,7 @@ def test_bare_steps_are_timed_once_in_a_storage_folder(machine, tiny, monkeypatc
     # 8 labelled images in batches of 8, 10 epochs; 16 unlabelled in batches of 6, twice 4 epochs.
     assert calibration.bare_seconds(runner, stages) == 0.5 * (10 + 2 * 4 * 3)
     assert str(calibration.estimator(Runner(machine))(stages)) == (
-        "8 stages, 34 optimizer steps, about 17 s (estimated from a few timed steps), disk unknown"
+        "8 stages, 34 optimizer steps, about 17 s, disk unknown"
     )
     assert timed == [(8, 3, 32, 32)]
 

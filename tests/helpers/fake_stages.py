@@ -52,7 +52,8 @@ def write_files(folder: Path, stage: Stage, rung: int, gain: float) -> None:
         steps = np.arange(2, STEPS[kind] + 1, 2)
         table = {"step": steps, "epoch": 0, "learning_rate": 0.1, "loss": 1 / steps, "labelled_loss": 1 / steps}
         if kind == "finetune":
-            table |= {"agreement": 0.9, "mean_weight": 0.7, "pseudo_accuracy": [0.8] * (len(steps) - 1) + [np.nan]}
+            table |= {"agreement": 0.9, "negative": 0.06, "positive": 0.04}
+            table |= {"mean_weight": 0.7, "pseudo_accuracy": [0.8] * (len(steps) - 1) + [np.nan]}
             np.savez(folder / "examples.npz", **_examples())
         pd.DataFrame(table).to_csv(folder / "history.csv", index=False)
     elif kind == "label":
@@ -72,15 +73,19 @@ def _examples() -> dict[str, np.ndarray]:
 
 
 def ablation_file(
-    question: str, rows: dict[str, Row], seeds: tuple[int, ...] = (0, 1), columns: dict[str, Column] | None = None
+    question: str,
+    rows: dict[str, Row],
+    seeds: tuple[int, ...] = (0, 1),
+    columns: dict[str, Column] | None = None,
+    recipe: str = "shapes",
 ) -> ExperimentFile:
-    """An ablation on the built-in toy data; the one called "files" knows the colours of its classes."""
-    columns = columns or {"shapes": Column()}
-    made = cells("shapes", ("percentiles=[0.5, 1.0]",), rows, columns, lambda config: config)
-    ablation = Ablation(question, "What is each part worth?", "shapes", made, seeds, "Baseline")
+    """An ablation on the data of a recipe; the one called "files" knows the colours of its classes."""
+    columns = columns or {recipe: Column()}
+    made = cells(recipe, ("percentiles=[0.5, 1.0]",), rows, columns, lambda config: config)
+    ablation = Ablation(question, "What is each part worth?", recipe, made, seeds, "Baseline")
     splits = {seed: (f"random-16-{seed}", f"digest{seed}") for seed in seeds}
     info = DatasetInfo(CLASSES, PALETTE if question == "files" else None, splits, "python -m x").to_json()
-    return ExperimentFile(ablation, Path("runs"), None, "shapes", (), 0, dict.fromkeys(columns, info), "python -m x")
+    return ExperimentFile(ablation, Path("runs"), None, recipe, (), 0, dict.fromkeys(columns, info), "python -m x")
 
 
 def perform(store: Store, file: ExperimentFile, rows: Iterable[str] | None = None) -> None:
@@ -90,12 +95,12 @@ def perform(store: Store, file: ExperimentFile, rows: Iterable[str] | None = Non
             fill(store, wanted.plan, gain=0.1 * wanted.seed)
 
 
-def sweep(storage: Path) -> Sweep:
+def sweep(storage: Path, question: str = "joint") -> Sweep:
     """A sweep of four trials: two complete, one failed after rung 1, one that runs and has nothing of its own yet."""
     from dmt_ray.search.study import Study  # Optuna takes seconds to import
 
     space = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
-    sweep, store = Sweep("joint", "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
+    sweep, store = Sweep(question, "What is best?", CONFIG, "dmt", space, (0, 1), POINTS), Store(storage)
     folder = storage / "sweeps" / sweep.name
     folder.mkdir(parents=True)
     write(folder, ExperimentFile(sweep, storage, None, "shapes", (), 4, INFO.to_json(), INFO.command))

@@ -1,4 +1,4 @@
-"""The pages of the documentation, and the commands in their code blocks."""
+"""The pages of the documentation, the commands in their code blocks, and which of these no test runs."""
 
 import re
 import shlex
@@ -13,6 +13,28 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SETS_A_VARIABLE = re.compile(r"[A-Z_]+=.*")
 
+NOT_RUN = {
+    **dict.fromkeys(("cd", "chmod", "export", "mkdir", "scp", "source"), "of the shell and the system"),
+    "pip install": "installs packages: takes the network",
+    "ray start": "starts a cluster on several machines: the page says where it was run",
+    "ray stop": "ends every Ray on this machine",
+    "ray get-auth-token": "writes into the home folder",
+    "ray job status": "needs a cluster",
+    "ray job stop": "needs a cluster",
+    "mlflow server": "a server on PostgreSQL: the page says where it was run",
+    "docker": "no Docker here: the page says that it was not run",
+    "kubectl": "no Kubernetes here: the page says that it was not run",
+    "python benchmarks/gpu_checks.py": "needs a GPU",
+    "python benchmarks/step.py --device cuda": "needs a GPU",
+    "python benchmarks/label.py --device cuda": "needs a GPU",
+    "dmt data download": "takes the network: tests/data/test_download.py does it from a server of its own",
+    "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
+    "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
+}
+"""How a command begins that no test runs -> why. All others are run by `tests/docs/test_every_command_runs.py`."""
+# Names of searches that are ablations today -> the ablation.
+ALIASES = {"label_fraction": "label_fraction", "reversal_sweep": "reversal"}
+
 
 class Line(NamedTuple):
     """A command on a page."""
@@ -22,6 +44,15 @@ class Line(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.page}: {shlex.join(self.words)}"
+
+    def begins(self, words: str) -> bool:
+        """Whether the command begins with these words."""
+        return self.words[: len(words.split())] == tuple(words.split())
+
+    @property
+    def why_not_run(self) -> str | None:
+        """Why no test runs it; None: one does."""
+        return next((reason for begin, reason in NOT_RUN.items() if self.begins(begin)), None)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -46,3 +77,22 @@ def lines() -> Iterator[Line]:
                         words = words[1:]
                     if words:
                         yield Line(name, tuple(words))
+
+
+def as_dmt(words: tuple[str, ...]) -> tuple[str, ...] | None:
+    """A script's command line as that of `dmt`, which is the same code; None: it is another program.
+
+    Slurm, `ray job submit` and the shell's `eval` are given one.
+    """
+    if "docs/cluster/slurm.sh" in words:
+        return ("dmt", "sweep", "gamma_sweep", *words[words.index("docs/cluster/slurm.sh") + 1 :])
+    if words[0] == "eval":
+        return tuple(shlex.split(words[1].removeprefix("$(").removesuffix(")")))
+    if words[:3] == ("ray", "job", "submit"):
+        return as_dmt(words[words.index("--") + 1 :])
+    if words[:2] == ("python", "-m") and words[2].startswith("ablations."):
+        return ("dmt", "ablate", words[2].removeprefix("ablations."), *words[3:])
+    if words[0] == "python" and words[1].startswith("searches/"):
+        name = Path(words[1]).stem
+        return ("dmt", *(("ablate", ALIASES[name]) if name in ALIASES else ("sweep", name)), *words[2:])
+    return words if words[0] == "dmt" else None

@@ -10,6 +10,7 @@ from dmt_ray.losses.consistency import (
     label_loss_sum,
     paste,
     sharpest,
+    small_boxes,
     squared_loss_sum,
     total_variation_sum,
 )
@@ -38,6 +39,18 @@ def test_a_box_of_half_height_has_full_width():
 def test_draws_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\[N, 3\], but got \[2, 4\]"):
         cutmix_boxes(np.zeros((2, 4)), (4, 4))
+
+
+def test_small_boxes_are_in_every_second_image_and_have_the_area_and_ratio_that_are_drawn():
+    # 0.02 + 0.38 / 2 = 21 % of the area; 0.3 + 3.033 * 0.23 = a ratio of 1: both sides are the root of 0.21, 46 of 100
+    (box, none) = small_boxes(np.array([[0.4, 0.5, 0.2308, 0.0, 0.999], [0.5, 0.5, 0.2308, 0.0, 0.999]]), (100, 100))
+    assert box.sum() == box[:46, 54:].sum() == 46 * 46
+    assert not none.any()
+
+
+def test_a_small_box_is_no_longer_than_its_image():
+    (box,) = small_boxes(np.array([[0.0, 0.9999, 0.9999, 0.0, 0.0]]), (10, 100))  # 1.15 times as high, 0.35 as wide
+    assert box.all(axis=0).sum() == 35
 
 
 def test_what_is_pasted_is_the_other_one_inside_the_box_alone():

@@ -73,3 +73,25 @@ def test_what_was_set_for_a_method_in_an_earlier_version_is_kept():
     values = CFG.model_dump(mode="json") | {"weight": old}
     assert weight("rwms", stored_config(METHODS["rwms"], values)).numbers() == {"a": 1.0, "b": 0.0}
     assert stored_config(METHODS["dmt"], values) == CFG
+
+
+OTHER = {"model_b.encoder": "resnet18", "model_b.arguments": {}}
+ONE_MODEL = ("baseline", "oracle", "online_st", "pseudo_label", "cbst", "dst", "dst_double", "mean_teacher", "unimatch")
+
+
+@pytest.mark.parametrize("method", ONE_MODEL)
+def test_a_method_with_one_model_refuses_model_b(method):
+    with pytest.raises(ConfigError, match=f"model_b is set, but {method} has no model B"):
+        configure(METHODS[method], CFG, OTHER)
+
+
+@pytest.mark.parametrize("method", ["dmt", "cps", "iml", "rwms"])
+def test_a_method_with_two_models_takes_model_b(method):
+    assert configure(METHODS[method], CFG, OTHER).model_b.encoder == "resnet18"
+
+
+def test_model_b_of_a_recipe_or_for_several_methods_is_no_error():
+    recipe = named("rwms-voc-1/8")
+    assert configure(METHODS["dst"], recipe, {"finetune.epochs": 3}).model_b == recipe.model_b
+    assert configure(METHODS["dst"], CFG, OTHER, shared=True).model_b.encoder == "resnet18"
+    assert configure(METHODS["dst"], recipe, {"model_b": None}).model_b is None

@@ -4,13 +4,13 @@ import pytest
 
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS
-from dmt_ray.methods.consistency import cps, fixmatch, mean_teacher
+from dmt_ray.methods.consistency import cps, fixmatch, mean_teacher, unimatch, unimatch_v2
 from dmt_ray.methods.robust_mutual import direct_mutual, iml, rml
-from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan import ImageCounts, Plan, Stage
 from dmt_ray.recipes import named
 
 CFG = named("shapes").evolve(consistency={})
-COTRAINED = (mean_teacher, fixmatch, cps, direct_mutual, iml, rml)
+COTRAINED = (mean_teacher, fixmatch, unimatch, unimatch_v2, cps, direct_mutual, iml, rml)
 
 
 def trained(plan: Plan, rung: int = 1) -> Stage:
@@ -36,6 +36,8 @@ def test_two_students_are_models_a_and_b_and_one_stage_trains_both(method):
     [
         pytest.param(mean_teacher, "mean", "own", id="Mean Teacher"),
         pytest.param(fixmatch, "student", "own", id="FixMatch"),
+        pytest.param(unimatch, "student", "own", id="UniMatch"),
+        pytest.param(unimatch_v2, "mean", "own", id="UniMatch V2"),
         pytest.param(cps, "student", "peer", id="CPS"),
         pytest.param(direct_mutual, "student", "peer", id="direct: RML, Eq. 3"),
         pytest.param(iml, "mean", "both", id="IML: RML, Eq. 4 and 5"),
@@ -100,7 +102,10 @@ def test_mean_teacher_and_cps_use_cutmix_alone():
     assert [trained(m(CFG, 0)).config.photometric for m in (mean_teacher, cps, fixmatch)] == [False, False, True]
 
 
-@pytest.mark.parametrize(("method", "averaged"), [(mean_teacher, True), (rml, True), (cps, False), (fixmatch, False)])
+@pytest.mark.parametrize(
+    ("method", "averaged"),
+    [(mean_teacher, True), (unimatch_v2, True), (rml, True), (cps, False), (fixmatch, False), (unimatch, False)],
+)
 def test_the_mean_teacher_is_what_is_scored_where_there_is_one(method, averaged):
     assert method(CFG, 0).rungs[1]["A"].config.averaged is averaged
 
@@ -116,3 +121,33 @@ def test_what_a_stage_does_not_read_is_not_in_its_key():
 def test_they_refuse_data_for_classification(method):
     with pytest.raises(ConfigError, match="two views of an image are for segmentation; digits is not"):
         method(CFG.evolve(data={"name": "digits"}), 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "features", "decay"),
+    [
+        pytest.param(unimatch, "stream", None, id="two strong views, and a stream of perturbed features"),
+        pytest.param(unimatch_v2, "complementary", 0.996, id="two strong views with complementary dropout"),
+    ],
+)
+def test_what_unimatch_adds_to_fixmatch(method, features, decay):
+    config, plain = trained(method(CFG, 0)).config, trained(fixmatch(CFG, 0)).config
+    assert (config.views, config.features, config.strong, config.boxes) == (2, features, "jitter", "small")
+    assert (config.threshold, config.weight, config.loss) == (0.95, 1.0, "cross_entropy") == (
+        plain.threshold, plain.weight, plain.loss
+    )  # fmt: skip
+    assert config.identity().get("ema_decay") == decay
+    assert config.rising_decay is (decay is not None)
+
+
+def test_what_unimatch_adds_is_not_in_the_keys_of_other_methods():
+    added = {"views", "features", "strong", "boxes", "rising_decay"}
+    for method in set(COTRAINED) - {unimatch, unimatch_v2}:
+        assert not added & trained(method(CFG, 0)).config.identity().keys()
+
+
+def test_a_network_is_given_every_view_at_once():
+    counts = ImageCounts(labelled=4, unlabelled=8, known=8, evaluated=1)
+    cfg = CFG.evolve(cotrain=CFG.cotrain.evolve(batch=(4, 4)))
+    sizes = [trained(method(cfg, 0)).config.batch_sizes(counts) for method in (mean_teacher, unimatch_v2, unimatch)]
+    assert sizes == [{4 + 4}, {4 + 2 * 4}, {4 + 3 * 4, 4}]  # and 4 where the student labels

@@ -153,6 +153,7 @@ def test_a_share_that_is_none_is_refused(noise):
         *((name, "resnet18") for name in ("Unet", "UnetPlusPlus", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus")),
         *((name, "resnet18") for name in ("Linknet", "MAnet", "PAN", "UPerNet", "Segformer")),
         ("DPT", "tu-vit_tiny_patch16_224"),
+        ("LinearHead", "tu-test_convnext"),
     ],
 )
 def test_the_classifier_of_every_network_is_its_last_layer_with_weights(architecture, encoder):
@@ -161,3 +162,66 @@ def test_the_classifier_of_every_network_is_its_last_layer_with_weights(architec
     layer = models.classifier(network)
     assert layer.out_channels == 5
     assert list(network.parameters())[-1] is layer.bias
+
+
+DPT_ARGUMENTS = {"dynamic_img_size": True, "decoder_intermediate_channels": [8] * 4, "decoder_fusion_channels": 8}
+DPT = Model(architecture="DPT", encoder="tu-vit_tiny_patch16_224", arguments=DPT_ARGUMENTS)
+
+
+@pytest.mark.parametrize("model", [TEST_RESNET, RESNET, SETR, DEEPLAB, DPT])
+def test_channels_are_dropped_in_some_images_of_a_pass_and_only_while_it_is_told(model):
+    network = models.build(model, 5).eval()
+    names = list(network.state_dict())
+    channels, given = models.ChannelDropout(network), images(3)
+    with torch.inference_mode():
+        before = network(given)
+        with channels.during(models.stream_masks(2, 1)):
+            perturbed = network(given)
+        after = network(given)
+    assert torch.equal(before, after)
+    assert torch.allclose(perturbed[:2], before[:2], atol=1e-5)
+    assert not torch.allclose(perturbed[2], before[2], atol=1e-5)
+    assert list(network.state_dict()) == names
+
+
+def test_a_network_without_an_encoder_has_no_features_to_perturb():
+    with pytest.raises(ModelError, match="for a network on an encoder, but UNet has none"):
+        models.ChannelDropout(models.build(UNET, 5))
+
+
+def test_features_that_do_not_come_by_are_an_error():
+    network = models.build(RESNET, 5).eval()
+    channels = models.ChannelDropout(network)
+    said = "FPN's encoder cannot be perturbed: it calls parts of its encoder"
+    with pytest.raises(ModelError, match=said), channels.during(models.stream_masks(2, 0)):
+        network.encoder.conv1(images())
+
+
+def test_the_images_that_an_encoder_gives_on_are_no_features():
+    network, seen = models.build(RESNET, 5).eval(), list[int]()
+    channels = models.ChannelDropout(network)
+    with torch.inference_mode(), channels.during(lambda count, _: seen.append(count) or torch.ones(2, count)):
+        network(images())
+    assert seen == [64, 64, 128, 256, 512]  # of ResNet-18, without the three of the images
+
+
+def test_a_stream_loses_each_channel_with_a_chance_of_one_half_and_the_others_count_double():
+    torch.manual_seed(0)
+    masks = models.stream_masks(1, 2)(1000, torch.device("cpu"))
+    assert masks[0].eq(1).all()
+    assert masks[1:].unique().tolist() == [0, 2]
+    assert masks[1:].eq(0).double().mean().item() == pytest.approx(0.5, abs=0.04)
+    assert not torch.equal(masks[1], masks[2])
+
+
+def test_what_one_view_loses_the_other_keeps_and_half_of_the_pairs_keep_all():
+    masks = models.complementary_masks(1, 4)
+    wide, narrow = masks(1000, torch.device("cpu")), masks(10, torch.device("cpu"))
+    first, second = wide[1:5], wide[5:]
+    assert wide[0].eq(1).all()
+    assert torch.equal(first + second, torch.full((4, 1000), 2.0))
+    whole = first.eq(1).all(dim=1)
+    assert whole.sum() == 2
+    assert first[~whole].unique().tolist() == [0, 2]
+    assert torch.equal(narrow[1:5].eq(1).all(dim=1), whole)  # the same pairs at every depth
+    assert masks(1000, torch.device("cpu")) is wide

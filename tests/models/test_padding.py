@@ -11,11 +11,15 @@ from torchvision.models import resnet
 from dmt_ray import models
 from dmt_ray.config import Model
 from dmt_ray.models import Padding, padding_of
-from dmt_ray.models.setr import SETR
 from tests.helpers.paths import ROOT
 
 SMP = {"encoder": "tu-test_resnet"}
 SETR_TINY = {"img_size": 96, "embed_dim": 16, "depth": 1, "num_heads": 2, "channels": 4}
+DPT_TINY = Model(
+    architecture="DPT",
+    encoder="tu-test_vit",
+    arguments={"embed_dim": 16, "decoder_intermediate_channels": [16, 16, 16, 16], "decoder_fusion_channels": 16},
+)
 # Architecture -> the network, its padding, pixels to move by, and where aligned corners stretch the logits of every
 # image, in training as in testing (decision 0038), by how much of the way they may be off.
 NETWORKS = {
@@ -36,11 +40,26 @@ NETWORKS = {
         14,
         0.0,
     ),
+    "LinearHead": (
+        Model(architecture="LinearHead", encoder="tu-test_vit", arguments={"embed_dim": 16}),
+        Padding(16),
+        16,
+        0.0,
+    ),
+    "DPT": (DPT_TINY, Padding(32), 32, 0.15),
+    "DPT, patches of 14": (
+        DPT_TINY.evolve(arguments={**DPT_TINY.arguments, "patch_size": 14}),
+        Padding(28),
+        28,
+        0.15,
+    ),
     "UNet": (Model(architecture="UNet", encoder="none", arguments={"base": 2}), Padding(16), 16, 0.0),
     "Unet": (Model(architecture="Unet", **SMP), Padding(32), 32, 0.0),
     "DeepLabV3Plus": (Model(architecture="DeepLabV3Plus", **SMP), Padding(32), 32, 0.15),
     "PSPNet": (Model(architecture="PSPNet", **SMP), Padding(32), 32, 0.15),
     "FPN": (Model(architecture="FPN", **SMP), Padding(32), 32, 0.15),
+    "UPerNet": (Model(architecture="UPerNet", **SMP), Padding(32), 32, 0.15),
+    "Segformer": (Model(architecture="Segformer", **SMP), Padding(32), 32, 0.15),
 }
 
 
@@ -68,8 +87,9 @@ def pointwise(network: nn.Module) -> nn.Module:
             module.weight.data = weight
         if isinstance(module, nn.AdaptiveAvgPool2d):
             module.register_forward_hook(lambda _, given, output: torch.zeros_like(output))
-    if isinstance(network, SETR):
-        network.encoder.pos_embed.data.zero_()
+    for name, parameter in network.named_parameters():
+        if name.endswith("pos_embed"):
+            parameter.data.zero_()
     return network.eval()
 
 

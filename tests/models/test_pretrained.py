@@ -116,6 +116,22 @@ def test_weights_in_the_hub_s_cache_are_found_without_a_network(hub, tmp_path):
         assert first.digest == models.digest(first.file)
 
 
+@pytest.mark.parametrize("architecture", ["DPT", "LinearHead"])
+def test_our_networks_on_timm_s_encoders_start_from_the_cache_too(hub, tmp_path, architecture):
+    """Everything but the position embedding, which is interpolated to the size that the network is built for."""
+    import timm
+
+    torch.manual_seed(1)
+    there = timm.create_model("test_vit").state_dict()
+    cached(hub, "timm/test_vit.r160_in1k", "a" * 40, there)
+    model = Model(architecture=architecture, encoder="tu-test_vit", encoder_weights="r160_in1k")
+    model = model.evolve(arguments={"img_size": 64})
+    network = models.build(model, 3, models.first_weights(model, tmp_path))
+    taken = {name.removeprefix("model."): value for name, value in network.encoder.state_dict().items()}
+    assert {name for name in taken if not torch.equal(taken[name], there[name])} == {"pos_embed"}
+    assert taken["pos_embed"].shape == (1, 1 + 4 * 4, 64)
+
+
 def test_encoders_of_segmentation_models_pytorch_start_from_the_cache_too(hub, tmp_path):
     from segmentation_models_pytorch.encoders import encoders, get_encoder
 

@@ -142,3 +142,34 @@ def test_snapshots_are_scored_as_often_as_by_the_authors(recipe, pretraining, it
     config = named(recipe)
     assert (config.pretrain.score_every, config.finetune.score_every) == (pretraining, iterations)
     assert (config.pretrain.keep, config.finetune.keep) == ("paper", "paper")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "optimizer", "rates", "decay", "epochs", "batch"),
+    [
+        # configs/pascal.yaml of the authors' code: lr, lr_multi, epochs, and the batches of four GPUs. The loss of
+        # UniMatch is halved: half the rate at twice the decay is the same step of SGD.
+        ("unimatch-voc-92", "sgd", (1e-3 / 2, 10), 2 * 1e-4, 80, (8, 8)),
+        ("unimatch-v2-voc-92", "adamw", (5e-6, 40), 0.01, 60, (16, 16)),
+    ],
+)
+def test_unimatch_is_trained_as_its_authors_code_says(recipe, optimizer, rates, decay, epochs, batch):
+    config = named(recipe)
+    training = config.cotrain
+    assert (training.optimizer, training.learning_rate, training.head_rate) == (optimizer, *rates)
+    assert (training.weight_decay, training.epochs, training.batch) == (decay, epochs, batch)
+    assert (training.schedule, training.poly_power, training.augment.scale) == ("poly", 0.9, (0.5, 2.0))
+    assert steps(training, labelled=92, pseudo=10_582 - 92) == epochs * training.score_every  # scored once an epoch
+    assert (config.split.labelled, config.split.list) == (92, "unimatch-voc-92")
+
+
+def test_half_the_rate_at_twice_the_decay_is_a_step_of_sgd_on_half_the_loss():
+    weights = [torch.tensor([2.0], requires_grad=True) for _ in range(2)]
+    settings = [{"lr": 1e-1, "weight_decay": 1e-2}, {"lr": 5e-2, "weight_decay": 2e-2}]
+    optimizers = [torch.optim.SGD([w], momentum=0.9, **s) for w, s in zip(weights, settings)]
+    for _ in range(3):
+        for weight, optimizer, factor in zip(weights, optimizers, (0.5, 1.0)):
+            optimizer.zero_grad()
+            (factor * weight**3).sum().backward()
+            optimizer.step()
+    assert weights[0].item() == pytest.approx(weights[1].item(), rel=1e-6)

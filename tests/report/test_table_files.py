@@ -54,10 +54,16 @@ def test_a_terminal_of_120_characters_shows_every_row_in_one_line(records: Recor
     assert "\x1b[4m68.00 ± 2.65 (n=3)" in out.getvalue()
 
 
-def test_output_to_a_file_is_markdown(records: Records) -> None:
+def test_output_to_a_file_is_plain_text_in_which_signs_stand_for_bold_and_underlined(records: Records) -> None:
     out = io.StringIO()
-    show(build(records({"last": PLAIN})), Console(file=out))
-    assert out.getvalue() == markdown(build(records({"last": PLAIN})))
+    table = build(records({"last": PLAIN}))
+    show(table, Console(file=out))
+    text = out.getvalue()
+    assert not re.search(r"<ins>|\*\*|\x1b|\|", text)
+    signs = {"": "", "bold": " *", "underline": " ~"}
+    for row in table.blocks[0].rows:
+        assert re.search(" +".join(re.escape(cell.text + signs[cell.mark]) for cell in row), text)
+    assert "  ~ the best, and the rows that cannot be told apart from it\n" in text
 
 
 def test_csv_holds_the_raw_numbers(records: Records) -> None:
@@ -158,8 +164,10 @@ def test_command_writes_all_four_files(
         f"components-shapes.{ending}" for ending in ("csv", "html", "md", "tex")
     ]
     printed = capsys.readouterr().out
-    assert printed == (tmp_path / "out" / "components-shapes.md").read_text(encoding="utf-8")
-    assert re.search(r"CBST +\| 1/8 \| 66.00 ± 2.65 \(n=3\) +\| 65.09 +\| \+0.91", printed)
+    row = r"CBST +{0} 1/8 +{0} 66.00 ± 2.65 \(n=3\) +{0} 65.09 +{0} \+0.91"
+    assert re.search(row.format(""), printed)
+    written = (tmp_path / "out" / "components-shapes.md").read_text(encoding="utf-8")
+    assert re.search(row.format(r"\|"), written)
 
 
 def test_command_says_in_one_line_why_there_is_no_table(

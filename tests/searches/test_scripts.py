@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,14 @@ from dmt_ray.cli import sweep_driver
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.execution.worker_group import WorkerGroup
+from dmt_ray.experiments.experiment_file import ExperimentFile
+from dmt_ray.experiments.reproduce import of_trial
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.methods import space_of
+from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Integer, Uniform
-from dmt_ray.results.extra_metrics import disagreement
-from dmt_ray.results.scores import history, rung_score
+from dmt_ray.recipes.networks import network
+from dmt_ray.results.extra_metrics import disagreement, gain
+from dmt_ray.results.scores import history, rung_score, score
 from dmt_ray.search import confirm
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.trial import SweepJob, perform_trial
@@ -185,6 +189,52 @@ def test_a_method_can_be_searched_alone_in_its_own_space(requested):
     assert (request.trials, request.sampler) == (40, "tpe")
 
 
+NETWORKS = ["Unet/tu-test_resnet", "FPN/tu-test_resnet", "Linknet/tu-test_resnet"]
+
+
+def test_networks_are_pretrained_once_as_a_and_once_as_b_however_many_pairs_they_are_in(requested):
+    sweep, request = requested("pair_search", "--networks", *NETWORKS)
+    pairs = [point["pair"].split(" + ") for point in sweep.points()]
+    assert len(pairs) == 3 * 4 / 2
+    assert request.trials is None  # all of them
+    plans = [plan for point in sweep.points() for plan in sweep.plans(point).values()]
+    stages = {stage for plan in plans for stage in plan.stages() if stage.operation.name == "pretrain"}
+    # The order of the list is that of a pair: the first network is B and the last is A beside itself alone.
+    assert {(stage.side, stage.config.model.architecture) for stage in stages} == {
+        (side, name.partition("/")[0]) for side in "AB" for name in NETWORKS
+    }
+    assert len(stages) == 2 * 3
+    made = [[stage.networks()[0].architecture for stage in plan.rungs[0].values()] for plan in plans]
+    assert made == [[name.partition("/")[0] for name in pair] for pair in pairs]
+
+
+def test_without_a_list_the_recipe_s_own_network_is_paired_with_another_one(requested):
+    sweep, _ = requested("pair_search")
+    assert list(sweep.networks) == NETWORKS[:2]
+    own, _, other = (
+        {stage for plan in sweep.plans(point).values() for stage in plan.stages()} for point in sweep.points()
+    )
+    assert own & set(METHODS["dmt"](sweep.config, 0).stages()) == own  # with the recipe's arguments
+    assert not own & other
+
+
+@pytest.mark.parametrize(
+    ("networks", "words"),
+    [
+        (["FPN/tu-test_resnet"], "--networks needs two different networks or more, but got FPN/tu-test_resnet"),
+        (["lite0", "lite9"], "there is no network 'lite9'; did you mean 'lite"),
+        (
+            ["FPN/tu-test_resnet", "FPN/tu-test_resnett"],
+            "timm has no network for encoder 'tu-test_resnett'; did you mean 'tu-test_resnet'?",
+        ),
+    ],
+)
+def test_networks_that_are_none_are_refused_before_work(run, networks, words):
+    status, said = run("pair_search", "--dry-run", "--networks", *networks)
+    assert status == 2
+    assert words in said
+
+
 def test_a_method_that_is_misspelt_is_named(run):
     status, said = run("joint_search", "--method", "rmll")
     assert status == 2
@@ -244,6 +294,37 @@ def test_disagreement_comes_from_the_stored_histories(tiny, machine):
     cases = [(table["negative"] + table["positive"]).mean() for table in tables]  # cases 2 and 3 of DMT
     assert found["disagreement_first"] == pytest.approx(sum(cases) / 2)
     assert 0 < found["disagreement_last"] < 1
+
+
+def test_a_trial_of_a_pair_is_what_its_command_repeats_and_shows_what_the_pair_has_gained(tiny, machine, settings):
+    runner = Runner(machine)
+
+    def sweep_of(config: Config) -> Sweep:
+        networks = {name: network(name, config).model_dump(mode="json") for name in NETWORKS[:2]}
+        return Sweep(
+            "s",
+            "?",
+            config,
+            "dmt",
+            {"pair": Choice(*(f"{NETWORKS[0]} + {name}" for name in networks))},
+            (0,),
+            networks=networks,
+        )
+
+    point = {"pair": " + ".join(NETWORKS[:2])}
+    config = tiny.evolve(percentiles=(1.0,))
+    sweep = sweep_of(runner.bind(config))
+    plans = sweep.plans(point)
+    runner.perform(evaluation for rung in plans[0].rungs for evaluation in rung.values())
+    first, last = ([score(runner.store, one) for one in plans[0].rungs[place].values()] for place in (0, -1))
+    assert gain(runner.store, plans) == {"gain": pytest.approx(max(last) - max(first))}
+
+    changes = sweep.settings(point)
+    again = runner.bind(configure(METHODS["dmt"], config, changes))
+    assert METHODS["dmt"](again, 0) == plans[0]
+    words = shlex.split(of_trial(ExperimentFile(sweep, Path("runs"), recipe="shapes"), Trial(0, point, "complete", {})))
+    given = dict(word.split("=", 1) for word in words if word.startswith("model"))
+    assert {name: json.loads(value) for name, value in given.items()} == changes
 
 
 def test_a_winner_is_confirmed_by_real_runs(tiny, machine, tmp_path):

@@ -11,6 +11,7 @@ from dmt_ray.plan.files import weights_of
 Teacher = Literal["student", "mean"]  # the student of the moment, or the moving average of its weights
 TaughtBy = Literal["own", "peer", "both"]
 Loss = Literal["cross_entropy", "squared"]
+Features = Literal["whole", "stream", "complementary"]
 
 
 class Cotrain(TrainingSlice):
@@ -35,6 +36,14 @@ class Cotrain(TrainingSlice):
     survival: float
     prototype_momentum: float
     averaged: bool = neutral(False)  # a moving average of each student's weights beside it, which is what is scored
+    # What UniMatch adds. Views: how many of each image a student learns on, each with colours and boxes of its own.
+    views: Literal[1, 2] = neutral(1)
+    strong: Literal["photometric", "jitter"] = neutral("photometric")  # see `Augment.strong`
+    boxes: Literal["half", "small"] = neutral("half")  # of CutMix: `losses.consistency.cutmix_boxes`, or `small_boxes`
+    # Of the encoder: whole; of the plain images too, but with dropped channels, a stream of its own; or of two views
+    # each without the channels that the other keeps.
+    features: Features = neutral("whole")
+    rising_decay: bool = neutral(False)  # of the mean teacher: 1 - 1 / (step + 1), until it is `ema_decay`
 
     def identity(self) -> dict[str, Any]:
         """Without what is not read."""
@@ -55,6 +64,9 @@ class Cotrain(TrainingSlice):
             f"dropout {self.dropout:g}": self.dropout > 0,
             f"survival {self.survival:g}": self.survival < 1,
             "rectified": self.rectified,
+            f"{self.views} views": self.views > 1,
+            "feature perturbation": self.features == "stream",
+            "complementary dropout": self.features == "complementary",
         }
         used = [name for name, there in noise.items() if there]
         return ", ".join([f"{self.students} taught by {teachers} {kind}{plural}", *used])
@@ -65,8 +77,14 @@ class Cotrain(TrainingSlice):
 
     def batch_sizes(self, images: ImageCounts) -> set[int]:
         """Those of the students; where these label as they are, the unlabelled images also come by themselves."""
-        sizes, labelled = super().batch_sizes(images), self.training.batch[0]
-        return sizes | {size - labelled for size in sizes} if self.teacher == "student" else sizes
+        usual, labelled = super().batch_sizes(images), self.training.batch[0]
+        times = self.views + (self.features == "stream")
+        sizes = {labelled + times * (size - labelled) for size in usual}
+        return sizes | {size - labelled for size in usual} if self.teacher == "student" else sizes
+
+    def perturbs_features(self) -> bool:
+        """Whether channels of the encoder's features are dropped."""
+        return self.features != "whole"
 
     def keeps_average(self) -> bool:
         """Whether moving averages of the students' weights are kept: their mean teachers, or those of the settings."""
@@ -83,6 +101,11 @@ def cotrain(
     loss: Loss = "cross_entropy",
     rectified: bool = False,
     photometric: bool = True,
+    strong: Literal["photometric", "jitter"] = "photometric",
+    boxes: Literal["half", "small"] = "half",
+    views: Literal[1, 2] = 1,
+    features: Features = "whole",
+    rising_decay: bool = False,
     **usual: Any,
 ) -> Stage:
     """Train one or two students further by teachers that change with them, step by step (RML, Eq. 2-5).
@@ -96,6 +119,11 @@ def cotrain(
         loss: Cross-entropy with the teacher's class, or squared difference to its probabilities.
         rectified: Whether labels are rectified by prototypes (RML, Eq. 6-11).
         photometric: Whether input noise is photometric augmentation beside CutMix, or CutMix alone.
+        strong: The kind of the photometric augmentation.
+        boxes: The kind of CutMix: half of every image, or less of every second one.
+        views: How many views of an image a student learns on at a time.
+        features: Whether channels of the encoder's features are dropped, and how.
+        rising_decay: Whether the decay of a mean teacher rises from 0 to its value.
         usual: The method's own values of the fields of `config.Consistency`.
 
     Raises:
@@ -114,6 +142,7 @@ def cotrain(
     photometric, cutmix = photometric and noise in ("input", "both"), noise in ("cutmix", "input", "both")
     values |= {"teacher": teacher, "taught_by": taught_by, "loss": loss, "rectified": rectified}
     training = cfg.cotrain or cfg.online
+    values |= {"strong": strong, "boxes": boxes, "views": views, "features": features, "rising_decay": rising_decay}
     values |= {"photometric": photometric, "cutmix": cutmix, "training": training}
     values["averaged"] = teacher == "student" and training.ema > 0  # a mean teacher is such an average itself
     return Cotrain.stage(cfg, seed, {side: start[side] for side in start}, students=len(start), **values)

@@ -40,6 +40,4 @@ def evaluate(cfg: Config, *, model: Stage, member: Member = "") -> Stage:
     Where a moving average of its weights was kept, it is what is scored. Of a `cotrain` stage it is the model `member`.
     """
     averaged = model.config.keeps_average()
-    return Evaluate.stage(
-        cfg, model.seed, {"model": model}, member=member, averaged=averaged, scored=cfg.scored
-    )
+    return Evaluate.stage(cfg, model.seed, {"model": model}, member=member, averaged=averaged, scored=cfg.scored)

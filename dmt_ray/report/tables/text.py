@@ -12,8 +12,14 @@ from rich.text import Text
 
 from dmt_ray.experiments.commands import runnable
 from dmt_ray.report.tables.build import Block, Cell, Table
+from dmt_ray.report.tables.numbers import Mark
 
 WIDTH = 120
+UNLIMITED = 1000  # characters of a line that no terminal cuts
+MEANINGS: dict[Mark, str] = {
+    "bold": "the best: its paired interval to every other row excludes 0",
+    "underline": "the best, and the rows that cannot be told apart from it",
+}
 
 # Colours of the reader's system, light or dark; no font and no file has to be fetched.
 STYLE = """
@@ -61,19 +67,23 @@ def _grid(block: Block, write: Callable[[Cell], str]) -> str:
 
 
 def show(table: Table, console: Console) -> None:
-    """Print a table. A terminal shows bold and underlined texts as such, anything else gets Markdown."""
-    if not console.is_terminal:
-        console.file.write(markdown(table))
-        return
+    """Print a table. A terminal shows bold and underlined texts as such; in plain text a sign stands for each."""
     styles = {"": "", "bold": "bold", "underline": "underline"}
+    signs = dict.fromkeys(styles, "") if console.is_terminal else {"": "", "bold": " *", "underline": " ~"}
+    if not console.is_terminal:
+        console = Console(file=console.file, width=UNLIMITED, markup=False)
     console.print(Text(table.title, "bold"))
     for block in table.blocks:
         grid = Grid(*block.header, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for row in block.rows:
-            grid.add_row(*(Text().append(cell.text, styles[cell.mark]) for cell in row))
+            grid.add_row(*(Text().append(cell.text + signs[cell.mark], styles[cell.mark]) for cell in row))
         console.print("", Text(block.title, "bold"), grid, sep="\n")
         for note in block.remarks(str, runnable):
             console.print(Text(f"  {note}"), soft_wrap=True)
+        marks = {cell.mark for row in block.rows for cell in row}
+        for mark, meaning in MEANINGS.items():
+            if mark in marks and signs[mark]:
+                console.print(Text(f" {signs[mark]} {meaning}"))
     for lines, style in ((table.caption, ""), (table.footer, "dim")):
         console.print()
         for line in lines:
