@@ -246,6 +246,11 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
         maps=maps,
     )
     pictures = _pictures(job.pictures)
+    if job.masks is not None and not any(_mask_of(job.masks, name).is_file() for name in pictures):
+        raise DataError(
+            f"no file in {job.masks} has the name of a picture; the mask of {next(iter(pictures))} would be "
+            f"{_mask_of(job.masks, next(iter(pictures)))}"
+        )
     _prepare(model, job)
     table = _Table(job.out / TABLE, model.names)
     rows, broken, earlier = dict[str, list[str]](), dict[str, str](), 0
@@ -321,6 +326,10 @@ def _pictures(folder: Path) -> dict[str, Path]:
     return found
 
 
+def _mask_of(masks: Path, name: str) -> Path:
+    return masks / Path(name).with_suffix(".png")
+
+
 def _file(out: Path, kind: Kind, name: str) -> Path:
     return out / kind / Path(name).with_suffix(".png")
 
@@ -387,7 +396,7 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
     assert job.masks is not None
     confusion, images = Confusion(model.classes), 0
     for name in rows:
-        path = job.masks / Path(name).with_suffix(".png")
+        path = _mask_of(job.masks, name)
         if not path.is_file():
             continue
         classes = np.array(Image.open(_file(job.out, "class", name)))
@@ -408,7 +417,9 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
         images += 1
     matrix = confusion.matrix()
     if not matrix.any():
-        raise DataError(f"no mask in {job.masks} has the name of a picture and a pixel with a class")
+        raise DataError(
+            f"no mask of a picture in {job.masks} could be used: see the list of what was not, or label some pixels"
+        )
     each = {name: None if value != value else value for name, value in zip(model.names, iou(matrix).tolist())}
     scores = {"images": images, "miou": mean_iou(matrix), "pixel_accuracy": pixel_accuracy(matrix), "iou": each}
     write_text(job.out / SCORES, json.dumps(scores, indent=1) + "\n")

@@ -13,6 +13,7 @@ from torch import nn, zeros
 from dmt_ray import models
 from dmt_ray.api import predicting
 from dmt_ray.api.predicting import Job, Trained, predict_folder
+from dmt_ray.cli import main as cli
 from dmt_ray.config import Model
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError, DataError, MissingStages
@@ -143,6 +144,16 @@ def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_pa
         job(pictures, masks=masks, save=("overlay",))
 
 
+def test_masks_of_other_names_are_an_error_before_anything_is_predicted(model, pictures, tmp_path):
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.zeros((12, 20), np.uint8)).save(tmp_path / "masks" / "a_mask.png")
+    todo = job(pictures, masks=tmp_path / "masks")
+    with pytest.raises(DataError, match=r"has the name of a picture; the mask of a\.png would be .*masks/a\.png"):
+        predict_folder(model, todo, QUIET)
+    assert not todo.out.exists()
+    assert Brightness.seen == 0
+
+
 def test_a_folder_without_pictures_and_pictures_of_one_name_are_errors(model, pictures, tmp_path):
     Image.new("RGB", (4, 4)).save(pictures / "a.bmp")
     with pytest.raises(DataError, match=r"a.bmp and a.png .* rename one"):
@@ -211,3 +222,22 @@ def test_a_model_that_is_not_computed_yet_is_an_error(tmp_path):
     experiment_file.write(file.folder, file)
     with pytest.raises(MissingStages):
         predicting.find_model("files:DMT", tmp_path)
+
+
+def test_the_command_predicts_with_a_row_and_says_where_and_what_was_not_used(tmp_path, pictures, capsys):
+    storage = tmp_path / "runs"
+    store = Store(storage)
+    file = replace(ablation_file("files", TWO_ROWS), storage=storage)
+    experiment_file.write(file.folder, file)
+    plan = next(member.plan for member in file.ablation.members() if member.cell.row == "DMT")
+    store_models(store, plan)
+    words = ["predict", str(pictures), "--model", "files:DMT", "--storage", str(storage), "--tile", "16"]
+    assert cli.main(words) == 1  # broken.png
+    said = capsys.readouterr()
+    assert f"2 pictures: {tmp_path / 'photos-predictions'}" in said.out
+    assert "not used: broken.png" in said.err
+    with Image.open(tmp_path / "photos-predictions/class/deep/b.png") as written:
+        assert (written.size, written.mode) == ((20, 12), "P")
+    (pictures / "broken.png").unlink()
+    assert cli.main(words) == 0
+    assert "2 pictures (2 of them before)" in capsys.readouterr().out
