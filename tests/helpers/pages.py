@@ -31,7 +31,7 @@ NOT_RUN = {
     "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
     "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
 }
-"""How a command begins that no test runs -> why. All others are run by `tests/docs/test_every_command_runs.py`."""
+"""How a command begins that no test runs -> why. All others are run by `test_every_command_runs.py`."""
 # Names of searches that are ablations today -> the ablation.
 ALIASES = {"label_fraction": "label_fraction", "reversal_sweep": "reversal"}
 

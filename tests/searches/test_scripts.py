@@ -90,7 +90,7 @@ def test_a_script_is_short_and_is_its_own_manual(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(run, tmp_path, name):
-    one_image_is_enough = ["--set", "dms_alpha=1"]
+    one_image_is_enough = ["--set", "dms_alpha=1"] if name != "dms_sweep" else []
     status, said = run(name, "--dry-run", "--seeds", "0", "1", "--confirm", "2", "3", *one_image_is_enough)
     assert status == 0, said
     assert f"sweep {name}-mine-" in said
@@ -120,7 +120,9 @@ def test_all_scripts_take_the_same_options(requested, name):
             "can never stop a trial with 4 seeds: a trial has to lose on 4 seeds to reach p = 0.0625",
             id="too few seeds for the Wilcoxon pruner",
         ),
-        pytest.param(["--grid", "3", "--sampler", "tpe"], "--grid replaces the sampler", id="a grid and a sampler"),
+        pytest.param(
+            ["--grid", "3", "--sampler", "tpe"], "--grid 3 tries every point of a grid", id="a grid and a sampler"
+        ),
         pytest.param(["--sampler", "grid", "--trials", "3"], "leave --trials out", id="a grid and trials"),
         pytest.param(["--grid", "3", "--pruner", "median"], "a grid is never pruned", id="a grid and a pruner"),
         pytest.param(["--second", "compute", "--pruner", "median"], "two objectives are never pruned", id="second"),
@@ -166,17 +168,25 @@ def test_alpha_is_searched_above_one_half(requested):
     assert (sweep.extra_metrics, request.trials, request.pruner) == (("disagreement",), 12, "median")
 
 
-def test_schedules_begin_with_the_recipe_s_own(requested):
-    sweep, request = requested("schedule_sweep", "--set", "percentiles=[0.3,0.8]")
+def with_percentiles(settings: Path, folder: Path, percentiles: str) -> Path:
+    """The user's file with another schedule."""
+    file = folder / "percentiles.yaml"
+    file.write_text(settings.read_text().replace("percentiles: [1.0]", f"percentiles: {percentiles}"))
+    return file
+
+
+def test_schedules_begin_with_the_recipe_s_own(requested, settings, tmp_path):
+    recipe = with_percentiles(settings, tmp_path, "[0.3, 0.8]")
+    sweep, request = requested("schedule_sweep", "--recipe", str(recipe))
     assert sweep.settings(sweep.points()[0]) == {"percentiles": [0.3, 0.8]}
     assert sweep.settings(sweep.points()[1]) == {"percentiles": [0.2, 0.4, 0.6, 0.8, 1.0]}
     assert (len(sweep.points()), request.trials) == (13, 12)
 
 
 def test_the_joint_search_varies_everything(requested):
-    sweep, request = requested("joint_search", "--second", "compute", "--set", "finetune.epochs=5")
+    sweep, request = requested("joint_search", "--second", "compute")
     assert sweep.space["method"] == Choice("dmt", "dst", "cbst")
-    assert sweep.space["finetune.epochs"] == Integer(2, 10)
+    assert sweep.space["finetune.epochs"] == Integer(1, 4)  # the recipe has 2
     assert len(sweep.space) == 9
     assert (sweep.second, request.trials, request.pruner) == ("compute", 40, "none")
 
@@ -366,7 +376,8 @@ def test_a_dms_sweep_shows_disagreement(tmp_path, settings, pictures):
 
 @pytest.mark.slow
 def test_a_schedule_sweep_performs_at_most_sixty_percent_and_is_confirmed(tmp_path, settings, pictures):
-    options = ["--confirm", "5", "6", "--pruner", "none", "--set", "percentiles=[0.2,0.4,0.6,0.8,1.0]"]
+    options = ["--confirm", "5", "6", "--pruner", "none"]
+    settings = with_percentiles(settings, tmp_path, "[0.2, 0.4, 0.6, 0.8, 1.0]")
     done = real(tmp_path, settings, pictures, "schedule_sweep", *options)
     assert {row["state"] for row in done.rows} <= {"complete", "failed"}
     share = float(done.said.split("were executed (")[1].split("%")[0])
