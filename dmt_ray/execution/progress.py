@@ -50,7 +50,22 @@ def _screen(console: Console) -> Live | NotebookScreen | None:
     return Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
 
-class Counting:
+class _OnScreen:
+    """A context manager that shows `_live`, where there is a terminal, while it is entered."""
+
+    _live: "Live | NotebookScreen | None"
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+
+class Counting(_OnScreen):
     """Follows work on a number of things, such as pictures, in this process; a context manager.
 
     Args:
@@ -64,15 +79,6 @@ class Counting:
         self._began = self._printed = time.monotonic()
         self._drawn = float("-inf")
         self._live = _screen(console)
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
 
     def one_more(self) -> None:
         """Say that one more is done; shown at most once a second, without a terminal every half minute."""
@@ -93,7 +99,7 @@ def _about(seconds: float) -> str:
     return f"about {duration(seconds)}"
 
 
-class Progress:
+class Progress(_OnScreen):
     """Follows stages through the store; a context manager.
 
     The time left follows from the work that was done since this session's first stage began, and from what is left.
@@ -124,15 +130,6 @@ class Progress:
         self._live = _screen(console)
         self.expect(None, stages)
         self._total = len(self._pending[None])
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
 
     def expect(self, member: Hashable, stages: Iterable[Stage]) -> None:
         """Say what is to be done for a member, inputs first; members may have stages in common."""
