@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 
 from dmt_ray import models
@@ -31,6 +32,7 @@ COMMANDS = list(dict.fromkeys(line.words for line in lines() if line.why_not_run
 OF_DMT = list(dict.fromkeys(words for words in map(as_dmt, COMMANDS) if words is not None))
 OTHERS = [words for words in COMMANDS if as_dmt(words) is None]
 TRAINS = ("run", "sweep", "ablate")
+SHORTEST = ("pretrain.epochs=1", "finetune.epochs=1", "percentiles=[1.0]", "crop=32")  # of the run that predicts
 SHORT = ("--trials", "4", "--gpus", "16")  # of the simulation, which else goes on for minutes
 
 pytestmark = pytest.mark.slow
@@ -75,6 +77,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         for text in blocks(page, "yaml"):
             if name := re.match(r"# (\S+\.yaml)", text):
                 (folder / name[1]).write_text(text)
+    changes = [word for change in SHORTEST for word in ("--set", change)]
+    run = [sys.executable, "-m", "dmt_ray.cli", "run", "--recipe", "shapes", "--method", "dmt", *changes]
+    subprocess.run(run, cwd=folder, check=True, capture_output=True)
+    photos, masks = folder / "path/to/photos", folder / "path/to/masks"
+    for made, image in ((photos, Image.new("RGB", (40, 36), "grey")), (masks, Image.new("L", (40, 36), 1))):
+        made.mkdir(parents=True)
+        image.save(made / "one.png")
     weights = models.build(named("camvid-full").model.evolve(encoder_weights=None), 11).encoder.state_dict()
     save_file(weights, folder / "resnet50.safetensors")
     return Place(

@@ -28,6 +28,10 @@ NOT_RUN = {
     "python benchmarks/step.py --device cuda": "needs a GPU",
     "python benchmarks/label.py --device cuda": "needs a GPU",
     "dmt data download": "takes the network: tests/data/test_download.py does it from a server of its own",
+    "dmt run --recipe voc-1/106 --data path/to/voc --set split.rule=list": "needs published lists, which are "
+    "downloaded: tests/data/test_splits.py reads lists of its own",
+    "dmt run --recipe voc-animals-lite0 --method dmt --set model.architecture=LinearHead": "downloads weights: "
+    "tests/models/test_networks_page.py builds the network with random ones",
     "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
     "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
 }
