@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,10 +25,45 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole, with the line ends that the text has."""
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str, *, synced: bool = True) -> None:
+    """Write a UTF-8 text file whole, with the line ends that the text has.
+
+    Args:
+        path: The file.
+        text: Its new content.
+        synced: Whether the text must survive a power cut.
+    """
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
+        if synced:
+            sync(draft)
+    if synced:
+        sync(path.parent)
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append lines to a UTF-8 text file, which is made where it does not exist; they survive a power cut.
+
+    A line that an earlier process could not finish stays a line of its own.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        torn = file.read(1) not in (b"", b"\n")
+        file.write(("\n" * torn + "".join(f"{line}\n" for line in lines)).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    sync(path.parent)
 
 
 def sqlite_url(path: Path) -> str:

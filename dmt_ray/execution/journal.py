@@ -22,12 +22,14 @@ from typing import Any, Literal
 
 from dmt_ray.errors import StoreError, UserError
 from dmt_ray.execution.health import take_reason
-from dmt_ray.files import system_error, write_text
+from dmt_ray.files import append_lines, system_error, write_text
 from dmt_ray.plan import Stage
+from dmt_ray.plan.key import KEY_LENGTH
 
 SHARED = "shared"  # stages that several members have in common
 Kind = Literal["lost", "failed"]
 
+_KEY = re.compile(rf"^[0-9a-f]{{{KEY_LENGTH}}}$", re.MULTILINE)
 _ACTIVITIES, _FAULTS = "doing", "faults.jsonl"
 _REASON = 200  # characters of what Ray says
 
@@ -74,15 +76,14 @@ def note_executed(folder: Path, member: int | str, keys: Iterable[str]) -> None:
     """
     new = [key for key in keys if key not in executed(folder, member)]
     if new:
-        (folder / "executed").mkdir(parents=True, exist_ok=True)
-        with (folder / "executed" / f"{member}.txt").open("a", encoding="utf-8") as file:
-            file.writelines(f"{key}\n" for key in new)
+        append_lines(folder / "executed" / f"{member}.txt", new)
 
 
 def executed(folder: Path, member: int | str) -> tuple[str, ...]:
     """Keys of the stages that were computed for a member over all its attempts."""
     file = folder / "executed" / f"{member}.txt"
-    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()
+    # A key that a crash has torn is none.
+    return tuple(_KEY.findall(file.read_text(encoding="utf-8", errors="replace"))) if file.exists() else ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Activity:
 def begin(folder: Path, member: int | str, activity: Activity, side: int = 0) -> None:
     """Write down what this worker is about to do for a member; `side` is 0 where there is one worker."""
     with suppress(OSError):  # a notice that cannot be written must not end the work
-        write_text(_path(folder, member, side), json.dumps(asdict(activity)))
+        write_text(_path(folder, member, side), json.dumps(asdict(activity)), synced=False)
 
 
 def last_activity(folder: Path, member: int | str, side: int = 0) -> Activity | None:
@@ -191,9 +192,7 @@ def write_fault(
     fault = Fault(member, kind, error, activity, node, datetime.now(UTC).isoformat(timespec="seconds"))
     row = asdict(fault)
     row["who"], row["doing"] = row.pop("member"), row.pop("activity")  # as earlier versions called them
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _FAULTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    append_lines(folder / _FAULTS, [json.dumps(row)])
     return fault
 
 

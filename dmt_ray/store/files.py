@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dmt_ray.errors import StoreError, UserError
-from dmt_ray.files import FULL, READ_ONLY, error_number, no_room, system_error
+from dmt_ray.files import FULL, READ_ONLY, error_number, no_room, sync, system_error
 
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())  # without dots: they separate the parts of a staging name
 
@@ -46,23 +46,27 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
 
 
 def create(path: Path, text: str) -> None:
-    """Write a new file.
+    """Write a new file; nothing is left of it if that fails.
 
     Raises:
         FileExistsError: If it exists already: of several processes, one succeeds.
     """
     with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder: int | None = None) -> None:
@@ -82,6 +86,11 @@ def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder
         if synced:
             sync(draft)
         os.replace(draft, path, dst_dir_fd=folder)
+        if synced:
+            if folder is None:
+                sync(path.parent)
+            else:
+                os.fsync(folder)
     finally:
         draft.unlink(missing_ok=True)
 

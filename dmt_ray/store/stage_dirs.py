@@ -159,7 +159,7 @@ class StageDirs:
         files.create(staging / RECORD, record.to_json())
         files.sync(staging / RECORD)
         files.sync(staging)
-        stage_path.folder.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(stage_path.folder.parent)
         while True:
             try:
                 os.rename(staging, stage_path.folder)

@@ -86,8 +86,9 @@ class Store:
             StoreError: If it is not in the folder and the object store does not answer.
         """
         stage_path = self._stage_path(stage)
-        here = self._stage_dirs.is_here(stage_path, whole=True) if files else (stage_path.folder / RECORD).is_file()
-        return here or (self._exchange is not None and self._exchange.has(stage_path, afresh=afresh))
+        with explained(self.folder):
+            here = self._stage_dirs.is_here(stage_path, whole=True) if files else (stage_path.folder / RECORD).is_file()
+            return here or (self._exchange is not None and self._exchange.has(stage_path, afresh=afresh))
 
     def open(self, stage: Stage, *, files: bool = False) -> Path:
         """The folder of a stage, checked against its record: sizes of the files, and digests of what is needed.
