@@ -53,16 +53,22 @@ def write_text(path: Path, text: str, *, synced: bool = True) -> None:
 def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Append lines to a UTF-8 text file, which is made where it does not exist; they survive a power cut.
 
-    A line that an earlier process could not finish stays a line of its own.
+    If that fails, none of them is there. A line that an ended process has left half-written stays a line of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    # Without a buffer: one that could not be written is written again when the file is closed.
+    with path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
         torn = file.read(1) not in (b"", b"\n")
-        file.write(("\n" * torn + "".join(f"{line}\n" for line in lines)).encode())
-        file.flush()
-        os.fsync(file.fileno())
+        content = ("\n" * torn + "".join(f"{line}\n" for line in lines)).encode()
+        try:
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
     sync(path.parent)
 
 

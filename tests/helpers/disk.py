@@ -29,7 +29,8 @@ class Died(BaseException):
 class Operation(NamedTuple):
     """Something that was done to the disk.
 
-    `target` is the new name of a rename, and of a write the byte at which it starts; `data` are its bytes.
+    `target` is the new name of a rename; of a write the byte at which it starts, and of a truncation the new length.
+    `data` are the bytes of a write.
     """
 
     what: str
@@ -155,6 +156,8 @@ class Disk:
             if not writes:
                 return real(file, mode, *arguments, **further)
             raw = _Raw(self, path, mode.replace("b", "").replace("t", ""))
+            if (arguments[0] if arguments else further.get("buffering", -1)) == 0:
+                return raw
             buffered: Any = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
             if "b" in mode:
                 return buffered
@@ -168,6 +171,10 @@ class _Raw(io.FileIO):
     def __init__(self, disk: Disk, path: str, mode: str) -> None:
         super().__init__(path, mode)
         self._disk, self._path = disk, path
+
+    def truncate(self, size: int | None = None) -> int:
+        self._disk.step(Operation("truncate", self._path, str(self.tell() if size is None else size)))
+        return super().truncate(size)
 
     def write(self, data: Any) -> int:
         content = bytes(data)
@@ -332,6 +339,45 @@ def after_power_cut(start: Path, log: Sequence[Operation], target: Path, seed: i
             change.apply("durable")
     shutil.rmtree(target, ignore_errors=True)
     root.survives(target, choose)
+
+
+def every_power_cut(
+    start: Path,
+    scenario: Callable[[Path], object],
+    check: Callable[[Path], None],
+    *,
+    settle: Callable[[Path], object] = lambda folder: None,
+    choices: int = 3,
+) -> int:
+    """Run a scenario, and let the power go before its first operation, behind it, behind the second, ...
+
+    After each cut `check` looks at what the disk holds; then the scenario runs again, and `check` looks once more.
+
+    Args:
+        start: A folder as it is before.
+        scenario: What is done in a copy of it.
+        check: What must be so afterwards.
+        settle: What time does to the folder before the scenario runs again.
+        choices: How many of the states in which the disk may be are tried for each moment.
+
+    Returns:
+        The number of states.
+    """
+    folder = fresh_copy(start)
+    with Disk(folder).mounted() as disk:
+        scenario(folder)
+    for at in range(len(disk.log) + 1):
+        for seed in range(choices):
+            after_power_cut(start, disk.log[:at], folder, seed)
+            try:
+                check(folder)
+                settle(folder)
+                scenario(folder)
+                check(folder)
+            except BaseException as error:
+                error.add_note(f"the power went behind operation {at}, {disk.log[max(0, at - 3) : at]} (choice {seed})")
+                raise
+    return (len(disk.log) + 1) * choices
 
 
 def _change(root: _Folder, what: str, path: list[str], new: list[str]) -> _Change | None:
