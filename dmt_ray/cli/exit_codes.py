@@ -7,8 +7,12 @@ class ExitCode(IntEnum):
     """The exit statuses of all commands."""
 
     DONE = 0, "success"
-    FAILED = 1, "the command finished, but something failed, is damaged, or is not published yet"
+    FAILED = 1, "the command finished, but something failed or is not published yet"
     USER_ERROR = 2, "an error that you can fix: an option, a setting, data, a folder; finished work is kept"
+    DAMAGED = (
+        3,
+        "something in the store was damaged; it counts as missing now, and commands that need it compute it again",
+    )
     INTERRUPTED = 130, "stopped by Ctrl-C; run the same command again to resume"
     TERMINATED = 143, "stopped by SIGTERM, which batch systems send; run the same command again to resume"
 

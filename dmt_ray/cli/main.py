@@ -160,7 +160,8 @@ def _add_store(commands: Any) -> None:
     ls = _add(group, "ls", "store:list_store", "List the stages in the store.", "dmt store ls --storage runs")
     add(ls, "--storage", "--json")
     what = "Read every byte of the store and quarantine damaged stages."
-    add(_add(group, "verify", "store:verify_store", what, "dmt store verify"), "--storage")
+    verify = _add(group, "verify", "store:verify_store", what, "dmt store verify --share 5%%")
+    add(verify, "--share", "--storage", "--shared-store")
     what = "Free disk space: delete pseudo-label maps and intermediate weights, but never metrics or histories."
     add(_add(group, "gc", "store:collect_garbage", what, "dmt store gc --budget 10GB"), "--budget", "--storage")
 

@@ -245,6 +245,11 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     },
     # of one command alone
     "--budget": {"required": True, "metavar": "SIZE", "help": "maximum size of the store, such as 500MB or 10GB"},
+    "--share": {
+        "default": "100%",
+        "metavar": "PERCENT",
+        "help": "read only this share of the stages, those that were read longest ago (default: 100%%)",
+    },
     "--host": {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1)"},
     "--port": {"type": int, "default": 5000, "help": "port to listen on (default: 5000)"},
     "--version": {

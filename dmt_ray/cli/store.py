@@ -33,16 +33,24 @@ def list_store(options: argparse.Namespace) -> None:
 
 
 def verify_store(options: argparse.Namespace) -> int:
-    """Check every byte; status 1 if anything was damaged."""
-    store = existing(options.storage)
-    begin(f"reading every byte of {options.storage}")
-    damaged = store.verify()
-    for name in damaged:
+    """Check every byte of stages; a status of its own if anything was damaged."""
+    share, store = _share(options.share), existing(options.storage, options.shared)
+    part = "every byte" if share == 1 else f"every byte of the {options.share} of the stages that were read longest ago"
+    begin(f"reading {part} in {options.storage}")
+    here = store.verify(share)
+    for name in here.damaged:
         print(f"damaged, quarantined: {name}")
     for sentence in store.remade():
         print(f"note: {sentence}")
-    print(f"{len(store.ls())} stages are intact, {len(damaged)} were damaged")
-    return ExitCode.FAILED if damaged else ExitCode.DONE
+    print(f"{here.read - len(here.damaged)} stages are intact, {len(here.damaged)} were damaged")
+    damaged = len(here.damaged)
+    if options.shared:
+        there = store.verify_shared(share)
+        for name in there.damaged:
+            print(f"damaged in the object store, counts as missing: {name}")
+        print(f"object store: {there.read - len(there.damaged)} stages are intact, {len(there.damaged)} were damaged")
+        damaged += len(there.damaged)
+    return ExitCode.DAMAGED if damaged else ExitCode.DONE
 
 
 def collect_garbage(options: argparse.Namespace) -> None:
@@ -56,8 +64,8 @@ def collect_garbage(options: argparse.Namespace) -> None:
     )
 
 
-def existing(folder: Path) -> "Store":
-    """The store in a folder.
+def existing(folder: Path, shared: str | None = None) -> "Store":
+    """The store in a folder, and the object store that it shares.
 
     Raises:
         ConfigError: If there is none.
@@ -66,7 +74,14 @@ def existing(folder: Path) -> "Store":
 
     if not (folder / "store.json").exists():
         raise ConfigError(f"there is no store in {folder}. Pass its folder as --storage.")
-    return Store(folder)
+    return Store(folder, shared)
+
+
+def _share(text: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
+    if not match or not 0 < float(match[1]) <= 100:
+        raise ConfigError(f"--share is a percentage above 0 and at most 100, such as 5%, but got {text!r}")
+    return float(match[1]) / 100
 
 
 def _bytes(text: str) -> int:

@@ -16,6 +16,7 @@ from dmt_ray.store import files
 from dmt_ray.store.leases import POLL, Leases
 from dmt_ray.store.shared import Shared
 from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
+from dmt_ray.store.upkeep import Verified, in_turn
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,26 @@ class Exchange:
                     self._download(stage_path, without)
                 return
 
+    def verify(self, share: float) -> Verified:
+        """Download stages and check every byte (see `Store.verify_shared`)."""
+        names = [self._stage_dirs.stage_path(operation, key) for operation, key in self._shared.stages()]
+        return in_turn(self._stage_dirs, names, share, self._is_intact, self._shared.name)
+
+    def _is_intact(self, stage_path: StagePath) -> bool:
+        staging = self._stage_dirs.folder / "staging" / files.staging_name(stage_path.name)
+        staging.mkdir(parents=True)
+        try:
+            record = self._shared.record(stage_path)
+            if record is not None:
+                self._check_room(stage_path, record.size)
+                self._shared.get(stage_path, record, sorted(record.files), staging)
+        except ValueError as fault:
+            self._reject(stage_path, fault)
+            return False
+        finally:
+            files.remove(staging)
+        return True
+
     def _download(self, stage_path: StagePath, without: Collection[str]) -> None:
         staging = self._stage_dirs.folder / "staging" / files.staging_name(stage_path.name)
         try:
@@ -74,15 +95,18 @@ class Exchange:
             self._shared.get(stage_path, record, sorted(record.files.keys() - set(left_out)), staging)
             self._stage_dirs.install(stage_path, staging, record)
         except ValueError as fault:
-            message = (
-                f"{stage_path.name} in the shared store {self._shared.name} is damaged: {fault}. "
-                f"It counts as missing until it has been computed again."
-            )
-            self._mark(self._rejection(stage_path), message)
-            log.warning(message)
-            raise DamagedStage(message) from None
+            raise DamagedStage(self._reject(stage_path, fault)) from None
         finally:
             files.remove(staging)
+
+    def _reject(self, stage_path: StagePath, fault: ValueError) -> str:
+        message = (
+            f"{stage_path.name} in the shared store {self._shared.name} is damaged: {fault}. "
+            f"It counts as missing until it has been computed again."
+        )
+        self._mark(self._rejection(stage_path), message)
+        log.warning(message)
+        return message
 
     def _check_room(self, stage_path: StagePath, size: int) -> None:
         free = shutil.disk_usage(self._stage_dirs.folder).free

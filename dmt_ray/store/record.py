@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from dmt_ray.plan.key import canonical, key_of
 
@@ -19,6 +19,15 @@ FileName = Annotated[str, Field(pattern=f"^{FileNames.pattern}$")]
 Size = Annotated[int, Field(ge=0)]
 
 
+_CHECKSUM = re.compile(rb'\{\n "checksum": "([0-9a-f]{32})",\n')
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+# A field that this version does not know is damage. A version that adds one must raise the format of the store.
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Record:
     """The record of one stage, written last: without it a stage does not exist.
@@ -51,7 +60,7 @@ class Record:
     @property
     def digest(self) -> str:
         """Digest of all files of the stage, evicted ones too, 32 hex digits."""
-        return hashlib.blake2b(canonical(self.files), digest_size=16).hexdigest()
+        return _digest(canonical(self.files))
 
     @property
     def size(self) -> int:
@@ -59,8 +68,12 @@ class Record:
         return sum(size for name, size in self.sizes.items() if name not in self.evicted)
 
     def to_json(self) -> str:
-        """The text of record.json. What JSON does not know in `made` becomes text: it must not cost the stage."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str) + "\n"
+        """The text of record.json. What JSON does not know in `made` becomes text: it must not cost the stage.
+
+        Its first line is the digest of the rest, since a changed score of `made` would contradict nothing else.
+        """
+        rest = json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str).removeprefix("{\n") + "\n"
+        return f'{{\n "checksum": "{_digest(rest.encode())}",\n{rest}'
 
     @classmethod
     def from_json(cls, text: bytes) -> "Record":
@@ -69,8 +82,11 @@ class Record:
         Raises:
             ValueError: If the text is not a record, or does not agree with itself; the message is half a sentence.
         """
+        head = _CHECKSUM.match(text)  # earlier versions wrote none
+        if head is not None and head[1].decode() != _digest(text[head.end() :]):
+            raise ValueError(f"{RECORD} is altered (its checksum does not agree)")
         try:
-            record = _RECORDS.validate_json(text)
+            record = _RECORDS.validate_json(text if head is None else b"{" + text[head.end() :])
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])

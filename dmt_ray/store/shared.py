@@ -99,13 +99,23 @@ class Shared:
             self._list(stage_path.operation)
         return stage_path.name in self._known
 
+    def stages(self) -> list[tuple[str, str]]:
+        """Operation and key of all stages, sorted.
+
+        Raises:
+            StoreError: If the server does not answer.
+        """
+        paths = [info.path.split("/")[-3:] for info in self._objects("stages") if info.is_file]
+        names = {f"{operation}-{key}": (operation, key) for operation, key, name in paths if name == RECORD}
+        return [names[name] for name in sorted(names) if re.fullmatch(r"[a-z_]+-[0-9a-f]+", name)]
+
+    def _objects(self, folder: str) -> Any:
+        options = {"recursive": True, "allow_not_found": True}
+        return self._request(lambda: self._files.get_file_info(fs.FileSelector(f"{self._root}/{folder}", **options)))
+
     def _list(self, operation: str) -> None:
         begun = time.monotonic()
-
-        options = {"recursive": True, "allow_not_found": True}
-        objects = self._request(
-            lambda: self._files.get_file_info(fs.FileSelector(f"{self._root}/stages/{operation}", **options))
-        )
+        objects = self._objects(f"stages/{operation}")
         for info in objects:
             key, name = info.path.split("/")[-2:]
             if name == RECORD and info.is_file:

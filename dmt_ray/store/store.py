@@ -317,13 +317,32 @@ class Store:
         with explained(self.folder):
             return upkeep.rows(self._stage_dirs)
 
-    def verify(self) -> list[str]:
-        """Read every byte and check it; damaged stages are moved to damaged/, and their names returned.
+    def verify(self, share: float = 1.0) -> upkeep.Verified:
+        """Read every byte of the stages in the folder and check it; damaged stages are moved to damaged/.
 
-        Only the folder is checked. Stages in an object store are checked when they are downloaded.
+        Args:
+            share: Share of the stages, in ``(0, 1]``: those that were read longest ago, so that repeated calls get
+                round to all of them.
         """
         with explained(self.folder):
-            return upkeep.damaged(self._stage_dirs)
+            return upkeep.verify(self._stage_dirs, share)
+
+    def verify_shared(self, share: float = 1.0) -> upkeep.Verified:
+        """Download stages from the object store and check every byte; a damaged one counts as missing.
+
+        Nothing is removed there; the stage is uploaded again when it has been computed again.
+
+        Args:
+            share: As in `verify`.
+
+        Raises:
+            ValueError: If this store has no object store.
+            StoreError: If it does not answer.
+        """
+        if self._exchange is None:
+            raise ValueError(f"{self} has no object store")
+        with explained(self.folder):
+            return self._exchange.verify(share)
 
     def gc(self, budget_bytes: int, keep: Iterable[Stage | str] = ()) -> upkeep.Freed:
         """Free space: remove what ended processes left behind, then evict large files until the budget is met.

@@ -1,12 +1,17 @@
 """Maintenance of a store: listing, checking, removing leftovers, evicting files to free space."""
 
+import json
 import logging
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
+
+from pydantic import TypeAdapter
 
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.store import files
@@ -17,6 +22,8 @@ from dmt_ray.store.stage_dirs import DamagedStage, StageDirs, StagePath
 log = logging.getLogger(__name__)
 
 FOLDERS = ("stages", "scratch", "staging", "damaged")  # what counts in the size of a store
+VERIFIED = "verified.json"  # when each stage was last read whole: place, name of the stage, seconds since 1970
+_TIMES = TypeAdapter(dict[str, dict[str, float]])
 _FORGOTTEN = 24 * 3600.0  # seconds after which a staging folder of a living process of this host is a leftover
 _GC = "gc"  # the lease of the one process that tidies
 _HALF_WAY = 3600.0  # seconds: an evicted file that exists and is younger is just being restored
@@ -56,17 +63,65 @@ def rows(stage_dirs: StageDirs) -> list[Row]:
     return listed
 
 
-def damaged(stage_dirs: StageDirs) -> list[str]:
-    """Read every byte of every stage, quarantine damaged ones, and return their names."""
-    names = []
-    for stage_path in list(stage_dirs.stage_paths()):
+class Verified(NamedTuple):
+    """What came of reading stages."""
+
+    damaged: list[str]  # names of the stages that were damaged
+    read: int  # number of the stages that were read
+
+
+def verify(stage_dirs: StageDirs, share: float = 1.0) -> Verified:
+    """Read every byte of stages, and quarantine damaged ones (see `Store.verify`)."""
+
+    def read(stage_path: StagePath) -> bool:
         try:
             stage_dirs.intact(stage_path, afresh=True)
         except DamagedStage:
-            names.append(stage_path.name)
+            return False
         except MissingStages:  # another process has quarantined it since the folder was listed
-            continue
-    return names
+            pass
+        return True
+
+    return in_turn(stage_dirs, list(stage_dirs.stage_paths()), share, read)
+
+
+def in_turn(
+    stage_dirs: StageDirs,
+    stage_paths: Sequence[StagePath],
+    share: float,
+    read: Callable[[StagePath], bool],
+    where: str = "",
+) -> Verified:
+    """Read the stages of a place that were read longest ago, and note when.
+
+    Args:
+        stage_dirs: Of the store in which the times are noted.
+        stage_paths: All stages of the place.
+        share: Share of them, in ``(0, 1]``; at least one is read.
+        read: Reads one and says whether it is intact.
+        where: URL of the place; "": the folder of the store.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, but got {share}")
+    times = _times(stage_dirs.folder)
+    when = times.get(where, {})
+    turn = sorted(stage_paths, key=lambda stage_path: (when.get(stage_path.name, 0.0), stage_path.name))
+    chosen = turn[: ceil(share * len(turn))]
+    damaged = sorted(stage_path.name for stage_path in chosen if not read(stage_path))
+    when |= {stage_path.name: time.time() for stage_path in chosen}
+    listed = {stage_path.name for stage_path in turn} - set(damaged)
+    times[where] = {name: seconds for name, seconds in when.items() if name in listed}
+    with suppress(OSError):  # a store that may only be read can be verified, too
+        files.replace(stage_dirs.folder / VERIFIED, json.dumps(times), stage_dirs.folder / "staging")
+    return Verified(damaged, len(chosen))
+
+
+def _times(folder: Path) -> dict[str, dict[str, float]]:
+    """When each stage of each place was last read whole, in seconds since 1970."""
+    try:
+        return _TIMES.validate_json((folder / VERIFIED).read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def size(folder: Path) -> int:

@@ -17,7 +17,7 @@ def test_the_help_ends_with_all_of_them(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     _, _, end = capsys.readouterr().out.partition("exit status:\n")
-    assert [line.split()[0] for line in end.splitlines()] == ["0", "1", "2", "130", "143"]
+    assert [line.split()[0] for line in end.splitlines()] == ["0", "1", "2", "3", "130", "143"]
     assert all(code.meaning in end for code in ExitCode)
 
 
@@ -33,6 +33,7 @@ def raising(error):
     [
         (lambda: None, 0),
         (lambda: ExitCode.FAILED, 1),
+        (lambda: ExitCode.DAMAGED, 3),
         (raising(ConfigError("--trials must be 1 or more")), 2),
         (raising(KeyboardInterrupt()), 130),
         (raising(Interrupted("the training goes on from step 5")), 143),
@@ -48,7 +49,7 @@ def test_a_word_that_no_command_knows_ends_with_2(capsys):
     assert "invalid choice: 'swep'" in capsys.readouterr().err
 
 
-def test_a_damaged_store_ends_with_1(dmt, tmp_path):
+def test_a_damaged_store_ends_with_3(dmt, tmp_path):
     from dmt_ray.store import Store
     from tests.helpers.fake_stages import TWO_ROWS, ablation_file, perform
 
@@ -56,7 +57,15 @@ def test_a_damaged_store_ends_with_1(dmt, tmp_path):
     perform(store, ablation_file("components", TWO_ROWS, (0,)), ["Baseline"])
     assert dmt("store", "verify", "--storage", tmp_path).endswith("2 stages are intact, 0 were damaged\n")
     next(tmp_path.rglob("metrics.json")).write_text("{}")
-    assert dmt("store", "verify", "--storage", tmp_path, status=1).endswith("1 stages are intact, 1 were damaged\n")
+    assert dmt("store", "verify", "--storage", tmp_path, status=3).endswith("1 stages are intact, 1 were damaged\n")
+
+
+@pytest.mark.parametrize("share", ["5", "0%", "101%", "-1%", "all"])
+def test_a_share_that_is_no_percentage_ends_with_2(dmt, tmp_path, share):
+    from dmt_ray.store import Store
+
+    Store(tmp_path)
+    dmt("store", "verify", "--storage", tmp_path, f"--share={share}", status=2)
 
 
 def test_sigterm_where_it_is_taken_as_ctrl_c_ends_with_143(monkeypatch):

@@ -64,7 +64,7 @@ def test_the_archive_is_small_and_names_no_machine():
 def test_every_stage_is_intact(storage):
     store = Store(storage)
     assert len(store.ls()) == 44
-    assert store.verify() == []
+    assert store.verify().damaged == []
     assert store.remade() == []
 
 

@@ -223,7 +223,7 @@ def every_fault(
 ) -> Tally:
     """Run a scenario with a fault at its first operation, its second, ..., until none is hit.
 
-    After each fault `check` looks at the folder; then the scenario runs once more, undisturbed, and `check` looks again.
+    After each fault `check` looks at the folder; then the scenario runs again, undisturbed, and `check` looks once more.
 
     Args:
         start: A folder as it is before; each attempt gets a copy beside it.

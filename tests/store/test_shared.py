@@ -1,6 +1,5 @@
 """Stages that machines share through an object store: whole or not at all there too, checked, and fetched once."""
 
-import json
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ from dmt_ray import recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Stage, operations
 from dmt_ray.store import DamagedStage, Store, shared
+from tests.helpers.stage_records import rewrite
 
 CONFIG = recipes.named("shapes")
 A, OTHER = (operations.pretrain(CONFIG, seed=seed) for seed in (0, 1))
@@ -75,7 +75,7 @@ def test_what_one_machine_writes_the_other_one_has_with_the_same_bytes(machine: 
     assert fetched == other.path(A)
     assert content_of(fetched) == content_of(written)
     assert other.record(A) == one.record(A)
-    assert other.verify() == []
+    assert other.verify().damaged == []
     assert list((other.folder / "staging").iterdir()) == []
 
 
@@ -229,24 +229,20 @@ assert sys.argv[3] == "evicts" or count
 # ---- damage ----------------------------------------------------------------------------------------------------
 
 
-def change(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "altered": (lambda record, model: model.write_bytes(b"Weights"), "model.safetensors is altered"),
     "longer than a disk": (lambda record, model: os.truncate(model, 10**12), "has 1000000000000 bytes instead of 7"),
     "gone": (lambda record, model: model.unlink(), "model.safetensors is missing"),
     "half a record": (lambda record, model: os.truncate(record, 50), "record.json is damaged"),
     "endless record": (lambda record, model: os.truncate(record, 2**21), "more than 1048576 bytes"),
-    "record of something else": (lambda record, model: change(record, key="0" * 20), "belongs to pretrain-000"),
-    "altered settings": (lambda record, model: change(record, seed=1), "do not give its key"),
-    "path as a file name": (lambda record, model: change(record, files={"../../x": "0" * 32}), "damaged .files"),
+    "record of something else": (lambda record, model: rewrite(record, key="0" * 20), "belongs to pretrain-000"),
+    "altered settings": (lambda record, model: rewrite(record, seed=1), "do not give its key"),
+    "path as a file name": (lambda record, model: rewrite(record, files={"../../x": "0" * 32}), "damaged .files"),
     "record as a file": (
-        lambda record, model: change(record, files={"record.json": "0" * 32}, sizes={"record.json": 1}),
+        lambda record, model: rewrite(record, files={"record.json": "0" * 32}, sizes={"record.json": 1}),
         "not that of a whole stage",
     ),
-    "evicted": (lambda record, model: change(record, evicted=["model.safetensors"]), "not that of a whole stage"),
+    "evicted": (lambda record, model: rewrite(record, evicted=["model.safetensors"]), "not that of a whole stage"),
 }
 
 
@@ -287,7 +283,7 @@ def test_a_download_that_went_wrong_once_is_done_again(
 def test_a_stage_that_the_disk_has_no_room_for_is_not_fetched(machine: Callable[[str], Store], bucket: Path) -> None:
     put(machine("one"), A)
     sizes = {name: 10**18 for name in CONTENT}
-    change(bucket / "stages" / "pretrain" / A.key / "record.json", sizes=sizes)
+    rewrite(bucket / "stages" / "pretrain" / A.key / "record.json", sizes=sizes)
     with pytest.raises(StoreError, match=r"has 3000000000000000000 bytes, but .* room for \d+. Free space"):
         machine("other").open(A, files=True)
 

@@ -1,6 +1,5 @@
 """What the store guarantees: a stage is written whole or not at all, checked when read, and quarantined if damaged."""
 
-import json
 import logging
 import os
 import subprocess
@@ -17,6 +16,7 @@ from dmt_ray import recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.plan import Operation, Stage, operations
 from dmt_ray.store import DamagedStage, Store, files, stage_dirs
+from tests.helpers.stage_records import rewrite
 
 CONFIG = recipes.named("shapes")
 A = operations.pretrain(CONFIG, seed=0)
@@ -188,7 +188,7 @@ def alter(path: Path) -> None:
 
 
 def change_record(path: Path, **changes: object) -> None:
-    (path / "record.json").write_text(json.dumps(json.loads((path / "record.json").read_text()) | changes))
+    rewrite(path / "record.json", **changes)
 
 
 DAMAGE = {

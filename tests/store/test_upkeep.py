@@ -15,6 +15,7 @@ from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage, operations
 from dmt_ray.store import Store
+from tests.helpers.stage_records import rewrite
 
 CONFIG = recipes.named("shapes")
 A, OTHER = (operations.pretrain(CONFIG, seed=seed) for seed in (0, 1))
@@ -74,8 +75,8 @@ def test_verify_quarantines_damaged_stages_and_returns_their_names(store: Store)
     before = path.stat()
     path.write_bytes(b"y" * 20)
     os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))  # unchanged by its size and time
-    assert store.verify() == [TUNED.name]
-    assert store.verify() == []
+    assert store.verify().damaged == [TUNED.name]
+    assert store.verify().damaged == []
     assert store.missing([SCORE, TUNED]) == [TUNED]
 
 
@@ -107,7 +108,7 @@ def test_what_matters_less_is_evicted_first(store: Store) -> None:
         "scores.csv",
     ]
     assert (store.path(OTHER) / "model.safetensors").exists()
-    assert store.verify() == []
+    assert store.verify().damaged == []
     assert [row.bytes for row in store.ls() if row.key == TUNED.key] == [40]
 
 
@@ -254,7 +255,7 @@ def test_when_a_staging_folder_of_another_host_goes(
 def test_an_interrupted_eviction_is_completed(store: Store) -> None:
     put(store, A)
     record = store.path(A) / "record.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"evicted": ["model.safetensors"]}))
+    rewrite(record, evicted=["model.safetensors"])
     assert store.open(A)
     assert store.gc(10**9).removed == ()
     os.utime(store.path(A) / "model.safetensors", (1, 1))
@@ -309,7 +310,9 @@ while time.monotonic() < end:
 @pytest.mark.slow
 def test_ten_thousand_stages_are_listed_in_two_seconds(store: Store) -> None:
     put(store, TUNED)
-    text = (store.path(TUNED) / "record.json").read_text()
+    record = store.path(TUNED) / "record.json"
+    rewrite(record)
+    text = record.read_text()
     for number in range(10_000):
         folder = store.folder / "stages" / "finetune" / f"{number:020x}"
         folder.mkdir()
