@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dmt_ray.errors import StoreError, UserError
-from dmt_ray.files import FULL, READ_ONLY, error_number, no_room, sync, system_error
+from dmt_ray.files import FULL, READ_ONLY, error_number, no_room, system_error
+from dmt_ray.files import sync as sync
 
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())  # without dots: they separate the parts of a staging name
 

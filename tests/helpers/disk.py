@@ -223,7 +223,7 @@ def every_fault(
 ) -> Tally:
     """Run a scenario with a fault at its first operation, its second, ..., until none is hit.
 
-    After each fault `check` looks at the folder; then the scenario runs again, undisturbed, and `check` looks once more.
+    After each fault `check` looks at the folder; the scenario runs again, undisturbed, and `check` looks once more.
 
     Args:
         start: A folder as it is before; each attempt gets a copy beside it.
@@ -334,9 +334,9 @@ def after_power_cut(start: Path, log: Sequence[Operation], target: Path, seed: i
         elif (change := _change(root, operation.what, path, new)) is not None:
             change.apply("entries")
             pending.append(change)
-    for change in pending:
+    for kept in pending:
         if choose.random() < 0.5:
-            change.apply("durable")
+            kept.apply("durable")
     shutil.rmtree(target, ignore_errors=True)
     root.survives(target, choose)
 
