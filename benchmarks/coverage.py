@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dmt_ray.cli.options import guarded, help_with
-from dmt_ray.results.sequential import LOOKS, error_of_a_look, stops
+from dmt_ray.experiments.looks import LOOKS
+from dmt_ray.results.sequential import error_of_a_look, stops
 from dmt_ray.results.statistics import ERROR
 
 Floats = NDArray[np.float64]

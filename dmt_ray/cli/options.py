@@ -181,6 +181,17 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "keep the old study under another name and start a new one; stages are still reused",
     },
+    "--until-decided": {
+        "action": "store_true",
+        "help": "add seeds at looks that are fixed beforehand, and only where the interval to the reference still "
+        "contains 0; of tables without any difference one in twenty decides something",
+    },
+    "--looks": {
+        "type": int,
+        "nargs": "+",
+        "metavar": "N",
+        "help": "numbers of seeds after which --until-decided looks (default: 3 5 8 12)",
+    },
     # what of the results
     "--networks": {
         "nargs": "+",
@@ -265,7 +276,9 @@ OF_EXPERIMENTS = (
     *("--eval-batch", "--deterministic", "--stall-limit", "--dry-run"),
 )
 """What sweeps and ablations have in common."""
-OF_SEARCHES = ("--trials", "--sampler", "--grid", "--pruner", "--second", "--confirm", "--fresh")
+OF_SEARCHES = (
+    *("--trials", "--sampler", "--grid", "--pruner", "--second", "--confirm", "--until-decided", "--looks", "--fresh"),
+)
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **overrides: dict[str, Any]) -> None:

@@ -11,32 +11,22 @@ The 5 % are the table's, not a row's: with m rows beside the reference each row 
 """
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
-from dmt_ray.errors import ConfigError
-from dmt_ray.results.statistics import ERROR, paired_interval, power
+from dmt_ray.results.statistics import ERROR, Interval, mean_and_sd, paired_interval, power
 
-LOOKS = (3, 5, 8, 12)  # unless the user names others
 TABLES = 1_000_000  # that are simulated to find the error of a look
 NUMBERS = 20_000_000  # at most, that are drawn for them
 CHUNK = 100_000  # tables at a time
 PROBES = 40_000  # tables that are simulated to see what looks find
 MANY = 1000  # pairs; that more would be needed is said without a number
 WANTED_POWER = 0.8  # of the number of pairs that an open row is said to need
-
-
-def check_looks(option: str, looks: Sequence[int]) -> None:
-    """Raise ConfigError unless the looks are increasing numbers of pairs, of which the first allows an interval."""
-    rising = all(before < after for before, after in zip(looks, looks[1:], strict=False))
-    if not looks or looks[0] < 2 or not rising:
-        raise ConfigError(
-            f"{option} takes increasing numbers of seeds, the first at least 2, such as "
-            f"{' '.join(map(str, LOOKS))}, but got {' '.join(map(str, looks)) or 'none'}"
-        )
 
 
 def error_of_a_look(looks: Sequence[int], rows: int) -> float:
@@ -118,26 +108,67 @@ def stops(differences: NDArray[np.float64], looks: Sequence[int], error: float) 
 
 @functools.cache
 def chances(looks: tuple[int, ...], error: float, difference: float) -> tuple[float, ...]:
-    """Probability of being decided at each look, for a true difference in sd of the paired differences (simulated)."""
+    """Probability of being decided at each look, for a true difference in sd of the paired differences (simulated).
+
+    `reached` turns them into the probabilities of getting there.
+    """
     drawn = np.random.default_rng(1).normal(difference, 1, (PROBES, looks[-1]))
     stopped = stops(drawn, looks, error)
     return tuple(float((stopped == look).mean()) for look in range(len(looks)))
 
 
-def decided_at(differences: ArrayLike, looks: Sequence[int], error: float) -> int | None:
-    """The look, counted from 0, at which a row is decided: the first whose interval excludes 0.
+def reached(chances: Sequence[float]) -> list[float]:
+    """Probability that a row is still open when it comes to each look: 1 for the first."""
+    return [1 - sum(chances[:look]) for look in range(len(chances))]
+
+
+def mean_seeds(looks: Sequence[int], chances: Sequence[float]) -> float:
+    """How many seeds a row is run on, on average."""
+    steps = [after - before for before, after in zip([0, *looks], looks, strict=False)]
+    return sum(chance * seeds for chance, seeds in zip(reached(chances), steps, strict=True))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row minus the reference, at the look that decided it or at the last one that is complete.
+
+    Attributes:
+        interval: Mean difference and its interval at the error of a look; without ends before the first look.
+        seeds: Of the pairs that it is made of.
+        look: The look, counted from 0, that decided the row; None: it is open.
+        needed: Pairs that an open row would take if difference and spread stayed as they are; None: unknown, or more
+            than 1,000.
+    """
+
+    interval: Interval
+    seeds: tuple[int, ...]
+    look: int | None
+    needed: int | None
+
+
+def outcome(
+    differences: Mapping[int, float], ended: Set[int], seeds: Sequence[int], looks: Sequence[int], error: float
+) -> Outcome:
+    """Go through the looks that are complete, up to the first whose interval excludes 0.
 
     Args:
-        differences: The row minus the reference, ``[pairs]``, in the order of the seeds.
-        looks: Numbers of pairs, increasing; those beyond the pairs that are there have not been reached.
+        differences: Seed -> the row minus the reference, where both have a score.
+        ended: Seeds on which both are through; a run that failed counts, its pair is left out.
+        seeds: All of them, in their order.
+        looks: Numbers of seeds, increasing.
         error: Of a look, as `error_of_a_look` gives it.
-
-    Returns:
-        The look; None: the row is open.
     """
-    x = np.asarray(differences, dtype=np.float64)
-    reached = (look for look, n in enumerate(looks) if n <= len(x))
-    return next((look for look in reached if paired_interval(x[: looks[look]], error).excludes_zero), None)
+    found = Outcome(Interval(math.nan, math.nan, math.nan), (), None, None)
+    for look, n in enumerate(looks):
+        used = tuple(seed for seed in seeds[:n] if seed in differences)
+        if not ended.issuperset(seeds[:n]) or not used:
+            break
+        values = [differences[seed] for seed in used]
+        interval = paired_interval(values, error)
+        if interval.excludes_zero:
+            return Outcome(interval, used, look, None)
+        found = Outcome(interval, used, None, pairs_needed(*mean_and_sd(values), error))
+    return found
 
 
 def pairs_needed(difference: float, sd: float, error: float) -> int | None:

@@ -1,20 +1,23 @@
 """Looks together err as often as they say, and a row's seeds end at the first look that decides it."""
 
+from collections.abc import Set
+
 import numpy as np
 import pytest
 
-from dmt_ray.errors import ConfigError
+from dmt_ray.experiments.looks import LOOKS
 from dmt_ray.results.sequential import (
-    LOOKS,
+    Outcome,
     chances,
-    check_looks,
-    decided_at,
     error_of_a_look,
+    mean_seeds,
+    outcome,
     pairs_needed,
+    reached,
     smallest_p,
     stops,
 )
-from dmt_ray.results.statistics import paired_interval, power
+from dmt_ray.results.statistics import power
 
 
 @pytest.mark.parametrize("rows", [2, 9])
@@ -39,24 +42,45 @@ def test_the_error_of_a_look_falls_with_looks_and_rows() -> None:
 
 def test_a_difference_of_one_and_a_half_sd_is_found_in_98_percent_with_7_pairs() -> None:
     found = chances(LOOKS, error_of_a_look(LOOKS, 1), 1.5)
-    pairs = sum(n * chance for n, chance in zip(LOOKS, found, strict=True)) + 12 * (1 - sum(found))
     assert sum(found) == pytest.approx(0.983, abs=0.005)
-    assert pairs == pytest.approx(7.1, abs=0.1)
+    assert mean_seeds(LOOKS, found) == pytest.approx(7.1, abs=0.1)
+
+
+def test_seeds_on_average_are_those_of_the_looks_that_are_reached() -> None:
+    # Half of the rows stop at 3; of the others half stop at 5, and half go on to 8: 3 / 2 + 5 / 4 + 8 / 4 = 4.75
+    assert reached([0.5, 0.25, 0.0]) == [1, 0.5, 0.25]
+    assert mean_seeds((3, 5, 8), [0.5, 0.25, 0.0]) == 4.75
+
+
+def at_looks(differences: list[float], looks: tuple[int, ...], error: float, failed: Set[int] = frozenset()) -> Outcome:
+    """The outcome for the seeds 0, 1, ..., of which some failed."""
+    there = {seed: difference for seed, difference in enumerate(differences) if seed not in failed}
+    return outcome(there, set(range(len(differences))), range(looks[-1]), looks, error)
 
 
 def test_a_row_is_decided_at_the_first_look_whose_interval_excludes_0() -> None:
     # 90 %: of 1 2 the interval is 1.5 -+ 6.314 * .707 / sqrt(2) = 1.5 -+ 3.16; of 1 2 3 it is 2 -+ 2.920 / sqrt(3).
     differences = [1.0, 2.0, 3.0, 3.0, 2.5]
-    assert paired_interval(differences[:2], 0.1).low < 0 < paired_interval(differences[:3], 0.1).low
-    assert decided_at(differences, (2, 3, 5), 0.1) == 1
-    assert decided_at(differences, (2, 5), 0.1) == 1
-    assert decided_at(differences[:2], (2, 3, 5), 0.1) is None  # the second look has not been reached
-    assert decided_at([1.0, -1.0, 1.0, -1.0, 1.0], (2, 3, 5), 0.1) is None
+    found = at_looks(differences, (2, 3, 5), 0.1)
+    assert (found.look, found.seeds, found.needed) == (1, (0, 1, 2), None)
+    assert found.interval == pytest.approx((2, 2 - 2.92 / 3**0.5, 2 + 2.92 / 3**0.5), abs=0.001)
+    assert at_looks(differences, (2, 5), 0.1).look == 1
+
+
+def test_a_look_that_has_not_been_reached_decides_nothing() -> None:
+    found = at_looks([1.0, 2.0, 3.0, 3.0], (2, 5), 0.1)
+    assert (found.look, found.seeds) == (None, (0, 1))
+    assert not at_looks([1.0], (2, 5), 0.1).interval.known
+
+
+def test_a_run_that_failed_does_not_hold_up_a_look() -> None:
+    assert at_looks([9.0, 1.0, 2.0, 3.0], (2, 4), 0.1, failed={0}).seeds == (1, 2, 3)
+    assert at_looks([9.0, 1.0, 2.0, 3.0], (2, 4), 0.1, failed={0}).look == 1
 
 
 def test_many_rows_at_once_stop_where_one_row_does() -> None:
     drawn = np.random.default_rng(0).normal(1, 1, (50, 12))
-    one_by_one = [decided_at(row, LOOKS, 0.0157) for row in drawn]
+    one_by_one = [at_looks(row.tolist(), LOOKS, 0.0157).look for row in drawn]
     assert stops(drawn, LOOKS, 0.0157).tolist() == [len(LOOKS) if look is None else look for look in one_by_one]
 
 
@@ -73,9 +97,3 @@ def test_pairs_that_an_open_row_needs_have_a_power_of_four_fifths() -> None:
     assert power(0.5, 1.0, needed - 1, 0.0157) < 0.8 <= power(0.5, 1.0, needed, 0.0157)
     assert pairs_needed(0.01, 1.0, 0.0157) is None
     assert pairs_needed(0.5, 0.0, 0.0157) is None
-
-
-@pytest.mark.parametrize("looks", [(), (1, 5), (3, 3), (5, 3)])
-def test_looks_that_do_not_rise_from_2_are_refused(looks: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match="--looks takes increasing numbers of seeds, the first at least 2"):
-        check_looks("--looks", looks)
