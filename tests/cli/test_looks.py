@@ -101,7 +101,7 @@ def test_looks_may_not_change_once_results_were_seen(store):
     experiment_file.write(work.file.folder, work.file)
     check_looks(work.file)
     others = replace(work.file.ablation, looks=(2, 6))
-    with pytest.raises(ConfigError, match="begun with looks after 3, 4, 6 seeds.*go on with --looks 3 4 6"):
+    with pytest.raises(ConfigError, match=r"begun with looks after 3, 4, 6 seeds.*go on with --looks 3 4 6"):
         check_looks(replace(work.file, experiment=others))
     check_looks(replace(work.file, experiment=replace(others, seeds=tuple(range(100, 106)))))
 
