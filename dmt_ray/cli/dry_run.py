@@ -45,7 +45,7 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
         made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
         bare = partial(bare_seconds, runner)
-        describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare)
+        describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare, options.looks)
 
 
 def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> None:
@@ -208,6 +208,7 @@ def describe(
     total: int,
     confirm: Sequence[int] = (),
     bare: Callable[[Sequence[Stage]], float] | None = None,
+    looks: tuple[int, ...] = (),
 ) -> None:
     """Print name, seeds, trials, what is shared, and what is missing of it and of each trial.
 
@@ -219,6 +220,7 @@ def describe(
         total: Trials in all.
         confirm: Fresh seeds on which the best trial and the recipe are to be run again.
         bare: Seconds of the trainings among some stages by bare steps, see `calibration`.
+        looks: Numbers of the fresh seeds after which it is seen whether the two differ; (): all are run.
     """
     work = Work(work_of)
     estimate = Estimator(store, work, bare)
@@ -254,7 +256,18 @@ def describe(
         recipe = METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages()
         once = list(dict.fromkeys([*sweep.plans(sweep.middle())[sweep.seeds[0]].stages(), *recipe]))
         seeds = ", ".join(map(str, confirm))
-        rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {estimate(once * len(confirm))}"))
+        most = "at most " if looks else ""
+        cost = estimate(once * len(confirm))
+        rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {most}{cost}"))
+        if looks:
+            for effect, which in (
+                (1.5, "they differ by 1.5 sd of the paired differences"),
+                (0.0, "they do not differ"),
+            ):
+                found = chances(looks, error_of_a_look(looks, 1), effect)
+                mean = mean_seeds(looks, found)
+                steps = cost.steps * mean / len(confirm)
+                rows.append(("", f"if {which}, {mean:.1f} seeds on average: {steps:,.0f} optimizer steps"))
     _print(console, rows)
 
 

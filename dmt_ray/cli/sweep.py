@@ -26,6 +26,8 @@ from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
 from dmt_ray.experiments.dimensions import AND, DERIVED, PAIR, SCHEDULE, default_point
+from dmt_ray.experiments.looks import in_words as looks_in_words
+from dmt_ray.experiments.looks import looks_of
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
@@ -48,6 +50,7 @@ class SweepOptions(Options):
         sampler: A name in `options.SAMPLERS`.
         pruner: A name in `options.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
+        looks: Numbers of these seeds after which it is seen whether the two differ; (): all seeds are run.
     """
 
     recipe: str
@@ -57,6 +60,7 @@ class SweepOptions(Options):
     sampler: str = "tpe"
     pruner: str = "median"
     confirm: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
     _check_sampler(options)
     _check_fresh(options.confirm, options.seeds)
+    _check_looks(options)
     _check_pruner(options)
 
 
@@ -229,6 +234,17 @@ def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
         raise ConfigError(
             f"--confirm needs fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial was "
             "selected on them"
+        )
+
+
+def _check_looks(options: argparse.Namespace) -> None:
+    """Fill in the looks of a confirmation, and refuse seeds that are not as many as the last of them takes."""
+    looks = options.looks = looks_of(options.until_decided, options.looks)
+    if looks and len(options.confirm) != looks[-1]:
+        first = options.confirm[0] if options.confirm else 100
+        raise ConfigError(
+            f"--until-decided takes the fresh seeds of --confirm, {looks[-1]} for looks after {looks_in_words(looks)}, "
+            f"but got {len(options.confirm)}: pass --confirm $(seq {first} {first + looks[-1] - 1})"
         )
 
 

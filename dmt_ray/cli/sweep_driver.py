@@ -113,45 +113,50 @@ def _perform(
                 tuning.run_trials(study, whole, progress, concurrent=min(room, study.remaining))
         if _interrupted(study):
             raise KeyboardInterrupt
-        if (confirmation := _to_confirm(study, options)) is not None:
-            folder = file.folder / "confirm"  # what is written down about these runs is about no trial
+        folder = file.folder / "confirm"  # what is written down about these runs is about no trial
+        while (confirmation := _to_confirm(study, store, options)) and (missing := _missing(confirmation, store)):
             folder.mkdir(exist_ok=True)
-            missing = _describe(console, confirmation, store)
+            _describe(console, confirmation, missing)
             with Progress(console, store, effort, missing) as shown:
                 perform_all(confirmation.groups(), replace(job, folder=folder), shown, "a stage on the fresh seeds")
             journal.end_all(folder)
         begin("closing Ray")
 
 
-def _describe(console: Console, confirmation: Confirmation, store: Store) -> list[Stage]:
-    """Say what is run again on fresh seeds; what of it is missing, inputs first."""
+def _missing(confirmation: Confirmation, store: Store) -> list[Stage]:
+    """What is missing of the runs on fresh seeds, inputs first."""
+    return store.missing(confirmation.stages())
+
+
+def _describe(console: Console, confirmation: Confirmation, missing: Sequence[Stage]) -> None:
+    """Say what is run again on fresh seeds."""
     stages, seeds = confirmation.stages(), ", ".join(map(str, confirmation.seeds))
-    missing = store.missing(stages)
     names = " and the ".join(candidate.name for candidate in confirmation.candidates())
     console.print(f"confirm: the {names} on seeds {seeds}: {len(stages)} stages, {len(missing)} to do", highlight=False)
-    return missing
 
 
 def _interrupted(study: Study) -> bool:
     return study.remaining > 0 or any(trial.state == "running" for trial in study.trials())
 
 
-def _to_confirm(study: Study, options: SweepOptions) -> Confirmation | None:
+def _to_confirm(study: Study, store: Store, options: SweepOptions) -> Confirmation | None:
     """What is to be run again on fresh seeds, if the user wants that and a trial is complete."""
-    return confirm.confirmation(study.sweep, study.trials(), options.confirm) if options.confirm else None
+    if not options.confirm:
+        return None
+    return confirm.confirmation(study.sweep, study.trials(), options.confirm, options.looks, store)
 
 
 def _unconfirmed(study: Study, store: Store, options: SweepOptions) -> bool:
-    confirmation = _to_confirm(study, options)
-    return confirmation is not None and bool(store.missing(confirmation.stages()))
+    confirmation = _to_confirm(study, store, options)
+    return confirmation is not None and bool(_missing(confirmation, store))
 
 
 def _conclude(
     console: Console, study: Study, store: Store, file: ExperimentFile, options: SweepOptions, running: Session
 ) -> None:
     """Write down and show what came out."""
-    confirmation = _to_confirm(study, options)
-    if confirmation is not None and not store.missing(confirmation.stages()):
+    confirmation = _to_confirm(study, store, options)
+    if confirmation is not None and not _missing(confirmation, store):
         confirm.write(file.folder, confirm.result(confirmation, store))
         for run in confirmation.runs():
             again = replace(file, experiment=run, trials=0)

@@ -154,14 +154,14 @@ def outcome(
     Args:
         differences: Seed -> the row minus the reference, where both have a score.
         ended: Seeds on which both are through; a run that failed counts, its pair is left out.
-        seeds: All of them, in their order.
+        seeds: All of them, or those so far, in their order.
         looks: Numbers of seeds, increasing.
         error: Of a look, as `error_of_a_look` gives it.
     """
     found = Outcome(Interval(math.nan, math.nan, math.nan), (), None, None)
     for look, n in enumerate(looks):
         used = tuple(seed for seed in seeds[:n] if seed in differences)
-        if not ended.issuperset(seeds[:n]) or not used:
+        if n > len(seeds) or not set(seeds[:n]) <= ended or not used:
             break
         values = [differences[seed] for seed in used]
         interval = paired_interval(values, error)

@@ -15,7 +15,7 @@ import pandas as pd
 from dmt_ray.report.tables.caption import caption, footer
 from dmt_ray.report.tables.numbers import Comparison, Mark, Numbers, PaperNumbers, Position, Score, numbers
 from dmt_ray.report.tables.raw import raw
-from dmt_ray.report.titles import METRICS, NONE, RULES, mean_text
+from dmt_ray.report.titles import METRICS, NONE, RULES, mean_text, would_do
 from dmt_ray.results.statistics import Interval
 from dmt_ray.results.tidy import headline
 
@@ -229,8 +229,7 @@ def _at_looks(content: Numbers, comparison: Comparison | None, score: Score) -> 
     if at.look is not None:
         text = f"at {content.looks[at.look]} seeds (look {at.look + 1} of {len(content.looks)})"
     else:
-        would = "more than 1,000 seeds" if at.needed is None else f"about {at.needed} seeds"
-        text = f"open after {score.planned} seeds; {would} would do"
+        text = f"open after {score.planned} seeds; {would_do(at.needed)}"
     return (
         Cell(f"{100 * at.interval.mean:+z.2f}{ends}"),
         Cell(f"{comparison.wins.wins}/{comparison.wins.pairs}{ties}"),
