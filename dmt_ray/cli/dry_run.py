@@ -43,9 +43,18 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
     """Say what a sweep would do; the arguments are those of `sweep_driver.drive`."""
     with keeping_nothing(options) as chosen:
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
-        made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
+        made, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
         bare = partial(bare_seconds, runner)
         describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare, options.looks)
+
+
+def warm(sweep_of: Callable[[Config], Sweep], options: "SweepOptions") -> Callable[[Config], Sweep]:
+    """What makes the sweep, with the best points of earlier ones where the user wants that."""
+    if not options.warm_start:
+        return sweep_of
+    from dmt_ray.search.warm_start import warm_started  # imports optuna when there is an earlier study
+
+    return lambda config: warm_started(sweep_of(config), options.storage)
 
 
 def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> None:

@@ -1,6 +1,7 @@
 """What a search script declares, and the command line that all of them share."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,11 @@ class SweepOptions(Options):
         pruner: A name in `options.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
         looks: Numbers of these seeds after which it is seen whether the two differ; (): all seeds are run.
+        hours: Hours of work in all; None: no limit.
+        device_hours: Hours of all devices in all; None: no limit.
+        stop_when_flat: Trials in a row without a gain beyond noise, after which none begins; None: no limit.
+        compute_limit: Optimizer steps of a point's plan, over all models, at most; None: no limit.
+        warm_start: Whether the best points of earlier searches of the same space come first.
     """
 
     recipe: str
@@ -61,6 +67,11 @@ class SweepOptions(Options):
     pruner: str = "median"
     confirm: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()
+    hours: float | None = None
+    device_hours: float | None = None
+    stop_when_flat: int | None = None
+    compute_limit: float | None = None
+    warm_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,6 +236,7 @@ def _check(options: argparse.Namespace) -> None:
     _check_sampler(options)
     _check_fresh(options.confirm, options.seeds)
     _check_looks(options)
+    _check_budget(options)
     _check_pruner(options)
 
 
@@ -246,6 +258,32 @@ def _check_looks(options: argparse.Namespace) -> None:
             f"--until-decided takes the fresh seeds of --confirm, {looks[-1]} for looks after {looks_in_words(looks)}, "
             f"but got {len(options.confirm)}: pass --confirm $(seq {first} {first + looks[-1] - 1})"
         )
+
+
+def _check_budget(options: argparse.Namespace) -> None:
+    """Refuse budgets that can be of no use, and fill in the limit as a number."""
+    for option, value in (("--hours", options.hours), ("--device-hours", options.device_hours)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{option} must be a number above 0, but got {value:g}")
+    if options.stop_when_flat is not None:
+        if options.stop_when_flat < 1:
+            raise ConfigError(f"--stop-when-flat must be 1 or more, but got {options.stop_when_flat}")
+        if len(options.seeds) < 2:
+            raise ConfigError(
+                "--stop-when-flat measures the noise on seeds that trials have in common, but there is only one: pass "
+                "two --seeds or more"
+            )
+    if options.limit is not None:
+        name, _, text = options.limit.partition("=")
+        try:
+            options.compute_limit = float(text)
+        except ValueError:
+            options.compute_limit = math.nan
+        if name != "compute" or not 0 < options.compute_limit < math.inf:
+            raise ConfigError(f"--limit takes compute=STEPS, such as compute=20000, but got {options.limit}")
+    if options.sampler == "grid" and (options.warm_start or options.limit):
+        which = "--warm-start" if options.warm_start else "--limit"
+        raise ConfigError(f"a grid tries all its points: leave {which} out, or choose another --sampler")
 
 
 def _check_sampler(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.cli.dry_run import bound_sweep
+from dmt_ray.cli.dry_run import bound_sweep, warm
 from dmt_ray.cli.options import begin
 from dmt_ray.cli.sweep import SweepOptions
 from dmt_ray.config import Config
@@ -27,6 +27,7 @@ from dmt_ray.plan import Stage
 from dmt_ray.report import confirmation as confirmation_text
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
+from dmt_ray.search.budget import Account, Budget, Gain
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study, newest_attempt
@@ -42,7 +43,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         options: What the command line says.
 
     Returns:
-        0, or 1 if a trial failed or MLflow lacks something.
+        0, also where the budget ends it, or 1 if a trial failed or MLflow lacks something.
 
     Raises:
         UserError: If something outside has to change first.
@@ -50,25 +51,28 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     """
     console, runner = Console(markup=False), options.driver()
     seeds = [*options.seeds, *options.confirm]
-    sweep, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
+    sweep, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
     sweep = newest_attempt(options.storage / FOLDERS["sweep"], sweep, fresh=options.fresh)
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, seeds, options.command)
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(sweep, *where, total, info.to_json(), options.command)
     with locked(file.folder), answered():
         study = _study(file, runner, options)
+        limits = _Limits(study, runner.store, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as current:
             if not study.remaining:
                 console.print(f"{sweep.name}: all {total} trials are done; a larger --trials continues the search")
             try:
-                if study.remaining or _unconfirmed(study, runner.store, options):
-                    _perform(console, study, runner, file, options, current)
+                if limits.open() or _unconfirmed(study, runner.store, options):
+                    _perform(console, study, runner, file, options, current, limits)
             except KeyboardInterrupt:  # while Ray was closed, after all of the work, it is of no consequence
-                if _interrupted(study) or _unconfirmed(study, runner.store, options):
+                if limits.interrupted() or _unconfirmed(study, runner.store, options):
                     raise
             finally:
-                if not _interrupted(study):
+                if not limits.interrupted():
+                    if study.remaining and (why := limits.enough()) is not None:
+                        console.print(f"{sweep.name}: {why}", highlight=False, soft_wrap=True)
                     current.state = "finished"
                     begin("writing the summary and its figures")
                     _conclude(console, study, runner.store, file, options, current)
@@ -83,11 +87,50 @@ def _study(file: ExperimentFile, runner: Runner, options: SweepOptions) -> Study
         stages = [stage for plan in sweep.plans(params).values() for stage in plan.stages()]
         return reuse.compute(stages, work_of) / len(sweep.seeds)
 
-    return Study(file.folder, sweep, file.trials, sampler=options.sampler, pruner=options.pruner, compute=compute)
+    how = {"sampler": options.sampler, "pruner": options.pruner}
+    return Study(file.folder, sweep, file.trials, **how, compute=compute, limit=options.compute_limit)
+
+
+class _Limits:
+    """Says when a search ends before its last trial, and whether it has come to its end.
+
+    Attributes:
+        account: What it spends.
+    """
+
+    def __init__(self, study: Study, store: Store, options: SweepOptions) -> None:
+        budget = Budget(options.hours, options.device_hours)
+        self.account = Account(study.folder, store, budget)
+        self._study = study
+        self._gain = Gain(study.sweep, store, options.stop_when_flat) if options.stop_when_flat else None
+
+    def enough(self) -> str | None:
+        """Why no further trial begins; trials that were interrupted come to their end where only gains are lacking."""
+        spent = self.account.spent()
+        if spent is not None or self._gain is None or self._study.interrupted:
+            return spent
+        return self._gain.flat(self._study.trials())
+
+    def open(self) -> bool:
+        """Whether a trial is to be performed."""
+        return self._study.remaining > 0 and self.enough() is None
+
+    def interrupted(self) -> bool:
+        """Whether trials are left that neither came to an end nor are beyond the budget."""
+        if self.account.spent() is not None:
+            return False
+        running = any(trial.state == "running" for trial in self._study.trials())
+        return running or (self._study.remaining > 0 and self.enough() is None)
 
 
 def _perform(
-    console: Console, study: Study, runner: Runner, file: ExperimentFile, options: SweepOptions, running: Session
+    console: Console,
+    study: Study,
+    runner: Runner,
+    file: ExperimentFile,
+    options: SweepOptions,
+    running: Session,
+    limits: _Limits,
 ) -> None:
     sweep, store = study.sweep, runner.store
     done = sum(trial.state in ("complete", "pruned") for trial in study.trials())
@@ -101,17 +144,25 @@ def _perform(
 
         effort = Effort(runner.work_of)
 
-        def perform_all(groups: Sequence[Sequence[Stage]], job: Job, progress: Progress, what: str) -> None:
-            todo = tasks.units(store, groups, effort, grouped=job.worker_group.workers > 1)
-            tasks.perform_all(todo, job, progress, concurrent=room, what=what)
+        account = limits.account
 
-        if study.remaining:
-            with SweepProgress(console, store, effort, sweep, study.trials(), study.total, running.publish) as progress:
+        def perform_all(
+            groups: Sequence[Sequence[Stage]], job: Job, progress: Progress, what: str, **more: Callable[[], bool]
+        ) -> None:
+            todo = tasks.units(store, groups, effort, grouped=job.worker_group.workers > 1)
+            tasks.perform_all(todo, job, progress, concurrent=room, what=what, **more)
+
+        if limits.open():
+            arguments = (sweep, study.trials(), study.total, running.publish, account)
+            with SweepProgress(console, store, effort, *arguments) as progress, account:
                 by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
-                perform_all(by_seed, job, progress, "a stage that all trials share")
-                whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
-                tuning.run_trials(study, whole, progress, concurrent=min(room, study.remaining))
-        if _interrupted(study):
+                halted = lambda: account.spent() is not None  # noqa: E731
+                perform_all(by_seed, job, progress, "a stage that all trials share", halted=halted)
+                if limits.open():  # the shared stages cost, too
+                    whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
+                    concurrent = min(room, study.remaining)
+                    tuning.run_trials(study, whole, progress, concurrent=concurrent, enough=limits.enough)
+        if limits.interrupted():
             raise KeyboardInterrupt
         folder = file.folder / "confirm"  # what is written down about these runs is about no trial
         while (confirmation := _to_confirm(study, store, options)) and (missing := _missing(confirmation, store)):
@@ -133,10 +184,6 @@ def _describe(console: Console, confirmation: Confirmation, missing: Sequence[St
     stages, seeds = confirmation.stages(), ", ".join(map(str, confirmation.seeds))
     names = " and the ".join(candidate.name for candidate in confirmation.candidates())
     console.print(f"confirm: the {names} on seeds {seeds}: {len(stages)} stages, {len(missing)} to do", highlight=False)
-
-
-def _interrupted(study: Study) -> bool:
-    return study.remaining > 0 or any(trial.state == "running" for trial in study.trials())
 
 
 def _to_confirm(study: Study, store: Store, options: SweepOptions) -> Confirmation | None:
