@@ -45,7 +45,9 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
         made, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
         bare = partial(bare_seconds, runner)
-        describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare, options.looks)
+        console = Console(markup=False)
+        describe(console, made, runner.store, runner.work_of, total, options.confirm, bare, options.looks)
+        _print(console, _budget(options))
 
 
 def warm(sweep_of: Callable[[Config], Sweep], options: "SweepOptions") -> Callable[[Config], Sweep]:
@@ -278,6 +280,19 @@ def describe(
                 steps = cost.steps * mean / len(confirm)
                 rows.append(("", f"if {which}, {mean:.1f} seeds on average: {steps:,.0f} optimizer steps"))
     _print(console, rows)
+
+
+def _budget(options: "SweepOptions") -> Iterator[tuple[str, str]]:
+    """What ends the search before its last trial."""
+    limits = [
+        f"{options.hours:g} hours" if options.hours is not None else "",
+        f"{options.device_hours:g} device hours" if options.device_hours is not None else "",
+        f"{options.stop_when_flat} trials without a gain beyond noise" if options.stop_when_flat is not None else "",
+    ]
+    if any(limits):
+        yield "budget", f"ends after {' or '.join(filter(None, limits))}, over all starts together"
+    if options.compute_limit is not None:
+        yield "limit", f"only points of at most {options.compute_limit:,.0f} optimizer steps a seed"
 
 
 def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:
