@@ -20,7 +20,7 @@ from dmt_ray.execution.runner import Runner
 from dmt_ray.execution.worker import Job
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.driver import Session, on_ray, session
+from dmt_ray.experiments.driver import Session, State, on_ray, session
 from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.plan import Stage
@@ -32,6 +32,7 @@ from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study, newest_attempt
 from dmt_ray.store import Store
+from dmt_ray.tracking.publication import Publication
 
 
 def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOptions) -> int:
@@ -60,7 +61,11 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         study = _study(file, runner, options)
         limits = _Limits(study, runner.store, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
-        with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as current:
+
+        def publication(state: State) -> Publication:
+            return publishing.of_sweep(file.folder, file, runner.store, state, study.trials())
+
+        with session(file, connect, publication) as current:
             if not study.remaining:
                 console.print(f"{sweep.name}: all {total} trials are done; a larger --trials continues the search")
             try:

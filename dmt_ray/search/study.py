@@ -18,6 +18,7 @@ from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
 from dmt_ray.methods.space import Dimension, Integer, Uniform, Value
 from dmt_ray.plan.key import key_of
 from dmt_ray.search import samplers
+from dmt_ray.search.owned_storage import OwnedStorage
 from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
 
 LEAST_TRIALS = 4  # with fewer other trials there is nothing to compare with: the median pruner stops none
@@ -82,7 +83,7 @@ class Study:
         self._pruned: set[str] = set()
 
     def _open(self, sampler: str, pruner: str) -> optuna.Study:
-        storage, sweep = trials.open_storage(self.folder), self.sweep
+        storage, sweep = OwnedStorage(trials.open_storage(self.folder)), self.sweep
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
         seed = int(key_of([sweep.name, done])[:8], 16)
