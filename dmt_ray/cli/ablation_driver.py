@@ -21,7 +21,7 @@ from dmt_ray.execution.options import Options
 from dmt_ray.execution.progress import Progress
 from dmt_ray.execution.runner import Runner
 from dmt_ray.execution.worker import Job
-from dmt_ray.experiments.ablation import Ablation
+from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, on_ray, session
 from dmt_ray.experiments.experiment_file import ExperimentFile, kind_of, read, write, write_failed
@@ -90,6 +90,10 @@ class _Work:
     failed: dict[str, str] = field(default_factory=dict)
     ended: bool = False
 
+    def lacks(self, member: Member) -> bool:
+        """Whether a stage of a member failed, or could not begin."""
+        return bool(self.failed) and any(stage.name in self.failed for stage in member.plan.stages())
+
 
 def check_looks(file: ExperimentFile) -> None:
     """Raise ConfigError for looks that are chosen after results were seen: they would not keep the error at 5 %."""
@@ -146,7 +150,8 @@ def _perform(console: Console, runner: Runner, work: _Work, options: Options, ru
     with ExitStack() as stack:
         ray: tuple[Job, int] | None = None
         for _ in _rounds(console, work, runner):
-            members = list(work.file.ablation.members())
+            # What failed in this start is not tried again at the next look.
+            members = [one for one in work.file.ablation.members() if not work.lacks(one)]
             groups = [[stage for rung in member.plan.rungs for stage in rung.values()] for member in members]
             missing = store.missing(stage for group in groups for stage in group)
             if not missing:

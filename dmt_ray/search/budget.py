@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +143,7 @@ class Gain:
         ended = [trial for trial in trials if trial.state in ("complete", "pruned")]
         if len(ended) <= self._limit:
             return None
-        scores = [self._by_seed(trial) if trial.state == "complete" else None for trial in ended]
+        scores = [self._by_seed(trial) for trial in ended]
         margin = noise([one for one in scores if one is not None])
         means = [None if one is None else sum(one) / len(one) for one in scores]
         if margin is None or since_gain(means, margin) < self._limit:
@@ -152,11 +153,13 @@ class Gain:
             "--stop-when-flat continues the search"
         )
 
-    def _by_seed(self, trial: Trial) -> list[float]:
-        if trial.number not in self._scores:
+    def _by_seed(self, trial: Trial) -> list[float] | None:
+        """The scores of a complete trial; None of another one, or where they are gone."""
+        if trial.number not in self._scores and trial.state == "complete":
             plans = self._sweep.plans(trial.params).values()
-            self._scores[trial.number] = [rung_score(self._store, plan.rungs[-1]) for plan in plans]
-        return self._scores[trial.number]
+            with suppress(StoreError, MissingStages):
+                self._scores[trial.number] = [rung_score(self._store, plan.rungs[-1]) for plan in plans]
+        return self._scores.get(trial.number)
 
 
 def noise(table: Sequence[Sequence[float]]) -> float | None:

@@ -151,7 +151,7 @@ class Study:
             elif self._points:
                 self._optuna.enqueue_trial(self._points.pop(0))
             elif attempt >= PROPOSALS:
-                self._optuna.enqueue_trial(self._within())
+                self._optuna.enqueue_trial(dict(self._within()))
             trial = self._optuna.ask()
             params = self._params(trial)
             if self._limit is None or (compute := self._steps_for(params)) <= self._limit:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from dmt_ray.errors import StoreError
 from dmt_ray.experiments.experiment_file import FOLDERS, kind_of, read
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.trials import complete, ranked, read_trials
@@ -35,7 +36,10 @@ def _best(folder: Path, sweep: Sweep) -> list[Params]:
     """The best points of the search in a folder, if it is of the same space."""
     if kind_of(folder) != "sweep":
         return []
-    other = read(folder).sweep
+    try:
+        other = read(folder).sweep
+    except StoreError:  # of a version or a plug-in that is not here
+        return []
     same = (other.method, other.measure, dict(other.space)) == (sweep.method, sweep.measure, dict(sweep.space))
     if not same or other.name == sweep.name:
         return []

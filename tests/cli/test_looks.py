@@ -96,6 +96,14 @@ def test_a_look_that_is_not_complete_decides_nothing(store):
     assert [cell.text for cell in block.rows[1]] == ["DMT", "–", "–", "open: not yet at 3 seeds"]
 
 
+def test_what_has_failed_is_not_tried_again_at_the_next_look(store):
+    work = work_of(store.folder)
+    first, *_, last = work.file.ablation.members()
+    assert not work.lacks(first)
+    work.failed[last.plan.rungs[-1]["A"].name] = "out of memory"
+    assert (work.lacks(first), work.lacks(last)) == (False, True)
+
+
 def test_looks_may_not_change_once_results_were_seen(store):
     work = work_of(store.folder)
     experiment_file.write(work.file.folder, work.file)

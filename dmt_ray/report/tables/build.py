@@ -197,9 +197,9 @@ def _differences(content: Numbers, column: str, rule: str) -> Block:
                 "The difference is that of the pairs, not of the two means."
             )
     best_of = [] if rule == "last" else ["best of"]
-    kinds = ("difference, 95 % t", "pooled", "wins", "sign-flip p", "Holm")
+    kinds: tuple[str, ...] = ("difference, 95 % t", "pooled", "wins", "sign-flip p", "Holm")
     if content.looks:
-        kinds = ("difference, 95 %", "wins", *(["decided"] if decides else []))
+        kinds = ("difference, 95 %", "wins", "decided")[: 3 if decides else 2]
     header = ("", *kinds, *best_of)
     of = "" if rule == "last" else f" (itself best of {_range(reference.snapshots)})"
     title = _labelled(content, column, f"Difference to {content.reference}{of}, {RULES[rule]}")
