@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from dmt_ray.cli.ablation_driver import _rounds, _Work, check_looks
+from dmt_ray.cli.documents import TablesDocument
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Row
@@ -75,6 +76,12 @@ def test_a_table_that_is_read_later_knows_its_looks(store):
     assert texts["CBST"].startswith("open after 6 seeds; about ")
     assert not {mark for block in table.blocks for row in block.rows for mark in [row[1].mark] if mark}
     assert open_rows(frame) == {("CBST", "shapes")}
+    document = TablesDocument.of([table]).tables[0]
+    lines = {line.row: line for line in document.lines if line.rule == "last"}
+    assert (lines["DMT"].look, lines["DMT"].needed, lines["CBST"].look) == (1, None, None)
+    assert (lines["CBST"].needed or 0) > 6
+    assert (lines["DMT"].holm, lines["DMT"].p, lines["DMT"].star) == (None, None, False)
+    assert (lines["DMT"].n, lines["Baseline"].n, lines["DMT"].planned) == (3, 6, 3)
 
 
 def test_a_start_that_was_stopped_goes_on_where_it_was(store):
