@@ -103,6 +103,16 @@ def test_a_look_that_is_not_complete_decides_nothing(store):
     assert [cell.text for cell in block.rows[1]] == ["DMT", "–", "–", "open: not yet at 3 seeds"]
 
 
+def test_a_row_whose_next_look_is_not_complete_says_how_many_seeds_were_compared(store):
+    work = work_of(store.folder)
+    rounds = _rounds(Console(quiet=True), work, SimpleNamespace(store=store))
+    next(rounds)
+    compute(work, store)
+    next(rounds)  # the seed of the second look is still missing
+    (block,) = [block for block in table_of(tidy.of_ablation(work.file.folder)).blocks if block.header[-1] == "decided"]
+    assert block.rows[0][-1].text.startswith("open after 3 seeds; about ")
+
+
 def test_what_has_failed_is_not_tried_again_at_the_next_look(store):
     work = work_of(store.folder)
     first, *_, last = work.file.ablation.members()

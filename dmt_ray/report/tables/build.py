@@ -185,7 +185,7 @@ def _differences(content: Numbers, column: str, rule: str) -> Block:
         score, compared = content.scores[position], content.comparisons.get(position)
         choices = () if rule == "last" else (Cell(_range(score.snapshots)),)
         if content.looks:
-            rows.append((Cell(row), *_at_looks(content, compared, score)[: 3 if decides else 2], *choices))
+            rows.append((Cell(row), *_at_looks(content, compared)[: 3 if decides else 2], *choices))
             continue
         rows.append((Cell(row), *(_compared(compared) if compared else [Cell(NONE)] * 5), *choices))
         pairs = compared.wins.pairs if compared else 0
@@ -219,7 +219,7 @@ def _compared(comparison: Comparison) -> tuple[Cell, ...]:
     )
 
 
-def _at_looks(content: Numbers, comparison: Comparison | None, score: Score) -> tuple[Cell, ...]:
+def _at_looks(content: Numbers, comparison: Comparison | None) -> tuple[Cell, ...]:
     """Difference, wins and what decided it, of a row of a table with looks."""
     at = None if comparison is None else comparison.outcome
     if comparison is None or at is None or not at.seeds:
@@ -229,7 +229,7 @@ def _at_looks(content: Numbers, comparison: Comparison | None, score: Score) -> 
     if at.look is not None:
         text = f"at {content.looks[at.look]} seeds (look {at.look + 1} of {len(content.looks)})"
     else:
-        text = f"open after {score.planned} seeds; {would_do(at.needed)}"
+        text = f"open after {len(at.seeds)} seeds; {would_do(at.needed)}"
     return (
         Cell(f"{100 * at.interval.mean:+z.2f}{ends}"),
         Cell(f"{comparison.wins.wins}/{comparison.wins.pairs}{ties}"),
