@@ -7,8 +7,12 @@ percentile bootstrap, 1.96 standard errors, and mean ± std / sqrt(n) with ddof 
 intervals of all rows contain the truth at once, how wide the pooled interval is beside the paired one, and how often a
 row is bold although all rows are equally good.
 
-    python benchmarks/coverage.py                # n = 3, 5, 10: seconds
-    python benchmarks/coverage.py --tables 1000  # a look
+Then tables that add seeds until a row is decided (`--until-decided`): how often any row is decided although none
+differs from the reference, at the error that a look has and at 5 % a look; how often the interval of a row contains
+the truth where its seeds ended; and what a true difference takes to be found.
+
+    python benchmarks/coverage.py                # n = 3, 5, 10, and looks after 3, 5, 8, 12: half a minute
+    python benchmarks/coverage.py --tables 1000  # a quick view
 """
 
 import argparse
@@ -20,6 +24,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dmt_ray.cli.options import guarded, help_with
+from dmt_ray.experiments.looks import LOOKS
+from dmt_ray.results.sequential import error_of_a_look, stops
+from dmt_ray.results.statistics import ERROR
 
 Floats = NDArray[np.float64]
 
@@ -106,8 +113,67 @@ def bootstrap(scores: Floats, rng: np.random.Generator) -> float:
     return float(((low <= 0) & (high >= 0)).mean())
 
 
+def gained(scores: Floats, rows: int, error: float, difference: float = 0.0) -> tuple[float, float, float, float]:
+    """What a procedure with looks does in tables of so many rows, the first of which is the reference.
+
+    Args:
+        scores: As `simulated`, with as many pairs as the last look.
+        rows: How many of the rows are there.
+        error: Of a look.
+        difference: What rows 1... are truly better, in mIoU points.
+
+    Returns:
+        Share of tables in which any row is decided; share of rows that are; mean pairs of a row; share of rows whose
+        interval contains the truth where its seeds ended.
+    """
+    differences = scores[:, 1:rows] - scores[:, :1] + difference
+    stopped = stops(differences, LOOKS, error)
+    n = np.array([*LOOKS, LOOKS[-1]])[stopped]
+    inside = np.zeros(stopped.shape, np.bool_)
+    for pairs in LOOKS:
+        part = differences[..., :pairs]
+        half = stats.t.isf(error / 2, pairs - 1) * part.std(axis=-1, ddof=1) / pairs**0.5
+        inside |= (n == pairs) & (np.abs(part.mean(axis=-1) - difference) <= half)
+    decided = stopped < len(LOOKS)
+    return float(decided.any(axis=1).mean()), float(decided.mean()), float(n.mean()), float(inside.mean())
+
+
+def print_looks(tables: int, seed: int) -> None:
+    """Print what `--until-decided` errs, finds and takes."""
+    looks = ", ".join(map(str, LOOKS))
+    print(f"\nLooks after {looks} pairs. {tables:,} tables, seed {seed}. Share of tables in which a row is decided")
+    print("although no row differs; share of intervals that contain the truth where a row's seeds ended.\n")
+    heads = ("run errors", "rows", "error of a look", "decided", "interval right", "decided at .05", "right at .05")
+    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    for name, law in ERRORS.items():
+        scores = simulated(tables, LOOKS[-1], law, np.random.default_rng([seed, 100]))
+        for rows in (2, ROWS):
+            level = error_of_a_look(LOOKS, rows - 1)
+            wrong, _, _, inside = gained(scores, rows, level)
+            naive, _, _, naive_inside = gained(scores, rows, ERROR)
+            print(f"| {name} | {rows} | {level:.4f} | {wrong:.3f} | {inside:.3f} | {naive:.3f} | {naive_inside:.3f} |")
+    print("\nRows that differ, by so many sd of the paired differences (normal run errors): share that is found.\n")
+    heads = ("rows", "difference / sd", "found", "pairs, mean", "interval right", "5 pairs", "12 pairs")
+    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    scores = simulated(tables, LOOKS[-1], ERRORS["normal"], np.random.default_rng([seed, 101]))
+    for rows in (2, ROWS):
+        for effect in (0.5, 1.0, 1.5, 2.0):
+            difference = effect * RUN * 2**0.5
+            _, found, pairs, inside = gained(scores, rows, error_of_a_look(LOOKS, rows - 1), difference)
+            fixed = [fixed_found(scores[..., :n], rows, difference) for n in (5, 12)]
+            print(f"| {rows} | {effect} | {found:.3f} | {pairs:.1f} | {inside:.3f} | {fixed[0]:.3f} | {fixed[1]:.3f} |")
+
+
+def fixed_found(scores: Floats, rows: int, difference: float) -> float:
+    """Share of rows whose interval excludes 0 with a fixed number of pairs, at the same 5 % for the table."""
+    differences = scores[:, 1:rows] - scores[:, :1] + difference
+    n = differences.shape[-1]
+    half = stats.t.isf(ERROR / (rows - 1) / 2, n - 1) * differences.std(axis=-1, ddof=1) / n**0.5
+    return float((np.abs(differences.mean(axis=-1)) > half).mean())
+
+
 def main() -> int | None:
-    """Print a table of coverages for each kind of error."""
+    """Print a table of coverages for each kind of error, and what looks do."""
     options = argparse.ArgumentParser(**help_with(__doc__ or "", "python benchmarks/coverage.py"))
     options.add_argument("--tables", type=int, default=20_000, help="simulated tables (default: 20000)")
     options.add_argument("--seed", type=int, default=0, help="of the simulation (default: 0)")
@@ -132,6 +198,7 @@ def main() -> int | None:
                 f"{bold(scores):.3f}",
             ]
             print(f"| {n} | " + " | ".join(cells) + " |")
+    print_looks(chosen.tables, chosen.seed)
     return None
 
 

@@ -379,7 +379,7 @@ class Simulation:
             with self.timer.of("a trial ends (progress)"):
                 self.progress.ended(number, state)
             with self.timer.of("results for MLflow"):
-                results = publishing.of_sweep(self.folder, self.file, self.store, "running")
+                results = publishing.of_sweep(self.folder, self.file, self.store, "running", study.trials())
         if self.tracker is not None and self.ended % self.options.publish_every == 0:
             self.waiting = results
         if self.waiting is not None and self.mirror_free <= self.free:
@@ -399,7 +399,7 @@ class Simulation:
             trials = self.study.trials()
         if self.tracker is not None:
             with self.timer.of("end: results for MLflow"):
-                results = publishing.of_sweep(self.folder, self.file, self.store, "stopped")
+                results = publishing.of_sweep(self.folder, self.file, self.store, "stopped", trials)
             with self.timer.of("end: publish"):
                 publish(self.tracker.mirror, results)
             with self.timer.of("end: publish again, nothing new"):

@@ -13,6 +13,7 @@ from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options
 from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
+from dmt_ray.experiments.looks import looks_of
 from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure
 from dmt_ray.recipes import load
@@ -69,9 +70,12 @@ def add_options(parser: argparse.ArgumentParser, question: Question) -> None:
     add(
         parser,
         *OF_EXPERIMENTS,
-        "--rows",
+        *("--rows", "--until-decided", "--looks"),
         recipe={"default": question.recipe},
-        seeds={"default": SEEDS, "help": f"seeds to run every row on (default: {' '.join(map(str, SEEDS))})"},
+        seeds={
+            "help": f"seeds to run every row on (default: {' '.join(map(str, SEEDS))}; with --until-decided as many, "
+            "from 0 on, as its last look takes)"
+        },
         max_concurrent={"help": "maximum number of stages to compute at once (default: as many as there is room for)"},
     )
     parser.set_defaults(command=partial(_ask, question))
@@ -90,7 +94,8 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
     }
     columns = {config.recipe: Column()} if question.columns is None else question.columns(config)
     paper = question.paper
-    seeds = tuple(sorted(options.seeds))
+    looks = looks_of(options.until_decided, options.looks)
+    seeds = tuple(sorted(options.seeds or (range(looks[-1]) if looks else SEEDS)))
 
     def ablation_of(bind: Callable[[Config], Config], changes: Sequence[str] = tuple(options.changes)) -> Ablation:
         return Ablation(
@@ -101,6 +106,7 @@ def _ask(question: Question, options: argparse.Namespace) -> int:
             seeds=seeds,
             reference=question.reference,
             paper=paper.get(config.data.name) if isinstance(paper, Mapping) else paper,
+            looks=looks,
         )
 
     def work_with(changes: Sequence[str]) -> Work:

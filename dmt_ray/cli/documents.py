@@ -271,7 +271,9 @@ class TableLine(Document):
     wins: float | None
     ties: float | None
     difference: float | None = Field(description="Difference to the reference, mean over the pairs.")
-    low: float | None = Field(description="95 % interval of the difference, paired t.")
+    low: float | None = Field(
+        description="95 % interval of the difference, paired t; with --until-decided right at all looks."
+    )
     high: float | None
     pooled_low: float | None
     pooled_high: float | None
@@ -279,6 +281,8 @@ class TableLine(Document):
     floor: float | None = Field(description="The smallest p that this many pairs allow.")
     holm: float | None = Field(description="p after Holm's correction.")
     star: bool
+    look: float | None = Field(description="The look, counted from 1, that decided the row; with --until-decided.")
+    needed: float | None = Field(description="Seeds that would decide an open row in four of five tables.")
     paper_percent: float | None
     paper_sd_percent: float | None
 

@@ -20,14 +20,16 @@ from dmt_ray.config import Config, Model
 from dmt_ray.errors import DataError, ModelError
 from dmt_ray.execution import cluster
 from dmt_ray.execution.calibration import bare_seconds, estimator
-from dmt_ray.execution.cost import ABOUT, Estimator, Work, duration
+from dmt_ray.execution.cost import ABOUT, Estimate, Estimator, Work, duration
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.ablation import Ablation
+from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.sweep import Sweep, in_words
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage, in_order
+from dmt_ray.results.sequential import chances, error_of_a_look, mean_seeds, reached
 from dmt_ray.results.statistics import visible
 from dmt_ray.store import Store
 
@@ -41,9 +43,20 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
     """Say what a sweep would do; the arguments are those of `sweep_driver.drive`."""
     with keeping_nothing(options) as chosen:
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
-        made, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
+        made, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
         bare = partial(bare_seconds, runner)
-        describe(Console(markup=False), made, runner.store, runner.work_of, total, options.confirm, bare)
+        console = Console(markup=False)
+        describe(console, made, runner.store, runner.work_of, total, options.confirm, bare, options.looks)
+        _print(console, _budget(options))
+
+
+def warm(sweep_of: Callable[[Config], Sweep], options: "SweepOptions") -> Callable[[Config], Sweep]:
+    """What makes the sweep, with the best points of earlier ones where the user wants that."""
+    if not options.warm_start:
+        return sweep_of
+    from dmt_ray.search.warm_start import warm_started  # imports optuna when there is an earlier study
+
+    return lambda config: warm_started(sweep_of(config), options.storage)
 
 
 def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options: Options) -> None:
@@ -142,7 +155,8 @@ def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> N
     plans = [member.plan for member in ablation.members()]
     targets = [evaluation for plan in plans for rung in plan.rungs for evaluation in rung.values()]
     alone = sum(len(plan.stages()) for plan in plans)
-    cost, cores = estimator(runner)(runner.store.missing(targets)), cluster.cpus()
+    estimate, cores = estimator(runner), cluster.cpus()
+    cost = estimate(runner.store.missing(targets))
     parallel = f"; {duration(cost.seconds / cores)} on {cores} cores" if cost.seconds else ""
     rows = [
         ("ablation", ablation.name),
@@ -151,10 +165,50 @@ def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> N
         ("columns", "; ".join(ablation.columns)),
         ("seeds", ", ".join(map(str, ablation.seeds))),
         ("stages", f"{len(in_order(targets))}, shared between rows where possible; without sharing: {alone}"),
-        ("to do", f"{cost}{parallel}"),
-        ("power", visible(len(ablation.seeds))),
+        *(_looks(ablation, runner.store, estimate) if ablation.looks else []),
+        ("at most" if ablation.looks else "to do", f"{cost}{parallel}"),
+        ("power", "" if ablation.looks else visible(len(ablation.seeds))),
     ]
     _print(console, [(title, text) for title, text in rows if text])
+
+
+def _looks(ablation: Ablation, store: Store, estimate: Estimator) -> Iterator[tuple[str, str]]:
+    """What looks do and find, and what they are expected to cost."""
+    looks, rows = ablation.looks, len(ablation.rows) - 1
+    error = error_of_a_look(looks, rows)
+    yield (
+        "looks",
+        f"after {looks_in_words(looks)} seeds, which only rows get that are not decided; error of a look and row "
+        f"{error:.2g}, of the whole table 5 %",
+    )
+    costs = [_cost_of_a_look(ablation, store, estimate, look) for look in range(len(looks))]
+    for title, effect, which in (
+        ("expected", 1.5, "differs by 1.5 sd of its paired differences"),
+        ("", 0.0, "does not"),
+    ):
+        found = chances(looks, error, effect)
+        steps = seconds = 0.0
+        for open_, (reference, others) in zip(reached(found), costs, strict=True):
+            any_open = 1 - (1 - open_) ** rows  # the reference goes on as long as any row does
+            steps += any_open * reference.steps + open_ * others.steps
+            seconds += any_open * (reference.seconds or 0) + open_ * (others.seconds or 0)
+        time = f", about {duration(seconds)}" if seconds else ""
+        text = (
+            f"if every row {which}: {sum(found):.0%} are decided, after {mean_seeds(looks, found):.1f} seeds on average"
+        )
+        yield title, f"{text}; {steps:,.0f} optimizer steps{time}"
+
+
+def _cost_of_a_look(ablation: Ablation, store: Store, estimate: Estimator, look: int) -> tuple[Estimate, Estimate]:
+    """What is missing of the seeds that a look adds: of the reference, and what all other rows need beside that."""
+    seeds = ablation.seeds[ablation.looks[look - 1] if look else 0 : ablation.looks[look]]
+    plans = [(one.cell.row == ablation.reference, one.plan) for one in ablation.members() if one.seed in seeds]
+    reference, everything = (
+        store.missing(stage for base, plan in plans if base or every for rung in plan.rungs for stage in rung.values())
+        for every in (False, True)
+    )
+    own = set(reference)
+    return estimate(reference), estimate([stage for stage in everything if stage not in own])
 
 
 def describe(
@@ -165,6 +219,7 @@ def describe(
     total: int,
     confirm: Sequence[int] = (),
     bare: Callable[[Sequence[Stage]], float] | None = None,
+    looks: tuple[int, ...] = (),
 ) -> None:
     """Print name, seeds, trials, what is shared, and what is missing of it and of each trial.
 
@@ -176,6 +231,7 @@ def describe(
         total: Trials in all.
         confirm: Fresh seeds on which the best trial and the recipe are to be run again.
         bare: Seconds of the trainings among some stages by bare steps, see `calibration`.
+        looks: Numbers of the fresh seeds after which it is seen whether the two differ; (): all are run.
     """
     work = Work(work_of)
     estimate = Estimator(store, work, bare)
@@ -211,8 +267,32 @@ def describe(
         recipe = METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages()
         once = list(dict.fromkeys([*sweep.plans(sweep.middle())[sweep.seeds[0]].stages(), *recipe]))
         seeds = ", ".join(map(str, confirm))
-        rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {estimate(once * len(confirm))}"))
+        most = "at most " if looks else ""
+        cost = estimate(once * len(confirm))
+        rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {most}{cost}"))
+        if looks:
+            for effect, which in (
+                (1.5, "they differ by 1.5 sd of the paired differences"),
+                (0.0, "they do not differ"),
+            ):
+                found = chances(looks, error_of_a_look(looks, 1), effect)
+                mean = mean_seeds(looks, found)
+                steps = cost.steps * mean / len(confirm)
+                rows.append(("", f"if {which}, {mean:.1f} seeds on average: {steps:,.0f} optimizer steps"))
     _print(console, rows)
+
+
+def _budget(options: "SweepOptions") -> Iterator[tuple[str, str]]:
+    """What ends the search before its last trial."""
+    limits = [
+        f"{options.hours:g} hours" if options.hours is not None else "",
+        f"{options.device_hours:g} device hours" if options.device_hours is not None else "",
+        f"{options.stop_when_flat} trials without a gain beyond noise" if options.stop_when_flat is not None else "",
+    ]
+    if any(limits):
+        yield "budget", f"ends after {' or '.join(filter(None, limits))}, over all starts together"
+    if options.compute_limit is not None:
+        yield "limit", f"only points of at most {options.compute_limit:,.0f} optimizer steps a seed"
 
 
 def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:

@@ -181,6 +181,42 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "keep the old study under another name and start a new one; stages are still reused",
     },
+    "--hours": {
+        "type": float,
+        "metavar": "H",
+        "help": "stop after so many hours of work, of all starts together; trials that run go no further than their "
+        "current stage, and a larger number continues them",
+    },
+    "--device-hours": {
+        "type": float,
+        "metavar": "H",
+        "help": "stop after so many hours of all devices together, counted over the stages that were computed",
+    },
+    "--stop-when-flat": {
+        "type": int,
+        "metavar": "N",
+        "help": "begin no further trial once N in a row have gained nothing beyond the noise, which is measured on the "
+        "trials' seeds: needs two --seeds or more",
+    },
+    "--limit": {
+        "metavar": "compute=STEPS",
+        "help": "try only points whose plan takes no more optimizer steps, summed over the models, for each seed",
+    },
+    "--warm-start": {
+        "action": "store_true",
+        "help": "try the best points of earlier searches of the same space in the storage folder first",
+    },
+    "--until-decided": {
+        "action": "store_true",
+        "help": "add seeds at looks that are fixed beforehand, and only where the interval to the reference still "
+        "contains 0; of tables without any difference one in twenty decides something",
+    },
+    "--looks": {
+        "type": int,
+        "nargs": "+",
+        "metavar": "N",
+        "help": "numbers of seeds after which --until-decided looks (default: 3 5 8 12)",
+    },
     # what of the results
     "--networks": {
         "nargs": "+",
@@ -270,7 +306,10 @@ OF_EXPERIMENTS = (
     *("--eval-batch", "--deterministic", "--stall-limit", "--dry-run"),
 )
 """What sweeps and ablations have in common."""
-OF_SEARCHES = ("--trials", "--sampler", "--grid", "--pruner", "--second", "--confirm", "--fresh")
+OF_SEARCHES = (
+    *("--trials", "--sampler", "--grid", "--pruner", "--second", "--hours", "--device-hours", "--stop-when-flat"),
+    *("--limit", "--warm-start", "--confirm", "--until-decided", "--looks", "--fresh"),
+)
 
 
 def add(parser: argparse.ArgumentParser, *names: str, **overrides: dict[str, Any]) -> None:

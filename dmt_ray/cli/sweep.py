@@ -1,6 +1,7 @@
 """What a search script declares, and the command line that all of them share."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
 from dmt_ray.experiments.dimensions import AND, DERIVED, PAIR, SCHEDULE, default_point
+from dmt_ray.experiments.looks import in_words as looks_in_words
+from dmt_ray.experiments.looks import looks_of
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
@@ -48,6 +51,12 @@ class SweepOptions(Options):
         sampler: A name in `options.SAMPLERS`.
         pruner: A name in `options.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
+        looks: Numbers of these seeds after which it is seen whether the two differ; (): all seeds are run.
+        hours: Hours of work in all; None: no limit.
+        device_hours: Hours of all devices in all; None: no limit.
+        stop_when_flat: Trials in a row without a gain beyond noise, after which none begins; None: no limit.
+        compute_limit: Optimizer steps of a point's plan, over all models, at most; None: no limit.
+        warm_start: Whether the best points of earlier searches of the same space come first.
     """
 
     recipe: str
@@ -57,6 +66,12 @@ class SweepOptions(Options):
     sampler: str = "tpe"
     pruner: str = "median"
     confirm: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
+    hours: float | None = None
+    device_hours: float | None = None
+    stop_when_flat: int | None = None
+    compute_limit: float | None = None
+    warm_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +235,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
     _check_sampler(options)
     _check_fresh(options.confirm, options.seeds)
+    _check_looks(options)
+    _check_budget(options)
     _check_pruner(options)
 
 
@@ -230,6 +247,43 @@ def _check_fresh(fresh: Sequence[int], searched: Sequence[int]) -> None:
             f"--confirm needs fresh seeds, but the search itself uses {', '.join(map(str, used))}: its best trial was "
             "selected on them"
         )
+
+
+def _check_looks(options: argparse.Namespace) -> None:
+    """Fill in the looks of a confirmation, and refuse seeds that are not as many as the last of them takes."""
+    looks = options.looks = looks_of(options.until_decided, options.looks)
+    if looks and len(options.confirm) != looks[-1]:
+        first = options.confirm[0] if options.confirm else 100
+        raise ConfigError(
+            f"--until-decided takes the fresh seeds of --confirm, {looks[-1]} for looks after {looks_in_words(looks)}, "
+            f"but got {len(options.confirm)}: pass --confirm $(seq {first} {first + looks[-1] - 1})"
+        )
+
+
+def _check_budget(options: argparse.Namespace) -> None:
+    """Refuse budgets that can be of no use, and fill in the limit as a number."""
+    for option, value in (("--hours", options.hours), ("--device-hours", options.device_hours)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{option} must be a number above 0, but got {value:g}")
+    if options.stop_when_flat is not None:
+        if options.stop_when_flat < 1:
+            raise ConfigError(f"--stop-when-flat must be 1 or more, but got {options.stop_when_flat}")
+        if len(options.seeds) < 2:
+            raise ConfigError(
+                "--stop-when-flat measures the noise on seeds that trials have in common, but there is only one: pass "
+                "two --seeds or more"
+            )
+    if options.limit is not None:
+        name, _, text = options.limit.partition("=")
+        try:
+            options.compute_limit = float(text)
+        except ValueError:
+            options.compute_limit = math.nan
+        if name != "compute" or not 0 < options.compute_limit < math.inf:
+            raise ConfigError(f"--limit takes compute=STEPS, such as compute=20000, but got {options.limit}")
+    if options.sampler == "grid" and (options.warm_start or options.limit):
+        which = "--warm-start" if options.warm_start else "--limit"
+        raise ConfigError(f"a grid tries all its points: leave {which} out, or choose another --sampler")
 
 
 def _check_sampler(options: argparse.Namespace) -> None:

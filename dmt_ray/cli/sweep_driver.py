@@ -7,7 +7,7 @@ from functools import partial
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.cli.dry_run import bound_sweep
+from dmt_ray.cli.dry_run import bound_sweep, warm
 from dmt_ray.cli.options import begin
 from dmt_ray.cli.sweep import SweepOptions
 from dmt_ray.config import Config
@@ -20,17 +20,19 @@ from dmt_ray.execution.runner import Runner
 from dmt_ray.execution.worker import Job
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.driver import Session, on_ray, session
+from dmt_ray.experiments.driver import Session, State, on_ray, session
 from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.plan import Stage
 from dmt_ray.report import confirmation as confirmation_text
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
+from dmt_ray.search.budget import Account, Budget, Gain
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study, newest_attempt
 from dmt_ray.store import Store
+from dmt_ray.tracking.publication import Publication
 
 
 def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOptions) -> int:
@@ -42,7 +44,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         options: What the command line says.
 
     Returns:
-        0, or 1 if a trial failed or MLflow lacks something.
+        0, also where the budget ends it, or 1 if a trial failed or MLflow lacks something.
 
     Raises:
         UserError: If something outside has to change first.
@@ -50,25 +52,32 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
     """
     console, runner = Console(markup=False), options.driver()
     seeds = [*options.seeds, *options.confirm]
-    sweep, total = bound_sweep(runner, sweep_of, config, seeds, options.trials)
+    sweep, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
     sweep = newest_attempt(options.storage / FOLDERS["sweep"], sweep, fresh=options.fresh)
     info = DatasetInfo.of(runner.dataset(sweep.config.data), sweep.config, seeds, options.command)
     where = (options.storage, options.data, options.recipe, options.changes)
     file = ExperimentFile(sweep, *where, total, info.to_json(), options.command)
     with locked(file.folder), answered():
         study = _study(file, runner, options)
+        limits = _Limits(study, runner.store, options)
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
-        with session(file, connect, partial(publishing.of_sweep, file.folder, file, runner.store)) as current:
+
+        def publication(state: State) -> Publication:
+            return publishing.of_sweep(file.folder, file, runner.store, state, study.trials())
+
+        with session(file, connect, publication) as current:
             if not study.remaining:
                 console.print(f"{sweep.name}: all {total} trials are done; a larger --trials continues the search")
             try:
-                if study.remaining or _unconfirmed(study, runner.store, options):
-                    _perform(console, study, runner, file, options, current)
+                if limits.open() or _unconfirmed(study, runner.store, options):
+                    _perform(console, study, runner, file, options, current, limits)
             except KeyboardInterrupt:  # while Ray was closed, after all of the work, it is of no consequence
-                if _interrupted(study) or _unconfirmed(study, runner.store, options):
+                if limits.interrupted() or _unconfirmed(study, runner.store, options):
                     raise
             finally:
-                if not _interrupted(study):
+                if not limits.interrupted():
+                    if study.remaining and (why := limits.enough()) is not None:
+                        console.print(f"{sweep.name}: {why}", highlight=False, soft_wrap=True)
                     current.state = "finished"
                     begin("writing the summary and its figures")
                     _conclude(console, study, runner.store, file, options, current)
@@ -83,11 +92,50 @@ def _study(file: ExperimentFile, runner: Runner, options: SweepOptions) -> Study
         stages = [stage for plan in sweep.plans(params).values() for stage in plan.stages()]
         return reuse.compute(stages, work_of) / len(sweep.seeds)
 
-    return Study(file.folder, sweep, file.trials, sampler=options.sampler, pruner=options.pruner, compute=compute)
+    how = {"sampler": options.sampler, "pruner": options.pruner}
+    return Study(file.folder, sweep, file.trials, **how, compute=compute, limit=options.compute_limit)
+
+
+class _Limits:
+    """Says when a search ends before its last trial, and whether it has come to its end.
+
+    Attributes:
+        account: What it spends.
+    """
+
+    def __init__(self, study: Study, store: Store, options: SweepOptions) -> None:
+        budget = Budget(options.hours, options.device_hours)
+        self.account = Account(study.folder, store, budget)
+        self._study = study
+        self._gain = Gain(study.sweep, store, options.stop_when_flat) if options.stop_when_flat else None
+
+    def enough(self) -> str | None:
+        """Why no further trial begins; trials that were interrupted come to their end where only gains are lacking."""
+        spent = self.account.spent()
+        if spent is not None or self._gain is None or self._study.interrupted:
+            return spent
+        return self._gain.flat(self._study.trials())
+
+    def open(self) -> bool:
+        """Whether a trial is to be performed."""
+        return self._study.remaining > 0 and self.enough() is None
+
+    def interrupted(self) -> bool:
+        """Whether trials are left that neither came to an end nor are beyond the budget."""
+        if self.account.spent() is not None:
+            return False
+        running = any(trial.state == "running" for trial in self._study.trials())
+        return running or (self._study.remaining > 0 and self.enough() is None)
 
 
 def _perform(
-    console: Console, study: Study, runner: Runner, file: ExperimentFile, options: SweepOptions, running: Session
+    console: Console,
+    study: Study,
+    runner: Runner,
+    file: ExperimentFile,
+    options: SweepOptions,
+    running: Session,
+    limits: _Limits,
 ) -> None:
     sweep, store = study.sweep, runner.store
     done = sum(trial.state in ("complete", "pruned") for trial in study.trials())
@@ -101,57 +149,66 @@ def _perform(
 
         effort = Effort(runner.work_of)
 
-        def perform_all(groups: Sequence[Sequence[Stage]], job: Job, progress: Progress, what: str) -> None:
-            todo = tasks.units(store, groups, effort, grouped=job.worker_group.workers > 1)
-            tasks.perform_all(todo, job, progress, concurrent=room, what=what)
+        account = limits.account
 
-        if study.remaining:
-            with SweepProgress(console, store, effort, sweep, study.trials(), study.total, running.publish) as progress:
+        def perform_all(
+            groups: Sequence[Sequence[Stage]], job: Job, progress: Progress, what: str, **more: Callable[[], bool]
+        ) -> None:
+            todo = tasks.units(store, groups, effort, grouped=job.worker_group.workers > 1)
+            tasks.perform_all(todo, job, progress, concurrent=room, what=what, **more)
+
+        if limits.open():
+            arguments = (sweep, study.trials(), study.total, running.publish, account)
+            with SweepProgress(console, store, effort, *arguments) as progress, account:
                 by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
-                perform_all(by_seed, job, progress, "a stage that all trials share")
-                whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
-                tuning.run_trials(study, whole, progress, concurrent=min(room, study.remaining))
-        if _interrupted(study):
+                halted = lambda: account.spent() is not None  # noqa: E731
+                perform_all(by_seed, job, progress, "a stage that all trials share", halted=halted)
+                if limits.open():  # the shared stages cost, too
+                    whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
+                    concurrent = min(room, study.remaining)
+                    tuning.run_trials(study, whole, progress, concurrent=concurrent, enough=limits.enough)
+        if limits.interrupted():
             raise KeyboardInterrupt
-        if (confirmation := _to_confirm(study, options)) is not None:
-            folder = file.folder / "confirm"  # what is written down about these runs is about no trial
+        folder = file.folder / "confirm"  # what is written down about these runs is about no trial
+        while (confirmation := _to_confirm(study, store, options)) and (missing := _missing(confirmation, store)):
             folder.mkdir(exist_ok=True)
-            missing = _describe(console, confirmation, store)
+            _describe(console, confirmation, missing)
             with Progress(console, store, effort, missing) as shown:
                 perform_all(confirmation.groups(), replace(job, folder=folder), shown, "a stage on the fresh seeds")
             journal.end_all(folder)
         begin("closing Ray")
 
 
-def _describe(console: Console, confirmation: Confirmation, store: Store) -> list[Stage]:
-    """Say what is run again on fresh seeds; what of it is missing, inputs first."""
+def _missing(confirmation: Confirmation, store: Store) -> list[Stage]:
+    """What is missing of the runs on fresh seeds, inputs first."""
+    return store.missing(confirmation.stages())
+
+
+def _describe(console: Console, confirmation: Confirmation, missing: Sequence[Stage]) -> None:
+    """Say what is run again on fresh seeds."""
     stages, seeds = confirmation.stages(), ", ".join(map(str, confirmation.seeds))
-    missing = store.missing(stages)
     names = " and the ".join(candidate.name for candidate in confirmation.candidates())
     console.print(f"confirm: the {names} on seeds {seeds}: {len(stages)} stages, {len(missing)} to do", highlight=False)
-    return missing
 
 
-def _interrupted(study: Study) -> bool:
-    return study.remaining > 0 or any(trial.state == "running" for trial in study.trials())
-
-
-def _to_confirm(study: Study, options: SweepOptions) -> Confirmation | None:
+def _to_confirm(study: Study, store: Store, options: SweepOptions) -> Confirmation | None:
     """What is to be run again on fresh seeds, if the user wants that and a trial is complete."""
-    return confirm.confirmation(study.sweep, study.trials(), options.confirm) if options.confirm else None
+    if not options.confirm:
+        return None
+    return confirm.confirmation(study.sweep, study.trials(), options.confirm, options.looks, store)
 
 
 def _unconfirmed(study: Study, store: Store, options: SweepOptions) -> bool:
-    confirmation = _to_confirm(study, options)
-    return confirmation is not None and bool(store.missing(confirmation.stages()))
+    confirmation = _to_confirm(study, store, options)
+    return confirmation is not None and bool(_missing(confirmation, store))
 
 
 def _conclude(
     console: Console, study: Study, store: Store, file: ExperimentFile, options: SweepOptions, running: Session
 ) -> None:
     """Write down and show what came out."""
-    confirmation = _to_confirm(study, options)
-    if confirmation is not None and not store.missing(confirmation.stages()):
+    confirmation = _to_confirm(study, store, options)
+    if confirmation is not None and not _missing(confirmation, store):
         confirm.write(file.folder, confirm.result(confirmation, store))
         for run in confirmation.runs():
             again = replace(file, experiment=run, trials=0)

@@ -4,6 +4,7 @@
 member. `doing/<member>.json` says what a worker does now; a worker that ends in order takes it away. `faults.jsonl` has
 a line for every worker that was lost and for every member that failed, also of earlier starts, and
 `errors/<member>.txt` says where an error came from. A member is a trial's number, "shared", or the name of a stage.
+While `halt` is there, trials begin no further stage.
 """
 
 import fcntl
@@ -30,7 +31,7 @@ SHARED = "shared"  # stages that several members have in common
 Kind = Literal["lost", "failed"]
 
 _KEY = re.compile(rf"^[0-9a-f]{{{KEY_LENGTH}}}$", re.MULTILINE)
-_ACTIVITIES, _FAULTS = "doing", "faults.jsonl"
+_ACTIVITIES, _FAULTS, _HALT = "doing", "faults.jsonl", "halt"
 _REASON = 200  # characters of what Ray says
 
 
@@ -67,6 +68,27 @@ def is_running(folder: Path) -> bool:
             return False
     except UserError:
         return True
+
+
+class Halted(Exception):
+    """A trial goes no further: what may be spent is spent."""
+
+
+def halt(folder: Path) -> None:
+    """Ask the workers to begin no further stage."""
+    with suppress(OSError):
+        (folder / _HALT).touch()
+
+
+def go_on(folder: Path) -> None:
+    """Take the request to halt back."""
+    (folder / _HALT).unlink(missing_ok=True)
+
+
+def check_halt(folder: Path) -> None:
+    """Raise Halted if the workers are asked to begin no further stage."""
+    if (folder / _HALT).exists():
+        raise Halted
 
 
 def note_executed(folder: Path, member: int | str, keys: Iterable[str]) -> None:

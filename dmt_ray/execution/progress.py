@@ -143,6 +143,9 @@ class Progress(_OnScreen):
         """Nothing more is done for a member."""
         self._count(self._pending.pop(member))
 
+    def came(self, stage: Stage) -> None:
+        """A stage that was waited for is there; for those that want to know."""
+
     def failed(self, stage: Stage, reason: str) -> None:
         """A stage failed: neither it nor what needs it will come."""
         lost = {stage}
@@ -234,3 +237,4 @@ class Progress(_OnScreen):
                 if stage not in self._seen:
                     self._seen.add(stage)
                     self._done += self.cost(stage)
+                    self.came(stage)

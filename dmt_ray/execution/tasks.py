@@ -102,10 +102,17 @@ def _chains(missing: Sequence[Stage], cost: Callable[[Stage], float]) -> dict[St
     return weights
 
 
-def perform(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: int) -> dict[Stage, str]:
+def perform(
+    todo: Sequence[Unit],
+    job: Job,
+    progress: Progress,
+    *,
+    concurrent: int,
+    halted: Callable[[], bool] = lambda: False,
+) -> dict[Stage, str]:
     """Perform units, the most urgent first, so many at a time, until all are done, or failed, or need one that failed.
 
-    Ray has to be connected.
+    Ray has to be connected. Once `halted`, no further unit begins.
 
     Returns:
         The stages that failed, and why; also those that could not begin because of them.
@@ -122,6 +129,8 @@ def perform(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: i
     running: dict[Any, Unit] = {}
     losses: Counter[str] = Counter()
     while left or running:
+        if halted():
+            left.clear()
         for unit in [unit for unit in left if not unit.needs.isdisjoint(failed)]:
             left.remove(unit)
             failed |= dict.fromkeys(unit.stages, next(failed[stage] for stage in unit.needs if stage in failed))
@@ -161,11 +170,19 @@ def _end(job: Job, unit: Unit, done: Any, losses: Counter[str]) -> str | None:
         return "" if lost <= LOST_WORKERS else f"lost {lost} workers, the last one{fault.place}: {fault.error}"
 
 
-def perform_all(todo: Sequence[Unit], job: Job, progress: Progress, *, concurrent: int, what: str) -> None:
+def perform_all(
+    todo: Sequence[Unit],
+    job: Job,
+    progress: Progress,
+    *,
+    concurrent: int,
+    what: str,
+    halted: Callable[[], bool] = lambda: False,
+) -> None:
     """As `perform`, where nothing goes on without any of them; `what` they are: "a stage that all trials share".
 
     Raises:
         TrainingFailed: If a stage fails; what did not need it is there nevertheless.
     """
-    for why in perform(todo, job, progress, concurrent=concurrent).values():
+    for why in perform(todo, job, progress, concurrent=concurrent, halted=halted).values():
         raise TrainingFailed(f"{what} failed: {why}")

@@ -61,6 +61,7 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
 
     Raises:
         UserError: If a stage cannot be computed.
+        Halted: If a trial is to go no further: before the next stage, of a worker group before its first one.
     """
     executed = []
 
@@ -69,13 +70,23 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
         journal.note_executed(job.folder, SHARED if rung is None else member, [stage.key])
         executed.append(stage.key)
 
-    begun = functools.partial(_begun, job.folder, member, rung)
+    where = (job.folder, member, rung)
+    if rung is not None:
+        journal.check_halt(job.folder)
     if job.worker_group.workers > 1:
         lost = functools.partial(journal.write_lost, job.folder, job.machine.store, member)
+        begun = functools.partial(_begun, *where)
         _group_runner(job.machine, job.worker_group).perform(targets, begun, done, lost)
     else:
-        _runner(job.machine, job.worker_group.gpus).perform(targets, begun, done)
+        alone = functools.partial(_begun_unless_halted, *where)
+        _runner(job.machine, job.worker_group.gpus).perform(targets, alone, done)
     return executed
+
+
+def _begun_unless_halted(folder: Path, member: int | str, rung: int | None, stage: Stage) -> None:
+    if rung is not None:
+        journal.check_halt(folder)
+    _begun(folder, member, rung, stage)
 
 
 def _begun(folder: Path, member: int | str, rung: int | None, stage: Stage, side: int = 0) -> None:

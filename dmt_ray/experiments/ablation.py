@@ -1,8 +1,8 @@
 """What an ablation is: rows and columns of a table, where each cell has a plan for every seed."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ class Cell:
     recipe: str  # name or file, as `--recipe` takes it
     changes: tuple[str, ...] = ()  # overrides of the recipe, as `--set` takes them
     paper: str | None = None  # see `Column`
+    given: int | None = None  # seeds of the ablation, from the first on, that it is run on so far; None: all
 
     def plan(self, seed: int) -> Plan:
         """The plan for one seed."""
@@ -83,14 +84,24 @@ class Ablation:
     seeds: tuple[int, ...]  # all rows have the same, so that they are compared pair by pair
     reference: str  # the row that the others are compared with
     paper: str | None = None  # the paper's table, as `dmt_ray.report.papers` names it
+    # Numbers of seeds after which it is seen which rows are decided, so that only the others get more; (): all rows
+    # have all seeds. They are fixed before the first result, and the error of a table depends on them (decision 68).
+    looks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"an ablation needs distinct seeds of 0 or more, but got {self.seeds}")
-        if len({(cell.row, cell.column) for cell in self.cells}) < len(self.cells):
+        if len(self.positions()) < len(self.cells):
             raise ConfigError("two cells of an ablation have the same row and column")
         if self.reference not in self.rows:
             raise ConfigError(f"the reference {self.reference!r} is not a row; {nearest(self.reference, self.rows)}")
+        if self.looks and len(self.rows) < 2:
+            raise ConfigError(f"there is nothing to decide: {self.reference!r}, the reference, is the only row")
+        if self.looks and len(self.seeds) != self.looks[-1]:
+            raise ConfigError(
+                f"the last look is after {self.looks[-1]} seeds, but --seeds lists {len(self.seeds)}: leave --seeds "
+                "out, or list as many"
+            )
 
     @property
     def name(self) -> str:
@@ -109,9 +120,29 @@ class Ablation:
         """Names of the columns, in order."""
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
+    def positions(self) -> set[tuple[str, str]]:
+        """Row and column of every cell."""
+        return {(cell.row, cell.column) for cell in self.cells}
+
     def members(self) -> Iterator[Member]:
         """Every cell for every seed, seed by seed, so that a table that is stopped early has complete pairs."""
-        yield from (Member(cell, seed, cell.plan(seed)) for seed in self.seeds for cell in self.cells)
+        for place, seed in enumerate(self.seeds):
+            for cell in self.cells:
+                if cell.given is None or place < cell.given:
+                    yield Member(cell, seed, cell.plan(seed))
+
+    def extended(self, cells: Set[tuple[str, str]], seeds: int) -> "Ablation":
+        """The table with so many seeds for some cells, as (row, column), and for the reference beside them."""
+        columns = {column for _, column in cells}
+        return replace(
+            self,
+            cells=tuple(
+                replace(cell, given=seeds)
+                if (cell.row, cell.column) in cells or (cell.row == self.reference and cell.column in columns)
+                else cell
+                for cell in self.cells
+            ),
+        )
 
 
 def cells(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STUDY = "study.db"  # file of the study in a sweep's folder
 RETRY = "retry_of"  # attribute of a trial that is another attempt: the number of the first one
+REJECTED = "compute"  # attribute of a point that was proposed and not tried: its optimizer steps are beyond the limit
 # Attributes of a study whose steps are seeds, and of a trial with two objectives, whose scores on the way Optuna drops.
 SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
@@ -72,7 +73,7 @@ class TrialReader:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
         by_number: dict[int, Trial] = {}
         for frozen in self._optuna.get_trials(deepcopy=False):
-            if frozen.state.name in STATES:
+            if frozen.state.name in STATES and REJECTED not in frozen.user_attrs:
                 attempt = ray_private.attempt_id(frozen)
                 trial = self._ended.get(attempt) or self._trial(frozen)
                 if frozen.state.is_finished():

@@ -10,7 +10,7 @@ from rich.table import Table
 from dmt_ray.experiments.sweep import in_words
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report.summary import line
-from dmt_ray.report.titles import IMAGES, mean_text
+from dmt_ray.report.titles import IMAGES, mean_text, would_do
 from dmt_ray.search.confirm import NAME, Confirmation, measure_of, scores_of
 
 # Which scores are shown: images, and whether on the seeds of the search.
@@ -29,12 +29,22 @@ def difference_text(content: dict[str, Any]) -> str:
     for images, difference in content["difference"].items():
         interval = "no interval from one seed"
         if difference["low"] is not None:
-            interval = f"95 % t interval [{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]"
+            kind = "95 % interval of all looks" if "looks" in content else "95 % t interval"
+            interval = f"{kind} [{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]"
         parts.append(f"{IMAGES[images]} {100 * difference['mean']:+.2f}, {interval}")
     count = len(content["fresh_seeds"])
     pairs = "1 pair" if count == 1 else f"{count} pairs"
     name = MEASURES[measure_of(content)]
-    return f"winner - recipe on fresh seeds, {name} points, paired by seed ({pairs}): {'; '.join(parts)}"
+    text = f"winner - recipe on fresh seeds, {name} points, paired by seed ({pairs}): {'; '.join(parts)}"
+    return f"{text}; {_decided(content['looks'])}" if "looks" in content else text
+
+
+def _decided(looks: dict[str, Any]) -> str:
+    """Which look has decided it by the test images, or what it would take."""
+    if looks["decided"] is not None:
+        count = looks["seeds"][looks["decided"]]
+        return f"decided at {count} seeds (look {looks['decided'] + 1} of {len(looks['seeds'])})"
+    return f"open; {would_do(looks['needed'])}"
 
 
 def markdown(folder: Path) -> str:

@@ -135,8 +135,8 @@ def page_of_ablation(folder: Path) -> Page:
     rows = f"{len(ablation.rows)} rows" + f" in {len(ablation.columns)} columns" * several
     return Page(
         title=ablation.title,
-        lead=f"{ablation.name}: {rows}, {len(ablation.seeds)} seeds; {complete} of "
-        f"{len(ablation.cells) * len(ablation.seeds)} runs are complete.",
+        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{len(ablation.seeds)} seeds; {complete} of "
+        f"{len(list(ablation.members()))} runs are complete.",
         command=file.command,
         tables=blocks,
         caption=caption,

@@ -70,3 +70,8 @@ def mean_text(values: Sequence[float], count: str = "") -> str:
     mean, sd = mean_and_sd(values)
     spread = "" if np.isnan(sd) else f" ± {percent(sd)}"
     return f"{percent(mean)}{spread} ({count or f'n={len(values)}'})"
+
+
+def would_do(seeds: int | None) -> str:
+    """What an open comparison would take: "about 31 seeds would do"."""
+    return f"{'more than 1,000' if seeds is None else f'about {seeds}'} seeds would do"

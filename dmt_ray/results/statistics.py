@@ -18,6 +18,7 @@ from scipy import stats
 Key = TypeVar("Key", bound=Hashable)
 
 LEVEL = 0.95  # of all intervals
+ERROR = 0.05  # 1 - LEVEL: how often an interval may miss the truth
 EXACT = 20  # most differences of which all sign patterns are counted: a million of them
 RESAMPLES = 99_999  # sign patterns drawn where they are too many to be counted
 # Sums of the same numbers in another order differ by rounding: sums this close, relative to the largest, are equal.
@@ -77,20 +78,21 @@ def common(first: Mapping[Key, float], second: Mapping[Key, float]) -> tuple[tup
     return keys, np.array([first[key] - second[key] for key in keys], dtype=np.float64)
 
 
-def paired_interval(differences: ArrayLike) -> Interval:
+def paired_interval(differences: ArrayLike, error: float = ERROR) -> Interval:
     """95 % t interval of the mean of n paired differences (Student 1908)::
 
-        d ± t[0.975; n - 1] * sd(d) / sqrt(n)          sd with ddof 1
+        d ± t[1 - error / 2; n - 1] * sd(d) / sqrt(n)          sd with ddof 1
 
     It covers the true difference in exactly 95 % of tables if run errors are normal, whatever the effects of splits and
     even if the rows' errors differ in size (`benchmarks/coverage.py`).
 
     Args:
         differences: One row minus another on the same (split, seed), ``[n]``. Of one difference there is no interval.
+        error: How often it may miss the truth; less than 0.05 where several looks share that (`sequential`).
     """
     mean, sd = mean_and_sd(differences)
     n = len(np.atleast_1d(differences))
-    half = half_width(n) * sd if n > 1 else float("nan")
+    half = half_width(n, error) * sd if n > 1 else float("nan")
     return Interval(mean, mean - half, mean + half)
 
 
@@ -199,8 +201,8 @@ def holm(ps: Sequence[float]) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def half_width(n: int) -> float:
-    """Half-width of the 95 % t interval of n paired differences, in units of their standard deviation.
+def half_width(n: int, error: float = ERROR) -> float:
+    """Half-width of the t interval of n paired differences, 95 % unless an error is given, in units of their sd.
 
     It is also the smallest mean difference whose interval excludes 0: 2.48 for n = 3, 1.24 for 5, 0.72 for 10. A true
     difference of that size is seen about every second time; for more see `power`.
@@ -210,24 +212,28 @@ def half_width(n: int) -> float:
     """
     if n < 2:
         raise ValueError(f"an interval needs at least 2 differences, but n is {n}")
-    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) / n**0.5)
+    return float(stats.t.isf(error / 2, n - 1) / n**0.5)
 
 
-def power(difference: float, sd: float, n: int) -> float:
+def power(difference: float, sd: float, n: int, error: float = ERROR) -> float:
     """Probability that the 95 % t interval of n paired differences excludes 0 (noncentral t)::
 
-        P(|T| > t[0.975; n - 1])     T noncentral t with n - 1 degrees of freedom,
-                                     noncentrality difference / (sd / sqrt(n))
+        P(|T| > t[1 - error / 2; n - 1])     T noncentral t with n - 1 degrees of freedom,
+                                             noncentrality difference / (sd / sqrt(n))
 
     Args:
         difference: The true difference, in any unit.
         sd: Standard deviation of paired differences in that unit, > 0. For two rows of equal run error it is that error
             times the square root of 2.
         n: Number of pairs, at least 2.
+        error: How often the interval may miss the truth.
     """
-    critical = half_width(n) * n**0.5
+    critical = half_width(n, error) * n**0.5
     noncentrality = difference / (sd / n**0.5)
-    return float(stats.nct.sf(critical, n - 1, noncentrality) + stats.nct.cdf(-critical, n - 1, noncentrality))
+    far = stats.nct.sf(
+        critical, n - 1, -noncentrality
+    )  # of the side of the wrong sign; scipy has no number below 1e-300
+    return float(stats.nct.sf(critical, n - 1, noncentrality) + np.nan_to_num(far))
 
 
 def visible(n: int) -> str:

@@ -176,6 +176,7 @@ def tabulate_ablation(
         },
         "recipe": ablation.recipe,
         "seeds": list(ablation.seeds),
+        "looks": list(ablation.looks),
         "classes": {column: list(info.classes) for (_, column), info in infos.items()},
         "command": file.command,
         "commands": [[cell.row, cell.column, command(file, cell)] for cell in ablation.cells],
@@ -226,7 +227,11 @@ def _dataset_info(file: ExperimentFile, cell: Cell) -> DatasetInfo:
 
 
 def command(file: ExperimentFile, cell: Cell) -> str:
-    """What computes a row: the ablation's own command, for this row alone."""
+    """What computes a row: the ablation's own command, for this row alone; with looks for all, on whose number the
+    error of a look depends.
+    """
+    if file.ablation.looks:
+        return shlex.join(word for word in shlex.split(file.command) if word != "--dry-run")
     words, skip = list[str](), False
     for word in shlex.split(file.command):
         skip = word == "--rows" or (skip and not word.startswith("--"))

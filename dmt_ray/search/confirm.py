@@ -17,7 +17,8 @@ from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan, Stage, in_order
 from dmt_ray.plan.measures import Measure
 from dmt_ray.results.scores import Which, rung_score
-from dmt_ray.results.statistics import paired_interval
+from dmt_ray.results.sequential import Outcome, error_of_a_look, outcome
+from dmt_ray.results.statistics import ERROR, paired_interval
 from dmt_ray.store import Store
 
 NAME = "confirm.json"
@@ -43,7 +44,8 @@ class Confirmation:
 
     sweep: Sweep
     winner: Trial
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # all of them, or with looks those up to the look that it has come to
+    looks: tuple[int, ...] = ()  # numbers of seeds, fixed beforehand, after which it is seen whether the two differ
 
     def candidates(self) -> list[Candidate]:
         """The winner, and the recipe as it was before the search; the winner alone if it is the recipe."""
@@ -67,19 +69,46 @@ class Confirmation:
         return [Run(one.method, one.config, seed) for one in self.candidates() for seed in self.seeds]
 
 
-def confirmation(sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int]) -> Confirmation | None:
-    """What is to be run again, or None if no trial is complete."""
-    winner = best(trials)
-    return None if winner is None else Confirmation(sweep, winner, tuple(sorted(seeds)))
+def confirmation(
+    sweep: Sweep, trials: Sequence[Trial], seeds: Sequence[int], looks: tuple[int, ...] = (), store: Store | None = None
+) -> Confirmation | None:
+    """What is to be run again, or None if no trial is complete.
+
+    Args:
+        sweep: The search.
+        trials: Its trials.
+        seeds: Fresh seeds; with looks as many as the last one takes.
+        looks: Numbers of seeds after which it is seen whether winner and recipe differ, by the test images; ().
+        store: With looks, where the results are: seeds are added as long as they leave the question open.
+    """
+    winner, seeds = best(trials), tuple(sorted(seeds))
+    if winner is None:
+        return None
+    if store is None or not looks:
+        return Confirmation(sweep, winner, seeds, looks)
+    for count in looks:
+        found = Confirmation(sweep, winner, seeds[:count], looks)
+        if store.missing(found.stages()) or len(found.candidates()) == 1:
+            break
+        if _outcome(found, result(found, store), "reported").look is not None:
+            break
+    return found
 
 
-def difference(first: Sequence[float], second: Sequence[float]) -> dict[str, float | int | None]:
+def _outcome(confirmed: Confirmation, content: dict[str, Any], rule: Which) -> Outcome:
+    """Winner minus recipe at the looks, for the scores in confirm.json under a rule."""
+    winner, recipe = (scores_of(content, name, rule, searched=False) for name in ("winner", "recipe"))
+    gains = dict(zip(confirmed.seeds, (a - b for a, b in zip(winner, recipe, strict=True)), strict=True))
+    return outcome(gains, gains.keys(), confirmed.seeds, confirmed.looks, error_of_a_look(confirmed.looks, 1))
+
+
+def difference(first: Sequence[float], second: Sequence[float], error: float = ERROR) -> dict[str, float | int | None]:
     """First minus second, pair by pair, as confirm.json holds it: mean, low and high of the 95 % t interval, and n.
 
     With so few seeds a bootstrap interval would be too narrow, and a rank test could not reach 0.05. Of one pair there
-    is no interval: low and high are None.
+    is no interval: low and high are None. `error` is how often it may miss the truth, which looks have to share.
     """
-    interval = paired_interval([a - b for a, b in zip(first, second, strict=True)])
+    interval = paired_interval([a - b for a, b in zip(first, second, strict=True)], error)
     low, high = (interval.low, interval.high) if interval.known else (None, None)
     return {"mean": interval.mean, "low": low, "high": high, "n": len(first)}
 
@@ -113,7 +142,11 @@ def result(confirmed: Confirmation, store: Store) -> dict[str, Any]:
     if len(confirmed.candidates()) == 2:
         for rule in RULES:
             winner, recipe = (scores_of(content, name, rule, searched=False) for name in ("winner", "recipe"))
-            content["difference"][rule] = difference(winner, recipe)
+            error = error_of_a_look(confirmed.looks, 1) if confirmed.looks else ERROR
+            content["difference"][rule] = difference(winner, recipe, error)
+        if confirmed.looks:
+            at = _outcome(confirmed, content, "reported")
+            content["looks"] = {"seeds": list(confirmed.looks), "decided": at.look, "needed": at.needed}
     return content
 
 

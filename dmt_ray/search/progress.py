@@ -11,6 +11,7 @@ from dmt_ray.execution.progress import Progress
 from dmt_ray.experiments.sweep import State, Sweep, Trial, in_words, short
 from dmt_ray.methods.space import Params, as_text
 from dmt_ray.plan import Stage
+from dmt_ray.search.budget import Account
 from dmt_ray.store import Running, Store
 
 AROUND = 7  # lines of the screen above and below the running trials, of which as many are shown as there is room for
@@ -37,6 +38,7 @@ class SweepProgress(Progress):
         trials: What earlier starts have finished.
         total: Trials in all.
         on_end: Called when a trial has ended.
+        account: What the sweep spends, where that matters.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class SweepProgress(Progress):
         trials: Iterable[Trial],
         total: int,
         on_end: Callable[[], None] = lambda: None,
+        account: Account | None = None,
     ) -> None:
-        self._common = sweep.common()
+        self._common, self._account = sweep.common(), account
         super().__init__(console, store, cost, store.missing(self._common))
         self.sweep, self.total, self._on_end = sweep, total, on_end
         self.states: dict[int, State] = {}
@@ -65,6 +68,17 @@ class SweepProgress(Progress):
 
     def _plan_later(self) -> None:
         self.later = max(0, self.total - len(self.states)) * self._one_trial
+
+    def came(self, stage: Stage) -> None:
+        """A stage was computed, which costs."""
+        if self._account is not None:
+            self._account.came(stage)
+
+    def tick(self) -> None:
+        """Show how things stand, and see whether the budget is spent."""
+        super().tick()
+        if self._account is not None:
+            self._account.tick()
 
     def begun(self, number: int, params: Params) -> None:
         """A trial begins."""
@@ -90,7 +104,8 @@ class SweepProgress(Progress):
         self.states[number] = state
         self._rank(number, line.params, line.score if state == "complete" else None)
         score = "" if line.score is None else f", {self._in_words(line.score)}"
-        self.print_line(f"trial {number} {state}{score}, {in_words(line.params)}")
+        how = "interrupted" if state == "running" else state
+        self.print_line(f"trial {number} {how}{score}, {in_words(line.params)}")
         self._on_end()
 
     def _rank(self, number: int, params: Params, score: float | None) -> None:

@@ -1,23 +1,29 @@
 """A sweep's memory: an Optuna study in a folder of its own, used by one process at a time."""
 
 import functools
+import itertools
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from dmt_ray.errors import ConfigError
 from dmt_ray.execution import ray_private
 from dmt_ray.experiments import trials
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
 from dmt_ray.methods.space import Dimension, Integer, Uniform, Value
 from dmt_ray.plan.key import key_of
 from dmt_ray.search import samplers
+from dmt_ray.search.owned_storage import OwnedStorage
 from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
 
 LEAST_TRIALS = 4  # with fewer other trials there is nothing to compare with: the median pruner stops none
+PROPOSALS = 20  # of the sampler, that may lie beyond the limit before a random point within it is tried
+DRAWN = 300  # random points, among which there has to be one within the limit
 WARMUP_RUNGS = 2  # are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only
 
 
@@ -40,10 +46,11 @@ class Study:
         total: Trials in all, counting those of earlier starts.
         sampler: What proposes points, a name in `samplers.SAMPLERS`. A search may continue with another one.
         pruner: "median" or "none"; a sweep that goes seed by seed is pruned by the Wilcoxon test, a grid never.
-        compute: What the second objective is of a point, where the sweep has one.
+        compute: Optimizer steps of a point, where they are the second objective or limited.
+        limit: Points that take more are not tried; None: all are.
 
     Raises:
-        ConfigError: If there is no such sampler.
+        ConfigError: If there is no such sampler, or no point within the limit.
     """
 
     def __init__(
@@ -55,11 +62,15 @@ class Study:
         sampler: str = "tpe",
         pruner: str = "median",
         compute: Callable[[Params], float] | None = None,
+        limit: float | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.folder, self.sweep, self.total, self._compute = folder, sweep, total, compute
+        self.folder, self.sweep, self.total, self._compute, self._limit = folder, sweep, total, compute, limit
         self._steps = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()  # None: it depends on the point
         self._steps_of = functools.cache(lambda point: sweep.steps_of(dict(point)))  # which makes a plan
+        self._drawn = _at_random(sweep)
+        if limit is not None:
+            self._within()  # says within a moment that there is none
         self._optuna = self._open(sampler, pruner)
         self._reader = trials.TrialReader(self._optuna, folder)
         attempts = self._optuna.get_trials(deepcopy=False)
@@ -72,7 +83,7 @@ class Study:
         self._pruned: set[str] = set()
 
     def _open(self, sampler: str, pruner: str) -> optuna.Study:
-        storage, sweep = trials.open_storage(self.folder), self.sweep
+        storage, sweep = OwnedStorage(trials.open_storage(self.folder)), self.sweep
         # A constant seed would propose the same points again after every start.
         done = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
         seed = int(key_of([sweep.name, done])[:8], 16)
@@ -98,11 +109,17 @@ class Study:
         return MedianAtRung(least_trials=LEAST_TRIALS, first_rung=WARMUP_RUNGS, alike=self._last)
 
     def _enqueue_failed(self, attempts: list[FrozenTrial]) -> int:
-        last = {trials.number_of(attempt): attempt for attempt in attempts}
+        tried = [attempt for attempt in attempts if trials.REJECTED not in attempt.user_attrs]
+        last = {trials.number_of(attempt): attempt for attempt in tried}
         failed = {number: attempt for number, attempt in last.items() if attempt.state == TrialState.FAIL}
         for number, attempt in failed.items():
             self._optuna.enqueue_trial(attempt.params, user_attrs={trials.RETRY: number})
         return len(failed)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a trial of an earlier start waits to be taken up again."""
+        return bool(self._interrupted)
 
     @property
     def remaining(self) -> int:
@@ -118,20 +135,52 @@ class Study:
             return None
         if self._interrupted:
             trial = ray_private.reopened(self._optuna, self._interrupted.pop(0))
+            params = self._params(trial)
         else:
+            trial, params = self._next()
+        self._taken[token] = trial
+        number = int(trial.user_attrs.get(trials.RETRY, trial.number))
+        self._begun.add(number)
+        return number, params
+
+    def _next(self) -> tuple[optuna.trial.Trial, Params]:
+        """The next point within the limit; those that the sampler proposes beyond it are noted, so that it learns."""
+        for attempt in itertools.count():
             if self._enqueued:
                 self._enqueued -= 1
             elif self._points:
                 self._optuna.enqueue_trial(self._points.pop(0))
+            elif attempt >= PROPOSALS:
+                self._optuna.enqueue_trial(dict(self._within()))
             trial = self._optuna.ask()
-        self._taken[token] = trial
-        number = int(trial.user_attrs.get(trials.RETRY, trial.number))
-        self._begun.add(number)
+            params = self._params(trial)
+            if self._limit is None or (compute := self._steps_for(params)) <= self._limit:
+                return trial, params
+            trial.set_user_attr(trials.REJECTED, compute)
+            self._optuna.tell(trial, state=TrialState.FAIL if self.sweep.second else TrialState.PRUNED)
+        raise AssertionError("a point within the limit was drawn")
+
+    def _params(self, trial: optuna.trial.Trial) -> Params:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
             exact = bool(self.sweep.grid)
-            params = {name: _suggested(trial, name, values, exact) for name, values in self.sweep.space.items()}
-        return number, params
+            return {name: _suggested(trial, name, values, exact) for name, values in self.sweep.space.items()}
+
+    def _steps_for(self, params: Params) -> float:
+        assert self._compute is not None
+        return self._compute(params)
+
+    def _within(self) -> Params:
+        """A random point within the limit."""
+        least = math.inf
+        for params in itertools.islice(self._drawn, DRAWN):
+            if (compute := self._steps_for(params)) <= (self._limit or math.inf):
+                return params
+            least = min(least, compute)
+        raise ConfigError(
+            f"--limit compute={self._limit:g} leaves no point to try: of {DRAWN} random points the cheapest takes "
+            f"{least:,.0f} optimizer steps a seed"
+        )
 
     def report(self, token: str, step: int, score: float) -> bool:
         """Write down the score of a step, which is a rung or a seed, once; whether the trial should be pruned there."""
@@ -169,8 +218,7 @@ class Study:
         if self._last(frozen) in scores:
             values = [score_of(scores, self.sweep.seed_by_seed)]
             if self.sweep.second:
-                assert self._compute is not None
-                values.append(self._compute(frozen.params))
+                values.append(self._steps_for(frozen.params))
             self._optuna.tell(trial, values)
             return "complete"
         return "running"
@@ -181,6 +229,14 @@ class Study:
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
         return self._reader.trials()
+
+
+def _at_random(sweep: Sweep) -> Iterator[Params]:
+    """Random points of the space, always the same ones in the same order."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    while True:
+        trial = study.ask()
+        yield {name: _suggested(trial, name, values, exact=False) for name, values in sweep.space.items()}
 
 
 def _suggested(trial: optuna.Trial, setting: str, values: Dimension, exact: bool) -> Value:

@@ -30,9 +30,9 @@ class SweepJob(Job):
 def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
     """Perform a trial's plans step by step (`Sweep.steps`); Tune may stop it only where it reports a step.
 
-    Reports {"step", "score", "executed"} after every step, or {"error", "traceback", "activity", "node", "executed"}
-    when a stage fails or a model collapses: the trial is over then. Lists and records go as JSON: Tune would take them
-    apart.
+    Reports {"step", "score", "executed"} after every step; {"error", "traceback", "activity", "node", "executed"}
+    when a stage fails or a model collapses: the trial is over then; {"halted", "executed"} where it is to go no
+    further for now. Lists and records go as JSON: Tune would take them apart.
 
     Args:
         config: {"number": the trial's number, "params": what is searched -> value}.
@@ -50,6 +50,8 @@ def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
                 _check(store, job, number, group)
             score = statistics.fmean(rung_score(store, plan.rungs[rung]) for plan, rung in groups[-1])
             tune.report({"step": step, "score": score, "executed": json.dumps(executed)})
+    except journal.Halted:
+        tune.report({"halted": True, "executed": json.dumps(executed)})
     except Exception as error:  # a broken trial must not end the others, nor cost its worker process
         activity = journal.last_activity(job.folder, number, side_of_error(error))
         doing = json.dumps(None if activity is None else asdict(activity))

@@ -23,6 +23,7 @@ from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity
 from dmt_ray.execution.ray_private import free_leaked
 from dmt_ray.execution.tasks import HEAD, LOST_WORKERS
+from dmt_ray.search.budget import Enough
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study
 from dmt_ray.search.trial import SweepJob, perform_trial
@@ -39,15 +40,15 @@ class _Unpickled:
 class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
     """Hands the study's trials to Tune."""
 
-    def __init__(self, study: Study, job: SweepJob, progress: SweepProgress) -> None:
+    def __init__(self, study: Study, job: SweepJob, progress: SweepProgress, enough: Enough) -> None:
         super().__init__()
-        self.study, self.job, self.progress = study, job, progress
+        self.study, self.job, self.progress, self.enough = study, job, progress, enough
         self.numbers: dict[str, int] = {}
         self.losses: dict[str, tuple[str, Activity | None]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and params."""
-        taken = self.study.take(trial_id)
+        taken = None if self.enough() is not None else self.study.take(trial_id)
         if taken is None:
             return str(Searcher.FINISHED)
         number, params = taken
@@ -87,7 +88,7 @@ class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Write the step down, and stop the trial if it is hopeless."""
-        if "error" in result:
+        if "error" in result or "halted" in result:
             return str(TrialScheduler.CONTINUE)
         prune = self.proposals.study.report(trial.trial_id, result["step"], result["score"])
         self.proposals.progress.scored(self.proposals.numbers[trial.trial_id], result["step"], result["score"])
@@ -113,12 +114,14 @@ class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
             free_leaked()
 
 
-def run_trials(study: Study, job: SweepJob, progress: SweepProgress, *, concurrent: int) -> None:
-    """Perform the study's trials, so many at a time, until all have ended or the user stops them."""
+def run_trials(
+    study: Study, job: SweepJob, progress: SweepProgress, *, concurrent: int, enough: Enough = lambda: None
+) -> None:
+    """Perform the study's trials, so many at a time, until all have ended, it is enough, or the user stops them."""
     journal.end_all(study.folder)
     for left in study.folder.glob("tune-*"):  # of a sweep that was killed
         shutil.rmtree(left, ignore_errors=True)
-    proposals = Proposals(study, job, progress)
+    proposals = Proposals(study, job, progress, enough)
     # For a trial's own process; a worker group's workers have places of their own.
     place = tune.PlacementGroupFactory([HEAD if job.worker_group.workers > 1 else job.worker_group.resources])
     interrupt = signal.getsignal(signal.SIGINT)

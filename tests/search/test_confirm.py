@@ -158,3 +158,42 @@ def test_the_runs_can_be_published(confirmed):
     runs = confirmed.runs()
     assert [(run.method, run.seed) for run in runs] == [(method, s) for method in ("dst", "dmt") for s in (5, 6, 7)]
     assert len({run.name for run in runs}) == 6
+
+
+# ---- looks -----------------------------------------------------------------------------------------------------
+
+
+def with_looks(store: Store, gains: list[float], looks: tuple[int, ...]) -> Confirmation:
+    """The confirmation that is to be performed next, where the winner has gained so much on the seeds 5, 6, ..."""
+    winner, recipe = Confirmation(a_sweep(), WINNER, (5,)).candidates()
+    for seed, gain in enumerate(gains, 5):
+        for candidate, score in ((winner, 0.4 + gain), (recipe, 0.4)):
+            for evaluation in candidate.plan(seed).rungs[-1].values():
+                write(store, evaluation, score)
+    return confirmation(a_sweep(), [WINNER], range(5, 5 + looks[-1]), looks, store)
+
+
+def test_seeds_are_added_until_winner_and_recipe_are_told_apart(store, monkeypatch):
+    monkeypatch.setattr(Confirmation, "stages", lambda self: [e for group in self.groups() for e in group[-1:]])
+    assert with_looks(store, [], (2, 4, 6)).seeds == (5, 6)
+    assert with_looks(store, [0.01, -0.02], (2, 4, 6)).seeds == (5, 6, 7, 8)
+    assert with_looks(store, [0.01, -0.02, 0.02, 0.00], (2, 4, 6)).seeds == (5, 6, 7, 8, 9, 10)
+
+
+def test_a_difference_that_is_plain_at_the_first_look_gets_no_more_seeds(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(Confirmation, "stages", lambda self: [e for group in self.groups() for e in group[-1:]])
+    found = with_looks(store, [0.020, 0.021, 0.020], (3, 6))
+    assert found.seeds == (5, 6, 7)
+    content = confirm.result(found, store)
+    assert content["looks"] == {"seeds": [3, 6], "decided": 0, "needed": None}
+    text = shown.difference_text(content)
+    assert "95 % interval of all looks [" in text
+    assert text.endswith("decided at 3 seeds (look 1 of 2)")
+
+
+def test_an_open_confirmation_says_how_many_seeds_would_do(store, monkeypatch):
+    monkeypatch.setattr(Confirmation, "stages", lambda self: [e for group in self.groups() for e in group[-1:]])
+    found = with_looks(store, [0.01, -0.02, 0.02, 0.01], (2, 4))
+    assert found.seeds == (5, 6, 7, 8)
+    # mean 0.5 points, sd 1.7: three times what one pair scatters
+    assert "; open; about " in shown.difference_text(confirm.result(found, store))

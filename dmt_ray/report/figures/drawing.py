@@ -94,7 +94,7 @@ class AblationFigures:
             count = len(lacking[(lacking["row"] == row) & (lacking["column"] == column)])
             if count:
                 of = f", {column}" if len(self.ablation.columns) > 1 else ""
-                seeds = len(self.ablation.seeds)
+                seeds = sum(one.cell.row == row and one.cell.column == column for one in self.ablation.members())
                 yield f"{row}{of}: {count} of {seeds} seeds are incomplete; compute them with `{command}`"
 
     def drawings(self) -> Iterator[Drawing]:

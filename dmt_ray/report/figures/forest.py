@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from dmt_ray.errors import MissingStages
 from dmt_ray.report.figures.kit import INK, PALE, SMALL, TITLE, Look, calm, darker, name_axes, new_axes, styles
+from dmt_ray.report.tables.numbers import Position, numbers
 from dmt_ray.report.titles import RULES_IN_FULL
 from dmt_ray.results.statistics import Interval, common, paired_interval, pooled_error_of, pooled_interval
-from dmt_ray.results.tidy import scored
+from dmt_ray.results.tidy import headline, scored
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,16 @@ def paired_differences(
         scores.setdefault(str(row), {})[int(seed)] = float(value)
     base = scores.get(reference, {})
     error, freedom = pooled_error_of(list(scores.values()))
+    looks = bool(frame.attrs["about"].get("looks"))
+    at_looks = numbers(frame, headline(frame), reference).comparisons if looks else {}
     compared = []
     for row, values in scores.items():
         keys, differences = common(values, base)
-        if row != reference and keys:
-            pooled = pooled_interval(differences, error, freedom)
-            compared.append(Difference(row, tuple(map(float, differences)), paired_interval(differences), pooled))
+        if row == reference or not keys:
+            continue
+        paired = at_looks[Position(row, column, rule)].paired if looks else paired_interval(differences)
+        pooled = pooled_interval(differences, error, 0 if looks else freedom)
+        compared.append(Difference(row, tuple(map(float, differences)), paired, pooled))
     if not compared:
         raise MissingStages(f"no row has a seed in common with the reference {reference!r} yet")
     return compared

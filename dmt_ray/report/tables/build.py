@@ -15,7 +15,7 @@ import pandas as pd
 from dmt_ray.report.tables.caption import caption, footer
 from dmt_ray.report.tables.numbers import Comparison, Mark, Numbers, PaperNumbers, Position, Score, numbers
 from dmt_ray.report.tables.raw import raw
-from dmt_ray.report.titles import METRICS, NONE, RULES, mean_text
+from dmt_ray.report.titles import METRICS, NONE, RULES, mean_text, would_do
 from dmt_ray.results.statistics import Interval
 from dmt_ray.results.tidy import headline
 
@@ -177,24 +177,30 @@ def _hours(score: Score) -> str:
 
 def _differences(content: Numbers, column: str, rule: str) -> Block:
     rows, notes = [], []
-    reference = content.scores[Position(content.reference, column, rule)]
+    reference, decides = content.scores[Position(content.reference, column, rule)], rule == content.rules[0]
     for row in content.rows:
         position = Position(row, column, rule)
         if row == content.reference:
             continue
         score, compared = content.scores[position], content.comparisons.get(position)
         choices = () if rule == "last" else (Cell(_range(score.snapshots)),)
+        if content.looks:
+            rows.append((Cell(row), *_at_looks(content, compared)[: 3 if decides else 2], *choices))
+            continue
         rows.append((Cell(row), *(_compared(compared) if compared else [Cell(NONE)] * 5), *choices))
         pairs = compared.wins.pairs if compared else 0
         gaps = score.values and reference.values and pairs < max(score.planned, reference.planned)
-        if gaps and rule == content.rules[0]:  # the pairs are the same under every rule
+        if gaps and decides:  # the pairs are the same under every rule
             notes.append(
                 f"{row}: paired on the {pairs} (split, seed) that both rows have; {row} has {len(score.values)} of "
                 f"{score.planned} runs, {content.reference} {len(reference.values)} of {reference.planned}. "
                 "The difference is that of the pairs, not of the two means."
             )
     best_of = [] if rule == "last" else ["best of"]
-    header = ("", "difference, 95 % t", "pooled", "wins", "sign-flip p", "Holm", *best_of)
+    kinds: tuple[str, ...] = ("difference, 95 % t", "pooled", "wins", "sign-flip p", "Holm")
+    if content.looks:
+        kinds = ("difference, 95 %", "wins", "decided")[: 3 if decides else 2]
+    header = ("", *kinds, *best_of)
     of = "" if rule == "last" else f" (itself best of {_range(reference.snapshots)})"
     title = _labelled(content, column, f"Difference to {content.reference}{of}, {RULES[rule]}")
     return Block(title, header, tuple(rows), tuple(notes))
@@ -210,6 +216,24 @@ def _compared(comparison: Comparison) -> tuple[Cell, ...]:
         Cell(f"{comparison.wins.wins}/{comparison.wins.pairs}{ties}"),
         Cell(f"p={p_text(comparison.test.p)}, floor {p_text(comparison.test.floor)}".replace("=<", "<")),
         Cell(p_text(comparison.holm)),
+    )
+
+
+def _at_looks(content: Numbers, comparison: Comparison | None) -> tuple[Cell, ...]:
+    """Difference, wins and what decided it, of a row of a table with looks."""
+    at = None if comparison is None else comparison.outcome
+    if comparison is None or at is None or not at.seeds:
+        return Cell(NONE), Cell(NONE), Cell(f"open: not yet at {content.looks[0]} seeds")
+    ties = f" ({comparison.wins.ties} tied)" if comparison.wins.ties else ""
+    ends = f" {_ends(at.interval)}" if at.interval.known else ""
+    if at.look is not None:
+        text = f"at {content.looks[at.look]} seeds (look {at.look + 1} of {len(content.looks)})"
+    else:
+        text = f"open after {len(at.seeds)} seeds; {would_do(at.needed)}"
+    return (
+        Cell(f"{100 * at.interval.mean:+z.2f}{ends}"),
+        Cell(f"{comparison.wins.wins}/{comparison.wins.pairs}{ties}"),
+        Cell(text),
     )
 
 

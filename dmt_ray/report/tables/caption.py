@@ -31,6 +31,37 @@ def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) ->
             "so last and validation depend on that selection, too."
         )
     oracle = ORACLE in content.methods.values()
+    if content.looks:
+        yield from _looks(content)
+    else:
+        yield from _fixed(content, runs, oracle)
+    yield from origin.get("protocol", ())
+    yield (
+        "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean device "
+        "hours per run, including the stages that it shares with other rows."
+    )
+
+
+def _looks(content: Numbers) -> Iterator[str]:
+    """What is said of a table that added seeds until its rows were decided."""
+    *most, last = map(str, content.looks)
+    looks = f"{', '.join(most)} and {last}" if most else last
+    yield (
+        f"Seeds were added until rows were decided, at looks fixed beforehand: after {looks} seeds. A row is decided, "
+        "and gets no more seeds, when its interval excludes 0. Rows have different seeds: compare differences, "
+        "not means."
+    )
+    yield (
+        "Differences are paired by (split, seed). In brackets the interval that is right after such looks: in 95 % of "
+        "tables the intervals of all rows of a block contain the truth at all looks (t interval with an error of "
+        f"{content.error:.2g} a look and row). Wins: pairs in which the row is above {content.reference}. "
+        "Decided: by the first rule; a row that is open would be decided with so many seeds in four of five tables, if "
+        "difference and spread stayed as they are."
+    )
+
+
+def _fixed(content: Numbers, runs: int, oracle: bool) -> Iterator[str]:
+    """What is said of a table whose rows all have the same seeds."""
     yield (
         "Differences are paired by (split, seed). In brackets the 95 % t interval (df n - 1); pooled: using the error "
         f"of all R rows{' but oracles' if oracle else ''}, df (R - 1)(n - 1), valid only if all rows scatter alike. "
@@ -46,11 +77,6 @@ def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) ->
             "and all rows whose interval to it does not exclude 0."
             f"{' Oracles, which see all labels, are not ranked.' if oracle else ''}"
         )
-    yield from origin.get("protocol", ())
-    yield (
-        "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean device "
-        "hours per run, including the stages that it shares with other rows."
-    )
 
 
 def _over(frame: pd.DataFrame) -> str:

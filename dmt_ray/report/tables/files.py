@@ -13,6 +13,7 @@ from dmt_ray.experiments import locate
 from dmt_ray.files import write_text
 from dmt_ray.report.tables.build import Table, build
 from dmt_ray.report.tables.latex import latex
+from dmt_ray.report.tables.numbers import numbers
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import csv, markdown, show, web
 from dmt_ray.results import names, tidy
@@ -67,6 +68,18 @@ def table_of(frame: pd.DataFrame, reference: str | None = None, per_class: bool 
         return build(frame, paper=paper_numbers(frame.attrs["about"]), per_class=per_class, reference=reference)
     except ValueError as error:
         raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be put in a table: {error}") from None
+
+
+def open_rows(frame: pd.DataFrame) -> set[tuple[str, str]]:
+    """The rows and columns of an ablation with looks that no look has decided yet.
+
+    Raises:
+        StoreError: If the records cannot be put in a table.
+    """
+    try:
+        return numbers(frame, tidy.headline(frame), str(frame.attrs["about"]["reference"])).open_rows()
+    except ValueError as error:
+        raise StoreError(f"the records of {frame['question'].iloc[0]} cannot be compared: {error}") from None
 
 
 def show_and_write(table: Table, out: Path, frame: pd.DataFrame, reference: str | None = None) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from dmt_ray.config import nearest
 from dmt_ray.report.titles import RULES
+from dmt_ray.results.sequential import Outcome, error_of_a_look, outcome
 from dmt_ray.results.statistics import (
     LEVEL,
     Interval,
@@ -78,13 +79,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row minus the reference row, paired by (split, seed). `holm` is the p adjusted for the rows beside it."""
+    """A row minus the reference row, paired by (split, seed).
+
+    Attributes:
+        paired: Mean and 95 % interval; of a table with looks the interval that is right at all of them at once.
+        pooled: With the error of all rows; without ends in a table with looks, as p are NaN: they know of no looks.
+        wins: Pairs in which the row is above the reference.
+        test: Sign-flip test.
+        holm: Its p, adjusted for the rows beside it.
+        outcome: Of a table with looks: which of them decided the row.
+    """
 
     paired: Interval
     pooled: Interval
     wins: Wins
     test: SignFlip
     holm: float
+    outcome: Outcome | None = None
 
     @property
     def starred(self) -> bool:
@@ -113,6 +124,25 @@ class Numbers:
     scores: Mapping[Position, Score]
     comparisons: Mapping[Position, Comparison]
     marks: Mapping[Position, Mark]
+    looks: tuple[int, ...] = ()  # numbers of seeds after which it was seen which rows are decided; (): all have all
+
+    @property
+    def error(self) -> float:
+        """How often the interval of a row may miss the truth at a look (`sequential.error_of_a_look`)."""
+        return error_of_a_look(self.looks, max(1, len(self.rows) - 1))
+
+    def open_rows(self) -> set[tuple[str, str]]:
+        """The rows and columns that no look has decided, by the first rule."""
+        rule = self.rules[0]
+        return {
+            (row, column)
+            for row, column in product(self.rows, self.columns)
+            if row != self.reference and self._look(Position(row, column, rule)) is None
+        }
+
+    def _look(self, position: Position) -> int | None:
+        found = self.comparisons.get(position)
+        return None if found is None or found.outcome is None else found.outcome.look
 
 
 @dataclass(frozen=True)
@@ -160,23 +190,35 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
         known = [name for name in dict.fromkeys(frame["metric"]) if isinstance(name, str)]
         raise ValueError(f"no record has the metric {metric!r} on the test images; {nearest(metric, known)}")
     rules = tuple(rule for rule in RULES if (present["rule"] == rule).any()) or ("last",)
-    scores = _scores(frame, present, rows, columns, rules)
+    origin: Mapping[str, Any] = frame.attrs.get("about", {})
+    looks, seeds = tuple(origin.get("looks", ())), tuple(origin.get("seeds", ()))
+    scores = _scores(frame, present, rows, columns, rules, even=not looks)
     comparisons: dict[Position, Comparison] = {}
     marks: dict[Position, Mark] = {}
     methods = dict(zip(frame["row"], frame["method"], strict=True))
     for column, rule in product(columns, rules):
         block = {row: scores[Position(row, column, rule)] for row in rows}
         below = {row: score for row, score in block.items() if methods[row] != ORACLE}
-        compared = _compare(block, reference, pooled=list(below))
+        if looks:
+            compared = _compare_at_looks(block, reference, seeds, looks)
+        else:
+            compared = _compare(block, reference, pooled=list(below))
+            marks |= {Position(row, column, rule): mark for row, mark in _marks(below).items()}
         comparisons |= {Position(row, column, rule): found for row, found in compared.items()}
-        marks |= {Position(row, column, rule): mark for row, mark in _marks(below).items()}
     configs = dict(zip(zip(frame["row"], frame["column"], strict=True), frame["config"], strict=True))
-    return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks)
+    return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks, looks)
 
 
 def _scores(
-    frame: pd.DataFrame, present: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], rules: Sequence[str]
+    frame: pd.DataFrame,
+    present: pd.DataFrame,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    rules: Sequence[str],
+    *,
+    even: bool,
 ) -> dict[Position, Score]:
+    """The score of every position; `even`: whether all rows of a column should have the same seeds."""
     runs: dict[tuple[str, str], dict[Pair, Any]] = defaultdict(dict)
     seeds: dict[str, set[int]] = defaultdict(set)  # of a column: all rows should have them all
     for line in _lines(frame.drop_duplicates(["row", "column", *Pair._fields])):
@@ -198,7 +240,7 @@ def _scores(
         lines = dict(sorted(scored[position].items(), key=lambda item: item[0]))
         found[position] = Score(
             values={pair: float(line.value) for pair, line in lines.items()},
-            planned=len(own) + len(seeds[position.column] - {pair.seed for pair in own}),
+            planned=len(own) + (len(seeds[position.column] - {pair.seed for pair in own}) if even else 0),
             failed={pair: str(own[pair].error) for pair in sorted(own) if own[pair].state == "failed"},
             snapshots=tuple(sorted({int(line.snapshots) for line in lines.values()})),
             models=0 if pd.isna(models) else int(models),
@@ -236,6 +278,28 @@ def _compare(block: Mapping[str, Score], reference: str, pooled: Sequence[str]) 
             )
     adjusted = holm([test.p for *_, test in found.values()])
     return {row: Comparison(*values, p) for (row, values), p in zip(found.items(), adjusted, strict=True)}
+
+
+def _compare_at_looks(
+    block: Mapping[str, Score], reference: str, seeds: Sequence[int], looks: tuple[int, ...]
+) -> dict[str, Comparison]:
+    """Comparisons of all rows of a block that share a run with the reference, at the looks."""
+    unknown, error = Interval(math.nan, math.nan, math.nan), error_of_a_look(looks, max(1, len(block) - 1))
+    found = {}
+    for row, score in block.items():
+        pairs, differences = common(score.values, block[reference].values)
+        if row == reference or not pairs:
+            continue
+        by_seed = {pair.seed: float(value) for pair, value in zip(pairs, differences, strict=True)}
+        at = outcome(by_seed, _ended(score) & _ended(block[reference]), seeds, looks, error)
+        counted = wins([by_seed[seed] for seed in at.seeds]) if at.seeds else Wins(0, 0, 0)
+        found[row] = Comparison(at.interval, unknown, counted, SignFlip(math.nan, math.nan), math.nan, at)
+    return found
+
+
+def _ended(score: Score) -> set[int]:
+    """The seeds on which a row is complete or has failed."""
+    return {pair.seed for pair in (*score.values, *score.failed)}
 
 
 def _marks(block: Mapping[str, Score]) -> dict[str, Mark]:

@@ -33,8 +33,11 @@ def raw(content: Numbers, paper: PaperNumbers | None) -> pd.DataFrame:
 def _comparison(comparison: Comparison | None) -> dict[str, float]:
     names = ("pairs", "wins", "ties", "difference", "low", "high", "pooled_low", "pooled_high", "p", "floor", "holm")
     if comparison is None:
-        return dict.fromkeys(names, math.nan) | {"star": False}
+        return dict.fromkeys(names, math.nan) | {"star": False, "look": math.nan, "needed": math.nan}
     wins, paired, pooled, test = comparison.wins, comparison.paired, comparison.pooled, comparison.test
     values = [wins.pairs, wins.wins, wins.ties, paired.mean, paired.low, paired.high]
     values += [pooled.low, pooled.high, test.p, test.floor, comparison.holm]
-    return dict(zip(names, values, strict=True)) | {"star": comparison.starred}
+    at = comparison.outcome
+    look = math.nan if at is None or at.look is None else at.look + 1
+    needed = math.nan if at is None or at.needed is None else at.needed
+    return dict(zip(names, values, strict=True)) | {"star": comparison.starred, "look": look, "needed": needed}
