@@ -46,7 +46,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     console, runner = Console(markup=False), options.driver()
     ablation = bound_ablation(runner, ablation_of, options.seeds)
     members = list(ablation.members())
-    targets = [evaluation for one in members for rung in one.plan.rungs for evaluation in rung.values()]
+    targets = [stage for one in members for stage in one.plan.targets()]
     describe_ablation(console, runner, ablation)
     info = _dataset_info(runner, ablation, options.command)
     file = ExperimentFile(ablation, options.storage, options.data, dataset_info=info, command=options.command)
@@ -94,7 +94,7 @@ def _perform(
         from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
 
         effort = Effort(runner.work_of)
-        groups = [[stage for rung in member.plan.rungs for stage in rung.values()] for member in members]
+        groups = [member.plan.targets() for member in members]
         todo = tasks.units(runner.store, groups, effort, grouped=job.worker_group.workers > 1)
         missing = runner.store.missing(stage for group in groups for stage in group)
         names = {stage: member.name for member in reversed(members) for stage in member.plan.stages()}

@@ -83,7 +83,7 @@ def _describe(options: RunOptions, config: "Config", method: "Method", *, as_jso
     runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
     runner.check(plan.stages())
-    missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
+    missing = runner.store.missing(plan.targets())
     estimate = estimator(runner)
     if as_json:
         from dmt_ray.cli.documents import PlanDocument

@@ -143,7 +143,7 @@ def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> Note
 
 def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> Diagnosis:
     store, reasons, members = Store(folder.parents[1]), read_failed(folder), list(file.ablation.members())
-    lacking = [store.missing(stage for rung in one.plan.rungs for stage in rung.values()) for one in members]
+    lacking = [store.missing(one.plan.targets()) for one in members]
     missing = {stage.name: stage for stages in lacking for stage in stages}
     failed = {name: stage for name, stage in missing.items() if name in reasons}
     states = Counter(

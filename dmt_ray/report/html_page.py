@@ -25,8 +25,10 @@ from dmt_ray.report.figures.kit import render
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.status import all_statuses
 from dmt_ray.report.summary import CAVEAT
-from dmt_ray.report.tables.build import Block, Cell, build, of_each_class
+from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.caption import sources
+from dmt_ray.report.tables.grid import Block, Cell
+from dmt_ray.report.tables.metrics import of_each_class
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import grids, lists, page
 from dmt_ray.report.titles import IMAGES, NONE, RULES, percent
