@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dmt_ray import models
+from dmt_ray.config import SIDES
 from dmt_ray.data.images import Images
 from dmt_ray.engine.evaluate import load, score_both, write
 from dmt_ray.engine.inference import WholeImages
@@ -20,8 +21,8 @@ def ensemble(config: Ensemble, work: Workspace) -> int:
     Returns:
         Number of images.
     """
-    sides = zip(("A", "B"), config.members, config.averaged, strict=True)
-    loaded = [load(work, side, member or models.MODEL, averaged=averaged) for side, member, averaged in sides]
+    sides = zip(SIDES, config.members, strict=True)
+    loaded = [load(work, side, member or models.MODEL, averaged=config.averaged) for side, member in sides]
 
     def together(images: Images) -> Together:
         return Together([WholeImages(network, work, images, models.title(text)) for network, text in loaded])

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dmt_ray.experiments.ablation import Ablation
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words
-from dmt_ray.experiments.trials import best, complete
+from dmt_ray.experiments.trials import best, complete, ranked
 from dmt_ray.plan import Plan
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report import confirmation
@@ -38,8 +38,7 @@ def of_ablation(frame: pd.DataFrame, ablation: Ablation, store: Store) -> list[s
         return [f"{NOTHING}{error}."]
     several = len(content.columns) > 1
     sentences = [
-        (f"{column}: " if several else "") + _best_row(content, column, MEASURES[measure])
-        for column in content.columns
+        (f"{column}: " if several else "") + _best_row(content, column, MEASURES[measure]) for column in content.columns
     ]
     return [*sentences, _cost([one.plan for one in ablation.members()], store)]
 
@@ -49,10 +48,10 @@ def _best_row(content: Numbers, column: str, measure: str) -> str:
     places = {row: Position(row, column, content.rules[0]) for row in content.rows}
     scores = {row: content.scores[place] for row, place in places.items()}
     marked = [row for row, place in places.items() if content.marks.get(place)]
-    ranked = marked or [row for row, score in scores.items() if score.values and content.methods[row] != "oracle"]
-    if not ranked:
+    candidates = marked or [row for row, score in scores.items() if score.values and content.methods[row] != "oracle"]
+    if not candidates:
         return "no run is complete."
-    first = max(ranked, key=lambda row: scores[row].mean)
+    first = max(candidates, key=lambda row: scores[row].mean)
     runs = len(scores[first].values)
     of = f"mean of {runs} runs" if runs > 1 else "one run"
     text = f"{first} has the highest test {measure}, {percent(scores[first].mean)} % ({of})"
@@ -97,7 +96,7 @@ def of_sweep(folder: Path, frame: pd.DataFrame, sweep: Sweep, trials: Sequence[T
 
 def _lead(frame: pd.DataFrame, winner: Trial, finished: Sequence[Trial], sweep: Sweep) -> Iterator[str]:
     """How far the best trial is above the next one, paired by seed."""
-    others = sorted((one for one in finished if one.number != winner.number), key=lambda one: -(one.score or 0.0))
+    others = [trial for trial in ranked(finished) if trial.number != winner.number]
     if not others:
         return
     lines = tidy.scored(frame, images="selection")
@@ -120,5 +119,5 @@ def _cost(plans: Iterable[Plan], store: Store) -> str:
     """What the stored stages of some plans took, each counted once."""
     stages = [stage for stage in dict.fromkeys(stage for plan in plans for stage in plan.stages()) if store.has(stage)]
     made = [store.record(stage).made for stage in stages]
-    hours = sum(float(one.get("seconds", 0)) * int(one.get("workers", 1)) for one in made) / 3600
+    hours = sum(float(work.get("seconds", 0)) * int(work.get("workers", 1)) for work in made) / 3600
     return f"It cost {hours:.2f} device hours in {len(stages)} stages, of which shared ones are counted once."

@@ -79,8 +79,8 @@ def compare_stages(first: Work, second: Work) -> Table:
 PARTING = ("first", "second", "differs in")
 
 
-def _settings(found: Sequence[Setting], names: tuple[str, str]) -> Block:
-    rows = tuple(tuple(map(grid.Cell, setting)) for setting in found)
+def _settings(settings: Sequence[Setting], names: tuple[str, str]) -> Block:
+    rows = tuple(tuple(map(grid.Cell, setting)) for setting in settings)
     notes = () if rows else ("None: settings and method are the same.",)
     return Block("Settings that differ", ("", *names), rows, notes)
 
@@ -88,18 +88,20 @@ def _settings(found: Sequence[Setting], names: tuple[str, str]) -> Block:
 def _parting(first: Candidate, second: Candidate) -> Block:
     shared = [seed for seed in first.plans if seed in second.plans]
     ours, theirs = (one.plans[shared[0]] if shared else next(iter(one.plans.values())) for one in (first, second))
-    found, count = of_plans(ours, theirs)
+    parted, count = of_plans(ours, theirs)
     total = " and ".join(f"{len(plan.stages())} of {one.name}" for one, plan in ((first, ours), (second, theirs)))
     seed = f"seed {shared[0]}" if shared else "the first seed of each, as they have none in common"
-    notes = (f"With {seed}: {count} stages are common to both, of {total}.",)
-    return Block("The first stages at which they part", PARTING, tuple(_parting_rows(found)), notes)
+    notes = [f"With {seed}: {count} stages are common to both, of {total}."]
+    notes += [] if parted else ["They do not part."]
+    title = "The first stages at which they part"
+    return Block(title, PARTING, tuple(_parting_rows(parted)), tuple(notes))
 
 
-def _parting_rows(found: Sequence[Parting]) -> Iterator[tuple[grid.Cell, ...]]:
-    for one in found:
+def _parting_rows(parted: Sequence[Parting]) -> Iterator[tuple[grid.Cell, ...]]:
+    for one in parted:
         names = [f"{name.rpartition('-')[0]}-{name.rpartition('-')[2][:STAGE]}" if name else NONE for name in one[:2]]
         what = "; ".join(f"{name} {ours} -> {theirs}" for name, ours, theirs in one.settings)
-        yield tuple(map(grid.Cell, (*names, what or "its place in the plan")))
+        yield tuple(map(grid.Cell, (*names, what or one.what or "the operation")))
 
 
 def _scores(first: Candidate, second: Candidate) -> tuple[tuple[pd.DataFrame, Table] | None, str]:
@@ -113,7 +115,7 @@ def _scores(first: Candidate, second: Candidate) -> tuple[tuple[pd.DataFrame, Ta
     ablation = Ablation("compare", title, recipe, cells, seeds, first.name)
     info = {f" / {one.name}": one.info.to_json() for one in (first, second)}
     frame = tidy.tabulate_ablation(first.store, ExperimentFile(ablation, first.storage, dataset_info=info))
-    frame.attrs["about"]["commands"] = []
+    frame.attrs["about"] |= {"commands": [], "protocol": []}
     try:
         return (frame, build(frame, metrics=further_metrics(frame, ["all"]))), ""
     except ValueError as error:

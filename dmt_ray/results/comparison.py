@@ -71,9 +71,10 @@ class Setting(NamedTuple):
 class Parting(NamedTuple):
     """A stage of each side: same place in the plan, same inputs, other work. One side may have none."""
 
-    first: str  # name of the stage
+    first: str  # name of the stage; "": there is none
     second: str
     settings: tuple[Setting, ...]  # in which they differ
+    what: str = ""  # what only one of them has
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Setting]:
@@ -132,24 +133,22 @@ def _partings(first: Work, second: Work, seen: set[tuple[str, str]]) -> Iterator
 def of_plans(first: Plan, second: Plan) -> tuple[list[Parting], int]:
     """Where two plans part, rung by rung and model by model, and how many stages they have in common.
 
-    A model that only one of them has is a parting with an empty name on the other side.
+    A model that only one of them has is a parting with an empty name on the other side; its training is named.
     """
     common = len(set(first.stages()) & set(second.stages()))
-    for ours, theirs in zip(first.rungs, second.rungs):
-        found = [
-            parting
-            for side in dict.fromkeys([*ours, *theirs])
-            if side in ours and side in theirs
-            for parting in partings(Work.of(ours[side]), Work.of(theirs[side]))
-        ]
-        found += [Parting(ours[side].name, "", ()) for side in ours if side not in theirs]
-        found += [Parting("", theirs[side].name, ()) for side in theirs if side not in ours]
-        if found:
-            return list(dict.fromkeys(found)), common
-    rungs = len(first.rungs), len(second.rungs)
-    longer, count = (first, rungs[1]) if rungs[0] > rungs[1] else (second, rungs[0])
-    rest = [stage.name for stage in longer.rungs[count].values()] if rungs[0] != rungs[1] else []
-    return [Parting(name, "", ()) if longer is first else Parting("", name, ()) for name in rest], common
+    alone = dict[str, Parting]()
+    for rung in range(max(len(first.rungs), len(second.rungs))):
+        ours, theirs = (plan.rungs[rung] if rung < len(plan.rungs) else {} for plan in (first, second))
+        for side in dict.fromkeys([*ours, *theirs]):
+            if (side in ours) != (side in theirs):
+                stage = (ours.get(side) or theirs[side]).inputs["model"].name
+                what = f"model {side} at rung {rung} of the {'first' if side in ours else 'second'} alone"
+                alone.setdefault(side, Parting(*((stage, "") if side in ours else ("", stage)), (), what))
+        both = [side for side in ours if side in theirs]
+        found = [one for side in both for one in partings(Work.of(ours[side]), Work.of(theirs[side]))]
+        if found or (not both and alone):
+            return list(dict.fromkeys([*found, *alone.values()])), common
+    return list(alone.values()), common
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -43,7 +44,8 @@ def labels(figure: Figure) -> list[str]:
 def test_every_trial_is_a_point_of_the_landscape() -> None:
     others = [(1.0, 7.0, {0: 0.4, 1: 0.5}, "pruned"), (2.0, 7.0, {0: 0.4}, "failed"), (3.0, 7.0, {}, "running")]
     figure = landscape([*GRID, *others], (5, 5))
-    drawn_points = [len(one.get_offsets()) for one in figure.axes[0].collections if one.get_offsets().shape[0]]
+    scatters = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)]
+    drawn_points = [len(one.get_offsets()) for one in scatters]
     assert sorted(drawn_points) == [1, 1, 1, 1, 1, 9]  # of each state, the best, the recipe; and the complete ones
     assert labels(figure) == [
         "best: γ₁ = 2, γ₂ = 0, mIoU 62.00 %",

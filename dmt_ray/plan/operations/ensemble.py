@@ -14,7 +14,7 @@ class Ensemble(Slice):
     writes = (METRICS,)
 
     members: tuple[Member, Member]  # of stages that trained several models together
-    averaged: tuple[bool, bool]  # the moving average of the weights, in place of the last
+    averaged: bool  # the moving averages of their weights, in place of the last
     scored: tuple[str, ...]  # classes of the mean; none: all that occur
 
     def __str__(self) -> str:
@@ -39,6 +39,6 @@ def ensemble(cfg: Config, rung: Rung) -> Stage | None:
         return None
     evaluations = [rung["A"], rung["B"]]
     own = [each.config for each in evaluations if isinstance(each.config, Evaluate)]
-    members, averaged = tuple(each.member for each in own), tuple(each.averaged for each in own)
+    members, averaged = tuple(each.member for each in own), all(each.averaged for each in own)
     models = {side: rung[side].inputs["model"] for side in ("A", "B")}
     return Ensemble.stage(cfg, rung["A"].seed, models, members=members, averaged=averaged, scored=cfg.scored)

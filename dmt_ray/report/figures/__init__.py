@@ -21,6 +21,7 @@ from dmt_ray.report.figures.iterations import iteration_scores, score_by_iterati
 from dmt_ray.report.figures.kit import save
 from dmt_ray.report.figures.landscape import landscape, landscape_of
 from dmt_ray.report.figures.maps import qualitative, stored_examples, weight_maps
+from dmt_ray.report.figures.pairs import disagreement_and_gain, pairs_plot
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.figures.pseudo_labels import (
     error_by_class,
@@ -52,4 +53,4 @@ __all__ += ["importances", "iteration_scores", "label_errors", "landscape", "lan
 __all__ += ["parallel_coordinates", "pareto", "qualitative", "read_sweep", "reliability", "reliability_plot", "save"]
 __all__ += ["score_against_compute", "score_by_fraction", "score_by_iteration", "score_by_setting", "setting_scores"]
 __all__ += ["slices", "stored_examples", "sweep_fraction_scores", "teacher_errors", "training_curves", "trial_costs"]
-__all__ += ["weight_maps"]
+__all__ += ["disagreement_and_gain", "pairs_plot", "weight_maps"]

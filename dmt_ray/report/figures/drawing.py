@@ -16,6 +16,7 @@ from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import best
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report import figures as fig
 from dmt_ray.report.figures.landscape import GAMMAS
@@ -44,8 +45,10 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
     "qualitative": "The same images as segmented by several models.",
     "confident": "How many of a model's predictions are wrong among its most confident ones.",
     "fractions": "Score against the number of labelled images.",
+    "panel": "The best trial: pseudo labels, their weights, and what the student then predicts.",
+    "pairs": "What the better model of a pair gains, against how far the two disagree at first.",
     "curves": "Every trial's validation score after each rung.",
-    "landscape": "Validation score over both exponents.",
+    "landscape": "Validation score over both exponents: every trial, and a surface between those of one rung.",
     "slices": "Validation score against each setting.",
     "parallel": "Every trial: all of its settings and its score.",
     "importances": "How much each setting matters, and with what uncertainty.",
@@ -194,7 +197,11 @@ def of_sweep(folder: Path) -> Iterator[Drawing]:
     """The figures of a sweep in its folder, as `<storage>/sweeps/<name>`."""
     swept = fig.read_sweep(folder)
     sweep, trials, measure = swept.sweep, swept.trials, swept.sweep.score_name
+    yield "panel", lambda: _best_panel(folder, swept)
     yield from of_trials(sweep, trials)
+    if {"disagreement", "gain"} <= set(sweep.extra_metrics):
+        store = Store(folder.parents[1])
+        yield "pairs", lambda: fig.pairs_plot(fig.disagreement_and_gain(swept, store), measure)
     yield "parallel", lambda: fig.parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
         yield "importances", lambda: fig.importance_plot(fig.importances(sweep.space, trials))
@@ -217,6 +224,16 @@ def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
     if tuple(sweep.space) == GAMMAS:
         yield "landscape", lambda: fig.landscape_of(sweep, trials)
     yield "slices", lambda: fig.slices(sweep.space, trials, measure)
+
+
+def _best_panel(folder: Path, swept: fig.SweepTrials) -> Figure:
+    winner = best(swept.trials)
+    if winner is None:
+        raise MissingStages("no trial is complete yet")
+    info = DatasetInfo.from_json(experiment_file.read(folder).dataset_info)
+    plan = next(iter(swept.sweep.plans(winner.params).values()))
+    examples = fig.stored_examples(Store(folder.parents[1]), plan)
+    return fig.weight_maps(examples, _palette(info), info.classes, images=2)
 
 
 def _best_of_k(swept: fig.SweepTrials) -> Figure:

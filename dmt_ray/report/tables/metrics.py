@@ -12,6 +12,7 @@ from dmt_ray.results.tidy import headline
 
 CLASSES = 7  # columns of classes that stand side by side in 120 characters
 EMPTY = Score({}, 0)
+UNRECORDED = "What is missing here was not recorded: some evaluations are of an earlier version."
 
 
 def further(frame: pd.DataFrame, content: Numbers, metrics: Sequence[str]) -> Iterator[Block]:
@@ -27,11 +28,17 @@ def further(frame: pd.DataFrame, content: Numbers, metrics: Sequence[str]) -> It
                 scores.append((Cell(row), *(score_cell(found, place) for found in of_metric.values())))
                 if row != content.reference:
                     compared = [found.comparisons.get(place) for found in of_metric.values()]
-                    differences.append(
-                        (Cell(row), *(compared_cells(one)[0] if one else Cell(NONE) for one in compared))
-                    )
+                    cells = (compared_cells(one)[0] if one else Cell(NONE) for one in compared)
+                    differences.append((Cell(row), *cells))
             header = ("", *map(in_units, part))
-            yield Block(labelled(content, column, f"Other metrics, {COLUMNS[rule]}"), header, tuple(scores))
+            lacking = any(
+                score.values and not found.scores[place].values
+                for found in of_metric.values()
+                for place, score in content.scores.items()
+                if (place.column, place.rule) == (column, rule)
+            )
+            notes = (UNRECORDED,) if lacking else ()
+            yield Block(labelled(content, column, f"Other metrics, {COLUMNS[rule]}"), header, tuple(scores), notes)
             to = f"Difference to {content.reference} in other metrics, 95 % t, {COLUMNS[rule]}"
             yield Block(labelled(content, column, to), header, tuple(differences))
 

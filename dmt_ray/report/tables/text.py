@@ -3,6 +3,7 @@
 import html
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from rich import box
@@ -24,7 +25,9 @@ MEANINGS: dict[Mark, str] = {
 
 # Colours of the reader's system, light or dark; no font and no file has to be fetched.
 STYLE = """
-:root { color-scheme: light dark; }
+:root { color-scheme: light dark; --paper: #fff; --ink: #1a1a1a; --link: #0b57a4; }
+@media (prefers-color-scheme: dark) { :root { --paper: #161616; --ink: #e8e8e8; --link: #8fc1ff; } }
+html { background: var(--paper); color: var(--ink); } a { color: var(--link); }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 body { overflow-wrap: anywhere; }
 h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
@@ -134,8 +137,8 @@ def web(table: Table) -> str:
     return page(table.title, [*grids(table.blocks), lists(table.caption), footer])
 
 
-def page(title: str, parts: Iterable[str], style: str = "") -> str:
-    """An HTML page under a title; `style` comes on top of `STYLE`."""
+def page(title: str, parts: Iterable[str], style: str = "", script: str = "") -> str:
+    """An HTML page under a title; `style` comes on top of `STYLE`, and `script` on top of `SCRIPT`."""
     title = html.escape(title)
     head = [
         "<!doctype html>",
@@ -144,16 +147,17 @@ def page(title: str, parts: Iterable[str], style: str = "") -> str:
         f"<title>{title}</title><style>{STYLE}{style}</style></head><body><main>",
         f"<h1>{title}</h1>",
     ]
-    return "\n".join([*head, *parts, f"</main><script>{SCRIPT}</script></body></html>"]) + "\n"
+    return "\n".join([*head, *parts, f"</main><script>{SCRIPT}{script}</script></body></html>"]) + "\n"
 
 
 def grids(blocks: Sequence[Block], heading: str = "h2") -> list[str]:
     """Blocks as parts of an HTML page, in the style of `STYLE`."""
     tags = {"": "{}", "bold": "<b>{}</b>", "underline": "<u>{}</u>"}
-    parts = []
-    for block in blocks:
+    parts, count = [], Counter(block.title for block in blocks)
+    for place, block in enumerate(blocks, 1):
+        label = block.title if count[block.title] == 1 else f"{block.title}, table {place}"  # no two regions alike
         parts.append(f"<{heading}>{html.escape(block.title)}</{heading}>")
-        parts.append(open_grid(block.header, block.title))
+        parts.append(open_grid(block.header, label))
         for row in block.rows:
             cells = "".join(f"<td>{tags[cell.mark].format(html.escape(cell.text))}</td>" for cell in row[1:])
             parts.append(f'<tr><th scope="row">{html.escape(row[0].text)}</th>{cells}</tr>')
