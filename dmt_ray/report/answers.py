@@ -61,7 +61,8 @@ def _best_row(content: Numbers, column: str, measure: str) -> str:
         text += f": {interval_text(compared.paired)} points to {content.reference}, paired 95 % interval{sure}"
     others = [row for row in marked if row != first]
     if others:
-        text += f". Its intervals to {_listed(others)} do not exclude 0: the table does not decide between them"
+        does = "Its intervals to {} do" if len(others) > 1 else "Its interval to {} does"
+        text += f". {does.format(_listed(others))} not exclude 0: the table does not decide between them"
     elif marked:
         text += ". Its interval to every other row excludes 0"
     return f"{text}."

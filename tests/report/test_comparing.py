@@ -52,13 +52,13 @@ def test_a_plan_that_goes_on_parts_where_the_other_one_ends(tiny):
     assert of_plans(first, first) == ([], len(first.stages()))
 
 
-def test_a_second_model_is_named_beside_the_place_where_the_first_one_parts(tiny):
+def test_self_training_and_mutual_training_part_at_the_teacher(tiny):
     one, two = METHODS["cbst"](tiny, 0), METHODS["dmt"](override(tiny, {"dms_alpha": 1.0}), 0)
-    found, _ = of_plans(one, two)
-    assert [(each.first.partition("-")[0], each.second.partition("-")[0]) for each in found] == [
-        ("finetune", "finetune"),
-        ("", "pretrain"),
-    ]
+    teachers = [one.rungs[0]["A"].inputs["model"].name, two.rungs[0]["B"].inputs["model"].name]
+    teacher, alone = of_plans(one, two)[0]
+    assert [teacher.first, teacher.second] == teachers
+    assert teacher.settings == (Setting("side", "A", "B"),)
+    assert (alone.second, alone.what) == (teachers[1], "model B at rung 0 of the second alone")
 
 
 def test_stages_of_other_seeds_part_at_their_pretraining(tiny):
