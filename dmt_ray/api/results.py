@@ -117,12 +117,14 @@ class RunResults(Results):
         """The scores of every model at every rung.
 
         Returns:
-            A row a model with the columns rung, model ("A" or "B"), and validation_<metric> and test_<metric> for every
-            metric of `results.scores.scores` and `results.quality.quality`, such as test_miou.
+            A row a model with the columns rung, model ("A", "B", or "ensemble" of both), and validation_<metric> and
+            test_<metric> for every metric of `results.scores.scores` and `results.quality.quality`, such as test_miou.
         """
         lines = []
+        last = len(self.plan.rungs) - 1
         for rung, models in enumerate(self.plan.rungs):
-            for side, evaluation in models.items():
+            together = {"ensemble": self.plan.ensemble} if self.plan.ensemble is not None and rung == last else {}
+            for side, evaluation in {**models, **together}.items():
                 line: dict[str, int | str | float] = {"rung": rung, "model": side}
                 for images, values in (metrics(self.store, evaluation) if self.store.has(evaluation) else {}).items():
                     found = scores_of(values) | quality(values, means_over(evaluation, self.info.classes))

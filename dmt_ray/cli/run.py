@@ -51,11 +51,13 @@ def _show(options: RunOptions, results: "RunResults") -> None:
     print(f"{executed} stages computed, {len(plan.stages()) - executed} found in {options.storage}\n")
     measure = measure_of(results.config.data)
     titles = [f"{images} {MEASURES[measure]}" for images in ("validation", "test")]
-    print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
-    for line in results.scores().to_dict("records"):
+    lines = results.scores().to_dict("records")
+    width = max(5, *(len(line["model"]) for line in lines))
+    print(f"{'rung':>4}  {'model':{width}}  {titles[0]}  {titles[1]}")
+    for line in lines:
         scores = [100 * line[f"{images}_{measure}"] for images in ("validation", "test")]
         cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
-        print(f"{line['rung']:>4}  {line['model']:5}  {'  '.join(cells)}")
+        print(f"{line['rung']:>4}  {line['model']:{width}}  {'  '.join(cells)}")
     for number in range(len(plan.rungs)):
         for sentence in collapsed(results.store, plan, number).values():
             print(f"warning: {sentence}")
