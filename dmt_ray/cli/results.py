@@ -44,6 +44,7 @@ def tabulate(options: argparse.Namespace) -> None:
         ignored("selects among the ablations of one NAME: give the NAME, too", options, recipe="--recipe")
     if options.json:
         ignored("is for the files, but --json writes none", options, out="--out")
+        ignored("adds to what is printed; with --json use `dmt export`, which has all", options, metrics="--metrics")
     else:
         begin("reading the records")
     from dmt_ray.report.tables.files import show_and_write, table_of, tables_of

@@ -26,7 +26,7 @@ from dmt_ray.report.tables.files import further_metrics
 from dmt_ray.report.tables.grid import Block, Cell
 from dmt_ray.report.tables.metrics import of_each_class
 from dmt_ray.report.tables.paper_numbers import paper_numbers
-from dmt_ray.report.titles import COLUMNS, IMAGES, NONE, RULES, percent
+from dmt_ray.report.titles import COLUMNS, IMAGES, METRICS_OF, NONE, RULES, in_units, percent
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
 
@@ -44,7 +44,7 @@ class Page:
     command: str  # what computes it
     tables: Sequence[Block]  # grids of numbers
     caption: Sequence[str]  # what they mean
-    per_class: Sequence[Block]  # grids of the scores of each class
+    per_class: Sequence[Block]  # grids of the scores of each class; of a sweep, of its best trial
     drawings: Iterable[Drawing]  # figures, each drawn when it is needed; the first is shown first
     explored: Sequence[str]  # what can be hovered and brushed, as parts of a page
     wrong: str  # what went wrong, as `dmt why` prints it
@@ -122,7 +122,7 @@ def page_of_sweep(folder: Path) -> Page:
         command=origin["command"],
         tables=[_leaderboard(sweep, board, frame)] if board else [],
         caption=caption,
-        per_class=[] if winner is None else list(_classes(frame, winner.number)),
+        per_class=[] if winner is None else list(_of_trial(frame, winner.number)),
         drawings=of_sweep(folder) if (folder / STUDY).exists() else (),
         explored=explore(sweep, trials),
         wrong=diagnose(folder).text(),
@@ -160,19 +160,24 @@ def _far(sweep: Sweep, trial: Trial) -> str:
     return f"{done} of {len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs_of(trial.params) - 1}"
 
 
-def _classes(frame: pd.DataFrame, trial: int) -> Iterator[Block]:
-    """The scores of every class after the last rung of a trial."""
+def _of_trial(frame: pd.DataFrame, trial: int) -> Iterator[Block]:
+    """All metrics of a trial after its last rung, and the scores of every class."""
     own = frame[(frame["trial"] == trial) & (frame["rule"] == "last")]
+    header, title = ("", *(f"{images} images" for images in IMAGES.values())), f"trial {trial} after its last iteration"
+    metrics = [metric for metric in METRICS_OF[tidy.headline(frame)] if (own["metric"] == metric).any()]
+    rows = tuple(_line(own, metric, in_units(metric)) for metric in metrics)
+    yield Block(f"Scores, {title}", header, rows)
     start, name = of_each_class(frame)
-    rows = []
-    for metric in dict.fromkeys(own["metric"]):
-        if str(metric).startswith(start):
-            lines = own[own["metric"] == metric]
-            values = [lines[lines["images"] == images]["value"].tolist() for images in IMAGES]
-            texts = [percent(statistics.fmean(group)) if group else NONE for group in values]
-            rows.append(tuple(map(Cell, (metric.removeprefix(start), *texts))))
-    header = ("", *(f"{images} images" for images in IMAGES.values()))
-    yield Block(f"{name} (%) of each class, trial {trial} after its last iteration", header, tuple(rows))
+    classes = [str(metric) for metric in dict.fromkeys(own["metric"]) if str(metric).startswith(start)]
+    rows = tuple(_line(own, metric, metric.removeprefix(start)) for metric in classes)
+    yield Block(f"{name} (%) of each class, {title}", header, rows)
+
+
+def _line(own: pd.DataFrame, metric: str, title: str) -> tuple[Cell, ...]:
+    """A metric on the validation images and on the test images, mean over seeds."""
+    lines = own[own["metric"] == metric]
+    values = [lines[lines["images"] == images]["value"].tolist() for images in IMAGES]
+    return tuple(map(Cell, (title, *(percent(statistics.fmean(group)) if group else NONE for group in values))))
 
 
 def _yaml(config: Config) -> str:

@@ -24,6 +24,12 @@ METRICS_OF: dict[Measure, tuple[str, ...]] = {  # what there is beside the class
     "miou": ("miou", "pixel_accuracy", "dice", "frequency_weighted_iou", "boundary_iou", *_OF_PROBABILITIES),
     "accuracy": ("accuracy", "fine_grained", *_OF_PROBABILITIES),
 }
+METRIC_NOTES = {  # what a table says of a metric
+    "boundary_iou": "Boundary IoU: of the pixels at most 2 % of the image's diagonal from the rim of their region.",
+    "ece": "ECE: expected calibration error in 15 equally wide bins of the confidence. Less is better.",
+    "brier": "Brier score: squared distance of the probabilities from the right answer, 0 to 200 %. Less is better.",
+    "nll": "NLL: mean of -log(probability of the right class). Less is better.",
+}
 # What records call the scored images -> what people call them.
 IMAGES = {"selection": "validation", "reported": "test"}
 RULES = {"last": "last", "val": "validation", "paper": "best on the test set"}

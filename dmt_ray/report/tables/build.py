@@ -17,7 +17,7 @@ from dmt_ray.report.tables.grid import MANY, Block, Cell, compared_cells, labell
 from dmt_ray.report.tables.metrics import agreement, by_class, further
 from dmt_ray.report.tables.numbers import Numbers, PaperNumbers, Position, Score, numbers
 from dmt_ray.report.tables.raw import raw
-from dmt_ray.report.titles import COLUMNS, NONE, NOTHING_CHOSEN, in_units
+from dmt_ray.report.titles import COLUMNS, METRIC_NOTES, NONE, NOTHING_CHOSEN, in_units
 from dmt_ray.results import names
 from dmt_ray.results.tidy import headline
 
@@ -83,7 +83,7 @@ def build(
     return Table(
         title=str(origin.get("title") or frame["question"].iloc[0]),
         blocks=tuple(blocks),
-        caption=tuple(caption(frame, content, origin)),
+        caption=(*caption(frame, content, origin), *(METRIC_NOTES[one] for one in metrics if one in METRIC_NOTES)),
         footer=tuple(footer(frame, content, origin)),
         raw=raw(content, paper),
         measure=name,
