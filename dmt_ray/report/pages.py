@@ -135,19 +135,18 @@ def page_of_sweep(folder: Path) -> Page:
 
 
 def _leaderboard(sweep: Sweep, board: Sequence[Trial], frame: pd.DataFrame) -> Block:
-    """The trials, the best first: settings, state, score and how far they came, and test scores by rule."""
+    """The trials, the best first: score, how far they came, state and settings, and test scores by rule."""
     means = tidy.scored(frame, rule=None).groupby(["trial", "rule"])["value"].mean().unstack()
     rules = {rule: title for rule, title in COLUMNS.items() if rule in RULES or rule in means}
     step = "seeds" if sweep.seed_by_seed else "rung"
     rows = []
     for trial in board[:MANY]:
-        texts = [str(trial.number), *(as_text(trial.params[setting]) for setting in sweep.space)]
-        texts += [SHOWN.get(trial.state, trial.state), NONE if trial.score is None else percent(trial.score)]
-        texts.append(_far(sweep, trial))
+        texts = [str(trial.number), NONE if trial.score is None else percent(trial.score), _far(sweep, trial)]
+        texts += [SHOWN.get(trial.state, trial.state), *(as_text(trial.params[setting]) for setting in sweep.space)]
         scores = [means[rule].get(trial.number) if rule in means else None for rule in rules]
         texts += [NONE if score is None or pd.isna(score) else percent(float(score)) for score in scores]
         rows.append(tuple(map(Cell, texts)))
-    header = ("trial", *map(short, sweep.space), "state", "validation score", step, *rules.values())
+    header = ("trial", "validation score", step, "state", *map(short, sweep.space), *rules.values())
     notes = (f"The best {MANY} of {len(board)} trials.",) if len(board) > MANY else ()
     return Block(f"{sweep.score_name} (%)", header, tuple(rows), notes)
 

@@ -139,10 +139,10 @@ def test_a_sweep_has_a_page_with_its_trials_the_best_first(
     rows = re.findall(r'<tr><th scope="row">(\d+)</th>(.*?)</tr>', text)
     assert [int(number) for number, _ in rows] == [0, 1, 3, 2]  # complete, then running, then failed
     # mIoU of the two seeds differs by a tenth: their means are .65, .63, .62 and .63.
-    first = ["0", "dmt", "complete", "65.00", "2 of 2", "63.00", "62.00", "63.00"]
+    first = ["65.00", "2 of 2", "complete", "0", "dmt", "63.00", "62.00", "63.00"]
     assert re.findall(r"<td>(.*?)</td>", rows[0][1]) == first
     [failed] = [cells for number, cells in rows if number == "2"]
-    assert re.findall(r"<td>(.*?)</td>", failed)[2:] == ["failed", "67.00", "1 of 2", "–", "–", "–"]
+    assert re.findall(r"<td>(.*?)</td>", failed) == ["67.00", "1 of 2", "failed", "2", "dmt", "–", "–", "–"]
     assert '<p class="answer">Best of 2 complete trials is trial 0, gamma1=' in text
     # Trials 0 and 1 have the same scores with every seed.
     assert "It is +0.00 [+0.00, +0.00] points above the next best, trial 1 (paired 95 % interval)" in text
