@@ -5,6 +5,8 @@ from pathlib import Path
 from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError
+from dmt_ray.experiments import experiment_file
+from dmt_ray.experiments.locate import locate
 from dmt_ray.results.comparison import Candidate
 from dmt_ray.store.record import RECORD
 
@@ -41,7 +43,7 @@ def find_candidate(what: str, storage: Path) -> Candidate:
         if part:
             raise ConfigError(f"{results.name} is a single run and has no {part!r}; got {what!r}")
         runs = {results.run.seed: results}
-        data = None
+        data = experiment_file.read(locate(storage, results.name, kinds=("run",))).data
     elif isinstance(results, AblationResults):
         runs, data = _row(results, name, part), results.file.data
     else:

@@ -64,7 +64,7 @@ class Tally:
         With z = exp(logit - highest), a probability is z / sum(z), and that of the decision 1 / sum(z): no softmax of
         all classes is kept.
         """
-        judged = truth != IGNORE
+        judged = self._known(truth)
         log_right = logits.gather(1, torch.where(judged, truth, 0).long().unsqueeze(1)).squeeze(1) - highest
         powers = (logits - highest.unsqueeze(1)).exp_()
         total = powers.sum(dim=1)
@@ -80,12 +80,16 @@ class Tally:
         self._bins.view(-1).scatter_add_(0, 2 * bins + right, torch.ones_like(bins))
         self._confidence.scatter_add_(0, bins, (confidence.flatten() * UNITS).round().long())
 
+    def _known(self, truth: Tensor) -> Tensor:
+        """Where the truth is a class. What is neither that nor `IGNORE` is found when the counts are read."""
+        return (truth >= 0) & (truth < self._classes)
+
     def _judge_boundaries(self, decided: Tensor, truth: Tensor) -> None:
         """Count boundary pixels by class: those of both maps where they agree, those of the truth, those decided."""
         classes = self._classes
-        judged = truth != IGNORE
+        judged = self._known(truth)
         # What is not known belongs to neither, so that both end where the known pixels end.
-        decided = torch.where(judged, decided, IGNORE)
+        truth, decided = (torch.where(judged, labels, IGNORE) for labels in (truth, decided))
         width = boundary_width(*truth.shape[-2:])
         of_truth, of_decided = boundary(truth, width) & judged, boundary(decided, width) & judged
         both = of_truth & of_decided & (decided == truth)

@@ -146,6 +146,13 @@ def test_a_classifier_has_probabilities_and_no_boundaries():
     assert "dice" not in quality(found)
 
 
+def test_a_truth_that_is_no_class_is_named_when_the_scores_are_read():
+    tally = Tally(2, "segmentation")
+    tally.update(torch.zeros(1, 2, 4, 4), torch.full((1, 4, 4), 7, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="truth must be between 0 and 1 or 255, but at 16 pixels it was not"):
+        tally.scores(ALONE)
+
+
 def test_a_hopeless_pixel_cannot_spoil_the_sum():
     tally = Tally(2, "classification")
     tally.update(torch.tensor([0.0, 1e30]).reshape(1, 2, 1, 1), torch.zeros((1, 1, 1), dtype=torch.uint8))
