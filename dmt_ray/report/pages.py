@@ -142,11 +142,13 @@ def _leaderboard(sweep: Sweep, board: Sequence[Trial], frame: pd.DataFrame) -> B
     rows = []
     for trial in board[:MANY]:
         texts = [str(trial.number), NONE if trial.score is None else percent(trial.score), _far(sweep, trial)]
+        texts += [NONE if trial.compute is None else f"{trial.compute:,.0f}"] if sweep.second else []
         texts += [SHOWN.get(trial.state, trial.state), *(as_text(trial.params[setting]) for setting in sweep.space)]
         scores = [means[rule].get(trial.number) if rule in means else None for rule in rules]
         texts += [NONE if score is None or pd.isna(score) else percent(float(score)) for score in scores]
         rows.append(tuple(map(Cell, texts)))
-    header = ("trial", "validation score", step, "state", *map(short, sweep.space), *rules.values())
+    compute = ["optimizer steps"] if sweep.second else []
+    header = ("trial", "validation score", step, *compute, "state", *map(short, sweep.space), *rules.values())
     notes = (f"The best {MANY} of {len(board)} trials.",) if len(board) > MANY else ()
     return Block(f"{sweep.score_name} (%)", header, tuple(rows), notes)
 
