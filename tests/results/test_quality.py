@@ -67,8 +67,12 @@ def test_a_single_model_is_its_own_ensemble():
     ensemble = {"DMT": (0.61, 0.63, 0.66)}
     frame = records(miou=MIOU)
     frame.loc[frame["row"] == "Baseline", "model"] = "A"
-    together = records(miou=ensemble).assign(rule="ensemble", model="ensemble")
-    table = build(_joined([frame, together]))
+    both = records(miou=MIOU, dice=MIOU)
+    both.loc[both["row"] == "Baseline", "model"] = "A"
+    together = records(miou=ensemble, dice=ensemble).assign(rule="ensemble", model="ensemble")
+    further = build(_joined([both, together]), metrics=["dice"])
+    assert [row[1].text for row in block(further, "Other metrics, ensemble").rows][1] == "63.33 ± 2.52 (n=3)"
+    table = build(_joined([frame, together[together["metric"] == "miou"]]))
     rows = {row[0].text: [cell.text for cell in row] for row in block(table, "mIoU (%)").rows}
     assert block(table, "mIoU (%)").header[1:3] == ("last", "ensemble of A and B")
     assert rows["Baseline"][1] == rows["Baseline"][2] == "52.00 ± 2.00 (n=3)"

@@ -40,7 +40,7 @@ def score_text(score: Score) -> str:
     count = len(score.values)
     gaps = [f"{gap} {what}" for gap, what in ((len(score.failed), "failed"), (score.missing, "missing")) if gap]
     if not count:
-        return f"{NONE} ({', '.join(gaps)})"
+        return f"{NONE} ({', '.join(gaps)})" if gaps else NONE
     of = f" of {score.planned}" if gaps else ""
     return mean_text(list(score.values.values()), ", ".join([f"n={count}{of}", *gaps]))
 

@@ -1,13 +1,14 @@
 """Blocks of a table beside that of its measure: other metrics, agreement of teachers, scores of each class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import pandas as pd
 
-from dmt_ray.report.tables.grid import MANY, Block, Cell, compared_cells, labelled, score_cell
+from dmt_ray.report.tables.grid import MANY, Block, Cell, compared_cells, labelled, score_text
 from dmt_ray.report.tables.numbers import Numbers, Position, Score, numbers
-from dmt_ray.report.titles import COLUMNS, NONE, in_units, mean_text
+from dmt_ray.report.titles import COLUMNS, NONE, NOTHING_CHOSEN, in_units, mean_text
 from dmt_ray.results.tidy import headline
 
 CLASSES = 7  # columns of classes that stand side by side in 120 characters
@@ -16,31 +17,33 @@ UNRECORDED = "What is missing here was not recorded: some evaluations are of an 
 
 
 def further(frame: pd.DataFrame, content: Numbers, metrics: Sequence[str]) -> Iterator[Block]:
-    """Further metrics side by side under the first rule, and below them their differences to the reference."""
-    rule = content.rules[0]
-    for column in content.columns if metrics else ():
-        for start in range(0, len(metrics), MANY):
-            part = metrics[start : start + MANY]
-            of_metric = {metric: _numbers_of(frame, metric, content) for metric in part}
-            scores, differences = [], []
-            for row in content.rows:
-                place = Position(row, column, rule)
-                scores.append((Cell(row), *(score_cell(found, place) for found in of_metric.values())))
-                if row != content.reference:
-                    compared = [found.comparisons.get(place) for found in of_metric.values()]
-                    cells = (compared_cells(one)[0] if one else Cell(NONE) for one in compared)
-                    differences.append((Cell(row), *cells))
-            header = ("", *map(in_units, part))
-            lacking = any(
-                score.values and not found.scores[place].values
-                for found in of_metric.values()
-                for place, score in content.scores.items()
-                if (place.column, place.rule) == (column, rule)
-            )
-            notes = (UNRECORDED,) if lacking else ()
-            yield Block(labelled(content, column, f"Other metrics, {COLUMNS[rule]}"), header, tuple(scores), notes)
-            to = f"Difference to {content.reference} in other metrics, 95 % t, {COLUMNS[rule]}"
-            yield Block(labelled(content, column, to), header, tuple(differences))
+    """Further metrics side by side, and below them their differences to the reference.
+
+    They are those of the models after the last rung, on average and, where they are scored so, together.
+    """
+    of_all = {metric: _numbers_of(frame, metric, content) for metric in metrics}
+    rules = [rule for rule in content.rules if rule in NOTHING_CHOSEN] if metrics else []
+    for column, rule, start in product(content.columns, rules, range(0, len(metrics), MANY)):
+        part = {metric: of_all[metric] for metric in metrics[start : start + MANY]}
+        yield from _side_by_side(content, part, column, rule)
+
+
+def _side_by_side(content: Numbers, part: Mapping[str, Numbers], column: str, rule: str) -> Iterator[Block]:
+    """The scores of some metrics in a column under a rule, and their differences to the reference."""
+    scores, differences, lacking = [], [], False
+    for row in content.rows:
+        place = Position(row, column, rule)
+        own = [found.scores.get(place, EMPTY) for found in part.values()]
+        lacking = lacking or any(content.scores[place].values and not score.values for score in own)
+        marks = [found.marks.get(place, "") for found in part.values()]
+        scores.append((Cell(row), *(Cell(score_text(score), mark) for score, mark in zip(own, marks, strict=True))))
+        if row != content.reference:
+            compared = [found.comparisons.get(place) for found in part.values()]
+            differences.append((Cell(row), *(compared_cells(one)[0] if one else Cell(NONE) for one in compared)))
+    header, notes = ("", *map(in_units, part)), (UNRECORDED,) if lacking else ()
+    yield Block(labelled(content, column, f"Other metrics, {COLUMNS[rule]}"), header, tuple(scores), notes)
+    to = f"Difference to {content.reference} in other metrics, 95 % t, {COLUMNS[rule]}"
+    yield Block(labelled(content, column, to), header, tuple(differences))
 
 
 def _numbers_of(frame: pd.DataFrame, metric: str, content: Numbers) -> Numbers:
