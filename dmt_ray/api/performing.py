@@ -139,7 +139,7 @@ def perform_run(
     file = ExperimentFile(run, *where, dataset_info=info.to_json(), command=options.command)
     plan = run.plan()
     runner.check(plan.stages())
-    targets = [stage for rung in plan.rungs for stage in rung.values()]
+    targets = plan.targets()
 
     if not runner.store.missing(targets) and not os.access(options.storage, os.W_OK):
         results = RunResults(run, runner.store, info, [])

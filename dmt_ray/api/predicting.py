@@ -19,6 +19,7 @@ from rich.console import Console
 from torch import nn
 
 from dmt_ray import IGNORE, models
+from dmt_ray.api.finding import stage_folder
 from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
 from dmt_ray.config import Model, Normalised, nearest
 from dmt_ray.data.decode import Size, digest
@@ -38,7 +39,6 @@ Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
 KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
 SETTINGS, TABLE, SCORES = "settings.json", "predictions.csv", "scores.json"
 COLUMNS = ("picture", "digest", "height", "width", "confidence")
-SHORTEST = 6  # digits of a stage's key that name it
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def find_model(what: str, storage: Path) -> Trained:
         MissingStages: If there is none, or its weights are not there.
         ConfigError: If it is none for segmentation, or leaves open which row.
     """
-    stage = _stage_folder(what, storage)
+    stage = stage_folder(what, storage)
     if stage is not None:
         return _of_stage(stage, what)
     name, _, row = what.partition(":")
@@ -95,19 +95,6 @@ def find_model(what: str, storage: Path) -> Trained:
     if row:
         raise ConfigError(f"NAME:ROW is for ablations, and {results.name} is none; got {what!r}")
     return _of_run(results.run() if isinstance(results, SweepResults) else results)
-
-
-def _stage_folder(what: str, storage: Path) -> Path | None:
-    """The folder of a stage that is named by its folder or key; None: it is something else."""
-    if (Path(what) / RECORD).is_file():
-        return Path(what)
-    key = what.rpartition("-")[2]  # `dmt store ls` shows finetune-0123abcd
-    if len(key) < SHORTEST or set(key) - set("0123456789abcdef"):
-        return None
-    fitting = sorted(path.parent for path in storage.glob(f"stages/*/{key}*/{RECORD}"))
-    if len(fitting) > 1:
-        raise ConfigError(f"{len(fitting)} stages begin with {key!r}; write more digits of the key")
-    return fitting[0] if fitting else None
 
 
 def _of_stage(folder: Path, what: str) -> Trained:

@@ -18,6 +18,7 @@ from dmt_ray.experiments.trials import best, read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import MODEL
 from dmt_ray.results import tidy
+from dmt_ray.results.quality import means_over, quality
 from dmt_ray.results.scores import Which, metrics, score
 from dmt_ray.results.scores import scores as scores_of
 from dmt_ray.store import Store
@@ -110,25 +111,25 @@ class RunResults(Results):
 
     def missing(self) -> list[Stage]:
         """The stages still to compute, inputs first."""
-        return self.store.missing(stage for rung in self.plan.rungs for stage in rung.values())
+        return self.store.missing(self.plan.targets())
 
     def scores(self) -> pd.DataFrame:
         """The scores of every model at every rung.
 
         Returns:
-            A row a model with the columns rung, model ("A" or "B"), and validation_<metric> and test_<metric> for every
-            metric of `results.scores.scores`, such as test_miou; fractions.
+            A row a model with the columns rung, model ("A", "B", or "ensemble" of both), and validation_<metric> and
+            test_<metric> for every metric of `results.scores.scores` and `results.quality.quality`, such as test_miou.
         """
         lines = []
+        last = len(self.plan.rungs) - 1
         for rung, models in enumerate(self.plan.rungs):
-            for side, evaluation in models.items():
-                values = metrics(self.store, evaluation) if self.store.has(evaluation) else {}
-                columns = {
-                    f"{title}_{metric}": value
-                    for images, title in IMAGES.items()
-                    for metric, value in (scores_of(values[images]) if values else {}).items()
-                }
-                lines.append({"rung": rung, "model": side, **columns})
+            together = {"ensemble": self.plan.ensemble} if self.plan.ensemble is not None and rung == last else {}
+            for side, evaluation in {**models, **together}.items():
+                line: dict[str, int | str | float] = {"rung": rung, "model": side}
+                for images, values in (metrics(self.store, evaluation) if self.store.has(evaluation) else {}).items():
+                    found = scores_of(values) | quality(values, means_over(evaluation, self.info.classes))
+                    line |= {f"{IMAGES[images]}_{metric}": value for metric, value in found.items()}
+                lines.append(line)
         return pd.DataFrame(lines)
 
     def model(self, side: Side | None = None, *, rung: int | None = None, rule: SelectionRule = "last") -> "nn.Module":

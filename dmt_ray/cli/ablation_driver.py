@@ -152,7 +152,7 @@ def _perform(console: Console, runner: Runner, work: _Work, options: Options, ru
         for _ in _rounds(console, work, runner):
             # What failed in this start is not tried again at the next look.
             members = [one for one in work.file.ablation.members() if not work.lacks(one)]
-            groups = [[stage for rung in member.plan.rungs for stage in rung.values()] for member in members]
+            groups = [member.plan.targets() for member in members]
             missing = store.missing(stage for group in groups for stage in group)
             if not missing:
                 continue

@@ -212,6 +212,7 @@ class WhyDocument(Document):
     states: dict[str, int]
     failures: list[FailureDocument]
     notes: list[NoteDocument]
+    resume: str = Field(description="Command that computes what is not complete; empty if everything is.")
 
     @classmethod
     def of(cls, diagnosis: "Diagnosis") -> "WhyDocument":
@@ -241,6 +242,7 @@ class WhyDocument(Document):
             states=dict(diagnosis.states),
             failures=failures,
             notes=notes,
+            resume=diagnosis.resume,
         )
 
 

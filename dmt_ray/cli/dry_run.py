@@ -153,7 +153,7 @@ def bound_ablation(
 def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> None:
     """Print what the table needs, what of it is in the store, what it costs, and what it will be able to show."""
     plans = [member.plan for member in ablation.members()]
-    targets = [evaluation for plan in plans for rung in plan.rungs for evaluation in rung.values()]
+    targets = [stage for plan in plans for stage in plan.targets()]
     alone = sum(len(plan.stages()) for plan in plans)
     estimate, cores = estimator(runner), cluster.cpus()
     cost = estimate(runner.store.missing(targets))
@@ -255,7 +255,7 @@ def describe(
     for point in points:
         plans = sweep.plans(point).values()
         known.append([stage for plan in plans for stage in plan.stages()])
-        left = store.missing(stage for plan in plans for rung in plan.rungs for stage in rung.values())
+        left = store.missing(stage for plan in plans for stage in plan.targets())
         rows.append(("point", f"{in_words(point)}, to do: {estimate(left)}"))
     # Points that are not known yet are like the one in the middle of the space.
     unknown = [stage for _ in range(total - len(points)) for stage in own]

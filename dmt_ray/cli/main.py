@@ -128,7 +128,7 @@ def _add_results(commands: Any) -> None:
     out: dict[str, Any] = {"help": "folder to write to (default: tables/ in the storage folder)"}
     recipe: dict[str, Any] = {"default": None, "help": "if there are several, the newest ablation with this recipe"}
     add(table, "name", "--storage", "--out", "--recipe", name=names, out=out, recipe=recipe)
-    add(table, "--reference", "--per-class", "--records", "--json")
+    add(table, "--reference", "--per-class", "--metrics", "--records", "--json")
     what = (
         "Draw the figures of an ablation or a sweep from its records. For those that cannot be drawn yet, say what is "
         "missing and which command computes it."
@@ -142,12 +142,20 @@ def _add_results(commands: Any) -> None:
         "default": [],
         "help": "rows of an ablation to show images of (default: the reference and DMT)",
     }
-    add(figures, "--only", "--rows", "--format", "--predict", rows=rows)
+    add(figures, "--only", "--metric", "--rows", "--format", "--predict", rows=rows)
     what = "Write an HTML report on an ablation or sweep: question, tables, figures, data, versions and failures."
     report = _add(commands, "report", "results:write_report", what, "dmt report components --out components.html")
     names = {"nargs": "?", "help": "sweep or ablation (default: one page for each, and an index)"}
     out = {"help": "self-contained .html file to write (default: report/<full name>.html in the storage folder)"}
     add(report, "name", "--out", "--storage", name=names, out=out)
+    what = (
+        "Compare two runs, rows, trials or stages: settings that differ, the first stages at which their work parts, "
+        "paired differences, classes, and with --predict the pictures on which they disagree most."
+    )
+    compare = _add(commands, "compare", "compare:compare", what, "dmt compare components:CBST components:DMT")
+    out = {"help": "self-contained .html file to write, too (default: none)"}
+    add(compare, "first", "second", "--storage", "--predict", "--out", out=out)
+    add(compare, "--data", "--device", "--eval-batch", data=data, device=device)
     what = "Export all scores of ablations and sweeps as one tidy table, one number per row, as Parquet or CSV."
     export = _add(commands, "export", "results:export_records", what, "dmt export components --out components.parquet")
     names = {"nargs": "?", "help": "sweep or ablation (default: all)"}

@@ -229,6 +229,17 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "also show the IoU (in classification, the accuracy) of every class",
     },
+    "--metrics": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "METRIC",
+        "help": "further metrics with their paired differences: all, or some of pixel_accuracy, dice, "
+        "frequency_weighted_iou, boundary_iou, ece, brier, nll",
+    },
+    "--metric": {
+        "metavar": "METRIC",
+        "help": "draw scores by another metric than mIoU or accuracy, such as dice, boundary_iou or ece",
+    },
     "--records": {
         "type": Path,
         "metavar": "FILE",
@@ -295,6 +306,12 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     },
     # what has no dashes
     "name": {"metavar": "NAME", "help": "sweep or ablation: full name, the beginning of it, or folder"},
+    "first": {
+        "metavar": "A",
+        "help": "a run; ABLATION:ROW, or ABLATION:ROW:COLUMN; a sweep, for its best trial, or SWEEP:NUMBER; or the key "
+        "or folder of a stage",
+    },
+    "second": {"metavar": "B", "help": "what to compare it with; differences are B minus A"},
     "method": {"nargs": "?", "metavar": "METHOD", "help": "a method (default: list all of them)"},
     "recipe": {"nargs": "?", "metavar": "RECIPE", "help": "recipe name or YAML file (default: list the recipes)"},
     "folder": {"type": Path, "metavar": "FOLDER", "help": "folder of pictures; folders in it are read, too"},

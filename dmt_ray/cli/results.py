@@ -44,6 +44,7 @@ def tabulate(options: argparse.Namespace) -> None:
         ignored("selects among the ablations of one NAME: give the NAME, too", options, recipe="--recipe")
     if options.json:
         ignored("is for the files, but --json writes none", options, out="--out")
+        ignored("adds to what is printed; with --json use `dmt export`, which has all", options, metrics="--metrics")
     else:
         begin("reading the records")
     from dmt_ray.report.tables.files import show_and_write, table_of, tables_of
@@ -53,7 +54,7 @@ def tabulate(options: argparse.Namespace) -> None:
         frames = [export.read(options.records, options.name)]
     else:
         frames = tables_of(options.storage, options.name, options.recipe)
-    tables = [table_of(frame, options.reference, options.per_class) for frame in frames]
+    tables = [table_of(frame, options.reference, options.per_class, options.metrics) for frame in frames]
     if options.json:
         from dmt_ray.cli.documents import TablesDocument
 
@@ -75,7 +76,7 @@ def draw(options: argparse.Namespace) -> None:
     folder = locate(options.storage, options.name)
     if not is_ablation(folder):
         what = f"is for ablations, and {folder.name} is a sweep, none of whose figures needs pictures"
-        ignored(what, options, rows="--rows", predict="--predict")
+        ignored(what, options, rows="--rows", predict="--predict", metric="--metric")
     begin(f"drawing the figures of {folder.name}")
     from dmt_ray.report.figures.drawing import AblationFigures, of_sweep, save_all
     from dmt_ray.report.figures.predictions import Predictor
@@ -88,7 +89,7 @@ def draw(options: argparse.Namespace) -> None:
             computes=options.predict,
             eval_batch=options.eval_batch,
         )
-        figures = AblationFigures(folder, predictor, options.rows)
+        figures = AblationFigures(folder, predictor, options.rows, options.metric)
         drawings, incomplete = figures.drawings(), list(figures.incomplete())
     else:
         drawings, incomplete = of_sweep(folder), []

@@ -51,11 +51,13 @@ def _show(options: RunOptions, results: "RunResults") -> None:
     print(f"{executed} stages computed, {len(plan.stages()) - executed} found in {options.storage}\n")
     measure = measure_of(results.config.data)
     titles = [f"{images} {MEASURES[measure]}" for images in ("validation", "test")]
-    print(f"{'rung':>4}  {'model':5}  {titles[0]}  {titles[1]}")
-    for line in results.scores().to_dict("records"):
+    lines = results.scores().to_dict("records")
+    width = max(5, *(len(line["model"]) for line in lines))
+    print(f"{'rung':>4}  {'model':{width}}  {titles[0]}  {titles[1]}")
+    for line in lines:
         scores = [100 * line[f"{images}_{measure}"] for images in ("validation", "test")]
         cells = (f"{value:>{len(title) - 2}.2f} %" for title, value in zip(titles, scores, strict=True))
-        print(f"{line['rung']:>4}  {line['model']:5}  {'  '.join(cells)}")
+        print(f"{line['rung']:>4}  {line['model']:{width}}  {'  '.join(cells)}")
     for number in range(len(plan.rungs)):
         for sentence in collapsed(results.store, plan, number).values():
             print(f"warning: {sentence}")
@@ -83,7 +85,7 @@ def _describe(options: RunOptions, config: "Config", method: "Method", *, as_jso
     runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
     runner.check(plan.stages())
-    missing = runner.store.missing(stage for rung in plan.rungs for stage in rung.values())
+    missing = runner.store.missing(plan.targets())
     estimate = estimator(runner)
     if as_json:
         from dmt_ray.cli.documents import PlanDocument

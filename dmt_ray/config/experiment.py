@@ -77,6 +77,10 @@ class Config(Settings):
         description="Names of the classes over whose IoU the mIoU is the mean; none: over all that occur in the truth "
         "or in the prediction. For sets in which some classes hardly occur.",
     )
+    ensemble: bool = neutral(
+        False,
+        description="Also score A and B together, by the mean of their class probabilities, after the last iteration.",
+    )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )

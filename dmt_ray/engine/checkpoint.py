@@ -12,6 +12,7 @@ from dmt_ray.config import SelectionRule
 from dmt_ray.data.splits import Parts
 from dmt_ray.engine.evaluate import score
 from dmt_ray.engine.history import Row
+from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.optimizer import Update
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import fetch
@@ -45,7 +46,8 @@ class BestSnapshot:
         """
         row: Row = {"step": step}
         for name, images in (("selection", parts.selection), ("reported", parts.reported)):
-            row[f"{name}_miou"] = float(np.mean([headline(score(model, work, *images)) for model in scored]))
+            whole = [WholeImages(model.eval(), work, work.dataset.subsets[images[0]]) for model in scored]
+            row[f"{name}_miou"] = float(np.mean([headline(score(one, work, *images, full=False)) for one in whole]))
         if not self.rows or row[self._by] > max(earlier[self._by] for earlier in self.rows):
             self.weights = {name: value.clone() for name, value in fetch(state.state_dict()).items()}
         self.rows.append(row)

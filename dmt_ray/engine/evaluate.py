@@ -1,20 +1,39 @@
-"""Evaluate: one confusion matrix over the validation images, one over the test images."""
+"""Evaluate: all scores of a model on the validation images and on the test images, in one pass over each."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dmt_ray import models
+from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
-from dmt_ray.engine import metrics
 from dmt_ray.engine.inference import WholeImages, by_size
+from dmt_ray.engine.tally import Tally
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import METRICS
 from dmt_ray.plan.measures import measure_in
+from dmt_ray.plan.operations.ensemble import Ensemble
 from dmt_ray.plan.operations.evaluate import Evaluate
+
+
+class Scored(Protocol):
+    """What is scored: a network, or several together, on the images of one subset; see `WholeImages`."""
+
+    def logits(self, chosen: Sequence[int]) -> Tensor:
+        """Logits of images of one size, float ``[N, K, H, W]``."""
+        ...
+
+    def masks(self, chosen: Sequence[int]) -> Tensor:
+        """Their true masks, uint8 ``[N, H, W]``."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that all logits so far were finite."""
+        ...
 
 
 def evaluate(config: Evaluate, work: Workspace) -> int:
@@ -26,95 +45,108 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
     Returns:
         Number of images.
     """
-    parts = divide(config.split, config.data, work.dataset)
-    classes = [work.dataset.classes.index(name) for name in config.scored]
-    images = len(parts.selection[1]) + len(parts.reported[1])
     kinds = (True, False) if config.averaged else (False,)
     scores: dict[str, dict[str, Any]] = {}
-    done = 0
-    for averaged in kinds:
-        network, description = models.load(work.inputs["model"], config.member or models.MODEL, averaged=averaged)
-        network = network.to(work.device).to(memory_format=torch.channels_last)
-        for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-            name_of = models.title(description)
-            result = score(network, work, subset, positions, name_of, classes, done=done, total=images * len(kinds))
-            done += len(positions)
+    images = 0
+    for number, averaged in enumerate(kinds):
+        network, description = load(work, "model", config.member or models.MODEL, averaged=averaged)
+        scored = partial(WholeImages, network, work, name=models.title(description))
+        images, found = score_both(config, work, scored, full=number == 0, passes=(number, len(kinds)))
+        for name, result in found.items():
             if name in scores:
                 measures = (measure_in(result), "fine_grained")
                 scores[name]["last_weights"] = {measure: result[measure] for measure in measures if measure in result}
             else:
                 scores[name] = result
-    if work.team.chief:
-        (work.out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    write(work, scores)
     return images
 
 
+def load(work: Workspace, stage: str, name: str, *, averaged: bool) -> tuple[nn.Module, Mapping[str, Any]]:
+    """A model of an input on the device, in eval mode, and its description."""
+    network, description = models.load(work.inputs[stage], name, averaged=averaged)
+    return network.to(work.device).to(memory_format=torch.channels_last).eval(), description
+
+
+def write(work: Workspace, scores: Mapping[str, Any]) -> None:
+    """Write metrics.json, by the chief of a team."""
+    if work.team.chief:
+        (work.out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+
+
+def score_both(
+    config: Evaluate | Ensemble,
+    work: Workspace,
+    scored: Callable[[Images], Scored],
+    *,
+    full: bool = True,
+    passes: tuple[int, int] = (0, 1),
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Score what `scored` makes of the images of a subset on the validation images and on the test images.
+
+    Args:
+        config: Which images, and the classes of the mIoU.
+        work: Where it is done.
+        scored: A network, or several together.
+        full: As of `Tally`.
+        passes: Number of this pass over all images, from 0 on, and of all passes, for the progress that is shown.
+
+    Returns:
+        Number of images; {"selection": scores, "reported": scores}, as of `score`.
+    """
+    parts = divide(config.split, config.data, work.dataset)
+    classes = [work.dataset.classes.index(name) for name in config.scored]
+    images = len(parts.selection[1]) + len(parts.reported[1])
+    done, found = passes[0] * images, {}
+    for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
+        judged = scored(work.dataset.subsets[subset])
+        total = images * passes[1]
+        found[name] = score(judged, work, subset, positions, classes, full=full, done=done, total=total)
+        done += len(positions)
+    return images, found
+
+
 def score(
-    network: nn.Module,
+    scored: Scored,
     work: Workspace,
     subset: str,
     positions: Sequence[int],
-    name: str = "the model",
     classes: Sequence[int] = (),
     *,
+    full: bool = True,
     done: int = 0,
     total: int = 0,
 ) -> dict[str, Any]:
-    """Scores of a network on some images, pooled over the set; leaves the network in eval mode.
-
-    The workers of a team share the images, and all get the scores. ``classes`` are those of the mIoU, see
-    `metrics.mean_iou`.
+    """Scores on some images, pooled over the set. The workers of a team share the images, and all get the scores.
 
     Returns:
-        subset, images, miou, pixel_accuracy, iou (None for an absent class), confusion (rows: truth). In classification
-        also measure ("accuracy"), accuracy and fine_grained, the mean over the images of the probability of the right
-        class where the decision is right.
+        subset, images, and what `Tally.scores` returns.
 
     Raises:
         TrainingFailed: If logits are not finite.
     """
-    whole = WholeImages(network.eval(), work, work.dataset.subsets[subset], name)
-    counts, likely = count(whole, work, subset, positions, done=done, total=total)
-    whole.check()
-    matrix = work.team.add(counts.matrix())
-    scores = {
-        "subset": subset,
-        "images": len(positions),
-        "miou": metrics.mean_iou(matrix, classes),
-        "pixel_accuracy": metrics.pixel_accuracy(matrix),
-        "iou": [None if value != value else value for value in metrics.iou(matrix).tolist()],
-        "confusion": matrix.tolist(),
-    }
-    if likely is not None:
-        judged = int(matrix.sum())
-        scores |= {
-            "measure": "accuracy",
-            "accuracy": int(matrix.diagonal().sum()) / judged,
-            "fine_grained": float(work.team.add(likely)) / judged,
-        }
-    return scores
+    tally = count(scored, work, subset, positions, full=full, done=done, total=total)
+    scored.check()
+    return {"subset": subset, "images": len(positions), **tally.scores(work.team, classes)}
 
 
 def count(
-    whole: WholeImages, work: Workspace, subset: str, positions: Sequence[int], *, done: int = 0, total: int = 0
-) -> tuple[metrics.Confusion, Tensor | None]:
-    """This worker's part of the sums behind `score`; the host does not wait for the device.
-
-    Returns:
-        The confusion matrix, and in classification the sum of `metrics.right_probability`.
-    """
-    likely: Tensor | None = None
-    if work.dataset.task == "classification":
-        likely = torch.zeros((), dtype=torch.float64, device=work.device)
+    scored: Scored,
+    work: Workspace,
+    subset: str,
+    positions: Sequence[int],
+    *,
+    full: bool = True,
+    done: int = 0,
+    total: int = 0,
+) -> Tally:
+    """This worker's part of the sums behind `score`; the host does not wait for the device."""
     images = work.dataset.subsets[subset]
-    counts = metrics.Confusion(len(work.dataset.classes), work.device)
+    tally = Tally(len(work.dataset.classes), work.dataset.task, work.device, full=full)
     for places in work.team.share(list(by_size(images, positions, work.eval_batch))):
         chosen = [positions[place] for place in places]
-        logits, truth = whole.logits(chosen), whole.masks(chosen)
-        counts.update(logits.argmax(dim=1), truth)
-        if likely is not None:
-            likely += metrics.right_probability(logits, truth)
+        tally.update(scored.logits(chosen), scored.masks(chosen))
         done += len(chosen) * work.team.size
         if total:
             work.progress(min(done, total), total)
-    return counts, likely
+    return tally

@@ -3,7 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dmt_ray.execution import journal
@@ -75,6 +75,7 @@ class Diagnosis:
     states: Mapping[str, int]  # state -> how many of them
     failures: tuple[Failure, ...]
     notes: tuple[Note, ...]
+    resume: str = ""  # the command that computes what is not complete; "": everything is, or the records do not know it
 
     def text(self, command: Callable[[str], str] = str) -> str:
         """As text for people; commands and paths are on one line each, the rest is wrapped."""
@@ -86,13 +87,17 @@ class Diagnosis:
             blocks.append("\n".join([f"faults that did not end a {member}:", *map(str, self.notes)]))
         if not self.failures:
             blocks.append(f"No {part} failed{'' if self.notes else ', and no worker was lost'}.")
+        if self.resume:
+            blocks.append(f"To go on: {command(self.resume)}")
         return "\n\n".join(blocks)
 
 
 def diagnose(folder: Path) -> Diagnosis:
     """What failed in the sweep or the ablation of a folder."""
-    file, faults = read(folder), journal.read_faults(folder)
-    return _sweep(folder, file, faults) if file.kind == "sweep" else _ablation(folder, file, faults)
+    file, faults = replace(read(folder), storage=folder.parents[1]), journal.read_faults(folder)  # it may have moved
+    found = _sweep(folder, file, faults) if file.kind == "sweep" else _ablation(folder, file, faults)
+    done = found.states.get("complete", 0) + found.states.get("pruned", 0)
+    return found if done >= found.members else replace(found, resume=reproduce.again(file))
 
 
 def _failure(
@@ -143,7 +148,7 @@ def _other_of_sweep(folder: Path, fault: Fault, trials: Sequence[Trial]) -> Note
 
 def _ablation(folder: Path, file: ExperimentFile, faults: Sequence[Fault]) -> Diagnosis:
     store, reasons, members = Store(folder.parents[1]), read_failed(folder), list(file.ablation.members())
-    lacking = [store.missing(stage for rung in one.plan.rungs for stage in rung.values()) for one in members]
+    lacking = [store.missing(one.plan.targets()) for one in members]
     missing = {stage.name: stage for stages in lacking for stage in stages}
     failed = {name: stage for name, stage in missing.items() if name in reasons}
     states = Counter(

@@ -162,7 +162,7 @@ class Sweep:
             for step in self.steps(params)[:steps]
             for group in step
             for plan, rung in group
-            for evaluation in plan.rungs[rung].values()
+            for evaluation in plan.targets(rung)
         ]
 
     # ---- the space -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dmt_ray.config import SIDES, Config
 from dmt_ray.methods.searched import searched
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.plan.operations import cotrain, evaluate, pretrain
+from dmt_ray.plan.operations import cotrain, ensemble, evaluate, pretrain
 
 WEIGHT = {"consistency.weight": Choice(0.5, 1.0, 1.5, 3.0, 6.0)}
 THRESHOLD = {"consistency.threshold": Uniform(0.5, 0.99)}
@@ -64,7 +64,5 @@ def cps(cfg: Config, seed: int) -> Plan:
     taught = cotrain(
         cfg, start=models, seed=seed, teacher="student", taught_by="peer", weight=1.5, noise="input", photometric=False
     )
-    return Plan([
-        {side: evaluate(cfg, model=model) for side, model in models.items()},
-        {side: evaluate(cfg, model=taught, member=side) for side in SIDES},
-    ])  # fmt: skip
+    last = {side: evaluate(cfg, model=taught, member=side) for side in SIDES}
+    return Plan([{side: evaluate(cfg, model=model) for side, model in models.items()}, last], ensemble(cfg, last))

@@ -4,7 +4,7 @@ from dmt_ray.config import Config
 from dmt_ray.methods.curriculum import generations
 from dmt_ray.methods.searched import ANEW, DMS, GAMMA, SCHEDULE, searched
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.plan.operations import evaluate, finetune, label, pick, pretrain
+from dmt_ray.plan.operations import ensemble, evaluate, finetune, label, pick, pretrain
 
 GAMMA1 = {"weight.gamma1": GAMMA["weight.gamma1"]}
 
@@ -33,7 +33,7 @@ def dmt(cfg: Config, seed: int) -> Plan:
             b = finetune(cfg, start=b, labels=label(cfg, teacher=a, share=share), seed=seed)
             a = finetune(cfg, start=a, labels=label(cfg, teacher=b, share=share), seed=seed)
         rungs.append(_scores(cfg, a, b))
-    return Plan(rungs)
+    return Plan(rungs, ensemble(cfg, rungs[-1]))
 
 
 def _scores(cfg: Config, a: Stage, b: Stage) -> dict[str, Stage]:

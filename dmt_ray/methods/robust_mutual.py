@@ -7,7 +7,7 @@ from dmt_ray.methods.consistency import EMA_DECAY, WEIGHT
 from dmt_ray.methods.searched import searched
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.plan.operations import cotrain, evaluate, pretrain
+from dmt_ray.plan.operations import cotrain, ensemble, evaluate, pretrain
 
 THRESHOLD = {"consistency.threshold": Uniform(0, 0.95, step=0.05)}  # none is the paper's
 NOISE = {"consistency.dropout": Uniform(0, 0.8, step=0.1), "consistency.survival": Uniform(0.5, 1, step=0.1)}
@@ -44,4 +44,4 @@ def _mutual(cfg: Config, seed: int, *, stages: int, **how: Any) -> Plan:
         trained = cotrain(cfg, start=start, seed=seed, **how)
         rungs.append({side: evaluate(cfg, model=trained, member=side) for side in SIDES})
         start = dict.fromkeys(SIDES, trained)
-    return Plan(rungs)
+    return Plan(rungs, ensemble(cfg, rungs[-1]))

@@ -220,16 +220,26 @@ class Plan:
     Attributes:
         rungs: For each rung the evaluations of its models by name, "A" and, where there are two, "B". Rung 0 is the
             state before any pseudo label, where the method has one.
+        ensemble: What scores the models of the last rung together, if that is wanted.
     """
 
     rungs: tuple[Rung, ...]
+    ensemble: Stage | None
 
-    def __init__(self, rungs: Iterable[Mapping[Any, Stage]]) -> None:
+    def __init__(self, rungs: Iterable[Mapping[Any, Stage]], ensemble: Stage | None = None) -> None:
         object.__setattr__(self, "rungs", tuple(dict(rung) for rung in rungs))
+        object.__setattr__(self, "ensemble", ensemble)
+
+    def targets(self, rung: int | None = None) -> list[Stage]:
+        """What is performed for the sake of its scores: at one rung, or at all of them."""
+        rungs = self.rungs if rung is None else (self.rungs[rung],)
+        last = rung is None or rung == len(self.rungs) - 1
+        together = [self.ensemble] if self.ensemble is not None and last else []
+        return [*(stage for models in rungs for stage in models.values()), *together]
 
     def stages(self) -> list[Stage]:
         """All stages, each once, inputs before what needs them."""
-        return in_order(stage for rung in self.rungs for stage in rung.values())
+        return in_order(self.targets())
 
     def __repr__(self) -> str:
         return self.explain()
@@ -239,8 +249,8 @@ class Plan:
         marks = {stage: f"  [{text}]" for stage, text in (mark or {}).items()}
         seen: set[Stage] = set()
         lines = []
-        for number, rung in enumerate(self.rungs):
-            stages = in_order(rung.values())
+        for number in range(len(self.rungs)):
+            stages = in_order(self.targets(number))
             new = [f"  {describe(stage)}{marks.get(stage, '')}" for stage in stages if stage not in seen]
             lines += [f"rung {number}", *new]
             seen.update(stages)

@@ -58,6 +58,12 @@ def markdown(folder: Path) -> str:
     return "\n".join([*lines, "", f"± is the sample standard deviation over seeds. {difference_text(content)}."])
 
 
+def sentences(folder: Path) -> list[str]:
+    """What the confirmation in a sweep's folder found; none if there is none."""
+    content = _read(folder)
+    return [] if content is None else [f"Confirmed: {difference_text(content)}."]
+
+
 def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
     """Print the scores that the search saw beside those on fresh seeds, if there is a confirmation."""
     content = _read(folder)

@@ -143,7 +143,7 @@ def _of_plans(folder: Path, file: ExperimentFile) -> Status:
         plans, config, question = [(experiment.method, experiment.plan())], experiment.config, experiment.method
     members, scores, failed = Counter[str](), dict[str, list[float]](), dict[str, str]()
     for name, plan in plans:
-        lacking = store.missing(evaluation for rung in plan.rungs for evaluation in rung.values())
+        lacking = store.missing(plan.targets())
         lost = {stage.name: reasons[stage.name] for stage in lacking if stage.name in reasons}
         members["failed" if lost else "missing" if lacking else "complete"] += 1
         failed |= lost

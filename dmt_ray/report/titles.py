@@ -4,19 +4,41 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmt_ray.plan.measures import MEASURES
+from dmt_ray.plan.measures import MEASURES, Measure
+from dmt_ray.results.quality import NATS
 from dmt_ray.results.statistics import mean_and_sd
 
 METRICS = {
     **{str(measure): name for measure, name in MEASURES.items()},
     "pixel_accuracy": "pixel accuracy",
     "fine_grained": "fine-grained accuracy",
+    "dice": "Dice",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+    "boundary_iou": "boundary IoU",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "nll": "NLL",
+}
+_OF_PROBABILITIES = ("ece", "brier", "nll")
+METRICS_OF: dict[Measure, tuple[str, ...]] = {  # what there is beside the classes' own scores
+    "miou": ("miou", "pixel_accuracy", "dice", "frequency_weighted_iou", "boundary_iou", *_OF_PROBABILITIES),
+    "accuracy": ("accuracy", "fine_grained", *_OF_PROBABILITIES),
+}
+METRIC_NOTES = {  # what a table says of a metric
+    "boundary_iou": "Boundary IoU: of the pixels at most 2 % of the image's diagonal from the rim of their region.",
+    "ece": "ECE: expected calibration error in 15 equally wide bins of the confidence. Less is better.",
+    "brier": "Brier score: squared distance of the probabilities from the right answer, 0 to 200 %. Less is better.",
+    "nll": "NLL: mean of -log(probability of the right class). Less is better.",
 }
 # What records call the scored images -> what people call them.
 IMAGES = {"selection": "validation", "reported": "test"}
 RULES = {"last": "last", "val": "validation", "paper": "best on the test set"}
+# What a table may have a column for: under no rule, A and B may also be scored as one.
+COLUMNS = {"last": RULES["last"], "ensemble": "ensemble of A and B"} | RULES
+NOTHING_CHOSEN = ("last", "ensemble")
 RULES_IN_FULL = {
     "last": "after the last iteration, mean of the models",
+    "ensemble": "after the last iteration, A and B together",
     "val": "best model on the validation images",
     "paper": "best model on the test images (biased upwards)",
 }
@@ -51,6 +73,11 @@ HISTORIES = {  # column of a history -> title of its chart and label of its axis
     "total_variation": ("Total variation between the teachers", "distance (0 to 1)"),
 }
 NONE = "–"
+
+
+def in_units(metric: str) -> str:
+    """A metric with the unit in which tables and figures write it, "mIoU (%)": everything is written times 100."""
+    return f"{METRICS.get(metric, metric)} ({'nats × 100' if metric in NATS else '%'})"
 
 
 def percent(fraction: float) -> str:

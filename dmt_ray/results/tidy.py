@@ -8,9 +8,11 @@ plan).
 
 metric: "miou", "pixel_accuracy" and "iou/<class>"; in classification "accuracy", "fine_grained" and
 "class_accuracy/<class>". The first is the `headline`. Beside the score of averaged weights stands "last_weights_...".
+What else there is says `dmt_ray.results.quality`; its "nll" is no fraction.
 "agreement", of the images "unlabelled": the mIoU between the labels of two teachers, mean over the images (RWMS).
 
 rule: "each": every model at every rung, as it is. "last", "val", "paper": what `dmt_ray.results.scores.selected` picks.
+"ensemble": the models of the last rung together (model: "ensemble"), by the mean of their class probabilities.
 A run that is not complete has a single line with rule "last", with the state and no value; a trial also has the models
 that were scored before it ended, with rule "each".
 
@@ -43,6 +45,7 @@ from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
 from dmt_ray.recipes.published import as_published
+from dmt_ray.results.quality import means_over, quality
 from dmt_ray.results.scores import class_scores, metrics, scores, selected, summary
 from dmt_ray.store import Store
 
@@ -127,6 +130,17 @@ def headline(frame: pd.DataFrame) -> Measure:
     return measures[0] if measures else "miou"
 
 
+def by_metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The same lines with a metric in the place of the headline, for figures that show the headline."""
+    measure = headline(frame)
+    if metric == measure:
+        return frame
+    lines = frame[(frame["metric"] != measure) | (frame["state"] != "there")]
+    changed = lines.assign(metric=lines["metric"].replace(metric, measure))
+    changed.attrs = frame.attrs
+    return changed
+
+
 def scored(
     frame: pd.DataFrame, *, rule: str | None = "last", images: str = "reported", column: str | None = None
 ) -> pd.DataFrame:
@@ -195,7 +209,7 @@ def _of_member(store: Store, file: ExperimentFile, member: Member, failed: Mappi
         {name: getattr(cell, name) for name in ("recipe", "row", "column", "method")},
     )
     line = _begin(file.ablation, cell.config, seed, plan, info) | names
-    missing = store.missing(stage for rung in plan.rungs for stage in rung.values())
+    missing = store.missing(plan.targets())
     if missing:
         error = next((failed[stage.name] for stage in missing if stage.name in failed), None)
         yield _without_value(plan, cell.config, line, "missing" if error is None else "failed", error or "")
@@ -289,7 +303,7 @@ def _of_trial(store: Store, sweep: Sweep, trial: Trial, row: str, info: DatasetI
             "score": trial.score if complete else None,
             **{f"param/{setting}": value for setting, value in trial.params.items()},
         }
-        if complete and not store.missing(stage for rung in plan.rungs for stage in rung.values()):
+        if complete and not store.missing(plan.targets()):
             yield from _of_plan(store, plan, line, info)
         else:
             state = "missing" if complete else STATES[trial.state]
@@ -339,6 +353,10 @@ def _of_plan(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterato
         one = {"key": key, "model": model, "rung": chosen.rung, "rule": rule, "snapshots": chosen.snapshots}
         for (images, metric), group in values.items():
             yield line | one | {"images": images, "metric": metric, "value": sum(group) / len(group)}
+    if plan.ensemble is not None and store.has(plan.ensemble):
+        one = {"key": plan.ensemble.key, "model": "ensemble", "rung": len(plan.rungs) - 1, "rule": "ensemble"}
+        for images, metric, value in _scores(store, plan.ensemble, info):
+            yield line | one | {"snapshots": 1, "images": images, "metric": metric, "value": value}
 
 
 def _of_models(store: Store, plan: Plan, line: Line, info: DatasetInfo) -> Iterator[Line]:
@@ -359,8 +377,10 @@ def _without_value(plan: Plan, config: Config, line: Line, state: str, error: st
 
 def _scores(store: Store, evaluation: Stage, info: DatasetInfo) -> Iterator[tuple[str, str, float]]:
     """(images, metric, value) of everything in an evaluation; a class that does not occur has no value."""
+    means = means_over(evaluation, info.classes)
     for images, values in metrics(store, evaluation).items():
         yield from ((images, metric, value) for metric, value in scores(values).items())
+        yield from ((images, metric, value) for metric, value in quality(values, means).items())
         title, by_class = class_scores(values)
         for number, of_class in enumerate(by_class):
             if of_class is not None:

@@ -58,7 +58,7 @@ class Confirmation:
     def groups(self) -> list[list[Stage]]:
         """The evaluations of each plan."""
         plans = [candidate.plan(seed) for seed in self.seeds for candidate in self.candidates()]
-        return [[stage for rung in plan.rungs for stage in rung.values()] for plan in plans]
+        return [plan.targets() for plan in plans]
 
     def stages(self) -> list[Stage]:
         """All that has to be there."""

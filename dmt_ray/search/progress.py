@@ -83,7 +83,7 @@ class SweepProgress(Progress):
     def begun(self, number: int, params: Params) -> None:
         """A trial begins."""
         plans = list(self.sweep.plans(params).values())
-        self.expect(number, self.store.missing(s for plan in plans for rung in plan.rungs for s in rung.values()))
+        self.expect(number, self.store.missing(stage for plan in plans for stage in plan.targets()))
         steps = len(plans) if self.sweep.seed_by_seed else len(plans[0].rungs)
         self._running[number] = _Line(params, steps - 1)
         self.states[number] = "running"

@@ -45,7 +45,7 @@ def perform_trial(config: dict[str, Any], job: SweepJob) -> None:
         store = job.machine.open_store()
         for step, groups in enumerate(job.sweep.steps(config["params"])):
             for group in groups:
-                targets = [stage for plan, rung in group for stage in plan.rungs[rung].values()]
+                targets = [stage for plan, rung in group for stage in plan.targets(rung)]
                 executed += perform(job, number, targets, group[0][1])
                 _check(store, job, number, group)
             score = statistics.fmean(rung_score(store, plan.rungs[rung]) for plan, rung in groups[-1])

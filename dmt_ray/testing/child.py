@@ -32,7 +32,7 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         machine = Machine(Path(task.folder), None if task.root is None else Path(task.root), "cpu")
-        Runner(machine, die).perform(stage for rung in plan.rungs for stage in rung.values())
+        Runner(machine, die).perform(plan.targets())
 
 
 if __name__ == "__main__":

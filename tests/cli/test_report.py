@@ -16,6 +16,7 @@ def test_without_a_name_there_is_a_page_of_each_and_an_index_of_all(dmt, storage
     assert re.findall('href="(.*?)"', index) == [file.name for file in pages]
     assert "2 complete, 1 failed, 1 interrupted" in index
     assert "baseline-shapes-seed0-" in index  # the run has a line, and no page
+    assert all(re.findall('href="(.*?)"', file.read_text()) == ["index.html"] for file in pages)  # and back
 
 
 def test_a_page_lies_in_the_storage_unless_it_is_put_elsewhere(dmt, storage):

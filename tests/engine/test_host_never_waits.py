@@ -29,11 +29,11 @@ from dmt_ray.engine.cotrain import CotrainStepper
 from dmt_ray.engine.evaluate import count
 from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.label import label, predictions
-from dmt_ray.engine.metrics import Confusion
 from dmt_ray.engine.one_model import EXAMPLE_COUNT, write_examples
 from dmt_ray.engine.pseudo_labels import PseudoLabels
 from dmt_ray.engine.ranking import Ranking
 from dmt_ray.engine.student import Student
+from dmt_ray.engine.tally import Tally
 from dmt_ray.engine.transfer import to_host, upload
 from dmt_ray.engine.weighted_stepper import WeightedStepper
 from dmt_ray.engine.workspace import Workspace
@@ -158,8 +158,8 @@ def test_evaluation_reads_nothing_before_its_end(work):
     images, network = work.dataset.subsets["val"], network_of(work).eval()
     count(WholeImages(network, work, images), work, "val", range(4))
     with never_waiting() as uploads:
-        counts, _ = count(WholeImages(network, work, images), work, "val", range(12))
-    assert isinstance(counts, Confusion)
+        tally = count(WholeImages(network, work, images), work, "val", range(12))
+    assert isinstance(tally, Tally)
     assert uploads.uploads == 1 + 2 * 3  # mean and deviation; images and masks of each of three batches
 
 

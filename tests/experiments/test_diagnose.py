@@ -1,6 +1,7 @@
 """`dmt why` on sweeps and ablations that are on disk; no Ray."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,17 @@ def test_a_failed_trial_is_explained(folder, sweep, why):
     )
     assert all(len(line) <= 100 for name, line in lines.items() if name not in ("traceback", "replay"))
     assert "faults that did not end" not in said
+
+
+def test_the_command_that_goes_on_is_named_as_long_as_something_is_missing(folder, sweep, why):
+    file = replace(experiment_file.read(folder), command="dmt sweep gamma_sweep --trials 3 --storage runs")
+    experiment_file.write(folder, file)
+    perform(folder, sweep, None, "the loss became NaN")
+    go_on = runnable(f"dmt sweep gamma_sweep --trials 3 --storage {folder.parents[1]}")
+    assert why(sweep.name).endswith(f"\n\nTo go on: {go_on}\n")
+    perform(folder, sweep, None)
+    experiment_file.write(folder, replace(file, trials=2))  # as many as are complete
+    assert "To go on" not in why(sweep.name)
 
 
 def test_lost_workers_are_told_though_the_trials_are_complete(folder, sweep, why):

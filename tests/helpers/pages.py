@@ -27,6 +27,8 @@ NOT_RUN = {
     "python benchmarks/gpu_checks.py": "needs a GPU",
     "python benchmarks/step.py --device cuda": "needs a GPU",
     "python benchmarks/label.py --device cuda": "needs a GPU",
+    "dmt compare components:CBST components:DMT --predict": "loads weights: tests/report/test_comparing.py does it",
+    "dmt compare finetune-0123abcd": "names stages of the reader's: tests/report/test_comparing.py does it",
     "dmt data download": "takes the network: tests/data/test_download.py does it from a server of its own",
     "dmt run --recipe voc-1/106 --data path/to/voc --set split.rule=list": "needs published lists, which are "
     "downloaded: tests/data/test_splits.py reads lists of its own",

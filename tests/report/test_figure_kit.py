@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,7 +15,7 @@ from dmt_ray.report.figures import curves, landscape, save, training_curves, wei
 from dmt_ray.report.figures.landscape import _surface
 from dmt_ray.report.figures.maps import paint
 
-GRID = [(float(a), float(b), 0.6 + 0.01 * a, "complete") for a in range(3) for b in range(3)]
+GRID = [(float(a), float(b), {2: 0.6 + 0.01 * a}, "complete") for a in range(3) for b in range(3)]
 PALETTE = np.array([[0, 0, 0], [0, 114, 178], [230, 159, 0]], np.uint8)
 CLASSES = ("background", "disc", "square")
 
@@ -40,24 +41,26 @@ def labels(figure: Figure) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
-def points(figure: Figure) -> dict[str, int]:
-    """Size of each scatter in a landscape, by its place in the legend; the coloured one has no place of its own."""
-    found = [c for c in figure.axes[0].collections if c.get_offsets().shape[0]]
-    return {str(c.get_label()).split(":")[0].split(" trial")[0]: len(c.get_offsets()) for c in found}
-
-
 def test_every_trial_is_a_point_of_the_landscape() -> None:
-    others = [(1.0, 7.0, 0.5, "pruned"), (2.0, 7.0, None, "failed"), (3.0, 7.0, None, "running")]
+    others = [(1.0, 7.0, {0: 0.4, 1: 0.5}, "pruned"), (2.0, 7.0, {0: 0.4}, "failed"), (3.0, 7.0, {}, "running")]
     figure = landscape([*GRID, *others], (5, 5))
-    sizes = points(figure)
-    assert (sizes["pruned"], sizes["failed"], sizes["running"], sizes["best"], sizes["recipe"]) == (1, 1, 1, 1, 1)
-    assert 9 in sizes.values()
-    assert "best: γ₁ = 2, γ₂ = 0, mIoU 62.00 %" in labels(figure)
+    scatters = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)]
+    drawn_points = [len(one.get_offsets()) for one in scatters]
+    assert sorted(drawn_points) == [1, 1, 1, 1, 1, 9]  # of each state, the best, the recipe; and the complete ones
+    assert labels(figure) == [
+        "best: γ₁ = 2, γ₂ = 0, mIoU 62.00 %",
+        "finished trial (9)",
+        "pruned trial (1), its last rung beside it",
+        "failed trial (1), its last rung beside it",
+        "without a score yet (1)",
+        "recipe: γ₁ = 5, γ₂ = 5",
+    ]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "0"]
     assert drawn(figure).std() > 0
 
 
 def test_a_pruned_trial_is_never_the_best() -> None:
-    figure = landscape([*GRID, (7.0, 7.0, 0.99, "pruned")])
+    figure = landscape([*GRID, (7.0, 7.0, {1: 0.99}, "pruned")])
     assert any("mIoU 62.00 %" in label for label in labels(figure))
 
 
@@ -66,12 +69,13 @@ def test_a_pruned_trial_is_never_the_best() -> None:
     [
         pytest.param(GRID, True, id="nine points"),
         pytest.param(GRID[:5], False, id="too few points"),
-        pytest.param([(a, a, 0.5, "complete") for a in range(9)], False, id="all on one line"),
-        pytest.param([(a, 5.0, 0.5, "complete") for a in range(9)], False, id="one value of gamma2"),
-        pytest.param([(a, b, s, "pruned") for a, b, s, _ in GRID], False, id="pruned trials only"),
+        pytest.param([(a, a, {2: 0.5}, "complete") for a in range(9)], False, id="all on one line"),
+        pytest.param([(a, 5.0, {2: 0.5}, "complete") for a in range(9)], False, id="one value of gamma2"),
+        pytest.param([(a, b, s, "pruned") for a, b, s, _ in GRID], True, id="pruned trials only"),
+        pytest.param([*GRID[:4], (2.0, 1.0, {1: 0.6}, "pruned"), (2.0, 2.0, {1: 0.6}, "pruned")], False, id="rungs"),
     ],
 )
-def test_a_surface_needs_six_finished_trials_that_span_an_area(trials: list, expected: bool) -> None:
+def test_a_surface_needs_six_trials_at_one_rung_that_span_an_area(trials: list, expected: bool) -> None:
     from matplotlib.contour import QuadContourSet
 
     figure = landscape(trials)
@@ -79,15 +83,24 @@ def test_a_surface_needs_six_finished_trials_that_span_an_area(trials: list, exp
     drawn(figure)
 
 
+def test_the_surface_is_that_of_the_latest_rung_that_enough_trials_have_come_to() -> None:
+    trials = [(a, b, {1: 0.3 + 0.1 * a} | ({2: 0.9} if a == b else {}), "complete" if a == b else "pruned")
+              for a, b, _, _ in GRID]  # fmt: skip
+    figure = landscape(trials)
+    assert figure.axes[0].get_title(loc="left") == "9 trials; surface: scores of 9 at rung 1"
+    [bar] = figure.axes[1:]
+    assert bar.get_ylim()[1] <= 50.0  # the scores of rung 1, which are at most .5, and not those of rung 2
+
+
 def test_the_surface_keeps_within_the_scores_and_the_hull() -> None:
-    done = np.array([(a, b, 100 * s) for a, b, s, _ in GRID])
+    done = np.array([(a, b, 100 * s[2]) for a, b, s, _ in GRID])
     _, _, heights, corners = _surface(done)
     assert heights.min() >= 60.0
     assert heights.max() <= 62.0
     assert {tuple(corner) for corner in corners} >= {(0, 0), (2, 0), (0, 2), (2, 2)}
 
 
-@pytest.mark.parametrize("trials", [[], [(5.0, 5.0, None, "running")], GRID[:1], [*GRID, GRID[0]]])
+@pytest.mark.parametrize("trials", [[], [(5.0, 5.0, {}, "running")], GRID[:1], [*GRID, GRID[0]]])
 def test_a_landscape_can_be_drawn_at_any_time(trials: list) -> None:
     assert drawn(landscape(trials)).std() > 0
 

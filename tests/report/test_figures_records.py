@@ -16,6 +16,7 @@ from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.methods.space import Uniform
 from dmt_ray.report import figures
 from dmt_ray.report.figures.drawing import AblationFigures
+from dmt_ray.results import extra_metrics, tidy
 from dmt_ray.results.curves import finetunings
 from dmt_ray.results.scores import summary
 from dmt_ray.search.study import Study
@@ -120,6 +121,34 @@ def test_the_command_draws_what_the_records_allow(small_ablation, tmp_path, monk
     assert run(monkeypatch, *words) == 0  # predictions are kept, and the same records give the same bytes
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == again
     assert "left out" not in capsys.readouterr().err
+
+
+def test_another_metric_takes_the_place_of_the_measure(small_ablation, tmp_path, monkeypatch, capsys):
+    folder, store = small_ablation
+    words = ["small", "--storage", str(store.folder), "--out", str(tmp_path), "--metric", "dice"]
+    assert run(monkeypatch, *words, "--only", "forest", "iterations", "weights") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["forest-dice.png", "iterations-dice.png"]
+    frame = tidy.of_ablation(folder)
+    [first, *_] = figures.paired_differences(tidy.by_metric(frame, "dice"), "pictures")
+    lines = frame[(frame["metric"] == "dice") & (frame["rule"] == "last") & (frame["images"] == "reported")]
+    scores = lines.pivot_table(index="seed", columns="row", values="value")
+    assert first.values == pytest.approx(tuple(scores[first.row] - scores["Baseline"]))
+    assert run(monkeypatch, *words[:-1], "nll") == 2
+    assert "there is no metric 'nll' for figures" in capsys.readouterr().err
+
+
+def test_a_pair_of_networks_is_a_point_over_its_disagreement(small_sweep):
+    swept, store = figures.read_sweep(small_sweep), Store(small_sweep.parents[1])
+    lines = figures.disagreement_and_gain(swept, store)
+    assert len(lines) == 9  # trials, with a seed each
+    trial, line = swept.complete[0], lines.iloc[0]
+    plans = swept.sweep.plans(trial.params)
+    assert line["disagreement"] == extra_metrics.disagreement(store, plans)["disagreement_first"]
+    assert line["gain"] == extra_metrics.gain(store, plans)["gain"]
+    [axes] = figures.pairs_plot(lines).axes
+    [points] = [one for one in axes.get_lines() if one.get_marker() == "o"]
+    assert points.get_xdata() == pytest.approx(100 * lines["disagreement"].to_numpy())
+    assert "9 pairs, one seed; rank correlation" in axes.get_title(loc="left")
 
 
 def test_the_command_says_what_is_missing(small_ablation, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Pages about an ablation and a sweep, made of real records."""
 
 import base64
+import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -75,6 +76,26 @@ def test_a_page_has_the_question_the_command_and_every_number_of_the_table(ablat
     assert all(line.replace("<", "&lt;") in text for line in table.footer)
 
 
+def test_a_page_opens_with_its_answer_and_its_cost(ablation: Path, text: str) -> None:
+    sentences = re.findall(r'<p class="answer">(.*?)</p>', text)
+    raw = build(tidy.of_ablation(ablation)).raw
+    last = raw[raw["rule"] == "last"].set_index("row")
+    best = last["mean"].idxmax()
+    assert sentences[0].startswith(
+        f"{best} has the highest test mIoU, {100 * last.loc[best, 'mean']:.2f} % (mean of 2 runs)"
+    )
+    if best != "Baseline":
+        assert f"{100 * last.loc[best, 'difference']:+.2f} [" in sentences[0]
+    assert re.fullmatch(r"It cost \d+\.\d\d device hours in \d+ stages, of which shared .*", sentences[1])
+    assert text.index(sentences[0]) < text.index("<h2>Scores</h2>") < text.index("<figure>")
+
+
+def test_a_page_says_what_is_missing_and_has_every_other_metric(text: str) -> None:
+    for name in ("Dice (%)", "boundary IoU (%)", "ECE (%)", "NLL (nats × 100)"):
+        assert f'<th scope="col">{name}</th>' in text
+    assert "How often decisions are right, by how confident the model is of them." in text
+
+
 def test_a_page_has_figures_classes_settings_and_what_went_wrong(text: str) -> None:
     pictures = Page(text).pictures
     assert len(pictures) >= 6
@@ -114,12 +135,22 @@ def test_a_sweep_has_a_page_with_its_trials_the_best_first(
     assert cli.main() == 0
     assert capsys.readouterr().out == f"written: {out}\n"
     text = out.read_text()
-    assert f"{one.name}: 4 trials of dmt, of which 2 complete, 1 failed, 1 not complete." in text
+    assert f"{one.name}: 4 trials of dmt, of which 2 complete, 1 not complete, 1 failed." in text
     rows = re.findall(r'<tr><th scope="row">(\d+)</th>(.*?)</tr>', text)
-    assert [int(number) for number, _ in rows] == [0, 1, 2, 3]
+    assert [int(number) for number, _ in rows] == [0, 1, 3, 2]  # complete, then running, then failed
     # mIoU of the two seeds differs by a tenth: their means are .65, .63, .62 and .63.
-    assert re.findall(r"<td>(.*?)</td>", rows[0][1]) == ["0", "dmt", "complete", "65.00", "63.00", "62.00", "63.00"]
-    assert re.findall(r"<td>(.*?)</td>", rows[2][1])[2:] == ["failed", "–", "–", "–", "–"]
+    first = ["65.00", "2 of 2", "complete", "0", "dmt", "63.00", "62.00", "63.00"]
+    assert re.findall(r"<td>(.*?)</td>", rows[0][1]) == first
+    [failed] = [cells for number, cells in rows if number == "2"]
+    assert re.findall(r"<td>(.*?)</td>", failed) == ["67.00", "1 of 2", "failed", "2", "dmt", "–", "–", "–"]
+    assert '<p class="answer">Best of 2 complete trials is trial 0, gamma1=' in text
+    # Trials 0 and 1 have the same scores with every seed.
+    assert "It is +0.00 [+0.00, +0.00] points above the next best, trial 1 (paired 95 % interval)" in text
+    [numbers] = re.findall(r'<script type="application/json">(.*?)</script>', text)
+    explored = json.loads(numbers)
+    assert [axis["name"] for axis in explored["axes"]] == ["gamma1", "method"]
+    third = {"number": 2, "state": "failed", "values": [2.0, "dmt"], "score": 67.0, "step": "rung 1"}
+    assert explored["trials"][2] == third
     assert "trial 2 failed: gamma1=2 method=dmt" in text
     assert "dmt run --recipe shapes --method dmt --set weight.gamma1=0.0" in text
     assert Page(text).open == []

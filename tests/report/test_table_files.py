@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from dmt_ray.cli.main import main
-from dmt_ray.report.tables.build import build
-from dmt_ray.report.tables.latex import escape, latex
+from dmt_ray.report.tables.build import Table, build
+from dmt_ray.report.tables.latex import compact, escape, latex
 from dmt_ray.report.tables.numbers import PaperNumbers
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import csv, markdown, show, web
@@ -90,15 +90,40 @@ def test_latex_prints_every_letter(text: str, written: str) -> None:
     assert escape(text) == written
 
 
+def test_the_compact_table_is_one_table_with_a_label_and_points_below_each_other(records: Records) -> None:
+    dms = {seed: score + 0.1 for seed, score in DMT.items()}
+    text = compact(build(records({"last": {"Baseline": BASELINE, "DMS 80 %": dms, "DMT": {0: "50 %\n", 1: None}}})))
+    assert text.count(r"\begin{table}") == 1
+    assert r"\label{tab:components-shapes}" in text
+    assert r"\begin{tabular}{lr@{\,}lrl}" in text  # points stand below each other: two decimals, right-aligned
+    lines = dict(line.split(" & ", 1) for line in text.splitlines() if line.endswith(r"\\") and " & " in line)
+    mean = 100 * sum(dms.values()) / 3
+    assert lines[r"DMS 80 \%"].startswith(rf"\textbf{{{mean:.2f}}} & {{\footnotesize$\pm$")
+    assert f"& {mean - 100 * sum(BASELINE.values()) / 3:+.2f} & {{}}[" in lines[r"DMS 80 \%"]
+    assert lines["DMT"] == r"\textendash{} &  & \textendash{} &  \\"
+
+
+def test_the_compact_table_has_all_columns_of_an_ablation(records: Records) -> None:
+    frames = [records({"last": PLAIN}, column=column) for column in ("1/8", "1/4")]
+    frame = pd.concat(frames, ignore_index=True)
+    frame.attrs = frames[0].attrs
+    text = compact(build(frame))
+    assert r"\begin{tabular}{lr@{\,}lr@{\,}l}" in text
+    assert r" & \multicolumn{2}{c}{1/8} & \multicolumn{2}{c}{1/4} \\" in text
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.parametrize("write", [latex, compact])
 @pytest.mark.parametrize(
     "host", [None, "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n\\input{t}\n"]
 )
-def test_latex_compiles_alone_and_within_a_document(records: Records, tmp_path: Path, host: str | None) -> None:
+def test_latex_compiles_alone_and_within_a_document(
+    records: Records, tmp_path: Path, host: str | None, write: Callable[[Table], str]
+) -> None:
     frame = records({"last": {"Baseline": BASELINE, "DMS 80 % & γ₁_{x}~^#$\\": DMT, "DMT": {0: "50 %\n", 1: None}}})
     table = build(frame, commands={("DMT", "1/8"): "python -m x --rows DMT"}, paper=PAPER)
-    (tmp_path / "t.tex").write_text(latex(table), encoding="utf-8")
+    (tmp_path / "t.tex").write_text(write(table), encoding="utf-8")
     if host:
         (tmp_path / "host.tex").write_text(host + "\\end{document}\n", encoding="utf-8")
     done = subprocess.run(
@@ -154,14 +179,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return main()
 
 
-def test_command_writes_all_four_files(
+def test_command_writes_all_five_files(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = records({"last": PLAIN, "paper": BEST}, paper="dmt-9", paper_columns={"1/8": "1/20"}, command="x")
     export.write(tidy.together([frame]), tmp_path / "records.parquet")
     assert run(monkeypatch, "components", "--records", tmp_path / "records.parquet", "--out", tmp_path / "out") == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        f"components-shapes.{ending}" for ending in ("csv", "html", "md", "tex")
+        *("components-shapes-compact.tex", "components-shapes.csv", "components-shapes.html"),
+        *("components-shapes.md", "components-shapes.tex"),
     ]
     printed = capsys.readouterr().out
     row = r"CBST +{0} 1/8 +{0} 66.00 ± 2.65 \(n=3\) +{0} 65.09 +{0} \+0.91"

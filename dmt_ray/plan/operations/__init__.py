@@ -15,6 +15,7 @@ from dmt_ray.plan import Evictable, NewModelSlice, Slice, TrainingSlice
 from dmt_ray.plan.operations.assess import assess as assess
 from dmt_ray.plan.operations.compose import compose as compose
 from dmt_ray.plan.operations.cotrain import cotrain as cotrain
+from dmt_ray.plan.operations.ensemble import ensemble as ensemble
 from dmt_ray.plan.operations.evaluate import evaluate as evaluate
 from dmt_ray.plan.operations.finetune import finetune as finetune
 from dmt_ray.plan.operations.label import label as label

@@ -16,10 +16,13 @@ from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import best
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report import figures as fig
 from dmt_ray.report.figures.landscape import GAMMAS
+from dmt_ray.report.titles import METRICS, METRICS_OF
 from dmt_ray.results import names, tidy
+from dmt_ray.results.quality import NATS
 from dmt_ray.store import Store
 
 Drawing = tuple[str, Callable[[], Figure]]
@@ -36,19 +39,33 @@ CAPTIONS = {  # name of a figure, without the column that it is about -> what it
     "class-errors": "How many pseudo labels are wrong, class by class.",
     "disagreement": "How often student and teacher disagree while the student learns.",
     "coupling": "How far apart two teachers stay while they teach, and how accurate their labels are.",
+    "calibration": "How often decisions are right, by how confident the model is of them.",
     "reliability": "How much two teachers agree on the images of each phase.",
     "weights": "Pseudo labels, their weights, and what the student then predicts.",
     "qualitative": "The same images as segmented by several models.",
     "confident": "How many of a model's predictions are wrong among its most confident ones.",
     "fractions": "Score against the number of labelled images.",
+    "panel": "The best trial: pseudo labels, their weights, and what the student then predicts.",
+    "pairs": "What the better model of a pair gains, against how far the two disagree at first.",
     "curves": "Every trial's validation score after each rung.",
-    "landscape": "Validation score over both exponents.",
+    "landscape": "Validation score over both exponents: every trial, and a surface between those of one rung.",
     "slices": "Validation score against each setting.",
     "parallel": "Every trial: all of its settings and its score.",
     "importances": "How much each setting matters, and with what uncertainty.",
     "setting": "Test score against the searched setting.",
     "best-of-k": "What a search with fewer trials would have found.",
 }
+
+
+OF_SCORES = ("forest", "iterations", "gains", "compute", "hours", "fractions")
+
+
+def check_metric(frame: pd.DataFrame, metric: str) -> str:
+    """The metric; raises a ConfigError if there is no such metric of these data, or it is no fraction."""
+    known = [one for one in METRICS_OF[tidy.headline(frame)] if one not in NATS]
+    if metric not in known:
+        raise ConfigError(f"there is no metric {metric!r} for figures; {nearest(metric, known)}")
+    return metric
 
 
 def caption_of(name: str) -> str:
@@ -66,13 +83,16 @@ class AblationFigures:
         folder: The ablation's folder, as `<storage>/ablations/<name>`.
         predictor: For the figures that need predictions of stored models.
         rows: Rows whose pictures are shown; empty: the reference, and DMT or else the last row that has iterations.
+        metric: What scores are shown by, which leaves the figures of scores alone; None: mIoU or accuracy, all figures.
 
     Raises:
-        ConfigError: If the ablation has no such row.
+        ConfigError: If the ablation has no such row, or there is no such metric, or it is no fraction.
         StoreError: If the folder holds no ablation.
     """
 
-    def __init__(self, folder: Path, predictor: fig.Predictor, rows: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, predictor: fig.Predictor, rows: Sequence[str] = (), metric: str | None = None
+    ) -> None:
         self.file = experiment_file.read(folder)
         self.ablation: Ablation = self.file.ablation
         for row in rows:
@@ -80,7 +100,10 @@ class AblationFigures:
                 raise ConfigError(f"{folder.name} has no row {row!r}; {nearest(row, self.ablation.rows)}")
         self.store = Store(folder.parents[1])
         self.frame = tidy.of_ablation(folder, self.store)
-        self._measure = MEASURES[tidy.headline(self.frame)]
+        self._measure, self._metric = MEASURES[tidy.headline(self.frame)], metric
+        if metric is not None:
+            self._measure = METRICS[check_metric(self.frame, metric)]
+            self.frame = tidy.by_metric(self.frame, metric)
         self._predictor = predictor
         self._rows = list(rows)
         there = self.frame[self.frame["state"] == "there"]
@@ -100,12 +123,14 @@ class AblationFigures:
     def drawings(self) -> Iterator[Drawing]:
         """All figures; if there are several columns, figures are named after theirs."""
         frame, measure, columns = self.frame, self._measure, self.ablation.columns
+        of_metric = "" if self._metric is None else f"-{self._metric}"
         for column in columns:
             for name, draw in self._of_column(column):
-                yield f"{name}-{_as_file(column)}" if len(columns) > 1 else name, draw
+                if self._metric is None or name in OF_SCORES:
+                    yield f"{name}{of_metric}-{_as_file(column)}" if len(columns) > 1 else f"{name}{of_metric}", draw
         if len(columns) > 1:
             by_column = partial(fig.fraction_scores, frame, self.ablation)
-            yield "fractions", lambda: fig.score_by_fraction(by_column(), measure=measure)
+            yield f"fractions{of_metric}", lambda: fig.score_by_fraction(by_column(), measure=measure)
 
     def _of_column(self, column: str) -> Iterator[Drawing]:
         frame, reference, measure, store = self.frame, self.ablation.reference, self._measure, self.store
@@ -129,6 +154,7 @@ class AblationFigures:
         yield "class-errors", lambda: self._class_errors(errors())
         yield "disagreement", lambda: fig.disagreement_rates(fig.disagreements(store, alike))
         yield "coupling", lambda: fig.coupling_plot(fig.coupling(store, runs))
+        yield "calibration", lambda: fig.calibration_plot(fig.calibration(store, runs))
         yield "reliability", lambda: fig.reliability_plot(fig.reliability(store, runs))
         yield "weights", lambda: self._weights(runs, info)
         yield "qualitative", lambda: self._qualitative(runs, info)
@@ -171,7 +197,11 @@ def of_sweep(folder: Path) -> Iterator[Drawing]:
     """The figures of a sweep in its folder, as `<storage>/sweeps/<name>`."""
     swept = fig.read_sweep(folder)
     sweep, trials, measure = swept.sweep, swept.trials, swept.sweep.score_name
+    yield "panel", lambda: _best_panel(folder, swept)
     yield from of_trials(sweep, trials)
+    if {"disagreement", "gain"} <= set(sweep.extra_metrics):
+        store = Store(folder.parents[1])
+        yield "pairs", lambda: fig.pairs_plot(fig.disagreement_and_gain(swept, store), measure)
     yield "parallel", lambda: fig.parallel_coordinates(sweep.space, trials, measure)
     if len(sweep.space) > 1:
         yield "importances", lambda: fig.importance_plot(fig.importances(sweep.space, trials))
@@ -194,6 +224,16 @@ def of_trials(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Drawing]:
     if tuple(sweep.space) == GAMMAS:
         yield "landscape", lambda: fig.landscape_of(sweep, trials)
     yield "slices", lambda: fig.slices(sweep.space, trials, measure)
+
+
+def _best_panel(folder: Path, swept: fig.SweepTrials) -> Figure:
+    winner = best(swept.trials)
+    if winner is None:
+        raise MissingStages("no trial is complete yet")
+    info = DatasetInfo.from_json(experiment_file.read(folder).dataset_info)
+    plan = next(iter(swept.sweep.plans(winner.params).values()))
+    examples = fig.stored_examples(Store(folder.parents[1]), plan)
+    return fig.weight_maps(examples, _palette(info), info.classes, images=2)
 
 
 def _best_of_k(swept: fig.SweepTrials) -> Figure:

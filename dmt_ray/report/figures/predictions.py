@@ -74,6 +74,30 @@ class Predictor:
         with np.load(path, allow_pickle=False) as content:
             return dict(content)
 
+    def disagreement(self, first: Stage, second: Stage) -> pd.DataFrame:
+        """How much two evaluated models disagree on each test image.
+
+        Args:
+            first: The evaluation of a model.
+            second: That of another one, on the same images.
+
+        Returns:
+            A line for an image: id, and disagreement, the fraction of its pixels that they give different classes.
+
+        Raises:
+            MissingStages, DataError: As `examples`; DataError also if they are scored on different images.
+        """
+        if first.config.data.task == "classification":
+            raise MissingStages("images with a single class each have no masks to show")
+        path = self.storage / FOLDER / f"disagreement-{key_of([first.key, second.key])}.csv"
+        if not path.exists():
+            for evaluation in (first, second):
+                self._may_compute(evaluation.inputs["model"])
+            table = pd.DataFrame(self._disagree(first, second), columns=["id", "disagreement"])
+            with replacing(path) as draft:
+                table.to_csv(draft, index=False)
+        return pd.read_csv(path, dtype={"id": str})
+
     def confident_errors(
         self,
         evaluation: Stage,
@@ -161,6 +185,26 @@ class Predictor:
             arrays[f"image_{e}"], arrays[f"truth_{e}"] = images.image(position), images.mask(position)
             arrays[f"prediction_{e}"] = prediction.cpu().numpy().astype(np.uint8)
         return arrays
+
+    def _disagree(self, first: Stage, second: Stage) -> Iterable[tuple[str, float]]:
+        import torch
+
+        from dmt_ray.engine.inference import WholeImages, by_size
+
+        networks, parts, works = zip(*(self._open(evaluation) for evaluation in (first, second)), strict=True)
+        if parts[0].reported != parts[1].reported or first.config.data != second.config.data:
+            raise DataError("the two are scored on different images, so that their predictions cannot be compared")
+        subset, positions = parts[0].reported
+        images, batch = works[0].dataset.subsets[subset], works[0].eval_batch
+        whole = [WholeImages(network, works[0], images) for network in networks]
+        with torch.inference_mode():
+            for places in by_size(images, positions, batch):
+                chosen = [positions[place] for place in places]
+                ours, theirs = (one.logits(chosen).argmax(dim=1) for one in whole)
+                shares = (ours != theirs).flatten(1).double().mean(dim=1).tolist()
+                yield from zip((images.ids[position] for position in chosen), shares, strict=True)
+        for one in whole:
+            one.check()
 
     def _rank(
         self, evaluation: Stage, shares: Sequence[float], rule: Literal["class_balanced", "global"]

@@ -21,6 +21,8 @@ def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) ->
         yield "One run each: no ±, no intervals, and no row is marked."
     rules = {
         "last": "last: mean over the models after the last iteration (nothing is selected)",
+        "ensemble": "ensemble of A and B: the mean of both models' class probabilities after the last iteration; of a "
+        "single model, that model",
         "val": "validation: the snapshot that scores best on the validation images",
         "paper": "best on the test set: selected by the score that is printed, as in the papers, so biased upwards",
     }

@@ -6,8 +6,13 @@ only where none is open, which LaTeX tells by ``\@nodocument``.
 
 import re
 import unicodedata
+from typing import Any
 
-from dmt_ray.report.tables.build import Block, Cell, Table
+import pandas as pd
+
+from dmt_ray.report.tables.build import Table
+from dmt_ray.report.tables.grid import Block, Cell
+from dmt_ray.report.titles import NONE, percent
 
 SPECIAL = {letter: f"\\{letter}" for letter in "{}$&#%_"} | {
     "\\": r"\textbackslash{}",
@@ -54,6 +59,69 @@ def latex(table: Table) -> str:
         title = f"{table.title} {block.title}" if number == 0 else block.title
         parts.append(_float(block, title, below))
     return "\n".join([*parts, CLOSE])
+
+
+def compact(table: Table) -> str:
+    r"""As one LaTeX table for a paper: rows and columns under the first rule, with a ``\label`` to refer to it.
+
+    Means and standard deviations have two decimals each and columns of their own, so that points stand below each
+    other. With a single column there is also the difference to the reference, with its paired interval.
+    """
+    raw = table.raw[table.raw["rule"] == table.raw["rule"].iloc[0]]
+    columns, alone = list(dict.fromkeys(raw["column"])), raw["column"].nunique() == 1
+    reference = str(raw["reference"].iloc[0])
+    heads = [r"\multicolumn{2}{c}{" + escape(str(name)) + "}" for name in columns]
+    if alone:
+        heads = [r"\multicolumn{2}{c}{" + escape(table.measure) + "}", escape(f"vs. {reference}"), escape("95 % t")]
+    lines = []
+    for row in dict.fromkeys(raw["row"]):
+        own = raw[raw["row"] == row].set_index("column")
+        cells = [part for column in columns for part in _score_cells(own.loc[column])]
+        if alone:
+            cells += _difference_cells(own.iloc[0], row == reference)
+        lines.append(" & ".join([escape(str(row)), *cells]) + r" \\")
+    counts = sorted({int(n) for n in raw["n"] if n})
+    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    marks = "Bold: the best, if its paired 95 % interval to every other row excludes 0; underlined: rows that tie."
+    text = f"{table.title} {table.measure} on the test images, mean and standard deviation of {runs} runs. {marks}"
+    return "\n".join([
+        OPEN,
+        r"\begin{table}[htbp]",
+        r"\centering\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{escape(text)}}}",
+        rf"\label{{tab:{table.label}}}",
+        rf"\begin{{tabular}}{{l{SCORE * len(columns)}{'rl' if alone else ''}}}",
+        r"\toprule",
+        " & ".join(["", *heads]) + r" \\",
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+        CLOSE,
+    ])  # fmt: skip
+
+
+SCORE = "r@{\\,}l"
+
+
+def _score_cells(line: "pd.Series[Any]") -> tuple[str, str]:
+    """Mean and standard deviation of a cell, in percent."""
+    if not line["n"]:
+        return escape(NONE), ""
+    spread = rf"{{\footnotesize$\pm${percent(line['sd'])}}}" if line["sd"] == line["sd"] else ""
+    return MARKS[line["mark"]].format(percent(line["mean"])), spread
+
+
+def _difference_cells(line: "pd.Series[Any]", is_reference: bool) -> tuple[str, str]:
+    """Difference to the reference and its paired interval, in percentage points."""
+    if is_reference or line["difference"] != line["difference"]:
+        return escape(NONE), ""
+    star = "*" if line["star"] else ""
+    known = line["low"] == line["low"]
+    ends = f"[{100 * line['low']:+z.2f}, {100 * line['high']:+z.2f}]" if known else ""
+    return escape(f"{100 * line['difference']:+z.2f}{star}"), "{}" + escape(ends)
 
 
 def _float(block: Block, title: str, below: list[str]) -> str:

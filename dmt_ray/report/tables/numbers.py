@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from dmt_ray.config import nearest
-from dmt_ray.report.titles import RULES
+from dmt_ray.report.titles import COLUMNS
+from dmt_ray.results.quality import LOWER
 from dmt_ray.results.sequential import Outcome, error_of_a_look, outcome
 from dmt_ray.results.statistics import (
     LEVEL,
@@ -35,7 +36,7 @@ from dmt_ray.results.statistics import (
 ORACLE = "oracle"
 NEEDED = (
     *("row", "column", "method", "data", "fingerprint", "config", "seed", "split", "split_digest", "state", "error"),
-    *("rule", "images", "metric", "value", "snapshots", "models", "steps", "device_seconds"),
+    *("rule", "model", "images", "metric", "value", "snapshots", "models", "steps", "device_seconds"),
 )
 
 Mark = Literal["", "bold", "underline"]
@@ -189,7 +190,8 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
     if present.empty and (frame["state"] == "there").any():
         known = [name for name in dict.fromkeys(frame["metric"]) if isinstance(name, str)]
         raise ValueError(f"no record has the metric {metric!r} on the test images; {nearest(metric, known)}")
-    rules = tuple(rule for rule in RULES if (present["rule"] == rule).any()) or ("last",)
+    present = _with_ensembles_of_one(present)
+    rules = tuple(rule for rule in COLUMNS if (present["rule"] == rule).any()) or ("last",)
     origin: Mapping[str, Any] = frame.attrs.get("about", {})
     looks, seeds = tuple(origin.get("looks", ())), tuple(origin.get("seeds", ()))
     scores = _scores(frame, present, rows, columns, rules, even=not looks)
@@ -203,10 +205,19 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
             compared = _compare_at_looks(block, reference, seeds, looks)
         else:
             compared = _compare(block, reference, pooled=list(below))
-            marks |= {Position(row, column, rule): mark for row, mark in _marks(below).items()}
+            marks |= {Position(row, column, rule): mark for row, mark in _marks(below, metric in LOWER).items()}
         comparisons |= {Position(row, column, rule): found for row, found in compared.items()}
     configs = dict(zip(zip(frame["row"], frame["column"], strict=True), frame["config"], strict=True))
     return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks, looks)
+
+
+def _with_ensembles_of_one(present: pd.DataFrame) -> pd.DataFrame:
+    """The same lines; where some rows have an ensemble, that of a run with a single model is this model."""
+    together = present[present["rule"] == "ensemble"]
+    if together.empty:
+        return present
+    alone = present[(present["rule"] == "last") & (present["model"] != "mean")]
+    return pd.concat([present, alone.assign(rule="ensemble")])
 
 
 def _scores(
@@ -302,17 +313,17 @@ def _ended(score: Score) -> set[int]:
     return {pair.seed for pair in (*score.values, *score.failed)}
 
 
-def _marks(block: Mapping[str, Score]) -> dict[str, Mark]:
+def _marks(block: Mapping[str, Score], lower: bool) -> dict[str, Mark]:
     """Bold for a best row whose paired interval to every other row excludes 0; else underlines for all that tie.
 
     A row that cannot be compared with the best one, for want of two common runs, ties. Where nothing can be compared
-    nothing is marked.
+    nothing is marked. `lower`: whether less is better.
     """
     most = max((len(score.values) for score in block.values()), default=0)
     ranked = {row: score for row, score in block.items() if score.values and (most < 2 or len(score.values) > 1)}
     if len(ranked) < 2:
         return {}
-    best = max(ranked, key=lambda row: ranked[row].mean)
+    best = (min if lower else max)(ranked, key=lambda row: ranked[row].mean)
     intervals = {}
     for row, score in ranked.items():
         pairs, differences = common(ranked[best].values, score.values)
