@@ -243,6 +243,14 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "folder of true masks with the pictures' names (PNG, class numbers, 255: unknown); prints the mIoU",
     },
+    # of suggestions
+    "--count": {"type": int, "default": 20, "metavar": "N", "help": "number of pictures (default: 20)"},
+    "--by": {
+        "choices": ("disagreement", "entropy", "random"),
+        "default": "disagreement",
+        "help": "disagreement: where models A and B disagree most; entropy: where their mean is least certain; both "
+        "take pictures that differ from each other; random: drawn by --seed, for comparison (default: disagreement)",
+    },
     # of one command alone
     "--budget": {"required": True, "metavar": "SIZE", "help": "maximum size of the store, such as 500MB or 10GB"},
     "--host": {"default": "127.0.0.1", "help": "address to listen on (default: 127.0.0.1)"},
