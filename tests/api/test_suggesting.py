@@ -22,6 +22,7 @@ from dmt_ray.methods import METHODS
 from dmt_ray.models import Padding
 from dmt_ray.plan.operations import pretrain
 from dmt_ray.recipes import named
+from dmt_ray.recipes.plain_yaml import parse
 
 QUIET = Console(quiet=True)
 TINY = {"architecture": "UNet", "encoder": "none"}
@@ -93,6 +94,11 @@ def request(storage, root, **changes):
     return Request(**chosen | {"device": "cpu"} | changes)
 
 
+def with_settings(config, settings):
+    """The config with overrides as they are written behind --set."""
+    return override(config, {name: parse(text) for name, _, text in (one.partition("=") for one in settings)})
+
+
 def test_pictures_with_much_disagreement_that_differ_are_chosen(storage, root):
     made = suggest(request(storage, root), QUIET)
     # A and B differ by 0.4 on dark and by 0.6 on bright pixels. All of n3 is bright, and predicted as class 1; of dark
@@ -125,9 +131,8 @@ def test_the_list_and_the_corrected_masks_make_a_new_split_on_the_same_validatio
     made = suggest(request(storage, root), QUIET)
     old = open_dataset(config.data, root, tmp_path / "cache")
     before = divide(config.split, config.data, old)
-    more = override(config, dict(setting.split("=") for setting in made.settings if "corrected" not in setting))
     assert made.settings[-1] == "data.corrected=[suggested/masks]"
-    more = override(more, {"split.labelled": 5, "data": {"corrected": ["suggested/masks"]}})
+    more = with_settings(config, made.settings)
     new = open_dataset(more.data, root, tmp_path / "cache")
     after = divide(more.split, more.data, new)
     ids = new.subsets["train"].ids
@@ -145,7 +150,7 @@ def test_masks_that_fit_no_image_and_empty_folders_are_named(root, config, tmp_p
     changed = override(config, {"data": {"corrected": ["mended", "none"]}})
     with pytest.raises(DataError, match=r"without PNG files: none(.|\n)*without an image.*: mended/new/n9.png"):
         open_dataset(changed.data, root, tmp_path / "cache")
-    with pytest.raises(ConfigError, match="set data.unlabelled, too"):
+    with pytest.raises(ConfigError, match=r"set data\.unlabelled, too"):
         override(config, {"data": {"corrected": ["mended"], "unlabelled": None}})
 
 
@@ -194,8 +199,7 @@ def test_the_earlier_run_is_found_whole_beside_the_one_on_the_longer_list(storag
     first = METHODS["dmt"](runner.bind(config), 0)
     executed = runner.perform(first.stages())
     assert len(executed) == len(first.stages())
-    changes = dict(setting.split("=") for setting in made.settings if setting.startswith("split."))
-    more = override(config, changes | {"split.labelled": 5, "data": {"corrected": ["suggested/masks"]}})
+    more = with_settings(config, made.settings)
     second = METHODS["dmt"](Runner(Machine(storage, root)).bind(more), 0)
     # Every stage has learnt from the labelled images, or looks at a model that has.
     assert not set(first.stages()) & set(second.stages())
