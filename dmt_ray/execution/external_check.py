@@ -61,16 +61,16 @@ def check_external(masks: ExternalMasks, parts: Parts) -> list[str]:
     lacking = sum(not masks.has(i) for i in parts.unlabelled)
     if lacking == len(parts.unlabelled):
         raise DataError(
-            f"none of the {lacking} unlabelled images (split {parts.name}) has a mask in {folder}; add some"
+            f"none of the {lacking} unlabelled images of split {parts.name} has a mask in {folder}: add some"
         )
     if lacking:
         warnings.append(
-            f"{lacking} of the {len(parts.unlabelled)} unlabelled images (split {parts.name}) have no mask in {folder}, "
-            "and so no labels from there"
+            f"{lacking} of the {len(parts.unlabelled)} unlabelled images of split {parts.name} have no mask in "
+            f"{folder}, and so no labels from there"
         )
     if left_out := masks.left_out(masks.calibrate(parts.labelled)):
         warnings.append(
-            f"labels from elsewhere (split {parts.name}): left out are the classes whose precision on the labelled "
-            f"images stays below {masks.external.precision:g}: {left_out}"
+            f"the masks in {folder} do not label these classes, whose precision on the labelled images of split "
+            f"{parts.name} stays below {masks.external.precision:g}: {left_out}"
         )
     return warnings

@@ -16,9 +16,7 @@ def dst(cfg: Config, seed: int) -> Plan:
     """
     model = pretrain(cfg, seed=seed)
     rungs = [{"A": evaluate(cfg, model=model)}]
-    for iteration, share in enumerate(
-        cfg.percentiles
-    ):  # the most confident 20 % of each class, then 40 %, ... then all of it
+    for iteration, share in enumerate(cfg.percentiles):  # the most confident 20 % of each class, ... then all of it
         labels = labels_of(cfg, teacher=model, share=share, iteration=iteration)
         model = finetune(cfg, start=model, labels=labels, seed=seed)
         rungs.append({"A": evaluate(cfg, model=model)})
