@@ -334,7 +334,7 @@ def absolute_files(options: argparse.Namespace) -> None:
     options.changes = [_FILE.sub(lambda match: match[1] + os.path.abspath(match[2]), one) for one in options.changes]
 
 
-_FILE = re.compile(r"^((?:model|model_b)\.weights_file=)(?!null$)(.+)$")
+_FILE = re.compile(r"^((?:(?:model|model_b)\.weights_file|external\.(?:masks|confidence))=)(?!null$)(.+)$")
 
 
 def ignored(reason: str, options: argparse.Namespace, **names: str) -> None:
