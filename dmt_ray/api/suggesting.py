@@ -28,7 +28,7 @@ from dmt_ray.engine.tiles import Map, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.execution.progress import Counting
-from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.runner import Machine, Runner, device_check
 from dmt_ray.files import replacing, write_text
 from dmt_ray.store.record import RECORD, Record
 
@@ -98,6 +98,7 @@ def suggest(request: Request, console: Console) -> Suggestion:
         DataError: If the data set is not there, or not what the model was trained on.
         MissingStages: If there is no such model.
     """
+    device_check(request.device)
     model = find_model(request.model, request.storage)
     if request.by == "disagreement" and len(model.networks) != 2:
         raise ConfigError(

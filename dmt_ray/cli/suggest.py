@@ -26,11 +26,9 @@ def suggest(options: argparse.Namespace) -> int:
         print("This data set lies in no folder, so it cannot be given a list of labelled pictures.")
         return ExitCode.DONE
     if made.outside is not None:
-        print(
-            f"Settings name files below the data set's folder: move {out.name} to {made.outside} before the next run."
-        )
-    print(
-        f"Correct the drafts in {suggesting.MASKS}, and run the method again with these settings in place of its own:"
-    )
+        print(f"Lists lie below the data set's folder: move {out.name} to {made.outside} first.")
+    drafts = any(setting.startswith("data.corrected") for setting in made.settings)
+    first = f"Correct the drafts in {suggesting.MASKS}/" if drafts else "The data set has masks for all of these"
+    print(f"{first}; run the method again with these settings:")
     print("  " + " ".join(f"--set '{setting}'" for setting in made.settings))
     return ExitCode.DONE
