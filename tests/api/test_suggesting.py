@@ -193,7 +193,7 @@ def test_the_command_prints_the_settings_of_the_next_run(storage, root, tmp_path
 @pytest.mark.slow
 def test_the_earlier_run_is_found_whole_beside_the_one_on_the_longer_list(storage, root, config):
     made = suggest(request(storage, root), QUIET)
-    small = {"crop": 16, "dms_alpha": 1.0, "percentiles": [1.0], "pretrain.batch": [2, 0]}
+    small = {"crop": 16, "dms_alpha": 1.0, "percentiles": [1.0], "pretrain.batch": [3, 0]}
     small |= {"pretrain.epochs": 1, "finetune.epochs": 1}
     config = override(config, small)
     runner = Runner(Machine(storage, root))
