@@ -63,7 +63,7 @@ def adopt(config: Adopt, work: Workspace) -> int:
     flush((labels, confidence))
     if not predicted.any():
         raise DataError(f"the masks of the unlabelled images in {config.external.masks} hold no label")
-    # Of the labels that were there, but "kept" is a share of all pixels, as of other teachers.
+    # `summarise` divides by the pixels that had a label: all, of other teachers. Here "kept" is brought to all pixels.
     summary = summarise(judged, replace(work, team=ALONE), len(parts.unlabelled), predicted)
     drafted_share = int(predicted.sum()) / int(begins[-1])
     summary |= {"pixels": int(begins[-1]), "drafted": drafted_share, "kept": summary["kept"] * drafted_share}

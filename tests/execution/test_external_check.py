@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 from dmt_ray.config import override
 from dmt_ray.errors import ConfigError, DataError
 from dmt_ray.execution.runner import Runner
+from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
+from dmt_ray.report.figures.pseudo_labels import ALL, label_errors
 
 
 @pytest.fixture
@@ -54,9 +57,16 @@ def test_what_cannot_teach_is_an_error_before_any_work(machine, tiny, drafts, tm
 
 def test_a_model_learns_from_them_and_then_from_itself(machine, tiny, drafts):
     runner = Runner(machine)
-    short = {"pretrain.epochs": 1, "finetune.epochs": 1, "external.masks": str(drafts)}
+    short = {"pretrain.epochs": 1, "finetune.epochs": 1, "external.masks": str(drafts), "external.precision": 0.2}
     plan = METHODS["dst"](runner.bind(override(tiny, short)), 0)
     executed = [stage.operation.name for stage in runner.perform(plan.stages())]
     assert executed.count("adopt") == 1
     assert executed.count("label") == 1
     assert runner.store.missing(plan.stages()) == []
+    # Figures of pseudo labels show them as the first ones, by the share that was kept.
+    member = SimpleNamespace(cell=SimpleNamespace(row="DST"), seed=0, plan=plan)
+    errors = label_errors(runner.store, [member], DatasetInfo(runner.dataset(tiny.data).classes))
+    of_all = errors[errors["class"] == ALL].sort_values("iteration")
+    assert of_all["iteration"].tolist() == [1, 2]
+    assert of_all["share"].tolist() == [pytest.approx(of_all["kept"].iloc[0]), 1.0]
+    assert 0 < of_all["error"].iloc[0] < 0.3  # where class 5 stands for class 4
