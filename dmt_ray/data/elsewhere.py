@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from dmt_ray.plan.key import canonical
 LEVELS = 65536  # of confidence
 SURE = LEVELS - 1  # the level that stands for 1
 SHOWN = 5  # classes that an error names
+Number = TypeVar("Number", bound=np.generic)
 
 
 class Calibration(NamedTuple):
@@ -117,11 +118,11 @@ class ExternalMasks:
                 "label"
             )
         self._check_size(path, labels.shape, (height, width), exact=not self.resized)
-        levels = np.full(labels.shape, SURE, np.uint16)
+        levels: NDArray[np.uint16] = np.full(labels.shape, SURE, np.uint16)
         if i in self._confidences:
-            levels = _read(self._confidences[i])
-            self._check_size(self._confidences[i], levels.shape, labels.shape, exact=True)
-            levels = levels.astype(np.uint16) * (257 if levels.dtype == np.uint8 else 1)
+            grey = _read(self._confidences[i])
+            self._check_size(self._confidences[i], grey.shape, labels.shape, exact=True)
+            levels = grey.astype(np.uint16) * np.uint16(257 if grey.dtype == np.uint8 else 1)
         return _brought_to(labels.astype(np.uint8), height, width), _brought_to(levels, height, width)
 
     def _check_size(self, path: Path, size: tuple[int, ...], other: tuple[int, ...], *, exact: bool) -> None:
@@ -220,10 +221,11 @@ def _read(path: Path) -> NDArray[np.generic]:
         raise DataError(f"{path} cannot be used: {unfit.args[0]} ({unfit.args[1]})") from None
 
 
-def _brought_to(values: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
+def _brought_to(values: NDArray[Number], height: int, width: int) -> NDArray[Number]:
     """Numbers at working size, to the nearest pixel, as masks are brought there."""
     if values.shape == (height, width):
         return values
     # Pillow resizes 16-bit images as 32-bit ones alone.
     image = Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.int32))
-    return np.asarray(image.resize((width, height), Image.Resampling.NEAREST)).astype(values.dtype)
+    resized: NDArray[Number] = np.asarray(image.resize((width, height), Image.Resampling.NEAREST)).astype(values.dtype)
+    return resized
