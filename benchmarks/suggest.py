@@ -3,8 +3,9 @@
 The data set has all masks, of which all but a few are hidden. On each seed models A and B are pretrained on the
 pictures whose masks are open (rung 0 of DMT); `suggest` chooses as many pictures again by disagreement, by entropy and
 at random; their masks are opened; and a baseline is trained on all that are open then. The test mIoU of these baselines
-is compared pairwise: with one seed all have the same first pictures, initial weights and number of optimizer steps.
-Nothing is tuned, and no snapshot is selected.
+is compared pairwise: with one seed all have the same first pictures, initial weights and number of optimizer steps (a
+baseline on the first pictures alone has some more, since small last batches count as steps). Nothing is tuned, and no
+snapshot is selected.
 
 Killed? Start it again: what is done is found in the storage folder. The data set's folder is not written to; the lists
 lie beside links to it in the storage folder.
@@ -114,7 +115,7 @@ def _targets(plan: Plan, rung: Mapping[str, Stage] | None = None) -> list[Stage]
 
 
 def _with_steps(config: Config, steps: int) -> Config:
-    """The same number of optimizer steps for any number of labelled pictures, but for a part of an epoch."""
+    """As many epochs as see ``steps`` whole batches; the last batch of an epoch may be smaller, and makes more steps."""
     labelled, pretrain = int(config.split.labelled), config.pretrain
     return config.evolve(pretrain=pretrain.evolve(epochs=max(1, round(steps * pretrain.batch[0] / labelled))))
 

@@ -28,15 +28,16 @@ def contact_sheet(entries: Sequence[Entry], palette: NDArray[np.uint8]) -> Image
         entries: From left to right, then down.
         palette: Colours of the classes, ``[K, 3]``.
     """
-    wide, high = 3 * (SIDE + GAP) + GAP, TEXT + SIDE + GAP
+    small = [_small(entry, palette) for entry in entries]
+    wide, high = 3 * (SIDE + GAP) + GAP, TEXT + max(pictures[0].height for pictures in small) + GAP
     columns, rows = min(COLUMNS, len(entries)), -(-len(entries) // COLUMNS)
     sheet = Image.new("RGB", (columns * wide, rows * high), "white")
     draw = ImageDraw.Draw(sheet)
-    for place, entry in enumerate(entries):
+    for place, (entry, pictures) in enumerate(zip(entries, small, strict=True)):
         left, top = place % COLUMNS * wide + GAP, place // COLUMNS * high
         draw.text((left, top + 3), entry.title, "black")
-        for column, small in enumerate(_small(entry, palette)):
-            sheet.paste(small, (left + column * (SIDE + GAP), top + TEXT))
+        for column, picture in enumerate(pictures):
+            sheet.paste(picture, (left + column * (SIDE + GAP), top + TEXT))
     return sheet
 
 
