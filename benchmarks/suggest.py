@@ -115,7 +115,7 @@ def _targets(plan: Plan, rung: Mapping[str, Stage] | None = None) -> list[Stage]
 
 
 def _with_steps(config: Config, steps: int) -> Config:
-    """As many epochs as see ``steps`` whole batches; the last batch of an epoch may be smaller, and makes more steps."""
+    """As many epochs as are ``steps`` whole batches; where the last one of each is smaller, these are more steps."""
     labelled, pretrain = int(config.split.labelled), config.pretrain
     return config.evolve(pretrain=pretrain.evolve(epochs=max(1, round(steps * pretrain.batch[0] / labelled))))
 
