@@ -79,6 +79,13 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     out: dict[str, Any] = {"help": "folder to write to (default: FOLDER-predictions, beside FOLDER)"}
     add(predict, "folder", "--model", "--storage", "--out", "--save", "--masks", "--device", out=out)
     add(predict, "--tile", "--overlap", "--flip", "--scales")
+    what = (
+        "Name the unlabelled pictures of a model's data that people should label next, and write them with drafts of "
+        "their masks, a contact sheet and the list of labelled pictures for the next run."
+    )
+    suggest = _add(commands, "suggest", "suggest:suggest", what, "dmt suggest --count 20 --model dmt-camvid")
+    out = {"help": "new folder to write to, best below the data set's folder (default: suggested)"}
+    add(suggest, "--count", "--by", "--model", "--storage", "--data", "--out", "--device", "--seed", out=out)
     _add_store(commands)
     _add_data(commands)
     what = "Publish all sweeps, ablations and runs to MLflow; safe to repeat."

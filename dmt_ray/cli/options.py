@@ -290,6 +290,14 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "folder of true masks with the pictures' names (PNG, class numbers, 255: unknown); prints the mIoU",
     },
+    # of suggestions
+    "--count": {"type": int, "default": 20, "metavar": "N", "help": "number of pictures (default: 20)"},
+    "--by": {
+        "choices": ("disagreement", "entropy", "random"),
+        "default": "disagreement",
+        "help": "disagreement: where models A and B disagree most; entropy: where their mean is least certain; both "
+        "take pictures that differ from each other; random: drawn by --seed, for comparison (default: disagreement)",
+    },
     # of one command alone
     "--budget": {"required": True, "metavar": "SIZE", "help": "maximum size of the store, such as 500MB or 10GB"},
     "--share": {
@@ -387,7 +395,7 @@ def absolute_files(options: argparse.Namespace) -> None:
     options.changes = [_FILE.sub(lambda match: match[1] + os.path.abspath(match[2]), one) for one in options.changes]
 
 
-_FILE = re.compile(r"^((?:model|model_b)\.weights_file=)(?!null$)(.+)$")
+_FILE = re.compile(r"^((?:(?:model|model_b)\.weights_file|external\.(?:masks|confidence))=)(?!null$)(.+)$")
 
 
 def ignored(reason: str, options: argparse.Namespace, **names: str) -> None:

@@ -6,6 +6,7 @@ settings of an experiment; they belong to the runner (`runner.Machine`).
 
 from dmt_ray.config.data import DATA_SETS, Data, DataSettings, Normalised, Split, Task, class_named, dataset
 from dmt_ray.config.experiment import FOR_ALL, OPAQUE, Config, from_stored, override
+from dmt_ray.config.external import External
 from dmt_ray.config.registry import Registry
 from dmt_ray.config.settings import PositiveFraction, Settings, nearest, neutral
 from dmt_ray.config.training import SIDES, Augment, Consistency, LabelRule, Model, SelectionRule, Side, Training
@@ -13,9 +14,9 @@ from dmt_ray.config.weights import DisagreementWeight, UniformWeight, Weight, We
 
 __all__ = [
     "DATA_SETS", "FOR_ALL", "OPAQUE", "SIDES", "Augment", "Config", "Consistency", "Data", "DataSettings",
-    "DisagreementWeight", "LabelRule", "Model", "Normalised", "PositiveFraction", "Registry", "SelectionRule",
-    "Settings", "Side", "Split", "Task", "Training", "UniformWeight", "Weight", "WeightSettings", "dataset",
-    "from_stored", "nearest", "neutral", "override",
+    "DisagreementWeight", "External", "LabelRule", "Model", "Normalised", "PositiveFraction", "Registry",
+    "SelectionRule", "Settings", "Side", "Split", "Task", "Training", "UniformWeight", "Weight", "WeightSettings",
+    "dataset", "from_stored", "nearest", "neutral", "override",
 ]  # fmt: skip
 
 

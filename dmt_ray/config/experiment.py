@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from dmt_ray.config.data import Data, Split
+from dmt_ray.config.external import External
 from dmt_ray.config.settings import PositiveFraction, Settings, neutral, unknown
 from dmt_ray.config.training import Consistency, LabelRule, Model, Side, Training
 from dmt_ray.config.weights import DisagreementWeight, Weight, WeightSettings
@@ -71,6 +72,10 @@ class Config(Settings):
     consistency: Consistency = neutral(
         Consistency(),
         description="For methods whose student learns on one view what a teacher predicts on another.",
+    )
+    external: External = neutral(
+        External(),
+        description="Masks from elsewhere that teach in place of the first teacher of DMT and of self-training.",
     )
     scored: tuple[str, ...] = neutral(
         (),

@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from dmt_ray.config.data import DATA_SETS, DataSettings, Split
 from dmt_ray.config.experiment import FOR_ALL, TRAININGS, Config
+from dmt_ray.config.external import External
 from dmt_ray.config.settings import Settings
 from dmt_ray.config.training import Augment, Consistency, Model, Training
 from dmt_ray.config.weights import WeightSettings
@@ -38,6 +39,7 @@ def settings() -> list[SettingRow]:
         f"{TRAINING}.": Training,
         f"{TRAINING}.augment.": Augment,
         "consistency.": Consistency,
+        "external.": External,
     }
     rows = [row for row in _rows(Config) if row.name not in {"data", "weight", *TRAININGS}]
     rows += [_row(name, "", Config, name) for name in TRAININGS]

@@ -38,6 +38,10 @@ class DataSource(DataSettings):
         """What can be downloaded; nothing unless a data set says otherwise."""
         return []
 
+    def never_held_out(self, id: str) -> bool:
+        """Whether a train image stays out of a validation set that is drawn, because its mask came later."""
+        return False
+
     def is_root(self, folder: Path) -> bool:
         """Whether a folder is the data set's."""
         return any((folder / marker).exists() for marker in self.markers)

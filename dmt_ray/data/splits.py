@@ -141,7 +141,7 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
             f"{dataset.name!r} has no images for split.selection {split.selection!r}; it can be: {choices}a fraction "
             "of the training images to hold out, such as 0.1"
         )
-    known = np.flatnonzero(train.known)
+    known = np.array([i for i in np.flatnonzero(train.known) if not data.never_held_out(train.ids[i])], np.int64)
     count = max(1, round(split.selection * len(known)))
     if count >= len(known):
         raise DataError(

@@ -16,6 +16,7 @@ from dmt_ray.config import Config, Data, Model, Split, Task, Training
 from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder, unlabelled_classes
 from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
+from dmt_ray.execution.external_check import check_external, open_external
 from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
 from dmt_ray.execution.label_check import check_labels, check_scored
@@ -103,17 +104,21 @@ class Runner:
         refuse_folder(config.data, self.machine.data)
         dataset = self.dataset(config.data)
         check_scored(config.scored, dataset)
+        external, masks = open_external(config, dataset, self.machine.store / "data")
         bound = config.evolve(
             data=config.data.evolve(fingerprint=dataset.fingerprint),
             split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
             model=self._bind_model(config.model, len(dataset.classes)),
             model_b=config.model_b and self._bind_model(config.model_b, len(dataset.classes)),
+            external=external,
         )
         for seed in seeds:
             parts = divide(bound.split.for_seed(seed), bound.data, dataset)
             check_labels(parts, dataset)
             if missing := unlabelled_classes(parts, dataset):
                 self._warn(f"split {parts.name}: no labelled image contains the classes {', '.join(missing)}")
+            for sentence in check_external(masks, parts) if masks is not None else ():
+                self._warn(sentence)
         for remark in dataset.remarks:
             self._warn(f"{config.data.name}: {remark}")
         return bound

@@ -2,6 +2,7 @@
 
 from dmt_ray.config import Config
 from dmt_ray.methods.curriculum import generations
+from dmt_ray.methods.first_teacher import labels_of
 from dmt_ray.methods.searched import ANEW, DMS, GAMMA, SCHEDULE, searched
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.operations import ensemble, evaluate, finetune, label, pick, pretrain
@@ -15,7 +16,10 @@ def dmt(cfg: Config, seed: int) -> Plan:
 
     `cfg.order` is "simultaneous" (DMT: both teachers of an iteration are the models of the iteration before) or
     "sequential" (Pet study, Algorithm 1: the first teaches, then learns from the model it has just taught). Its N
-    epochs between two reversals are `cfg.finetune.epochs`. For classification it is Algorithm 1: a chain of new models.
+    epochs between two reversals are `cfg.finetune.epochs`. Where `cfg.external` names masks from elsewhere, they take
+    the place of B's first labels; in the sequential order, of those of the model that teaches first.
+
+    For classification it is Algorithm 1: a chain of new models.
     """
     if cfg.data.task == "classification":
         return generations(cfg, seed)
@@ -25,12 +29,14 @@ def dmt(cfg: Config, seed: int) -> Plan:
         a, b = b, a
     for iteration, share in enumerate(cfg.percentiles):
         if cfg.order == "simultaneous":
-            from_a, from_b = label(cfg, teacher=a, share=share), label(cfg, teacher=b, share=share)
+            from_a = label(cfg, teacher=a, share=share)
+            from_b = labels_of(cfg, teacher=b, share=share, iteration=iteration)
             a, b = (finetune(cfg, start=a, labels=from_b, seed=seed), finetune(cfg, start=b, labels=from_a, seed=seed))
         else:
             if cfg.first == "val_each" or (cfg.first == "val" and iteration == 0):
                 a, b = pick(cfg, models=(a, b), better=True), pick(cfg, models=(a, b), better=False)
-            b = finetune(cfg, start=b, labels=label(cfg, teacher=a, share=share), seed=seed)
+            from_a = labels_of(cfg, teacher=a, share=share, iteration=iteration)
+            b = finetune(cfg, start=b, labels=from_a, seed=seed)
             a = finetune(cfg, start=a, labels=label(cfg, teacher=b, share=share), seed=seed)
         rungs.append(_scores(cfg, a, b))
     return Plan(rungs, ensemble(cfg, rungs[-1]))

@@ -1,19 +1,23 @@
 """One model teaches itself: DST, DST with the steps of two models, CBST, and Pseudo-Label."""
 
 from dmt_ray.config import Config, Training
+from dmt_ray.methods.first_teacher import labels_of
 from dmt_ray.methods.searched import GAMMA, LONG, SCHEDULE, searched
 from dmt_ray.methods.space import Uniform
 from dmt_ray.plan import Plan
-from dmt_ray.plan.operations import evaluate, finetune, label, pretrain
+from dmt_ray.plan.operations import evaluate, finetune, pretrain
 
 
 @searched({**GAMMA, **SCHEDULE})
 def dst(cfg: Config, seed: int) -> Plan:
-    """Dynamic self-training: one model teaches itself, easiest labels first (DMT, Sec. 5.4)."""
+    """Dynamic self-training: one model teaches itself, easiest labels first (DMT, Sec. 5.4).
+
+    Where `cfg.external` names masks from elsewhere, they teach it first.
+    """
     model = pretrain(cfg, seed=seed)
     rungs = [{"A": evaluate(cfg, model=model)}]
-    for share in cfg.percentiles:  # the most confident 20 % of each class, then 40 %, ... then all of it
-        labels = label(cfg, teacher=model, share=share)
+    for iteration, share in enumerate(cfg.percentiles):  # the most confident 20 % of each class, ... then all of it
+        labels = labels_of(cfg, teacher=model, share=share, iteration=iteration)
         model = finetune(cfg, start=model, labels=labels, seed=seed)
         rungs.append({"A": evaluate(cfg, model=model)})
     return Plan(rungs)

@@ -15,7 +15,18 @@ from dmt_ray.cli import questions
 from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
-from dmt_ray.config import DATA_SETS, Augment, Config, Consistency, DataSettings, Split, Task, Training, WeightSettings
+from dmt_ray.config import (
+    DATA_SETS,
+    Augment,
+    Config,
+    Consistency,
+    DataSettings,
+    External,
+    Split,
+    Task,
+    Training,
+    WeightSettings,
+)
 from dmt_ray.config.experiment import TRAININGS
 from dmt_ray.config.reference import SettingRow, settings
 from dmt_ray.errors import ConfigError
@@ -186,6 +197,7 @@ def _groups(rows: Sequence[SettingRow]) -> Iterator[tuple[str, str, list[Setting
         if own := beginning("weight", name):
             yield f"Weight rule `{name}`", _paragraphs(_doc(kind)), own
     yield "Consistency with a teacher", _paragraphs(_doc(Consistency)), beginning("consistency")
+    yield "Labels from elsewhere", _paragraphs(_doc(External)), beginning("external")
 
 
 def weight_rules() -> dict[str, type[WeightSettings]]:

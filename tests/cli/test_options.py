@@ -98,10 +98,12 @@ def test_files_are_made_absolute_so_that_a_command_repeats_the_work_from_any_fol
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("recipe: shapes")
     changes = ["model.weights_file=w.safetensors", "model_b.weights_file=null", "finetune.epochs=3"]
+    changes.append("external.masks=drafts")
     given = argparse.Namespace(recipe="mine.yaml", changes=changes)
     options.absolute_files(given)
     assert given.recipe == str(tmp_path / "mine.yaml")
-    assert given.changes == [f"model.weights_file={tmp_path / 'w.safetensors'}", *changes[1:]]
+    first, last = (f"model.weights_file={tmp_path / 'w.safetensors'}", f"external.masks={tmp_path / 'drafts'}")
+    assert given.changes == [first, *changes[1:-1], last]
     named = argparse.Namespace(recipe="shapes", changes=[])
     options.absolute_files(named)
     assert named.recipe == "shapes"

@@ -29,6 +29,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "rwms": ("rwms", {}),
     "labels that are renormalised": ("cbst", {"label": "renormalised"}),
     "labels made online": ("online_st", {}),
+    "labels from elsewhere": ("dst", {"external.masks": "masks"}),  # below the folder of the pictures
     **{method: (method, {}) for method in COTRAINED},
 }
 SLOW = ("fixmatch", "unimatch", "cps", "direct_mutual", "iml")
@@ -84,8 +85,9 @@ def check(runner: Runner, cfg: Config, method: str, checked: set[Stage], folder:
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in CASES])
-def test_an_operation_on_cuda_makes_the_files_of_a_cpu(runner, tiny, case, checked, tmp_path):
+def test_an_operation_on_cuda_makes_the_files_of_a_cpu(runner, tiny, case, checked, tmp_path, pictures):
     method, changes = CASES[case]
+    changes = {name: str(pictures / value) if name == "external.masks" else value for name, value in changes.items()}
     check(runner, short(tiny, method, changes), method, checked, tmp_path)
 
 

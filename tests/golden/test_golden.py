@@ -12,7 +12,9 @@ fixture `tiny` losses on two processors are 2 % apart, after these they agree to
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dmt_ray.config import Config, override
 from dmt_ray.execution.runner import Runner
@@ -52,6 +54,22 @@ def test_numbers_are_the_ones_that_belong_to_the_keys(runner, tiny, method):
         assert found.keys() == row["numbers"].keys()
         for name, expected in row["numbers"].items():
             assert found[name] == pytest.approx(expected, rel=2e-3), f"{name} {CHANGED.format(stage.operation.name)}"
+
+
+def test_labels_from_elsewhere_are_the_ones_that_belong_to_their_key(runner, tiny, pictures, tmp_path):
+    """The true masks a pixel too far to the right, of a confidence that goes by the column."""
+    folders = {"masks": tmp_path / "masks", "confidence": tmp_path / "confidence"}
+    for folder in folders.values():
+        folder.mkdir()
+    for file in (pictures / "masks").glob("train*.png"):
+        mask = np.array(Image.open(file))
+        Image.fromarray(np.roll(mask, 1, axis=1)).save(folders["masks"] / file.name)
+        columns = np.broadcast_to(255 - 60 * (np.arange(32, dtype=np.uint8) % 3), mask.shape)
+        Image.fromarray(np.ascontiguousarray(columns)).save(folders["confidence"] / file.name)
+    changes = {f"external.{name}": str(folder) for name, folder in folders.items()} | {"external.precision": 0.85}
+    stage = METHODS["dst"](runner.bind(override(tiny, changes)), 0).rungs[1]["A"].inputs["model"].inputs["labels"]
+    runner.perform([stage])
+    assert {"stage": stage.name} | numbers(runner.store, stage) == pytest.approx(GOLDEN["adopt"])
 
 
 def short(tiny: Config, method: str) -> Config:

@@ -34,6 +34,17 @@ NOT_RUN = {
     "downloaded: tests/data/test_splits.py reads lists of its own",
     "dmt run --recipe voc-animals-lite0 --method dmt --set model.architecture=LinearHead": "downloads weights: "
     "tests/models/test_networks_page.py builds the network with random ones",
+    "dmt suggest --count 20 --model dmt-pets": "needs a run on the reader's data: tests/api/test_suggesting.py has one",
+    "dmt run --recipe pets.yaml --data path/to/the/folder --set split.rule=list": "needs a list that `dmt suggest` has "
+    "written: tests/api/test_suggesting.py follows it",
+    **dict.fromkeys(
+        (
+            "dmt run --recipe pets.yaml --data path/to/the/folder --set external.masks=drafts/class",
+            "dmt plan --recipe pets.yaml --data path/to/the/folder --set external.masks=drafts/class",
+        ),
+        "needs masks from elsewhere: tests/execution/test_external_check.py has some",
+    ),
+    "python benchmarks/suggest.py": "trains on CamVid for a quarter of an hour",
     "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
     "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
 }

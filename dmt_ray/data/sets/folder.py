@@ -1,10 +1,12 @@
 """Any folder of images and masks that pair by file name (docs/how-to/own-images.md)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dmt_ray import IGNORE
 from dmt_ray.config import PositiveFraction
 from dmt_ray.config.settings import neutral
 from dmt_ray.data.check import Problems
@@ -33,6 +35,12 @@ class FolderData(DataSource):
     images: str = Field("images", description="Folder of the images, below the data set's folder.")
     masks: str = Field("masks", description="Folder of the masks, below the data set's folder.")
     unlabelled: str | None = Field(None, description="Folder of further images that have no masks.")
+    corrected: tuple[str, ...] = neutral(
+        (),
+        description="Folders, below the data set's folder, of masks for images in `unlabelled` that were labelled "
+        "later: a PNG of class numbers 0, 1, ... and 255 for each, under the image's id, as `dmt suggest` writes them. "
+        "An image's own mask goes before these.",
+    )
     train_list: str | None = Field(None, description="File that lists the train images, below the data set's folder.")
     val_list: str | None = Field(None, description="File that lists the validation images.")
     test_list: str | None = Field(None, description="File that lists the test images.")
@@ -54,6 +62,16 @@ class FolderData(DataSource):
                 f"ignore must not be one of the class numbers {self.first}..{last}, but got {self.ignore}{hint}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_corrected(self) -> Self:
+        if self.corrected and self.unlabelled is None:
+            raise ValueError("corrected masks are for the images in `unlabelled`; set data.unlabelled, too")
+        return self
+
+    def never_held_out(self, id: str) -> bool:
+        """Images of `unlabelled`: the validation set must not change when some of them get masks."""
+        return self.unlabelled is not None and id.startswith(f"{self.unlabelled}/")
 
     def is_root(self, folder: Path) -> bool:
         """Whether a folder holds the folder of the images."""
@@ -96,5 +114,21 @@ class FolderData(DataSource):
             if not files and folder.is_dir():
                 problems.add("folders without images", below(folder, root))
             # The folder is part of the id, since both folders may number their images from 1.
-            subsets["train"] += [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in files.items()]
+            further = [Item(f"{self.unlabelled}/{id}", path, None, values) for id, path in files.items()]
+            subsets["train"] = self._with_corrected([*subsets["train"], *further], root, problems)
         return Listing(self.classes, subsets).check(problems)
+
+    def _with_corrected(self, train: list[Item], root: Path, problems: Problems) -> list[Item]:
+        """The train images; those without a mask have the one that they were given later, if any."""
+        masks: dict[str, Path] = {}
+        for name in self.corrected:
+            folder = inside(root, name, "data.corrected")
+            files = sorted(path for path in folder.rglob("*.png") if path.is_file())
+            if not files:
+                problems.add("folders of corrected masks without PNG files", below(folder, root))
+            masks |= {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+        for id in sorted(masks.keys() - {item.id for item in train}):
+            problems.add("corrected masks without an image; expected the id of a train image", below(masks[id], root))
+        numbers = MaskValues.numbers(len(self.classes), IGNORE)
+        late = {item.id for item in train if item.mask is None and item.id in masks}
+        return [replace(item, mask=masks[item.id], values=numbers) if item.id in late else item for item in train]

@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 
 from dmt_ray.plan import Evictable, NewModelSlice, Slice, TrainingSlice
+from dmt_ray.plan.operations.adopt import adopt as adopt
 from dmt_ray.plan.operations.assess import assess as assess
 from dmt_ray.plan.operations.compose import compose as compose
 from dmt_ray.plan.operations.cotrain import cotrain as cotrain

@@ -50,7 +50,8 @@ def label_errors(store: Store, runs: Iterable[Member], dataset_info: DatasetInfo
 def _of_plan(store: Store, row: str, seed: int, plan: Plan, dataset_info: DatasetInfo) -> Iterable[dict[str, Any]]:
     for line, stage in _labellings(store, row, seed, plan):
         labels = summary(store, stage)
-        line["share"] = float(stage.config.share)  # type: ignore[attr-defined]
+        # Labels from elsewhere are chosen by their precision, not as a share.
+        line["share"] = float(getattr(stage.config, "share", labels["kept"]))
         yield line | {"class": ALL, "kept": labels["kept"], "error": 1 - _number(labels["accuracy"])}
         for number, accuracy in enumerate(labels["class_accuracy"] or []):
             of_class = {"class": dataset_info.class_name(number), "kept": _number(labels["coverage"][number])}
