@@ -77,6 +77,13 @@ class Config(Settings):
         description="Names of the classes over whose IoU the mIoU is the mean; none: over all that occur in the truth "
         "or in the prediction. For sets in which some classes hardly occur.",
     )
+    scored_in_tiles: float | None = neutral(
+        None,
+        ge=0,
+        lt=1,
+        description="Overlap of the tiles in which models are scored, as `dmt predict` uses them, such as 0.25; tiles "
+        "are as large as the training's crops; none: whole images, as a training always scores on the way.",
+    )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )

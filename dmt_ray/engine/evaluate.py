@@ -11,6 +11,7 @@ from dmt_ray import models
 from dmt_ray.data.splits import divide
 from dmt_ray.engine import metrics
 from dmt_ray.engine.inference import WholeImages, by_size
+from dmt_ray.engine.tile_scores import predictor_of, score_in_tiles
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import METRICS
 from dmt_ray.plan.measures import measure_in
@@ -37,7 +38,12 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
         network = network.to(work.device).to(memory_format=torch.channels_last)
         for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
             name_of = models.title(description)
-            result = score(network, work, subset, positions, name_of, classes, done=done, total=images * len(kinds))
+            steps = {"done": done, "total": images * len(kinds)}
+            if config.tiles is None:
+                result = score(network, work, subset, positions, name_of, classes, **steps)
+            else:
+                predictor = predictor_of(network, work, config.tiles)
+                result = score_in_tiles(predictor, work, subset, positions, classes, **steps)
             done += len(positions)
             if name in scores:
                 measures = (measure_in(result), "fine_grained")
