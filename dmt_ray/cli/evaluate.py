@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from dmt_ray.cli.exit_codes import ExitCode
-from dmt_ray.cli.options import absolute_files, begin
+from dmt_ray.cli.options import absolute_files, begin, ignored
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -27,6 +27,8 @@ def evaluate(options: argparse.Namespace) -> int:
     refuse_folder(config.data, options.data)
     model = find_model(options.what, options.storage, options.tracking_uri)
     tiling = None
+    if model.info.task == "classification":
+        ignored("is for models of segmentation", options, tile="--tile", flip="--flip")
     if model.info.task == "segmentation":
         tiling = tiling_of(model, options.tile, options.overlap, options.flip, options.scales)
     data = None if options.data is None else Path(os.path.abspath(options.data))

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 from pathlib import Path
 
 from dmt_ray.cli.exit_codes import ExitCode
@@ -14,10 +13,10 @@ def export_model(options: argparse.Namespace) -> int:
     begin(f"loading {options.what}")
     from dmt_ray.api.exporting import export
     from dmt_ray.api.trained import find_model
+    from dmt_ray.results.names import file
 
     model = find_model(options.what, options.storage, options.tracking_uri).of_side(options.side)
-    safe = re.sub(r"[^A-Za-z0-9._]+", "-", model.name).strip("-")
-    out = Path(os.path.abspath(options.out or f"{safe}-model"))
+    out = Path(os.path.abspath(options.out or f"{file(model.name)}-model"))
     formats = [name for name in dict.fromkeys(options.to) if name != "folder"]
     for graph in export(model, out, formats):
         print(graph)

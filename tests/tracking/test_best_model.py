@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,8 +10,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -191,30 +194,41 @@ def test_mlflow_models_predict_takes_the_models_own_example(storage, tmp_path):
 
 
 @pytest.mark.slow
-def test_mlflow_models_serve_answers_with_classes(storage):
+def test_mlflow_models_serve_answers_with_classes(storage, tmp_path):
     path = path_of(published(storage)[2])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = mlflow("serve", "-m", str(path), "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        body = (path / "serving_input_example.json").read_bytes()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
-        )
-        for _ in range(240):
-            assert server.poll() is None, "the server has ended"
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    classes = np.array(json.load(answer)["predictions"])
-                break
-            except urllib.error.URLError as error:
-                if not isinstance(error.reason, ConnectionRefusedError):
-                    raise
-                time.sleep(1)
-        assert classes.shape == (1, 64, 64)
-        assert set(np.unique(classes)) <= set(range(len(CLASSES)))
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
+    # As in an environment that is activated: MLflow calls a server of it by name.
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    body = (path / "serving_input_example.json").read_bytes()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+    with (tmp_path / "log.txt").open("w+") as log:
+        server = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, env=environment)
+        try:
+            classes = np.array(answer_of(server, request, log)["predictions"])
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+            server.wait(60)
+    assert classes.shape == (1, 64, 64)
+    assert set(np.unique(classes)) <= set(range(len(CLASSES)))
+
+
+def answer_of(server: subprocess.Popen[bytes], request: urllib.request.Request, log: IO[str]) -> Any:
+    """What a server answers as soon as it listens."""
+    for _ in range(300):
+        if server.poll() is not None:
+            log.seek(0)
+            pytest.fail(f"the server has ended: {log.read()[-2000:]}")
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            pytest.fail(f"the server answers {error.code}: {error.read().decode()[:2000]}")
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+        time.sleep(1)
+    pytest.fail("the server does not listen")
