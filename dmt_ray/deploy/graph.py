@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dmt_ray import models
 from dmt_ray.config import Normalised
+from dmt_ray.deploy.fixed_padding import with_fixed_padding
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.errors import ConfigError, ModelError
@@ -105,11 +106,12 @@ def write(network: nn.Module, info: ModelInfo, format: Format, path: Path, *, bo
     side = info.size if info.task == "classification" and info.size else info.crop or (SIDE, SIDE)
     _, right, _, below = padding.of(*side)
     images = torch.rand(2, 3, side[0] + below, side[1] + right, generator=torch.Generator().manual_seed(0))
+    traced = with_fixed_padding(plain, images)
     reasons = []
     for free in FREEDOMS:
         try:
             with _quiet():
-                run = _WRITERS[format](plain, images, free, path)
+                run = _WRITERS[format](_program(traced, images, free, padding), path)
                 difference = _difference(run, plain, images, free, padding)
         except Exception as error:  # tracers raise nearly every kind of error
             path.unlink(missing_ok=True)
@@ -154,27 +156,17 @@ def _difference(run: Run, plain: nn.Module, images: Tensor, free: tuple[int, ...
     return largest
 
 
-def _pt2(plain: nn.Module, images: Tensor, free: tuple[int, ...], path: Path) -> Run:
-    torch.export.save(_program(plain, images, free), path)
+def _pt2(program: Any, path: Path) -> Run:
+    torch.export.save(program, path)
     read: Any = torch.export.load(path).module()
     return read  # type: ignore[no-any-return]
 
 
-def _onnx(plain: nn.Module, images: Tensor, free: tuple[int, ...], path: Path) -> Run:
+def _onnx(program: Any, path: Path) -> Run:
     import onnxruntime
 
-    shapes = {"images": {axis: AXES[axis] for axis in free}} if free else None
-    torch.onnx.export(
-        plain,
-        (images,),
-        path,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=shapes,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    names = {"input_names": ["images"], "output_names": ["logits"]}
+    torch.onnx.export(program, (), path, **names, dynamo=True, external_data=False, verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(some: Tensor) -> Tensor:
@@ -184,15 +176,25 @@ def _onnx(plain: nn.Module, images: Tensor, free: tuple[int, ...], path: Path) -
     return run
 
 
-_WRITERS: dict[Format, Callable[[nn.Module, Tensor, tuple[int, ...], Path], Run]] = {"onnx": _onnx, "pt2": _pt2}
+_WRITERS: dict[Format, Callable[[Any, Path], Run]] = {"onnx": _onnx, "pt2": _pt2}
 
 
-def _program(plain: nn.Module, images: Tensor, free: tuple[int, ...]) -> Any:
-    # One image is one of any number only where the dimension is named: an automatic one begins at two.
-    dimensions = {axis: torch.export.Dim.AUTO if axis else torch.export.Dim(AXES[axis], min=1) for axis in free}
-    shapes = (dimensions,) if free else None
+def _program(plain: nn.Module, images: Tensor, free: tuple[int, ...], padding: Padding) -> Any:
+    """The traced network, in which the dimensions `free` vary."""
     with torch.no_grad():
-        return torch.export.export(plain, (images,), dynamic_shapes=shapes)
+        return torch.export.export(plain, (images,), dynamic_shapes=(_dimensions(free, padding),) if free else None)
+
+
+def _dimensions(free: tuple[int, ...], padding: Padding) -> dict[int, Any]:
+    """What varies. Sides are said to be the multiples that the network takes: a tracer that has to find out for itself
+    what follows from a side needs minutes for some networks, and gives up on others."""
+    from torch.export import Dim
+
+    dimensions: dict[int, Any] = {0: Dim("batch", min=1)}
+    for axis in (2, 3):
+        side = Dim.AUTO if padding == (1, 0) else padding.multiple * Dim(f"{AXES[axis]}_steps", min=1)
+        dimensions[axis] = side + padding.rest if padding.rest else side
+    return {axis: dimensions[axis] for axis in free}
 
 
 @contextmanager
