@@ -18,14 +18,15 @@ IGNORE = 255
 """The label of a pixel that neither teaches nor is scored: unlabelled, padding, or a dropped pseudo label."""
 
 __all__ = [
-    "IGNORE", "METHODS", "RECIPES", "Config", "Plan", "UserError", "dataset", "list_results", "method", "open_results",
-    "override", "perform", "recipe",
+    "IGNORE", "METHODS", "RECIPES", "Config", "Plan", "UserError", "dataset", "list_results", "load_model", "method",
+    "open_results", "override", "perform", "recipe",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from dmt_ray.api.performing import perform
     from dmt_ray.api.results import list_results, open_results
     from dmt_ray.api.settings import override, recipe
+    from dmt_ray.api.trained import load_model
     from dmt_ray.config import Config, dataset
     from dmt_ray.errors import UserError
     from dmt_ray.methods import METHODS, method
@@ -36,6 +37,7 @@ _MODULES = {
     "api.performing": ("perform",),
     "api.results": ("list_results", "open_results"),
     "api.settings": ("override", "recipe"),
+    "api.trained": ("load_model",),
     "config": ("Config", "dataset"),
     "errors": ("UserError",),
     "methods": ("METHODS", "method"),

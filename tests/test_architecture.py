@@ -28,7 +28,7 @@ SPINE = (
     "search",
     "results",
     "experiments",
-    "execution",
+    "execution deploy",
     "engine",
     "data models store methods",
     "plan recipes",
@@ -48,7 +48,7 @@ UNKNOWN = {
 LIBRARIES = {
     "ray": "execution search testing",  # testing takes its cloudpickle alone
     "mlflow": "tracking",
-    "torch": "losses models engine execution tracking report api",
+    "torch": "losses models engine deploy execution tracking report api",
     "optuna": "search experiments report execution",  # experiments reads studies; execution has it in ray_private alone
 }
 

@@ -16,152 +16,23 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
-from torch import nn
 
-from dmt_ray import IGNORE, models
-from dmt_ray.api.finding import stage_folder
-from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
-from dmt_ray.config import Model, Normalised, nearest
-from dmt_ray.data.decode import Size, digest
-from dmt_ray.data.files import IMAGE_ENDINGS, colours
+from dmt_ray import IGNORE
+from dmt_ray.api.trained import Trained
+from dmt_ray.data.decode import digest
+from dmt_ray.data.files import IMAGE_ENDINGS
 from dmt_ray.data.pictures import Unfit, read_image, read_mask
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
-from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
+from dmt_ray.errors import ConfigError, DataError, ModelError
 from dmt_ray.execution.progress import Counting
-from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.files import replacing, write_text
-from dmt_ray.plan.files import AVERAGED, MODEL
-from dmt_ray.store.record import RECORD, Record
 
 Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
 KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
 SETTINGS, TABLE, SCORES = "settings.json", "predictions.csv", "scores.json"
 COLUMNS = ("picture", "digest", "height", "width", "confidence")
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """Trained networks and what is needed to use them."""
-
-    name: str  # for people
-    networks: tuple[nn.Module, ...]  # one, or A and B
-    keys: tuple[str, ...]  # what they are, for comparison: the keys of their stages, and which model of the stage
-    info: DatasetInfo  # names and colours of the classes, where they are known
-    classes: int
-    size: Size  # working size of the training; None: pictures were used at their own size
-    normalised: Normalised
-    crop: tuple[int, int] | None  # of the training, where it is known
-
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """Colours of the classes, ``[K, 3]``: those of the data set, or else of PASCAL VOC."""
-        return colours(self.classes) if self.info.palette is None else self.info.palette
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the classes: those of the data set, or "class 0", ..."""
-        return tuple(map(self.info.class_name, range(self.classes)))
-
-
-# ---- which model -----------------------------------------------------------------------------------------------
-
-
-def find_model(what: str, storage: Path) -> Trained:
-    """The networks that a user names.
-
-    Args:
-        what: A run or a sweep (then its best trial), by name, beginning of the name or folder; "ABLATION:ROW", the row
-            in the first column with the first seed; a stage's folder, or its key or at least six digits of it.
-        storage: Folder of the results.
-
-    Raises:
-        MissingStages: If there is none, or its weights are not there.
-        ConfigError: If it is none for segmentation, or leaves open which row.
-    """
-    stage = stage_folder(what, storage)
-    if stage is not None:
-        return _of_stage(stage, what)
-    name, _, row = what.partition(":")
-    results = open_results(name, storage)
-    if isinstance(results, AblationResults):
-        rows = list(dict.fromkeys(results.file.ablation.rows))
-        if not row:
-            raise ConfigError(f"{results.name} has several rows; name one, as in --model {name}:{rows[-1]!r}")
-        if row not in rows:
-            raise ConfigError(f"{results.name} has no row {row!r}; {nearest(row, rows)}")
-        return _of_run(results.run(row))
-    if row:
-        raise ConfigError(f"NAME:ROW is for ablations, and {results.name} is none; got {what!r}")
-    return _of_run(results.run() if isinstance(results, SweepResults) else results)
-
-
-def _of_stage(folder: Path, what: str) -> Trained:
-    names = sorted(path.stem for path in folder.glob("*.json") if path.stem in (MODEL, "A", "B"))
-    if not names:
-        raise ConfigError(f"{what} is a stage without a model; name one that trains, see `dmt store ls`")
-    record = _record(folder)
-    chosen = [(folder, name, f"{name}{AVERAGED}.safetensors" in record.files) for name in names]
-    return _load(what, chosen, DatasetInfo(), _crop(record))
-
-
-def _of_run(run: RunResults) -> Trained:
-    """The models of a run's last rung."""
-    chosen = []
-    for evaluation in run.plan.rungs[-1].values():
-        settings: Any = evaluation.config
-        folder = run.store.open(evaluation.inputs["model"], files=True)
-        chosen.append((folder, settings.member or MODEL, bool(settings.averaged)))
-    crop = run.config.finetune.augment.crop
-    return _load(run.name, chosen, run.info, _crop(_record(chosen[0][0])) or (crop[0], crop[1]))
-
-
-def _load(
-    name: str, chosen: Sequence[tuple[Path, str, bool]], info: DatasetInfo, crop: tuple[int, int] | None
-) -> Trained:
-    record = _record(chosen[0][0])
-    data: dict[str, Any] = record.config.get("data", {})
-    if not info.classes:
-        info = DatasetInfo(tuple(data.get("classes", ())))
-    networks, keys, description = [], [], dict[str, Any]()
-    for folder, file, averaged in chosen:
-        weights = f"{file}{AVERAGED if averaged else ''}.safetensors"
-        if not (folder / weights).is_file():
-            raise MissingStages(
-                f"{folder} holds no {weights}: it was evicted. Run the same command again to compute it"
-            )
-        network, description = models.load(folder, file, averaged=averaged)
-        if models.task_of(Model(**description["model"])) == "classification":
-            raise ConfigError(f"{name} gives an image one class; dmt predict is for models of segmentation")
-        networks.append(network)
-        keys.append(f"{_record(folder).key} {weights}")
-    size = data.get("size")
-    return Trained(
-        name,
-        tuple(networks),
-        tuple(keys),
-        info,
-        int(description["classes"]),
-        None if size is None else (int(size[0]), int(size[1])),
-        description.get("normalised", "imagenet"),
-        crop,
-    )
-
-
-def _record(folder: Path) -> Record:
-    try:
-        return Record.from_json((folder / RECORD).read_bytes())
-    except ValueError as error:
-        raise ModelError(f"{folder} cannot be used: {error}") from None
-
-
-def _crop(record: Record) -> tuple[int, int] | None:
-    crop = record.config.get("training", {}).get("augment", {}).get("crop")
-    return None if crop is None else (int(crop[0]), int(crop[1]))
-
-
-# ---- a folder of pictures --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -223,13 +94,15 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
         ConfigError: If the settings do not fit the model, or the folder to write holds something else.
         DataError: If there is no picture, or two would be written to the same files.
     """
+    if model.info.task == "classification":
+        raise ConfigError(f"{model.name} gives an image one class; dmt predict is for models of segmentation")
     maps: list[Map] = [name for name in MAPS if name in job.save]
     predictor = Predictor(
         model.networks,
         job.tiling,
         device_of(job.device),
-        normalised=model.normalised,
-        size=model.size,
+        normalised=model.info.normalised,
+        size=model.info.size,
         maps=maps,
     )
     pictures = _pictures(job.pictures)
@@ -239,7 +112,7 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
             f"{_mask_of(job.masks, next(iter(pictures)))}"
         )
     _prepare(model, job)
-    table = _Table(job.out / TABLE, model.names)
+    table = _Table(job.out / TABLE, model.info.classes)
     rows, broken, earlier = dict[str, list[str]](), dict[str, str](), 0
     with Counting(console, len(pictures), "pictures") as progress:
         for name, path in pictures.items():
@@ -272,10 +145,10 @@ def _predict_one(name: str, content: bytes, files: dict[Kind, Path], model: Trai
     image = read_image(content).image
     prediction = predictor.predict(image)
     for kind, file in files.items():
-        made = _drawn(kind, prediction, image, model.palette)
+        made = _drawn(kind, prediction, image, np.array(model.info.palette, np.uint8))
         with replacing(file) as draft:
             made.save(draft, format="PNG")
-    shares = np.bincount(prediction.classes.ravel(), minlength=model.classes) / prediction.classes.size
+    shares = np.bincount(prediction.classes.ravel(), minlength=len(model.info.classes)) / prediction.classes.size
     numbers = [f"{value:.6f}" for value in (prediction.confidence, *shares)]
     return [name, digest(content), str(image.height), str(image.width), *numbers]
 
@@ -326,13 +199,13 @@ def _prepare(model: Trained, job: Job) -> None:
     tiling = job.tiling
     settings = {
         "model": list(model.keys),
-        "classes": list(model.names),
+        "classes": list(model.info.classes),
         "save": [kind for kind in KINDS if kind in job.save],
         "tile": list(tiling.tile),
         "overlap": tiling.overlap,
         "flip": tiling.flip,
         "scales": list(tiling.scales),
-        "size": None if model.size is None else list(model.size),
+        "size": None if model.info.size is None else list(model.info.size),
     }
     path = job.out / SETTINGS
     if job.out.exists() and (not job.out.is_dir() or (any(job.out.iterdir()) and not path.is_file())):
@@ -381,7 +254,7 @@ class _Table:
 def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[str, str]) -> dict[str, Any]:
     """Compare what was written with true masks; scores.json in the folder."""
     assert job.masks is not None
-    confusion, images = Confusion(model.classes), 0
+    confusion, images = Confusion(len(model.info.classes)), 0
     for name in rows:
         path = _mask_of(job.masks, name)
         if not path.is_file():
@@ -392,12 +265,12 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
         except Unfit as unfit:
             broken[str(path)] = f"{unfit.args[0]} ({unfit.args[1]})"
             continue
-        strange = np.setdiff1d(truth, [*range(model.classes), IGNORE])
+        strange = np.setdiff1d(truth, [*range(len(model.info.classes)), IGNORE])
         if strange.size or truth.shape != classes.shape:
             sizes = f"it is {truth.shape[0]} x {truth.shape[1]}, its picture {classes.shape[0]} x {classes.shape[1]}"
             what = f"it holds {strange[0]}" if strange.size else sizes
             broken[str(path)] = (
-                f"a mask holds class numbers 0..{model.classes - 1} or {IGNORE} at the picture's size; {what}"
+                f"a mask holds class numbers 0..{len(model.info.classes) - 1} or {IGNORE} at the picture's size; {what}"
             )
             continue
         confusion.update(torch.from_numpy(classes), torch.from_numpy(truth.astype(np.uint8)))
@@ -407,7 +280,7 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
         raise DataError(
             f"no mask of a picture in {job.masks} could be used: see the list of what was not, or label some pixels"
         )
-    each = {name: None if value != value else value for name, value in zip(model.names, iou(matrix).tolist())}
+    each = {name: None if value != value else value for name, value in zip(model.info.classes, iou(matrix).tolist())}
     scores = {"images": images, "miou": mean_iou(matrix), "pixel_accuracy": pixel_accuracy(matrix), "iou": each}
     write_text(job.out / SCORES, json.dumps(scores, indent=1) + "\n")
     return scores

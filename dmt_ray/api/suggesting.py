@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from dmt_ray.api.predicting import Trained, find_model
+from dmt_ray.api.trained import Trained, find_model
 from dmt_ray.api.sheet import Entry, contact_sheet
 from dmt_ray.config import Data, DataSettings, Split
 from dmt_ray.data import Dataset, Parts, divide
@@ -116,9 +116,9 @@ def suggest(request: Request, console: Console) -> Suggestion:
     sides = dataset.subsets["train"].sizes.max(axis=0)
     predictor = Predictor(
         model.networks,
-        Tiling(model.crop or (int(sides[0]), int(sides[1]))),
+        Tiling(model.info.crop or (int(sides[0]), int(sides[1]))),
         device_of(request.device),
-        normalised=model.normalised,
+        normalised=model.info.normalised,
         size=data.size,
         maps=[shown],
     )

@@ -77,8 +77,17 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     example = "dmt predict photos/ --model dmt-camvid --save class overlay disagreement"
     predict = _add(commands, "predict", "predict:predict", what, example)
     out: dict[str, Any] = {"help": "folder to write to (default: FOLDER-predictions, beside FOLDER)"}
-    add(predict, "folder", "--model", "--storage", "--out", "--save", "--masks", "--device", out=out)
-    add(predict, "--tile", "--overlap", "--flip", "--scales")
+    add(predict, "folder", "--model", "--storage", "--tracking-uri", "--out", "--save", "--masks", out=out)
+    add(predict, "--device", "--tile", "--overlap", "--flip", "--scales")
+    what = (
+        "Score a trained model on the test images of any data set that has the same classes, in tiles as `dmt predict` "
+        "sees pictures. The scores are kept in the store."
+    )
+    example = "dmt evaluate dmt-camvid --recipe mine.yaml --data path/to/mine"
+    evaluate = _add(commands, "evaluate", "evaluate:evaluate", what, example)
+    recipe: dict[str, Any] = {"help": "recipe name or YAML file: which data set (default: %(default)s)"}
+    add(evaluate, "what", "--recipe", "--set", "--data", "--storage", "--tracking-uri", recipe=recipe)
+    add(evaluate, "--device", "--tile", "--overlap", "--flip", "--scales")
     what = (
         "Name the unlabelled pictures of a model's data that people should label next, and write them with drafts of "
         "their masks, a contact sheet and the list of labelled pictures for the next run."
@@ -86,6 +95,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     suggest = _add(commands, "suggest", "suggest:suggest", what, "dmt suggest --count 20 --model dmt-camvid")
     out = {"help": "new folder to write to, best below the data set's folder (default: suggested)"}
     add(suggest, "--count", "--by", "--model", "--storage", "--data", "--out", "--device", "--seed", out=out)
+    _add_models(commands)
     _add_store(commands)
     _add_data(commands)
     what = "Publish all sweeps, ablations and runs to MLflow; safe to repeat."
@@ -168,6 +178,22 @@ def _add_results(commands: Any) -> None:
     names = {"nargs": "?", "help": "sweep or ablation (default: all)"}
     out = {"required": True, "help": "file to write, .parquet or .csv"}
     add(export, "name", "--out", "--storage", name=names, out=out)
+
+
+def _add_models(commands: Any) -> None:
+    example = "dmt model export dmt-camvid --to onnx --out camvid-model"
+    group = _group(commands, "model", "Export a trained model, or register it in MLflow.", example)
+    what = (
+        "Write one trained network as a folder: weights (safetensors), classes, preprocessing and a model card, as "
+        "Hugging Face's hub and segmentation-models-pytorch read it; and as a graph. Nothing is uploaded."
+    )
+    export = _add(group, "export", "model:export_model", what, example)
+    out: dict[str, Any] = {"help": "folder to write; an earlier export there is replaced (default: <name>-model here)"}
+    add(export, "what", "--to", "--out", "--side", "--storage", "--tracking-uri", out=out)
+    what = "Put one trained network into MLflow's registry. Repeating it makes no second version."
+    example = "dmt model register dmt-camvid --name camvid --alias champion"
+    register = _add(group, "register", "model:register_model", what, example)
+    add(register, "what", "--name", "--alias", "--side", "--storage", "--tracking-uri")
 
 
 def _add_store(commands: Any) -> None:

@@ -65,6 +65,11 @@ PRUNERS = ("median", "wilcoxon", "none")
 GRID = 5  # values of a range, where a grid is requested without a number
 Some = TypeVar("Some", bound=Options)
 
+_WHAT = (
+    "a run; a sweep, for its best trial; ABLATION:ROW; the folder or key of a stage that trained a model; an exported "
+    "folder; or a model in MLflow: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID"
+)
+
 _OPTIONS: Mapping[str, dict[str, Any]] = {
     # what is computed
     "--recipe": {"default": "shapes", "metavar": "NAME", "help": "recipe name or YAML file (default: %(default)s)"},
@@ -259,8 +264,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "--model": {
         "required": True,
         "metavar": "WHAT",
-        "help": "a run; a sweep, for its best trial; ABLATION:ROW; or the folder or key of a stage that trained a "
-        "model",
+        "help": _WHAT,
     },
     "--save": {
         "nargs": "+",
@@ -298,6 +302,17 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "help": "disagreement: where models A and B disagree most; entropy: where their mean is least certain; both "
         "take pictures that differ from each other; random: drawn by --seed, for comparison (default: disagreement)",
     },
+    # of models
+    "--to": {
+        "nargs": "+",
+        "choices": ("folder", "onnx", "pt2"),
+        "default": ["folder"],
+        "help": "graphs to write into the folder beside the weights: onnx, or pt2 of torch.export; each is compared "
+        "with the network (default: folder, none)",
+    },
+    "--side": {"choices": ("A", "B"), "help": "model A or B (default: the better one on the validation images)"},
+    "--name": {"required": True, "metavar": "NAME", "help": "name of the registered model; made where it is new"},
+    "--alias": {"default": "", "metavar": "ALIAS", "help": "alias that then leads to this version, such as champion"},
     # of one command alone
     "--budget": {"required": True, "metavar": "SIZE", "help": "maximum size of the store, such as 500MB or 10GB"},
     "--share": {
@@ -323,6 +338,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "method": {"nargs": "?", "metavar": "METHOD", "help": "a method (default: list all of them)"},
     "recipe": {"nargs": "?", "metavar": "RECIPE", "help": "recipe name or YAML file (default: list the recipes)"},
     "folder": {"type": Path, "metavar": "FOLDER", "help": "folder of pictures; folders in it are read, too"},
+    "what": {"metavar": "WHAT", "help": _WHAT},
     "shell": {"choices": ("bash", "zsh", "fish"), "help": "the shell"},
 }
 OF_EXPERIMENTS = (

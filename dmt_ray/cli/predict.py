@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import begin
-from dmt_ray.errors import ConfigError
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -15,18 +14,13 @@ def predict(options: argparse.Namespace) -> int:
     begin(f"loading {options.model}")
     from rich.console import Console
 
-    from dmt_ray.api.predicting import Job, find_model, predict_folder
-    from dmt_ray.engine.tiles import Tiling
+    from dmt_ray.api.predicting import Job, predict_folder
+    from dmt_ray.api.trained import find_model, tiling_of
 
     pictures = Path(os.path.abspath(options.folder))
     out = options.out or pictures.with_name(f"{pictures.name}-predictions")
-    model = find_model(options.model, options.storage)
-    tile = model.crop if options.tile is None else (options.tile, options.tile)
-    if tile is None:
-        raise ConfigError(
-            f"{options.model} does not say which crops it was trained on; pass the side of a tile as --tile"
-        )
-    tiling = Tiling(tile, options.overlap, options.flip, tuple(options.scales))
+    model = find_model(options.model, options.storage, options.tracking_uri)
+    tiling = tiling_of(model, options.tile, options.overlap, options.flip, options.scales)
     job = Job(pictures, out, tuple(options.save), tiling, options.device, options.masks)
     summary = predict_folder(model, job, Console(stderr=True))
     before = f" ({summary.earlier} of them before)" if summary.earlier else ""

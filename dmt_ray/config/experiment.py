@@ -86,6 +86,13 @@ class Config(Settings):
         False,
         description="Also score A and B together, by the mean of their class probabilities, after the last iteration.",
     )
+    scored_in_tiles: float | None = neutral(
+        None,
+        ge=0,
+        lt=1,
+        description="Overlap of the tiles in which models are scored, as `dmt predict` uses them, such as 0.25; tiles "
+        "are as large as the training's crops; none: whole images, as a training always scores on the way.",
+    )
     reliable: PositiveFraction = neutral(
         0.5, description="Fraction of the unlabelled images in the first phase of RWMS."
     )

@@ -13,6 +13,8 @@ from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.tally import Tally
+from dmt_ray.engine.tile_scores import predictor_of, score_in_tiles
+from dmt_ray.engine.tiles import Predictor
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.plan.files import METRICS
 from dmt_ray.plan.measures import measure_in
@@ -50,7 +52,11 @@ def evaluate(config: Evaluate, work: Workspace) -> int:
     images = 0
     for number, averaged in enumerate(kinds):
         network, description = load(work, "model", config.member or models.MODEL, averaged=averaged)
-        scored = partial(WholeImages, network, work, name=models.title(description))
+        scored: Callable[[Images], Scored] | Predictor
+        if config.tiles is None:
+            scored = partial(WholeImages, network, work, name=models.title(description))
+        else:
+            scored = predictor_of(network, work, config.tiles)
         images, found = score_both(config, work, scored, full=number == 0, passes=(number, len(kinds)))
         for name, result in found.items():
             if name in scores:
@@ -77,7 +83,7 @@ def write(work: Workspace, scores: Mapping[str, Any]) -> None:
 def score_both(
     config: Evaluate | Ensemble,
     work: Workspace,
-    scored: Callable[[Images], Scored],
+    scored: Callable[[Images], Scored] | Predictor,
     *,
     full: bool = True,
     passes: tuple[int, int] = (0, 1),
@@ -87,7 +93,7 @@ def score_both(
     Args:
         config: Which images, and the classes of the mIoU.
         work: Where it is done.
-        scored: A network, or several together.
+        scored: A network, or several together; what predicts images in tiles is judged by its decisions alone.
         full: As of `Tally`.
         passes: Number of this pass over all images, from 0 on, and of all passes, for the progress that is shown.
 
@@ -99,9 +105,12 @@ def score_both(
     images = len(parts.selection[1]) + len(parts.reported[1])
     done, found = passes[0] * images, {}
     for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
-        judged = scored(work.dataset.subsets[subset])
-        total = images * passes[1]
-        found[name] = score(judged, work, subset, positions, classes, full=full, done=done, total=total)
+        steps = {"done": done, "total": images * passes[1]}
+        if isinstance(scored, Predictor):
+            found[name] = score_in_tiles(scored, work, subset, positions, classes, **steps)
+        else:
+            judged = scored(work.dataset.subsets[subset])
+            found[name] = score(judged, work, subset, positions, classes, full=full, **steps)
         done += len(positions)
     return images, found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from dmt_ray.config import Model, Task, nearest
@@ -29,10 +29,10 @@ from dmt_ray.models.pretrained import FirstWeights, arguments_of, load_first, na
 from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest as digest
-from dmt_ray.models.weights import start_from
+from dmt_ray.models.weights import read, start_from
 from dmt_ray.models.wide_resnet import WideResNet
-from dmt_ray.plan.files import AVERAGED
 from dmt_ray.plan.files import MODEL as MODEL
+from dmt_ray.plan.files import weights_file
 
 OURS: dict[str, Callable[..., nn.Module]] = {
     made.__name__: made for made in (DPT, DeepLabV2, LinearHead, SETR, UNet, WideResNet)
@@ -176,10 +176,10 @@ def save(
         name: Which of the folder's models.
         averaged: The moving average of the weights, where there is one.
     """
-    for kind, weights in (("", network.state_dict()), (AVERAGED, averaged)):
+    for is_average, weights in ((False, network.state_dict()), (True, averaged)):
         if weights is not None:
             tensors = {key: value.detach().to("cpu").contiguous() for key, value in weights.items()}
-            save_file(tensors, folder / f"{name}{kind}.safetensors")
+            save_file(tensors, folder / weights_file(name, averaged=is_average))
     text = json.dumps(description, indent=1, sort_keys=True) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
@@ -198,7 +198,19 @@ def load(folder: Path, name: str = MODEL, *, averaged: bool = False) -> tuple[nn
         averaged: The moving average of its weights, in place of the last.
     """
     description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    model = Model(**description["model"]).evolve(weights_file=None, encoder_weights=None)
-    network = _network(model, description["classes"])
-    network.load_state_dict(load_file(folder / f"{name}{AVERAGED if averaged else ''}.safetensors"))
-    return network, description
+    file = folder / weights_file(name, averaged=averaged)
+    return restore(Model(**description["model"]), description["classes"], file), description
+
+
+def restore(model: Model, classes: int, file: Path) -> nn.Module:
+    """A network with the weights of a file, on the CPU.
+
+    Raises:
+        ModelError: If the file cannot be read, or is not of such a network.
+    """
+    network = _network(model.evolve(weights_file=None, encoder_weights=None), classes)
+    try:
+        network.load_state_dict(read(file))
+    except RuntimeError as error:
+        raise ModelError(f"{file} does not hold the weights of {model.architecture}: {error}") from None
+    return network

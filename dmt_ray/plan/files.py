@@ -16,6 +16,11 @@ MODEL = "model"  # begins the files of a stage that trains one model; a stage th
 AVERAGED = "-averaged"  # ends the name of the weights' moving average
 
 
+def weights_file(name: str = MODEL, *, averaged: bool = False) -> str:
+    """The file that holds the weights of a model of this name, or the moving average of these weights."""
+    return f"{name}{AVERAGED if averaged else ''}.safetensors"
+
+
 def weights_of(*names: str) -> tuple[str, ...]:
     """The files that hold the weights of models of these names, and the moving averages of these weights."""
-    return tuple(f"{name}{kind}.safetensors" for name in names for kind in ("", AVERAGED))
+    return tuple(weights_file(name, averaged=averaged) for name in names for averaged in (False, True))

@@ -26,18 +26,17 @@ from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.experiments.trials import best as best_trial
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Plan, Stage
-from dmt_ray.plan.files import MODEL
+from dmt_ray.plan.files import MODEL, weights_file
 from dmt_ray.plan.key import key_of
-from dmt_ray.report import confirmation, run_files, summary
+from dmt_ray.report import confirmation, model_facts, run_files, summary
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.paper_numbers import paper_numbers
 from dmt_ray.report.tables.text import markdown
 from dmt_ray.report.titles import RULES
 from dmt_ray.results import curves, names, tidy
 from dmt_ray.results.curves import Point
-from dmt_ray.results.scores import measure, score
 from dmt_ray.store import Store
-from dmt_ray.tracking import BestModel, Content, Entry, Publication, Series
+from dmt_ray.tracking import BestModel, Content, DataInput, Entry, Publication, Series
 from dmt_ray.tracking.publication import CHILDREN, KIND, NAME, NOTE_LENGTH, ORDER, Status
 
 log = logging.getLogger(__name__)
@@ -124,6 +123,7 @@ class _Member:
     executed: frozenset[str] | None = None  # keys of the stages that were computed for it; None: all
     files: bool = True  # whether its artifacts are due
     finals: bool = True  # whether it is scored as a whole once all its rungs are
+    best_model: Callable[[], BestModel] | None = None  # None: another run has it, or it is not trained yet
 
     def digest(self) -> str:
         """Changes whenever its run has more or something else to show."""
@@ -151,6 +151,8 @@ class _Member:
             series=self._series(),
             write_files=self._write_files if self.files else None,
             end=times[1] if times else None,
+            best_model=self.best_model,
+            data=_data_input(self.config, self.plans, self.info),
         )
 
     def _write_files(self, folder: Path) -> None:
@@ -208,6 +210,16 @@ def _tags(method: str, config: Config, seeds: Iterable[int], info: DatasetInfo) 
     return tags
 
 
+def _data_input(config: Config, seeds: Iterable[int], info: DatasetInfo) -> DataInput | None:
+    """The data of a run; None where their fingerprint is not known."""
+    if not config.data.fingerprint:
+        return None
+    splits = [info.splits[seed] for seed in seeds if seed in info.splits]
+    names, digests = (", ".join(parts) for parts in zip(*splits)) if splits else ("", "")
+    facts = {"split": names, "split.digest": digests, "classes": ", ".join(info.classes)}
+    return DataInput(config.data.name, config.data.fingerprint, {name: text for name, text in facts.items() if text})
+
+
 def _code_tags(store: Store, plans: Iterable[Plan]) -> dict[str, str]:
     """Code and packages that produced the last evaluation of these plans, from its record."""
     evaluations = [stage for stage in _evaluations(plans) if store.has(stage)]
@@ -226,9 +238,21 @@ def of_run(file: ExperimentFile, store: Store) -> Publication:
     """What `dmt run` has performed."""
     run, info = file.run, DatasetInfo.from_json(file.dataset_info)
     plan = run.plan()
-    complete, note = all(map(store.has, _evaluations([plan]))), "```\n{command}\n```"
-    plans, params = {run.seed: plan}, {"seed": run.seed}
-    member = _Member(store, run.method, run.config, plans, info, ["run", complete], params, {}, info.command, note)
+    plans, complete = {run.seed: plan}, all(map(store.has, _evaluations([plan])))
+    facts = {"name": run.name, "method": run.method, "recipe": run.config.recipe, "command": info.command}
+    member = _Member(
+        store=store,
+        method=run.method,
+        config=run.config,
+        plans=plans,
+        info=info,
+        state=["run", complete, "with its model"],
+        params={"seed": run.seed},
+        tags={},
+        command=info.command,
+        note="```\n{command}\n```",
+        best_model=functools.partial(best_model, store, plans, info, **facts) if complete else None,
+    )
     identity = {KIND: "run", NAME: run.name}
     return Publication(_entry(run.name, identity, "FINISHED" if complete else "RUNNING", lambda: member))
 
@@ -276,6 +300,12 @@ def of_sweep(
         step, times = sum(trial.state == "complete" for trial in begun), curves.span(store, plans)
         points = [Point(name, value, step, times[1] if times else 0) for name, value in finals.items()]
 
+        def logged() -> BestModel:
+            assert best is not None
+            facts = {"name": f"{sweep.name} trial {best.number}", "method": sweep.method_of(best.params)}
+            facts |= {"recipe": sweep.config.recipe, "command": reproduce.of_trial(file, best)}
+            return best_model(store, plans, info, **facts)
+
         def write_files(folder: Path) -> None:
             run_files.write_config(folder / "config.yaml", sweep.config)
             summary.write_csv(folder / "trials.csv", sweep, store, begun)
@@ -291,7 +321,8 @@ def of_sweep(
             series=[Series("", "", lambda: points)],
             write_files=write_files,
             files_digest=_figures_due(state, [row for row in rows if row[1] != "running"]),
-            best_model=functools.partial(best_model, store, plans, info) if plans and state == "finished" else None,
+            best_model=logged if best is not None and state == "finished" else None,
+            data=_data_input(sweep.config, sweep.seeds, info),
         )
 
     def digest() -> str:
@@ -379,19 +410,15 @@ def _figures_due(state: State, ended: Sequence[Any]) -> str:
     return key_of([state == "running", *ended])
 
 
-def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo) -> BestModel:
-    """The model with the highest selection score of the plans' last rungs."""
-    evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[-1].values()]
-    best = max(evaluations, key=functools.partial(score, store))
+def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo, **facts: str) -> BestModel:
+    """The model with the highest validation score of the plans' last rungs; `facts` are those of `ModelInfo`."""
+    best = model_facts.best_of(store, plans)
     trained, config = best.inputs["model"], best.config
+    file = weights_file(getattr(config, "member", "") or MODEL, averaged=getattr(config, "averaged", False))
     return BestModel(
         key=best.key,
-        stage=trained.key,
-        score=(f"{measure(store, best)}_selection", score(store, best)),
-        folder=lambda: store.open(trained, files=True),
-        file=getattr(config, "member", "") or MODEL,
-        averaged=getattr(config, "averaged", False),
-        class_name=info.class_name,
+        weights=lambda: store.open(trained, files=True) / file,
+        info=lambda: model_facts.of_evaluation(store, best, plans.values(), info, **facts),
     )
 
 
@@ -459,27 +486,51 @@ class _Ablation:
 
     def children(self) -> list[Entry]:
         """The runs below the table."""
-        return [self._child(cell) for cell in self.cells()]
+        cells = self.cells()
+        best = self._best(cells)
+        return [self._child(cell, best.get(cell.identity, {})) for cell in cells]
 
-    def _child(self, cell: _Cell) -> Entry:
+    def _best(self, cells: Sequence[_Cell]) -> dict[str, dict[int, Plan]]:
+        """Of each row and column of a finished table, the run whose model is logged, and the plans that it is best of.
+
+        The models of all runs would take the disk space of the store's once more.
+        """
+        groups: dict[tuple[str, str], list[_Cell]] = {}
+        for cell in cells if self.state == "finished" else ():
+            if cell.state == "there":
+                groups.setdefault((cell.run.cell.row, cell.run.cell.column), []).append(cell)
+        chosen = {}
+        for group in groups.values():
+            plans = {cell.run.seed: cell.run.plan for cell in group}
+            best = model_facts.best_of(self.store, plans)
+            cell = next(cell for cell in group if best in cell.run.plan.rungs[-1].values())
+            chosen[cell.identity] = plans
+        return chosen
+
+    def _child(self, cell: _Cell, best_of: Mapping[int, Plan]) -> Entry:
+        """A run; `best_of`: the plans among which its model is the best; none: it is not."""
         (place, seed, plan), ablation = cell.run, self.file.ablation
-        info = self.file.dataset_info_of(place)
+        found = self.file.dataset_info_of(place)
+        info = DatasetInfo() if found is None else DatasetInfo.from_json(found)
         where = {"row": place.row, "column": place.column}
-        status = STATUS[cell.state]
+        status, command = STATUS[cell.state], reproduce.of_member(self.file, cell.run)
+        # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
+        name = " · ".join([place.row, *([place.column] if len(ablation.columns) > 1 else []), f"seed {seed}"])
+        facts = {"name": f"{ablation.name} {name}", "method": place.method, "recipe": place.config.recipe}
+        model = functools.partial(best_model, self.store, best_of, info, **facts, command=command)
         member = _Member(
             store=self.store,
             method=place.method,
             config=place.config,
             plans={seed: plan},
-            info=DatasetInfo() if info is None else DatasetInfo.from_json(info),
-            state=[cell.order, cell.state, cell.error],
+            info=info,
+            state=[cell.order, cell.state, cell.error, *(["with its model"] if best_of else [])],
             params={"seed": seed, **where},
             tags={**where, "seed": str(seed), ORDER: cell.order, "state": cell.state, "error": cell.error or None},
-            command=reproduce.of_member(self.file, cell.run),
+            command=command,
             files=status != "RUNNING",
+            best_model=model if best_of else None,
         )
-        # As it stands in the table: "DMT · 1/20 · seed 0", the column only where there are several.
-        name = " · ".join([place.row, *([place.column] if len(ablation.columns) > 1 else []), f"seed {seed}"])
         identity = {KIND: "cell", NAME: ablation.name, "dmt.cell": cell.identity}
         entry = _entry(name, identity, status, lambda: member, member.digest())
         return entry if cell.state != "waiting" else replace(entry, content=None)

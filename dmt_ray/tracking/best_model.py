@@ -1,17 +1,25 @@
-"""The best model as an MLflow model that anybody can load: one graph from plain images to scores, without pickle."""
+"""The best model as an MLflow model that serves: pictures in, classes out, with the preprocessing inside.
 
+What is logged is the folder of `deploy.folder`, weights and plain JSON, and the module that MLflow loads it with. To
+log it copies files: no network is built, and no graph is traced.
+"""
+
+import json
 import logging
+import re
 import tempfile
+import warnings
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from dmt_ray.config import Normalised
-from dmt_ray.engine.workspace import STATISTICS
-from dmt_ray.models import load
+from dmt_ray.deploy import folder as model_folder
+from dmt_ray.deploy.model_info import ModelInfo
+from dmt_ray.errors import MissingStages
+from dmt_ray.results.names import LONGEST
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.publication import BestModel
 
@@ -19,94 +27,99 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PUBLISHED_MODEL = "published.model"  # key and URI of the model that was logged
-EXAMPLE = (2, 3, 64, 64)  # a batch of 1 would be fixed in the graph
-
-
-class FromImages(nn.Module):
-    """A network with its normalisation: float32 RGB ``[N, 3, H, W]`` in ``[0, 1]`` to logits ``[N, K, H, W]``."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, normalised: Normalised = "imagenet") -> None:
-        super().__init__()
-        self.network = network
-        for name, values in zip(("mean", "std"), STATISTICS[normalised]):
-            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of a batch."""
-        logits: Tensor = self.network((images - self.mean) / self.std)
-        return logits
+LOADER = "dmt_ray.deploy.served"
+EXAMPLE = (1, 64, 64, 3)
+OF_MODEL = "dmt.model"  # tag of a logged model: `ModelInfo.key`
 
 
 def log_best_model(mirror: Mirror, run: "Run", model: BestModel) -> str:
     """Log a model with a run, once.
 
     Returns:
-        Its URI, for ``mlflow.pytorch.load_model``.
+        Its URI, for ``mlflow.pyfunc.load_model``.
 
     Raises:
         MissingStages: If its weights are evicted.
     """
     from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
 
     key, _, uri = run.data.tags.get(PUBLISHED_MODEL, "").partition(" ")
     if key == model.key:
         return uri
-    folder = model.folder()
-    client = mirror.client
-    name, value = model.score
-    tags = {"stage": model.stage, name: f"{value:.4f}"}
-    logged = client.create_logged_model(mirror.experiment, "model", source_run_id=run.info.run_id, tags=tags)
+    info, weights = model.info(), model.weights()
+    if not weights.is_file():
+        raise MissingStages(f"{info.key} was evicted to free space")
+    model_id, uri = log_model(mirror, info, lambda folder: model_folder.write(folder, weights, info), run)
+    mirror.client.log_outputs(run.info.run_id, [LoggedModelOutput(model_id, 0)])
+    mirror.tag(run, {PUBLISHED_MODEL: f"{model.key} {uri}", "best.model": uri})
+    return uri
+
+
+def log_model(
+    mirror: Mirror, info: ModelInfo, write: Callable[[Path], None], run: "Run | None" = None
+) -> tuple[str, str]:
+    """Log a model with a run, or by itself.
+
+    Args:
+        mirror: Where to.
+        info: What is known of it.
+        write: Writes the folder of `deploy.folder`.
+        run: The run.
+
+    Returns:
+        Id and URI of the logged model.
+    """
+    from mlflow.models import Model
+
+    client, run_id = mirror.client, None if run is None else run.info.run_id
+    tags = {OF_MODEL: info.key} | ({} if info.score is None else {info.score.measure: f"{info.score.test:.4f}"})
+    logged = client.create_logged_model(mirror.experiment, name_of(info), source_run_id=run_id, tags=tags)
     try:
         with tempfile.TemporaryDirectory(prefix="dmt-") as temporary:
-            path = Path(temporary) / "model"
-            save(folder, path, model, Model(run_id=run.info.run_id, model_id=logged.model_id))
+            folder, path = Path(temporary) / "folder", Path(temporary) / "model"
+            write(folder)
+            save(folder, path, info, Model(run_id=run_id, model_id=logged.model_id))
             client.log_model_artifacts(logged.model_id, str(path))
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")
         raise
     client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, 0)])
-    uri = str(logged.model_uri)
-    mirror.tag(run, {PUBLISHED_MODEL: f"{model.key} {uri}", "best.model": uri})
-    return uri
+    return str(logged.model_id), str(logged.model_uri)
 
 
-def save(folder: Path, path: Path, model: BestModel, mlflow_model: object = None) -> None:
-    """Write a model from a stage's folder as an MLflow model into a new folder.
+def name_of(info: ModelInfo) -> str:
+    """A model's name in MLflow, which allows few characters: "dmt-shapes-seed0-1a2b3c4d A Unet-resnet18"."""
+    return re.sub(r"""[/:.%"']+""", "-", f"{info.name} {info.network}")[:LONGEST]
 
-    The number and size of images may vary, as far as the network can be traced so.
-    """
-    import mlflow.pytorch
+
+def save(folder: Path, path: Path, info: ModelInfo, mlflow_model: Any = None) -> None:
+    """Write a folder of `deploy.folder` as an MLflow model into a new folder."""
+    with warnings.catch_warnings(action="ignore"):  # of MLflow, about its own type hints
+        import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    # An environment made by uv has no pip, and MLflow would warn of that: torch's version is all that is needed.
+    # An environment made by uv has no pip, and MLflow would warn of that.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-
-    network, description = load(folder, model.file, averaged=model.averaged)
-    classes = int(description["classes"])
-    images, logits = (
-        Schema([TensorSpec(np.dtype("float32"), (-1, channels, -1, -1), name)])
-        for channels, name in ((3, "images"), (classes, "logits"))
-    )
-    metadata = {
-        "input": "RGB images, float32 [N, 3, H, W] in 0..1; the normalisation is in the model",
-        "output": "logits [N, K, H, W]; argmax over K gives the class",
-        "classes": [model.class_name(k) for k in range(classes)],
-        "model": description["model"],
-        "first_weights": description.get("first_weights", "random, or from a file by its digest"),
-    }
-    mlflow.pytorch.save_model(
-        FromImages(network, description.get("normalised", "imagenet")).eval(),
+    # Without names: `predict` and a server then take a plain array.
+    sides = (1, 1) if info.task == "classification" else (-1, -1)
+    pictures, classes = (Schema([TensorSpec(np.dtype("uint8"), shape)]) for shape in ((-1, -1, -1, 3), (-1, *sides)))
+    mlflow.pyfunc.save_model(
         str(path),
+        loader_module=LOADER,
+        data_path=str(folder),
+        signature=ModelSignature(pictures, classes),
+        input_example=np.zeros(EXAMPLE, np.uint8),
+        pip_requirements=[f"dmt-ray=={metadata.version('dmt-ray')}"],
+        metadata=json.loads(json.dumps(_metadata(info))),
         mlflow_model=mlflow_model,
-        signature=ModelSignature(images, logits),
-        input_example=np.zeros(EXAMPLE, np.float32),
-        serialization_format="pt2",
-        pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"],
-        metadata=metadata,
     )
+
+
+def _metadata(info: ModelInfo) -> dict[str, Any]:
+    """What a reader of the file MLmodel wants to know."""
+    return {
+        "input": "RGB pictures, uint8 [N, H, W, 3]; resizing, normalisation and tiles are in the model",
+        "output": "the class of each pixel, uint8 [N, H, W]; in classification [N, 1, 1]",
+        **info.model_dump(mode="json"),
+    }

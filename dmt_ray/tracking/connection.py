@@ -1,5 +1,6 @@
 """The way into MLflow: one experiment, plain client calls, nothing global, short time limits."""
 
+import json
 import logging
 import re
 import socket
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from dmt_ray.results.curves import Point
+    from dmt_ray.tracking.publication import DataInput
 
 T = TypeVar("T")
 Identity = frozenset[tuple[str, str]]
@@ -63,7 +65,13 @@ def check_uri(uri: str) -> None:
 
 
 # Tables and columns of MLflow that hold addresses of files.
-_ADDRESSES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 @dataclass
@@ -182,6 +190,17 @@ class Mirror:
         for batch in batched(new, 100):
             self.client.log_batch(run.info.run_id, params=batch)
         run.data.params.update({param.key: param.value for param in new})
+
+    def log_data(self, run: "Run", data: "DataInput") -> None:
+        """Say which data a run was trained on; nothing if the run has these already."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        logged = [] if run.inputs is None else run.inputs.dataset_inputs
+        if any((one.dataset.name, one.dataset.digest) == (data.name, data.digest) for one in logged):
+            return
+        tags = [InputTag("mlflow.data.context", "training"), *(InputTag(*each) for each in data.facts.items())]
+        dataset = Dataset(data.name, data.digest, "local", json.dumps({"name": data.name}))
+        self.client.log_inputs(run.info.run_id, [DatasetInput(dataset, tags)])
 
     def log_points(self, run: "Run", points: "Sequence[Point]") -> None:
         """Write metrics; a point that is there already is not written twice by MLflow, as its time is the same."""

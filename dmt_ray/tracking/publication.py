@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from dmt_ray.deploy.model_info import ModelInfo
     from dmt_ray.results.curves import Point
 
 KIND, NAME = "dmt.kind", "dmt.name"  # of the tags by which a run is found again; all of them start with "dmt."
@@ -30,12 +31,17 @@ class BestModel:
     """A model to log with a run."""
 
     key: str  # of its evaluation: a model is logged once
-    stage: str  # key of the stage that trained it
-    score: tuple[str, float]  # name and value of what it was chosen by
-    folder: Callable[[], Path]  # opens the folder of its files
-    file: str  # which of the models in the folder
-    averaged: bool  # whether it is the moving average of the weights
-    class_name: Callable[[int], str]
+    weights: Callable[[], Path]  # finds the file of its weights
+    info: Callable[[], "ModelInfo"]
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """Data that a run was trained on, as MLflow lists them."""
+
+    name: str
+    digest: str  # fingerprint of the whole data set, 32 hex digits
+    facts: Mapping[str, str]  # its classes, and the splits with their digests
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Content:
     files_digest: str = ""  # changes when the artifacts do; "": they are uploaded whenever the run is published
     end: int | None = None  # in milliseconds since 1970; None: now
     best_model: Callable[[], BestModel] | None = None  # chooses the model to log; None: there is none
+    data: DataInput | None = None  # None: not known
 
 
 @dataclass(frozen=True)

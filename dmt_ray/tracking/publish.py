@@ -79,6 +79,8 @@ def _publish(mirror: Mirror, entry: Entry, run: "Run") -> bool:
     mirror.set_status(run, "RUNNING")
     mirror.log_params(run, content.params)
     mirror.tag(run, content.tags)
+    if content.data is not None:
+        mirror.log_data(run, content.data)
     if content.note:
         mirror.tag(run, {NOTE: content.note.replace(f"({CHILDREN})", f"({_children_page(mirror, run)})")})
     _publish_series(mirror, run, content)

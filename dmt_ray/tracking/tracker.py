@@ -105,15 +105,8 @@ class Tracker:
                 self._changed.wait(max(pause, 0.0) if self._waiting else None)
 
 
-def connect(uri: str | None, storage: Path) -> Tracker:
-    """Open MLflow, create its database and experiment where they do not exist, and start publishing on one thread.
-
-    A server that does not answer causes one warning and no delay: what it missed is published when it answers.
-
-    Args:
-        uri: An MLflow tracking URI; None: that of the variable MLFLOW_TRACKING_URI, else ``mlflow.db`` and
-            ``mlruns-artifacts/`` in the storage folder.
-        storage: Folder of the store.
+def mirror_of(uri: str | None, storage: Path) -> Mirror:
+    """MLflow at an address, not opened yet; see `connect`.
 
     Raises:
         UserError: If MLflow cannot use this URI.
@@ -128,7 +121,23 @@ def connect(uri: str | None, storage: Path) -> Tracker:
         check_uri(uri)
     for name, value in LIMITS.items():
         os.environ.setdefault(name, value)
-    mirror = Mirror(uri, folder / ARTIFACTS)
+    return Mirror(uri, folder / ARTIFACTS)
+
+
+def connect(uri: str | None, storage: Path) -> Tracker:
+    """Open MLflow, create its database and experiment where they do not exist, and start publishing on one thread.
+
+    A server that does not answer causes one warning and no delay: what it missed is published when it answers.
+
+    Args:
+        uri: An MLflow tracking URI; None: that of the variable MLFLOW_TRACKING_URI, else ``mlflow.db`` and
+            ``mlruns-artifacts/`` in the storage folder.
+        storage: Folder of the store.
+
+    Raises:
+        UserError: If MLflow cannot use this URI.
+    """
+    mirror = mirror_of(uri, storage)
     tracker = Tracker(mirror)
     try:
         mirror.open()

@@ -10,23 +10,21 @@ from PIL import Image
 from rich.console import Console
 from torch import nn, zeros
 
-from dmt_ray import models
-from dmt_ray.api import predicting
-from dmt_ray.api.predicting import Job, Trained, predict_folder
+from dmt_ray.api import trained
+from dmt_ray.api.predicting import Job, predict_folder
+from dmt_ray.api.trained import Trained
 from dmt_ray.cli import main as cli
-from dmt_ray.config import Model
+from dmt_ray.deploy.model_info import DataUsed, ModelInfo
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.experiments import experiment_file
-from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.models import Padding
-from dmt_ray.plan import in_order
 from dmt_ray.store import Store
 from tests.helpers.fake_stages import CLASSES, TWO_ROWS, ablation_file
 from tests.helpers.fake_stages import PALETTE as PALETTE_OF_SHAPES
+from tests.helpers.trained import TINY, store_models
 
 PALETTE = np.array([[0, 0, 0], [200, 100, 0]], np.uint8)
-TINY = Model(architecture="UNet", encoder="none")
 QUIET = Console(quiet=True)
 
 
@@ -49,8 +47,16 @@ class Brightness(nn.Module):
 @pytest.fixture
 def model():
     Brightness.seen = 0
-    info = DatasetInfo(("dark", "bright"), PALETTE)
-    return Trained("toy", (Brightness(),), ("0123 model.safetensors",), info, 2, None, "imagenet", (8, 8))
+    info = ModelInfo(
+        name="toy",
+        model=TINY,
+        classes=("dark", "bright"),
+        palette=PALETTE.tolist(),
+        crop=(8, 8),
+        key="0123 model.safetensors",
+        data=DataUsed(name="toy"),
+    )
+    return Trained("toy", (Brightness(),), (info,), ())
 
 
 @pytest.fixture
@@ -169,27 +175,14 @@ def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):
     folder = tmp_path / "stages" / "finetune" / "0123456789abcdef0123"
     folder.mkdir(parents=True)
     (folder / "record.json").write_text("{}")
-    named = [predicting._stage_folder(what, tmp_path) for what in ("0123456789", "finetune-01234567", str(folder))]
+    named = [trained._stage_folder(what, tmp_path) for what in ("0123456789", "finetune-01234567", str(folder))]
     assert named == [folder] * 3
-    assert predicting._stage_folder("components", tmp_path) is None
+    assert trained._stage_folder("components", tmp_path) is None
     with pytest.raises(MissingStages, match="there are no sweeps"):
-        predicting.find_model("nothing", tmp_path)
+        trained.find_model("nothing", tmp_path)
 
 
 # ---- which model -----------------------------------------------------------------------------------------------
-
-
-def store_models(store, plan):
-    """The stages of a plan, whose trained models are tiny networks."""
-    for evaluation in plan.rungs[-1].values():
-        for stage in in_order([evaluation]):
-            if store.has(stage):
-                continue
-            with store.write(stage, {"seconds": 1.0}) as folder:
-                (folder / "metrics.json").write_text("{}")
-                if hasattr(stage.config, "training"):
-                    description = {"model": TINY.model_dump(mode="json"), "classes": 6, "side": "A"}
-                    models.save(models.build(TINY, 6), folder, description)
 
 
 def test_a_row_of_an_ablation_gives_its_last_models_with_colours_and_crop(tmp_path):
@@ -199,20 +192,20 @@ def test_a_row_of_an_ablation_gives_its_last_models_with_colours_and_crop(tmp_pa
     members = {(member.cell.row, member.seed): member.plan for member in file.ablation.members()}
     plan = members["DMT", 0]
     store_models(store, plan)
-    model = predicting.find_model("files:DMT", tmp_path)
+    model = trained.find_model("files:DMT", tmp_path)
     assert [key.split()[0] for key in model.keys] == [plan.rungs[-1][side].inputs["model"].key for side in "AB"]
-    assert model.names == CLASSES
-    assert (model.palette == PALETTE_OF_SHAPES).all()
-    assert (model.crop, model.size) == ((64, 64), None)
-    alone = predicting.find_model(plan.rungs[-1]["A"].inputs["model"].key, tmp_path)
+    assert model.info.classes == CLASSES
+    assert (np.array(model.info.palette) == PALETTE_OF_SHAPES).all()
+    assert (model.info.crop, model.info.size) == ((64, 64), None)
+    alone = trained.find_model(plan.rungs[-1]["A"].inputs["model"].key, tmp_path)
     assert alone.keys == model.keys[:1]
-    assert alone.names[1] == "class 1"
-    with pytest.raises(ConfigError, match="has several rows; name one, as in --model files:'DMT'"):
-        predicting.find_model("files", tmp_path)
+    assert alone.info.classes[1] == "class 1"
+    with pytest.raises(ConfigError, match="has several rows; name one, as in files:'DMT'"):
+        trained.find_model("files", tmp_path)
     with pytest.raises(ConfigError, match="has no row 'DMTT'; did you mean 'DMT'"):
-        predicting.find_model("files:DMTT", tmp_path)
+        trained.find_model("files:DMTT", tmp_path)
     with pytest.raises(ConfigError, match="is a stage without a model"):
-        predicting.find_model(plan.rungs[-1]["A"].key, tmp_path)
+        trained.find_model(plan.rungs[-1]["A"].key, tmp_path)
 
 
 def test_a_model_that_is_not_computed_yet_is_an_error(tmp_path):
@@ -221,7 +214,7 @@ def test_a_model_that_is_not_computed_yet_is_an_error(tmp_path):
         pass  # the store exists, the models do not
     experiment_file.write(file.folder, file)
     with pytest.raises(MissingStages):
-        predicting.find_model("files:DMT", tmp_path)
+        trained.find_model("files:DMT", tmp_path)
 
 
 def test_the_command_predicts_with_a_row_and_says_where_and_what_was_not_used(tmp_path, pictures, capsys):

@@ -114,7 +114,7 @@ def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 def test_a_command_of_this_project_runs(words, here, monkeypatch, capsys) -> None:
     given = here.words(words)
     monkeypatch.setattr(sys, "argv", given)
-    computed = set((here.folder / "runs/stages").rglob("record.json"))
+    computed = trained(here)
     if {"--help", "--version"} & set(given):
         with pytest.raises(SystemExit, match="0"):
             cli.main()
@@ -124,7 +124,20 @@ def test_a_command_of_this_project_runs(words, here, monkeypatch, capsys) -> Non
     assert out
     if "--json" in given:
         json.loads(out)
-    assert set((here.folder / "runs/stages").rglob("record.json")) <= computed
+    assert trained(here) <= computed
+
+
+def trained(here: Place) -> set[Path]:
+    """The stored stages, but those that only score a model."""
+    records = (here.folder / "runs/stages").rglob("record.json")
+    return {record for record in records if record.parents[1].name != "score"}
+
+
+@pytest.mark.filterwarnings("ignore")  # of the hub's client
+def test_the_python_on_the_page_on_exports_runs(here) -> None:
+    assert cli.main(["model", "export", "dmt-shapes", "--out", "shapes-model"]) == 0
+    for block in blocks(ROOT / "docs/how-to/export.md", "python"):
+        exec(compile(block, "docs/how-to/export.md", "exec"), {})
 
 
 @pytest.mark.parametrize("words", OTHERS, ids=shlex.join)

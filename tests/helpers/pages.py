@@ -21,6 +21,7 @@ NOT_RUN = {
     "ray get-auth-token": "writes into the home folder",
     "ray job status": "needs a cluster",
     "ray job stop": "needs a cluster",
+    "mlflow models serve": "a server: tests/tracking/test_best_model.py asks one",
     "mlflow server": "a server on PostgreSQL: the page says where it was run",
     "docker": "no Docker here: the page says that it was not run",
     "kubectl": "no Kubernetes here: the page says that it was not run",

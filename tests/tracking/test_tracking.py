@@ -3,8 +3,6 @@
 import json
 import logging
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,13 @@ from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
 from dmt_ray.methods import dmt
-from dmt_ray.report.publishing import State, best_model, of_run, of_sweep
+from dmt_ray.report.publishing import State, of_run, of_sweep
 from dmt_ray.results.curves import finals, points, rung_points, units
 from dmt_ray.store import Store
 from dmt_ray.tracking import Entry, Mirror, Publication, Tracker, connect
 from dmt_ray.tracking.connection import ARTIFACTS, DATABASE
 from dmt_ray.tracking.publish import publish
-from tests.helpers.fake_stages import CONFIG, INFO, NO_COLOURS, SCORES, fill, write_files
+from tests.helpers.fake_stages import CONFIG, INFO, NO_COLOURS, SCORES, fill
 from tests.helpers.mirrored import everything
 
 # MLflow and its dependencies use what Python is about to drop.
@@ -352,47 +350,3 @@ def test_newer_results_replace_those_that_wait(mirror: Mirror, monkeypatch: pyte
     assert tracker.close() == ()
     assert published[-1] is publications[-1]
     assert len(published) <= 3
-
-
-# ---- the best model --------------------------------------------------------------------------------------------
-
-LOAD = """
-import sys, mlflow, torch
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pytorch.load_model(sys.argv[2])
-for size in ((1, 3, 64, 64), (5, 3, 96, 128)):
-    print(tuple(model(torch.zeros(size)).shape))
-images = torch.linspace(0, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
-print(float(model(images).double().sum()))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_the_best_model_loads_in_a_fresh_process(mirror: Mirror, store: Store) -> None:
-    import torch
-
-    from dmt_ray import models
-    from dmt_ray.engine.workspace import STATISTICS
-    from dmt_ray.tracking.best_model import log_best_model
-
-    plan = dmt(CONFIG, 0)
-    torch.manual_seed(0)
-    network = models.build(CONFIG.model, 6).eval()
-    best = plan.rungs[-1]["A"]
-    with store.write(best.inputs["model"]) as folder:
-        models.save(network, folder, {"model": CONFIG.model.model_dump(mode="json"), "classes": 6, "side": "A"})
-    for evaluation in plan.rungs[-1].values():
-        with store.write(evaluation) as folder:
-            write_files(folder, evaluation, 2, gain=0.1 if evaluation == best else 0.0)
-    run = mirror.create("best", {}, None)
-    uri = log_best_model(mirror, run, best_model(store, {0: plan}, INFO))
-    assert uri == log_best_model(mirror, run, best_model(store, {0: plan}, INFO))
-    done = subprocess.run([sys.executable, "-c", LOAD, mirror.uri, uri], capture_output=True, text=True, check=True)
-    small, large, total = done.stdout.strip().splitlines()
-    assert (small, large) == ("(1, 6, 64, 64)", "(5, 6, 96, 128)")
-    images = torch.linspace(0, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in STATISTICS["imagenet"])
-    normalised = (images - mean) / std
-    with torch.no_grad():
-        assert float(total) == pytest.approx(float(network(normalised).double().sum()), rel=1e-4)

@@ -1,6 +1,6 @@
 """Evaluate: score a model on the validation images and on the test images."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, Operation, Slice, Stage
@@ -19,11 +19,14 @@ class Evaluate(Slice):
     member: Member = neutral("")
     averaged: bool = neutral(False)  # the moving average of the weights, in place of the last
     scored: tuple[str, ...] = neutral(())  # classes of the mean; none: all that occur
+    tiles: tuple[int, int, float] | None = neutral(None)  # height, width, overlap; None: whole images
 
     def __str__(self) -> str:
         model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
         classes = [f"mIoU of {len(self.scored)} classes"] * bool(self.scored)
-        return ", ".join([*model, f"on {self.split.selection} (validation) and {self.data.reported} (test)", *classes])
+        tiles = [] if self.tiles is None else [f"in tiles of {self.tiles[0]} x {self.tiles[1]}"]
+        images = f"on {self.split.selection} (validation) and {self.data.reported} (test)"
+        return ", ".join([*model, images, *tiles, *classes])
 
     def work(self, images: ImageCounts) -> int:
         """Images to score."""
@@ -38,6 +41,9 @@ def evaluate(cfg: Config, *, model: Stage, member: Member = "") -> Stage:
     """Score a model on the validation images and on the test images.
 
     Where a moving average of its weights was kept, it is what is scored. Of a `cotrain` stage it is the model `member`.
+    Tiles are as large as the crops of its training.
     """
-    averaged = model.config.keeps_average()
-    return Evaluate.stage(cfg, model.seed, {"model": model}, member=member, averaged=averaged, scored=cfg.scored)
+    values: dict[str, Any] = {"averaged": model.config.keeps_average(), "scored": cfg.scored}
+    if cfg.scored_in_tiles is not None:
+        values["tiles"] = (*getattr(model.config, "training", cfg.finetune).augment.crop, cfg.scored_in_tiles)
+    return Evaluate.stage(cfg, model.seed, {"model": model}, member=member, **values)
