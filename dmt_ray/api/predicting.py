@@ -6,8 +6,8 @@ picture with a row is done) and a folder for each kind of file: class/, overlay/
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ from torch import nn
 from dmt_ray import IGNORE, models
 from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
 from dmt_ray.config import Model, Normalised, nearest
-from dmt_ray.data.decode import Size, digest
+from dmt_ray.data.decode import Size, digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS, colours
-from dmt_ray.data.pictures import Unfit, read_image, read_mask
+from dmt_ray.data.pictures import Unfit
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
@@ -53,6 +53,8 @@ class Trained:
     size: Size  # working size of the training; None: pictures were used at their own size
     normalised: Normalised
     crop: tuple[int, int] | None  # of the training, where it is known
+    # Settings of the data set it was trained on, as far as they are known: how pictures and masks are read.
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -159,6 +161,7 @@ def _load(
         None if size is None else (int(size[0]), int(size[1])),
         description.get("normalised", "imagenet"),
         crop,
+        data,
     )
 
 
@@ -282,7 +285,7 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
 
 def _predict_one(name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor) -> list[str]:
     """Write the files of a picture; its row of the table."""
-    image = read_image(content).image
+    image = picture_of(content, model.data)
     prediction = predictor.predict(image)
     for kind, file in files.items():
         made = _drawn(kind, prediction, image, model.palette)
@@ -401,7 +404,7 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
             continue
         classes = np.array(Image.open(_file(job.out, "class", name)))
         try:
-            truth = read_mask(path.read_bytes())
+            truth = true_classes(path.read_bytes(), model.data)
         except Unfit as unfit:
             broken[str(path)] = f"{unfit.args[0]} ({unfit.args[1]})"
             continue

@@ -55,7 +55,7 @@ def test_every_data_set_is_tested_here():
     ],
 )
 def test_fingerprints_are_the_ones_that_old_keys_hold(data, fingerprint):
-    assert fingerprint_of(data.content(Path(), Problems()), data.size, {}) == fingerprint
+    assert fingerprint_of(data.content(Path(), Problems()), data, {}) == fingerprint
 
 
 @pytest.fixture

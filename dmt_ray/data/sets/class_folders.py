@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 from dmt_ray.config import Task
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, files_in, refuse_lookalikes
+from dmt_ray.data.files import IMAGE_ENDINGS, Item, below, files_in, refuse_lookalikes
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.source import DataSource, Listing
 
 
