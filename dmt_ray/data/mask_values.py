@@ -132,7 +132,8 @@ class MaskValues:
         if self.kind != "colours" and numbers.dtype == np.uint8:
             if not (fine := self.allowed[numbers]).all():
                 raise self._refusal(np.unique(numbers[~fine]))
-            return self.table[numbers]
+            meant: NDArray[np.uint8] = self.table[numbers]
+            return meant
         held, places = np.unique(numbers, return_inverse=True)
         meanings = [self._meaning(int(value)) for value in held]
         if wrong := [value for value, meaning in zip(held, meanings, strict=True) if meaning is None]:

@@ -10,7 +10,7 @@ from dmt_ray.data.check import Problems
 from dmt_ray.data.files import IMAGE_ENDINGS, UNREAD_ENDINGS, below, inside, listed
 from dmt_ray.errors import ConfigError
 
-ID, CLASS = "{id}", "{class}"
+ID, FOLDER, CLASS = "{id}", "{folder}", "{class}"
 _TOKENS = re.compile(r"(\{[^{}]*\}|\*)")
 
 
@@ -18,7 +18,8 @@ _TOKENS = re.compile(r"(\{[^{}]*\}|\*)")
 class Pattern:
     """How the paths of some files look: "{id}" stands for what pairs them, "*" for any part of a name.
 
-    "{id}" may be several names, as of nested folders. Text without it is a folder, of whose files all are meant.
+    "{id}" may be several names, as of nested folders; "{folder}" stands for what goes before it in the id, as for train
+    in train/images/cat.jpg. Text without "{id}" is a folder, of whose files all are meant.
     """
 
     text: str  # as it is set
@@ -48,24 +49,29 @@ class Pattern:
         Raises:
             ConfigError: If the text holds what cannot be in a pattern.
         """
-        text = f"{self.text}/{ID}" if self.is_folder else self.text
+        if self.is_folder:  # whose name may hold anything
+            return re.compile(f"{re.escape(self.text)}/(?P<id>.+){self._ending}")
         made = ""
-        for token in _TOKENS.split(text):
-            if token == ID:
-                made += "(?P<id>.+)" if "(?P<id>" not in made else "(?P=id)"
+        for token in _TOKENS.split(self.text):
+            if token in (ID, FOLDER):
+                name = token[1:-1]
+                made += f"(?P<{name}>.+)" if f"(?P<{name}>" not in made else f"(?P={name})"
             elif token == "*":
                 made += "[^/]*"
             elif token == CLASS and self.classes and "(?P<kind>" not in made:
                 names = sorted(self.classes, key=len, reverse=True)
                 made += f"(?P<kind>{'|'.join(map(re.escape, names))})"
             elif "{" in token or "}" in token:
-                known = f"{ID}, * and for masks {CLASS}"
+                known = f"{ID}, {FOLDER}, * and for masks {CLASS}"
                 raise ConfigError(f"{self.setting} can hold {known}, but got {token!r} in {self.text!r}")
             else:
                 made += re.escape(token)
-        if PurePosixPath(text).suffix.lower() in self.endings:
-            return re.compile(made)
-        return re.compile(f"{made}(?i:{'|'.join(map(re.escape, sorted(self.endings)))})")
+        has_ending = PurePosixPath(self.text).suffix.lower() in self.endings
+        return re.compile(made if has_ending else made + self._ending)
+
+    @property
+    def _ending(self) -> str:
+        return f"(?i:{'|'.join(map(re.escape, sorted(self.endings)))})"
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,13 @@ def find(pattern: Pattern, root: Path, problems: Problems, without: Sequence[Pat
             if pattern.is_folder and not any(_lies_in(name, other) for other in without):
                 _left_out(path, root, pattern.endings, problems)
             continue
-        files = found.setdefault(fits["id"], [])
+        parts = fits.groupdict()
+        files = found.setdefault("/".join(part for part in (parts.get("folder"), parts["id"]) if part), [])
         if files and not pattern.joins:
             twins = f"{below(files[-1].path, root)} and {path.name}"
             problems.add("files that differ only in their extension; expected one file per name", twins)
             files.clear()
-        files.append(Found(path, fits.groupdict().get("kind")))
+        files.append(Found(path, parts.get("kind")))
     return dict(sorted(found.items()))
 
 

@@ -37,17 +37,37 @@ def test_folders_among_the_files_of_camvid_are_refused(folder, camvid_root):
     )
 
 
-def test_folders_and_images_at_the_wrong_depth_of_class_folders_are_refused(tmp_path):
+def test_folders_in_those_of_classes_are_read_and_images_beside_them_are_refused(tmp_path):
     root = tmp_path / "cls"
     for subset in ("train", "test"):
         for name in ("cat", "dog"):
-            (root / subset / name).mkdir(parents=True)
-            Image.new("RGB", (4, 4), "red" if name == "cat" else "blue").save(root / subset / name / f"{subset}.png")
-    (root / "train/cat/more").mkdir()
+            (root / subset / name / "more").mkdir(parents=True)
+            for place in (f"{subset}.png", f"more/{subset}.png"):
+                Image.new("RGB", (4, 4), "red" if name == "cat" else "blue").save(root / subset / name / place)
+    train = opened(ClassFoldersData(), root).subsets["train"]
+    assert train.ids == ("train/cat/more/train", "train/cat/train", "train/dog/more/train", "train/dog/train")
     Image.new("RGB", (4, 4)).save(root / "test/loose.png")
-    said = complaint(ClassFoldersData(), root)
-    assert "expected only files: train/cat/more" in said
-    assert "images outside the folders of the classes, which would not be read: test/loose.png" in said
+    assert "images outside the folders of the classes, which would not be read: test/loose.png" in complaint(
+        ClassFoldersData(), root
+    )
+
+
+def test_folders_of_classes_alone_have_test_images_of_each_class_drawn(tmp_path):
+    root = tmp_path / "cls"
+    for place, (name, count) in enumerate([("a*b", 2), ("cat", 5), ("dog", 10)]):
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (4, 4), (place * 60, i, 0)).save(root / name / f"{i}.png")
+    data = opened(ClassFoldersData(), root)
+    assert data.classes == ("a*b", "cat", "dog")
+    held = {name: [id.split("/")[0] for id in images.ids] for name, images in data.subsets.items()}
+    assert [held["test"].count(name) for name in data.classes] == [1, 1, 2]
+    assert [held["train"].count(name) for name in data.classes] == [1, 4, 8]
+    (root / "cat2").mkdir()
+    Image.new("RGB", (4, 4)).save(root / "cat2/1.png")
+    assert "classes with a single image, which cannot be trained on and tested: cat2" in complaint(
+        ClassFoldersData(), root
+    )
 
 
 def test_an_image_of_cityscapes_at_the_wrong_depth_is_refused(cityscapes_root):

@@ -73,7 +73,7 @@ def test_a_pattern_that_no_file_fits_and_one_that_makes_no_sense(own_root):
     with pytest.raises(DataError, match=r"patterns that no file fits, .*data.masks '\{id\}_gt'"):
         opened(own_root, masks="{id}_gt")
     with pytest.raises(
-        ConfigError, match=r"data.images can hold \{id\}, \* and for masks \{class\}, but got '\{name\}'"
+        ConfigError, match=r"data.images can hold \{id\}, \{folder\}, \* and for masks \{class\}, but got '\{name\}'"
     ):
         opened(own_root, images="{name}_{id}")
 
@@ -91,6 +91,19 @@ def test_lists_of_nested_names(text, tmp_path):
         write(tmp_path / f"own/masks/a/{i}.png", i, mask=True)
     (tmp_path / "own/test.txt").write_text(text, encoding="utf-8", newline="")
     assert opened(tmp_path / "own", test_list="test.txt").subsets["test"].ids == ("a/0", "a/1")
+
+
+def test_lists_may_be_patterns_of_ids(tmp_path):
+    for place in ("train/1", "train/2", "test/1"):
+        write(tmp_path / f"own/images/{place}.png", len(place) + int(place[-1]))
+        write(tmp_path / f"own/masks/{place}.png", 0, mask=True)
+    dataset = opened(tmp_path / "own", train_list="train/*", test_list="test/*")
+    assert {name: images.ids for name, images in dataset.subsets.items()} == {
+        "train": ("train/1", "train/2"),
+        "test": ("test/1",),
+    }
+    with pytest.raises(DataError, match=r"patterns that no image fits: data.test_list 'final/\*'"):
+        opened(tmp_path / "own", train_list="train/*", test_list="final/*")
 
 
 @pytest.fixture

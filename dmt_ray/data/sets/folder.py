@@ -1,5 +1,6 @@
 """Any folder of images and masks that pair by their names (docs/how-to/own-images.md)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ class FolderData(DataSource):
     images: str = Field(
         "images",
         description="Folder of the images, below the data set's folder; or a pattern of their paths, such as {id}.jpg, "
-        "where {id} stands for what pairs an image with its mask, and * for any part of a name.",
+        "where {id} stands for what pairs an image with its mask, {folder} for what goes before it, and * for any part "
+        "of a name.",
     )
     masks: str = Field(
         "masks",
@@ -59,7 +61,11 @@ class FolderData(DataSource):
     unlabelled: str | None = Field(
         None, description="Folder of further images that have no masks, or a pattern of their paths."
     )
-    train_list: str | None = Field(None, description="File that lists the train images, below the data set's folder.")
+    train_list: str | None = Field(
+        None,
+        description="File that lists the train images, below the data set's folder; or a pattern of their ids, such as "
+        "train/*.",
+    )
     val_list: str | None = Field(None, description="File that lists the validation images.")
     test_list: str | None = Field(None, description="File that lists the test images.")
     test_share: PositiveFraction = Field(
@@ -131,7 +137,7 @@ class FolderData(DataSource):
         items, bare = self._paired(find(images, root, problems, others), find(masks, root, problems), root, problems)
         depth = max((id.count("/") + 1 for id in items), default=1)
         ids = {
-            subset: sorted(read_list(inside(root, name, f"data.{subset}_list"), root, problems, items, depth))
+            subset: sorted(_listed(name, f"data.{subset}_list", items, depth, root, problems))
             for subset, name in lists.items()
             if name is not None
         }
@@ -216,6 +222,19 @@ def _unlabelled(pattern: Pattern, masks: Pattern, root: Path, problems: Problems
         problems.add("folders without images", pattern.folder or pattern.text)
     unknown = MaskValues.numbers(2, 255)
     return [Item(below(path.with_suffix(""), root), path, None, unknown) for path in sorted(files)]
+
+
+def _listed(
+    name: str, setting: str, known: Mapping[str, Item], depth: int, root: Path, problems: Problems
+) -> list[str]:
+    """The ids of a list, or those that fit a pattern."""
+    if "*" not in name:
+        return read_list(inside(root, name, setting), root, problems, known, depth)
+    fitting = re.compile(".*".join(map(re.escape, name.split("*"))))
+    ids = [id for id in known if fitting.fullmatch(id)]
+    if not ids and known:
+        problems.add("patterns that no image fits", f"{setting} {name!r}")
+    return ids
 
 
 def _expected(text: str) -> str:
