@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dmt_ray.config import PositiveFraction
@@ -13,7 +15,7 @@ from dmt_ray.config.settings import neutral
 from dmt_ray.data.check import Problems
 from dmt_ray.data.files import IMAGE_ENDINGS, LOSSLESS_ENDINGS, Item, below, drawn, inside, listed, read_list
 from dmt_ray.data.groups import check_apart, drawn_groups, groups_of
-from dmt_ray.data.mask_values import MaskValues
+from dmt_ray.data.mask_values import OTHER, MaskValues
 from dmt_ray.data.pairing import CLASS, Found, Pattern, find
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import ConfigError
@@ -163,7 +165,16 @@ class FolderData(DataSource):
                 problems.remark(LEFT_OUT, item.id)
         subsets = {subset: [items[id] for id in ids[subset] if id in items] for subset in lists if subset in ids}
         subsets["train"] += [item for item in unlabelled if groups.get(item.id) not in away]
-        return Listing(self.classes, subsets, groups=groups).check(problems)
+        return Listing(self.classes, subsets, colours=self._colours(), groups=groups).check(problems)
+
+    def _colours(self) -> NDArray[np.uint8] | None:
+        """The colours of the classes in the masks, the first of each; None: masks are not in colour."""
+        if self.values.kind != "colours":
+            return None
+        first = {name: text for text, name in reversed((self.mask_values or {}).items()) if text != OTHER}
+        if not first.keys() >= set(self.classes):
+            return None
+        return np.array([[int(part) for part in first[name].split()] for name in self.classes], np.uint8)
 
     def _paired(
         self,
