@@ -23,6 +23,7 @@ from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_
 from dmt_ray.config import Model, Normalised, nearest
 from dmt_ray.data.decode import Size, digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS, colours
+from dmt_ray.data.pairing import is_mask
 from dmt_ray.data.pictures import Unfit
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
@@ -248,7 +249,9 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
         size=model.size,
         maps=maps,
     )
-    pictures = _pictures(job.pictures)
+    pictures = {name: path for name, path in _pictures(job.pictures).items() if not is_mask(name, model.data)}
+    if not pictures:
+        raise DataError(f"{job.pictures} holds only masks, by their names; name the folder that holds the pictures")
     if job.masks is not None and not any(_mask_of(job.masks, name).is_file() for name in pictures):
         raise DataError(
             f"no file in {job.masks} has the name of a picture; the mask of {next(iter(pictures))} would be "

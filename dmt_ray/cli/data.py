@@ -26,12 +26,13 @@ def init_data(options: argparse.Namespace) -> None:
     for line in proposal.doubts:
         warn(line)
     print(f"\nwrote {file}; read its comments, then:")
-    steps = {"check": "dmt data check", "look": "dmt data show", "cost": "dmt plan", "train": "dmt run"}
+    steps = {"look at images and masks": "dmt data show", "time it takes": "dmt plan", "train": "dmt run"}
     given = shlex.join(["--recipe", str(file), "--data", str(folder)])
     for why, command in steps.items():
         print(runnable(f"  {command} {given}   # {why}"))
     if config.data.task == "segmentation":
-        print(runnable(f"  dmt predict FOLDER --model dmt-{config.recipe}   # afterwards: overlays of any pictures"))
+        predict = shlex.join(["dmt", "predict", str(folder), "--model", f"dmt-{config.recipe}"])
+        print(runnable(f"  {predict}   # afterwards: overlays of these or any other pictures"))
 
 
 def check_data(options: argparse.Namespace) -> None:

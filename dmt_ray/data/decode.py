@@ -104,7 +104,7 @@ class Decoder:
             return None, [error]
         if picture.orientation != UPRIGHT:
             self.problems.remark(TURNED, below(item.image, self.root))
-        pixels = resized(picture.shown, self.size)
+        pixels = resized(picture.image, self.size)
         if item.label is not None:
             return Decoded.of_class(item.id, pixels, item.label), []
         height, width = pixels.shape[:2]
@@ -160,7 +160,7 @@ class Decoder:
         Raises:
             BadFileError: If that is not clear, or the mask has another orientation or size than the image.
         """
-        stored, its = (picture.image.height, picture.image.width), picture.orientation
+        stored, its = (picture.stored.height, picture.stored.width), picture.orientation
         seen = stored[::-1] if its in QUARTER else stored
         name = below(path, self.root)
         if own not in (UPRIGHT, its):
@@ -187,7 +187,7 @@ def picture_of(content: bytes, data: Mapping[str, Any]) -> Image.Image:
     Raises:
         Unfit: If the file cannot be used.
     """
-    return read_image(content, Reading.of(data)).shown
+    return read_image(content, Reading.of(data)).image
 
 
 def true_classes(content: bytes, data: Mapping[str, Any]) -> NDArray[np.generic]:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, UNREAD_ENDINGS, below, inside, listed
+from dmt_ray.data.files import IMAGE_ENDINGS, LOSSLESS_ENDINGS, UNREAD_ENDINGS, below, inside, listed
 from dmt_ray.errors import ConfigError
 
 ID, FOLDER, CLASS = "{id}", "{folder}", "{class}"
@@ -137,3 +138,16 @@ def files_below(folder: Path, root: Path, problems: Problems) -> Iterator[Path]:
             name for name in folders if name[0] != "." and os.path.realpath(os.path.join(place, name)) not in seen
         )
         yield from (Path(place, name) for name in sorted(names) if name[0] != ".")
+
+
+def is_mask(name: str, data: Mapping[str, Any]) -> bool:
+    """Whether a path is one of a mask in a data set.
+
+    Args:
+        name: The path, relative to the data set's folder.
+        data: The data set's settings as plain values, such as the record of a training holds them.
+    """
+    if data.get("name") != "folder":
+        return False
+    pattern = Pattern(data.get("masks", "masks"), "data.masks", LOSSLESS_ENDINGS, classes=data["classes"])
+    return pattern.regex().fullmatch(name) is not None

@@ -78,15 +78,15 @@ PLAIN = Reading()
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """The pixels of an image file as they are stored."""
+    """The pixels of an image file."""
 
-    image: Image.Image  # RGB, 8 bits a channel; alpha is dropped
+    stored: Image.Image  # as they are in the file; RGB, 8 bits a channel; alpha is dropped
     orientation: int  # how they are turned to be shown, 1 to 8; 1 where `Reading.orientation` is "stored"
 
     @property
-    def shown(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The image as a viewer shows it."""
-        return turned_image(self.image, self.orientation)
+        return turned_image(self.stored, self.orientation)
 
 
 def read_image(content: bytes, reading: Reading = PLAIN) -> Picture:

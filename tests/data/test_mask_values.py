@@ -171,6 +171,16 @@ def test_a_recipe_and_the_command_line_take_a_map(tmp_path):
     assert changed.data.mask_values == {"128 64 0": "background", "0 0 0": "nucleus"}
 
 
+def test_equal_settings_have_equal_hashes():
+    one, other = (
+        FolderData(classes=CLASSES, mask_values=dict(pairs))
+        for pairs in (BLACK_WHITE.items(), reversed(BLACK_WHITE.items()))
+    )
+    assert one == other
+    assert hash(one) == hash(other)
+    assert len({one, one.evolve(mask_values={"0": "nucleus", "255": "background"})}) == 2
+
+
 def test_a_map_that_says_what_is_so_by_default_changes_no_fingerprint(own_root):
     plain = FolderData(classes=("ground", "cat", "dog"))
     same = plain.evolve(mask_values={"0": "ground", "1": "cat", "2": "dog", "255": "ignore"})

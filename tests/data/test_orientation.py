@@ -47,9 +47,9 @@ def test_an_image_is_shown_upright_and_stored_as_it_is(format, orientation):
     content = saved(format, orientation)
     picture = read_image(content)
     assert picture.orientation == orientation_of(content) == orientation
-    assert np.asarray(picture.image)[:, :, 0].tolist() == STORED.tolist()
-    assert np.asarray(picture.shown)[:, :, 0].tolist() == turned(STORED, orientation).tolist()
-    assert np.asarray(read_image(content, Reading(orientation="stored")).shown)[:, :, 0].tolist() == STORED.tolist()
+    assert np.asarray(picture.stored)[:, :, 0].tolist() == STORED.tolist()
+    assert np.asarray(picture.image)[:, :, 0].tolist() == turned(STORED, orientation).tolist()
+    assert np.asarray(read_image(content, Reading(orientation="stored")).image)[:, :, 0].tolist() == STORED.tolist()
 
 
 def test_an_orientation_behind_the_pixels_of_a_png_is_found():

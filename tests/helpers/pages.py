@@ -32,6 +32,15 @@ NOT_RUN = {
     "downloaded: tests/data/test_splits.py reads lists of its own",
     "dmt run --recipe voc-animals-lite0 --method dmt --set model.architecture=LinearHead": "downloads weights: "
     "tests/models/test_networks_page.py builds the network with random ones",
+    **dict.fromkeys(
+        (
+            "dmt data init",
+            "dmt data show",
+            *(f"dmt run --recipe {kind}.yaml" for kind in ("nuclei", "street", "microscopy", "flowers")),
+            *(f"dmt predict path/to/{kind}" for kind in ("nuclei", "street", "microscopy")),
+        ),
+        "a test of the page on own images performs it on generated files",
+    ),
     "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
     "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
 }

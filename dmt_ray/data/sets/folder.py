@@ -1,5 +1,6 @@
 """Any folder of images and masks that pair by their names (docs/how-to/own-images.md)."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -80,6 +81,10 @@ class FolderData(DataSource):
         "patients.csv:patient.",
     )
     reported: Literal["val", "test"] = "test"
+
+    def __hash__(self) -> int:
+        """Of all settings; a mapping among them has no hash of its own."""
+        return hash(json.dumps(self.model_dump(mode="json"), sort_keys=True))
 
     @field_validator("mask_values", mode="before")
     @classmethod

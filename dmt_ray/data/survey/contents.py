@@ -112,7 +112,7 @@ def _header(content: bytes) -> tuple[str, tuple[int, int], bool]:
         numbers = deep.image_numbers(content, most_pixels())
         return f"{unfit.args[1]} ({numbers.dtype})", (numbers.shape[0], numbers.shape[1]), True
     with Image.open(io.BytesIO(content)) as image:
-        return f"{image.format} {image.mode}", (picture.image.height, picture.image.width), False
+        return f"{image.format} {image.mode}", (picture.stored.height, picture.stored.width), False
 
 
 def _numbers_in(paths: Sequence[Path]) -> Range | None:
