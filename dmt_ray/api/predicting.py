@@ -19,8 +19,9 @@ from rich.console import Console
 from torch import nn
 
 from dmt_ray import IGNORE, models
+from dmt_ray.api.classifying import Classifier, captioned
 from dmt_ray.api.results import AblationResults, RunResults, SweepResults, open_results
-from dmt_ray.config import Model, Normalised, nearest
+from dmt_ray.config import Model, Normalised, Task, nearest
 from dmt_ray.data.decode import Size, digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS, colours
 from dmt_ray.data.pairing import is_mask
@@ -54,6 +55,7 @@ class Trained:
     size: Size  # working size of the training; None: pictures were used at their own size
     normalised: Normalised
     crop: tuple[int, int] | None  # of the training, where it is known
+    task: Task = "segmentation"
     # Settings of the data set it was trained on, as far as they are known: how pictures and masks are read.
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -148,8 +150,6 @@ def _load(
                 f"{folder} holds no {weights}: it was evicted. Run the same command again to compute it"
             )
         network, description = models.load(folder, file, averaged=averaged)
-        if models.task_of(Model(**description["model"])) == "classification":
-            raise ConfigError(f"{name} gives an image one class; dmt predict is for models of segmentation")
         networks.append(network)
         keys.append(f"{_record(folder).key} {weights}")
     size = data.get("size")
@@ -162,6 +162,7 @@ def _load(
         None if size is None else (int(size[0]), int(size[1])),
         description.get("normalised", "imagenet"),
         crop,
+        models.task_of(Model(**description["model"])),
         data,
     )
 
@@ -240,15 +241,7 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
         ConfigError: If the settings do not fit the model, or the folder to write holds something else.
         DataError: If there is no picture, or two would be written to the same files.
     """
-    maps: list[Map] = [name for name in MAPS if name in job.save]
-    predictor = Predictor(
-        model.networks,
-        job.tiling,
-        device_of(job.device),
-        normalised=model.normalised,
-        size=model.size,
-        maps=maps,
-    )
+    predictor = _predictor(model, job)
     pictures = {name: path for name, path in _pictures(job.pictures).items() if not is_mask(name, model.data)}
     if not pictures:
         raise DataError(f"{job.pictures} holds only masks, by their names; name the folder that holds the pictures")
@@ -286,12 +279,32 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
     return Summary(len(rows), earlier, broken, scores)
 
 
-def _predict_one(name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor) -> list[str]:
+def _predictor(model: Trained, job: Job) -> Predictor | Classifier:
+    """What predicts a picture."""
+    maps: list[Map] = [name for name in MAPS if name in job.save]
+    device, how = device_of(job.device), {"normalised": model.normalised, "size": model.size}
+    if model.task == "segmentation":
+        return Predictor(model.networks, job.tiling, device, maps=maps, **how)
+    if maps or job.masks is not None or (model.crop is not None and job.tiling != Tiling(model.crop)):
+        raise ConfigError(
+            f"{model.name} gives a picture one class: leave out --masks, --tile, --overlap, --flip, --scales, and of "
+            "--save all but class and overlay"
+        )
+    return Classifier(model.networks, device, **how)
+
+
+def _predict_one(
+    name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor | Classifier
+) -> list[str]:
     """Write the files of a picture; its row of the table."""
     image = picture_of(content, model.data)
     prediction = predictor.predict(image)
     for kind, file in files.items():
-        made = _drawn(kind, prediction, image, model.palette)
+        if kind == "overlay" and model.task == "classification":
+            number = prediction.classes[0, 0]
+            made = captioned(image, model.names[number], prediction.confidence, model.palette[number])
+        else:
+            made = _drawn(kind, prediction, image, model.palette)
         with replacing(file) as draft:
             made.save(draft, format="PNG")
     shares = np.bincount(prediction.classes.ravel(), minlength=model.classes) / prediction.classes.size

@@ -21,7 +21,7 @@ def init_data(options: argparse.Namespace) -> None:
     proposal = propose(folder, Machine.here())
     config = write_recipe(proposal, file, folder)
     print(f"{folder}:")
-    for line in proposal.found:
+    for line in proposal.findings:
         print(f"  {line}")
     for line in proposal.doubts:
         warn(line)
@@ -30,9 +30,8 @@ def init_data(options: argparse.Namespace) -> None:
     given = shlex.join(["--recipe", str(file), "--data", str(folder)])
     for why, command in steps.items():
         print(runnable(f"  {command} {given}   # {why}"))
-    if config.data.task == "segmentation":
-        predict = shlex.join(["dmt", "predict", str(folder), "--model", f"dmt-{config.recipe}"])
-        print(runnable(f"  {predict}   # afterwards: overlays of these or any other pictures"))
+    predict = shlex.join(["dmt", "predict", str(folder), "--model", f"dmt-{config.recipe}"])
+    print(runnable(f"  {predict}   # afterwards: overlays of these or any other pictures"))
 
 
 def check_data(options: argparse.Namespace) -> None:

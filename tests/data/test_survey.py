@@ -175,5 +175,5 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     Image.fromarray(IMAGE).save(tmp_path / "b.jpg")
     pictures = look_at_pictures([tmp_path / "a.png", tmp_path / "b.jpg"])
-    assert list(pictures.refused) == ["a.png"]
+    assert list(pictures.unusable) == ["a.png"]
     assert look_at_pictures([tmp_path / "b.jpg"]).kinds == {"JPEG RGB": 1}

@@ -37,7 +37,7 @@ NOT_RUN = {
             "dmt data init",
             "dmt data show",
             *(f"dmt run --recipe {kind}.yaml" for kind in ("nuclei", "street", "microscopy", "flowers")),
-            *(f"dmt predict path/to/{kind}" for kind in ("nuclei", "street", "microscopy")),
+            *(f"dmt predict path/to/{kind}" for kind in ("nuclei", "street", "microscopy", "flowers")),
         ),
         "a test of the page on own images performs it on generated files",
     ),

@@ -26,7 +26,7 @@ def propose(folder: Path, machine: Machine) -> Proposal:
     layout = layout_of(folder)
     pictures = look_at_pictures(layout.images)
     if not pictures.sizes:
-        raise DataError(f"no image in {folder} can be read: {next(iter(pictures.refused.items()))}")
+        raise DataError(f"no image in {folder} can be read: {next(iter(pictures.unusable.items()))}")
     if layout.task == "classification":
         return for_classes(folder, layout, pictures, machine)
     try:

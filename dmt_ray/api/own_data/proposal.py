@@ -49,12 +49,12 @@ class Proposal:
 
     Attributes:
         text: The recipe, YAML with comments.
-        found: What lies in the folder, a line each.
+        findings: What lies in the folder, a line each.
         doubts: What a person should look at, a sentence each.
     """
 
     text: str
-    found: tuple[str, ...]
+    findings: tuple[str, ...]
     doubts: tuple[str, ...]
 
 
@@ -97,10 +97,10 @@ def doubts_about(layout: Layout, pictures: Pictures, masks: Masks | None) -> lis
     doubts = []
     if layout.left_out:
         doubts.append(f"{len(layout.left_out)} pictures are not used, such as {layout.left_out[0]}")
-    for what, refused in (("image", pictures.refused), ("mask", masks.refused if masks else {})):
-        if refused:
-            name, why = next(iter(refused.items()))
-            doubts.append(f"{len(refused)} {what}s cannot be used, such as {name}: {why}")
+    for what, unusable in (("image", pictures.unusable), ("mask", masks.unusable if masks else {})):
+        if unusable:
+            name, why = next(iter(unusable.items()))
+            doubts.append(f"{len(unusable)} {what}s cannot be used, such as {name}: {why}")
     if pictures.turned:
         doubts.append(f"{pictures.turned} images record an orientation, which is applied: look at `dmt data show`")
     if masks is not None and masks.looked < masks.count:

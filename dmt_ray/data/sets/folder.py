@@ -152,7 +152,7 @@ class FolderData(DataSource):
             for id in named if items else ():
                 if id not in items:
                     problems.add("listed ids that have no image with a mask", f"{id} ({lists[subset]})")
-        unlabelled = bare + ([] if further is None else _unlabelled(further, masks, root, problems))
+        unlabelled = bare + ([] if further is None else _unlabelled(further, masks, self.values, root, problems))
         groups = self._groups(items, unlabelled, root, problems)
         if "train" not in ids:
             rest = sorted(items.keys() - {id for each in ids.values() for id in each})
@@ -231,13 +231,12 @@ class FolderData(DataSource):
         return groups | {id: more[name] for id, name in names.items() if name in more}
 
 
-def _unlabelled(pattern: Pattern, masks: Pattern, root: Path, problems: Problems) -> list[Item]:
+def _unlabelled(pattern: Pattern, masks: Pattern, values: MaskValues, root: Path, problems: Problems) -> list[Item]:
     """Images that have no masks; their ids are their paths, since several folders may number their images from 1."""
     files = [file.path for found in find(pattern, root, problems, [masks]).values() for file in found]
     if not files and (root / pattern.folder).is_dir():
         problems.add("folders without images", pattern.folder or pattern.text)
-    unknown = MaskValues.numbers(2, 255)
-    return [Item(below(path.with_suffix(""), root), path, None, unknown) for path in sorted(files)]
+    return [Item(below(path.with_suffix(""), root), path, None, values) for path in sorted(files)]
 
 
 def _listed(

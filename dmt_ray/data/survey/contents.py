@@ -38,7 +38,7 @@ class Pictures:
     range: Range | None  # that reads all, where there are some of more than 8 bits
     held: Range | None  # lowest and highest number in those of more than 8 bits
     turned: int  # how many record an orientation
-    refused: dict[str, str] = field(default_factory=dict)  # name -> why it cannot be used
+    unusable: dict[str, str] = field(default_factory=dict)  # name -> why it cannot be used
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,20 @@ class Masks:
     meaning: Meaning
     shares: dict[int, float]  # value, or number of a colour -> share of all pixels, highest first
     names: dict[str, str] = field(default_factory=dict)  # value or colour, as `data.mask_values` has it -> class
-    refused: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
 
 def look_at_pictures(paths: Sequence[Path]) -> Pictures:
     """Opens images, at most `MOST_IMAGES`; of those with more than 8 bits a channel, the numbers of `MOST_DEEP`."""
     some = _spread(paths, MOST_IMAGES)
-    sizes, kinds, refused = Counter[tuple[int, int]](), Counter[str](), dict[str, str]()
+    sizes, kinds, unusable = Counter[tuple[int, int]](), Counter[str](), dict[str, str]()
     deep_ones, turned = list[Path](), 0
     for path in some:
         try:
             content = path.read_bytes()
             kind, (height, width), is_deep = _header(content)
         except (Unfit, OSError) as error:
-            refused[path.name] = "; ".join(map(str, error.args))
+            unusable[path.name] = "; ".join(map(str, error.args))
             continue
         orientation = orientation_of(content)
         turned += orientation != UPRIGHT
@@ -73,7 +73,7 @@ def look_at_pictures(paths: Sequence[Path]) -> Pictures:
         if is_deep:
             deep_ones.append(path)
     held = _numbers_in(deep_ones)
-    return Pictures(len(paths), len(some), sizes, kinds, held and _range_for(held), held, turned, refused)
+    return Pictures(len(paths), len(some), sizes, kinds, held and _range_for(held), held, turned, unusable)
 
 
 def look_at_masks(paths: Sequence[Path], root: Path) -> Masks:
@@ -85,21 +85,21 @@ def look_at_masks(paths: Sequence[Path], root: Path) -> Masks:
     some = _spread(paths, MOST_MASKS)
     contents = {path: path.read_bytes() for path in some}
     kind: MaskKind = "colours" if any(_in_colour(content) for content in contents.values()) else "numbers"
-    totals, each, refused = Counter[int](), list[tuple[int, ...]](), dict[str, str]()
+    totals, each, unusable = Counter[int](), list[tuple[int, ...]](), dict[str, str]()
     for path, content in contents.items():
         try:
             values, counts = np.unique(read_mask(content, kind), return_counts=True)
         except Unfit as unfit:
-            refused[path.name] = ": ".join(unfit.args)
+            unusable[path.name] = ": ".join(unfit.args)
             continue
         totals.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         each.append(tuple(values.tolist()))
     if not totals:
-        raise Unfit("masks that cannot be read", next(iter(refused.values())))
+        raise Unfit("masks that cannot be read", next(iter(unusable.values())))
     pixels = sum(totals.values())
     shares = {value: count / pixels for value, count in totals.most_common()}
     meaning: Meaning = "colours" if kind == "colours" else _meaning(sorted(shares), each)
-    return Masks(len(paths), len(some), kind, meaning, shares, _names(root, sorted(shares), kind), refused)
+    return Masks(len(paths), len(some), kind, meaning, shares, _names(root, sorted(shares), kind), unusable)
 
 
 def _header(content: bytes) -> tuple[str, tuple[int, int], bool]:
