@@ -74,8 +74,10 @@ def test_the_commands_lead_from_a_bare_folder_to_overlays(kind, tmp_path):
     for name in pictures:
         assert Path(name).suffix in IMAGE_ENDINGS
         assert not re.search("mask|label", name)
-        overlay = Image.open((out / "overlay" / name).with_suffix(".png"))
-        numbers = np.asarray(Image.open((out / "class" / name).with_suffix(".png")))
+        with Image.open((out / "overlay" / name).with_suffix(".png")) as overlay:
+            size = overlay.size
+        with Image.open((out / "class" / name).with_suffix(".png")) as numbered:
+            numbers = np.asarray(numbered)
         caption = 0 if config.data.task == "segmentation" else 14
-        assert (overlay.width, overlay.height - caption) == numbers.shape[::-1]
+        assert (size[0], size[1] - caption) == numbers.shape[::-1]
         assert numbers.max() < len(dataset.classes)

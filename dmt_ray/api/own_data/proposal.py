@@ -66,7 +66,7 @@ def reading(layout: Layout, pictures: Pictures) -> list[str]:
         lines.append(
             f"  range: {_range(pictures.range)}   # becomes black and white; the images hold {low:g} to {high:g}"
         )
-    if _is_unsure(layout):
+    if pictures.turned and _is_unsure(layout):
         lines.append(
             "  orientation: images   # masks fit the images as viewers show them; `stored`: the pixels as stored"
         )

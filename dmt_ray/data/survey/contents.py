@@ -83,14 +83,13 @@ def look_at_masks(paths: Sequence[Path], root: Path) -> Masks:
         Unfit: If none can be read.
     """
     some = _spread(paths, MOST_MASKS)
-    contents = {path: path.read_bytes() for path in some}
-    kind: MaskKind = "colours" if any(_in_colour(content) for content in contents.values()) else "numbers"
+    kind: MaskKind = "colours" if any(_in_colour(path) for path in _spread(some, MOST_DEEP)) else "numbers"
     totals, each, unusable = Counter[int](), list[tuple[int, ...]](), dict[str, str]()
-    for path, content in contents.items():
+    for path in some:
         try:
-            values, counts = np.unique(read_mask(content, kind), return_counts=True)
-        except Unfit as unfit:
-            unusable[path.name] = ": ".join(unfit.args)
+            values, counts = np.unique(read_mask(path.read_bytes(), kind), return_counts=True)
+        except (Unfit, OSError) as error:
+            unusable[path.name] = ": ".join(map(str, error.args))
             continue
         totals.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         each.append(tuple(values.tolist()))
@@ -135,11 +134,11 @@ def _range_for(held: Range) -> Range:
     return (low, high) if low < high else (low, low + 1)
 
 
-def _in_colour(content: bytes) -> bool:
+def _in_colour(path: Path) -> bool:
     try:
-        read_mask(content, "numbers")
-    except Unfit as unfit:
-        return bool(unfit.args[0] == IN_COLOUR)
+        read_mask(path.read_bytes(), "numbers")
+    except (Unfit, OSError) as error:
+        return bool(error.args[0] == IN_COLOUR)
     return False
 
 
