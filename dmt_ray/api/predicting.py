@@ -18,10 +18,12 @@ from PIL import Image
 from rich.console import Console
 
 from dmt_ray import IGNORE
+from dmt_ray.api.classifying import Classifier, captioned
 from dmt_ray.api.trained import Trained
-from dmt_ray.data.decode import digest
+from dmt_ray.data.decode import digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS
-from dmt_ray.data.pictures import Unfit, read_image, read_mask
+from dmt_ray.data.pairing import is_mask
+from dmt_ray.data.pictures import Unfit
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
@@ -94,18 +96,11 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
         ConfigError: If the settings do not fit the model, or the folder to write holds something else.
         DataError: If there is no picture, or two would be written to the same files.
     """
-    if model.info.task == "classification":
-        raise ConfigError(f"{model.name} gives an image one class; dmt predict is for models of segmentation")
-    maps: list[Map] = [name for name in MAPS if name in job.save]
-    predictor = Predictor(
-        model.networks,
-        job.tiling,
-        device_of(job.device),
-        normalised=model.info.normalised,
-        size=model.info.size,
-        maps=maps,
-    )
-    pictures = _pictures(job.pictures)
+    predictor = _predictor(model, job)
+    settings = model.info.data.settings
+    pictures = {name: path for name, path in _pictures(job.pictures).items() if not is_mask(name, settings)}
+    if not pictures:
+        raise DataError(f"{job.pictures} holds only masks, by their names; name the folder that holds the pictures")
     if job.masks is not None and not any(_mask_of(job.masks, name).is_file() for name in pictures):
         raise DataError(
             f"no file in {job.masks} has the name of a picture; the mask of {next(iter(pictures))} would be "
@@ -140,12 +135,33 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
     return Summary(len(rows), earlier, broken, scores)
 
 
-def _predict_one(name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor) -> list[str]:
+def _predictor(model: Trained, job: Job) -> Predictor | Classifier:
+    """What predicts a picture."""
+    maps: list[Map] = [name for name in MAPS if name in job.save]
+    device, how = device_of(job.device), {"normalised": model.info.normalised, "size": model.info.size}
+    if model.info.task == "segmentation":
+        return Predictor(model.networks, job.tiling, device, maps=maps, **how)
+    if maps or job.masks is not None or (model.info.crop is not None and job.tiling != Tiling(model.info.crop)):
+        raise ConfigError(
+            f"{model.name} gives a picture one class: leave out --masks, --tile, --overlap, --flip, --scales, and of "
+            "--save all but class and overlay"
+        )
+    return Classifier(model.networks, device, **how)
+
+
+def _predict_one(
+    name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor | Classifier
+) -> list[str]:
     """Write the files of a picture; its row of the table."""
-    image = read_image(content).image
+    image = picture_of(content, model.info.data.settings)
     prediction = predictor.predict(image)
     for kind, file in files.items():
-        made = _drawn(kind, prediction, image, np.array(model.info.palette, np.uint8))
+        palette = np.array(model.info.palette, np.uint8)
+        if kind == "overlay" and model.info.task == "classification":
+            number = int(prediction.classes[0, 0])
+            made = captioned(image, model.info.classes[number], prediction.confidence, palette[number])
+        else:
+            made = _drawn(kind, prediction, image, palette)
         with replacing(file) as draft:
             made.save(draft, format="PNG")
     shares = np.bincount(prediction.classes.ravel(), minlength=len(model.info.classes)) / prediction.classes.size
@@ -261,7 +277,7 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
             continue
         classes = np.array(Image.open(_file(job.out, "class", name)))
         try:
-            truth = read_mask(path.read_bytes())
+            truth = true_classes(path.read_bytes(), model.info.data.settings)
         except Unfit as unfit:
             broken[str(path)] = f"{unfit.args[0]} ({unfit.args[1]})"
             continue

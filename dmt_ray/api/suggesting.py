@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from dmt_ray.api.trained import Trained, find_model
 from dmt_ray.api.sheet import Entry, contact_sheet
+from dmt_ray.api.trained import Trained, find_model
 from dmt_ray.config import Data, DataSettings, Split
 from dmt_ray.data import Dataset, Parts, divide
 from dmt_ray.data.check import Problems

@@ -208,10 +208,23 @@ def _add_store(commands: Any) -> None:
 
 
 def _add_data(commands: Any) -> None:
+    what = "Write a recipe for a folder of your images, check and show a data set, or download one."
+    group = _group(commands, "data", what, "dmt data init path/to/nuclei")
+    what = (
+        "Look at a folder of images, say what is in it, and write a recipe that trains on it: images and masks, what "
+        "the masks' values mean, sizes, split, network and epochs, with the reason beside each."
+    )
+    folder: dict[str, Any] = {"help": "folder of images and masks, or of a folder for each class"}
+    out: dict[str, Any] = {"help": "recipe to write (default: FOLDER.yaml, here)"}
+    init = _add(group, "init", "data:init_data", what, "dmt data init path/to/nuclei --out nuclei.yaml")
+    add(init, "folder", "--out", folder=folder, out=out)
     example = "dmt data check --recipe camvid --data camvid/"
-    group = _group(commands, "data", "Check a data set, or download one.", example)
     what = "Check every image and mask of a data set, and summarise its contents."
     add(_add(group, "check", "data:check_data", what, example), "--recipe", "--set", "--storage", "--data")
+    what = "Check a data set, and draw some of its images with their masks over them."
+    show = _add(group, "show", "data:show_data", what, "dmt data show --recipe nuclei.yaml --data path/to/nuclei")
+    out = {"help": "PNG, PDF or SVG file to write (default: RECIPE-images.png, here)"}
+    add(show, "--recipe", "--set", "--storage", "--data", "--out", out=out)
     what = "Download the data set of a recipe: CIFAR-10 or the Oxford-IIIT Pets."
     example = "dmt data download --recipe cifar10-4000 --data data/cifar10"
     download = _add(group, "download", "data:download_data", what, example)

@@ -55,9 +55,28 @@ class DataSettings(Tagged):
         None,
         description="Working (height, width) that images are resized to when they are decoded; none: their own size.",
     )
+    range: tuple[float, float] | None = neutral(
+        None,
+        description="Numbers that become black and white in images of more than 8 bits, such as [0, 65535], or [0, 1] "
+        "for floating point; numbers outside are clipped. Images of 8 bits do not depend on it; none: only these are "
+        "read.",
+    )
+    orientation: Literal["applied", "images", "stored"] = neutral(
+        "applied",
+        description="What is done where a camera recorded that an image is to be turned. applied: it is turned, and "
+        "its mask with it, which must have the same orientation tag, or a size that shows how it lies; images: it is "
+        "turned, and masks without a tag fit the image as viewers show it; stored: nothing is turned, and masks fit "
+        "the pixels as stored.",
+    )
     normalised: Normalised = neutral(
         "imagenet", description="Whose mean and standard deviation the channels are normalised by."
     )
+
+    @model_validator(mode="after")
+    def _rising_range(self) -> Self:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range must be two numbers, the lower one first, but got {list(self.range)}")
+        return self
 
     @classmethod
     def kind(cls, name: str) -> type[Self]:

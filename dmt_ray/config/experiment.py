@@ -159,7 +159,7 @@ FOR_ALL = {"crop": "augment.crop", "scale": "augment.scale", "precision": "preci
 """What can be set once for all trainings -> the setting of each. An override of one training goes before it."""
 
 # Mappings that are set as a whole.
-OPAQUE = frozenset({"arguments", "data", "model_b"})
+OPAQUE = frozenset({"arguments", "data", "mask_values", "model_b"})
 # What is not set starts from something else when a part of it is set.
 _ALIKE = {"model_b": "model", "cotrain": "online", "retrain": "online"}
 

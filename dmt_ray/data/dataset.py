@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from dmt_ray import IGNORE
 from dmt_ray.config import Data, Task
 from dmt_ray.data.cache import Writer, explained, folder_for, open_decoded, remarks_in
 from dmt_ray.data.check import Problems, Progress, Steps
-from dmt_ray.data.decode import Decoded, Decoder, Size
+from dmt_ray.data.decode import Decoded, Decoder
 from dmt_ray.data.images import Images
 from dmt_ray.data.manifest import digest_files
 from dmt_ray.data.source import Content, DataSource
@@ -35,6 +35,7 @@ class Dataset:
     root: Path | None  # the data set's folder; None where there is none
     task: Task = "segmentation"
     remarks: tuple[str, ...] = ()  # what a person should know before using it, a sentence each
+    groups: Mapping[str, str] = field(default_factory=dict)  # id -> group that no draw tears apart
 
 
 def find_root(data: Data, root: Path | None) -> Path:
@@ -106,13 +107,13 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
         digests = digest_files(files, folder, cache, pool, problems, steps) if files else {}
         content.compare(digests, problems)
         remarks = problems.remarks
-        fingerprint = fingerprint_of(content, data.size, digests)
+        fingerprint = fingerprint_of(content, data, digests)
         place = folder_for(cache, data.name, fingerprint)
         if not problems:
             _check_fingerprint(data, folder, fingerprint)
         subsets = None if problems else open_decoded(place, fingerprint)
         if subsets is None:
-            decoder = Decoder(folder, data.size, digests, pool, problems, steps)
+            decoder = Decoder(folder, data.size, data.reading, digests, pool, problems, steps)
             sizes: dict[tuple[int, ...], str] = {}
             with Writer(place) as writer:
                 for subset in content.subsets:
@@ -127,12 +128,15 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
                 subsets = writer.finish(fingerprint, problems.remarks[len(remarks) :])
     root = folder if data.in_files else None
     remarks += remarks_in(place)
-    return Dataset(data.name, content.classes, content.palette, fingerprint, subsets, root, data.task, remarks)
+    return Dataset(
+        data.name, content.classes, content.palette, fingerprint, subsets, root, data.task, remarks, content.groups
+    )
 
 
-def fingerprint_of(content: Content, size: Size, digests: Mapping[Path, str]) -> str:
-    """32 hex digits that stand for all pixels, classes and ids of a data set at this size; `digests` are its files'."""
-    return hashlib.sha256(canonical(content.identity(size, digests))).hexdigest()[:32]
+def fingerprint_of(content: Content, data: DataSource, digests: Mapping[Path, str]) -> str:
+    """32 hex digits that stand for all pixels, classes and ids of a data set; `digests` are its files'."""
+    identity = {**content.identity(data.size, digests), **data.reading.identity()}
+    return hashlib.sha256(canonical(identity)).hexdigest()[:32]
 
 
 def _check_fingerprint(data: DataSource, folder: Path, fingerprint: str) -> None:

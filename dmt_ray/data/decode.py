@@ -4,8 +4,10 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,20 @@ from PIL import Image
 
 from dmt_ray import IGNORE
 from dmt_ray.data.check import Problems, Steps
-from dmt_ray.data.files import Item, MaskValues, below
-from dmt_ray.data.pictures import Picture, Unfit, low_depth, read_image, read_mask
+from dmt_ray.data.files import Item, below
+from dmt_ray.data.mask_values import MaskValues, joined
+from dmt_ray.data.orientation import QUARTER, UPRIGHT, orientation_of, turned
+from dmt_ray.data.pictures import Picture, Reading, Unfit, read_image, read_mask
+from dmt_ray.data.png import low_depth
 
 REVISION = 1  # raised whenever the same files and the same working size give other pixels
 
-TURNED = "images with an orientation tag, which is not applied; their masks must match the pixels as stored"
+TURNED = "images that are turned as their orientation tag says"
+UNSURE = (
+    "images with an orientation tag that their masks do not have; set data.orientation to `images` where masks fit the "
+    "image as viewers show it, or to `stored` where they fit its pixels as stored"
+)
+DIFFERENT = "masks that have an orientation tag other than their images; turn their pixels, and remove the tag"
 Size = tuple[int, int] | None
 
 
@@ -42,8 +52,13 @@ class Decoded:
 
 
 def digest(content: bytes) -> str:
-    """The digest of a file's bytes, and `low_depth` behind it."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest() + low_depth(content)
+    """The digest of a file's bytes; behind it `low_depth`, and ":o6" where the file records an orientation, here 6.
+
+    Both tell files whose pixels earlier versions read otherwise from what they were.
+    """
+    orientation = orientation_of(content)
+    mark = "" if orientation == UPRIGHT else f":o{orientation}"
+    return hashlib.blake2b(content, digest_size=16).hexdigest() + low_depth(content) + mark
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ class Decoder:
 
     root: Path  # the data set's folder, for messages
     size: Size  # working (height, width); images are resized bilinearly with antialiasing, masks to the nearest pixel
+    reading: Reading  # what the settings say of the pictures
     digests: Mapping[Path, str]  # what the files' bytes are expected to be
     pool: Executor  # decodes; Pillow lets other threads run meanwhile
     problems: Problems  # takes what is wrong
@@ -77,20 +93,18 @@ class Decoder:
         except BadFileError as error:
             wrong.append(error)
         try:
-            mask = None if item.mask is None else self._classes(item.mask, item.values)
+            masks = [self._mask(path, values) for path, values in item.masks]
         except BadFileError as error:
             wrong.append(error)
         if picture is None or wrong:
             return None, wrong
-        image = picture.image
-        if item.mask is not None and mask is not None and mask.shape != (image.height, image.width):
-            sizes = f"{mask.shape[0]} x {mask.shape[1]} but the image {image.height} x {image.width}"
-            why = " as stored, its orientation not applied: turn its pixels" if picture.turned else ""
-            kind = "masks that differ in size from their images (height x width)"
-            return None, [BadFileError(kind, f"{below(item.mask, self.root)} is {sizes}{why}")]
-        if picture.turned and item.label is None:
+        try:
+            mask = joined([self._fitting(*each, picture, item) for each in masks]) if masks else None
+        except BadFileError as error:
+            return None, [error]
+        if picture.orientation != UPRIGHT:
             self.problems.remark(TURNED, below(item.image, self.root))
-        pixels = resized(image, self.size)
+        pixels = resized(picture.image, self.size)
         if item.label is not None:
             return Decoded.of_class(item.id, pixels, item.label), []
         height, width = pixels.shape[:2]
@@ -115,26 +129,76 @@ class Decoder:
         return content
 
     def _picture(self, path: Path) -> Picture:
-        try:
-            return read_image(self.read(path))
-        except Unfit as unfit:
-            kind, holds = unfit.args
-            raise BadFileError(kind, f"{below(path, self.root)} ({holds})") from None
+        with self._named(path):
+            return read_image(self.read(path), self.reading)
 
-    def _classes(self, path: Path, values: MaskValues) -> NDArray[np.uint8]:
+    def _mask(self, path: Path, values: MaskValues) -> tuple[Path, NDArray[np.uint8], int]:
+        """The classes in a mask as they are stored, and its orientation."""
+        content = self.read(path)
+        with self._named(path):
+            classes = values.classes_of(read_mask(content, values.kind))
+        return path, classes, UPRIGHT if self.reading.orientation == "stored" else orientation_of(content)
+
+    @contextmanager
+    def _named(self, path: Path) -> Iterator[None]:
+        """Names the file in what is wrong with it."""
         try:
-            numbers = read_mask(self.read(path))
+            yield
         except Unfit as unfit:
             kind, holds = unfit.args
-            raise BadFileError(kind, f"{below(path, self.root)} ({holds})") from None
-        wide = numbers.dtype != np.uint8
-        allowed = np.isin(numbers, np.flatnonzero(values.allowed)) if wide else values.allowed[numbers]
-        if not allowed.all():
-            wrong = np.unique(numbers[~allowed])
-            shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
-            kind = f"masks with values that are neither a class nor ignore; expected {values.expected}"
-            raise BadFileError(kind, f"{below(path, self.root)} holds {shown}")
-        return values.table[numbers.astype(np.uint8)]
+            what = holds if holds.startswith("holds ") else f"({holds})"
+            raise BadFileError(kind, f"{below(path, self.root)} {what}") from None
+
+    def _fitting(
+        self, path: Path, mask: NDArray[np.uint8], own: int, picture: Picture, item: Item
+    ) -> NDArray[np.uint8]:
+        """A mask as it lies over its image when that is shown.
+
+        A mask without an orientation may fit the pixels as stored or as shown, which its size tells if the image is
+        turned by a quarter and is no square.
+
+        Raises:
+            BadFileError: If that is not clear, or the mask has another orientation or size than the image.
+        """
+        stored, its = (picture.stored.height, picture.stored.width), picture.orientation
+        seen = stored[::-1] if its in QUARTER else stored
+        name = below(path, self.root)
+        if own not in (UPRIGHT, its):
+            raise BadFileError(DIFFERENT, f"{name} has {own}, its image {its}")
+        turn = own
+        if own != its and self.reading.orientation != "images":
+            if seen == stored:
+                raise BadFileError(UNSURE, f"{below(item.image, self.root)} (orientation {its})")
+            turn = its if mask.shape == stored else UPRIGHT
+        mask = turned(mask, turn)
+        if mask.shape != seen:
+            sizes = f"{mask.shape[0]} x {mask.shape[1]} but the image {seen[0]} x {seen[1]}"
+            raise BadFileError("masks that differ in size from their images (height x width)", f"{name} is {sizes}")
+        return mask
+
+
+def picture_of(content: bytes, data: Mapping[str, Any]) -> Image.Image:
+    """An image file as a data set shows it to its models; RGB, at the file's size.
+
+    Args:
+        content: The file's bytes.
+        data: The data set's settings as plain values, such as the record of a training holds them.
+
+    Raises:
+        Unfit: If the file cannot be used.
+    """
+    return read_image(content, Reading.of(data)).image
+
+
+def true_classes(content: bytes, data: Mapping[str, Any]) -> NDArray[np.generic]:
+    """A mask file's class numbers and `IGNORE`, coded as the data set's own masks are where `mask_values` says how.
+
+    Arguments and errors are those of `picture_of`.
+    """
+    if data.get("mask_values") is None:
+        return read_mask(content)
+    values = MaskValues.coded(data["mask_values"], data["classes"])
+    return values.classes_of(read_mask(content, values.kind))
 
 
 def resized(image: Image.Image, size: Size) -> NDArray[np.uint8]:

@@ -1,21 +1,20 @@
 """What all layouts share: images that are paired with masks, what mask values mean, and lists of ids."""
 
-import hashlib
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmt_ray import IGNORE
 from dmt_ray.data.check import Problems
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.errors import DataError
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_ENDINGS = frozenset({".png"})
+LOSSLESS_ENDINGS = MASK_ENDINGS | {".tif", ".tiff", ".bmp"}
 # Of pictures, too, but not read; any other ending is of no picture.
 UNREAD_ENDINGS = frozenset({
     ".gif", ".jfif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".tga", ".dng", ".npy", ".dcm",
@@ -29,38 +28,6 @@ _PATHS = re.compile(r"(?P<image>\S.*?\.(?:png|jpe?g|bmp|tiff?|webp))(?:[\s,]+(?P
 
 
 @dataclass(frozen=True, eq=False)
-class MaskValues:
-    """What the numbers in a mask file mean."""
-
-    table: NDArray[np.uint8]  # class or `IGNORE` of each value, ``[256]``; `IGNORE` too where the value is not allowed
-    allowed: NDArray[np.bool_]  # whether a value may occur, ``[256]``
-    expected: str  # the allowed values in words
-
-    @cached_property
-    def digest(self) -> str:
-        """What tells it from other meanings, as fingerprints hold it."""
-        return hashlib.sha256(self.table.tobytes() + self.allowed.tobytes()).hexdigest()
-
-    @classmethod
-    def of(cls, classes: Mapping[int, int], ignore: Iterable[int], expected: str) -> "MaskValues":
-        """Values that are classes, and values that are ignored.
-
-        `classes` leads from a value in the file to a class; `expected` says both in words.
-        """
-        table, allowed = np.full(256, IGNORE, np.uint8), np.zeros(256, np.bool_)
-        for value, number in classes.items():
-            table[value], allowed[value] = number, True
-        allowed[list(ignore)] = True
-        return cls(table, allowed, expected)
-
-    @classmethod
-    def numbers(cls, classes: int, ignore: int, first: int = 0) -> "MaskValues":
-        """The values first..first+classes-1 for the classes in their order, and one value that is ignored."""
-        expected = f"{first}..{first + classes - 1} or {ignore} (ignore)"
-        return cls.of({first + k: k for k in range(classes)}, [ignore], expected)
-
-
-@dataclass(frozen=True, eq=False)
 class Item:
     """One image to decode."""
 
@@ -69,6 +36,12 @@ class Item:
     mask: Path | None
     values: MaskValues
     label: int | None = None  # the image's class, in classification
+    further: tuple[tuple[Path, MaskValues], ...] = ()  # masks that are laid over `mask`, and what their values mean
+
+    @property
+    def masks(self) -> tuple[tuple[Path, MaskValues], ...]:
+        """All mask files, and what their values mean."""
+        return () if self.mask is None else ((self.mask, self.values), *self.further)
 
 
 def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Problems) -> dict[str, Path]:
@@ -92,9 +65,9 @@ def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Proble
                 problems.add("files that differ only in their extension; expected one file per name", twins)
             found[path.stem] = path
         elif endings is IMAGE_ENDINGS and path.suffix.lower() in UNREAD_ENDINGS:
-            problems.add(f"images in formats that are not read; expected {_listed(endings)}", below(path, root))
+            problems.add(f"images in formats that are not read; expected {listed(endings)}", below(path, root))
         else:
-            kind = f"files that are skipped, because their names do not end in {_listed(endings)}"
+            kind = f"files that are skipped, because their names do not end in {listed(endings)}"
             problems.remark(kind, below(path, root))
     return found
 
@@ -112,7 +85,8 @@ def refuse_lookalikes(root: Path, names: Iterable[str], problems: Problems) -> N
             problems.add("folders that would not be read under their names", f"{path.name} (expected {right})")
 
 
-def _listed(endings: frozenset[str]) -> str:
+def listed(endings: frozenset[str]) -> str:
+    """Endings for people, with commas."""
     return ", ".join(sorted(endings))
 
 
@@ -127,7 +101,7 @@ def paired(
     mask_files = files_in(masks, MASK_ENDINGS, root, problems)
     if not (image_files and mask_files) and images.is_dir() and masks.is_dir():
         empty, endings = (masks, MASK_ENDINGS) if image_files else (images, IMAGE_ENDINGS)
-        problems.add(f"folders without files that end in {_listed(endings)}", below(empty, root))
+        problems.add(f"folders without files that end in {listed(endings)}", below(empty, root))
         return {}
     if image_files and mask_files:
         for name in sorted(image_files.keys() - mask_files.keys()):
@@ -156,7 +130,7 @@ def of_ids(
 def lines_of(path: Path, root: Path, problems: Problems) -> list[str]:
     """The lines of a list that are not empty."""
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
         problems.add("lists that are missing or cannot be read", f"{below(path, root)} ({reason})")
@@ -178,7 +152,7 @@ def read_list(path: Path, root: Path, problems: Problems, known: Container[str],
     """
     ids: dict[str, None] = {}
     for line in lines_of(path, root, problems):
-        id = _id_of(line, depth, known)
+        id = id_of(line, depth, known)
         if id is None:
             kind = "list entries that are not plain ids; expected one file name without its extension per line"
             problems.add(kind, f"{line!r} in {below(path, root)}")
@@ -189,7 +163,7 @@ def read_list(path: Path, root: Path, problems: Problems, known: Container[str],
     return list(ids)
 
 
-def _id_of(line: str, depth: int, known: Container[str]) -> str | None:
+def id_of(line: str, depth: int, known: Container[str]) -> str | None:
     """The id that a line of a list stands for, whether it is known or not; None: for none."""
     if line in known and is_plain(line, depth):
         return line

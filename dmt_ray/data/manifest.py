@@ -27,8 +27,8 @@ def digest_files(
     `cache` is the folder of the manifest; an OSError says that it cannot be written. Files that cannot be read are
     problems, and are left out of the result.
     """
-    # The manifests of version 0.2 and earlier lack the depth in a digest.
-    name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8, person=b"depth").hexdigest()
+    # The manifests of version 0.2 and earlier lack the depth and the orientation in a digest.
+    name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=8, person=b"turned").hexdigest()
     manifest = cache / f"files-{name}.json"
     known, now, changed = _load(manifest), time.time_ns(), False
     digests: dict[Path, str] = {}

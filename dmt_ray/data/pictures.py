@@ -1,23 +1,26 @@
 """What an image file and a mask file may be: the one place where a file's bytes become pixels or class numbers.
 
-What is read is what the file holds, to the last bit, or the file is refused.
+What is read is what the file holds, to the last bit, or the file is refused. Settings of the data set (`Reading`) say
+what a file does not: the range of its numbers, and whether pixels are turned as a camera recorded.
 """
 
 import io
 import os
-import struct
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from dmt_ray.data import deep, png
+from dmt_ray.data.orientation import UPRIGHT, Orientation, is_tiff, orientation_of, turned_image, untouched
 from dmt_ray.errors import DataError
 
 # By content: Pillow reads many formats under any name, some of them at a lower depth than the file's.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-# 16-bit and float images have no fixed range that could be brought to 0..255.
+MASK_FORMATS = ("PNG", "TIFF", "BMP")
 MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 # The first frame is the image: an MPO is a JPEG with a preview behind it, and some of the Oxford Pets are GIFs.
 FIRST_FRAME = frozenset({"GIF", "MPO"})
@@ -27,69 +30,187 @@ MOST_PIXELS = 178_956_970  # of an image, where no other limit is set: where Pil
 LIMIT = "DMT_MAX_PIXELS"  # environment variable; decoded pixels do not depend on it, so it is no setting of a recipe
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit cannot be set for a single image; `_opened` checks ours
 
-_ORIENTATION = 0x0112  # EXIF and TIFF tag
-_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT")
+_DEPTHS, _FURTHER, _UNSPECIFIED = 258, 338, 0  # TIFF tags: bits of each channel, kinds of further channels
 
 DAMAGED = "files that are damaged or truncated"
-NOT_8_BIT = "images whose pixels are not 8-bit; expected RGB or grey with 8 bits per channel"
+NOT_8_BIT = (
+    "images whose pixels are not 8-bit; set data.range to the numbers that become black and white, such as [0, 65535]"
+)
+NOT_SCALED = "images whose numbers data.range cannot bring to 8 bits"
 MORE_CHANNELS = "images with channels other than colour and alpha, which would be lost; expected RGB or grey"
 PAGES = "images of several pages or frames, only one of which would be read; expected one image per file"
-TURNED_TIFF = "TIFF images with an orientation other than 1; turn their pixels, and remove the tag"
-NOT_PNG = "masks whose content is not PNG; JPEG and other lossy formats change class numbers: save as PNG"
+LOSSY = "masks whose content is not PNG, TIFF or BMP; JPEG and other lossy formats change class numbers: save as PNG"
+IN_COLOUR = (
+    "masks in colour; expected one channel or a palette that holds class numbers, or for the data set folder "
+    "data.mask_values with the class of each colour, such as {128 64 128: road, 0 0 0: ignore}"
+)
+NO_COLOUR = "masks of more than 8 bits, which cannot hold the colours of data.mask_values; set it to numbers"
+SEE_THROUGH = "masks with transparent pixels, whose class is open; save them without alpha"
+
+MaskKind = Literal["plain", "numbers", "colours"]
 
 
 class Unfit(Exception):
     """A file that cannot be used; the arguments are what kind of fault it is and what the file holds."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the settings of a data set say of its pictures; the fields are those of `config.data.DataSettings`."""
+
+    range: deep.Range | None = None
+    orientation: Orientation = "applied"
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "Reading":
+        """The same of settings as plain values, such as a stage's record holds them."""
+        limits = data.get("range")
+        return cls(None if limits is None else (limits[0], limits[1]), data.get("orientation", "applied"))
+
+    def identity(self) -> dict[str, object]:
+        """What enters a data set's fingerprint; nothing where all is as by default."""
+        plain = Reading()
+        return {name: value for name, value in vars(self).items() if value != getattr(plain, name)}
+
+
+PLAIN = Reading()
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """The pixels of an image file as they are stored."""
+    """The pixels of an image file."""
 
-    image: Image.Image  # RGB, 8 bits a channel; alpha is dropped
-    turned: bool  # whether the file says that a viewer should turn or mirror it, which is not done
+    stored: Image.Image  # as they are in the file; RGB, 8 bits a channel; alpha is dropped
+    orientation: int  # how they are turned to be shown, 1 to 8; 1 where `Reading.orientation` is "stored"
+
+    @property
+    def image(self) -> Image.Image:
+        """The image as a viewer shows it."""
+        return turned_image(self.stored, self.orientation)
 
 
-def read_image(content: bytes) -> Picture:
+def read_image(content: bytes, reading: Reading = PLAIN) -> Picture:
     """The image that a file's bytes hold.
 
     Raises:
-        Unfit: If it is damaged, too large, of another depth than 8 bits a channel, or more than one image.
+        Unfit: If it is damaged, too large, of more than 8 bits a channel without a range, or more than one image.
     """
-    image, raw_mode = _opened(content, FORMATS)
-    turned = _orientation(image) != 1
-    # In BMP these are 5 or 6 bits a channel, and fit.
-    if image.mode not in MODES or (";16" in raw_mode and image.format != "BMP"):
-        raise Unfit(NOT_8_BIT, f"{raw_mode or image.mode}")
-    if raw_mode.rstrip("X") != raw_mode and image.format == "TIFF":
-        raise Unfit(MORE_CHANNELS, raw_mode)
+    recorded = orientation_of(content)
+    orientation = UPRIGHT if reading.orientation == "stored" else recorded
+    try:
+        image, raw_mode = _opened(content, FORMATS)
+    except Unfit:
+        if not is_tiff(content):
+            raise
+        return Picture(_deep_image(content, reading, "TIFF of a kind that has no 8 bits"), orientation)
     if image.format not in FIRST_FRAME and (pages := getattr(image, "n_frames", 1)) != 1:
         raise Unfit(PAGES, f"{pages} in a {image.format}")
-    if turned and image.format == "TIFF":  # the only one that Pillow turns by itself
-        raise Unfit(TURNED_TIFF, f"orientation {_orientation(image)}")
+    if _is_deep(image, raw_mode):
+        return Picture(_deep_image(content, reading, raw_mode or image.mode), orientation)
+    if image.format == "TIFF":
+        further = getattr(image, "tag_v2", {}).get(_FURTHER, ())
+        if raw_mode.rstrip("X") != raw_mode or _UNSPECIFIED in (further if isinstance(further, tuple) else (further,)):
+            raise Unfit(MORE_CHANNELS, raw_mode)
+    is_turned = image.format == "TIFF"  # Pillow does it with these, and with no others
     _load(image, content)
-    return Picture(image.convert("RGB"), turned)
+    pixels = image.convert("RGB")
+    return Picture(untouched(pixels, recorded) if is_turned else pixels, orientation)
 
 
-def read_mask(content: bytes) -> NDArray[np.generic]:
-    """The numbers that a PNG mask holds, ``[height, width]`` of uint8 or uint16, whatever its depth and palette.
+def _is_deep(image: Image.Image, raw_mode: str) -> bool:
+    """Whether an opened image has more than 8 bits a channel."""
+    if image.format == "TIFF":
+        depths = getattr(image, "tag_v2", {}).get(_DEPTHS, 1)
+        if max(depths if isinstance(depths, tuple) else (depths,)) > 8:
+            return True
+    # In BMP, 16 bits are those of a pixel: 5 or 6 a channel, which fit.
+    return image.mode not in MODES or (";16" in raw_mode and image.format != "BMP")
+
+
+def _deep_image(content: bytes, reading: Reading, holds: str) -> Image.Image:
+    """The RGB image that a range makes of a file of more than 8 bits."""
+    if reading.range is None:
+        raise Unfit(NOT_8_BIT, holds)
+    try:
+        if not is_tiff(content):
+            png.check_sums(content)
+        numbers = deep.scaled(deep.image_numbers(content, most_pixels()), reading.range)
+    except deep.FurtherChannelsError as error:
+        raise Unfit(MORE_CHANNELS, str(error)) from None
+    except deep.UnreadableError as error:
+        raise Unfit(NOT_SCALED, str(error)) from None
+    except Exception as error:  # libraries let many kinds of error out of a damaged file
+        raise Unfit(DAMAGED, str(error) or type(error).__name__) from None
+    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(numbers, (*numbers.shape[:2], 3))))
+
+
+def read_mask(content: bytes, kind: MaskKind = "plain") -> NDArray[np.generic]:
+    """The numbers that a mask file holds, as they are stored, whatever its depth and palette.
+
+    Args:
+        content: The bytes of a PNG, TIFF or BMP file.
+        kind: "plain": numbers of a single channel; "numbers": also grey in three equal channels; "colours": red, green
+            and blue as one number, ``red * 65536 + green * 256 + blue``; of a palette, those of its colours.
+
+    Returns:
+        ``[height, width]`` of an integer dtype.
 
     Raises:
-        Unfit: If it is no PNG file, damaged, too large, in colour, or an animation.
+        Unfit: If it is no such file, damaged, too large, in colour where numbers are expected, or of several pages.
     """
+    if is_tiff(content):
+        numbers, mode = _tiff_mask(content, kind), "TIFF"
+    else:
+        numbers, mode = _pillow_mask(content, kind)
+    channels = numbers.shape[2]
+    if channels == 1 and kind != "colours":
+        grey: NDArray[np.generic] = numbers[:, :, 0]
+        return grey
+    if kind == "plain" or channels > 4:
+        raise Unfit(IN_COLOUR, mode if mode != "TIFF" else f"{channels} channels")
+    if numbers.dtype != np.uint8:
+        raise Unfit(NO_COLOUR if kind == "colours" else IN_COLOUR, f"{channels} channels of {numbers.dtype}")
+    if channels in (2, 4) and (numbers[:, :, -1] != 255).any():
+        raise Unfit(SEE_THROUGH, mode)
+    colours = np.broadcast_to(numbers[:, :, : 1 if channels < 3 else 3], (*numbers.shape[:2], 3))
+    if kind == "colours":
+        red, green, blue = np.moveaxis(colours.astype(np.uint32), 2, 0)
+        packed: NDArray[np.generic] = red << 16 | green << 8 | blue
+        return packed
+    if (colours != colours[:, :, :1]).any():
+        raise Unfit(IN_COLOUR, mode)
+    return colours[:, :, 0]
+
+
+def _tiff_mask(content: bytes, kind: MaskKind) -> NDArray[Any]:
+    try:
+        numbers, palette = deep.mask_numbers(content, most_pixels())
+    except deep.UnreadableError as error:
+        raise Unfit("TIFF masks that do not hold one picture of whole numbers", str(error)) from None
+    except Exception as error:  # libraries let many kinds of error out of a damaged file
+        raise Unfit(DAMAGED, str(error) or type(error).__name__) from None
+    return numbers if palette is None or kind != "colours" else palette[numbers[:, :, 0]]
+
+
+def _pillow_mask(content: bytes, kind: MaskKind) -> tuple[NDArray[Any], str]:
+    """The numbers of a PNG or BMP file, ``[height, width, channels]``, or its colours; and its mode."""
     image, raw_mode = _opened(content, FORMATS)
-    if image.format != "PNG":
-        raise Unfit(NOT_PNG, str(image.format))
-    if len(image.getbands()) != 1:
-        raise Unfit("masks in colour; expected one channel or a palette that holds class numbers", image.mode)
+    if image.format not in MASK_FORMATS:
+        raise Unfit(LOSSY, str(image.format))
     if (frames := getattr(image, "n_frames", 1)) != 1:
-        raise Unfit(PAGES, f"{frames} in a PNG")
+        raise Unfit(PAGES, f"{frames} in a {image.format}")
+    bands, mode = image.getbands(), image.mode
+    if (len(bands) > 1 or kind == "colours") and _is_deep(image, raw_mode):
+        raise Unfit(NO_COLOUR if kind == "colours" else IN_COLOUR, raw_mode or mode)
     _load(image, content)
+    if kind == "colours":
+        image = image.convert("RGBA" if "A" in bands else "RGB")
     numbers = np.asarray(image)
     if numbers.dtype == np.bool_:
-        return numbers.astype(np.uint8)
-    unscaled: NDArray[np.generic] = numbers // numbers.dtype.type(SCALED.get(raw_mode, 1))
-    return unscaled
+        numbers = numbers.astype(np.uint8)
+    if kind != "colours":
+        numbers = numbers // numbers.dtype.type(SCALED.get(raw_mode, 1))
+    return numbers if numbers.ndim == 3 else numbers[:, :, None], mode
 
 
 def most_pixels() -> int:
@@ -104,16 +225,6 @@ def most_pixels() -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise DataError(f"the environment variable {LIMIT} is a number of pixels, such as 400000000, but got {text!r}")
     return int(text)
-
-
-def low_depth(content: bytes) -> str:
-    """ ":2" or ":4" for a grey PNG file of 2 or 4 bits, "" for any other file.
-
-    Version 0.2 and earlier read other numbers from such a mask; this tells data sets with them from what they were.
-    """
-    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[25:26] == b"\0" and content[24:25] in (b"\2", b"\4"):
-        return f":{content[24]}"
-    return ""
 
 
 def _opened(content: bytes, formats: tuple[str, ...]) -> tuple[Image.Image, str]:
@@ -136,30 +247,7 @@ def _load(image: Image.Image, content: bytes) -> None:
     """Decode the pixels."""
     try:
         if image.format == "PNG":
-            _check_sums(content)
+            png.check_sums(content)
         image.load()
     except Exception as error:
         raise Unfit(DAMAGED, str(error) or type(error).__name__) from None
-
-
-def _check_sums(content: bytes) -> None:
-    """Check what Pillow does not: that no bit of a PNG file's pixels has changed."""
-    place = 8  # behind the signature
-    while place + 8 <= len(content):
-        length, name = struct.unpack(">I4s", content[place : place + 8])
-        end = place + 8 + length
-        if name in _PIXEL_CHUNKS and content[end : end + 4] != zlib.crc32(content[place + 4 : end]).to_bytes(4, "big"):
-            raise ValueError(f"a wrong checksum of {name.decode()}")
-        if name == b"IEND":
-            return
-        place = end + 4
-    raise ValueError("no end of the PNG file")
-
-
-def _orientation(image: Image.Image) -> int:
-    """How a viewer should turn an image, 1 to 8; 1: not at all."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a damaged EXIF block is no damaged image
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1

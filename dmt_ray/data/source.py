@@ -13,6 +13,7 @@ from dmt_ray.config import DataSettings
 from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import REVISION, Decoded, Decoder, Size
 from dmt_ray.data.files import Item, colours
+from dmt_ray.data.pictures import Reading
 
 Archive = tuple[str, str]  # address, md5
 
@@ -34,6 +35,11 @@ class DataSource(DataSettings):
         """What the data set in a folder consists of; what is wrong with its files goes to `problems`."""
         raise NotImplementedError
 
+    @property
+    def reading(self) -> Reading:
+        """What the settings say of the pictures."""
+        return Reading(self.range, self.orientation)
+
     def archives(self) -> list[Archive]:
         """What can be downloaded; nothing unless a data set says otherwise."""
         return []
@@ -54,6 +60,7 @@ class Content(ABC):
     classes: tuple[str, ...]
     subsets: Mapping[str, Any]  # "train", and what there is of "val" and "test" -> what its images are decoded from
     colours: NDArray[np.uint8] | None = field(default=None, kw_only=True)  # of each class, where there are own ones
+    groups: Mapping[str, str] = field(default_factory=dict, kw_only=True)  # id -> group that no draw tears apart
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -107,7 +114,7 @@ class Listing(Content):
     def files(self) -> Iterable[Path]:
         """Images and masks."""
         items = [item for items in self.subsets.values() for item in items]
-        return dict.fromkeys(path for item in items for path in (item.image, item.mask) if path is not None)
+        return dict.fromkeys(path for item in items for path in (item.image, *(mask for mask, _ in item.masks)))
 
     def compare(self, digests: Mapping[Path, str], problems: Problems) -> None:
         """Remarks on images that are in two subsets, or twice in one, under different names."""
@@ -130,23 +137,31 @@ class Listing(Content):
         subsets = {
             subset: [
                 # The depth of an image never changed what is read.
-                [item.id, _bytes(digests.get(item.image)), item.mask and digests.get(item.mask), item.values.digest]
+                [item.id, _of_image(digests.get(item.image)), item.mask and digests.get(item.mask), item.values.digest]
                 + ([] if item.label is None else [item.label])
+                + ([[digests.get(path), values.digest] for path, values in item.further])
                 for item in items
             ]
             for subset, items in self.subsets.items()
         }
-        return {"revision": REVISION, "classes": self.classes, "size": size, "subsets": subsets}
+        # Groups decide which images are held out for validation.
+        groups = {"groups": dict(self.groups)} if self.groups else {}
+        return {"revision": REVISION, "classes": self.classes, "size": size, "subsets": subsets, **groups}
 
     def decode(self, subset: str, decoder: Decoder) -> Iterator[Decoded]:
         """The images of a subset, but those that cannot be used."""
         known = decoder.digests.keys()
-        return decoder.decode_all([i for i in self.subsets[subset] if {i.image, i.mask or i.image} <= known])
+        return decoder.decode_all(
+            [item for item in self.subsets[subset] if {item.image, *(path for path, _ in item.masks)} <= known]
+        )
 
 
-def _bytes(digest: str | None) -> str | None:
-    """A file's digest without the depth behind it."""
-    return digest and digest.partition(":")[0]
+def _of_image(digest: str | None) -> str | None:
+    """An image's digest without the depth behind it."""
+    if digest is None:
+        return None
+    content, *marks = digest.split(":")
+    return ":".join([content, *(mark for mark in marks if mark.startswith("o"))])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dmt_ray.config import Data, Side, Split
 from dmt_ray.data.check import Problems
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.files import inside, read_list
+from dmt_ray.data.groups import drawn_groups
 from dmt_ray.data.images import Images
 from dmt_ray.data.published import PUBLISHED
 from dmt_ray.data.source import DataSource
@@ -59,6 +60,8 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     train = dataset.subsets["train"]
     selection = _selection(split, data, dataset)
     held_out = set(selection[1]) if selection[0] == "train" else set()
+    groups = {dataset.groups.get(train.ids[i]) for i in held_out} - {None}
+    held_out |= {i for i, id in enumerate(train.ids) if dataset.groups.get(id) in groups}
     known = [int(i) for i in np.flatnonzero(train.known) if int(i) not in held_out]
     if not known:
         raise DataError(f"no train image of {dataset.name!r} has a mask, so none can be labelled: label some")
@@ -151,7 +154,21 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
     if split.rule == "per_class":
         each = max(1, round(count / len(dataset.classes)))
         return "train", _of_each_class(train, each, f"split.selection {split.selection}")
+    if dataset.groups:
+        return "train", _whole_groups(split.selection, known.tolist(), dataset)
     return "train", tuple(sorted(np.random.default_rng(HELD_OUT_SEED).permutation(known)[:count].tolist()))
+
+
+def _whole_groups(share: float, known: Sequence[int], dataset: Dataset) -> tuple[int, ...]:
+    """Positions of about a share of the train images with masks, in whole groups."""
+    places = {dataset.subsets["train"].ids[i]: i for i in known}
+    chosen = drawn_groups(list(places), dataset.groups, share, HELD_OUT_SEED)
+    if len(chosen) == len(places):
+        raise DataError(
+            f"split.selection {share} cannot hold out whole groups: all {len(places)} train images with a mask are of "
+            f"the group {dataset.groups[chosen[0]]!r}. Correct data.groups, or set split.selection to val"
+        )
+    return tuple(sorted(places[id] for id in chosen))
 
 
 def _of_each_class(train: Images, each: int, what: str) -> tuple[int, ...]:

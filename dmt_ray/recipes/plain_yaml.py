@@ -29,6 +29,8 @@ class _Loader(yaml.SafeLoader):
         seen: dict[Any, int] = {}
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
+            if isinstance(name, int) and not isinstance(name, bool):  # a value in data.mask_values
+                name = str(name)
             if not isinstance(name, str):
                 raise ConfigError(f"line {key.start_mark.line + 1}: a setting's name is text, but got {name!r}")
             line = key.start_mark.line + 1

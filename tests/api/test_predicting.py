@@ -20,6 +20,7 @@ from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.experiments import experiment_file
 from dmt_ray.models import Padding
 from dmt_ray.store import Store
+from tests.helpers import png_files
 from tests.helpers.fake_stages import CLASSES, TWO_ROWS, ablation_file
 from tests.helpers.fake_stages import PALETTE as PALETTE_OF_SHAPES
 from tests.helpers.trained import TINY, store_models
@@ -234,3 +235,75 @@ def test_the_command_predicts_with_a_row_and_says_where_and_what_was_not_used(tm
     (pictures / "broken.png").unlink()
     assert cli.main(words) == 0
     assert "2 pictures (2 of them before)" in capsys.readouterr().out
+
+
+class Redness(nn.Module):
+    """Pictures are of class 1 where red prevails, with one logit a picture and class."""
+
+    def forward(self, images):
+        red = (images[:, :1] - images[:, 2:]).mean(dim=(2, 3), keepdim=True)
+        return red.new_tensor([-1, 1]).view(1, 2, 1, 1) * red.sign() * np.log(3) / 2
+
+
+@pytest.fixture
+def classifier():
+    info = DatasetInfo(("sea", "rose"), PALETTE)
+    return Trained(
+        "toy", (Redness(),), ("0123 model.safetensors",), info, 2, (4, 4), "imagenet", (8, 8), "classification"
+    )
+
+
+def test_pictures_with_one_class_get_a_caption(classifier, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name, colour in (("a", (0, 0, 200)), ("b", (200, 0, 0))):
+        Image.new("RGB", (60, 40), colour).save(tmp_path / f"photos/{name}.png")
+    todo = job(tmp_path / "photos")
+    assert predict_folder(classifier, todo, QUIET).done == 2
+    with (todo.out / "predictions.csv").open(newline="") as file:
+        rows = {row["picture"]: row for row in csv.DictReader(file)}
+    assert float(rows["b.png"]["share/rose"]) == float(rows["a.png"]["share/sea"]) == 1
+    assert float(rows["b.png"]["confidence"]) == pytest.approx(0.75)  # 3 to 1
+    assert np.unique(Image.open(todo.out / "class/b.png")).tolist() == [1]
+    overlay = np.asarray(Image.open(todo.out / "overlay/b.png"))
+    assert overlay.shape == (40 + 14, 60, 3)
+    assert (overlay[:40] == (200, 0, 0)).all()
+    line = overlay[40:].reshape(-1, 3)
+    assert line[0].tolist() == [200, 100, 0]
+    assert (line != line[0]).any()  # there is a text
+
+
+@pytest.mark.parametrize(
+    "changes", [{"save": ("class", "entropy")}, {"tiling": Tiling((8, 8), flip=True)}, {"masks": "photos"}]
+)
+def test_what_makes_no_sense_for_one_class_is_refused(changes, classifier, pictures):
+    changes = {name: pictures if name == "masks" else value for name, value in changes.items()}
+    with pytest.raises(ConfigError, match="gives a picture one class: leave out --masks, --tile"):
+        predict_folder(classifier, job(pictures, **changes), QUIET)
+
+
+def test_pictures_are_read_as_the_training_read_its_own(model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    numbers = np.zeros((12, 20), int)
+    numbers[9:] = 4000
+    png_files.save(tmp_path / "photos/a.png", numbers, 16)
+    assert list(predict_folder(model, job(tmp_path / "photos"), QUIET).broken) == ["a.png"]
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.where(numbers > 0, 255, 0).astype(np.uint8)).save(tmp_path / f"photos/{name[0]}_mask.png")
+    data = {
+        "name": "folder", "classes": ["dark", "bright"], "masks": "{id}_mask", "range": (0, 4000),
+        "mask_values": {"0": "dark", "255": "bright"},
+    }  # fmt: skip
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "photos/a_mask.png").replace(tmp_path / "masks/a.png")
+    todo = job(tmp_path / "photos", out=tmp_path / "out", masks=tmp_path / "masks")
+    summary = predict_folder(replace(model, data=data), todo, QUIET)
+    assert (summary.done, summary.broken) == (1, {})  # b_mask.png is a mask
+    assert summary.scores["miou"] == 1
+
+
+def test_a_folder_of_masks_alone_is_refused(model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (20, 12)).save(tmp_path / "photos/a_mask.png")
+    data = {"name": "folder", "classes": ["dark", "bright"], "masks": "{id}_mask"}
+    with pytest.raises(DataError, match="holds only masks, by their names"):
+        predict_folder(replace(model, data=data), job(tmp_path / "photos"), QUIET)

@@ -10,7 +10,7 @@ PAGE = ROOT / "docs/how-to/own-images.md"
 
 
 def test_the_example_opens_an_own_folder(own_root, tmp_path):
-    example = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
+    (example,) = re.findall(r"```yaml\n(# pets.yaml.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "pets.yaml").write_text(example)
     config = load(str(tmp_path / "pets.yaml"), ["data.size=[4, 6]", "split.labelled=1/4"])
     dataset = open_dataset(config.data, own_root, tmp_path / "cache")

@@ -143,7 +143,7 @@ BAD = {
     **{ending: unread(ending) for ending in (".gif", ".jp2", ".npy", ".heic")},
 }
 MASKS = [(depth, png_files.GREY) for depth in (1, 2, 4, 8, 16)] + [(depth, png_files.PALETTE) for depth in (1, 2, 4, 8)]
-BAD_MASKS = ("colour", "JPEG", "BMP", "other size", "other value", "cut", "flipped", "missing", "two frames")
+BAD_MASKS = ("colour", "JPEG", "other size", "other value", "cut", "flipped", "missing", "two frames")
 
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="/\\"), min_size=1, max_size=12
@@ -163,7 +163,6 @@ def bad_mask(kind: str, random: np.random.Generator, numbers: np.ndarray, unused
     return {
         "colour": lambda: png_files.encode(np.repeat(numbers[..., None], 3, axis=2), 8, png_files.RGB),
         "JPEG": lambda: imageio.imwrite("<bytes>", numbers.astype(np.uint8), extension=".jpg"),
-        "BMP": lambda: imageio.imwrite("<bytes>", numbers.astype(np.uint8), extension=".bmp"),
         "other size": lambda: png_files.encode(np.zeros((height, width + 1), np.uint8), 8),
         "other value": lambda: png_files.encode(np.full((height, width), unused), 8),
         "cut": lambda: content[: place + 4],
@@ -227,7 +226,8 @@ def write_folder(data: st.DataObject, root: Path) -> Folder:
     if wrong == "folder":
         part = draw(st.sampled_from(["images", "masks"]))
         (root / part / "more").mkdir()
-        folder.faults.append(f"{part}/more")
+        (root / part / "more/alone.png").write_bytes(png_files.encode(np.zeros((2, 2), int), 8))
+        folder.faults.append(f"{part}/more/alone.png")
     write_list(draw, root, folder, names)
     return folder
 

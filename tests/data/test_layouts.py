@@ -55,7 +55,42 @@ def test_every_data_set_is_tested_here():
     ],
 )
 def test_fingerprints_are_the_ones_that_old_keys_hold(data, fingerprint):
-    assert fingerprint_of(data.content(Path(), Problems()), data.size, {}) == fingerprint
+    assert fingerprint_of(data.content(Path(), Problems()), data, {}) == fingerprint
+
+
+@pytest.mark.parametrize(
+    ("data", "names", "fingerprint"),
+    [
+        pytest.param(
+            FolderData(classes=("p", "q", "r"), unlabelled="more", first=1, ignore=0),
+            [*(f"images/{n}.jpg" for n in "abcde"), *(f"masks/{n}.png" for n in "abcde"), "more/a-b.jpg", "more/a.jpg"],
+            "2f38b4efa9eba08a4bfe6dfd583fa33f",
+            id="folder",
+        ),
+        pytest.param(
+            ClassFoldersData(size=(8, 8)),
+            [f"{s}/{c}/{n}.png" for s in ("train", "test") for c in ("x", "y") for n in ("a", "a-b")],
+            "becabb6418543fda92abaab3a8554cbe",
+            id="class_folders",
+        ),
+        pytest.param(
+            CamvidData(),
+            [f"{s}{end}/{n}.png" for s in ("train", "test") for end in ("", "annot") for n in ("a", "b")],
+            "c60885ed9a1882540284462710457a62",
+            id="camvid",
+        ),
+    ],
+)
+def test_fingerprints_of_files_are_the_ones_that_old_keys_hold(data, names, fingerprint, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    content = data.content(tmp_path, Problems())
+    digests = {
+        path: path.relative_to(tmp_path).as_posix() + (":2" if path.suffix == ".png" else "")
+        for path in content.files()
+    }
+    assert fingerprint_of(content, data, digests) == fingerprint
 
 
 @pytest.fixture

@@ -37,17 +37,37 @@ def test_folders_among_the_files_of_camvid_are_refused(folder, camvid_root):
     )
 
 
-def test_folders_and_images_at_the_wrong_depth_of_class_folders_are_refused(tmp_path):
+def test_folders_in_those_of_classes_are_read_and_images_beside_them_are_refused(tmp_path):
     root = tmp_path / "cls"
     for subset in ("train", "test"):
         for name in ("cat", "dog"):
-            (root / subset / name).mkdir(parents=True)
-            Image.new("RGB", (4, 4), "red" if name == "cat" else "blue").save(root / subset / name / f"{subset}.png")
-    (root / "train/cat/more").mkdir()
+            (root / subset / name / "more").mkdir(parents=True)
+            for place in (f"{subset}.png", f"more/{subset}.png"):
+                Image.new("RGB", (4, 4), "red" if name == "cat" else "blue").save(root / subset / name / place)
+    train = opened(ClassFoldersData(), root).subsets["train"]
+    assert train.ids == ("train/cat/more/train", "train/cat/train", "train/dog/more/train", "train/dog/train")
     Image.new("RGB", (4, 4)).save(root / "test/loose.png")
-    said = complaint(ClassFoldersData(), root)
-    assert "expected only files: train/cat/more" in said
-    assert "images outside the folders of the classes, which would not be read: test/loose.png" in said
+    assert "images outside the folders of the classes, which would not be read: test/loose.png" in complaint(
+        ClassFoldersData(), root
+    )
+
+
+def test_folders_of_classes_alone_have_test_images_of_each_class_drawn(tmp_path):
+    root = tmp_path / "cls"
+    for place, (name, count) in enumerate([("a*b", 2), ("cat", 5), ("dog", 10)]):
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (4, 4), (place * 60, i, 0)).save(root / name / f"{i}.png")
+    data = opened(ClassFoldersData(), root)
+    assert data.classes == ("a*b", "cat", "dog")
+    held = {name: [id.split("/")[0] for id in images.ids] for name, images in data.subsets.items()}
+    assert [held["test"].count(name) for name in data.classes] == [1, 1, 2]
+    assert [held["train"].count(name) for name in data.classes] == [1, 4, 8]
+    (root / "cat2").mkdir()
+    Image.new("RGB", (4, 4)).save(root / "cat2/1.png")
+    assert "classes with a single image, which cannot be trained on and tested: cat2" in complaint(
+        ClassFoldersData(), root
+    )
 
 
 def test_an_image_of_cityscapes_at_the_wrong_depth_is_refused(cityscapes_root):
@@ -80,8 +100,9 @@ def test_an_image_format_that_is_not_read_is_refused_and_other_files_are_remarke
 
 def test_images_without_masks_are_sent_to_a_folder_of_their_own(own_root):
     (own_root / "masks/p3.png").unlink()
-    expected = "or images without masks in a folder of their own, named by data.unlabelled: images/p3.jpg"
-    assert expected in complaint(OWN, own_root)
+    said = complaint(OWN, own_root)
+    assert "data.without_mask set to unlabelled" in said
+    assert "or images without masks in a folder of their own, named by data.unlabelled: images/p3.jpg" in said
 
 
 def test_the_same_picture_in_two_subsets_is_remarked_and_reported(own_root):
@@ -99,25 +120,6 @@ def test_the_same_picture_in_two_subsets_is_remarked_and_reported(own_root):
 def test_test_images_among_the_unlabelled_ones_are_remarked(own_root):
     remarks = opened(OWN.evolve(unlabelled="images"), own_root).remarks
     assert any(remark.startswith("images of test that are also in train") for remark in remarks)
-
-
-def test_images_with_an_orientation_are_remarked(own_root):
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    path = own_root / "images/p3.jpg"
-    Image.open(path).save(path, exif=exif)
-    for _ in ("decoded", "from the cache"):
-        (remark,) = opened(OWN, own_root).remarks
-        assert "an orientation tag, which is not applied" in remark
-        assert remark.endswith(": images/p3.jpg")
-
-
-def test_a_size_that_an_orientation_explains_says_so(own_root):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (4, 6)).save(own_root / "images/p3.jpg", exif=exif)
-    expected = "masks/p3.png is 4 x 6 but the image 6 x 4 as stored, its orientation not applied: turn its pixels"
-    assert expected in complaint(OWN, own_root)
 
 
 def test_masks_whose_classes_count_from_one(own_root):

@@ -46,6 +46,15 @@ NOT_RUN = {
         "needs masks from elsewhere: tests/execution/test_external_check.py has some",
     ),
     "python benchmarks/suggest.py": "trains on CamVid for a quarter of an hour",
+    **dict.fromkeys(
+        (
+            "dmt data init",
+            "dmt data show",
+            *(f"dmt run --recipe {kind}.yaml" for kind in ("nuclei", "street", "microscopy", "flowers")),
+            *(f"dmt predict path/to/{kind}" for kind in ("nuclei", "street", "microscopy", "flowers")),
+        ),
+        "a test of the page on own images performs it on generated files",
+    ),
     "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
     "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
 }

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MaskValues, paired
+from dmt_ray.data.files import paired
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.source import DataSource, Listing
 
 # The first name of each class in the benchmark's own list, objectInfo150.txt.

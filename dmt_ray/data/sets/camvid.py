@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MaskValues, paired, refuse_lookalikes
+from dmt_ray.data.files import paired, refuse_lookalikes
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.source import DataSource, Listing
 
 CLASSES = (

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import Item, MaskValues, below
+from dmt_ray.data.files import Item, below
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.source import DataSource, Listing
 
 # label id in the files, class, colour: the benchmark's own table (cityscapesScripts, helpers/labels.py)

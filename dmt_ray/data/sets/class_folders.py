@@ -1,18 +1,25 @@
-"""Images in one folder per class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one."""
+"""Images in one folder per class: train/cat/1.jpg, test/cat/2.jpg, and val/ where there is one; or cat/1.jpg alone."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dmt_ray.config import Task
+from dmt_ray.config import PositiveFraction, Task
+from dmt_ray.config.settings import neutral
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, Item, MaskValues, below, files_in, refuse_lookalikes
+from dmt_ray.data.files import IMAGE_ENDINGS, SUBSETS, Item, below, drawn, refuse_lookalikes
+from dmt_ray.data.mask_values import MaskValues
+from dmt_ray.data.pairing import Pattern, find
 from dmt_ray.data.source import DataSource, Listing
+
+TEST_SEED = 8_000_889  # of the draw of the test images, the same for all splits
 
 
 class ClassFoldersData(DataSource):
     """One folder a class: train/cat/1.jpg, test/cat/2.jpg; val/ where there is one. The classes are the folders' names.
 
-    Images of one size need no `size`; others are resized to it.
+    Where there is neither train nor test, as in cat/1.jpg, test images are drawn. Folders in those of the classes are
+    read, too. Images of one size need no `size`; others are resized to it.
     """
 
     task: ClassVar[Task] = "classification"
@@ -21,11 +28,16 @@ class ClassFoldersData(DataSource):
     further_folders: ClassVar[tuple[str, ...]] = ("cifar10_small",)
 
     name: Literal["class_folders"] = "class_folders"
+    test_share: PositiveFraction = neutral(
+        0.2, description="Fraction of the images of each class drawn as the test set, if there is no folder train."
+    )
     reported: Literal["val", "test"] = "test"
 
     def content(self, root: Path, problems: Problems) -> Listing:
         """The images of the subsets that are there, of which train and the test set must be; train has all classes."""
         refuse_lookalikes(root, ("train", "val", "test"), problems)
+        if self.reported == "test" and _is_flat(root):
+            return self._drawn(root, problems)
         needed = ("train", self.reported)
         names = [name for name in ("train", "val", "test") if name in needed or (root / name).is_dir()]
         folders = {name: _folders(root / name, root, problems) for name in names}
@@ -40,17 +52,48 @@ class ClassFoldersData(DataSource):
             for other in sorted(folders[name].keys() ^ folders["train"].keys()):
                 place = root / (name if other in folders[name] else "train") / other
                 problems.add("classes that not all subsets have", below(place, root))
-        values = MaskValues.numbers(min(len(classes), 255), ignore=255)
-        subsets: dict[str, list[Item]] = {}
-        for name in names:
-            items = []
-            for label, kind in enumerate(classes):
-                files = files_in(folders[name][kind], IMAGE_ENDINGS, root, problems) if kind in folders[name] else {}
-                if kind in folders[name] and not files:
-                    problems.add("folders without images", below(folders[name][kind], root))
-                items += [Item(f"{name}/{kind}/{stem}", file, None, values, label) for stem, file in files.items()]
-            subsets[name] = sorted(items, key=lambda item: item.id)
+        subsets = {name: _items(folders[name], classes, f"{name}/", root, problems) for name in names}
         return Listing(classes, subsets).check(problems)
+
+    def _drawn(self, root: Path, problems: Problems) -> Listing:
+        """The images of folders that are classes, a share of each class drawn as the test set."""
+        folders = _folders(root, root, problems)
+        classes = tuple(sorted(folders))
+        items = _items(folders, classes, "", root, problems)
+        test = set[str]()
+        for label, kind in enumerate(classes):
+            ids = [item.id for item in items if item.label == label]
+            if len(ids) == 1:
+                problems.add("classes with a single image, which cannot be trained on and tested", kind)
+            test |= {*drawn(ids, min(self.test_share, 1 - 1 / max(2, len(ids))), TEST_SEED)} if ids else set()
+        subsets = {
+            name: [item for item in items if (item.id in test) == (name == "test")] for name in ("train", "test")
+        }
+        return Listing(classes, subsets).check(problems)
+
+
+def _is_flat(root: Path) -> bool:
+    """Whether the folders in the data set's are the classes."""
+    names = {path.name.lower() for path in root.iterdir() if path.is_dir()}
+    return len({name for name in names if name[0] != "."}) > 1 and not names & {"train", "val", "test", *SUBSETS}
+
+
+def _items(
+    folders: Mapping[str, Path], classes: Sequence[str], before: str, root: Path, problems: Problems
+) -> list[Item]:
+    """The images of each class in the order of their ids; `before` is what these begin with."""
+    values = MaskValues.numbers(min(len(classes), 255), ignore=255)
+    items = []
+    for label, kind in enumerate(classes):
+        if kind not in folders:
+            continue
+        found = find(Pattern(below(folders[kind], root), "the folder of a class", IMAGE_ENDINGS), root, problems)
+        if not found:
+            problems.add("folders without images", below(folders[kind], root))
+        items += [
+            Item(f"{before}{kind}/{id}", files[0].path, None, values, label) for id, files in found.items() if files
+        ]
+    return sorted(items, key=lambda item: item.id)
 
 
 def _folders(folder: Path, root: Path, problems: Problems) -> dict[str, Path]:

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from dmt_ray.config import PositiveFraction
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MaskValues, below, drawn, files_in, is_plain, lines_of, of_ids
+from dmt_ray.data.files import below, drawn, files_in, is_plain, lines_of, of_ids
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.source import Archive, DataSource, Listing
 
 FOLDER = "oxford-iiit-pet"

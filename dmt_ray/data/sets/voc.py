@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import MASK_ENDINGS, MaskValues, below, files_in, is_plain, of_ids, read_list
+from dmt_ray.data.files import MASK_ENDINGS, below, files_in, is_plain, of_ids, read_list
+from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import DataError
 

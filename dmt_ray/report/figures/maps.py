@@ -96,7 +96,7 @@ def weight_maps(
     # Room for the texts inside the axes: the layout would cut what stands beside pictures of a fixed aspect.
     axes.set(xlim=(-0.22, columns + 0.22), ylim=(len(ids) * group - GROUP_GAP, -0.22), aspect="equal")
     axes.axis("off")
-    _name_classes(figure, masks, palette, classes, int((cell * columns + 1.9) / 1.35))
+    name_classes(figure, masks, palette, classes, int((cell * columns + 1.9) / 1.35))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "cividis"), ax=axes, fraction=0.04, pad=0.05, shrink=0.5)
     bar.set_label("weight of a pseudo label", fontsize=TEXT)
     return figure
@@ -130,7 +130,7 @@ def qualitative(rows: Mapping[str, Examples], palette: NDArray[np.uint8], classe
             axes[e][place].axis("off")
     for place, title in enumerate(titles):
         axes[0][place].set_title(title, fontsize=TEXT, color=INK)
-    _name_classes(figure, [mask for line in masks for mask in line], palette, classes, int(cell * len(titles) / 1.1))
+    name_classes(figure, [mask for line in masks for mask in line], palette, classes, int(cell * len(titles) / 1.1))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)  # type: ignore[union-attr,call-arg]
     return figure
 
@@ -142,7 +142,7 @@ def paint(mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uin
     return colours[mask]
 
 
-def _name_classes(
+def name_classes(
     figure: Figure, masks: Iterable[NDArray[Any]], palette: NDArray[np.uint8], classes: Sequence[str], columns: int
 ) -> None:
     """A legend of the classes that occur in masks, in at most so many columns."""
