@@ -15,8 +15,9 @@ FILES = (
     "tests/store/test_every_operation.py",
     "tests/store/test_checker.py",
     "tests/execution/test_journal_operations.py",
+    "tests/experiments/test_file_operations.py",
+    "tests/data/test_cache_operations.py",
 )
-FILES += ("tests/experiments/test_file_operations.py", "tests/data/test_cache_operations.py")
 
 
 def main() -> None:

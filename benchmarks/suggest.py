@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dmt_ray.api.predicting import find_model
+from dmt_ray.api.trained import find_model
 from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
 from dmt_ray.data import Dataset, divide, find_root

@@ -14,6 +14,7 @@ from dmt_ray.api.trained import Trained
 from dmt_ray.config import Config
 from dmt_ray.data import Dataset
 from dmt_ray.engine.evaluate import score as score_whole
+from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.tile_scores import score_in_tiles
 from dmt_ray.engine.tiles import Predictor, Tiling
 from dmt_ray.engine.workspace import Workspace, device_of
@@ -104,7 +105,8 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
             )
             network, counted = _InOrder(model.networks, order).to(work.device).eval(), {"total": len(positions)}
             if tiling is None:
-                scores = score_whole(network, work, config.data.reported, positions, model.name, chosen)
+                whole = WholeImages(network, work, images, model.name)
+                scores = score_whole(whole, work, config.data.reported, positions, chosen, **counted)
             else:
                 how: dict[str, Any] = {"normalised": model.info.normalised, "size": model.info.size}
                 predictor = Predictor([network], tiling, work.device, **how)

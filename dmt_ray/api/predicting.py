@@ -7,7 +7,7 @@ picture with a row is done) and a folder for each kind of file: class/, overlay/
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,13 @@ from PIL import Image
 from rich.console import Console
 
 from dmt_ray import IGNORE
-from dmt_ray.api.classifying import Classifier, captioned
+from dmt_ray.api.classifying import captioned
 from dmt_ray.api.trained import Trained
 from dmt_ray.data.decode import digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS
 from dmt_ray.data.pairing import is_mask
 from dmt_ray.data.pictures import Unfit
+from dmt_ray.engine.classifier import Classifier
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
@@ -138,7 +139,8 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
 def _predictor(model: Trained, job: Job) -> Predictor | Classifier:
     """What predicts a picture."""
     maps: list[Map] = [name for name in MAPS if name in job.save]
-    device, how = device_of(job.device), {"normalised": model.info.normalised, "size": model.info.size}
+    device = device_of(job.device)
+    how: dict[str, Any] = {"normalised": model.info.normalised, "size": model.info.size}
     if model.info.task == "segmentation":
         return Predictor(model.networks, job.tiling, device, maps=maps, **how)
     if maps or job.masks is not None or (model.info.crop is not None and job.tiling != Tiling(model.info.crop)):
@@ -155,6 +157,8 @@ def _predict_one(
     """Write the files of a picture; its row of the table."""
     image = picture_of(content, model.info.data.settings)
     prediction = predictor.predict(image)
+    if model.info.task == "classification":
+        prediction = replace(prediction, classes=np.full(image.size[::-1], prediction.classes[0, 0]))
     for kind, file in files.items():
         palette = np.array(model.info.palette, np.uint8)
         if kind == "overlay" and model.info.task == "classification":

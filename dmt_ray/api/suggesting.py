@@ -21,7 +21,8 @@ from dmt_ray.api.trained import Trained, find_model
 from dmt_ray.config import Data, DataSettings, Split
 from dmt_ray.data import Dataset, Parts, divide
 from dmt_ray.data.check import Problems
-from dmt_ray.data.pictures import Unfit, read_image
+from dmt_ray.data.decode import picture_of
+from dmt_ray.data.pictures import Unfit
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.engine.informative import drawn, judge, spread
 from dmt_ray.engine.tiles import Map, Predictor, Tiling
@@ -175,7 +176,7 @@ def _write(
     rows, entries, values = [], [], []
     for place, position in enumerate(positions, 1):
         id = images.ids[position]
-        picture, image = _picture(request.out / PICTURES, id, files.get(id), images.image(position))
+        picture, image = _picture(request.out / PICTURES, id, files.get(id), images.image(position), data)
         prediction = predictor.predict(image)
         mask = request.out / MASKS / f"{id}.png"
         draft = Image.fromarray(prediction.classes)
@@ -203,7 +204,9 @@ def _image_files(data: Data, dataset: Dataset) -> Mapping[str, Path]:
     return {item.id: item.image for item in content.subsets["train"]}
 
 
-def _picture(folder: Path, id: str, file: Path | None, pixels: NDArray[np.uint8]) -> tuple[Path, Image.Image]:
+def _picture(
+    folder: Path, id: str, file: Path | None, pixels: NDArray[np.uint8], data: Data
+) -> tuple[Path, Image.Image]:
     """Put a picture into the folder, as the file that it is or, where there is none, as PNG."""
     picture = folder / f"{id}{'.png' if file is None else file.suffix}"
     if file is None:
@@ -212,7 +215,7 @@ def _picture(folder: Path, id: str, file: Path | None, pixels: NDArray[np.uint8]
             image.save(unfinished, format="PNG")
         return picture, image
     try:
-        image = read_image(file.read_bytes()).image
+        image = picture_of(file.read_bytes(), data.model_dump(mode="json"))
     except (OSError, Unfit) as error:
         raise DataError(f"{file} cannot be read any more ({error})") from None
     with replacing(picture) as unfinished:

@@ -1,21 +1,21 @@
 """Pixels in, classes out: networks with all that stands between them and a picture."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from dmt_ray.data.decode import resized
-from dmt_ray.data.pictures import Unfit, read_image
+from dmt_ray.data.decode import picture_of
+from dmt_ray.data.pictures import Unfit
 from dmt_ray.deploy.model_info import ModelInfo
+from dmt_ray.engine.classifier import Classifier
 from dmt_ray.engine.tiles import Map, Prediction, Predictor, Tiling
-from dmt_ray.engine.transfer import upload
-from dmt_ray.engine.workspace import STATISTICS, device_of
+from dmt_ray.engine.workspace import device_of
 from dmt_ray.errors import ConfigError, DataError
 
 Picture = Image.Image | NDArray[np.uint8] | str | PathLike[str]
@@ -58,11 +58,12 @@ class ImageModel:
         self.info, self.classes, self.palette = info, info.classes, np.array(info.palette, np.uint8)
         self._device = device_of(device)
         self._networks = [network.to(self._device).eval() for network in networks]
-        self._predictor: Predictor | None = None
+        how: dict[str, Any] = {"normalised": info.normalised, "size": info.size}
+        self._predictor: Predictor | Classifier
         if info.task == "segmentation":
-            tiling = tiling or default_tiling(info)
-            how = {"normalised": info.normalised, "size": info.size, "maps": maps}
-            self._predictor = Predictor(self._networks, tiling, self._device, **how)  # type: ignore[arg-type]
+            self._predictor = Predictor(self._networks, tiling or default_tiling(info), self._device, maps=maps, **how)
+        else:
+            self._predictor = Classifier(self._networks, self._device, **how)
 
     def __call__(self, picture: Picture) -> NDArray[np.uint8]:
         """The class of every pixel, ``[H, W]`` of the picture's own size; in classification ``[1, 1]``.
@@ -79,23 +80,12 @@ class ImageModel:
 
     def predict(self, picture: Picture) -> Prediction:
         """Classes, the mean confidence, and the maps that were asked for; see `__call__`."""
-        image = _image(picture)
-        return self._classified(image) if self._predictor is None else self._predictor.predict(image)
+        return self._predictor.predict(_image(picture, self.info.data.settings))
 
     def __repr__(self) -> str:
         count = len(self._networks)
         kind = f"{count} networks" if count > 1 else self.info.network
         return f"<ImageModel {self.info.name}: {kind}, {len(self.classes)} classes>"
-
-    @torch.inference_mode()
-    def _classified(self, image: Image.Image) -> Prediction:
-        pixels = upload([np.array(resized(image, self.info.size))[np.newaxis]], self._device)
-        statistics = upload([np.array(STATISTICS[self.info.normalised], np.float32)], self._device)
-        mean, std = statistics.view(2, 3, 1, 1)
-        batch = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
-        likely: Tensor = torch.stack([network(batch).softmax(dim=1) for network in self._networks]).mean(dim=0)
-        confidence, classes = likely[0, :, 0, 0].max(dim=0)
-        return Prediction(np.full((1, 1), int(classes), np.uint8), float(confidence), {})
 
 
 def default_tiling(info: ModelInfo) -> Tiling:
@@ -109,7 +99,7 @@ def default_tiling(info: ModelInfo) -> Tiling:
     return Tiling(info.crop)
 
 
-def _image(picture: Picture) -> Image.Image:
+def _image(picture: Picture, data: Mapping[str, Any]) -> Image.Image:
     if isinstance(picture, Image.Image):
         return picture.convert("RGB")
     if isinstance(picture, np.ndarray):
@@ -122,7 +112,7 @@ def _image(picture: Picture) -> Image.Image:
     if not isinstance(picture, str | PathLike):
         raise ConfigError(f"a picture is an image, an array or the path of a file, but got {type(picture).__name__}")
     try:
-        return read_image(Path(picture).read_bytes()).image
+        return picture_of(Path(picture).read_bytes(), data)
     except OSError as error:
         raise DataError(f"{picture} cannot be read ({error.strerror})") from None
     except Unfit as unfit:

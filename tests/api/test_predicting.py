@@ -14,6 +14,7 @@ from dmt_ray.api import trained
 from dmt_ray.api.predicting import Job, predict_folder
 from dmt_ray.api.trained import Trained
 from dmt_ray.cli import main as cli
+from dmt_ray.config import Model
 from dmt_ray.deploy.model_info import DataUsed, ModelInfo
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError, DataError, MissingStages
@@ -247,10 +248,23 @@ class Redness(nn.Module):
 
 @pytest.fixture
 def classifier():
-    info = DatasetInfo(("sea", "rose"), PALETTE)
-    return Trained(
-        "toy", (Redness(),), ("0123 model.safetensors",), info, 2, (4, 4), "imagenet", (8, 8), "classification"
+    info = ModelInfo(
+        name="toy",
+        model=Model(architecture="WideResNet", encoder="none", encoder_weights=None),
+        task="classification",
+        classes=("sea", "rose"),
+        palette=PALETTE.tolist(),
+        size=(4, 4),
+        crop=(8, 8),
+        key="0123 model.safetensors",
+        data=DataUsed(name="toy"),
     )
+    return Trained("toy", (Redness(),), (info,), ())
+
+
+def read_as(model, data):
+    """The model, trained on data with these settings."""
+    return replace(model, infos=(model.info.evolve(data=DataUsed(name="folder", settings=data)),))
 
 
 def test_pictures_with_one_class_get_a_caption(classifier, tmp_path):
@@ -296,7 +310,7 @@ def test_pictures_are_read_as_the_training_read_its_own(model, tmp_path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "photos/a_mask.png").replace(tmp_path / "masks/a.png")
     todo = job(tmp_path / "photos", out=tmp_path / "out", masks=tmp_path / "masks")
-    summary = predict_folder(replace(model, data=data), todo, QUIET)
+    summary = predict_folder(read_as(model, data), todo, QUIET)
     assert (summary.done, summary.broken) == (1, {})  # b_mask.png is a mask
     assert summary.scores["miou"] == 1
 
@@ -306,4 +320,4 @@ def test_a_folder_of_masks_alone_is_refused(model, tmp_path):
     Image.new("L", (20, 12)).save(tmp_path / "photos/a_mask.png")
     data = {"name": "folder", "classes": ["dark", "bright"], "masks": "{id}_mask"}
     with pytest.raises(DataError, match="holds only masks, by their names"):
-        predict_folder(replace(model, data=data), job(tmp_path / "photos"), QUIET)
+        predict_folder(read_as(model, data), job(tmp_path / "photos"), QUIET)

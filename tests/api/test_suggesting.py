@@ -10,14 +10,14 @@ from rich.console import Console
 from torch import nn
 
 from dmt_ray.api import suggesting
-from dmt_ray.api.predicting import Trained
 from dmt_ray.api.suggesting import Request, suggest
+from dmt_ray.api.trained import Trained
 from dmt_ray.cli import main as cli
 from dmt_ray.config import override
 from dmt_ray.data import divide, open_dataset
+from dmt_ray.deploy.model_info import DataUsed, ModelInfo
 from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
 from dmt_ray.models import Padding
 from dmt_ray.plan.operations import pretrain
@@ -76,13 +76,21 @@ def storage(tmp_path, root, config, monkeypatch):
     with runner.store.write(stage, {"seconds": 1.0}):
         pass
     networks = (Pixelwise(0.0, 1.0), Pixelwise(0.4, 0.4))
-    info = DatasetInfo(("dark", "bright"))
 
     def found(what, where):
         assert where == storage
         chosen = networks if what == "pair" else networks[:1]
         keys = ("0" * 20 if what == "elsewhere" else stage.key) + " model.safetensors"
-        return Trained(what, chosen, (keys,) * len(chosen), info, 2, None, "imagenet", (8, 8))
+        info = ModelInfo(
+            name=what,
+            model=TINY,
+            classes=("dark", "bright"),
+            palette=((0, 0, 0), (255, 255, 255)),
+            crop=(8, 8),
+            key=keys,
+            data=DataUsed(name="folder"),
+        )
+        return Trained(what, chosen, (info,) * len(chosen), ())
 
     monkeypatch.setattr(suggesting, "find_model", found)
     return storage
