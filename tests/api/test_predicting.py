@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 from torch import nn, zeros
 
-from dmt_ray.api import trained
+from dmt_ray.api import finding, trained
 from dmt_ray.api.predicting import Job, predict_folder
 from dmt_ray.api.trained import Trained
 from dmt_ray.cli import main as cli
@@ -177,9 +177,9 @@ def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):
     folder = tmp_path / "stages" / "finetune" / "0123456789abcdef0123"
     folder.mkdir(parents=True)
     (folder / "record.json").write_text("{}")
-    named = [trained._stage_folder(what, tmp_path) for what in ("0123456789", "finetune-01234567", str(folder))]
+    named = [finding.stage_folder(what, tmp_path) for what in ("0123456789", "finetune-01234567", str(folder))]
     assert named == [folder] * 3
-    assert trained._stage_folder("components", tmp_path) is None
+    assert finding.stage_folder("components", tmp_path) is None
     with pytest.raises(MissingStages, match="there are no sweeps"):
         trained.find_model("nothing", tmp_path)
 
