@@ -198,6 +198,22 @@ def test_the_command_prints_the_settings_of_the_next_run(storage, root, tmp_path
     assert f"move far to {root} first" in capsys.readouterr().out
 
 
+def test_pictures_that_the_program_draws_are_written_and_take_no_list(tmp_path, monkeypatch):
+    storage, config = tmp_path / "runs", named("shapes")
+    runner = Runner(Machine(storage))
+    stage = pretrain(runner.bind(config), seed=0)
+    with runner.store.write(stage, {"seconds": 1.0}):
+        pass
+    keys, networks = (f"{stage.key} model.safetensors",), (Pixelwise(0.0, 1.0),)
+    model = Trained("one", networks, keys, DatasetInfo(), 2, None, "imagenet", (64, 64))
+    monkeypatch.setattr(suggesting, "find_model", lambda what, where: model)
+    made = suggest(Request("one", 2, "random", tmp_path / "out", storage, device="cpu"), QUIET)
+    assert (made.settings, made.unlabelled) == ((), 500 - 16)
+    images = runner.dataset(config.data).subsets["train"]
+    first = np.asarray(Image.open(tmp_path / f"out/pictures/{made.ids[0]}.png"))
+    assert (first == images.image(images.ids.index(made.ids[0]))).all()
+
+
 @pytest.mark.slow
 def test_the_earlier_run_is_found_whole_beside_the_one_on_the_longer_list(storage, root, config):
     made = suggest(request(storage, root), QUIET)
