@@ -17,6 +17,7 @@ examples:
   dmt ablate components --recipe camvid --data camvid/ --seeds 0 1 2
   dmt ablate components --recipe voc-1/20 --data voc/ --seeds 0 1 2 --address auto --workers 8
   dmt ablate components --rows CBST DST DMT             these and the reference
+  dmt ablate components --until-decided                 3, 5, 8 or 12 seeds, as many as a row needs
 """
 
 import sys

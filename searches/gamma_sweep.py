@@ -19,6 +19,7 @@ examples:
   dmt sweep gamma_sweep --recipe camvid --data camvid/ --seeds 0 1 2 --trials 30
   dmt sweep gamma_sweep --grid 5 --address auto                 25 points, no pruning, on a running cluster
   dmt sweep gamma_sweep --sampler gp --confirm 100 101 102      then the best and the recipe on fresh seeds
+  dmt sweep gamma_sweep --trials 200 --hours 8 --seeds 0 1 2 --stop-when-flat 15
   dmt sweep gamma_sweep --set percentiles=[0.5,1.0] --set finetune.epochs=3
 """
 
