@@ -103,7 +103,8 @@ def score_both(
     parts = divide(config.split, config.data, work.dataset)
     classes = [work.dataset.classes.index(name) for name in config.scored]
     images = len(parts.selection[1]) + len(parts.reported[1])
-    done, found = passes[0] * images, {}
+    done = passes[0] * images
+    found: dict[str, dict[str, Any]] = {}
     for name, (subset, positions) in (("selection", parts.selection), ("reported", parts.reported)):
         steps = {"done": done, "total": images * passes[1]}
         if isinstance(scored, Predictor):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dmt_ray.plan import Stage
 from dmt_ray.plan.measures import measure_in
@@ -73,7 +74,7 @@ def reliability_bins(values: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(values["reliability"], columns=["count", "right", "confidence"])
 
 
-def _mean(values: np.ndarray[Any, np.dtype[np.float64]], classes: Sequence[int]) -> float:
+def _mean(values: NDArray[np.float64], classes: Sequence[int]) -> float:
     chosen = values[list(classes)] if classes else values
     known = chosen[np.isfinite(chosen)]
     return float(known.mean()) if len(known) else float("nan")

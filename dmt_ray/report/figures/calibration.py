@@ -1,6 +1,7 @@
 """Reliability diagrams: how often decisions are right, by how confident the model is of them."""
 
 from collections.abc import Iterable
+from functools import reduce
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def calibration(store: Store, runs: Iterable[Member]) -> pd.DataFrame:
         for row, evaluations in scored.items():
             values = [metrics(store, evaluation)["reported"] for evaluation in evaluations]
             if all("reliability" in each for each in values):
-                pooled = pd.DataFrame(sum(reliability_bins(each) for each in values))
+                pooled = reduce(pd.DataFrame.add, map(reliability_bins, values))
                 counts = pooled["count"]
                 piece = {"row": row, "seed": one.seed, "bin": pooled.index, "share": counts / counts.sum()}
                 piece |= {"confidence": pooled["confidence"] / counts, "right": pooled["right"] / counts}
