@@ -282,15 +282,16 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
 def _predictor(model: Trained, job: Job) -> Predictor | Classifier:
     """What predicts a picture."""
     maps: list[Map] = [name for name in MAPS if name in job.save]
-    device, how = device_of(job.device), {"normalised": model.normalised, "size": model.size}
+    device = device_of(job.device)
     if model.task == "segmentation":
-        return Predictor(model.networks, job.tiling, device, maps=maps, **how)
+        normalised, size = model.normalised, model.size
+        return Predictor(model.networks, job.tiling, device, normalised=normalised, size=size, maps=maps)
     if maps or job.masks is not None or (model.crop is not None and job.tiling != Tiling(model.crop)):
         raise ConfigError(
             f"{model.name} gives a picture one class: leave out --masks, --tile, --overlap, --flip, --scales, and of "
             "--save all but class and overlay"
         )
-    return Classifier(model.networks, device, **how)
+    return Classifier(model.networks, device, normalised=model.normalised, size=model.size)
 
 
 def _predict_one(

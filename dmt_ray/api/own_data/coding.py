@@ -54,8 +54,8 @@ def coding_of(masks: Masks) -> tuple[list[str], list[str], str]:
         "  mask_values:   # what each value of the masks means: a class, or ignore",
         *(f"    {value}: {text_of(name)}{percent.get(value, '')}" for value, name in meanings.items()),
     ]
-    names = dict.fromkeys(name for name in meanings.values() if name != IGNORED)
-    return sorted(names, key=_order(masks)) if masks.names else list(names), lines, seen
+    classes = list(dict.fromkeys(name for name in meanings.values() if name != IGNORED))
+    return sorted(classes, key=_order(masks)) if masks.names else classes, lines, seen
 
 
 def _order(masks: Masks) -> Callable[[str], int]:

@@ -129,4 +129,4 @@ def _reads_as(text: str) -> bool:
         read: Mapping[str, Any] = parse(f"{{a: {text}}}")
     except Exception:  # whatever YAML makes of it, it is no plain text
         return False
-    return read["a"] == text
+    return bool(read["a"] == text)
