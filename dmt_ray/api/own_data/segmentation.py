@@ -32,7 +32,7 @@ def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, ma
         DataError: If there are too few of them, or masks hold a single class.
     """
     classes, coding, why = coding_of(masks)
-    doubts = doubts_about(layout, pictures, masks)
+    doubts = doubts_about(folder, layout, pictures, masks)
     parts = _parts(layout, len(layout.images))
     if parts.labelled < 1 or parts.unlabelled < 1:
         raise DataError(
