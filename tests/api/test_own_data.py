@@ -112,6 +112,13 @@ def test_too_few_images_and_masks_of_one_class_are_refused(tmp_path):
         propose(root, CPU)
 
 
+def test_a_data_set_that_is_known_is_named(tmp_path):
+    root = own_folders.nuclei(tmp_path / "own", 8)
+    (root / "images").rename(root / "train")
+    (root / "masks").rename(root / "trainannot")
+    assert any("looks like the data set camvid" in one for one in propose(root, CPU).doubts)
+
+
 def test_a_recipe_is_not_written_over(tmp_path):
     proposal = propose(own_folders.nuclei(tmp_path / "nuclei", 8), CPU)
     (tmp_path / "nuclei.yaml").write_text("mine")

@@ -133,6 +133,7 @@ def test_what_cannot_be_told_is_said(names, said, tmp_path):
         pytest.param([[0, 127, 255]], "values", id="three greys"),
         pytest.param([list(range(n)) for n in (3, 5, 6, 8)], "instances", id="as many as there are objects"),
         pytest.param([[0, 5, 1000], list(range(300))], "instances", id="more than classes can be"),
+        pytest.param([[0, 1, 2], [3, 5, 6], [255]], "numbers", id="most of seven classes"),
         pytest.param([[0, 4, 9], [0, 30], [7, 8]], "values", id="some of many classes"),
     ],
 )

@@ -75,4 +75,4 @@ def for_classes(folder: Path, layout: Layout, pictures: Pictures, machine: Machi
         *about(pictures),
         *(f"{name}: {count} images" for name, count in layout.subsets.items()),
     ]
-    return Proposal("\n".join(lines) + "\n", tuple(found), tuple(doubts_about(layout, pictures, None)))
+    return Proposal("\n".join(lines) + "\n", tuple(found), tuple(doubts_about(folder, layout, pictures, None)))

@@ -21,7 +21,7 @@ def coding_of(masks: Masks) -> tuple[list[str], list[str], str]:
         f"{len(held)} {'colours' if masks.kind == 'colours' else 'values'}: {listed}{', ...' if len(held) > 8 else ''}"
     )
     if masks.meaning == "numbers":
-        numbers = [int(value) for value, _ in held if value != "255"]
+        numbers = range(max(int(value) for value, _ in held if value != "255") + 1)
         names = [masks.names.get(str(k), "background" if k == 0 else f"class {k}") for k in numbers]
         return names, [], f"class numbers, {seen}"
     if masks.meaning == "instances":
@@ -54,8 +54,8 @@ def coding_of(masks: Masks) -> tuple[list[str], list[str], str]:
         "  mask_values:   # what each value of the masks means: a class, or ignore",
         *(f"    {value}: {text_of(name)}{percent.get(value, '')}" for value, name in meanings.items()),
     ]
-    names = dict.fromkeys(name for name in meanings.values() if name != IGNORED)
-    return sorted(names, key=_order(masks)) if masks.names else list(names), lines, seen
+    classes = list(dict.fromkeys(name for name in meanings.values() if name != IGNORED))
+    return sorted(classes, key=_order(masks)) if masks.names else classes, lines, seen
 
 
 def _order(masks: Masks) -> Callable[[str], int]:

@@ -5,13 +5,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from dmt_ray.config.data import DataSettings
 from dmt_ray.data.orientation import QUARTER, UPRIGHT, orientation_of
+from dmt_ray.data.source import DataSource
 from dmt_ray.data.survey import Layout, Masks, Pictures, look_at_pictures
 from dmt_ray.recipes.plain_yaml import parse
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1  # of the images, and of those that are left
+KNOWN = ("camvid", "voc", "cityscapes")  # data sets that a name of a folder gives away
 _PLAIN = re.compile(r"[A-Za-z_][\w ./-]*")
 
 
@@ -92,9 +96,14 @@ def about(pictures: Pictures) -> list[str]:
     return [f"sizes (height x width): {sizes}{more}", f"files: {kinds}"]
 
 
-def doubts_about(layout: Layout, pictures: Pictures, masks: Masks | None) -> list[str]:
+def doubts_about(folder: Path, layout: Layout, pictures: Pictures, masks: Masks | None) -> list[str]:
     """What a person should look at."""
     doubts = []
+    for name in KNOWN:
+        kind = DataSettings.kind(name)
+        assert issubclass(kind, DataSource)
+        if any((folder / marker).exists() for marker in kind.markers):
+            doubts.append(f"this looks like the data set {name}, for which there are recipes: see `dmt recipes`")
     if layout.left_out:
         doubts.append(f"{len(layout.left_out)} pictures are not used, such as {layout.left_out[0]}")
     for what, unusable in (("image", pictures.unusable), ("mask", masks.unusable if masks else {})):
@@ -129,4 +138,4 @@ def _reads_as(text: str) -> bool:
         read: Mapping[str, Any] = parse(f"{{a: {text}}}")
     except Exception:  # whatever YAML makes of it, it is no plain text
         return False
-    return read["a"] == text
+    return bool(read["a"] == text)

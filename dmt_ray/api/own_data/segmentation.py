@@ -32,7 +32,7 @@ def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, ma
         DataError: If there are too few of them, or masks hold a single class.
     """
     classes, coding, why = coding_of(masks)
-    doubts = doubts_about(layout, pictures, masks)
+    doubts = doubts_about(folder, layout, pictures, masks)
     parts = _parts(layout, len(layout.images))
     if parts.labelled < 1 or parts.unlabelled < 1:
         raise DataError(
@@ -141,21 +141,25 @@ def _sizes(pictures: Pictures, machine: Machine) -> tuple[tuple[int, int] | None
     heights, widths = zip(*pictures.sizes, strict=True)
     low, high = (min(heights), min(widths)), (max(heights), max(widths))
     extent = f"{high[0]} x {high[1]}" if low == high else f"{low[0]} x {low[1]} to {high[0]} x {high[1]}"
-    size = None
+    size: tuple[int, int] | None = None
     if max(high) > machine.side:
         usual = pictures.sizes.most_common(1)[0][0] if low == high else high
         factor = machine.side / max(usual)
-        size = tuple(max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for side in usual)
+        size = _near(usual[0] * factor), _near(usual[1] * factor)
         where = "a GPU" if machine.gpu else "a CPU"
         why = f"height and width that all images are resized to, for {where}; they are {extent}"
         if len({round(h / w, 1) for h, w in pictures.sizes}) > 1:
             why += ", of several shapes, which this distorts"
     else:
         why = f"images keep their own size, {extent}"
-    fits = size or low
     most = 512 if machine.gpu else 128
-    crop = tuple(min(most, max(MULTIPLE, side // MULTIPLE * MULTIPLE)) for side in fits)
-    return (size and (size[0], size[1])), (crop[0], crop[1]), why
+    height, width = (min(most, max(MULTIPLE, side // MULTIPLE * MULTIPLE)) for side in size or low)
+    return size, (height, width), why
+
+
+def _near(side: float) -> int:
+    """The nearest side that is a multiple."""
+    return max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE)
 
 
 def _network(machine: Machine) -> tuple[Model, dict[str, Any], str]:

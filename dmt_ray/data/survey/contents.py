@@ -17,8 +17,9 @@ from dmt_ray.data.mask_values import shown
 from dmt_ray.data.orientation import QUARTER, UPRIGHT, orientation_of
 from dmt_ray.data.pictures import IN_COLOUR, NOT_8_BIT, MaskKind, Unfit, most_pixels, read_image, read_mask
 
-MOST_IMAGES, MOST_DEEP, MOST_MASKS = 1000, 50, 400  # that are opened, evenly spread over all
+MOST_IMAGES, MOST_DEEP, MOST_MASKS = 1000, 50, 5000  # that are opened, evenly spread over all
 RARE = 0.0005  # of the pixels of all masks: colours below this are those of blurred edges
+DENSE = 0.6  # of the numbers from 0 to the largest one: where so many occur, the others are classes, too
 FEW, MANY = 40, 254  # values: more than FEW are hardly classes, more than MANY cannot be
 _COLOUR_LINE = re.compile(r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\S.*)")
 _COLOUR_LINE_BEHIND = re.compile(r"(.*\S)[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})")
@@ -151,7 +152,9 @@ def _meaning(values: Sequence[int], each: Sequence[Sequence[int]]) -> Meaning:
     as_instances = len(numbered) == len(each) > 3 and len(ends) > 3 and max(ends) > 4
     if len(values) > MANY or (len(named) > FEW and len(numbered) > 0.6 * len(each)) or as_instances:
         return "instances"
-    return "numbers" if named == list(range(len(named))) and len(named) > 1 else "values"
+    whole = named == list(range(len(named))) and len(named) > 1
+    dense = len(named) > 4 and named[0] == 0 and len(named) > DENSE * named[-1]
+    return "numbers" if whole or dense else "values"
 
 
 def _names(root: Path, values: Sequence[int], kind: MaskKind) -> dict[str, str]:
