@@ -172,7 +172,7 @@ def _pt2(program: Any, path: Path) -> Run:
 def _onnx(program: Any, path: Path) -> Run:
     import onnxruntime
 
-    names = {"input_names": ["images"], "output_names": ["logits"]}
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
     torch.onnx.export(program, (), path, **names, dynamo=True, external_data=False, verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
