@@ -65,7 +65,7 @@ class Trained:
             return self.best()
         if side not in sides:
             raise ConfigError(f"{self.name} has only model {' and '.join(sides)}, but got --side {side}")
-        return self.only(sides.index(side))  # type: ignore[arg-type]
+        return self.only(sides.index(side))
 
 
 def load_model(

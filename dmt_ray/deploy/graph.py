@@ -26,7 +26,7 @@ from dmt_ray.models import Padding
 
 Format = Literal["onnx", "pt2"]
 FORMATS: tuple[Format, ...] = ("onnx", "pt2")
-BOUND = 1e-4  # largest difference of a logit from the network's
+BOUND = 1e-4  # largest difference of a logit from the network's; where logits exceed 1, times the largest of them
 EXTRA = "dmt-ray[export]"
 SIDE = 64  # of the images that a network is traced with, where no crop is known; that or a little more
 AXES = {0: "batch", 2: "height", 3: "width"}
@@ -44,6 +44,7 @@ class Graph:
     shape: tuple[int, int, int, int]  # of the images that it was traced with
     padding: Padding  # the sides that it takes
     difference: float  # largest, of a logit from the network's
+    largest: float  # logit of the network, without its sign
 
     def __str__(self) -> str:
         fixed = [f"{name} {self.shape[axis]}" for axis, name in AXES.items() if name not in self.varies]
@@ -52,7 +53,7 @@ class Graph:
         takes = f"any {', '.join(self.varies)}{sides if 'height' in self.varies else ''}" if self.varies else ""
         return (
             f"{self.path.name}: {'; '.join(part for part in (takes, ', '.join(fixed)) if part)}; "
-            f"largest difference from the network {self.difference:.1e}"
+            f"largest difference from the network {self.difference:.1e}, of logits up to {self.largest:.3g}"
         )
 
 
@@ -95,7 +96,8 @@ def write(network: nn.Module, info: ModelInfo, format: Format, path: Path, *, bo
         info: What is known of it.
         format: "onnx" or "pt2".
         path: The file to write.
-        bound: Largest difference of a logit that is accepted.
+        bound: Largest difference of a logit that is accepted; where logits exceed 1, times the largest of them, since
+            rounding grows with them.
 
     Raises:
         ConfigError: If a package is not installed.
@@ -112,19 +114,20 @@ def write(network: nn.Module, info: ModelInfo, format: Format, path: Path, *, bo
         try:
             with _quiet():
                 run = _WRITERS[format](_program(traced, images, free, padding), path)
-                difference = _difference(run, plain, images, free, padding)
+                difference, largest = _difference(run, plain, images, free, padding)
         except Exception as error:  # tracers raise nearly every kind of error
             path.unlink(missing_ok=True)
             reasons.append(str(error).strip().partition("\n")[0] or type(error).__name__)
             continue
-        if not difference <= bound:
+        if not difference <= bound * max(1.0, largest):
             path.unlink()
             raise ModelError(
                 f"{info.name} as {format} gives other logits than the network: the largest difference is "
-                f"{difference:.2e}, more than {bound:g}. The file was removed"
+                f"{difference:.2e}, of logits up to {largest:.3g}; {bound * max(1.0, largest):.1e} is allowed. The "
+                "file was removed"
             )
         varies = tuple(AXES[axis] for axis in free)
-        return Graph(format, path, varies, tuple(images.shape), padding, difference)  # type: ignore[arg-type]
+        return Graph(format, path, varies, tuple(images.shape), padding, difference, largest)  # type: ignore[arg-type]
     raise ModelError(f"{info.network} cannot be exported as {format}: {reasons[-1]}")
 
 
@@ -143,8 +146,11 @@ def _shapes(images: Tensor, free: tuple[int, ...], padding: Padding) -> Iterator
 
 
 @torch.no_grad()
-def _difference(run: Run, plain: nn.Module, images: Tensor, free: tuple[int, ...], padding: Padding) -> float:
-    largest = 0.0
+def _difference(
+    run: Run, plain: nn.Module, images: Tensor, free: tuple[int, ...], padding: Padding
+) -> tuple[float, float]:
+    """The largest difference of a logit, and the largest logit."""
+    difference = largest = 0.0
     generator = torch.Generator().manual_seed(1)
     for shape in _shapes(images, free, padding):
         some = torch.rand(*shape, generator=generator)
@@ -152,8 +158,9 @@ def _difference(run: Run, plain: nn.Module, images: Tensor, free: tuple[int, ...
         made = run(some)
         if made.shape != expected.shape:
             raise ValueError(f"it gives {tuple(made.shape)} and not {tuple(expected.shape)} for {shape}")
-        largest = max(largest, float((made - expected).abs().max()))
-    return largest
+        difference = max(difference, float((made - expected).abs().max()))
+        largest = max(largest, float(expected.abs().max()))
+    return difference, largest
 
 
 def _pt2(program: Any, path: Path) -> Run:
@@ -165,7 +172,7 @@ def _pt2(program: Any, path: Path) -> Run:
 def _onnx(program: Any, path: Path) -> Run:
     import onnxruntime
 
-    names = {"input_names": ["images"], "output_names": ["logits"]}
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
     torch.onnx.export(program, (), path, **names, dynamo=True, external_data=False, verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
