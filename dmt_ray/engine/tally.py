@@ -4,6 +4,7 @@ Everything is added up on the device. What can be counted is counted in whole nu
 images nor the number of workers moves a bit of it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -150,7 +151,7 @@ class Tally:
 
 def boundary_width(height: int, width: int) -> int:
     """Width in pixels of the boundaries in an image, at least 1: 2 % of the diagonal (Cheng et al. 2021, Sec. 4)."""
-    return max(1, round(BOUNDARY * (height**2 + width**2) ** 0.5))
+    return max(1, round(BOUNDARY * math.hypot(height, width)))
 
 
 def boundary(labels: Tensor, width: int) -> Tensor:

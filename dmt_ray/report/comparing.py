@@ -21,7 +21,7 @@ from dmt_ray.report.tables.metrics import of_each_class
 from dmt_ray.report.titles import NONE, RULES, percent
 from dmt_ray.results import tidy
 from dmt_ray.results.comparison import Candidate, Parting, Setting, Work, of_plans, partings, settings_that_differ
-from dmt_ray.results.statistics import common, paired_interval
+from dmt_ray.results.statistics import Interval, common, paired_interval
 
 CHANGED = 12  # classes that are listed
 PICTURES = 4  # images that are shown
@@ -126,18 +126,18 @@ def _classes(frame: pd.DataFrame, names: tuple[str, str]) -> Iterator[Block]:
     """The classes whose scores differ most on the test images, after the last iteration."""
     start, title = of_each_class(frame)
     lines = frame[(frame["rule"] == "last") & (frame["images"] == "reported")]
-    changes = []
+    changes: list[tuple[str, float, float, Interval]] = []
     for metric, own in lines[lines["metric"].astype(str).str.startswith(start)].groupby("metric", sort=False):
         by_row = [dict(zip(part["seed"], part["value"])) for part in (own[own["row"] == name] for name in names)]
         seeds, differences = common(by_row[1], by_row[0])
         if seeds:
-            means = [float(np.mean([values[seed] for seed in seeds])) for values in by_row]
-            changes.append((str(metric).removeprefix(start), *means, paired_interval(differences)))
+            ours, theirs = (float(np.mean([values[seed] for seed in seeds])) for values in by_row)
+            changes.append((str(metric).removeprefix(start), ours, theirs, paired_interval(differences)))
     if changes:
         changes.sort(key=lambda change: -abs(change[3].mean))
         rows = tuple(
-            tuple(map(grid.Cell, (name, percent(ours), percent(theirs), grid.interval_text(interval))))
-            for name, ours, theirs, interval in changes[:CHANGED]
+            tuple(map(grid.Cell, (name, percent(one), percent(other), grid.interval_text(interval))))
+            for name, one, other, interval in changes[:CHANGED]
         )
         more = (f"The {CHANGED} of {len(changes)} classes that differ most.",) if len(changes) > CHANGED else ()
         yield Block(f"{title} (%) of each class, {RULES['last']}", ("", *names, "difference, 95 % t"), rows, more)

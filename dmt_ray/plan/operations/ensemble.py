@@ -1,7 +1,10 @@
 """Ensemble: score models A and B together."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from dmt_ray.config import Config
-from dmt_ray.plan import ImageCounts, Operation, Rung, Slice, Stage
+from dmt_ray.plan import ImageCounts, Operation, Slice, Stage
 from dmt_ray.plan.files import METRICS
 from dmt_ray.plan.operations.evaluate import Evaluate, Member
 
@@ -25,7 +28,7 @@ class Ensemble(Slice):
         return 2 * images.evaluated
 
 
-def ensemble(cfg: Config, rung: Rung) -> Stage | None:
+def ensemble(cfg: Config, rung: Mapping[Any, Stage]) -> Stage | None:
     """Score the models of a rung together, by the mean of their class probabilities.
 
     Args:

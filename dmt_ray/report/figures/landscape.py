@@ -166,7 +166,7 @@ def _draw_scored(
     return handles
 
 
-def _hull(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]] | None:
+def _hull(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]] | None:
     """Lower ends and spans of distinct places ``[n, 2]``, and which of them are corners of their hull.
 
     None where there are too few, or all lie on one line.
