@@ -106,7 +106,7 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
             network, counted = _InOrder(model.networks, order).to(work.device).eval(), {"total": len(positions)}
             if tiling is None:
                 whole = WholeImages(network, work, images, model.name)
-                scores = score_whole(whole, work, config.data.reported, positions, chosen, **counted)
+                scores = score_whole(whole, work, config.data.reported, positions, chosen, total=len(positions))
             else:
                 how: dict[str, Any] = {"normalised": model.info.normalised, "size": model.info.size}
                 predictor = Predictor([network], tiling, work.device, **how)

@@ -23,6 +23,7 @@ from dmt_ray.models import Padding
 from dmt_ray.plan.operations import pretrain
 from dmt_ray.recipes import named
 from dmt_ray.recipes.plain_yaml import parse
+from tests.helpers.fake_stages import CLASSES
 
 QUIET = Console(quiet=True)
 TINY = {"architecture": "UNet", "encoder": "none"}
@@ -60,6 +61,13 @@ def root(tmp_path):
     return folder
 
 
+def info_of(name, key, classes, crop):
+    """What is known of a network that nobody has trained."""
+    palette = [(number, number, number) for number in range(len(classes))]
+    used = DataUsed(name="folder")
+    return ModelInfo(name=name, model=TINY, classes=classes, palette=palette, crop=crop, key=key, data=used)
+
+
 @pytest.fixture
 def config():
     data = {"name": "folder", "classes": ["dark", "bright"], "unlabelled": "new"}
@@ -81,15 +89,7 @@ def storage(tmp_path, root, config, monkeypatch):
         assert where == storage
         chosen = networks if what == "pair" else networks[:1]
         keys = ("0" * 20 if what == "elsewhere" else stage.key) + " model.safetensors"
-        info = ModelInfo(
-            name=what,
-            model=TINY,
-            classes=("dark", "bright"),
-            palette=((0, 0, 0), (255, 255, 255)),
-            crop=(8, 8),
-            key=keys,
-            data=DataUsed(name="folder"),
-        )
+        info = info_of(what, keys, ("dark", "bright"), (8, 8))
         return Trained(what, chosen, (info,) * len(chosen), ())
 
     monkeypatch.setattr(suggesting, "find_model", found)
@@ -204,8 +204,8 @@ def test_pictures_that_the_program_draws_are_written_and_take_no_list(tmp_path, 
     stage = pretrain(runner.bind(config), seed=0)
     with runner.store.write(stage, {"seconds": 1.0}):
         pass
-    keys, networks = (f"{stage.key} model.safetensors",), (Pixelwise(0.0, 1.0),)
-    model = Trained("one", networks, keys, DatasetInfo(), 2, None, "imagenet", (64, 64))
+    info = info_of("one", f"{stage.key} model.safetensors", CLASSES, (64, 64))
+    model = Trained("one", (Pixelwise(0.0, 1.0),), (info,), ())
     monkeypatch.setattr(suggesting, "find_model", lambda what, where: model)
     made = suggest(Request("one", 2, "random", tmp_path / "out", storage, device="cpu"), QUIET)
     assert (made.settings, made.unlabelled) == ((), 500 - 16)
