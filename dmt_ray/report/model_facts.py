@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import MODEL, weights_file
 from dmt_ray.results.scores import measure, metrics, score, selected
-from dmt_ray.store import Store
+from dmt_ray.store import DamagedStage, Store
 from dmt_ray.store.record import RECORD, Record
 
 PACKAGES = ("dmt-ray", "torch", "torchvision", "segmentation-models-pytorch", "timm")
@@ -137,7 +138,11 @@ def _rule(rule: SelectionRule, validation: Sequence[float], test: Sequence[float
     )
 
 
-def best_of(store: Store, plans: Mapping[int, Plan]) -> Stage:
-    """The evaluation of the model with the highest validation score of the plans' last rungs."""
-    evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[-1].values()]
-    return max(evaluations, key=lambda evaluation: score(store, evaluation))
+def best_of(store: Store, plans: Mapping[int, Plan]) -> Stage | None:
+    """The evaluation of the model with the highest validation score of the plans' last rungs; None: none is there."""
+    scores = dict[Stage, float]()
+    for plan in plans.values():
+        for evaluation in plan.rungs[-1].values():
+            with suppress(MissingStages, DamagedStage):
+                scores[evaluation] = score(store, evaluation)
+    return max(scores, key=lambda evaluation: scores[evaluation]) if scores else None

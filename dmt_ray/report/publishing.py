@@ -413,6 +413,8 @@ def _figures_due(state: State, ended: Sequence[Any]) -> str:
 def best_model(store: Store, plans: Mapping[int, Plan], info: DatasetInfo, **facts: str) -> BestModel:
     """The model with the highest validation score of the plans' last rungs; `facts` are those of `ModelInfo`."""
     best = model_facts.best_of(store, plans)
+    if best is None:
+        raise MissingStages(f"no evaluation of {facts.get('name', 'the run')} is in the store any more")
     trained, config = best.inputs["model"], best.config
     file = weights_file(getattr(config, "member", "") or MODEL, averaged=getattr(config, "averaged", False))
     return BestModel(
@@ -486,9 +488,9 @@ class _Ablation:
 
     def children(self) -> list[Entry]:
         """The runs below the table."""
-        cells = self.cells()
-        best = self._best(cells)
-        return [self._child(cell, best.get(cell.identity, {})) for cell in cells]
+        best = self._best(self.cells())
+        # Looked at anew: a stage that has just proved damaged counts as missing.
+        return [self._child(cell, best.get(cell.identity, {})) for cell in self.cells()]
 
     def _best(self, cells: Sequence[_Cell]) -> dict[str, dict[int, Plan]]:
         """Of each row and column of a finished table, the run whose model is logged, and the plans that it is best of.
@@ -503,8 +505,9 @@ class _Ablation:
         for group in groups.values():
             plans = {cell.run.seed: cell.run.plan for cell in group}
             best = model_facts.best_of(self.store, plans)
-            cell = next(cell for cell in group if best in cell.run.plan.rungs[-1].values())
-            chosen[cell.identity] = plans
+            for cell in group:
+                if best in cell.run.plan.rungs[-1].values():
+                    chosen[cell.identity] = plans
         return chosen
 
     def _child(self, cell: _Cell, best_of: Mapping[int, Plan]) -> Entry:

@@ -74,7 +74,7 @@ def test_every_help_has_an_example(words, capsys):
 
 def test_one_command_has_all_of_them():
     top = "run plan sweep ablate status table figures predict report export why store data publish ui methods recipes"
-    top += " completion"
+    top += " completion compare evaluate model suggest"
     assert {words[0] for words in commands()} == set(top.split())
 
 

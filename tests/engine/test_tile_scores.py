@@ -8,6 +8,7 @@ from torch import nn
 from dmt_ray.config import override
 from dmt_ray.data import Dataset, Images
 from dmt_ray.engine.evaluate import score
+from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.tile_scores import predictor_of, score_in_tiles
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.methods import METHODS
@@ -56,7 +57,7 @@ def test_tiles_are_seen_one_by_one(work):
 
 def test_an_image_that_fits_in_one_tile_is_scored_as_ever(work):
     tiled = score_in_tiles(predictor_of(Mean(), work, (8, 8, 0.25)), work, "test", [0])
-    assert tiled == score(Mean(), work, "test", [0])
+    assert tiled == score(WholeImages(Mean(), work, work.dataset.subsets["test"]), work, "test", [0], full=False)
 
 
 def test_tiles_are_as_large_as_the_crops_and_change_the_key_only_where_they_are_set():

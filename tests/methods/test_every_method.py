@@ -121,6 +121,7 @@ def test_every_method_runs_to_the_end_with_dpt_on_dinov2(storage, pictures, tiny
     on_network(storage, pictures, tiny, "DPT on DINOv2", method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_teaches_and_learns(storage, pictures, tiny, network):
     on_network(storage, pictures, tiny, network, "dmt")

@@ -279,13 +279,14 @@ def test_values_are_round(tmp_path):
 
 
 def test_what_a_trial_computed_is_remembered_over_its_attempts(tmp_path, sweep):
-    note_executed(tmp_path, 0, ["a", "b"])
-    note_executed(tmp_path, 0, ["c"])
-    note_executed(tmp_path, "shared", ["d"])
+    a, b, c, d = (letter * 20 for letter in "abcd")
+    note_executed(tmp_path, 0, [a, b])
+    note_executed(tmp_path, 0, [c])
+    note_executed(tmp_path, "shared", [d])
     study = Study(tmp_path, sweep, 1)
     study.take("x")
-    assert study.trials()[0].executed == ("a", "b", "c")
-    assert executed(tmp_path, "shared") == ("d",)
+    assert study.trials()[0].executed == (a, b, c)
+    assert executed(tmp_path, "shared") == (d,)
 
 
 def _hold(folder: Path, held, go) -> None:
