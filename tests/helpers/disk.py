@@ -211,6 +211,24 @@ class Tally(NamedTuple):
     faults: int
 
 
+def _goes_on(
+    folder: Path,
+    scenario: Callable[[Path], object],
+    check: Callable[[Path], None],
+    settle: Callable[[Path], object],
+    what: str,
+) -> None:
+    """Check a folder after `what` befell it, run the scenario undisturbed, and check again."""
+    try:
+        check(folder)
+        settle(folder)
+        scenario(folder)
+        check(folder)
+    except BaseException as error:
+        error.add_note(what)
+        raise
+
+
 def every_fault(
     start: Path,
     scenario: Callable[[Path], object],
@@ -246,14 +264,9 @@ def every_fault(
             if disk.count < at:
                 break
             faults += 1
-            try:
-                check(folder)
-                settle(folder)
-                scenario(folder)
-                check(folder)
-            except BaseException as error:
-                error.add_note(f"after a fault ({kind}) at operation {at}, behind {disk.log[-3:]}")
-                raise
+            _goes_on(
+                folder, scenario, check, settle, f"after a fault ({kind}) at operation {at}, behind {disk.log[-3:]}"
+            )
         operations = at - 1
     return Tally(operations, faults)
 
@@ -369,14 +382,13 @@ def every_power_cut(
     for at in range(len(disk.log) + 1):
         for seed in range(choices):
             after_power_cut(start, disk.log[:at], folder, seed)
-            try:
-                check(folder)
-                settle(folder)
-                scenario(folder)
-                check(folder)
-            except BaseException as error:
-                error.add_note(f"the power went behind operation {at}, {disk.log[max(0, at - 3) : at]} (choice {seed})")
-                raise
+            _goes_on(
+                folder,
+                scenario,
+                check,
+                settle,
+                f"the power went behind operation {at}, {disk.log[max(0, at - 3) : at]} (choice {seed})",
+            )
     return (len(disk.log) + 1) * choices
 
 
