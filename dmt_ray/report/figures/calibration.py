@@ -84,7 +84,7 @@ def calibration_plot(bins: pd.DataFrame) -> Figure:
     axes.set_xlim(low, 101)
     axes.set_ylim(0, 101)
     calm(axes)
-    axes.text(100, 92, "too sure ↓", ha="right", va="top", fontsize=SMALL, color=GREY)
+    axes.text(99, 3, "below the diagonal: too sure", ha="right", va="bottom", fontsize=SMALL, color=GREY)
     title = f"test images, {over_seeds(bins.groupby('row')['seed'].nunique())}; in brackets: ECE (%)"
     name_axes(axes, "mean confidence of a bin (%)", "decisions that are right (%)", title)
     legend_below(figure, columns=2)
