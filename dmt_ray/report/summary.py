@@ -157,7 +157,7 @@ def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
             _percent(final_test_score(sweep, store, trial)),
             *(["" if trial.compute is None else f"{trial.compute:,.0f}"] if compute else []),
             *(_percent(extra.get(name)) for name in columns(sweep)),
-            _far(sweep, trial),
+            progress_of(sweep, trial),
         )
     return table
 
@@ -166,7 +166,7 @@ def _percent(share: float | None) -> str:
     return "" if share is None else percent(share)
 
 
-def _far(sweep: Sweep, trial: Trial) -> str:
+def progress_of(sweep: Sweep, trial: Trial) -> str:
     """How far a trial has come: of its rungs, or of the seeds."""
     if sweep.seed_by_seed:
         return f"{len(trial.scores)}/{len(sweep.seeds)}"
