@@ -110,7 +110,7 @@ def test_a_sweep_over_a_classifier_is_scored_by_accuracy(performed, sweep, tmp_p
     assert (searched.measure, searched.score_name) == ("accuracy", "accuracy")
     told = summary.markdown(ExperimentFile(searched, store.folder, recipe=str(recipe)), store, [trial])
     assert "validation accuracy 62.50%, test accuracy" in told
-    summary.write_csv(tmp_path / "trials.csv", searched, store, [trial])
+    summary.write_csv(tmp_path / "trials.csv", searched, summary.rows_of(searched, store, [trial]))
     [row] = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
     assert float(row["selection_accuracy_1"]) == 0.625
     assert 0 < float(row["reported_accuracy"]) < 1

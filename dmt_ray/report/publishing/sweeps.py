@@ -93,7 +93,7 @@ def of_sweep(
 
         def write_files(out: Path) -> None:
             run_files.write_config(out / "config.yaml", sweep.config)
-            summary.write_csv(out / "trials.csv", sweep, store, begun)
+            summary.write_csv(out / "trials.csv", sweep, summary.rows_of(sweep, store, begun))
             if begun:
                 summary.write_figures(out, sweep, begun)
             if state != "running":
