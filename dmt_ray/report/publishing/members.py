@@ -78,7 +78,7 @@ class MemberRun:
             tags |= {"executed": str(len(self.executed)), "reused": str(reused)}
         tags |= {"command": self.command} if self.command else {}
         return Content(
-            params=params_of(self.method, self.config, **self.params),
+            params=params_of(self.method, self.config, self.params),
             tags={**tags, **self.tags},
             note=self.note.format(command=self.command) if self.command else "",
             series=self._series(),
@@ -119,14 +119,14 @@ def entry_of(
     return Entry(name, identity, status, *functions, version)
 
 
-def params_of(method: str, config: Config, without: Collection[str] = (), **more: object) -> dict[str, str]:
+def params_of(method: str, config: Config, more: Mapping[str, object], without: Collection[str] = ()) -> dict[str, str]:
     """The settings that a method reads, flat and dotted, except newer ones with their neutral value.
 
     Args:
         method: A name in `METHODS`. Where it has a weight rule of its own, that rule is shown.
         config: All settings.
-        without: Dotted settings, or groups of them, that are left out.
         more: What is shown beside them.
+        without: Dotted settings, or groups of them, that are left out.
     """
     read = settings_read(METHODS[method], config) | {"recipe"}
     shown = config.evolve(weight=own_weight(METHODS[method], config)) if "weight" in read else config

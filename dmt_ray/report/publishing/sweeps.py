@@ -102,7 +102,7 @@ def of_sweep(
                 run_files.write_panel(out / "best_panel.png", store, plans[sweep.seeds[0]], info)
 
         return Content(
-            params=params_of(sweep.method, sweep.config, made(sweep.space), seeds=listed(sweep.seeds)),
+            params=params_of(sweep.method, sweep.config, {"seeds": listed(sweep.seeds)}, made(sweep.space)),
             tags=tags,
             note=_sweep_note(sweep, trials, info, text, finals, state),
             series=[Series("", "", lambda: points)],
