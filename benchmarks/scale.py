@@ -44,6 +44,7 @@ from dmt_ray.execution import progress
 from dmt_ray.execution.cost import Effort
 from dmt_ray.execution.journal import SHARED, locked, note_executed
 from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.experiments import reuse
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.experiment_file import ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep, Uniform
@@ -406,11 +407,12 @@ class Simulation:
                 publish(self.tracker.mirror, results)
         console = Console(file=io.StringIO())
         with self.timer.of("end: trials.csv"):
-            summary.write_csv(self.folder / "trials.csv", self.sweep, self.store, trials)
+            rows = summary.rows_of(self.sweep, self.store, trials)
+            summary.write_csv(self.folder / "trials.csv", self.sweep, rows)
         with self.timer.of("end: figures"):
             summary.write_figures(self.folder, self.sweep, trials)
         with self.timer.of("end: count the stages"):
-            summary.count(self.sweep, self.folder, trials)
+            summary.count(reuse.needed(self.sweep, trials), self.folder, trials)
         with self.timer.of("end: all of the summary"):
             summary.show(console, self.file, self.store, trials)
         with self.timer.of("store: read all records"):

@@ -24,8 +24,8 @@ def test_distinct_names_stay_distinct_and_mlflow_takes_them(given_names):
     assert set(forms) == set(given_names)
     assert len({form.casefold() for form in forms.values()}) == len(forms)
     for form in forms.values():
-        _validate_metric_name(f"A/coverage.{form}")
-        _validate_metric_name(f"A/iou_selection/{form}.seed0")
+        _validate_metric_name(f"per_class/labels_coverage.{form}")
+        _validate_metric_name(f"per_class/iou_selection.{form}")
 
 
 def test_names_that_mlflow_takes_stay_as_they_are():

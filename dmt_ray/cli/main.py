@@ -100,8 +100,10 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     _add_data(commands)
     what = "Publish all sweeps, ablations and runs to MLflow; safe to repeat."
     add(_add(commands, "publish", "results:publish_everything", what, "dmt publish"), "--storage", "--tracking-uri")
-    what = "Serve the MLflow UI on this machine."
-    add(_add(commands, "ui", "results:browse", what, "dmt ui --port 5000"), "--storage", "--host", "--port")
+    what = (
+        "Serve the MLflow UI on this machine, and open its list of training runs in a browser, where there is a screen."
+    )
+    add(_add(commands, "ui", "ui:browse", what, "dmt ui --port 5000"), "--storage", "--host", "--port")
     what = "List the methods, or describe one: what it does, and which settings can be searched."
     methods = _add(commands, "methods", "catalogue:show_methods", what, "dmt methods dmt")
     add(methods, "method")

@@ -190,12 +190,13 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "type": float,
         "metavar": "H",
         "help": "stop after so many hours of work, of all starts together; trials that run go no further than their "
-        "current stage, and a larger number continues them",
+        "current stage, and a larger number continues them; what --confirm runs is not counted and not stopped",
     },
     "--device-hours": {
         "type": float,
         "metavar": "H",
-        "help": "stop after so many hours of all devices together, counted over the stages that were computed",
+        "help": "stop after so many hours of all devices together, counted over the stages that were computed for the "
+        "trials, of all starts; what --confirm runs is not counted",
     },
     "--stop-when-flat": {
         "type": int,

@@ -1,18 +1,13 @@
-"""Results: `dmt why`, `table`, `figures`, `report`, `export`, `publish` and `ui`."""
+"""Results: `dmt why`, `table`, `figures`, `report`, `export` and `publish`."""
 
 import argparse
-import os
-import socket
 import sys
 
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import begin, ignored
 from dmt_ray.cli.status import show_status
 from dmt_ray.cli.store import existing
-from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.commands import runnable
-from dmt_ray.files import sqlite_url
-from dmt_ray.tracking.connection import relocate
 
 
 def explain_faults(options: argparse.Namespace) -> None:
@@ -138,32 +133,3 @@ def publish_everything(options: argparse.Namespace) -> int:
     from dmt_ray.report.publishing import publish_all
 
     return ExitCode.FAILED if publish_all(options.storage, options.tracking_uri) else ExitCode.DONE
-
-
-def browse(options: argparse.Namespace) -> None:
-    """Become the MLflow server; Ctrl-C ends it."""
-    database = options.storage.absolute() / "mlflow.db"
-    if not database.exists():
-        raise ConfigError(
-            f"there is nothing to show yet: {database} does not exist. Run `dmt sweep gamma_sweep` or `dmt run` first."
-        )
-    _check_free(options.host, options.port)
-    relocate(options.storage)
-    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of packages that MLflow is built on
-    print(f"MLflow on http://{options.host}:{options.port} (Ctrl-C stops it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_url(database)]
-    command += ["--host", options.host, "--port", str(options.port), "--workers", "1"]
-    os.execv(sys.executable, command)
-
-
-def _check_free(host: str, port: int) -> None:
-    """Refuse a port that is none, or that another program listens on."""
-    if not 1 <= port <= 65535:
-        raise ConfigError(f"--port must be from 1 to 65535, but got {port}")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"cannot listen on {host}:{port}: {reason}. Choose another --port or --host") from None

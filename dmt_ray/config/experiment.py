@@ -185,7 +185,7 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
         values["weight"] = config.weight.with_rule(str(flat.pop("weight.rule"))).model_dump()
     for dotted, value in flat.items():
         _set(values, dotted, value)
-    return Config(**values)
+    return type(config)(**values)
 
 
 def from_stored(values: Mapping[str, Any]) -> Config:

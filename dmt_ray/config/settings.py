@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -39,7 +40,7 @@ class Settings(BaseModel):
     @classmethod
     def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse values that Python would convert: true for a number, which would count as 1, and text such as "8"."""
-        kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
+        kinds = _kinds_of(cls, str(info.field_name))
         if kinds & {int, float} and info.field_name not in cls.reads_text:
             for leaf in _leaves(value):
                 if isinstance(leaf, bool) and bool not in kinds:
@@ -61,9 +62,8 @@ class Settings(BaseModel):
 
     def is_neutral(self, name: str) -> bool:
         """Whether a field is one that older keys do not know, and has its default."""
-        field = type(self).model_fields[name]
-        extra = field.json_schema_extra
-        return isinstance(extra, dict) and bool(extra.get("neutral")) and getattr(self, name) == field.default
+        defaults = _neutral_defaults(type(self))
+        return name in defaults and getattr(self, name) == defaults[name]
 
     def evolve(self, **changes: Any) -> Self:
         """A validated copy with some fields changed."""
@@ -96,6 +96,22 @@ class Tagged(Settings):
         if cls.tag not in value:
             raise ConfigError(f"{cls.tag!r} must be set in {cls.__name__}")
         return cls.kind(str(value[cls.tag]))(**value)
+
+
+@cache
+def _kinds_of(model: type[Settings], name: str) -> frozenset[Any]:
+    """The simple types of a field. A search makes many settings of the same classes, so they are worked out once."""
+    return frozenset(_kinds(model.model_fields[name].annotation))
+
+
+@cache
+def _neutral_defaults(model: type[Settings]) -> Mapping[str, Any]:
+    """The fields that older keys do not know, with their defaults."""
+    return {
+        name: field.default
+        for name, field in model.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("neutral")
+    }
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

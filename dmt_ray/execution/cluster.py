@@ -11,7 +11,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
 }
 CONNECT_SECONDS = 3.0
+START_ATTEMPTS = 4
 NODE_SECONDS = 15.0  # a node that `ray start` has just made is known a moment after the cluster answers
 CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to find the package on a slow file system
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
@@ -128,13 +129,35 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init(address="local", include_dashboard=False, num_cpus=cpus, **quiet)
+        _start({"include_dashboard": False, "num_cpus": cpus, **quiet})
     else:
         _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
     stop_on_terminate()  # Ray has put a handler of its own there, which aborts
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
+
+
+def _start(settings: Mapping[str, Any]) -> None:
+    """Start Ray on this machine. It gives up after 30 s, which a machine with a load of 15 takes, so it is tried again.
+
+    Raises:
+        UserError: If the machine is too busy for it.
+    """
+    import ray
+
+    for _ in range(START_ATTEMPTS):
+        try:
+            ray.init(address="local", **settings)
+            return
+        except Exception as error:  # Ray has no class for this
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+    raise UserError(
+        f"Ray did not start within 30 s, {START_ATTEMPTS} times in a row: this machine is too busy. Run the same "
+        "command again when it has less to do"
+    )
 
 
 def _can_keep_token() -> bool:

@@ -36,14 +36,18 @@ def of(plans: Sequence[Sequence[Stage]], work_of: Callable[[Stage], int]) -> Sha
     return Sharing(len(plans), sum(compute(stages, work_of) for stages in plans), compute(union, work_of))
 
 
-def performed(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial]) -> Sharing:
-    """What the trials needed as far as they came, and what was executed for them, by the store's records."""
+def needed(sweep: Sweep, trials: Sequence[Trial]) -> list[list[Stage]]:
+    """The stages of each trial as far as it came, of those whose point is known. A thousand trials take seconds."""
     begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
-    own = {key for trial in begun for key in trial.executed} | set(executed(folder, SHARED))
-    needed = [in_order(sweep.targets(trial.params, len(trial.scores))) for trial in begun]
-    steps = {stage: _steps(store, stage) for stage in {stage for stages in needed for stage in stages}}
-    alone = sum(steps[stage] for stages in needed for stage in stages)
-    return Sharing(len(begun), alone, sum(count for stage, count in steps.items() if stage.key in own))
+    return [in_order(sweep.targets(trial.params, len(trial.scores))) for trial in begun]
+
+
+def performed(stages: Sequence[Sequence[Stage]], store: Store, folder: Path, trials: Sequence[Trial]) -> Sharing:
+    """What trials needed, and what was executed for them, by the store's records; `stages` are those of `needed`."""
+    own = {key for trial in trials for key in trial.executed} | set(executed(folder, SHARED))
+    steps = {stage: _steps(store, stage) for stage in {stage for one in stages for stage in one}}
+    alone = sum(steps[stage] for one in stages for stage in one)
+    return Sharing(len(stages), alone, sum(count for stage, count in steps.items() if stage.key in own))
 
 
 def _steps(store: Store, stage: Stage) -> int:

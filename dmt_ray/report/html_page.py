@@ -17,9 +17,11 @@ from dmt_ray.report.pages import Page, page_of_ablation, page_of_sweep
 from dmt_ray.report.status import all_statuses
 from dmt_ray.report.tables.text import CLOSE_GRID, grids, lists, open_grid, page
 from dmt_ray.report.titles import percent
+from dmt_ray.tracking.view import run_page
 
 DPI = 110
 INDEX = "index.html"
+UI = "http://127.0.0.1:5000"  # where `dmt ui` listens by default
 PREDICT = "Predictions of models are computed and cached by <code>dmt figures NAME --predict</code>."
 STYLE = """
 h2 { font-size: 1.2rem; border-bottom: 1px solid; padding-bottom: .2rem; }
@@ -48,7 +50,7 @@ def write(folder: Path, file: Path, index: str = "") -> None:
     if file.suffix != ".html" or not file.absolute().parent.is_dir():
         raise ConfigError(f"a report must be an .html file in an existing folder, but got {str(file)!r}")
     content = page_of_ablation(folder) if is_ablation(folder) else page_of_sweep(folder)
-    write_text(file, as_html(content, index))
+    write_text(file, as_html(content, index, run_page(folder.parents[1], folder.name) or ""))
 
 
 def write_comparison(compared: Compared, file: Path) -> None:
@@ -97,11 +99,14 @@ def write_all(storage: Path, out: Path) -> Iterator[Path]:
 # ---- HTML ------------------------------------------------------------------------------------------------------
 
 
-def as_html(content: Page, index: str = "") -> str:
-    """The page, with its figures in it; `index` as in `write`."""
+def as_html(content: Page, index: str = "", run: str = "") -> str:
+    """The page, with its figures in it; `index` as in `write`, `run` where the MLflow UI shows it, if it does."""
     shown, left_out = _figures(content.drawings)
+    links = [f'<a href="{html.escape(quote(index))}">All experiments</a>'] if index else []
+    if run:
+        links.append(f'<a href="{UI}/{html.escape(run)}">In MLflow</a>, while <code>dmt ui</code> runs')
     parts = [
-        *([f'<nav><a href="{html.escape(quote(index))}">All experiments</a></nav>'] if index else []),
+        *([f"<nav>{' · '.join(links)}</nav>"] if links else []),
         *(f'<p class="answer">{html.escape(sentence)}</p>' for sentence in content.answer),
         f"<p>{html.escape(content.lead)}</p>",
         _code(content.command),

@@ -4,8 +4,9 @@ import csv
 import io
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +20,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
 from dmt_ray.experiments.trials import best, front, ranked
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import as_text
-from dmt_ray.plan import in_order
+from dmt_ray.plan import Stage
 from dmt_ray.report.titles import percent
 from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
@@ -55,7 +56,20 @@ def markdown(file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> str
     return "\n\n".join([*lines, CAVEAT, f"```\n{reproduce.of_trial(file, winner)}\n```"])
 
 
-def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -> None:
+class Row(NamedTuple):
+    """A trial in a table."""
+
+    trial: Trial
+    final: float | None  # see `final_test_score`
+    extra: Mapping[str, float]  # extra metrics by column
+
+
+def rows_of(sweep: Sweep, store: Store, trials: Iterable[Trial]) -> list[Row]:
+    """The trials with what the store says of them. A thousand take seconds."""
+    return [Row(one, final_test_score(sweep, store, one), extra_metrics(sweep, store, one)) for one in trials]
+
+
+def write_csv(path: Path, sweep: Sweep, rows: Iterable[Row]) -> None:
     """One row per trial; scores and shares as fractions."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -64,11 +78,10 @@ def write_csv(path: Path, sweep: Sweep, store: Store, trials: Sequence[Trial]) -
     more = [*(["optimizer_steps"] if sweep.second else []), *columns(sweep)]
     scores = [f"selection_{sweep.measure}_{name}" for name in names] + [f"reported_{sweep.measure}"]
     table.writerow(["number", *sweep.space, "state", *scores, *more, "executed_stages", "error"])
-    for trial in trials:
-        extra = {"optimizer_steps": trial.compute, **extra_metrics(sweep, store, trial)}
+    for trial, final, extra in rows:
+        known = {"optimizer_steps": trial.compute, **extra}
         row = [trial.number, *map(trial.params.get, sweep.space), trial.state, *map(trial.scores.get, steps)]
-        row += [final_test_score(sweep, store, trial), *map(extra.get, more), len(trial.executed), trial.error]
-        table.writerow(row)
+        table.writerow([*row, final, *map(known.get, more), len(trial.executed), trial.error])
     write_text(path, text.getvalue())
 
 
@@ -83,18 +96,17 @@ def write_figures(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> list[P
     return [save(draw(), folder / f"{name}.png") for name, draw in drawings.items()]
 
 
-def count(sweep: Sweep, folder: Path, trials: Sequence[Trial]) -> str:
-    """The number of stages needed, and of those computed, in words."""
-    begun = [trial for trial in trials if len(trial.params) == len(sweep.space)]
-    needed = sum(len(in_order(sweep.targets(trial.params, len(trial.scores)))) for trial in begun)
+def count(stages: Sequence[Sequence[Stage]], folder: Path, trials: Sequence[Trial]) -> str:
+    """The number of stages needed, those of `reuse.needed`, and of those computed, in words."""
     own = sum(len(trial.executed) for trial in trials)
     once = len(executed(folder, SHARED))
-    return f"{needed} were needed and {own + once} computed: {once} for all trials, {own} for one trial each"
+    all_needed = sum(map(len, stages))
+    return f"{all_needed} were needed and {own + once} computed: {once} for all trials, {own} for one trial each"
 
 
-def count_steps(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial]) -> str:
+def count_steps(stages: Sequence[Sequence[Stage]], store: Store, folder: Path, trials: Sequence[Trial]) -> str:
     """The same in optimizer steps."""
-    steps = reuse.performed(sweep, store, folder, trials)
+    steps = reuse.performed(stages, store, folder, trials)
     needed = f"{steps.trials} trials would have needed {steps.alone:,} optimizer steps separately"
     return f"{needed}; {steps.together:,} were executed ({steps.share:.1%})"
 
@@ -102,9 +114,10 @@ def count_steps(sweep: Sweep, store: Store, folder: Path, trials: Sequence[Trial
 def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> None:
     """Print the outcome of a sweep, and write trials.csv and the figures."""
     sweep, folder = file.sweep, file.folder
-    write_csv(folder / "trials.csv", sweep, store, trials)
+    rows = rows_of(sweep, store, ranked(trials))
+    write_csv(folder / "trials.csv", sweep, sorted(rows, key=lambda row: row.trial.number))
     drawn = write_figures(folder, sweep, trials) if trials else []
-    console.print(_table(sweep, store, trials))
+    console.print(_table(sweep, rows))
     winner = best(trials)
     if winner is not None and winner.score is not None:
         score = f"validation {sweep.score_name} {winner.score:.2%}"
@@ -113,8 +126,9 @@ def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[
         line(console, "replay", runnable(reproduce.of_trial(file, winner)))
     for i, trial in enumerate(front(trials)):
         line(console, "" if i else "front", _on_front(sweep, trial))
-    line(console, "stages", count(sweep, folder, trials))
-    line(console, "steps", count_steps(sweep, store, folder, trials))
+    stages = reuse.needed(sweep, trials)
+    line(console, "stages", count(stages, folder, trials))
+    line(console, "steps", count_steps(stages, store, folder, trials))
     line(console, "table", str(folder / "trials.csv"))
     for path in drawn:
         line(console, "figure", str(path))
@@ -139,7 +153,7 @@ def _on_front(sweep: Sweep, trial: Trial) -> str:
     )
 
 
-def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
+def _table(sweep: Sweep, rows: Iterable[Row]) -> Table:
     table = Table(title=f"{sweep.name}, seeds {', '.join(map(str, sweep.seeds))}", title_justify="left")
     last = "seeds" if sweep.seed_by_seed else "rungs"
     compute = ["optimizer steps"] if sweep.second else []
@@ -147,17 +161,16 @@ def _table(sweep: Sweep, store: Store, trials: Sequence[Trial]) -> Table:
     scores = [f"{images} {sweep.score_name} %" for images in ("validation", "test")]
     for title in ("trial", *map(short, sweep.space), "state", *scores, *compute, *more, last):
         table.add_column(title, justify="left" if title == "state" else "right")
-    for trial in ranked(trials):
-        extra = extra_metrics(sweep, store, trial)
+    for trial, final, extra in rows:
         table.add_row(
             str(trial.number),
             *(as_text(trial.params[setting]) if setting in trial.params else "" for setting in sweep.space),
             trial.state,
             _percent(trial.score),
-            _percent(final_test_score(sweep, store, trial)),
+            _percent(final),
             *(["" if trial.compute is None else f"{trial.compute:,.0f}"] if compute else []),
             *(_percent(extra.get(name)) for name in columns(sweep)),
-            _far(sweep, trial),
+            progress_of(sweep, trial),
         )
     return table
 
@@ -166,7 +179,7 @@ def _percent(share: float | None) -> str:
     return "" if share is None else percent(share)
 
 
-def _far(sweep: Sweep, trial: Trial) -> str:
+def progress_of(sweep: Sweep, trial: Trial) -> str:
     """How far a trial has come: of its rungs, or of the seeds."""
     if sweep.seed_by_seed:
         return f"{len(trial.scores)}/{len(sweep.seeds)}"

@@ -1,8 +1,19 @@
-"""Turn stored histories into metric points on one continuous step axis."""
+"""Turn stored histories into metric points on one continuous step axis.
+
+A metric is called "<section>/<what>", of one model "<section>/<what>.A", and of one of several seeds
+"<section>/<what>.A.seed0". MLflow draws the sections in the order of the alphabet, and what has none at the end:
+
+- iterations: scores over iterations
+- labels: the error of pseudo labels, and how many are used
+- loss
+- other: what else a training notes
+- per_class: scores of each class, means over models and seeds
+- none: how good it is in the end; see `finals`
+"""
 
 import math
 import statistics
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, get_args
 
@@ -56,7 +67,7 @@ def units(plans: Mapping[int, Plan]) -> Iterator[Unit]:
                 yield Unit(f"{rung}.{side}{_seed(plans, seed)}", seed, rung, side, evaluation)
 
 
-def points(store: Store, plans: Mapping[int, Plan], unit: Unit, info: DatasetInfo) -> list[Point]:
+def points(store: Store, plans: Mapping[int, Plan], unit: Unit) -> list[Point]:
     """The metrics of a unit. Steps count optimizer steps over all stages of the model, or rungs.
 
     Raises:
@@ -66,25 +77,26 @@ def points(store: Store, plans: Mapping[int, Plan], unit: Unit, info: DatasetInf
     found, offset = list[Point](), 0
     for stage in _trained(store, unit.evaluation):
         if stage not in before:
-            found += _training(store, stage, unit, offset, info)
+            found += _training(store, stage, unit, offset)
         offset += steps(store, stage)
-    suffix = _seed(plans, unit.seed)
+    suffix = f".{unit.side}{_seed(plans, unit.seed)}"
     return [
-        point._replace(name=f"{unit.side}/{point.name}{suffix}")
-        for point in (*found, *_scores(store, unit, info))
+        point._replace(name=f"{point.name}{suffix}")
+        for point in (*found, *_scores(store, unit))
         if math.isfinite(point.value)
     ]
 
 
-def rung_points(store: Store, plans: Mapping[int, Plan], rung: int) -> list[Point]:
-    """The scores of a rung, mean over seeds and models."""
+def rung_points(store: Store, plans: Mapping[int, Plan], rung: int, info: DatasetInfo) -> list[Point]:
+    """The scores of a rung, also those of each class: means over seeds and models."""
     evaluations = [evaluation for plan in plans.values() for evaluation in plan.rungs[rung].values()]
     when, name = max(ended(store, evaluation) for evaluation in evaluations), measure(store, evaluations[0])
     means = {
         which: statistics.fmean(rung_score(store, plan.rungs[rung], which) for plan in plans.values())
         for which in get_args(Which)
     }
-    return [Point(f"{name}_{which}", mean, rung, when) for which, mean in means.items()]
+    found = [Point(f"iterations/{name}_{which}", mean, rung, when) for which, mean in means.items()]
+    return [*found, *_class_points(store, evaluations, rung, when, info)]
 
 
 def finals(store: Store, plans: Mapping[int, Plan]) -> dict[str, float]:
@@ -185,55 +197,57 @@ def _trained_before(store: Store, plan: Plan, rung: int) -> set[Stage]:
     return {stage for models in plan.rungs[:rung] for model in models.values() for stage in _trained(store, model)}
 
 
-def _training(store: Store, stage: Stage, unit: Unit, offset: int, info: DatasetInfo) -> Iterator[Point]:
+def _training(store: Store, stage: Stage, unit: Unit, offset: int) -> Iterator[Point]:
     end, seconds, total = ended(store, stage), took(store, stage), steps(store, stage)
     tables = [history(store, stage, unit.evaluation.side)]
     snapshots = store.open(stage) / SCORES
     if snapshots.exists():
         renamed = {"selection_miou": "snapshot_selection", "reported_miou": "snapshot_reported"}
         tables.append(pd.read_csv(snapshots).rename(columns=renamed))
-    classes = _metrics_of(info, len(info.classes))
     for table in tables:
+        columns = [str(column) for column in table if column not in NO_METRIC and "." not in str(column)]
         for row in table.to_dict("records"):
             step = int(row["step"])
             when = end - round(1000 * seconds * (1 - step / total))
-            for column, value in row.items():
-                if column not in NO_METRIC:
-                    yield Point(_column(str(column), classes), float(value), offset + step, when)
+            for column in columns:
+                section = "loss" if column.endswith("loss") else "other"
+                yield Point(f"{section}/{column}", float(row[column]), offset + step, when)
     if "labels" in stage.inputs:
         labels, when = summary(store, stage.inputs["labels"]), ended(store, stage.inputs["labels"])
-        for name in ("kept", "accuracy"):
-            if labels.get(name) is not None:
-                yield Point(f"labels_{name}", float(labels[name]), unit.rung, when)
-        for title, name in (("coverage", "coverage"), ("accuracy", "class_accuracy")):
-            yield from _per_class(f"labels_{title}", labels.get(name) or [], unit.rung, when, info)
+        if labels.get("kept") is not None:
+            yield Point("labels/kept", float(labels["kept"]), unit.rung, when)
+        if labels.get("accuracy") is not None:
+            yield Point("labels/error", 1 - float(labels["accuracy"]), unit.rung, when)
 
 
-def _scores(store: Store, unit: Unit, info: DatasetInfo) -> Iterator[Point]:
+def _scores(store: Store, unit: Unit) -> Iterator[Point]:
     when = ended(store, unit.evaluation)
     for which, values in metrics(store, unit.evaluation).items():
         for name, value in scores(values).items():
-            yield Point(f"{name}_{which}", value, unit.rung, when)
-        title, per_class = class_scores(values)
-        yield from _per_class(f"{title}_{which}", per_class, unit.rung, when, info)
+            yield Point(f"iterations/{name}_{which}", value, unit.rung, when)
 
 
-def _per_class(start: str, values: list[float | None], rung: int, when: int, info: DatasetInfo) -> Iterator[Point]:
-    classes = _metrics_of(info, len(values))
-    for k, value in enumerate(values):
-        if value is not None:  # MLflow groups by the slash
-            yield Point(f"{start}/{classes[info.class_name(k)]}", float(value), rung, when)
-
-
-def _metrics_of(info: DatasetInfo, count: int) -> dict[str, str]:
-    """Name of a class -> its form in the name of a metric."""
-    return names.distinct((info.class_name(k) for k in range(count)), names.metric)
-
-
-def _column(column: str, classes: Mapping[str, str]) -> str:
-    """A column of a history as the name of a metric; per class, "coverage.NAME"."""
-    title, _, name = column.partition(".")
-    return f"{title}.{classes.get(name) or names.metric(name)}" if name else column
+def _class_points(
+    store: Store, evaluations: Iterable[Stage], rung: int, when: int, info: DatasetInfo
+) -> Iterator[Point]:
+    """Scores of each class, and coverage and error of its labels: means over those models that have a value."""
+    found: dict[str, list[list[float | None]]] = {}
+    for evaluation in evaluations:
+        for which, values in metrics(store, evaluation).items():
+            title, per_class = class_scores(values)
+            found.setdefault(f"{title}_{which}", []).append(per_class)
+        if "labels" in (trained := evaluation.inputs["model"]).inputs:
+            labels = summary(store, trained.inputs["labels"])
+            accuracies = labels.get("class_accuracy") or []
+            found.setdefault("labels_coverage", []).append(labels.get("coverage") or [])
+            found.setdefault("labels_error", []).append([None if a is None else 1 - a for a in accuracies])
+    for title, tables in found.items():
+        count = max(map(len, tables))
+        classes = names.distinct((info.class_name(k) for k in range(count)), names.metric)
+        for k in range(count):
+            values_of = [table[k] for table in tables if k < len(table)]
+            if known := [value for value in values_of if value is not None and math.isfinite(value)]:
+                yield Point(f"per_class/{title}.{classes[info.class_name(k)]}", statistics.fmean(known), rung, when)
 
 
 def _seed(plans: Mapping[int, Plan], seed: int) -> str:

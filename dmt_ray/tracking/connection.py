@@ -5,7 +5,7 @@ import logging
 import re
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -98,6 +98,7 @@ class Mirror:
 
     client: "MlflowClient"
     experiment: str
+    _tags: dict[str, str]
 
     def __init__(self, uri: str, artifacts: Path) -> None:
         self._database = _file_of(uri)
@@ -133,14 +134,14 @@ class Mirror:
         existing = client.get_experiment_by_name(EXPERIMENT)
         if existing is None:
             location = None if self.uri.startswith("http") else self._artifacts.as_uri()
-            self.experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
-            # The UI then opens on training runs and not on its tools for language models.
-            client.set_experiment_tag(self.experiment, "mlflow.experimentKind", "custom_model_development")
+            self.experiment, self._tags = client.create_experiment(EXPERIMENT, artifact_location=location), {}
         else:
             if existing.lifecycle_stage == "deleted":
                 client.restore_experiment(existing.experiment_id)
-            self.experiment = existing.experiment_id
+            self.experiment, self._tags = existing.experiment_id, dict(existing.tags)
         self.client = client
+        # The UI then opens on training runs and not on its tools for language models.
+        self.tag_experiment("mlflow.experimentKind", lambda _: "custom_model_development")
 
     def _other_version(self) -> str:
         away = (
@@ -222,6 +223,13 @@ class Mirror:
         for name in tags.keys() & run.data.tags.keys() - present.keys():
             self.client.delete_tag(run.info.run_id, name)
             del run.data.tags[name]
+
+    def tag_experiment(self, name: str, value_of: Callable[[str | None], str | None]) -> None:
+        """Set a tag of the experiment by its value, as this process knows it, where that differs; None: leave it."""
+        value = value_of(self._tags.get(name))
+        if value is not None and value != self._tags.get(name):
+            self.client.set_experiment_tag(self.experiment, name, value)
+            self._tags[name] = value
 
     def set_status(self, run: "Run", status: str, end: int | None = None) -> None:
         """Set RUNNING, FINISHED, KILLED or FAILED where it differs; `end` in milliseconds since 1970, None: now."""

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 KIND, NAME = "dmt.kind", "dmt.name"  # of the tags by which a run is found again; all of them start with "dmt."
 ORDER = "order"  # the tag that sorts the runs below a run
-CHILDREN = "#children"  # in a note: the address of the list of the runs below, sorted by ORDER
+PARENT = "mlflow.parentRunId"  # the tag by which MLflow knows the runs below a run
+# In a note, the addresses of the run's list of runs below it, of their charts, and of its files.
+CHILDREN, CHARTS, FILES = "#children", "#charts", "#files"
 NOTE_LENGTH = 4550  # characters of a note that fit into MLflow on every database, whatever the address
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -75,6 +77,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class View:
+    """How the runs below a run are listed and charted.
+
+    Attributes:
+        columns: What is shown of each run, such as ("metrics", "score") or ("params", "weight.gamma1").
+        order: The column by which they are sorted.
+        ascending: Whether the lowest comes first.
+        score: The metric that is charted against what was searched; "": none.
+        searched: The parameters that were searched.
+        numbers: Those of them that are numbers.
+    """
+
+    columns: Sequence[tuple[str, str]]
+    order: tuple[str, str]
+    ascending: bool = False
+    score: str = ""
+    searched: Sequence[str] = ()
+    numbers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Publication:
     """A run and the runs below it."""
 
@@ -82,6 +105,7 @@ class Publication:
     children: Callable[[], Sequence[Entry]] = tuple  # lists the runs below it
     # Tags for runs below it that are not among the children any more; empty: they stay as they are.
     outdated: Mapping[str, str | None] = field(default_factory=dict)
+    view: View | None = None  # how the runs below it are listed and charted; None: as MLflow does it
 
     @property
     def name(self) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
 from dmt_ray.errors import MissingStages, StoreError
+from dmt_ray.tracking import view
 from dmt_ray.tracking.connection import Identity, Mirror, RunsBelow
-from dmt_ray.tracking.publication import CHILDREN, ORDER, Content, Entry, Publication
+from dmt_ray.tracking.publication import CHARTS, CHILDREN, FILES, PARENT, Content, Entry, Publication, View
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"  # MLflow shows it as the description
 PUBLISHED = "published.all"  # the digest of all that a run shows
-FILES = "published.files"  # that its artifacts are there, and their digest, where they have one of their own
+FILED = "published.files"  # that its artifacts are there, and their digest, where they have one of their own
 
 
 def publish(mirror: Mirror, publication: Publication) -> None:
@@ -38,6 +37,8 @@ def publish(mirror: Mirror, publication: Publication) -> None:
     entry, children = publication.entry, publication.children()
     runs = mirror.find(entry.identity)
     run = runs[0] if runs else mirror.create(entry.name, entry.identity, entry.start())
+    if publication.view is not None:
+        _publish_view(mirror, run, publication.view)
     # First the children: a page never speaks of one that is not there.
     if children:
         _publish_children(mirror, run.info.run_id, children, publication.outdated)
@@ -71,7 +72,7 @@ def _identity(tags: Mapping[str, str]) -> Identity:
 def _publish(mirror: Mirror, entry: Entry, run: "Run") -> bool:
     """Bring one run up to date; False if a stage turned out to be damaged, or was finished meanwhile."""
     digest = entry.digest()
-    lost = FILES in run.data.tags and mirror.has_lost_files(run)
+    lost = FILED in run.data.tags and mirror.has_lost_files(run)
     published = run.data.tags.get(PUBLISHED) == digest and run.info.status == entry.status
     if entry.content is None or (published and not lost):
         return True
@@ -82,15 +83,15 @@ def _publish(mirror: Mirror, entry: Entry, run: "Run") -> bool:
     if content.data is not None:
         mirror.log_data(run, content.data)
     if content.note:
-        mirror.tag(run, {NOTE: content.note.replace(f"({CHILDREN})", f"({_children_page(mirror, run)})")})
+        mirror.tag(run, {NOTE: _with_addresses(mirror, run, content.note)})
     _publish_series(mirror, run, content)
-    known = None if lost else run.data.tags.get(FILES)
+    known = None if lost else run.data.tags.get(FILED)
     if content.write_files is not None and (not content.files_digest or known != content.files_digest):
         with tempfile.TemporaryDirectory(prefix="dmt-") as folder:
             with _readable("a figure"):
                 content.write_files(Path(folder))
             mirror.upload(run, Path(folder))
-        mirror.tag(run, {FILES: content.files_digest or "uploaded"})
+        mirror.tag(run, {FILED: content.files_digest or "uploaded"})
     if content.best_model is not None:
         from dmt_ray.tracking.best_model import log_best_model  # torch, which nothing else here needs
 
@@ -118,10 +119,23 @@ def _publish_series(mirror: Mirror, run: "Run", content: Content) -> None:
     mirror.tag(run, marks)
 
 
-def _children_page(mirror: Mirror, run: "Run") -> str:
-    """Where the UI lists the runs below a run in their order."""
-    words = {"searchFilter": f"tags.`{PARENT}` = '{run.info.run_id}'", "orderByKey": f"tags.{ORDER}"}
-    return f"#/experiments/{mirror.experiment}/runs?{urlencode(words | {'orderByAsc': 'true'}, quote_via=quote)}"
+def _publish_view(mirror: Mirror, run: "Run", shown: View) -> None:
+    """Keep how the runs below a run are shown, and have its columns in the view of all runs, too."""
+    mirror.tag_experiment(f"{view.TAG}{run.info.run_id}", lambda _: view.as_tag(view.below(shown, run.info.run_id)))
+    mirror.tag_experiment(f"{view.TAG}{view.ALL}", lambda before: view.as_tag(view.together(shown, before)))
+
+
+def _with_addresses(mirror: Mirror, run: "Run", note: str) -> str:
+    """A note with the addresses of its run's pages in the UI."""
+    key = run.info.run_id
+    addresses = {
+        CHILDREN: view.page_of(mirror.experiment, key),
+        CHARTS: view.page_of(mirror.experiment, key, charts=True),
+        FILES: f"#/experiments/{mirror.experiment}/runs/{key}/artifacts",
+    }
+    for name, address in addresses.items():
+        note = note.replace(f"({name}", f"({address}")
+    return note
 
 
 @contextmanager

@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dmt_ray.cli import main as cli
+from dmt_ray.cli.ui import has_screen
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.calibration import bare_seconds
 from dmt_ray.execution.runner import Runner
@@ -132,12 +134,26 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_port_that_is_none_or_is_taken_is_refused_before_the_ui_starts(tmp_path, taken, capsys):
+def test_a_port_that_is_none_is_refused_before_the_ui_starts(tmp_path, capsys):
     (tmp_path / "mlflow.db").touch()
-    for port, message in ((99999, "--port must be from 1 to 65535"), (taken, f"cannot listen on 127.0.0.1:{taken}: ")):
-        assert cli.main(["ui", "--storage", str(tmp_path), "--port", str(port)]) == 2
-        said = capsys.readouterr()
-        assert (message in said.err, said.out) == (True, "")
+    assert cli.main(["ui", "--storage", str(tmp_path), "--port", "99999"]) == 2
+    said = capsys.readouterr()
+    assert ("--port must be from 1 to 65535" in said.err, said.out) == (True, "")
+
+
+def test_a_taken_port_is_a_failure_that_names_the_program_that_has_it(tmp_path, taken, capsys):
+    (tmp_path / "mlflow.db").touch()
+    assert cli.main(["ui", "--storage", str(tmp_path), "--port", str(taken)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: port {taken} is taken by process {os.getpid()}, `")
+    assert (Path(sys.executable).name in said.err, said.out) == (True, "")
+
+
+def test_a_browser_is_opened_only_where_there_is_a_screen():
+    assert has_screen("linux", {"DISPLAY": ":0"})
+    assert has_screen("linux", {"WAYLAND_DISPLAY": "wayland-0"})
+    assert has_screen("darwin", {})
+    assert not has_screen("linux", {"BROWSER": "w3m", "DISPLAY": ""})
 
 
 def test_a_wrong_command_shows_no_traceback_to_its_user(tmp_path):

@@ -110,7 +110,7 @@ def test_a_sweep_over_a_classifier_is_scored_by_accuracy(performed, sweep, tmp_p
     assert (searched.measure, searched.score_name) == ("accuracy", "accuracy")
     told = summary.markdown(ExperimentFile(searched, store.folder, recipe=str(recipe)), store, [trial])
     assert "validation accuracy 62.50%, test accuracy" in told
-    summary.write_csv(tmp_path / "trials.csv", searched, store, [trial])
+    summary.write_csv(tmp_path / "trials.csv", searched, summary.rows_of(searched, store, [trial]))
     [row] = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
     assert float(row["selection_accuracy_1"]) == 0.625
     assert 0 < float(row["reported_accuracy"]) < 1
@@ -135,11 +135,13 @@ def test_mlflow_is_told_accuracies(performed, sweep):
     _, store, _ = performed
     searched, trial = sweep
     plans = searched.plans(trial.params)
-    names = {point.name for unit in units(plans) for point in points(store, plans, unit, DatasetInfo())}
-    assert {"A/accuracy_selection", "A/fine_grained_reported", "A/last_weights_accuracy_reported"} <= names
-    assert "A/class_accuracy_reported/class 3" in names
-    assert not [name for name in names if "miou" in name or "/iou" in name]
-    assert [point.name for point in rung_points(store, plans, 1)] == ["accuracy_selection", "accuracy_reported"]
+    names = {point.name for unit in units(plans) for point in points(store, plans, unit)}
+    own = ("accuracy_selection", "fine_grained_reported", "last_weights_accuracy_reported")
+    assert {f"iterations/{name}.A" for name in own} <= names
+    of_rung = [point.name for point in rung_points(store, plans, 1, DatasetInfo())]
+    assert of_rung[:2] == ["iterations/accuracy_selection", "iterations/accuracy_reported"]
+    assert "per_class/class_accuracy_reported.class 3" in of_rung
+    assert not [name for name in (*names, *of_rung) if "miou" in name or "/iou" in name]
 
 
 def test_segmentation_and_classification_are_not_put_in_one_table(performed):

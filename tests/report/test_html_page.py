@@ -12,7 +12,7 @@ import pytest
 from dmt_ray.cli import main as cli
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments import experiment_file
-from dmt_ray.report import html_page
+from dmt_ray.report import html_page, pages
 from dmt_ray.report.tables.build import build
 from dmt_ray.results import tidy
 from tests.helpers.ablations import perform
@@ -161,3 +161,10 @@ def test_what_is_no_html_file_is_refused(ablation: Path, tmp_path: Path) -> None
     for file in (tmp_path / "page.pdf", tmp_path / "none" / "page.html"):
         with pytest.raises(ConfigError, match=r"an \.html file in an existing folder"):
             html_page.write(ablation, file)
+
+
+def test_a_page_links_to_its_run_in_mlflow_where_there_is_one() -> None:
+    content = pages.Page("Which?", [], "As far as it came.", "", (), (), (), (), (), "", (), {})
+    linked = html_page.as_html(content, "", "#/experiments/1/runs/abc")
+    assert '<a href="http://127.0.0.1:5000/#/experiments/1/runs/abc">In MLflow</a>' in linked
+    assert "MLflow" not in html_page.as_html(content)

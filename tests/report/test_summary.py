@@ -139,7 +139,7 @@ def test_what_was_executed_is_counted_by_the_store_s_records(store, tmp_path):
         Trial(0, long, "complete", dict.fromkeys(range(4), 0.4), executed=own),
         Trial(1, short, "pruned", {0: 0.4, 1: 0.4}),
     ]
-    found = reuse.performed(sweep, store, tmp_path, trials)
+    found = reuse.performed(reuse.needed(sweep, trials), store, tmp_path, trials)
     # Both models: pretraining and three iterations; pretraining and one iteration.
     assert (found.alone, found.together) == (2 * (20 + 30) + 2 * (20 + 10), 2 * (20 + 30))
 
@@ -187,7 +187,7 @@ def test_a_search_without_trials_has_a_figure_too():
 def test_seed_by_seed_the_table_has_a_column_for_each_seed(store, tmp_path):
     sweep = Sweep("s", "?", load("shapes"), "dmt", {"dms_alpha": Uniform(0.55, 1)}, (3, 7), seed_by_seed=True)
     trial = Trial(0, {"dms_alpha": 0.8}, "pruned", {0: 0.4}, seed_by_seed=True)
-    summary.write_csv(tmp_path / "trials.csv", sweep, store, [trial])
+    summary.write_csv(tmp_path / "trials.csv", sweep, summary.rows_of(sweep, store, [trial]))
     (row,) = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
     assert (row["selection_miou_seed_3"], row["selection_miou_seed_7"]) == ("0.4", "")
     assert [path.name for path in summary.write_figures(tmp_path, sweep, [trial])] == ["slices.png"]

@@ -79,6 +79,23 @@ def test_device_hours_are_those_of_the_stages_that_were_computed(folder, store):
     assert account.spent() == "its 0.25 device hours are spent; a larger --device-hours continues the search"
 
 
+def test_device_hours_of_a_start_that_was_killed_count(folder, store):
+    first, second = list(a_sweep().plans({G1: 1.0})[0].stages())[:2]
+    for trial, stage in enumerate((first, second)):  # each noted by its worker; the driver wrote nothing
+        write_stage(store, stage, seconds=300)
+        journal.note_executed(folder, trial, [stage.key])
+    assert Account(folder, store, Budget(device_hours=1)).device_seconds == 600
+
+
+def test_what_a_confirmation_runs_is_not_counted(folder, store):
+    first, second = list(a_sweep().plans({G1: 1.0})[0].stages())[:2]
+    for stage, place in ((first, folder), (second, folder / "confirm")):
+        place.mkdir(exist_ok=True)
+        write_stage(store, stage, seconds=300)
+        journal.note_executed(place, 0, [stage.key])
+    assert Account(folder, store, Budget(device_hours=1)).device_seconds == 300
+
+
 def test_a_trial_begins_no_stage_once_the_budget_is_spent(folder):
     stage = next(iter(a_sweep().plans({G1: 1.0})[0].stages()))
     worker._begun_unless_halted(folder, 3, 1, stage)

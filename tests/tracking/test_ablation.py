@@ -11,9 +11,9 @@ import pytest
 
 from dmt_ray.experiments import experiment_file as files
 from dmt_ray.experiments.ablation import Column, Row
+from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
-from dmt_ray.report import publishing
-from dmt_ray.report.publishing import State, of_ablation, publish_all
+from dmt_ray.report.publishing import ablations, of_ablation, publish_all
 from dmt_ray.results import tidy
 from dmt_ray.store import Store
 from dmt_ray.tracking import Mirror, connect
@@ -87,9 +87,9 @@ def test_where_there_are_several_columns_they_are_in_the_names(mirror: Mirror, s
 
 def test_a_cell_has_the_curves_and_finals_of_its_run(mirror: Mirror, complete: tuple[Store, ExperimentFile]) -> None:
     run = runs_of(mirror, complete[1])[1]["DMT · seed 0"]
-    loss = mirror.client.get_metric_history(run.info.run_id, "A/loss")
+    loss = mirror.client.get_metric_history(run.info.run_id, "loss/loss.A")
     assert sorted(metric.step for metric in loss) == list(range(2, 41, 2))
-    assert run.data.metrics["A/iou_reported/star"] == pytest.approx(0.5)
+    assert run.data.metrics["per_class/iou_reported.star"] == pytest.approx(0.5)
     assert run.data.metrics["reported_paper"] == pytest.approx(0.58)
     assert run.info.status == "FINISHED"
 
@@ -132,7 +132,7 @@ def test_the_page_of_an_ablation_shows_its_table(mirror: Mirror, store: Store, m
     file = ablation_file("page", ROWS, (0,))
     perform(store, file, ["Baseline"])
     table = "# What is it?\n\n## mIoU\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n- what this means\n"
-    monkeypatch.setattr(publishing, "markdown_table", lambda _: table)
+    monkeypatch.setattr(ablations, "markdown_table", lambda _: table)
     publish(mirror, store, file, "stopped")
     parent, _ = runs_of(mirror, file)
     note = parent.data.tags["mlflow.note.content"]
@@ -151,7 +151,7 @@ def test_of_a_table_that_is_too_long_the_page_shows_whole_grids(
     file = ablation_file("long", {"Baseline": Row("baseline")})
     grid = "| row |\n| --- |\n" + "| x |\n" * 300
     table = f"# Which?\n\n## first\n\n{grid}\n## second\n\n{grid}\n## third\n\n{grid}"
-    monkeypatch.setattr(publishing, "markdown_table", lambda _: table)
+    monkeypatch.setattr(ablations, "markdown_table", lambda _: table)
     publish(mirror, store, file, "running")
     note = runs_of(mirror, file)[0].data.tags["mlflow.note.content"]
     assert "### first" in note
@@ -169,7 +169,7 @@ def test_a_table_that_cannot_be_made_keeps_nothing_back(
 
     file = ablation_file("no_table", {"Baseline": Row("baseline")})
     perform(store, file)
-    monkeypatch.setattr(publishing, "markdown_table", table)
+    monkeypatch.setattr(ablations, "markdown_table", table)
     publish(mirror, store, file)
     parent, runs = runs_of(mirror, file)
     assert len(runs) == 2
@@ -231,7 +231,7 @@ def test_a_failed_cell_says_why_until_it_is_repaired(mirror: Mirror, store: Stor
     run = runs["DMT · seed 0"]
     assert (run.info.status, run.data.tags["state"]) == ("FAILED", "failed")
     assert run.data.tags["error"] == "the loss became NaN or infinite"
-    assert run.data.metrics["A/miou_reported"] == pytest.approx(0.57)  # as far as it came
+    assert run.data.metrics["iterations/miou_reported.A"] == pytest.approx(0.57)  # as far as it came
     assert "reported_last" not in run.data.metrics
     assert parent.info.status == "FAILED"
     assert "reported_last/DMT" not in parent.data.metrics

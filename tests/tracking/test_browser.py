@@ -132,9 +132,9 @@ def test_a_trial_shows_its_settings_curves_and_pictures(see: See, storage: Path)
     assert ">gamma1=5 gamma2=5<" in overview
     assert "weight.gamma1" in overview
     assert "dms_alpha" in overview
-    assert "A/miou_selection" in overview
+    assert "iterations/miou_selection.A" in overview
     curves = see(f"/{trial}/model-metrics")
-    assert "A/agreement" in curves
+    assert curves.index(">iterations<") < curves.index(">labels<") < curves.index(">loss<") < curves.index(">other<")
     assert curves.count("js-plotly-plot") >= 3  # charts that are drawn, those in sight
     for picture in ("curves.png", "panel.png"):
         shown = see(f"/{trial}/artifacts/{picture}")
@@ -154,7 +154,7 @@ def test_the_page_of_an_ablation_shows_its_table_and_its_means(see: See, storage
 def test_the_link_of_an_ablation_lists_its_runs_in_the_order_of_the_table(see: See, storage: Path) -> None:
     name = next(path.name for path in (storage / "ablations").iterdir())
     page = see(f"/{run_id(storage, name)}")
-    link = re.search(r'href="#/experiments/1/runs(\?[^"]*orderByKey=tags.order[^"]*)"', page)
+    link = re.search(r'href="#/experiments/1/runs(\?[^"]*viewStateShareKey=[^"]*)"', page)
     assert link is not None
     listed = see(link[1].replace("&amp;", "&"))
     names = re.findall(r">((?:Baseline|CBST|DMT) · seed 0)<", listed)

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from dmt_ray.execution.runner import Runner
-from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan
 from dmt_ray.report.figures.curves import training_curves
@@ -34,7 +33,7 @@ def performed(module_machine, tiny):
 def published(performed, name: str) -> list:
     runner, plans = performed
     plan = {0: plans[name]}
-    return [point for unit in units(plan) for point in points(runner.store, plan, unit, DatasetInfo())]
+    return [point for unit in units(plan) for point in points(runner.store, plan, unit)]
 
 
 def steps_of(plan: Plan, runner: Runner, side: str) -> int:
@@ -91,7 +90,7 @@ def test_what_a_chosen_model_has_behind_it_is_that_of_the_chosen_one(performed):
 
 
 def test_the_labels_of_a_phase_are_said_as_those_of_an_iteration(performed):
-    kept = {point.step: point.value for point in published(performed, "rwms") if point.name == "A/labels_kept"}
+    kept = {point.step: point.value for point in published(performed, "rwms") if point.name == "labels/kept.A"}
     assert kept == {1: 1.0, 2: 1.0}
 
 
