@@ -327,6 +327,10 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "nargs": 0,
         "help": "print the versions of dmt_ray and its main dependencies, and exit",
     },
+    "table": {
+        "metavar": "TABLE",
+        "help": "ablation, sweep or run: full name, the beginning of it, or folder; or a bundle (.tar.xz)",
+    },
     # what has no dashes
     "name": {"metavar": "NAME", "help": "sweep or ablation: full name, the beginning of it, or folder"},
     "first": {
