@@ -184,8 +184,8 @@ def _add_results(commands: Any) -> None:
 def _add_audits(commands: Any) -> None:
     what = (
         "Compute stages of a table again, drawn at random, and compare them with what is recorded: byte by byte on a "
-        "CPU of the same kind, within a bound elsewhere. Nothing is written into the store. Run the same command again to "
-        "resume; more --hours go on with the same draw. A difference ends with exit status 1."
+        "CPU of the same kind, within a bound elsewhere. Nothing is written into the store. Run the same command again "
+        "to resume; more --hours go on with the same draw. A difference ends with exit status 1."
     )
     audit = _add(commands, "audit", "audit:audit", what, "dmt audit components --hours 2")
     hours: dict[str, Any] = {"help": "how long it may take, all starts together; no stage is begun that does not fit"}

@@ -192,8 +192,8 @@ class Audit:
             least = costs[longest] / 3600
             raise ConfigError(
                 f"--hours {self.seconds / 3600:g} is {duration(self.seconds)}, but {longest.name} alone takes about "
-                f"{duration(costs[longest])}: a draw that leaves out long stages says nothing about them. Give at least "
-                f"--hours {_rounded_up(least)}"
+                f"{duration(costs[longest])}: a draw that leaves out long stages says nothing about them. Give at "
+                f"least --hours {_rounded_up(least)}"
             )
         spent, count, computed = self.spent, 0, set[Stage]()
         before = spent
@@ -261,9 +261,7 @@ class Audit:
     def _recompute(self, recomputer: Recomputer, stage: Stage) -> Recomputed:
         record = self.table.records.get(stage)
         if record is None:
-            raise MissingStages(
-                f"{stage.name} has no record in {self.table.name}, but stages that do were made from it"
-            )
+            raise MissingStages(f"{stage.name} has no record in {self.table.name}, but other stages were made from it")
         made = recomputer.store
         if made.has(stage, files=True):  # of a start that was killed before it was noted
             folder, seconds = made.path(stage), float(made.record(stage).made["seconds"])

@@ -1,4 +1,4 @@
-"""A bundle: one archive with what an auditor needs who has the data and not the store. No pictures, weights or paths."""
+"""A bundle: one archive for an auditor who has the data and not the store; no pictures, weights or paths are in it."""
 
 import hashlib
 import io
@@ -165,7 +165,7 @@ def _readme(about: Mapping[str, Any], stages: int, data: Sequence[str]) -> str:
 
 {about["title"]}
 
-This archive holds what is needed to compute the results again: records of {stages} stages, and no pictures and no weights.
+This archive holds what is needed to compute the results again: records of {stages} stages; no pictures, no weights.
 
 | file | holds |
 |---|---|
@@ -180,8 +180,8 @@ This archive holds what is needed to compute the results again: records of {stag
 
 ## Compute it again
 
-Made by `{about["command"] or "an unknown command"}` with dmt-ray {versions.get("dmt-ray", "unknown")} (git commit {commit}),
-Python {python} and torch {torch}. Install these versions, get the data ({", ".join(data)}), and
+Made by `{about["command"] or "an unknown command"}` with dmt-ray {versions.get("dmt-ray", "unknown")},
+git commit {commit}, Python {python} and torch {torch}. Install these versions, get the data ({", ".join(data)}), and
 
 ```sh
 dmt audit {about["name"]}{ENDING} --hours 2 --data path/to/the/data
@@ -256,8 +256,8 @@ def read(path: Path, changes: Sequence[str] = ()) -> Bundle:
     if strange := [name for name in records if name not in stages]:
         raise StoreError(
             f"this version of dmt-ray makes other stages of the settings in {path}: {len(strange)} of {len(records)} "
-            f"records belong to none of them, such as {strange[0]}. Use dmt-ray {about['versions'].get('dmt-ray')}, git "
-            f"commit {about['git'].get('commit', 'unknown')}"
+            f"records belong to none of them, such as {strange[0]}. Use dmt-ray {about['versions'].get('dmt-ray')}, "
+            f"git commit {about['git'].get('commit', 'unknown')}"
         )
     results: dict[str, dict[str, bytes]] = {}
     for name, data in _below(content, "results", ending="").items():
