@@ -9,45 +9,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from dmt_ray.config import Config, override
 from dmt_ray.errors import ConfigError, DataError, MissingStages, StoreError, UserError
 from dmt_ray.execution.journal import locked
-from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import audit_file, experiment_file
-from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.audit import Audit, Audited, Step
 from dmt_ray.experiments.audit_file import drawn, sample
-from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.plan import Stage
 from dmt_ray.results.auditing import in_words, of_cells
 from dmt_ray.store import Record, Store, files
 from tests.helpers import fake_stages
 from tests.helpers.fake_stages import TWO_ROWS, ablation_file
-
-SHORT = {"pretrain.epochs": 2, "finetune.epochs": 1, "percentiles": (1.0,)}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, pictures: Path, tiny: Config) -> Path:
-    """The folder of an ablation of two rows and one seed, five stages in all: pretrain, label, finetune, 2 evaluate."""
-    storage = tmp_path_factory.mktemp("audited") / "runs"
-    runner = Runner(Machine(storage, pictures, device="cpu"))
-    config = runner.bind(override(tiny, SHORT))
-    rows = {"Baseline": "baseline", "CBST": "cbst"}
-    cells = tuple(Cell(row, "pictures", method, config, "shapes") for row, method in rows.items())
-    ablation = Ablation("small", "Is it so?", "shapes", cells, (0,), "Baseline")
-    runner.perform([stage for one in ablation.members() for stage in one.plan.targets()])
-    file = ExperimentFile(ablation, storage, pictures, "shapes", command="dmt ablate small --storage /data/runs")
-    experiment_file.write(file.folder, file)
-    return file.folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test."""
-    storage = tmp_path / "runs"
-    shutil.copytree(made.parents[1], storage, ignore=shutil.ignore_patterns("audits", "audit.json"))
-    return storage / "ablations" / made.name
 
 
 def audit(folder: Path, hours: float = 1.0, seed: int = 0, **further: object) -> tuple[Audit, list[Step]]:
