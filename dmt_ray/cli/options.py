@@ -392,6 +392,7 @@ _COMPLETERS: Mapping[str, Callable[..., Iterable[str]]] = {
     "--method": _methods,
     "method": _methods,
     "name": _experiments,
+    "table": _experiments,
 }
 """What the shell completes an option's value with; where there is nothing here, with the names of files."""
 

@@ -1,6 +1,7 @@
 """Which code, packages and processor made a result: git commit, whether it was dirty, versions, model of the CPU."""
 
 import functools
+import os
 import platform
 import re
 import subprocess
@@ -27,14 +28,17 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def cpu() -> str:
-    """The kind of this machine's processor: its model and its widest vector unit, by which libraries choose code."""
+    """The kind of this machine's processor: its model and its widest vector unit, by which libraries choose code.
+
+    A limit that the user has set for torch is part of it.
+    """
     text = ""
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     fields = dict(re.findall(r"^(model name|flags)\s*: (.*)$", text, re.MULTILINE))
     unit = next((unit for unit in _WIDEST if unit in fields.get("flags", "").split()), "")
     name = fields.get("model name") or platform.processor() or platform.machine()
-    return f"{name}, {unit}" if unit else name
+    return ", ".join(part for part in (name, unit, os.environ.get("ATEN_CPU_CAPABILITY", "")) if part)
 
 
 @functools.cache
