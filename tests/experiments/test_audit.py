@@ -175,7 +175,7 @@ def test_on_another_machine_a_bound_takes_the_place_of_the_bytes(folder: Path, m
 def test_data_of_another_fingerprint_are_refused_before_any_work(folder: Path, pictures: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(pictures, other)
-    (other / "train.txt").write_text("\n".join(reversed((pictures / "train.txt").read_text().split())) + "\n")
+    shutil.copy(pictures / "images" / "train_0001.png", other / "images" / "train_0000.png")
     with pytest.raises(DataError, match="are not the data that these settings were made for"):
         Audit(Audited.of_folder(folder, None, other), seed=0, hours=1).perform()
     with pytest.raises(DataError, match="there is no folder"):
@@ -188,7 +188,7 @@ def test_data_of_another_fingerprint_are_refused_before_any_work(folder: Path, p
 @pytest.fixture
 def table(tmp_path: Path) -> Audited:
     """Two rows and two seeds of stages that took ten seconds each, by their records."""
-    file = replace(ablation_file("components", TWO_ROWS), storage=tmp_path / "runs")
+    file = replace(ablation_file("components", TWO_ROWS), storage=Store(tmp_path / "runs").folder)
     experiment_file.write(file.folder, file)
     fake_stages.perform(Store(tmp_path / "runs"), file)
     return Audited.of_folder(file.folder, None, None)
@@ -235,7 +235,7 @@ def test_two_audits_of_a_table_at_once_are_refused(table: Audited) -> None:
 
 
 def test_a_table_of_which_nothing_is_computed_is_refused(tmp_path: Path) -> None:
-    file = replace(ablation_file("components", TWO_ROWS), storage=tmp_path / "runs")
+    file = replace(ablation_file("components", TWO_ROWS), storage=Store(tmp_path / "runs").folder)
     experiment_file.write(file.folder, file)
     with pytest.raises(MissingStages, match=r"nothing of components-shapes-.* is computed yet"):
         Audited.of_folder(file.folder, None, None)
