@@ -15,7 +15,8 @@ from dmt_ray.experiments.experiment_file import FOLDERS
 from dmt_ray.experiments.locate import locate
 
 if TYPE_CHECKING:
-    from dmt_ray.experiments.audit import Audit, Audited, Step
+    from dmt_ray.experiments.audit import Audit, Step
+    from dmt_ray.experiments.audited import Audited
     from dmt_ray.plan import Stage
 
 QUIET_SECONDS = 30.0  # between two lines that only say that a stage goes on
@@ -69,7 +70,7 @@ def _table(options: argparse.Namespace) -> "Audited":
 
     if bundle.is_bundle(options.table):
         begin(f"reading {options.table}")
-        from dmt_ray.experiments.audit import Audited
+        from dmt_ray.experiments.audited import Audited
 
         path = Path(options.table)
         work = options.out or Path(f"{path.name.removesuffix(bundle.ENDING)}-audit")
@@ -77,7 +78,7 @@ def _table(options: argparse.Namespace) -> "Audited":
     ignored("is for bundles; a storage folder knows where its files lie", options, changes="--set")
     folder = locate(options.storage, options.table, kinds=tuple(FOLDERS))
     begin(f"reading the records of {folder.name}")
-    from dmt_ray.experiments.audit import Audited
+    from dmt_ray.experiments.audited import Audited
 
     return Audited.of_folder(folder, _absolute(options.out), _absolute(options.data))
 
@@ -140,7 +141,7 @@ def write_bundle(options: argparse.Namespace) -> None:
         raise ConfigError(f"--out must be a {bundle.ENDING} file in an existing folder, but got {str(out)!r}")
     begin(f"bundling {folder.name}")
     from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.experiments import experiment_file
+    from dmt_ray.experiments import bundling, experiment_file
     from dmt_ray.experiments.members import members_of
 
     file = experiment_file.read(folder)
@@ -148,7 +149,7 @@ def write_bundle(options: argparse.Namespace) -> None:
     runner = Runner(Machine(folder.parents[1], data, device="cpu"))
     kinds = {one.config.data.fingerprint: one.config.data for one in members_of(file, folder)}
     datasets = {fingerprint: runner.dataset(kind) for fingerprint, kind in kinds.items()}
-    stages = bundle.write(out, folder, datasets, _csv(folder))
+    stages = bundling.write(out, folder, datasets, _csv(folder))
     print(f"{stages} stages are recorded in {out} ({out.stat().st_size:,} bytes)")
 
 

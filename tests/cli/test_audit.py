@@ -8,8 +8,9 @@ import pytest
 
 from dmt_ray.cli.main import main
 from dmt_ray.experiments import audit_file, experiment_file
-from dmt_ray.experiments.audit import Audit, Audited
+from dmt_ray.experiments.audit import Audit
 from dmt_ray.experiments.audit_file import AuditFile, Recomputed
+from dmt_ray.experiments.audited import Audited
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from safetensors.numpy import load_file, save_file
 from dmt_ray.errors import ConfigError, DataError, MissingStages, StoreError, UserError
 from dmt_ray.execution.journal import locked
 from dmt_ray.experiments import audit_file, experiment_file
-from dmt_ray.experiments.audit import Audit, Audited, Step
+from dmt_ray.experiments.audit import Audit, Step
 from dmt_ray.experiments.audit_file import drawn, sample
+from dmt_ray.experiments.audited import Audited
 from dmt_ray.plan import Stage
 from dmt_ray.results.auditing import in_words, of_cells
 from dmt_ray.store import Record, Store, files
@@ -196,8 +197,8 @@ def table(tmp_path: Path) -> Audited:
 
 def test_only_what_fits_into_the_hours_is_expected(table: Audited) -> None:
     count = len(table.records)
-    assert Audit(table, seed=0, hours=35 / 3600).expected()[:3] == (3, 3, 30.0)
-    assert Audit(table, seed=0, hours=10).expected()[:3] == (count, count, 10.0 * count)
+    assert Audit(table, seed=0, hours=35 / 3600).expected() == (3, 3, 30.0)
+    assert Audit(table, seed=0, hours=10).expected() == (count, count, 10.0 * count)
 
 
 def test_hours_in_which_the_longest_stage_does_not_fit_are_refused(table: Audited) -> None:

@@ -15,8 +15,9 @@ import pytest
 from dmt_ray.config import Config, override
 from dmt_ray.data import Dataset, open_dataset
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.experiments import bundle, experiment_file
-from dmt_ray.experiments.audit import Audit, Audited
+from dmt_ray.experiments import bundle, bundling, experiment_file
+from dmt_ray.experiments.audit import Audit
+from dmt_ray.experiments.audited import Audited
 from dmt_ray.results.auditing import in_words
 from dmt_ray.store import Store
 
@@ -30,7 +31,7 @@ def datasets(made: Path, pictures: Path) -> dict[str, Dataset]:
 @pytest.fixture
 def archive(made: Path, datasets: Mapping[str, Dataset], tmp_path: Path) -> Path:
     path = tmp_path / "small.tar.xz"
-    assert bundle.write(path, made, datasets, "row,value\nCBST,0.5\n") == 5
+    assert bundling.write(path, made, datasets, "row,value\nCBST,0.5\n") == 5
     return path
 
 
@@ -57,7 +58,7 @@ def test_the_same_store_gives_the_same_bytes(
 ) -> None:
     shutil.copytree(made.parents[1], tmp_path / "moved")
     again = tmp_path / "again.tar.xz"
-    bundle.write(again, tmp_path / "moved" / "ablations" / made.name, datasets, "row,value\nCBST,0.5\n")
+    bundling.write(again, tmp_path / "moved" / "ablations" / made.name, datasets, "row,value\nCBST,0.5\n")
     assert again.read_bytes() == archive.read_bytes()
 
 
@@ -193,7 +194,7 @@ def test_only_places_of_files_can_be_set(archive: Path) -> None:
 
 def test_files_outside_the_data_set_lose_their_folders_and_no_key_moves(tiny: Config) -> None:
     config = override(tiny, {"external.masks": "/home/me/drafts", "model.weights_file": "/home/me/first.safetensors"})
-    bare = bundle.without_paths(config.evolve(recipe="/home/me/mine"))
+    bare = bundling.without_paths(config.evolve(recipe="/home/me/mine"))
     assert (bare.external.masks, bare.model.weights_file, bare.recipe) == ("drafts", "first.safetensors", "mine")
     assert bare.model.identity() == config.model.identity()
     assert bare.external.identity() == config.external.identity()
@@ -205,4 +206,4 @@ def test_nothing_is_bundled_of_a_table_of_which_nothing_is_computed(
     folder = Store(tmp_path / "runs").folder / "ablations" / made.name
     experiment_file.write(folder, experiment_file.read(made))
     with pytest.raises(MissingStages, match=r"nothing of small-\S+ is computed yet"):
-        bundle.write(tmp_path / "none.tar.xz", folder, datasets, "")
+        bundling.write(tmp_path / "none.tar.xz", folder, datasets, "")

@@ -16,7 +16,7 @@ from dmt_ray.cli.main import main
 from dmt_ray.config import Config, override
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.experiments import audit_file, bundle, experiment_file
-from dmt_ray.experiments.audit import Audited
+from dmt_ray.experiments.audited import Audited
 from dmt_ray.experiments.locate import locate
 from dmt_ray.experiments.members import members_of
 from dmt_ray.methods import METHODS
