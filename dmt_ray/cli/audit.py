@@ -56,7 +56,7 @@ def audit(options: argparse.Namespace) -> int:
     print(f"\nby operation: {by_operation((stage for stage, _ in drawn), digests)}")
     if not all(one.exact for _, one in drawn):
         exact = sum(one.exact for _, one in drawn)
-        print(f"{exact} were compared byte by byte, the others within the bound for other machines: {BOUND}")
+        print(f"{exact} were compared byte by byte; the others, made elsewhere, within a bound: {BOUND}")
     differing = [(stage, one) for stage, one in known if not one.agrees]
     for stage, one in differing:
         also = "" if any(stage == other for other, _ in drawn) else ", an input of one that was drawn,"

@@ -43,7 +43,7 @@ class Bound:
 
     def __str__(self) -> str:
         return (
-            f"scores within {self.score:.0%} (points), at most {self.labels:.0%} of the labels changed, weights within "
+            f"scores within {100 * self.score:g} points, at most {self.labels:.0%} of the labels changed, weights within "
             f"{self.weights:.0%} of the largest of their tensor, mean losses within {self.loss:.0%}"
         )
 
