@@ -43,8 +43,8 @@ class Bound:
 
     def __str__(self) -> str:
         return (
-            f"scores within {100 * self.score:g} points, at most {self.labels:.0%} of the labels changed, weights within "
-            f"{self.weights:.0%} of the largest of their tensor, mean losses within {self.loss:.0%}"
+            f"scores within {100 * self.score:g} points, at most {self.labels:.0%} of the labels changed, weights "
+            f"within {self.weights:.0%} of the largest of their tensor, mean losses within {self.loss:.0%}"
         )
 
 
