@@ -188,15 +188,16 @@ def _add_audits(commands: Any) -> None:
         "to resume; more --hours go on with the same draw. A difference ends with exit status 1."
     )
     audit = _add(commands, "audit", "audit:audit", what, "dmt audit components --hours 2")
-    hours: dict[str, Any] = {"help": "how long it may take, all starts together; no stage is begun that does not fit"}
+    hours: dict[str, Any] = {"required": True}
+    hours["help"] = "how long it may take, all starts together; no stage is begun that does not fit"
     seed = {"help": "seed of the draw, 0 or larger (default: 0)"}
     data = {"help": "folder of the data set (default: the one in the records, or $DMT_DATA)"}
     out = {"help": "folder to compute in (default: audits/TABLE in the storage folder; of a bundle TABLE-audit, here)"}
     device = {"help": "auto, cpu, cuda, cuda:1, ... (default: auto: of the kind that each stage was made on)"}
     changes = {"help": "of a bundle: where files outside the data set lie, such as external.masks=FOLDER"}
-    special = {"hours": hours | {"required": True}, "seed": seed, "data": data, "out": out, "device": device}
-    add(audit, "table", "--hours", "--seed", "--storage", "--data", "--out", "--device", **special)
-    add(audit, "--set", "--dry-run", set=changes)
+    special = {"seed": seed, "data": data, "out": out, "device": device, "set": changes}
+    add(audit, "table", "--hours", hours=hours)
+    add(audit, "--seed", "--storage", "--data", "--out", "--device", "--set", "--dry-run", **special)
     what = (
         "Write one archive with what an auditor needs who has the data and not the store: plans, records, digests, "
         "split lists, versions and the table; no pictures, no weights, no paths."

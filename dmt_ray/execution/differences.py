@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from dmt_ray.plan.files import CHOICE, HISTORY, IMAGES, LABELS, METRICS, RANK, SUMMARY
@@ -101,7 +103,7 @@ def compare(name: str, recorded: bytes, computed: bytes, bound: Bound = BOUND) -
     """
     try:
         text, within = _compare(name, recorded, computed, bound)
-    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+    except (SafetensorError, BadZipFile, ValueError, LookupError, TypeError, OSError, EOFError) as error:
         text, within = f"cannot be read ({str(error).partition(chr(10))[0]})", False
     return Difference(f"{name}: {text}", within)
 
@@ -110,15 +112,17 @@ def _compare(name: str, recorded: bytes, computed: bytes, bound: Bound) -> tuple
     if name.endswith(WEIGHTS):
         return _tensors(load(recorded), load(computed), bound)
     if name.endswith(".npy"):
-        return _array(name, *(np.load(io.BytesIO(each), allow_pickle=False) for each in (recorded, computed)), bound)
+        return _array(name, _arrays(recorded), _arrays(computed), bound)
     if name.endswith(".npz"):
-        before, after = (dict(np.load(io.BytesIO(each), allow_pickle=False)) for each in (recorded, computed))
-        return _tensors(before, after, None)
+        return _tensors(dict(_arrays(recorded)), dict(_arrays(computed)), None)
     if name.endswith(".json"):
-        before, after = (json.loads(each) for each in (recorded, computed))
-        return _json(name, before, after, bound)
-    before, after = (pd.read_csv(io.BytesIO(each)) for each in (recorded, computed))
-    return _csv(name, before, after, bound)
+        return _json(name, json.loads(recorded), json.loads(computed), bound)
+    return _csv(name, pd.read_csv(io.BytesIO(recorded)), pd.read_csv(io.BytesIO(computed)), bound)
+
+
+def _arrays(content: bytes) -> Any:
+    """The array in a .npy file, or the arrays in a .npz file by name."""
+    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def _tensors(

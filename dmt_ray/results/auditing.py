@@ -48,7 +48,7 @@ def of_cells(folder: Path, store: Store, members: Sequence[Member]) -> dict[str,
     content = audit_file.read(folder / audit_file.NAME)
     if not content.stages:
         return {}
-    plans = {one.name: one.plan.stages() for one in members}
+    plans = {member.name: member.plan.stages() for member in members}
     digests = {
         stage: store.record(stage).digest
         for stage in dict.fromkeys(stage for stages in plans.values() for stage in stages)
@@ -56,9 +56,9 @@ def of_cells(folder: Path, store: Store, members: Sequence[Member]) -> dict[str,
     }
     known = {stage: one for stage, digest in digests.items() if (one := content.of(stage, digest)) is not None}
     found: dict[tuple[str, str], set[bool | None]] = {}
-    for one in members:
-        agree = {_agrees(known.get(stage)) for stage in plans[one.name]}
-        found.setdefault((one.cell.row, one.cell.column), set()).update(agree)
+    for member in members:
+        agree = {_agrees(known.get(stage)) for stage in plans[member.name]}
+        found.setdefault((member.cell.row, member.cell.column), set()).update(agree)
     exact = all(one.exact for one in known.values())
     return {
         "sentence": in_words(content, digests),

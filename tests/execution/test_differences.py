@@ -86,10 +86,14 @@ def test_what_differs_is_said_and_measured(name: str, before: bytes, after: byte
     assert compare(name, before, after) == (f"{name}: {text}", within)
 
 
-def test_a_file_that_is_no_such_file_is_no_agreement() -> None:
-    found = compare("labels.npy", npy(1), b"nothing of the kind")
+@pytest.mark.parametrize("name", ["labels.npy", "model.safetensors", "examples.npz", "metrics.json", "history.csv"])
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04", b"[]", b"null"])
+def test_a_file_that_is_no_such_file_is_no_agreement(name: str, content: bytes) -> None:
+    """A text of one word is a table, of another length."""
+    recorded = {"labels.npy": npy(1), "model.safetensors": weights(1, 2), "metrics.json": scores(0.5, 0.5)}
+    found = compare(name, recorded.get(name, b"step,loss\n1,2.0\n"), content)
     assert not found.within
-    assert found.text.startswith("labels.npy: cannot be read")
+    assert found.text.startswith(f"{name}: ")
 
 
 def test_a_tighter_bound_finds_more() -> None:
