@@ -118,8 +118,8 @@ class _Lines:
         what = "agrees" if step.outcome.agrees else "DIFFERS"
         what += "" if step.outcome.exact or not step.outcome.agrees else " within the bound"
         what += "" if step.outcome.agrees else f": {step.outcome.what}"
-        name = step.stage.name if step.is_drawn else f"{step.stage.name} (an input)"
-        self._print(f"{self._number:>4}  {name} ({duration(step.seconds)}) {what}")
+        number, name = (self._number, step.stage.name) if step.is_drawn else ("", f"{step.stage.name}, an input")
+        self._print(f"{number:>4}  {name} ({duration(step.seconds)}) {what}")
 
     def progress(self, stage: "Stage", done: int, steps: int) -> None:
         """A stage goes on."""
