@@ -58,12 +58,12 @@ def needed_for(stage: Stage, is_there: Callable[[Stage], bool]) -> list[Stage]:
     """A stage and those of its inputs that are not there, and so on down; inputs first."""
     needed: dict[Stage, None] = {}
 
-    def visit(one: Stage) -> None:
-        if one not in needed:
-            for below in one.inputs.values():
+    def visit(current: Stage) -> None:
+        if current not in needed:
+            for below in current.inputs.values():
                 if not is_there(below):
                     visit(below)
-            needed[one] = None
+            needed[current] = None
 
     visit(stage)
     return list(needed)

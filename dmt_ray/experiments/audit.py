@@ -92,7 +92,7 @@ class Audit:
     def _chain(self, stage: Stage, done: Container[Stage]) -> list[Stage]:
         """What has to be computed for a stage, if what is `done` can be read beside the store."""
         here = self.table.records if self.table.storage is not None else {}
-        return needed_for(stage, lambda one: one in done or (one in here and not here[one].evicted))
+        return needed_for(stage, lambda needed: needed in done or (needed in here and not here[needed].evicted))
 
     def expected(self) -> Expected:
         """What it would do, by the recorded durations.

@@ -68,5 +68,5 @@ def of_cells(folder: Path, store: Store, members: Sequence[Member]) -> dict[str,
     }
 
 
-def _agrees(one: Recomputed | None) -> bool | None:
-    return None if one is None else one.agrees
+def _agrees(outcome: Recomputed | None) -> bool | None:
+    return None if outcome is None else outcome.agrees
