@@ -7,7 +7,7 @@ class ExitCode(IntEnum):
     """The exit statuses of all commands."""
 
     DONE = 0, "success"
-    FAILED = 1, "the command finished, but something failed or is not published yet"
+    FAILED = 1, "the command finished, but something failed, differs, or is not published yet"
     USER_ERROR = 2, "an error that you can fix: an option, a setting, data, a folder; finished work is kept"
     DAMAGED = (
         3,

@@ -95,6 +95,7 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     suggest = _add(commands, "suggest", "suggest:suggest", what, "dmt suggest --count 20 --model dmt-camvid")
     out = {"help": "new folder to write to, best below the data set's folder (default: suggested)"}
     add(suggest, "--count", "--by", "--model", "--storage", "--data", "--out", "--device", "--seed", out=out)
+    _add_audits(commands)
     _add_models(commands)
     _add_store(commands)
     _add_data(commands)
@@ -180,6 +181,33 @@ def _add_results(commands: Any) -> None:
     names = {"nargs": "?", "help": "sweep or ablation (default: all)"}
     out = {"required": True, "help": "file to write, .parquet or .csv"}
     add(export, "name", "--out", "--storage", name=names, out=out)
+
+
+def _add_audits(commands: Any) -> None:
+    what = (
+        "Compute stages of a table again, drawn at random, and compare them with what is recorded: byte by byte on a "
+        "CPU of the same kind, within a bound elsewhere. Nothing is written into the store. Run the same command again "
+        "to resume; more --hours go on with the same draw. A difference ends with exit status 1."
+    )
+    audit = _add(commands, "audit", "audit:audit", what, "dmt audit components --hours 2")
+    hours: dict[str, Any] = {"required": True}
+    hours["help"] = "how long it may take, all starts together; no stage is begun that does not fit"
+    seed = {"help": "seed of the draw, 0 or larger (default: 0)"}
+    data = {"help": "folder of the data set (default: the one in the records, or $DMT_DATA)"}
+    out = {"help": "folder to compute in (default: audits/TABLE in the storage folder; of a bundle TABLE-audit, here)"}
+    device = {"help": "auto, cpu, cuda, cuda:1, ... (default: auto: of the kind that each stage was made on)"}
+    changes = {"help": "of a bundle: where files outside the data set lie, such as external.masks=FOLDER"}
+    special = {"seed": seed, "data": data, "out": out, "device": device, "set": changes}
+    add(audit, "table", "--hours", hours=hours)
+    add(audit, "--seed", "--storage", "--data", "--out", "--device", "--set", "--dry-run", **special)
+    what = (
+        "Write one archive with what an auditor needs who has the data and not the store: plans, records, digests, "
+        "split lists, versions and the table; no pictures, no weights, no paths."
+    )
+    bundled = _add(commands, "bundle", "audit:write_bundle", what, "dmt bundle components --out components.tar.xz")
+    table = {"help": "ablation, sweep or run: full name, the beginning of it, or folder"}
+    out = {"help": ".tar.xz file to write (default: TABLE.tar.xz, here)"}
+    add(bundled, "table", "--storage", "--data", "--out", table=table, data=data, out=out)
 
 
 def _add_models(commands: Any) -> None:

@@ -328,6 +328,10 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "nargs": 0,
         "help": "print the versions of dmt_ray and its main dependencies, and exit",
     },
+    "table": {
+        "metavar": "TABLE",
+        "help": "ablation, sweep or run: full name, the beginning of it, or folder; or a bundle (.tar.xz)",
+    },
     # what has no dashes
     "name": {"metavar": "NAME", "help": "sweep or ablation: full name, the beginning of it, or folder"},
     "first": {
@@ -389,6 +393,7 @@ _COMPLETERS: Mapping[str, Callable[..., Iterable[str]]] = {
     "--method": _methods,
     "method": _methods,
     "name": _experiments,
+    "table": _experiments,
 }
 """What the shell completes an option's value with; where there is nothing here, with the names of files."""
 

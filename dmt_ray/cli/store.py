@@ -57,7 +57,10 @@ def collect_garbage(options: argparse.Namespace) -> None:
     """Evict files until the budget is met."""
     from rich.filesize import decimal as size
 
-    freed = existing(options.storage).gc(_bytes(options.budget))
+    from dmt_ray.experiments.audit_file import shown_to_come_back
+
+    budget, store = _bytes(options.budget), existing(options.storage)
+    freed = store.gc(budget, first=shown_to_come_back(options.storage))
     print(
         f"{len(freed.evicted)} files evicted, {len(freed.removed)} leftovers removed: "
         f"{size(freed.bytes)} freed, {size(freed.left)} left"

@@ -24,11 +24,9 @@ from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.plan.amounts import EVAL_BATCH
 from dmt_ray.store import DamagedStage, Store
-from dmt_ray.store.provenance import git, versions
+from dmt_ray.store.provenance import cpu, git, versions
 
 if TYPE_CHECKING:
-    import torch
-
     from dmt_ray.engine.team import Team
 
 # torch takes seconds to import: only what computes a stage, or looks at a network for the first time, imports it.
@@ -358,11 +356,13 @@ class Runner:
             return
         made: dict[str, Any] = {
             "host": platform.node(),
-            "device": _device_name(work.device),
+            "device": device_name(str(work.device)),
+            "cpu": cpu(),
             "threads": torch.get_num_threads(),
             "workers": team.size,
             "eval_batch": work.eval_batch,
             "deterministic": self.machine.deterministic,
+            "compiled": self.machine.compiled,
             "versions": versions(),
             "git": git(),
         }
@@ -434,7 +434,8 @@ def _refusal_of_one(config: TrainingSlice, images: ImageCounts, model: Model, re
     )
 
 
-def _device_name(device: "torch.device") -> str:
+def device_name(device: str) -> str:
+    """A device by its name, as records have it."""
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({os.cpu_count()} cores)"
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"cpu ({os.cpu_count()} cores)"

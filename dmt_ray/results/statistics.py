@@ -245,6 +245,33 @@ def visible(n: int) -> str:
     return f"With n = {n} the smallest difference you can see is {smallest}; the sign-flip p cannot fall below {least}"
 
 
+def at_most(drawn: int, differing: int, total: int) -> float:
+    """The share of a finite number of things that differ at most, with 95 % confidence, by those that were drawn.
+
+    Exact, for a draw without replacement: the largest K / N for which as few as d or fewer of n have a probability of
+    5 % or more (hypergeometric). For a large N it is the one-sided limit of Clopper and Pearson (1934), for d = 0
+    ``1 - 0.05 ** (1 / n)``; when all are drawn it is what was counted.
+
+    Args:
+        drawn: n, at least 1.
+        differing: d, of those that were drawn.
+        total: N.
+
+    Raises:
+        ValueError: If these numbers do not fit each other.
+    """
+    if not 0 <= differing <= drawn <= total or not drawn:
+        raise ValueError(f"{differing} of {drawn} drawn of {total} is no draw")
+    low, high = differing, total - (drawn - differing)  # the first is always possible
+    while low < high:
+        middle = (low + high + 1) // 2
+        if stats.hypergeom.cdf(differing, total, middle, drawn) >= ERROR:
+            low = middle
+        else:
+            high = middle - 1
+    return low / total
+
+
 def _numbers(values: ArrayLike) -> NDArray[np.float64]:
     x = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if x.ndim != 1 or not len(x) or not np.isfinite(x).all():

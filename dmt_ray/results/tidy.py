@@ -45,6 +45,7 @@ from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
 from dmt_ray.recipes.published import as_published
+from dmt_ray.results.auditing import of_cells
 from dmt_ray.results.quality import means_over, quality
 from dmt_ray.results.scores import class_scores, metrics, scores, selected, summary
 from dmt_ray.store import Store
@@ -165,7 +166,10 @@ def scored(
 def of_ablation(folder: Path, store: Store | None = None) -> pd.DataFrame:
     """The tidy table of an ablation; arguments and errors as of `of_folder`."""
     file, failed = experiment_file.read(folder), experiment_file.read_failed(folder)
-    return tabulate_ablation(store or Store(folder.parents[1]), file, failed, experiment_file.content_of(folder))
+    store = store or Store(folder.parents[1])
+    frame = tabulate_ablation(store, file, failed, experiment_file.content_of(folder))
+    frame.attrs["about"]["audit"] = of_cells(folder, store, list(file.ablation.members()))
+    return frame
 
 
 def tabulate_ablation(

@@ -1,15 +1,19 @@
-"""Which code and packages made a result: git commit, whether it was dirty, and versions."""
+"""Which code, packages and processor made a result: git commit, whether it was dirty, versions, model of the CPU."""
 
 import functools
+import os
 import platform
+import re
 import subprocess
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_OF_MODELS = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy")
-PACKAGES = ("dmt-ray", *_OF_MODELS, "ray", "optuna", "mlflow")
+OF_NUMBERS = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy")
+"""Packages of which another version may give other last bits."""
+PACKAGES = ("dmt-ray", *OF_NUMBERS, "ray", "optuna", "mlflow")
+_WIDEST = ("amx_tile", "avx512f", "avx2", "avx")  # vector units, of which libraries use the widest that there is
 
 
 @functools.cache
@@ -20,6 +24,21 @@ def versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             installed[package] = metadata.version(package)
     return installed
+
+
+@functools.cache
+def cpu() -> str:
+    """The kind of this machine's processor: its model and its widest vector unit, by which libraries choose code.
+
+    A limit that the user has set for torch is part of it.
+    """
+    text = ""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    fields = dict(re.findall(r"^(model name|flags)\s*: (.*)$", text, re.MULTILINE))
+    unit = next((unit for unit in _WIDEST if unit in fields.get("flags", "").split()), "")
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return ", ".join(part for part in (name, unit, os.environ.get("ATEN_CPU_CAPABILITY", "")) if part)
 
 
 @functools.cache

@@ -344,7 +344,9 @@ class Store:
         with explained(self.folder):
             return self._exchange.verify(share)
 
-    def gc(self, budget_bytes: int, keep: Iterable[Stage | str] = ()) -> upkeep.Freed:
+    def gc(
+        self, budget_bytes: int, keep: Iterable[Stage | str] = (), first: Mapping[str, str] | None = None
+    ) -> upkeep.Freed:
         """Free space: remove what ended processes left behind, then evict large files until the budget is met.
 
         What may go, and in which order, the operations say (`plan.Evictable`): pseudo-label maps, then weights, then
@@ -356,13 +358,16 @@ class Store:
         Args:
             budget_bytes: Largest size of the store in bytes, 0 or more.
             keep: Stages, or keys of stages, of which nothing is evicted.
+            first: Key -> digest of the record, of stages that were shown to come back byte by byte: they go before
+                all others.
 
         Raises:
             StoreError: If another process is doing the same, or the store cannot be written.
         """
         keys = {stage.key if isinstance(stage, Stage) else stage for stage in keep}
         with explained(self.folder):
-            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys, operations.evictable())
+            kinds = operations.evictable()
+            return upkeep.gc(self._stage_dirs, self._leases, budget_bytes, keys, kinds, first or {})
 
     def tidy(self) -> tuple[str, ...]:
         """Remove what ended processes left behind, quickly: for the end of a sweep.

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
@@ -139,7 +139,12 @@ def tidy(stage_dirs: StageDirs, leases: Leases) -> tuple[str, ...]:
 
 
 def gc(
-    stage_dirs: StageDirs, leases: Leases, budget_bytes: int, keep: Collection[str], evictable: Iterable[Sequence[str]]
+    stage_dirs: StageDirs,
+    leases: Leases,
+    budget_bytes: int,
+    keep: Collection[str],
+    evictable: Iterable[Sequence[str]],
+    first: Mapping[str, str],
 ) -> Freed:
     """Remove leftovers, then evict files until the store fits its budget (see `Store.gc`)."""
     if budget_bytes < 0:
@@ -153,7 +158,7 @@ def gc(
         removed = tuple(str(path.relative_to(stage_dirs.folder)) for path in gone)
         left, evicted = size(stage_dirs.folder), list[str]()
         pending = {stage_path.key for stage_path in stage_dirs.pending()}  # this machine alone has them
-        for candidate in _candidates(stage_dirs, {*keep, *pending}, evictable):
+        for candidate in _candidates(stage_dirs, {*keep, *pending}, evictable, first):
             if left <= budget_bytes:
                 break
             if candidate.stage_path.key in _in_use(leases):  # read each time: stages start meanwhile
@@ -230,6 +235,7 @@ def _removed(path: Path) -> Path:
 
 
 class _Candidate(NamedTuple):
+    unproven: bool  # whether nobody has shown that the stage comes back
     rank: int
     used: float
     stage_path: StagePath
@@ -237,8 +243,12 @@ class _Candidate(NamedTuple):
     bytes: int
 
 
-def _candidates(stage_dirs: StageDirs, spared: Collection[str], evictable: Iterable[Sequence[str]]) -> list[_Candidate]:
-    """Files that could be evicted, in that order: by kind, then by when their stage was last used."""
+def _candidates(
+    stage_dirs: StageDirs, spared: Collection[str], evictable: Iterable[Sequence[str]], first: Mapping[str, str]
+) -> list[_Candidate]:
+    """Files that could be evicted, in that order: those that were shown to come back before all others, then by kind,
+    then by when their stage was last used.
+    """
     candidates = []
     for stage_path in stage_dirs.stage_paths():
         record = None if stage_path.key in spared else stage_dirs.peek(stage_path)
@@ -248,11 +258,12 @@ def _candidates(stage_dirs: StageDirs, spared: Collection[str], evictable: Itera
             used = (stage_path.folder / RECORD).stat().st_mtime
         except FileNotFoundError:
             continue
+        unproven = first.get(stage_path.key) != record.digest
         for rank, kind in enumerate(evictable):
             names = tuple(name for name in kind if name in record.files and name not in record.evicted)
             if names:
                 size = sum(record.sizes[name] for name in names)
-                candidates.append(_Candidate(rank, used, stage_path, names, size))
+                candidates.append(_Candidate(unproven, rank, used, stage_path, names, size))
     return sorted(candidates)
 
 

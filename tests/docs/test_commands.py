@@ -53,7 +53,7 @@ def understand(monkeypatch, tmp_path) -> Callable[[tuple[str, ...]], argparse.Na
             options.command(options)
         elif words[1] in ("run", "plan"):
             run._read(options).experiment()
-        elif "changes" in options:
+        elif {"changes", "recipe"} <= vars(options).keys():
             load(options.recipe, options.changes)
         return options
 

@@ -55,6 +55,10 @@ NOT_RUN = {
         ),
         "a test of the page on own images performs it on generated files",
     ),
+    **dict.fromkeys(
+        ("dmt audit components --hours 2", "dmt audit components.tar.xz"),
+        "computes stages again: tests/experiments/test_audit.py and test_bundle.py do it",
+    ),
     "dmt publish --tracking-uri": "needs a second machine: tests/tracking publish to servers of their own",
     "dmt ui": "serves a browser until it is stopped: tests/tracking/test_browser.py looks at it",
 }

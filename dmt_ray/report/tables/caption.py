@@ -38,6 +38,13 @@ def caption(frame: pd.DataFrame, content: Numbers, origin: Mapping[str, Any]) ->
     else:
         yield from _fixed(content, runs, oracle)
     yield from origin.get("protocol", ())
+    if audit := origin.get("audit"):
+        signs = {"agrees": "†: all stages behind the score agree", "differs": "‡: a stage behind the score differs"}
+        marks = "; ".join(text for what, text in signs.items() if audit[what])
+        yield (
+            f"Audit: {audit['sentence']} (stages drawn at random, computed again and compared {audit['compared']})."
+            f"{f' {marks}.' if marks else ''}"
+        )
     yield (
         "models × steps: models that a run trains, optimizer steps of each (mean). device h: mean device "
         "hours per run, including the stages that it shares with other rows."

@@ -8,6 +8,8 @@ from dmt_ray.report.tables.numbers import Comparison, Mark, Numbers, Position, S
 from dmt_ray.report.titles import NONE, mean_text, would_do
 from dmt_ray.results.statistics import Interval
 
+AUDITED = {True: " †", False: " ‡", None: ""}
+"""What stands behind a score whose stages were all computed again and agree, and behind one of which some differ."""
 MANY = 4  # columns of scores that stand side by side in 120 characters
 
 
@@ -63,7 +65,8 @@ def interval_text(interval: Interval, mark: str = "") -> str:
 
 def score_cell(content: Numbers, position: Position) -> Cell:
     """A score with its mark."""
-    return Cell(score_text(content.scores[position]), content.marks.get(position, ""))
+    audited = AUDITED[content.audited.get((position.row, position.column))]
+    return Cell(score_text(content.scores[position]) + audited, content.marks.get(position, ""))
 
 
 def labelled(content: Numbers, column: str, text: str) -> str:

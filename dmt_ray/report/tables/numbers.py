@@ -126,6 +126,7 @@ class Numbers:
     comparisons: Mapping[Position, Comparison]
     marks: Mapping[Position, Mark]
     looks: tuple[int, ...] = ()  # numbers of seeds after which it was seen which rows are decided; (): all have all
+    audited: Mapping[tuple[str, str], bool] = field(default_factory=dict)  # (row, column) -> whether it agrees
 
     @property
     def error(self) -> float:
@@ -208,7 +209,9 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
             marks |= {Position(row, column, rule): mark for row, mark in _marks(below, metric in LOWER).items()}
         comparisons |= {Position(row, column, rule): found for row, found in compared.items()}
     configs = dict(zip(zip(frame["row"], frame["column"], strict=True), frame["config"], strict=True))
-    return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks, looks)
+    audit = origin.get("audit", {})
+    audited = {(row, column): what == "agrees" for what in ("agrees", "differs") for row, column in audit.get(what, ())}
+    return Numbers(rows, columns, rules, reference, methods, configs, scores, comparisons, marks, looks, audited)
 
 
 def _with_ensembles_of_one(present: pd.DataFrame) -> pd.DataFrame:
