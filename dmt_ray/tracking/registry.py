@@ -37,7 +37,7 @@ def fetch(uri: str, tracking_uri: str | None, storage: Path) -> Path:
         from mlflow.artifacts import download_artifacts
 
         logged = mirror.client.get_logged_model(_model_id(mirror, uri))
-        return _data(Path(download_artifacts(logged.artifact_location, tracking_uri=mirror.uri)), uri)
+        return data_folder(Path(download_artifacts(logged.artifact_location, tracking_uri=mirror.uri)), uri)
 
 
 def register(
@@ -136,7 +136,7 @@ def _logged(mirror: Mirror, info: ModelInfo) -> str | None:
     return str(found[0].model_id) if found else None
 
 
-def _data(path: Path, uri: str) -> Path:
+def data_folder(path: Path, uri: str) -> Path:
     """The folder inside an MLflow model."""
     flavour = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))["flavors"].get("python_function", {})
     if flavour.get("loader_module") != LOADER:
