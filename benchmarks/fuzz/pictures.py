@@ -42,8 +42,8 @@ def _decode(folder: Path, item: Item, reading: Reading) -> None:
     if wrong:
         raise wrong[0]
     assert image is not None
-    assert image.image.dtype == np.uint8 and image.image.ndim == 3 and image.image.shape[2] == 3
-    assert image.mask.shape == image.image.shape[:2]
+    height, width = image.mask.shape
+    assert (image.image.dtype, image.image.shape) == (np.uint8, (height, width, 3))
 
 
 def _image(reading: Reading, folder: Path) -> None:

@@ -7,6 +7,7 @@ from random import Random
 from typing import Literal
 
 from benchmarks.fuzz.damage import damaged
+from dmt_ray.errors import LONGEST
 
 Outcome = Literal["value", "refusal"]
 
@@ -43,8 +44,11 @@ class Reader:
         try:
             self.read(folder)
         except self.errors as error:
-            name = path.name if self.named is None else self.named
-            assert name in str(error), f"the message does not hold {name!r}: {error}"
-            assert len(str(error)) < 20_000, f"the message has {len(str(error))} characters"
-            return "refusal"
-        return "value"
+            message = str(error)
+        else:
+            return "value"
+        name = path.name if self.named is None else self.named
+        assert name in message, f"the message does not hold {name!r}: {message}"
+        assert len(message) <= LONGEST, f"the message has {len(message)} characters"
+        message.encode()  # or it could not be printed
+        return "refusal"

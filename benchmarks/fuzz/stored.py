@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 from PIL import Image
 
 from benchmarks.fuzz import damage
@@ -23,6 +24,7 @@ from dmt_ray.experiments.ablation import Ablation, Column, Row, cells
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.experiments.trials import STUDY, open_storage, read_trials
 from dmt_ray.methods.space import Choice, Uniform
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import named
@@ -141,7 +143,7 @@ def _decoded(folder: Path) -> None:
 
 def _failed(folder: Path) -> None:
     for name, why in experiment_file.read_failed(folder).items():
-        assert isinstance(name, str) and isinstance(why, str)
+        assert (type(name), type(why)) == (str, str)
 
 
 def _dataset(folder: Path) -> tuple[FolderData, Dataset]:
@@ -173,9 +175,31 @@ def _splits(folder: Path) -> list[bytes]:
     return [f"{first}\n{second}\n".encode() for first in ids for second in ids if first != second]
 
 
+def _study(folder: Path) -> None:
+    place = folder / "study" / "study.db"
+    content = place.read_bytes()
+    for path in place.parent.iterdir():  # a new file, since a reader of the same one goes on where it was
+        path.unlink()
+    place.write_bytes(content)
+    for trial in read_trials(place.parent, "toy"):
+        assert trial.number >= 0
+
+
+def _studies(folder: Path) -> list[bytes]:
+    storage = open_storage(folder)
+    study = optuna.create_study(study_name="toy", storage=storage)
+    for number in range(2):
+        trial = study.ask()
+        trial.suggest_float("weight.gamma1", 0, 8)
+        trial.report(0.5, 0)
+        study.tell(trial, 0.5 + number)
+    storage.engine.dispose()
+    return [(folder / STUDY).read_bytes()]
+
+
 READERS = {
     "record": Reader(STAGE, _record, _records, (StoreError, MissingStages), KEY, damage.closed),
-    "store.json": Reader("store.json", _store, lambda _: [b'{"format": 1}\n'], (StoreError,)),
+    "store.json": Reader("store.json", _store, lambda _: [b'{"format": 1}\n'], (StoreError,), "store"),
     "lease": Reader(f"leases/{KEY}.json", _leases, _lease_files, (), None, damage.closed),
     **{
         f"journal's {name}": Reader(name, partial(_journal, name), seeds, (), None, damage.closed)
@@ -184,6 +208,7 @@ READERS = {
     "experiment.json": Reader(
         "sweeps/toy/experiment.json", _experiment, _experiments, (StoreError,), None, damage.closed
     ),
+    "study.db": Reader("study/study.db", _study, _studies, (StoreError,)),
     "failed.json": Reader("failed.json", _failed, lambda _: [b'{"pretrain-0123": "out of memory"}'], (StoreError,)),
     "notes on networks": Reader("networks.json", _notes, lambda _: [b'{"a": true, "b": [8, 0]}'], ()),
     "decoded images": Reader(

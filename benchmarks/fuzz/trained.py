@@ -109,7 +109,11 @@ def _ask(folder: Path) -> None:
     pixels = np.resize(np.frombuffer(content[7:], np.uint8), int(np.prod(shape))).reshape(shape)
     made: Any = pixels.tolist() if kind == 255 else pixels.astype(KINDS[kind % len(KINDS)])
     answer = _served().predict(made)
-    assert answer.dtype == np.uint8 and answer.shape == np.shape(made)[:3]
+    assert (answer.dtype, answer.shape) == (np.uint8, np.shape(made)[:3])
+
+
+def _requests(folder: Path) -> list[bytes]:
+    return [bytes([0, 4, 2, 9, 11, 3]) + bytes(range(200))]
 
 
 def _folder(name: str) -> tuple[str, Callable[[Path], object], Callable[[Path], list[bytes]]]:
@@ -127,7 +131,5 @@ READERS = {
     },
     "MLmodel": Reader("model/MLmodel", _mlmodel, _mlmodels, (ModelError,), "models:/toy/1"),
     "records": Reader("records.parquet", _records, _tables, (StoreError, MissingStages), None, damage.parquet),
-    "served pictures": Reader(
-        "request.bin", _ask, lambda _: [bytes([0, 4, 2, 9, 11, 3]) + bytes(range(200))], (ConfigError,), "picture"
-    ),
+    "served pictures": Reader("request.bin", _ask, _requests, (ConfigError,), "picture"),
 }

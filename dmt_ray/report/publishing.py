@@ -25,7 +25,7 @@ from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.experiments.trials import best as best_trial
 from dmt_ray.experiments.trials import read_trials
-from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan import Plan, Stage, escape
 from dmt_ray.plan.files import MODEL, weights_file
 from dmt_ray.plan.key import key_of
 from dmt_ray.report import confirmation, model_facts, run_files, summary
@@ -119,7 +119,7 @@ class _Member:
     params: Mapping[str, object]  # beside the settings
     tags: Mapping[str, str | None]  # of its own
     command: str  # what performs it
-    note: str = "Again:\n```\n{command}\n```"
+    note: str = "Again:\n{command}"
     executed: frozenset[str] | None = None  # keys of the stages that were computed for it; None: all
     files: bool = True  # whether its artifacts are due
     finals: bool = True  # whether it is scored as a whole once all its rungs are
@@ -147,7 +147,7 @@ class _Member:
         return Content(
             params=_params(self.config, method=self.method, **self.params),
             tags={**tags, **self.tags},
-            note=self.note.format(command=self.command) if self.command else "",
+            note=self.note.format(command=escape.fenced(self.command)) if self.command else "",
             series=self._series(),
             write_files=self._write_files if self.files else None,
             end=times[1] if times else None,
@@ -250,7 +250,7 @@ def of_run(file: ExperimentFile, store: Store) -> Publication:
         params={"seed": run.seed},
         tags={},
         command=info.command,
-        note="```\n{command}\n```",
+        note="{command}",
         best_model=functools.partial(best_model, store, plans, info, **facts) if complete else None,
     )
     identity = {KIND: "run", NAME: run.name}
@@ -374,7 +374,7 @@ def _sweep_note(
     """The head of a sweep's page, in Markdown. The result comes first, as MLflow folds all but some lines."""
     states = Counter(trial.state for trial in trials)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    parts = [f"## {sweep.title}", f"{len(trials)} trials: {counts}." if trials else "No trials yet."]
+    parts = [f"## {escape.markdown(sweep.title)}", f"{len(trials)} trials: {counts}." if trials else "No trials yet."]
     parts += [result] if result else []
     if finals:
         titles = {
@@ -387,9 +387,10 @@ def _sweep_note(
         parts.append(
             "\n".join([*head, *(f"| {title} | {100 * finals[name]:.2f} % |" for name, title in titles.items())])
         )
-    ranges = ", ".join(f"{setting} {values}" for setting, values in sweep.space.items())
-    parts.append(f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {_listed(sweep.seeds)}; {ranges}.")
-    parts += [f"The sweep:\n```\n{info.command}\n```"] if info.command else []
+    ranges = escape.markdown(", ".join(f"{setting} {values}" for setting, values in sweep.space.items()))
+    method, recipe = escape.markdown(sweep.method), escape.markdown(sweep.config.recipe)
+    parts.append(f"Method {method}, recipe {recipe}, seeds {_listed(sweep.seeds)}; {ranges}.")
+    parts += [f"The sweep:\n{escape.fenced(info.command)}"] if info.command else []
     iterations = f"iterations (`{sweep.measure}_...`)"
     parts.append(f"Metrics are fractions from 0 to 1. The step axis counts optimizer steps (`A/loss`) or {iterations}.")
     return "\n\n".join(parts)
@@ -550,7 +551,8 @@ class _Ablation:
         def write_files(folder: Path) -> None:
             (folder / "table.md").write_text(table, encoding="utf-8")
             if len(means):
-                means.to_csv(folder / "means.csv", lineterminator="\n")
+                shown = escape.cells(means.reset_index())
+                shown.to_csv(folder / "means.csv", index=False, lineterminator="\n")
 
         tags = {"recipe": ablation.recipe, "seeds": _listed(ablation.seeds), "reference": ablation.reference}
         tags |= {"rows": ", ".join(ablation.rows), "columns": ", ".join(ablation.columns), "command": self.file.command}
@@ -572,7 +574,7 @@ class _Ablation:
             return markdown_table(frame), means
         except (ValueError, StoreError, MissingStages) as error:
             log.warning("%s has no table yet: %s", self.file.ablation.name, error)
-            return f"There is no table yet: {error}\n", means
+            return f"There is no table yet: {escape.markdown(str(error))}\n", means
 
     def _note(self, cells: Sequence[_Cell], table: str) -> str:
         """The head of the page, in Markdown: the question, the counts, the table, and how to compute it."""
@@ -580,12 +582,11 @@ class _Ablation:
         states = Counter(words.get(cell.state, cell.state) for cell in cells)
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         # The result early, as MLflow folds all but some lines.
-        start = (
-            f"## {self.file.ablation.title}\n\n{len(cells)} runs: {counts} ([in the order of the table]({CHILDREN}))."
-        )
+        title = escape.markdown(self.file.ablation.title)
+        start = f"## {title}\n\n{len(cells)} runs: {counts} ([in the order of the table]({CHILDREN}))."
         end = (
-            f"\n\n```\n{self.file.command}\n```\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is the "
-            "mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "
+            f"\n\n{escape.fenced(self.file.command)}\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is "
+            "the mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "
             "grouped by the tag `row` they show means."
         )
         rest = "\n\nThe whole table is among the artifacts, in `table.md`."

@@ -7,6 +7,7 @@ import pandas as pd
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.files import replacing
+from dmt_ray.plan import escape
 
 ENDINGS = (".parquet", ".csv")
 
@@ -28,7 +29,7 @@ def write(frame: pd.DataFrame, file: Path) -> None:
     check(file)
     with replacing(file) as draft:
         if file.suffix == ".csv":
-            frame.to_csv(draft, index=False, lineterminator="\n")
+            escape.cells(frame).to_csv(draft, index=False, lineterminator="\n")
         else:
             frame.to_parquet(draft, engine="pyarrow", index=False)
 
@@ -49,8 +50,8 @@ def read(file: Path, experiment: str | None = None) -> pd.DataFrame:
     """
     try:
         frame = pd.read_parquet(file, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read as records: {error}") from None
+    except Exception as error:  # pandas and Arrow let many kinds of error out of a damaged file
+        raise StoreError(f"{file} cannot be read as records: {str(error) or type(error).__name__}") from None
     abouts = frame.attrs.get("abouts")
     if not abouts or "experiment" not in frame:
         raise StoreError(f"{file} holds no records: write them with `dmt export --out {file.name}`")
