@@ -125,6 +125,8 @@ def png(content: bytes) -> bytes:
 def safetensors(content: bytes) -> bytes:
     """Correct the length of a safetensors file's header: up to the last brace before its tensors."""
     end = content.rfind(b"}}", 8, 100_000) + 2
+    while content[end : end + 1] == b" ":
+        end += 1
     return struct.pack("<Q", end - 8) + content[8:] if end > 10 else content
 
 

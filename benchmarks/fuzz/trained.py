@@ -36,7 +36,7 @@ KINDS = ("u1", "i8", "f4", "f8", "?", "c8", "U3", "O", "M8[s]")  # of arrays tha
 
 
 @cache
-def _state() -> dict[str, torch.Tensor]:
+def state_of_tiny() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     return {name: value.contiguous() for name, value in models.build(TINY, 2).state_dict().items()}
 
@@ -50,13 +50,13 @@ def _first_weights(folder: Path) -> None:
 
 
 def _weight_files(folder: Path) -> list[bytes]:
-    return [save(_state(), {"format": "pt"}), save({"a": torch.zeros(2)}), save({"x": torch.zeros(0, 3)})]
+    return [save(state_of_tiny(), {"format": "pt"}), save({"a": torch.zeros(2)}), save({"x": torch.zeros(0, 3)})]
 
 
 def _good(folder: Path) -> Path:
     good = folder / "good"
     if not good.exists():
-        save_file(_state(), folder / "weights")
+        save_file(state_of_tiny(), folder / "weights")
         model_folder.write(good, folder / "weights", INFO)
     return good
 

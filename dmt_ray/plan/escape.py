@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a spreadsheet takes for a formula. Their wide forms count, too: some programs take these for the narrow ones.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_FORMULA = re.compile(r"'*[=+\-@\t\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # Turn the direction of what follows, so that a reader sees another text than there is.
@@ -22,13 +22,15 @@ def cell(value: Any) -> Any:
 
     Numbers, and texts that are numbers, stay as they are.
     """
-    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    # Writers of CSV put no quotes around a lone carriage return, and what follows would begin a line.
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def from_cell(text: str) -> str:
-    """The text that `cell` made a cell of."""
+    """The text, without carriage returns, that `cell` made a cell of."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
