@@ -155,7 +155,7 @@ def _read(path: Path) -> ExperimentFile:
             content["dataset_info"],
             content.get("command", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} does not describe an experiment: {error}") from None
 
 
