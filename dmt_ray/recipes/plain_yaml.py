@@ -53,6 +53,7 @@ class _Loader(yaml.SafeLoader):
         if self._depth > DEEPEST:
             raise ConfigError(f"{place}: settings are nested more than {DEEPEST} levels deep; they need five at most")
         node = super().compose_node(parent, index)
+        assert node is not None
         self._depth -= 1
         if not isinstance(event, yaml.AliasEvent):
             self._values += 1
