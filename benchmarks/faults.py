@@ -1,4 +1,4 @@
-"""How many faults, power cuts and flipped bits the tests inject: `python benchmarks/faults.py`.
+"""How many faults, power cuts, flipped bits and attacks the tests make: `python benchmarks/faults.py`.
 
 It runs those tests and adds up what each has counted.
 """
@@ -17,6 +17,10 @@ FILES = (
     "tests/execution/test_journal_operations.py",
     "tests/experiments/test_file_operations.py",
     "tests/data/test_cache_operations.py",
+    "tests/engine/test_checkpoint_operations.py",
+    "tests/report/test_closing_operations.py",
+    "tests/tracking/test_every_request.py",
+    "tests/security",
 )
 
 

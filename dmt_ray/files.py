@@ -1,6 +1,7 @@
 """Files: atomic writes, URLs, and readable errors of the operating system."""
 
 import errno
+import json
 import os
 import re
 import secrets
@@ -8,6 +9,48 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+DEEPEST = 60  # levels of lists and mappings in a JSON file; code that walks through deeper ones would end in an error
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text from outside.
+
+    Raises:
+        ValueError: If it is not JSON, not Unicode, or nested more than `DEEPEST` levels deep.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    try:
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # half a character could never be printed
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for whole in level
+            if isinstance(whole, list | dict)
+            for part in (whole if isinstance(whole, list) else whole.values())
+        ]
+        if not level:
+            return value
+    raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: As `parse_json`.
+    """
+    return parse_json(path.read_bytes())
 
 
 @contextmanager

@@ -23,6 +23,12 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)  # of whoever runs the tests
 pytest_plugins = ["tests.helpers.records"]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let benchmarks/faults.py count the attacks."""
+    if item.get_closest_marker("attack") is not None:
+        item.user_properties.append(("attacks", 1))
+
+
 @pytest.fixture(scope="session")
 def camvid_folder() -> Path:
     folder = REAL / "camvid"

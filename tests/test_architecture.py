@@ -140,7 +140,7 @@ def test_private_names_of_ray_and_optuna_stand_in_one_file() -> None:
 
 
 def test_tests_mirror_the_package() -> None:
-    others = {"ablations", "analysis", "benchmarks", "docs", "golden", "helpers", "searches"}
+    others = {"ablations", "analysis", "benchmarks", "docs", "golden", "helpers", "searches", "security"}
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
     folders = {path.parent.relative_to(ROOT / "tests").parts for path in (ROOT / "tests").rglob("test_*.py")}
     assert {parts[0] for parts in folders if parts} <= rooms | others

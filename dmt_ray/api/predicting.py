@@ -21,7 +21,7 @@ from dmt_ray import IGNORE
 from dmt_ray.api.classifying import captioned
 from dmt_ray.api.trained import Trained
 from dmt_ray.data.decode import digest, picture_of, true_classes
-from dmt_ray.data.files import IMAGE_ENDINGS
+from dmt_ray.data.files import IMAGE_ENDINGS, is_printable
 from dmt_ray.data.pairing import is_mask
 from dmt_ray.data.pictures import Unfit
 from dmt_ray.engine.classifier import Classifier
@@ -30,7 +30,8 @@ from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
 from dmt_ray.errors import ConfigError, DataError, ModelError
 from dmt_ray.execution.progress import Counting
-from dmt_ray.files import replacing, write_text
+from dmt_ray.files import read_json, replacing, write_text
+from dmt_ray.plan import escape
 
 Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
 KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
@@ -197,6 +198,8 @@ def _pictures(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() not in IMAGE_ENDINGS or not path.is_file() or any(p[0] == "." for p in parts.parts):
             continue
         name = parts.as_posix()
+        if not is_printable(name):
+            raise DataError(f"the name of {path} holds control characters or is not UTF-8; rename the file")
         other = files.setdefault(parts.with_suffix("").as_posix(), name)
         if other != name:
             raise DataError(f"{other} and {name} in {folder} would be written to the same files; rename one of them")
@@ -232,7 +235,7 @@ def _prepare(model: Trained, job: Job) -> None:
         raise ConfigError(f"{job.out} exists and holds no predictions; choose another folder as --out")
     if path.is_file():
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
+            earlier = read_json(path)
             different = [name for name in settings if earlier.get(name) != settings[name]]
         except (ValueError, AttributeError):
             raise ConfigError(f"{path} cannot be read; delete {job.out}, or choose another --out") from None
@@ -255,20 +258,24 @@ class _Table:
         self.rows: dict[str, list[str]] = {}
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as file:
-                lines = list(csv.reader(file))
+                try:
+                    lines = list(csv.reader(file))
+                except (csv.Error, UnicodeDecodeError) as error:
+                    raise ConfigError(f"{path} cannot be read ({error}); delete it, or choose another --out") from None
             # A process that was killed may have left part of a row.
-            self.rows = {line[0]: line for line in lines[1:] if len(line) == len(self._header)}
+            whole = (line for line in lines[1:] if len(line) == len(self._header))
+            self.rows = {name: [name, *values] for first, *values in whole for name in [escape.from_cell(first)]}
         self.rewrite(self.rows.values())
 
     def append(self, row: Sequence[str]) -> None:
         """Add a row; it is in the file when this returns."""
         with self._path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
+            csv.writer(file, lineterminator="\n").writerow(map(escape.cell, row))
 
     def rewrite(self, rows: Iterable[Sequence[str]]) -> None:
         """Write the header and these rows."""
         with replacing(self._path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([self._header, *rows])
+            csv.writer(file, lineterminator="\n").writerows(map(escape.cell, row) for row in (self._header, *rows))
 
 
 def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[str, str]) -> dict[str, Any]:

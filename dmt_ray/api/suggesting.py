@@ -31,6 +31,7 @@ from dmt_ray.errors import ConfigError, DataError, MissingStages
 from dmt_ray.execution.progress import Counting
 from dmt_ray.execution.runner import Machine, Runner, device_check
 from dmt_ray.files import replacing, write_text
+from dmt_ray.plan import escape
 from dmt_ray.store.record import RECORD, Record
 
 By = Literal["disagreement", "entropy", "random"]
@@ -188,7 +189,9 @@ def _write(
         rows.append([str(place), id, picture.relative_to(request.out).as_posix(), f"{MASKS}/{id}.png", f"{value:.6f}"])
         entries.append(Entry(f"{place}. {id}: {shown} {value:.3f}", image, prediction.classes, prediction.maps[shown]))
     with replacing(request.out / TABLE) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["place", "id", "picture", "mask", shown], *rows])
+        csv.writer(file, lineterminator="\n").writerows(
+            [["place", "id", "picture", "mask", shown], *(map(escape.cell, row) for row in rows)]
+        )
     with replacing(request.out / SHEET) as unfinished:
         contact_sheet(entries, palette).save(unfinished, format="PNG")
     return values

@@ -15,6 +15,7 @@ from dmt_ray.config import OPAQUE, Settings, Task
 from dmt_ray.errors import ConfigError
 from dmt_ray.methods import METHODS, Method, declared
 from dmt_ray.recipes import RECIPES, load, named
+from dmt_ray.recipes.plain_yaml import parse
 
 WIDTH = 100
 END = "...\n"  # which PyYAML writes behind a value that stands alone
@@ -51,7 +52,7 @@ def show_recipes(options: argparse.Namespace) -> None:
         return
     config, start = load(options.recipe), options.recipe
     if start not in RECIPES:
-        start = yaml.safe_load(Path(start).read_text(encoding="utf-8"))["recipe"]
+        start = parse(Path(start).read_text(encoding="utf-8"))["recipe"]
     print(
         f"# All settings of {options.recipe}, named as for --set. Saved as a .yaml file, this is a recipe of your own."
     )

@@ -216,10 +216,10 @@ def _sentence(detail: ErrorDetails, dotted: str, model: type[Settings]) -> str:
     if detail["type"] == "extra_forbidden":  # of this class: settings inside it raise errors of their own
         return unknown(dotted, model.model_fields)
     if detail["type"] == "missing":
-        name, _, position = dotted.partition(".")
-        return (
-            f"{name} must have {int(position) + 1} values" if position else f"{name!r} must be set in {model.__name__}"
-        )
+        name, _, position = dotted.rpartition(".")
+        if position.isdecimal():
+            return f"{name} must have {int(position) + 1} values"
+        return f"{dotted!r} must be set in {model.__name__}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] != "value_error":
         return f"{dotted}: {message[:1].lower()}{message[1:]}, but got {_shown(detail['input'])}"

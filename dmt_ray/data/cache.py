@@ -18,7 +18,7 @@ import numpy as np
 from dmt_ray.data.decode import Decoded
 from dmt_ray.data.images import Images
 from dmt_ray.errors import DataError
-from dmt_ray.files import system_error
+from dmt_ray.files import read_json, system_error
 
 RECORD, REMARKS = "dataset.json", "remarks.json"
 ABANDONED_S = 24 * 3600  # an unfinished folder this old was left by a process that is gone
@@ -32,7 +32,7 @@ def folder_for(cache: Path, name: str, fingerprint: str) -> Path:
 def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
     """The subsets in a folder, memory-mapped; None if they are not there or not whole."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         whole = all((folder / name).stat().st_size == size for name, size in record["bytes"].items())
         if record["fingerprint"] != fingerprint or not whole:
             return None
@@ -46,7 +46,7 @@ def open_decoded(folder: Path, fingerprint: str) -> dict[str, Images] | None:
 def remarks_in(folder: Path) -> tuple[str, ...]:
     """What was noted when the images in a folder were decoded."""
     try:
-        return tuple(map(str, json.loads((folder / REMARKS).read_text(encoding="utf-8"))))
+        return tuple(map(str, read_json(folder / REMARKS)))
     except (OSError, ValueError, TypeError):  # as of an earlier version
         return ()
 

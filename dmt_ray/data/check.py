@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dmt_ray.errors import DataError
 
 Progress = Callable[[int, int], None]  # called with (done, total)
+LONGEST = 400  # characters of one of them
 SHOWN = 10  # files named for each kind of problem; the others are counted
 
 
@@ -41,7 +42,12 @@ class Problems:
 def _sentence(problem: tuple[str, list[str]]) -> str:
     kind, files = problem
     more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    return f"{kind}: {', '.join(files[:SHOWN])}{more}"
+    return f"{kind}: {', '.join(map(_short, files[:SHOWN]))}{more}"
+
+
+def _short(what: str) -> str:
+    """Of a very long text, such as a binary file read as a list, the beginning and the end."""
+    return what if len(what) <= LONGEST else f"{what[: LONGEST // 2]} ... {what[-LONGEST // 2 :]}"
 
 
 class Steps:

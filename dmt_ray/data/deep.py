@@ -14,6 +14,9 @@ from dmt_ray.data.orientation import is_tiff
 ROWS = 256  # scaled at a time, so that the copies in float64 stay small
 _GREY, _COLOUR = (0, 1), 2  # TIFF's photometric interpretations: white is 0, black is 0, RGB
 _WHITE_IS_ZERO = 0
+# TIFF's compressions that lose nothing, and whose size the head of the file says: none, CCITT, LZW, deflate, PackBits,
+# LZMA and Zstandard. A JPEG in a TIFF file has a size of its own, which may be of any number of gigabytes.
+_PACKED = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000})
 _UNSPECIFIED = 0  # of an additional channel: neither alpha nor colour
 
 Range = tuple[float, float]
@@ -108,6 +111,8 @@ def _tiff(content: bytes, most_pixels: int) -> tuple[NDArray[Any], Any]:
         page: Any = file.pages[0]
         if page.imagewidth * page.imagelength > most_pixels:
             raise UnreadableError(f"{page.imagelength} x {page.imagewidth} pixels, more than {most_pixels}")
+        if page.compression not in _PACKED:
+            raise UnreadableError(f"a TIFF packed as {getattr(page.compression, 'name', page.compression)}")
         ends = (start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True))
         if max(ends, default=0) > len(content):
             raise ValueError("it ends before its pixels do")

@@ -19,6 +19,8 @@ LOSSLESS_ENDINGS = MASK_ENDINGS | {".tif", ".tiff", ".bmp"}
 UNREAD_ENDINGS = frozenset({
     ".gif", ".jfif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".tga", ".dng", ".npy", ".dcm",
 })  # fmt: skip
+STRANGE = "files whose names hold control characters or are not UTF-8; rename them"
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 SUBSETS = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
 """What others call the folders of subsets -> what they are called here."""
 
@@ -57,7 +59,9 @@ def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Proble
         return {}
     found: dict[str, Path] = {}
     for path in paths:
-        if path.is_dir():
+        if not is_printable(path.name):
+            problems.add(STRANGE, below(path, root))
+        elif path.is_dir():
             problems.add("folders among the files, which would not be read; expected only files", below(path, root))
         elif path.suffix.lower() in endings:
             if path.stem in found:
@@ -70,6 +74,11 @@ def files_in(folder: Path, endings: frozenset[str], root: Path, problems: Proble
             kind = f"files that are skipped, because their names do not end in {listed(endings)}"
             problems.remark(kind, below(path, root))
     return found
+
+
+def is_printable(name: str) -> bool:
+    """Whether a file's name is Unicode without control characters, and so can stand in a list and in a table."""
+    return _UNPRINTABLE.search(name) is None
 
 
 def refuse_lookalikes(root: Path, names: Iterable[str], problems: Problems) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dmt_ray.data.check import Problems
 from dmt_ray.data.files import below, id_of, inside, lines_of
+from dmt_ray.data.pairing import MOST_WILDCARDS
 from dmt_ray.errors import ConfigError
 
 GROUP = "{group}"
@@ -71,8 +72,10 @@ def check_apart(subsets: Mapping[str, Iterable[str]], groups: Mapping[str, str],
 
 
 def _by_pattern(setting: str, ids: Iterable[str]) -> dict[str, str]:
-    made = ""
-    for token in _TOKENS.split(setting):
+    made, tokens = "", _TOKENS.split(setting)
+    if tokens.count("*") > MOST_WILDCARDS:
+        raise ConfigError(f"data.groups can hold {MOST_WILDCARDS} *, but got {tokens.count('*')} in {setting!r}")
+    for token in tokens:
         if token == GROUP and "(?P<group>" not in made:
             made += "(?P<group>.+?)"
         elif token == "*":
@@ -97,7 +100,11 @@ def _by_table(setting: str, ids: Collection[str], root: Path, problems: Problems
     if not lines:
         return {}
     delimiter = max(_DELIMITERS, key=lines[0].count)
-    rows = list(csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True))
+    try:
+        rows = list(csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        problems.add("tables that cannot be read", f"{below(path, root)} ({error})")
+        return {}
     columns = list(rows[0]) if rows else []
     if column not in columns:
         problems.add(f"tables without the column {column!r} of data.groups", f"{below(path, root)} has {columns}")

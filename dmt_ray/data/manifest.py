@@ -11,7 +11,7 @@ from pathlib import Path
 from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.decode import digest
 from dmt_ray.data.files import below
-from dmt_ray.files import write_text
+from dmt_ray.files import read_json, write_text
 
 # A file that was written this short before it was read could be written again within one tick of the file system's
 # clock, with the same size: its digest is not remembered.
@@ -69,7 +69,7 @@ def _digest(path: Path) -> str | OSError:
 def _load(manifest: Path) -> dict[str, Entry]:
     """What was remembered; nothing where the manifest is missing or damaged, since it can always be made again."""
     try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        entries = read_json(manifest)
         return {str(name): (int(size), int(changed), str(digest)) for name, (size, changed, digest) in entries.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

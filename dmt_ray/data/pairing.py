@@ -8,10 +8,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, LOSSLESS_ENDINGS, UNREAD_ENDINGS, below, inside, listed
+from dmt_ray.data.files import (
+    IMAGE_ENDINGS,
+    LOSSLESS_ENDINGS,
+    STRANGE,
+    UNREAD_ENDINGS,
+    below,
+    inside,
+    is_printable,
+    listed,
+)
 from dmt_ray.errors import ConfigError
 
 ID, FOLDER, CLASS = "{id}", "{folder}", "{class}"
+MOST_WILDCARDS = 4  # in a pattern: with each, more ways to read a name have to be tried
 _TOKENS = re.compile(r"(\{[^{}]*\}|\*)")
 
 
@@ -52,8 +62,12 @@ class Pattern:
         """
         if self.is_folder:  # whose name may hold anything
             return re.compile(f"{re.escape(self.text)}/(?P<id>.+){self._ending}")
-        made = ""
-        for token in _TOKENS.split(self.text):
+        made, tokens = "", _TOKENS.split(self.text)
+        if tokens.count("*") > MOST_WILDCARDS:
+            raise ConfigError(
+                f"{self.setting} can hold {MOST_WILDCARDS} *, but got {tokens.count('*')} in {self.text!r}"
+            )
+        for token in tokens:
             if token in (ID, FOLDER):
                 name = token[1:-1]
                 made += f"(?P<{name}>.+)" if f"(?P<{name}>" not in made else f"(?P={name})"
@@ -137,7 +151,11 @@ def files_below(folder: Path, root: Path, problems: Problems) -> Iterator[Path]:
         folders[:] = sorted(
             name for name in folders if name[0] != "." and os.path.realpath(os.path.join(place, name)) not in seen
         )
-        yield from (Path(place, name) for name in sorted(names) if name[0] != ".")
+        for name in (*folders, *sorted(names)):
+            if not is_printable(name):
+                problems.add(STRANGE, below(Path(place, name), root))
+        folders[:] = filter(is_printable, folders)
+        yield from (Path(place, name) for name in sorted(names) if name[0] != "." and is_printable(name))
 
 
 def is_mask(name: str, data: Mapping[str, Any]) -> bool:

@@ -97,8 +97,10 @@ class _Reader:
             raise ValueError(f"a pickle with the opcode {name}")
 
     def _since_mark(self) -> list[Any]:
-        mark = max((place for place, value in enumerate(self._stack) if value is _MARK), default=None)
-        if mark is None:
+        mark = len(self._stack) - 1  # from the top down: a search of the whole stack for each mark would take for ever
+        while mark >= 0 and self._stack[mark] is not _MARK:
+            mark -= 1
+        if mark < 0:
             raise ValueError("a damaged pickle")
         values = self._stack[mark + 1 :]
         del self._stack[mark:]

@@ -103,7 +103,7 @@ def read_image(content: bytes, reading: Reading = PLAIN) -> Picture:
         if not is_tiff(content):
             raise
         return Picture(_deep_image(content, reading, "TIFF of a kind that has no 8 bits"), orientation)
-    if image.format not in FIRST_FRAME and (pages := getattr(image, "n_frames", 1)) != 1:
+    if image.format not in FIRST_FRAME and (pages := _frames(image)) != 1:
         raise Unfit(PAGES, f"{pages} in a {image.format}")
     if _is_deep(image, raw_mode):
         return Picture(_deep_image(content, reading, raw_mode or image.mode), orientation)
@@ -197,7 +197,7 @@ def _pillow_mask(content: bytes, kind: MaskKind) -> tuple[NDArray[Any], str]:
     image, raw_mode = _opened(content, FORMATS)
     if image.format not in MASK_FORMATS:
         raise Unfit(LOSSY, str(image.format))
-    if (frames := getattr(image, "n_frames", 1)) != 1:
+    if (frames := _frames(image)) != 1:
         raise Unfit(PAGES, f"{frames} in a {image.format}")
     bands, mode = image.getbands(), image.mode
     if (len(bands) > 1 or kind == "colours") and _is_deep(image, raw_mode):
@@ -241,6 +241,14 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> tuple[Image.Image, str]
     arguments = image.tile[0].args if image.tile else ""
     raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return image, raw_mode if isinstance(raw_mode, str) else ""
+
+
+def _frames(image: Image.Image) -> int:
+    """How many pages or frames an opened file has."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # Pillow reads the heads of all pages for it
+        raise Unfit(DAMAGED, str(error) or type(error).__name__) from None
 
 
 def _load(image: Image.Image, content: bytes) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from dmt_ray import models
 from dmt_ray.deploy.model_info import ModelInfo
+from dmt_ray.plan.escape import fenced, markdown
 from dmt_ray.plan.measures import MEASURES
 
 RULES = {
@@ -47,19 +48,19 @@ def card(info: ModelInfo) -> str:
 def _lines(info: ModelInfo) -> Iterator[str]:
     ours = info.model.architecture in models.OURS
     yield from _head(info, ours)
-    yield from ("", f"# {info.name}", "")
+    yield from ("", f"# {markdown(info.name)}", "")
     what = "Semantic segmentation" if info.task == "segmentation" else "Image classification"
-    yield f"{what} into {len(info.classes)} classes by {info.network}, trained by Dynamic Mutual Training with dmt-ray."
+    network = markdown(info.network)
+    yield f"{what} into {len(info.classes)} classes by {network}, trained by Dynamic Mutual Training with dmt-ray."
     yield from ("", (LOAD_WITHOUT if ours else LOAD_WITH_SMP) + LOAD)
     yield from _preprocessing(info)
     yield from ("", "## Classes", "", "| number | class | colour |", "|---|---|---|")
     for number, (name, colour) in enumerate(zip(info.classes, info.palette, strict=True)):
-        shown = name.replace("|", "\\|")
-        yield f"| {number} | {shown} | #{bytes(colour).hex()} |"
+        yield f"| {number} | {markdown(name)} | #{bytes(colour).hex()} |"
     yield from _training(info)
     yield from _scores(info)
     yield from ("", "## Code", "")
-    yield from [f"- {name}: {value}" for name, value in info.code.items()] or ["Not recorded."]
+    yield from [f"- {name}: {markdown(value)}" for name, value in info.code.items()] or ["Not recorded."]
 
 
 def _head(info: ModelInfo, ours: bool) -> Iterator[str]:
@@ -82,19 +83,29 @@ def _preprocessing(info: ModelInfo) -> Iterator[str]:
 
 
 def _training(info: ModelInfo) -> Iterator[str]:
-    yield from ("", "## Training", "", f"- data: {info.data.name}, fingerprint {info.data.fingerprint or 'unknown'}")
+    yield from (
+        "",
+        "## Training",
+        "",
+        _fact("data", f"{info.data.name}, fingerprint {info.data.fingerprint or 'unknown'}"),
+    )
     if info.data.split:
-        yield f"- labelled images: {info.data.split}, digest {info.data.split_digest}"
+        yield _fact("labelled images", f"{info.data.split}, digest {info.data.split_digest}")
     facts = {"method": info.method, "recipe": info.recipe, "seed": info.seed, "weights": info.key}
-    yield from (f"- {name}: {value}" for name, value in facts.items() if value not in ("", None))
+    yield from (_fact(name, value) for name, value in facts.items() if value not in ("", None))
     first = info.first_weights
     if first is None:
         yield "- first weights: random, or from a file of the user's"
     else:
-        yield f"- first weights: {first['name']}, of {first['origin']}, digest {first['digest']}"
-        yield f"- licence of the first weights: {first['licence']}"
+        known = {name: first.get(name, "not recorded") for name in ("name", "origin", "digest", "licence")}
+        yield _fact("first weights", "{name}, of {origin}, digest {digest}".format(**known))
+        yield _fact("licence of the first weights", known["licence"])
     if info.command:
-        yield from ("", "```sh", info.command, "```")
+        yield from ("", fenced(info.command, "sh"))
+
+
+def _fact(name: str, value: object) -> str:
+    return f"- {name}: {markdown(str(value))}"
 
 
 def _scores(info: ModelInfo) -> Iterator[str]:

@@ -19,6 +19,7 @@ from dmt_ray.deploy.card import card
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.errors import ConfigError, ModelError
+from dmt_ray.files import read_json
 
 WEIGHTS = "model.safetensors"
 INFO = "model_info.json"  # marks such a folder
@@ -89,11 +90,12 @@ def read(folder: Path) -> tuple[nn.Module, ModelInfo]:
             "normalised": preprocessing["normalised"],
         }
         info = ModelInfo(**values)
-    except ConfigError as error:
+        models.check_weights(info.model, len(info.classes), folder / WEIGHTS)
+        return models.restore(info.model, len(info.classes), folder / WEIGHTS).eval(), info
+    except (ConfigError, ModelError) as error:
         raise ModelError(f"{folder} is no model that can be used: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder} is no model that can be used: it does not hold {error}. Export it again") from None
-    return models.restore(info.model, len(info.classes), folder / WEIGHTS).eval(), info
 
 
 def network_config(info: ModelInfo) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def _write(path: Path, values: Any) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"{path} cannot be read ({reason}). Export the model again") from None

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dmt_ray.deploy.folder import read
 from dmt_ray.deploy.image_model import ImageModel
+from dmt_ray.errors import ConfigError
 
 
 class Served:
@@ -25,7 +26,13 @@ class Served:
 
         Returns:
             uint8 ``[N, H, W]``; in classification ``[N, 1, 1]``.
+
+        Raises:
+            ConfigError: If they are anything else.
         """
+        if not isinstance(pictures, np.ndarray) or pictures.ndim != 4 or 0 in pictures.shape:
+            shape = list(pictures.shape) if isinstance(pictures, np.ndarray) else type(pictures).__name__
+            raise ConfigError(f"pictures are an array uint8 [N, height, width, 3] without empty sides, but got {shape}")
         return np.stack([self.model(picture) for picture in pictures])
 
 

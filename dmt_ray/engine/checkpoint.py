@@ -1,10 +1,15 @@
 """What a training saves along the way: its best snapshot, and a checkpoint from which it resumes to the same bytes."""
 
+import hashlib
 import json
+import logging
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
@@ -17,10 +22,14 @@ from dmt_ray.engine.optimizer import Update
 from dmt_ray.engine.team import Team
 from dmt_ray.engine.transfer import fetch
 from dmt_ray.engine.workspace import Workspace
+from dmt_ray.files import parse_json, sync
 from dmt_ray.plan.measures import headline
 
 FILE = "checkpoint.safetensors"
-FORMAT = "2"  # a checkpoint of another one is not read
+FORMAT = "3"  # a checkpoint of another one is not read
+DIGEST = "digest"  # of all else in the file: scratch files have no record that would tell a flipped bit
+
+log = logging.getLogger(__name__)
 
 
 class BestSnapshot:
@@ -87,19 +96,29 @@ class Checkpoint:
         draft = self._file.with_suffix(".draft")
         metadata = {"format": FORMAT, "step": str(step)}
         metadata |= {"history": json.dumps(self._history), "best": json.dumps(self._best.rows)}
-        save_file({name: value.contiguous() for name, value in fetch(tensors).items()}, draft, metadata=metadata)
-        draft.replace(self._file)
+        on_host = {name: value.contiguous() for name, value in fetch(tensors).items()}
+        save_file(on_host, draft, metadata=metadata | {DIGEST: _digest(on_host, metadata)})
+        # Else a power cut could leave the new name with none of the bytes, and the old checkpoint gone.
+        sync(draft)
+        os.replace(draft, self._file)
+        sync(self._file.parent)
         self._last = time.monotonic()
 
     def restore(self, team: Team) -> int:
-        """Load the chief's checkpoint, if there is one, and return the number of steps it stands for (else 0)."""
+        """Load the chief's checkpoint, if there is one that is whole, and return the steps it stands for (else 0)."""
         # The other workers may be on machines that do not see the chief's folder.
         data = team.from_chief(self._file.read_bytes() if team.chief and self._file.exists() else b"")
         if not data:
             return 0
-        tensors = load(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        if metadata.get("format") != FORMAT:
+        try:
+            tensors = load(data)
+            metadata = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+            if metadata.get("format") != FORMAT:
+                return 0
+            if metadata.pop(DIGEST) != _digest(tensors, metadata):
+                raise ValueError("its digest does not agree")
+        except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+            log.warning("%s is damaged (%s); the training starts from its beginning", self._file, error)
             return 0
         self._network.load_state_dict(_part(tensors, "model."))
         self._update.load(_part(tensors, "optimizer."))
@@ -107,6 +126,15 @@ class Checkpoint:
         self._best.rows = json.loads(metadata["best"])
         self._history[:] = json.loads(metadata["history"])
         return int(metadata["step"])
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """BLAKE2b of names, kinds, shapes and bytes of some tensors on the host, and of texts, 32 hex digits."""
+    made = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
+    for name, value in sorted(tensors.items()):
+        made.update(f"\0{name} {value.dtype} {list(value.shape)}\0".encode())
+        made.update(value.reshape(-1).view(torch.uint8).numpy())
+    return made.hexdigest()
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

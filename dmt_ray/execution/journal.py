@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dmt_ray.errors import StoreError, UserError
+from dmt_ray.errors import StoreError, UserError, without_passwords
 from dmt_ray.execution.health import take_reason
-from dmt_ray.files import append_lines, system_error, write_text
+from dmt_ray.files import append_lines, parse_json, read_json, system_error, write_text
 from dmt_ray.plan import Stage
 from dmt_ray.plan.key import KEY_LENGTH
 
@@ -159,7 +159,7 @@ def begin(folder: Path, member: int | str, activity: Activity, side: int = 0) ->
 def last_activity(folder: Path, member: int | str, side: int = 0) -> Activity | None:
     """What a worker of a member was last known to do."""
     try:
-        return Activity.from_json(json.loads(_path(folder, member, side).read_text(encoding="utf-8")))
+        return Activity.from_json(read_json(_path(folder, member, side)))
     except (OSError, ValueError):
         return None
 
@@ -211,7 +211,9 @@ def write_fault(
 ) -> Fault:
     """Write down that something went wrong now."""
     node = activity.node if node is None and activity is not None else node
-    fault = Fault(member, kind, error, activity, node, datetime.now(UTC).isoformat(timespec="seconds"))
+    fault = Fault(
+        member, kind, without_passwords(error), activity, node, datetime.now(UTC).isoformat(timespec="seconds")
+    )
     row = asdict(fault)
     row["who"], row["doing"] = row.pop("member"), row.pop("activity")  # as earlier versions called them
     append_lines(folder / _FAULTS, [json.dumps(row)])
@@ -222,9 +224,9 @@ def read_faults(folder: Path) -> list[Fault]:
     """Everything that went wrong so far, the oldest first; a line that a crash has torn is left out."""
     faults = []
     with suppress(FileNotFoundError):
-        for line in (folder / _FAULTS).read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError, TypeError, KeyError):
-                row = json.loads(line)
+        for line in (folder / _FAULTS).read_bytes().split(b"\n"):
+            with suppress(ValueError, TypeError, KeyError, AttributeError):
+                row = parse_json(line)
                 row["member"], row["activity"] = row.pop("who"), Activity.from_json(row.pop("doing"))
                 faults.append(Fault(**row))
     return faults
@@ -250,4 +252,4 @@ def _in_short(text: str) -> str:
 def keep_traceback(folder: Path, member: int | str, text: str) -> None:
     """Write down where an error came from."""
     (folder / "errors").mkdir(exist_ok=True)
-    (folder / "errors" / f"{member}.txt").write_text(text, encoding="utf-8")
+    (folder / "errors" / f"{member}.txt").write_text(without_passwords(text), encoding="utf-8")

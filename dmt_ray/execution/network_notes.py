@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dmt_ray.config import Model, Task
-from dmt_ray.files import write_text
+from dmt_ray.files import read_json, write_text
 from dmt_ray.plan.key import key_of
 from dmt_ray.store.provenance import versions
 
@@ -69,7 +69,7 @@ class NetworkNotes:
     def _known(self) -> dict[str, Any]:
         if self._notes is None:
             try:
-                self._notes = dict(json.loads(self._path.read_text(encoding="utf-8")))
+                self._notes = dict(read_json(self._path))
             except (OSError, ValueError, TypeError):
                 self._notes = {}  # it can always be found out again
         return self._notes

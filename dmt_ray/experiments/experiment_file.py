@@ -15,7 +15,7 @@ from dmt_ray.errors import StoreError
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.files import write_text
+from dmt_ray.files import read_json, write_text
 from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.methods.space import from_json, to_json
 from dmt_ray.store.provenance import git, versions
@@ -88,7 +88,7 @@ class ExperimentFile:
 def kind_of(folder: Path) -> Kind | None:
     """The kind of experiment in a folder; None if there is none."""
     try:
-        kind = _EARLIER.get(_path(folder).name) or json.loads(_path(folder).read_text(encoding="utf-8"))["kind"]
+        kind = _EARLIER.get(_path(folder).name) or read_json(_path(folder))["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return kind if kind in FOLDERS else None
@@ -136,7 +136,9 @@ def _path(folder: Path) -> Path:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ValueError("it holds no settings by name")
     return {_EARLIER_KEYS.get(name, name): value for name, value in values.items()}
 
 
@@ -153,7 +155,7 @@ def _read(path: Path) -> ExperimentFile:
             content["dataset_info"],
             content.get("command", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} does not describe an experiment: {error}") from None
 
 
@@ -194,7 +196,15 @@ def write_failed(folder: Path, failed: Mapping[str, str]) -> None:
 
 
 def read_failed(folder: Path) -> dict[str, str]:
-    """Name of the stage -> why it failed in the last start."""
+    """Name of the stage -> why it failed in the last start.
+
+    Raises:
+        StoreError: If the file cannot be read.
+    """
     path = folder / FAILED
-    failed: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return failed
+    try:
+        return {str(name): str(why) for name, why in read_json(path).items()} if path.exists() else {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{path} cannot be read: {error}. Remove it: the next start of the ablation writes it again"
+        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmt_ray.errors import StoreError
+from dmt_ray.errors import StoreError, UserError
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.journal import executed, is_running
 from dmt_ray.experiments.sweep import State, Trial
@@ -24,9 +24,20 @@ STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNE
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
-    """The trials of the sweep of this name in its folder, by number; none before it starts. Only reads the study."""
+    """The trials of the sweep of this name in its folder, by number; none before it starts. Only reads the study.
+
+    Raises:
+        StoreError: If the study's file holds something else.
+    """
     file = folder / STUDY
-    return _reader(folder, name, file.stat().st_ino).trials() if file.is_file() else []
+    if not file.is_file():
+        return []
+    try:
+        return _reader(folder, name, file.stat().st_ino).trials()
+    except UserError:
+        raise
+    except Exception as error:  # of Optuna, SQLAlchemy or the database
+        raise _unreadable(file, error) from None
 
 
 @functools.lru_cache(maxsize=4)
@@ -52,13 +63,19 @@ def open_storage(folder: Path) -> "optuna.storages.RDBStorage":
     try:
         return optuna.storages.RDBStorage(sqlite_url(file), engine_kwargs=options)
     except Exception as error:  # of Optuna, SQLAlchemy or the database
-        if system_error(error) is not None:
-            raise
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
-        raise StoreError(
-            f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then starts over, and "
-            "reuses the stages that are already in the store"
-        ) from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> Exception:
+    """What to raise for an error while a study is read; one of the operating system says itself what to do."""
+    if system_error(error) is not None:
+        return error
+    cause = error.__cause__ or error
+    reason = str(getattr(cause, "orig", None) or cause).partition("\n")[0]
+    return StoreError(
+        f"{file} cannot be read as a study of Optuna ({reason}). Move it away: the sweep then starts over, and "
+        "reuses the stages that are already in the store"
+    )
 
 
 class TrialReader:

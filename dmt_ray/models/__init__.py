@@ -29,7 +29,7 @@ from dmt_ray.models.pretrained import FirstWeights, arguments_of, load_first, na
 from dmt_ray.models.setr import SETR
 from dmt_ray.models.unet import UNet
 from dmt_ray.models.weights import digest as digest
-from dmt_ray.models.weights import read, start_from
+from dmt_ray.models.weights import read, shapes, start_from
 from dmt_ray.models.wide_resnet import WideResNet
 from dmt_ray.plan.files import MODEL as MODEL
 from dmt_ray.plan.files import weights_file
@@ -100,17 +100,21 @@ def task_of(model: Model) -> Task:
 
 def _network(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
     try:
-        network = _ours(model, classes, first) if model.architecture in OURS else _from_smp(model, classes, first)
-        freeze(network, model)
-        return network
-    except (TypeError, ValueError, KeyError) as error:
-        if isinstance(error, ModelError):
-            raise
+        return _made(model, classes, first)
+    except ModelError:
+        raise
+    except Exception as error:  # as many kinds as there are networks; of a huge one also that no memory holds it
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         given = f" (model.arguments sets {', '.join(model.arguments)})" if model.arguments else ""
         raise ModelError(
             f"{model.architecture} with encoder {model.encoder} cannot be built: {message}{given}"
         ) from None
+
+
+def _made(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
+    network = _ours(model, classes, first) if model.architecture in OURS else _from_smp(model, classes, first)
+    freeze(network, model)
+    return network
 
 
 def _ours(model: Model, classes: int, first: FirstWeights | None) -> nn.Module:
@@ -200,6 +204,30 @@ def load(folder: Path, name: str = MODEL, *, averaged: bool = False) -> tuple[nn
     description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     file = folder / weights_file(name, averaged=averaged)
     return restore(Model(**description["model"]), description["classes"], file), description
+
+
+def check_weights(model: Model, classes: int, file: Path) -> None:
+    """Compare the shapes in a file with those of a network that is not built: no memory may hold one from elsewhere.
+
+    Raises:
+        ModelError: If the file cannot be read, or is not of such a network.
+    """
+    held = shapes(file)
+    try:
+        with torch.device("meta"):
+            network = _made(model.evolve(weights_file=None, encoder_weights=None), classes)
+    except ModelError:
+        raise
+    except Exception:  # of a network that looks at its own values, or that cannot be built: `restore` says so
+        return
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    wrong = [name for name in {**held, **expected} if held.get(name) != expected.get(name)]
+    if wrong:
+        raise ModelError(
+            f"{file} does not hold the weights of {model.architecture}: {len(wrong)} of {len(expected)} tensors are "
+            f"missing, of another shape or of no use in it, e.g. {wrong[0]!r}, which should be of shape "
+            f"{list(expected.get(wrong[0], ())) or 'nothing'} and is of {list(held.get(wrong[0], ())) or 'nothing'}"
+        )
 
 
 def restore(model: Model, classes: int, file: Path) -> nn.Module:

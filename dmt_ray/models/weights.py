@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -102,6 +102,19 @@ def read(file: Path) -> dict[str, torch.Tensor]:
     try:
         weights: dict[str, torch.Tensor] = load_file(file)
         return weights
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"cannot read the weights file {file}: {error}") from None
+
+
+def shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each tensor of a safetensors file, by its header alone.
+
+    Raises:
+        ModelError: If it cannot be read.
+    """
+    try:
+        with safe_open(file, "pt") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights file {file}: {error}") from None
 

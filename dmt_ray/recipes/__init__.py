@@ -114,11 +114,14 @@ def _load_file(path: Path) -> Config:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(values, Mapping) or not isinstance(values.get("recipe"), str):
         raise ConfigError(f"{path} must hold settings and name the recipe it starts from, as in `recipe: camvid`")
-    if values["recipe"] not in RECIPES and _is_whole(values):  # of a run whose recipe was a file of its user
-        return from_stored(values)
-    start = named(values["recipe"])
-    changed = override(start, {name: value for name, value in values.items() if name != "recipe"})
-    return changed.evolve(recipe=path.stem)
+    try:
+        if values["recipe"] not in RECIPES and _is_whole(values):  # of a run whose recipe was a file of its user
+            return from_stored(values)
+        start = named(values["recipe"])
+        changed = override(start, {name: value for name, value in values.items() if name != "recipe"})
+        return changed.evolve(recipe=path.stem)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _is_whole(values: Mapping[str, Any]) -> bool:

@@ -1,13 +1,15 @@
 """The confirmation of a sweep, for people: the best trial and the recipe on fresh seeds, side by side."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from dmt_ray.errors import StoreError
 from dmt_ray.experiments.sweep import in_words
+from dmt_ray.files import read_json
+from dmt_ray.plan import escape
 from dmt_ray.plan.measures import MEASURES
 from dmt_ray.report.summary import line
 from dmt_ray.report.titles import IMAGES, mean_text, would_do
@@ -54,7 +56,7 @@ def markdown(folder: Path) -> str:
         return ""
     titles = [f"{'searched' if searched else 'fresh'} seeds, {IMAGES[images]}" for images, searched in SHOWN]
     rows = [[f"{MEASURES[measure_of(content)]} %", *titles], ["---"] * (len(titles) + 1), *_rows(content)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines = [f"| {' | '.join(map(escape.markdown, row))} |" for row in rows]
     return "\n".join([*lines, "", f"± is the sample standard deviation over seeds. {difference_text(content)}."])
 
 
@@ -89,8 +91,13 @@ def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
 
 def _read(folder: Path) -> dict[str, Any] | None:
     file = folder / NAME
-    content: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-    return content
+    if not file.exists():
+        return None
+    try:
+        content: dict[str, Any] = read_json(file)
+        return content
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read: {error}. Remove it, and run the same command again") from None
 
 
 def _rows(content: dict[str, Any]) -> list[list[str]]:

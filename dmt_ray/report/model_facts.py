@@ -1,6 +1,5 @@
 """What the records say of a trained model: for its card, for MLflow and for those who use it."""
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from dmt_ray.data.files import colours
 from dmt_ray.deploy.model_info import DataUsed, ModelInfo, OwnScore, RuleScore
 from dmt_ray.errors import MissingStages, ModelError
 from dmt_ray.experiments.dataset_info import DatasetInfo
+from dmt_ray.files import read_json
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import MODEL, weights_file
 from dmt_ray.results.scores import measure, metrics, score, selected
@@ -36,7 +36,7 @@ def of_stage(folder: Path, name: str = MODEL, *, averaged: bool = False) -> Mode
 
     try:
         record = Record.from_json((folder / RECORD).read_bytes())
-        description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        description = read_json(folder / f"{name}.json")
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} cannot be used: {error}") from None
     data: dict[str, Any] = record.config.get("data", {})

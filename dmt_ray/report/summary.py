@@ -20,7 +20,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
 from dmt_ray.experiments.trials import best, front, ranked
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import as_text
-from dmt_ray.plan import Stage
+from dmt_ray.plan import Stage, escape
 from dmt_ray.report.titles import percent
 from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
@@ -46,14 +46,15 @@ def markdown(file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> str
     if winner is None or winner.score is None:
         return ""
     final, name = final_test_score(sweep, store, winner), sweep.score_name
+    settings = escape.markdown(in_words(winner.params))
     lines = [
-        f"**Best: trial {winner.number}, {in_words(winner.params)}**: validation {name} {winner.score:.2%}"
+        f"**Best: trial {winner.number}, {settings}**: validation {name} {winner.score:.2%}"
         + ("" if final is None else f", test {name} {final:.2%}")
         + f" after {sweep.rungs_of(winner.params) - 1} iterations."
     ]
     if sweep.second:
-        lines.append("\n".join(f"- {_on_front(sweep, trial)}" for trial in front(trials)))
-    return "\n\n".join([*lines, CAVEAT, f"```\n{reproduce.of_trial(file, winner)}\n```"])
+        lines.append("\n".join(f"- {escape.markdown(_on_front(sweep, trial))}" for trial in front(trials)))
+    return "\n\n".join([*lines, CAVEAT, escape.fenced(reproduce.of_trial(file, winner))])
 
 
 class Row(NamedTuple):
@@ -81,7 +82,8 @@ def write_csv(path: Path, sweep: Sweep, rows: Iterable[Row]) -> None:
     for trial, final, extra in rows:
         known = {"optimizer_steps": trial.compute, **extra}
         row = [trial.number, *map(trial.params.get, sweep.space), trial.state, *map(trial.scores.get, steps)]
-        table.writerow([*row, final, *map(known.get, more), len(trial.executed), trial.error])
+        row += [final, *map(known.get, more), len(trial.executed), trial.error]
+        table.writerow(map(escape.cell, row))
     write_text(path, text.getvalue())
 
 

@@ -7,7 +7,9 @@ import pandas as pd
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
 from dmt_ray.files import replacing
+from dmt_ray.plan import escape
 
+MOST_VALUES = 200_000_000  # of a table that is read: a file of a few bytes can stand for many more
 ENDINGS = (".parquet", ".csv")
 
 
@@ -28,7 +30,7 @@ def write(frame: pd.DataFrame, file: Path) -> None:
     check(file)
     with replacing(file) as draft:
         if file.suffix == ".csv":
-            frame.to_csv(draft, index=False, lineterminator="\n")
+            escape.cells(frame).to_csv(draft, index=False, lineterminator="\n")
         else:
             frame.to_parquet(draft, engine="pyarrow", index=False)
 
@@ -47,10 +49,15 @@ def read(file: Path, experiment: str | None = None) -> pd.DataFrame:
         StoreError: If the file holds no such records.
         MissingStages: If it holds none of that name, or several.
     """
+    from pyarrow import parquet  # type: ignore[import-untyped]  # its import takes 0.2 s
+
     try:
+        content = parquet.read_metadata(file)
+        if content.num_rows * content.num_columns > MOST_VALUES:
+            raise ValueError(f"it has {content.num_rows} rows of {content.num_columns} columns")
         frame = pd.read_parquet(file, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read as records: {error}") from None
+    except Exception as error:  # pandas and Arrow let many kinds of error out of a damaged file
+        raise StoreError(f"{file} cannot be read as records: {str(error) or type(error).__name__}") from None
     abouts = frame.attrs.get("abouts")
     if not abouts or "experiment" not in frame:
         raise StoreError(f"{file} holds no records: write them with `dmt export --out {file.name}`")

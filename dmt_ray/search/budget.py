@@ -12,7 +12,7 @@ from scipy import stats
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.execution import journal
 from dmt_ray.experiments.sweep import Sweep, Trial
-from dmt_ray.files import write_text
+from dmt_ray.files import read_json, write_text
 from dmt_ray.plan import Stage
 from dmt_ray.results.scores import rung_score
 from dmt_ray.results.statistics import ERROR, pooled_error
@@ -112,7 +112,7 @@ class Account:
 def _seconds(folder: Path) -> float:
     """What earlier starts have noted."""
     try:
-        return float(json.loads((folder / NAME).read_text(encoding="utf-8"))["seconds"])
+        return float(read_json(folder / NAME)["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 

@@ -14,7 +14,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.experiments.trials import best
 from dmt_ray.files import write_text
 from dmt_ray.methods import METHODS
-from dmt_ray.plan import Plan, Stage, in_order
+from dmt_ray.plan import Plan, Stage, escape, in_order
 from dmt_ray.plan.measures import Measure
 from dmt_ray.results.scores import Which, rung_score
 from dmt_ray.results.sequential import Outcome, error_of_a_look, outcome
@@ -170,4 +170,4 @@ def write(folder: Path, content: dict[str, Any]) -> None:
     write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
     rows = [row | {"searched": str(row["searched"]).lower()} for row in content["rows"]]
     columns = ["who", "seed", "searched", *(f"{rule}_{measure_of(content)}" for rule in RULES)]
-    write_text(folder / "confirm.csv", pd.DataFrame(rows, columns=columns).to_csv(index=False))
+    write_text(folder / "confirm.csv", escape.cells(pd.DataFrame(rows, columns=columns)).to_csv(index=False))

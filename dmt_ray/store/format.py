@@ -1,12 +1,18 @@
 """store.json, which marks a folder as a store and names the format of what lies beside it."""
 
+import functools
 import json
+import logging
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from dmt_ray.errors import StoreError
+from dmt_ray.files import parse_json
 from dmt_ray.store import files, upkeep
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 # Names of folders before version 0.2, and now.
@@ -14,6 +20,15 @@ _RENAMED = {"aside": "staging", "claims": "leases", "outbox": "pending_uploads",
 # What else may lie in the folder of a store, written by other parts of the project before the store is opened.
 _NEIGHBOURS = {*upkeep.FOLDERS, *_RENAMED, *_RENAMED.values(), "data", "sweeps", "mlflow.db", "mlruns-artifacts"}
 _NEIGHBOURS |= {"lost+found"}
+
+
+@functools.cache
+def _warn_of_writers(folder: Path) -> None:
+    """Say once that everybody can change what is found in a store."""
+    log.warning(
+        "every user of this machine can write to %s, and so change results; take that right away with `chmod o-w %s`",
+        *(folder, folder),
+    )
 
 
 def check(folder: Path) -> None:
@@ -39,8 +54,10 @@ def check(folder: Path) -> None:
             ) from None
         files.replace(mark, json.dumps({"format": FORMAT}) + "\n", folder / "staging")
         return
+    if folder.stat().st_mode & stat.S_IWOTH:
+        _warn_of_writers(folder)
     try:
-        version = json.loads(text)["format"]
+        version = parse_json(text)["format"]
     except (ValueError, TypeError, KeyError):
         raise StoreError(
             f'{mark} is damaged. Pass another folder as --storage, or write {{"format": {FORMAT}}}.'

@@ -18,12 +18,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from dmt_ray.files import parse_json
 from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
 
 STALE = 30.0  # seconds without a beat after which a lease has expired
 HEARTBEAT = 5.0  # seconds between two beats of the thread
 POLL = 0.5  # seconds between two looks at a stage that another process computes
+LAST = 253_402_300_800.0  # seconds since 1970 of the year 10,000, which no date can be of
 PROGRESS = 1.0  # least seconds between two rewrites with a new step
 
 _KEYS = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
@@ -45,8 +47,8 @@ class Running:
     step: int
     steps: int
     host: str
-    pid: int
-    started: float
+    pid: Annotated[int, Field(ge=0)]
+    started: Annotated[float, Field(ge=0, lt=LAST)]
     beat: float
     inputs: tuple[str, ...] = ()
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = ""
@@ -225,7 +227,7 @@ def _read(path: Path) -> Running | None:
     except OSError:
         return None
     try:
-        return _LEASES.validate_python({**json.loads(text), "key": path.stem, "beat": beat})
+        return _LEASES.validate_python({**parse_json(text), "key": path.stem, "beat": beat})
     except (ValueError, TypeError):
         return Running(path.stem, "", 0, 0, "", 0, beat, beat)
 

@@ -106,7 +106,11 @@ class Record:
         if (self.operation, self.key) != (operation, key):
             raise ValueError(f"{RECORD} belongs to {self.operation}-{self.key}")
         identity = {name: getattr(self, name) for name in ("operation", "revision", "config", "seed", "inputs")}
-        if key_of(identity) != key:
+        try:
+            own = key_of(identity)
+        except TypeError as error:  # of NaN, which JSON can hold here
+            raise ValueError(f"{RECORD} is damaged ({error})") from None
+        if own != key:
             raise ValueError(f"{RECORD} is altered (its settings do not give its key)")
 
 

@@ -24,6 +24,7 @@ import pyarrow  # type: ignore[import-untyped]
 from pyarrow import fs
 
 from dmt_ray.errors import StoreError
+from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
 from dmt_ray.store.record import RECORD, Record
 from dmt_ray.store.stage_dirs import StagePath
@@ -106,8 +107,10 @@ class Shared:
             StoreError: If the server does not answer.
         """
         paths = [info.path.split("/")[-3:] for info in self._objects("stages") if info.is_file]
-        names = {f"{operation}-{key}": (operation, key) for operation, key, name in paths if name == RECORD}
-        return [names[name] for name in sorted(names) if re.fullmatch(r"[a-z_]+-[0-9a-f]+", name)]
+        # Whatever else lies there is no stage.
+        name_of_stage = re.compile(rf"[a-z][a-z_]{{0,31}}/[0-9a-f]{{{KEY_LENGTH}}}")
+        stages = {(operation, key) for operation, key, name in paths if name == RECORD}
+        return sorted(stage for stage in stages if name_of_stage.fullmatch("/".join(stage)))
 
     def _objects(self, folder: str) -> Any:
         options = {"recursive": True, "allow_not_found": True}

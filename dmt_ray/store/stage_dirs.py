@@ -62,8 +62,9 @@ class StageDirs:
                 f"but got {operation!r} and {key!r}"
             )
         path = self.stages / operation / key
-        if path.is_symlink():
-            raise StoreError(f"{path} is a symbolic link: a stage is a folder. Remove the link.")
+        for place in (path.parent, path):
+            if place.is_symlink():
+                raise StoreError(f"{place} is a symbolic link: the store holds folders of its own. Remove the link.")
         return StagePath(operation, key, path)
 
     def stage_paths(self) -> Iterator[StagePath]:
@@ -91,7 +92,7 @@ class StageDirs:
     def peek(self, stage_path: StagePath) -> Record | None:
         """The record of a stage, or None if it is missing or broken."""
         try:
-            return Record.from_json((stage_path.folder / RECORD).read_bytes())
+            return Record.from_json(_record_of(stage_path.folder))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
@@ -211,7 +212,7 @@ class StageDirs:
         except FileNotFoundError:
             raise MissingStages(f"{stage_path.name} is not in the store {self.folder}") from None
         try:
-            return inode, (stage_path.folder / RECORD).read_bytes()
+            return inode, _record_of(stage_path.folder)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return inode, None
 
@@ -235,6 +236,21 @@ class StageDirs:
         message = f"{stage_path.name} was damaged: {fault}. It was {where} and now counts as missing."
         log.warning(message)
         return DamagedStage(message)
+
+
+def _record_of(folder: Path) -> bytes:
+    """The text of a stage's record; a symbolic link is none."""
+
+    def opener(path: str, flags: int) -> int:
+        try:
+            return os.open(path, flags | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise FileNotFoundError(errno.ENOENT, "the record is a symbolic link", path) from None
+
+    with open(folder / RECORD, "rb", opener=opener) as file:
+        return file.read()
 
 
 def _remember(path: Path, status: os.stat_result, digest: str) -> None:

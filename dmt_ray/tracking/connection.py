@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from dmt_ray.errors import UserError, without_password
+from dmt_ray.errors import UserError, without_password, without_passwords
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -321,5 +321,5 @@ def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 def explain(error: BaseException) -> str:
     """An error as the end of a sentence."""
-    text = str(error).strip().partition("\n")[0][:200]
+    text = without_passwords(str(error).strip().partition("\n")[0])[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -14,6 +14,7 @@ from dmt_ray.tracking.best_model import LOADER, OF_MODEL, log_model
 from dmt_ray.tracking.connection import Mirror, explain
 from dmt_ray.tracking.tracker import mirror_of
 
+LONGEST = 200_000  # bytes of a file MLmodel
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/MODEL_ID or runs:/RUN_ID"
 LOGGED = "dmt.logged_model"  # tag of a registered version: the id of the logged model
 MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
@@ -37,7 +38,7 @@ def fetch(uri: str, tracking_uri: str | None, storage: Path) -> Path:
         from mlflow.artifacts import download_artifacts
 
         logged = mirror.client.get_logged_model(_model_id(mirror, uri))
-        return _data(Path(download_artifacts(logged.artifact_location, tracking_uri=mirror.uri)), uri)
+        return data_folder(Path(download_artifacts(logged.artifact_location, tracking_uri=mirror.uri)), uri)
 
 
 def register(
@@ -136,12 +137,25 @@ def _logged(mirror: Mirror, info: ModelInfo) -> str | None:
     return str(found[0].model_id) if found else None
 
 
-def _data(path: Path, uri: str) -> Path:
-    """The folder inside an MLflow model."""
-    flavour = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))["flavors"].get("python_function", {})
-    if flavour.get("loader_module") != LOADER:
+def data_folder(path: Path, uri: str) -> Path:
+    """The folder inside an MLflow model, whose file MLmodel a server has given.
+
+    Raises:
+        ModelError: If the file cannot be read, is another program's, or names a folder outside the model's.
+    """
+    try:
+        content = (path / "MLmodel").read_bytes()
+        if len(content) > LONGEST:
+            raise ValueError(f"it has {len(content)} bytes")
+        flavour = yaml.safe_load(content)["flavors"].get("python_function", {})
+        loader, data = flavour.get("loader_module"), flavour.get("data", "")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise ModelError(f"{uri} holds a file MLmodel that cannot be read ({error}). Log the model again") from None
+    if loader != LOADER:
         raise ModelError(
             f"{uri} was logged by another program, or by an earlier version of dmt-ray; `dmt publish` logs the models "
             "of all runs in a storage folder"
         )
-    return path / str(flavour["data"])
+    if not isinstance(data, str) or "\0" in data or not (path / data).resolve().is_relative_to(path.resolve()):
+        raise ModelError(f"{uri} keeps its data outside its own folder, at {data!r}; such a model is not read")
+    return path / data

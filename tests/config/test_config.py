@@ -120,7 +120,7 @@ def test_a_yaml_file_starts_from_a_recipe_and_overrides_it(tmp_path):
         pytest.param("weight: {gamma1: 4}\n", "name the recipe it starts from", id="no recipe"),
         pytest.param("- 1\n", "name the recipe it starts from", id="a list"),
         pytest.param("a: [1\n", "not valid YAML", id="broken"),
-        pytest.param("recipe: !!python/object:os.system x\n", "not valid YAML", id="code"),
+        pytest.param("recipe: !!python/object:os.system x\n", "the tag .*os.system is not read", id="code"),
         pytest.param(
             "recipe: shapes\ndata: {size: [8, 8]}\ndata: {size: [9, 9]}\n",
             "mine.yaml: 'data' is set twice, in lines 2 and 3",

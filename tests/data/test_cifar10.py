@@ -81,6 +81,7 @@ def test_it_divides_by_class(root, tmp_path):
         assert np.bincount(classes).tolist() == [each] * 10
 
 
+@pytest.mark.attack("code in a file", "data set CIFAR-10", "refused, with the file; nothing is run")
 @pytest.mark.parametrize(
     "attack",
     [

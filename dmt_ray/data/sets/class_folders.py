@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from dmt_ray.config import PositiveFraction, Task
 from dmt_ray.config.settings import neutral
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, SUBSETS, Item, below, drawn, refuse_lookalikes
+from dmt_ray.data.files import IMAGE_ENDINGS, STRANGE, SUBSETS, Item, below, drawn, is_printable, refuse_lookalikes
 from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.pairing import Pattern, find
 from dmt_ray.data.source import DataSource, Listing
@@ -103,6 +103,8 @@ def _folders(folder: Path, root: Path, problems: Problems) -> dict[str, Path]:
         problems.add("folders that are missing or cannot be read", f"{below(folder, root)} ({error.strerror})")
         return {}
     for path in paths:
+        if not is_printable(path.name):
+            problems.add(STRANGE, below(path, root))
         if not path.is_dir() and path.suffix.lower() in IMAGE_ENDINGS:
             problems.add("images outside the folders of the classes, which would not be read", below(path, root))
     return {path.name: path for path in paths if path.is_dir()}

@@ -18,7 +18,7 @@ from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
-from dmt_ray.plan import Plan
+from dmt_ray.plan import Plan, escape
 from dmt_ray.plan.key import key_of
 from dmt_ray.report import model_facts
 from dmt_ray.report.publishing.members import (
@@ -172,7 +172,8 @@ class _Ablation:
         def write_files(folder: Path) -> None:
             (folder / "table.md").write_text(table, encoding="utf-8")
             if len(means):
-                means.to_csv(folder / "means.csv", lineterminator="\n")
+                shown = escape.cells(means.reset_index())
+                shown.to_csv(folder / "means.csv", index=False, lineterminator="\n")
             if self.state != "running":
                 write_page(self.folder, folder / REPORT)
 
@@ -201,7 +202,7 @@ class _Ablation:
             return markdown_table(frame), means
         except (ValueError, StoreError, MissingStages) as error:
             log.warning("%s has no table yet: %s", self.file.ablation.name, error)
-            return f"There is no table yet: {error}\n", means
+            return f"There is no table yet: {escape.markdown(str(error))}\n", means
 
     def _note(self, cells: Sequence[_Cell], table: str) -> str:
         """The head of the page, in Markdown: the question, the counts, the table, and how to compute it."""
@@ -211,9 +212,9 @@ class _Ablation:
         # The result early, as MLflow folds all but some lines.
         links = f"[in the order of the table]({CHILDREN})"
         links += f", [report]({FILES}/{REPORT})" if self.state != "running" else ""
-        start = f"## {self.file.ablation.title}\n\n{len(cells)} runs: {counts} ({links})."
+        start = f"## {escape.markdown(self.file.ablation.title)}\n\n{len(cells)} runs: {counts} ({links})."
         end = (
-            f"\n\n```\n{self.file.command}\n```\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is the "
+            f"\n\n{escape.fenced(self.file.command)}\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is the "
             "mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "
             "grouped by the tag `row` they show means."
         )

@@ -14,7 +14,7 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.methods import METHODS, own_weight
 from dmt_ray.methods.reading import settings_read
-from dmt_ray.plan import Plan, Stage
+from dmt_ray.plan import Plan, Stage, escape
 from dmt_ray.plan.files import MODEL, weights_file
 from dmt_ray.plan.key import key_of
 from dmt_ray.report import html_page, model_facts, run_files
@@ -51,7 +51,7 @@ class MemberRun:
     params: Mapping[str, object]  # beside the settings
     tags: Mapping[str, str | None]  # of its own
     command: str  # what performs it
-    note: str = "Again:\n```\n{command}\n```"
+    note: str = "Again:\n{command}"
     executed: frozenset[str] | None = None  # keys of the stages that were computed for it; None: all
     files: bool = True  # whether its artifacts are due
     finals: bool = True  # whether it is scored as a whole once all its rungs are
@@ -80,7 +80,7 @@ class MemberRun:
         return Content(
             params=params_of(self.method, self.config, self.params),
             tags={**tags, **self.tags},
-            note=self.note.format(command=self.command) if self.command else "",
+            note=self.note.format(command=escape.fenced(self.command)) if self.command else "",
             series=self._series(),
             write_files=self._write_files if self.files else None,
             end=times[1] if times else None,
@@ -229,7 +229,7 @@ def of_run(file: ExperimentFile, store: Store) -> Publication:
         params={"seed": run.seed},
         tags={},
         command=info.command,
-        note="```\n{command}\n```",
+        note="{command}",
         best_model=functools.partial(best_model, store, plans, info, **facts) if complete else None,
     )
     identity = {KIND: "run", NAME: run.name}

@@ -18,6 +18,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial, score_of, short
 from dmt_ray.experiments.trials import best as best_trial
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.methods.space import Choice, as_text
+from dmt_ray.plan import escape
 from dmt_ray.plan.key import key_of
 from dmt_ray.report import confirmation, run_files, summary
 from dmt_ray.report.publishing.members import (
@@ -186,7 +187,7 @@ def _sweep_note(
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     links = f"[by score]({CHILDREN}), [as charts]({CHARTS})"
     links += f", [report]({FILES}/{REPORT})" if state != "running" else ""
-    parts = [f"## {sweep.title}", f"{len(trials)} trials{': ' * bool(counts)}{counts} ({links})."]
+    parts = [f"## {escape.markdown(sweep.title)}", f"{len(trials)} trials{': ' * bool(counts)}{counts} ({links})."]
     parts += [result] if result else []
     if finals:
         titles = {
@@ -199,9 +200,10 @@ def _sweep_note(
         parts.append(
             "\n".join([*head, *(f"| {title} | {100 * finals[name]:.2f} % |" for name, title in titles.items())])
         )
-    ranges = ", ".join(f"{setting} {values}" for setting, values in sweep.space.items())
-    parts.append(f"Method `{sweep.method}`, recipe `{sweep.config.recipe}`, seeds {listed(sweep.seeds)}; {ranges}.")
-    parts += [f"The sweep:\n```\n{info.command}\n```"] if info.command else []
+    ranges = escape.markdown(", ".join(f"{setting} {values}" for setting, values in sweep.space.items()))
+    method, recipe = escape.markdown(sweep.method), escape.markdown(sweep.config.recipe)
+    parts.append(f"Method {method}, recipe {recipe}, seeds {listed(sweep.seeds)}; {ranges}.")
+    parts += [f"The sweep:\n{escape.fenced(info.command)}"] if info.command else []
     parts.append(
         "Metrics are fractions from 0 to 1. The step axis counts iterations, or optimizer steps (`loss` and `other`)."
     )

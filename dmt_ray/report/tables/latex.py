@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from dmt_ray.plan.escape import one_line
 from dmt_ray.report.tables.build import Table
 from dmt_ray.report.tables.grid import Block, Cell
 from dmt_ray.report.titles import NONE, percent
@@ -151,7 +152,8 @@ def _cell(cell: Cell) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX prints as it is; Greek letters and small figures, as in names of settings, are set in maths."""
-    with_minus = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+    # An empty line would end the command around it.
+    with_minus = re.sub(r"(?<![\w-])-(?=\d)", "−", one_line(text))
     return "".join(map(_letter, with_minus)).replace("--", "-{}-")  # which would be joined to a dash
 
 

@@ -1,7 +1,6 @@
 """Write a table as Markdown, HTML or CSV, or print it."""
 
 import html
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from dmt_ray.experiments.commands import runnable
+from dmt_ray.plan import escape
 from dmt_ray.report.tables.build import Table
 from dmt_ray.report.tables.grid import Block, Cell
 from dmt_ray.report.tables.numbers import Mark
@@ -78,20 +78,15 @@ for (const table of document.querySelectorAll("table")) {
 def markdown(table: Table) -> str:
     """As a Markdown document. Underlines are `<ins>`, which Markdown has no sign for."""
     signs = {"": "{}", "bold": "**{}**", "underline": "<ins>{}</ins>"}
-    parts = [f"# {_plain(table.title)}"]
+    parts = [f"# {escape.markdown(table.title)}"]
     for block in table.blocks:
-        parts.append(f"## {_plain(block.title)}")
-        parts.append(_grid(block, lambda cell: signs[cell.mark].format(_plain(cell.text))))
-        notes = block.remarks(_plain, "`{}`".format)
+        parts.append(f"## {escape.markdown(block.title)}")
+        parts.append(_grid(block, lambda cell: signs[cell.mark].format(escape.markdown(cell.text))))
+        notes = block.remarks(escape.markdown, escape.code)
         parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     for lines in (table.caption, table.footer):
-        parts.append("\n".join(_wrapped(_plain(line)) for line in lines))
+        parts.append("\n".join(_wrapped(escape.markdown(line)) for line in lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows literally. An underscore within a word has no meaning there and can stay."""
-    return re.sub(r"([\\`*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def _wrapped(line: str) -> str:
@@ -101,7 +96,7 @@ def _wrapped(line: str) -> str:
 
 
 def _grid(block: Block, write: Callable[[Cell], str]) -> str:
-    lines = [[_plain(name) for name in block.header], *([write(cell) for cell in row] for row in block.rows)]
+    lines = [[escape.markdown(name) for name in block.header], *([write(cell) for cell in row] for row in block.rows)]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(block.header))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
@@ -147,7 +142,10 @@ def page(title: str, parts: Iterable[str], style: str = "", script: str = "") ->
         f"<title>{title}</title><style>{STYLE}{style}</style></head><body><main>",
         f"<h1>{title}</h1>",
     ]
-    return "\n".join([*head, *parts, f"</main><script>{SCRIPT}{script}</script></body></html>"]) + "\n"
+    return (
+        escape.DIRECTIONS.sub("", "\n".join([*head, *parts, f"</main><script>{SCRIPT}{script}</script></body></html>"]))
+        + "\n"
+    )
 
 
 def grids(blocks: Sequence[Block], heading: str = "h2") -> list[str]:
@@ -185,5 +183,5 @@ def lists(lines: Sequence[str]) -> str:
 
 def csv(table: Table) -> str:
     """The raw numbers; scores are fractions. Ten digits: summation order only affects later ones."""
-    text: str = table.raw.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    text: str = escape.cells(table.raw).to_csv(index=False, float_format="%.10g", lineterminator="\n")
     return text
