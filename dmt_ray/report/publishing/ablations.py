@@ -214,8 +214,8 @@ class _Ablation:
         links += f", [report]({FILES}/{REPORT})" if self.state != "running" else ""
         start = f"## {escape.markdown(self.file.ablation.title)}\n\n{len(cells)} runs: {counts} ({links})."
         end = (
-            f"\n\n{escape.fenced(self.file.command)}\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is the "
-            "mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "
+            f"\n\n{escape.fenced(self.file.command)}\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is "
+            "the mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "
             "grouped by the tag `row` they show means."
         )
         rest = "\n\nThe whole table is among the artifacts, in `table.md`."
