@@ -88,6 +88,10 @@ class StageDirs:
             return sorted(entry.name for entry in entries)
         return []
 
+    def refresh(self, stage_path: StagePath) -> None:
+        """Let a network file system look at a stage anew."""
+        files.refresh(self.stages, stage_path.folder.parent, stage_path.folder)
+
     def peek(self, stage_path: StagePath) -> Record | None:
         """The record of a stage, or None if it is missing or broken."""
         try:
@@ -193,7 +197,11 @@ class StageDirs:
     def _checked(self, stage_path: StagePath, check: Callable[[Record], None]) -> Record:
         # A fault only counts if the stage has not changed meanwhile: another process may have evicted or replaced it.
         while True:
-            before = self._state(stage_path)
+            try:
+                before = self._state(stage_path)
+            except MissingStages:
+                self.refresh(stage_path)
+                before = self._state(stage_path)
             try:
                 if before[1] is None:
                     raise ValueError(f"{RECORD} is missing")

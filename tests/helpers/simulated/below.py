@@ -266,6 +266,7 @@ class _Writer:
     def __init__(self, calls: _Calls, text: str, node: Node, encoding: str | None) -> None:
         self._calls, self._text, self._node, self._encoding = calls, text, node, encoding
         self._content, self._dirty, self._mount = b"", False, calls._mount
+        self._number = calls._descriptor(node)
 
     def write(self, data: Any) -> int:
         self._content += data.encode(self._encoding) if self._encoding else bytes(data)
@@ -284,7 +285,12 @@ class _Writer:
         if fault in ("short", "lost"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._text)
 
-    close = flush
+    def close(self) -> None:
+        self.flush()
+        self._calls._process.descriptors.pop(self._number, None)
+
+    def fileno(self) -> int:
+        return self._number
 
     def __enter__(self) -> "_Writer":
         return self

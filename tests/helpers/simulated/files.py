@@ -93,10 +93,16 @@ class Disk:
         if node.entries is None:
             node.durable = node.content
         elif not self.network:
-            synced = [change for change in self._pending if any(folder is node for folder, _, _ in change.names)]
-            for change in synced:
-                _apply(change)
-            self._pending = [change for change in self._pending if change not in synced]
+            pending = list[Change]()
+            for change in self._pending:
+                if any(folder is node for folder, _, _ in change.names):
+                    _apply(change)
+                    # What was done to these names before is past.
+                    names = {(folder, name) for folder, name, _ in change.names}
+                    pending = [Change(tuple(each for each in old.names if each[:2] not in names)) for old in pending]
+                else:
+                    pending.append(change)
+            self._pending = [change for change in pending if change.names]
 
     def power_cut(self, choose: random.Random) -> None:
         """Lose what was not synced: of names each may be there or not, of a file's bytes none, half or all."""
@@ -109,6 +115,7 @@ class Disk:
     def _settle(self, folder: Node, choose: random.Random) -> None:
         folder.entries = dict(folder.durable_entries)
         for node in folder.entries.values():
+            node.alive = True
             if node.entries is not None:
                 self._settle(node, choose)
             elif node.content != node.durable:
@@ -256,6 +263,7 @@ class Mount:
                 node = self.disk.new(folder=False)
                 self._change((folder, name, node))
             elif exclusive:
+                self._forget((folder, name))
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place.text)
             elif node.entries is not None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place.text)
@@ -285,6 +293,7 @@ class Mount:
         def do(fresh: bool) -> None:
             folder, name = self._above(place, fresh)
             if name in folder.entries:  # type: ignore[operator]
+                self._forget((folder, name))
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place.text)
             self._change((folder, name, self.disk.new(folder=True)))
 
@@ -304,6 +313,7 @@ class Mount:
             elif node.entries:
                 number = errno.ENOTEMPTY
             if number:
+                self._forget((above, name))
                 raise OSError(number, os.strerror(number), place.text)
             assert node is not None
             self._change((above, name, None))
@@ -328,6 +338,7 @@ class Mount:
                 elif there.entries:
                     number = errno.ENOTEMPTY
             if number:
+                self._forget((before, old), (after, new))
                 raise OSError(number, os.strerror(number), source.text, None, target.text)
             assert node is not None
             if there is not None and there is not node:
@@ -368,6 +379,11 @@ class Mount:
             for folder, name, node in names:
                 self._folders[folder] = folder.change, self._now()
                 self._names[folder, name] = node, folder.change
+
+    def _forget(self, *names: tuple[Node, str]) -> None:
+        """What the server has refused for its name is looked up anew."""
+        for name in names:
+            self._names.pop(name, None)
 
     def _twice(self, place: Place, do: Callable[[bool], Answer]) -> Answer:
         try:

@@ -314,14 +314,15 @@ class Schedule:
         for owner, stage in self.finished:
             if owner is disk and stage not in there:
                 raise Violated(f"{stage.name} was finished, and is lost")
-        if left := [name for name in ("staging", "leases", "scratch") if tree.get(name)]:
+        if left := [name for name in ("staging", "leases") if tree.get(name)]:
             raise Violated(f"something is left behind: {[(name, sorted(tree[name])) for name in left]}")
 
     def _check_stage(self, stage: Stage, found: dict[str, bytes]) -> Stage:
         record = Record.from_json(found.pop(RECORD, b""))
         if set(record.files) != set(FILES[stage]):
             raise Violated(f"{stage.name} was published with {sorted(record.files)}")
-        if found.keys() != record.files.keys() - set(record.evicted):
+        # An eviction that was interrupted leaves files, which the next one removes after an hour.
+        if not record.files.keys() >= found.keys() >= record.files.keys() - set(record.evicted):
             raise Violated(f"{stage.name} has {sorted(found)}, and its record says {record.evicted} are evicted")
         one_attempt({name: attempt_of(stage, name, found[name]) for name in found}, stage)
         return stage
