@@ -193,15 +193,18 @@ class World:
     Args:
         seed: Of everything.
         faults: The number of the operation at which something goes wrong, and what.
+        faults_of_changes: The same, where only operations count that change something.
     """
 
-    def __init__(self, seed: int, faults: dict[int, Fault] | None = None) -> None:
+    def __init__(
+        self, seed: int, faults: dict[int, Fault] | None = None, faults_of_changes: dict[int, Fault] | None = None
+    ) -> None:
         self.choose = random.Random(seed)
-        self.faults = dict(faults or {})
+        self.faults, self.faults_of_changes = dict(faults or {}), dict(faults_of_changes or {})
         self.hit: list[str] = []  # the faults that have happened
         self.trace: Callable[[str], None] | None = None
         self.now = 0.0
-        self.operations = 0
+        self.operations = self.changes = 0
         self.hub = greenlet.getcurrent()
         self.current: Thread | None = None
         self.machines: list[Machine] = []
@@ -311,6 +314,10 @@ class World:
         else:
             seconds = self.choose.choice((0.02, 0.2, 1.0))
         fault = self.faults.pop(self.operations, None) if self.faults else None
+        if write:
+            self.changes += 1
+            if self.faults_of_changes:
+                fault = self.faults_of_changes.pop(self.changes, fault)
         if fault is not None:
             fault, seconds = self._befalls(fault, process, f"{what} {path}", seconds, write)
         self.wait(seconds)

@@ -41,7 +41,7 @@ STAGES = {stage.name: stage for stage in FILES}
 STORE = ROOT / "runs"
 URL = "s3://bucket/prefix"
 KINDS: tuple[Fault, ...] = ("die", "pause", "hold", "error", "lost", "short", "jump", "power")
-HORIZON = 900  # operations among which the faults are
+HORIZON = 900  # operations among which the faults are; every fourth changes something
 
 
 class Violated(BaseException):
@@ -103,14 +103,17 @@ class Schedule:
         self.deterministic = choose.random() < 0.3  # whether each computation gives the same bytes
         kinds = choose.sample(KINDS, choose.randint(1, len(KINDS)))
         count = choose.choice((0, 1, 1, 2, 3, 5))
-        faults = {choose.randrange(1, HORIZON): choose.choice(kinds) for _ in range(count)}
-        self.world = World(seed, faults)
+        faults: tuple[dict[int, Fault], dict[int, Fault]] = {}, {}
+        for _ in range(count):
+            changes = choose.random() < 0.6
+            faults[changes][choose.randrange(1, HORIZON // 4 if changes else HORIZON)] = choose.choice(kinds)
+        self.world = World(seed, *faults)
         self.world.trace = trace
         self.troubles = Troubles()
         if self.layout != "network" and choose.random() < 0.6:
             rate = lambda: choose.choice((0.0, 0.05, 0.3))  # noqa: E731
             self.troubles = Troubles(rate(), rate(), choose.choice((0.0, 0.0, 0.05)), choose.choice((0.0, 30.0)))
-        self.undisturbed = not faults and self.troubles == Troubles()
+        self.undisturbed = not count and self.troubles == Troubles()
         self.bucket: Bucket | None = None
         if self.layout != "network":
             self.bucket = Bucket(self.world.step, lambda: self.world.now, self.world.choose, self.troubles)
@@ -277,7 +280,7 @@ class Schedule:
             if job.tries > 12:
                 raise Violated(f"a command fails again and again: {process.failed!r}") from process.failed
             job.tries += 1
-            if not self.world.faults and job.tries > 6:
+            if job.tries > 6:
                 self.troubles.fails = self.troubles.lost = self.troubles.altered = 0.0
             self.world.spawn(job.machine, job.program, self.choose.choice((0.1, 3.0, 20.0, 60.0)), ended)
 
@@ -289,13 +292,14 @@ class Schedule:
                 raise Violated(f"a process on {job.machine.name} waits for ever")
 
     def _settle(self) -> None:
-        """An hour later, with nothing that goes wrong, each machine computes, uploads, verifies and tidies again."""
+        """An hour later, with nothing that goes wrong, a machine of each disk uploads, verifies, tidies and computes."""
         world = self.world
-        world.faults = {}
+        world.faults, world.faults_of_changes = {}, {}
         self.troubles.fails = self.troubles.lost = self.troubles.altered = 0.0
         self.quiet = True
         keep = self.keep_house(["upload", "verify", "tidy", "read"])
-        for number, machine in enumerate(self.machines):
+        machines = {id(machine.mount.disk): machine for machine in self.machines}  # one for each disk
+        for number, machine in enumerate(machines.values()):
             target = self.perform(SCORES)
             self._begin(Job(machine, lambda target=target: (keep(), target())), 3600.0 + 600 * number)  # type: ignore[misc]
         world.run()
