@@ -179,8 +179,13 @@ def _leftovers(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
     for path in leases.stale():
         yield _removed(path)
     for path in _children(stage_dirs.folder / "staging"):
-        if _is_leftover(stage_dirs, leases, path):
-            yield _removed(path)
+        if _is_leftover(stage_dirs, leases, path) and not stage_dirs.restore(path):
+            # Its process may only have been stopped: it must not find a part of what it wrote.
+            gone = path.with_name(files.staging_name(path.name.split(".")[0]))
+            with suppress(FileNotFoundError):
+                os.rename(path, gone)
+                files.remove(gone)
+                yield path
     for path in _children(stage_dirs.folder / "scratch"):
         operation, _, key = path.name.rpartition("-")
         stage_path = stage_dirs.locate(key)

@@ -94,7 +94,13 @@ def simulated(world: World, bucket: Bucket | None) -> Iterator[None]:
         change(store, "datetime", Dates)
         change(leases, "threading", threading)
         change(shared, "ThreadPoolExecutor", lambda workers: Pool(world))
-        change(shared, "fs", SimpleNamespace(FileSystem=SimpleNamespace(from_uri=connect), FileSelector=fs.FileSelector, FileType=fs.FileType))
+        change(
+            shared,
+            "fs",
+            SimpleNamespace(
+                FileSystem=SimpleNamespace(from_uri=connect), FileSelector=fs.FileSelector, FileType=fs.FileType
+            ),
+        )
         change(files, "HOST", files.HOST)
         change(stage_dirs, "_digests", stage_dirs._digests)
         # The same bytes are the same record: a third of the time went into reading them again.
@@ -210,9 +216,7 @@ class _Calls:
         place = self._place(text, dir_fd)
         self.change("unlink", text, lambda: self._mount.remove(place, folder=False), errno.ENOENT)
 
-    def rename(
-        self, text: str, target: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
-    ) -> None:
+    def rename(self, text: str, target: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
         source, goal = self._place(text, src_dir_fd), self._place(target, dst_dir_fd)
         self.change("rename", f"{text} {target}", lambda: self._mount.rename(source, goal), errno.ENOENT)
 
@@ -253,7 +257,9 @@ class _Calls:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
             reader = _Reader(node.content)
             reader.number = self._descriptor(node)
-            return reader if "b" in mode else io.TextIOWrapper(reader, encoding=encoding, errors=errors, newline=newline)
+            return (
+                reader if "b" in mode else io.TextIOWrapper(reader, encoding=encoding, errors=errors, newline=newline)
+            )
         assert "a" not in mode and "+" not in mode
         exclusive = "x" in mode
         node = self.change("create", text, lambda: self._mount.create(place, exclusive=exclusive))

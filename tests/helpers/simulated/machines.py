@@ -233,6 +233,11 @@ class World:
                 process.finished = True
             except Exception as error:
                 process.failed = error
+            except Died:
+                raise
+            except BaseException:  # of those who watch: it is not the process that ends
+                process.dead = True
+                raise
             finally:
                 self.end(process)
 
