@@ -223,7 +223,10 @@ class Leases:
 
 
 def _read(path: Path) -> Running | None:
-    """Read a lease's file; None if there is none. Its beat is that of the file. A broken one belongs to no process and expires by its age alone."""
+    """Read a lease's file, by whose clock its beat is; None if there is none.
+
+    A broken one belongs to no process and expires by its age alone.
+    """
     try:
         # Opened before its age is read: network file systems answer a bare stat from their cache.
         with path.open(encoding="utf-8", errors="replace") as file:

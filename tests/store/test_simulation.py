@@ -1,4 +1,4 @@
-"""Three simulated machines share a store: whatever goes wrong, nothing is mixed, lost, wrong, or waited for for ever."""
+"""Three simulated machines share a store: whatever goes wrong, nothing is mixed, lost or wrong, and nobody is stuck."""
 
 import subprocess
 import sys

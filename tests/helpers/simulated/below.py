@@ -120,7 +120,7 @@ class _Calls:
         self.world = world
         self._next = _FIRST
 
-    # ---- which calls are ours -----------------------------------------------------------------------------------------
+    # ---- which calls are ours ---------------------------------------------------------------------------------------
 
     def on_path(self, ours: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
         """`ours` for paths below /simulated, and for those that begin at a simulated folder that is open."""
@@ -175,7 +175,7 @@ class _Calls:
             raise OSError(lost, os.strerror(lost), text)
         return done
 
-    # ---- os -----------------------------------------------------------------------------------------------------------
+    # ---- os ---------------------------------------------------------------------------------------------------------
 
     def stat(self, text: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> Status:
         if type(text) is int:
@@ -238,7 +238,7 @@ class _Calls:
     def statvfs(self, text: str) -> SimpleNamespace:
         return SimpleNamespace(f_bavail=1 << 30, f_frsize=1024, f_blocks=1 << 30, f_bfree=1 << 30)
 
-    # ---- open ---------------------------------------------------------------------------------------------------------
+    # ---- open -------------------------------------------------------------------------------------------------------
 
     def open_file(
         self,
@@ -260,7 +260,7 @@ class _Calls:
             return (
                 reader if "b" in mode else io.TextIOWrapper(reader, encoding=encoding, errors=errors, newline=newline)
             )
-        assert "a" not in mode and "+" not in mode
+        assert mode in ("w", "wb", "x", "xb"), mode
         exclusive = "x" in mode
         node = self.change("create", text, lambda: self._mount.create(place, exclusive=exclusive))
         return _Writer(self, text, node, None if "b" in mode else encoding or "utf-8")

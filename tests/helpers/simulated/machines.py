@@ -1,7 +1,7 @@
 """Clocks, machines, processes and threads, and the order in which they do things.
 
-A thread is a greenlet. Whatever it does to a disk or to the bucket takes some time, during which the others go on; then it
-happens, at once. All chance is of one seed.
+A thread is a greenlet. Whatever it does to a disk or to the bucket takes some time, during which the others go on; then
+it happens, at once. All chance is of one seed.
 """
 
 import errno
@@ -303,7 +303,7 @@ class World:
             thread.greenlet.switch()
         self.current = None
 
-    # ---- what happens -------------------------------------------------------------------------------------------------
+    # ---- what happens -----------------------------------------------------------------------------------------------
 
     def step(self, what: str, path: str = "", write: bool = False) -> Fault | None:
         """Let the time pass that an operation takes; what goes wrong with it, if its caller must see to that."""
@@ -314,10 +314,7 @@ class World:
             raise Died
         self.operations += 1
         chance = self.choose.random()
-        if chance < 0.97:
-            seconds = 0.0005 + 0.002 * chance
-        else:
-            seconds = self.choose.choice((0.02, 0.2, 1.0))
+        seconds = 0.0005 + 0.002 * chance if chance < 0.97 else self.choose.choice((0.02, 0.2, 1.0))
         fault = self.faults.pop(self.operations, None) if self.faults else None
         if write:
             self.changes += 1

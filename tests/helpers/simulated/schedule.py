@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -161,7 +162,7 @@ class Schedule:
         if self.bucket is not None and disks:
             self.bucket.objects |= objects
 
-    # ---- what the machines do -----------------------------------------------------------------------------------------
+    # ---- what the machines do ---------------------------------------------------------------------------------------
 
     def open_store(self) -> Store:
         """The store of the machine that runs."""
@@ -216,24 +217,22 @@ class Schedule:
 
     def _read_anyhow(self, store: Store, stage: Stage) -> None:
         """Read what is there of a stage, unprotected: files may be evicted meanwhile, but they are never wrong."""
-        try:
+        with suppress(MissingStages, DamagedStage):
             folder = store.open(stage)
             for name in FILES[stage]:
-                try:
+                with suppress(OSError):
                     attempt_of(stage, name, (folder / name).read_bytes())
-                except OSError:
-                    pass
-        except (MissingStages, DamagedStage):
-            pass
 
     def _spared(self, evicted: tuple[str, ...]) -> None:
         """Check that eviction has left the only copy alone."""
-        for path in evicted if self.bucket is not None else ():
-            name = path.split("/")[0]
-            if f"bucket/prefix/stages/{name.replace('-', '/', 1)}/{RECORD}" not in self.bucket.objects:  # type: ignore[union-attr]
+        if self.bucket is None:
+            return
+        for path in evicted:
+            name = path.split("/")[0].replace("-", "/", 1)
+            if f"bucket/prefix/stages/{name}/{RECORD}" not in self.bucket.objects:
                 raise Violated(f"{path} was evicted before it was uploaded")
 
-    # ---- the whole ----------------------------------------------------------------------------------------------------
+    # ---- the whole --------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """Let everything happen, and check what must hold.
@@ -292,20 +291,24 @@ class Schedule:
                 raise Violated(f"a process on {job.machine.name} waits for ever")
 
     def _settle(self) -> None:
-        """An hour later, with nothing that goes wrong, a machine of each disk uploads, verifies, tidies and computes."""
+        """An hour later, undisturbed, a machine of each disk uploads, verifies, tidies and computes."""
         world = self.world
         world.faults, world.faults_of_changes = {}, {}
         self.troubles.fails = self.troubles.lost = self.troubles.altered = 0.0
         self.quiet = True
-        keep = self.keep_house(["upload", "verify", "tidy", "read"])
-        machines = {id(machine.mount.disk): machine for machine in self.machines}  # one for each disk
+        keep, perform = self.keep_house(["upload", "verify", "tidy", "read"]), self.perform(SCORES)
+
+        def program() -> None:
+            keep()
+            perform()
+
+        machines = {id(machine.mount.disk): machine for machine in self.machines}
         for number, machine in enumerate(machines.values()):
-            target = self.perform(SCORES)
-            self._begin(Job(machine, lambda target=target: (keep(), target())), 3600.0 + 600 * number)  # type: ignore[misc]
+            self._begin(Job(machine, program), 3600.0 + 600 * number)
         world.run()
         self._all_done()
 
-    # ---- what must hold -----------------------------------------------------------------------------------------------
+    # ---- what must hold ---------------------------------------------------------------------------------------------
 
     def _check_disk(self, disk: Disk) -> None:
         tree = disk.tree().get(STORE.name, {})
@@ -340,11 +343,10 @@ class Schedule:
             below = f"{path.removesuffix(RECORD)}{record.digest}/"
             found = {name: bucket.objects[f"{below}{name}"][0] for name in record.files}
             self._check_stage(stage, {RECORD: text, **found})
-        for disk, stage in self.finished:
+        for _, stage in self.finished:
             path = f"bucket/prefix/stages/{stage.operation.name}/{stage.key}/{RECORD}"
             if path not in bucket.objects:
                 raise Violated(f"{stage.name} was finished, and never reached the bucket")
-            del disk
 
 
 class _Runner(Runner):
@@ -411,8 +413,3 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
         Violated: If something does not hold that must.
     """
     return Schedule(seed, trace).run()
-
-
-def seeds(first: int, count: int) -> Iterator[int]:
-    """The seeds of so many schedules."""
-    return iter(range(first, first + count))
