@@ -8,7 +8,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dmt_ray.errors import StoreError, UserError
@@ -94,6 +94,23 @@ def replace(path: Path, text: str, staging: Path, *, synced: bool = True, folder
                 os.fsync(folder)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, if it is there and may be removed."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def refresh(*folders: Path) -> None:
+    """Let this machine look at the names in folders anew, from the outermost to the innermost.
+
+    A network file system may answer from memory for a minute that a name does not exist. To open a folder makes it ask
+    the server.
+    """
+    for folder in folders:
+        with suppress(OSError):
+            os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
 
 
 def size_of(path: Path) -> int:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter
 from dmt_ray.files import parse_json
 from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
+from dmt_ray.store.clock import FileClock
 
 STALE = 30.0  # seconds without a beat after which a lease has expired
 HEARTBEAT = 5.0  # seconds between two beats of the thread
@@ -38,7 +39,7 @@ class Running:
 
     Attributes:
         started: Seconds since 1970 at which the lease was taken.
-        beat: Seconds since 1970 of the last sign of life.
+        beat: Seconds since 1970 of the last sign of life, by this machine's clock.
         inputs: Keys of the stages that are being read.
     """
 
@@ -147,6 +148,7 @@ class Leases:
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder = folder
         self._staging = staging
+        self.clock = FileClock(staging)
 
     def nothing(self) -> Lease:
         """A lease that is not held."""
@@ -163,7 +165,7 @@ class Leases:
 
     def holder(self, key: str) -> Running | None:
         """The fresh lease on a stage, if there is one."""
-        current = _read(self._folder / f"{key}.json")
+        current = self._read(self._folder / f"{key}.json")
         return current if current is not None and current.is_fresh else None
 
     def take(self, key: str, operation: str, inputs: Sequence[str] = ()) -> Lease | None:
@@ -179,7 +181,7 @@ class Leases:
                 files.create(path, json.dumps(content))
                 return Lease(path, self._staging, content)
             except FileExistsError:
-                current = _read(path)  # None: released meanwhile
+                current = self._read(path)  # None: released meanwhile
         if current.is_fresh or not self._take_over(path, current, content):
             return None
         return Lease(path, self._staging, content)
@@ -191,11 +193,11 @@ class Leases:
             files.create(marker, "")
         except FileExistsError:  # another process is taking it over, or was killed meanwhile
             with suppress(FileNotFoundError):
-                if abs(time.time() - marker.stat().st_mtime) > STALE:
+                if abs(self.clock.now() - marker.stat().st_mtime) > STALE:
                     marker.unlink()
             return False
         try:
-            current = _read(path)
+            current = self._read(path)
             if current is None or current.token != stale.token or current.is_fresh:
                 return False
             files.replace(path, json.dumps(content), self._staging, synced=False)
@@ -205,12 +207,16 @@ class Leases:
 
     def running(self) -> list[Running]:
         """The fresh leases on stages, the oldest first."""
-        leases = (_read(path) for path in self._paths() if _KEYS.fullmatch(path.stem))
+        leases = (self._read(path) for path in self._paths() if _KEYS.fullmatch(path.stem))
         return sorted((lease for lease in leases if lease and lease.is_fresh), key=lambda lease: lease.started)
 
     def stale(self) -> Iterator[Path]:
         """Files of expired leases."""
-        return (path for path in self._paths() if (lease := _read(path)) and not lease.is_fresh)
+        return (path for path in self._paths() if (lease := self._read(path)) and not lease.is_fresh)
+
+    def _read(self, path: Path) -> Running | None:
+        current = _read(path)
+        return current and replace(current, beat=time.time() - self.clock.now() + current.beat)
 
     def _paths(self) -> list[Path]:
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
@@ -219,7 +225,10 @@ class Leases:
 
 
 def _read(path: Path) -> Running | None:
-    """Read a lease's file; None if there is none. A broken one belongs to no process and expires by its age alone."""
+    """Read a lease's file, by whose clock its beat is; None if there is none.
+
+    A broken one belongs to no process and expires by its age alone.
+    """
     try:
         # Opened before its age is read: network file systems answer a bare stat from their cache.
         with path.open(encoding="utf-8", errors="replace") as file:

@@ -89,6 +89,10 @@ class StageDirs:
             return sorted(entry.name for entry in entries)
         return []
 
+    def refresh(self, stage_path: StagePath) -> None:
+        """Let a network file system look at a stage anew."""
+        files.refresh(self.stages, stage_path.folder.parent, stage_path.folder)
+
     def peek(self, stage_path: StagePath) -> Record | None:
         """The record of a stage, or None if it is missing or broken."""
         try:
@@ -161,10 +165,13 @@ class StageDirs:
         files.sync(staging / RECORD)
         files.sync(staging)
         files.make_folder(stage_path.folder.parent)
+        replaced = list[Path]()
         while True:
             try:
                 os.rename(staging, stage_path.folder)
                 files.sync(stage_path.folder.parent)
+                for old in replaced:  # not before: a process that ends here must not take the stage with it
+                    files.remove(old)
                 for name, digest in record.files.items():
                     path = stage_path.folder / name
                     with suppress(FileNotFoundError):
@@ -189,12 +196,38 @@ class StageDirs:
             old = self.folder / "staging" / files.staging_name(stage_path.name)
             with suppress(FileNotFoundError):
                 os.rename(stage_path.folder, old)
-            files.remove(old)
+                replaced.append(old)
+
+    def restore(self, staging: Path) -> bool:
+        """Put a whole stage where it belongs that an ended process has left in staging; False if it is none.
+
+        Such a process was about to install it, or had moved it away to install another computation of it.
+        """
+        operation, _, key = staging.name.split(".")[0].rpartition("-")
+        try:
+            stage_path = self.stage_path(operation, key)
+            record = Record.from_json((staging / RECORD).read_bytes())
+            record.check_identity(operation, key)
+            for name in record.files.keys() - set(record.evicted):
+                _check_file(staging / name, record.sizes[name], record.files[name], True)
+            files.make_folder(stage_path.folder.parent)
+            os.rename(staging, stage_path.folder)  # fails if the stage is there
+            files.sync(stage_path.folder.parent)
+        except (OSError, ValueError, StoreError):
+            return False
+        log.warning(
+            "%s was left in staging by a process that has ended, whole. It is in the store now.", stage_path.name
+        )
+        return True
 
     def _checked(self, stage_path: StagePath, check: Callable[[Record], None]) -> Record:
         # A fault only counts if the stage has not changed meanwhile: another process may have evicted or replaced it.
         while True:
-            before = self._state(stage_path)
+            try:
+                before = self._state(stage_path)
+            except MissingStages:
+                self.refresh(stage_path)
+                before = self._state(stage_path)
             try:
                 if before[1] is None:
                     raise ValueError(f"{RECORD} is missing")

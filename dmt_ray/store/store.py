@@ -79,14 +79,16 @@ class Store:
         Args:
             stage: The stage.
             files: Whether it must have all its files, none evicted.
-            afresh: Whether to request the stage from an object store now, instead of trusting a list of its stages
-                that is at most ten seconds old.
+            afresh: Whether to ask now, instead of trusting what a network file system remembers, and a list of the
+                object store's stages that is at most ten seconds old.
 
         Raises:
             StoreError: If it is not in the folder and the object store does not answer.
         """
         stage_path = self._stage_path(stage)
         with explained(self.folder):
+            if afresh:
+                self._stage_dirs.refresh(stage_path)
             here = self._stage_dirs.is_here(stage_path, whole=True) if files else (stage_path.folder / RECORD).is_file()
             return here or (self._exchange is not None and self._exchange.has(stage_path, afresh=afresh))
 

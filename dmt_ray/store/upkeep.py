@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -157,17 +158,19 @@ def gc(
         gone = [*_leftovers(stage_dirs, leases), *_half_evicted(stage_dirs, leases)]
         removed = tuple(str(path.relative_to(stage_dirs.folder)) for path in gone)
         left, evicted = size(stage_dirs.folder), list[str]()
-        pending = {stage_path.key for stage_path in stage_dirs.pending()}  # this machine alone has them
-        for candidate in _candidates(stage_dirs, {*keep, *pending}, evictable, first):
+        for candidate in _candidates(stage_dirs, keep, evictable, first):
             if left <= budget_bytes:
                 break
-            if candidate.stage_path.key in _in_use(leases):  # read each time: stages start meanwhile
-                continue
-            if names := _evict(stage_dirs, candidate):
+            if names := _evict(stage_dirs, leases, candidate):
                 evicted += [f"{candidate.stage_path.name}/{name}" for name in names]
                 left -= candidate.bytes
         left = size(stage_dirs.folder)
     return Freed(tuple(evicted), removed, max(0, before - left), left)
+
+
+def _is_spared(stage_dirs: StageDirs, leases: Leases, key: str) -> bool:
+    """Whether a stage is in use, or still to be uploaded: then this machine alone has it."""
+    return key in _in_use(leases) or any(key == stage_path.key for stage_path in stage_dirs.pending())
 
 
 def _in_use(leases: Leases) -> set[str]:
@@ -181,8 +184,13 @@ def _leftovers(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
     for path in leases.stale():
         yield _removed(path)
     for path in _children(stage_dirs.folder / "staging"):
-        if _is_leftover(stage_dirs, leases, path):
-            yield _removed(path)
+        if _is_leftover(stage_dirs, leases, path) and not stage_dirs.restore(path):
+            # Its process may only have been stopped: it must not find a part of what it wrote.
+            gone = path.with_name(files.staging_name(path.name.split(".")[0]))
+            with suppress(FileNotFoundError):
+                os.rename(path, gone)
+                files.remove(gone)
+                yield path
     for path in _children(stage_dirs.folder / "scratch"):
         operation, _, key = path.name.rpartition("-")
         stage_path = stage_dirs.locate(key)
@@ -198,11 +206,11 @@ def _is_leftover(stage_dirs: StageDirs, leases: Leases, staging: Path) -> bool:
     if leases.holder(key) is not None or leases.holder(f"fetch-{key}") is not None:
         return False
     if owner is None or owner[0] == files.HOST:
-        return _age(staging) > _FORGOTTEN
+        return _age(staging, leases) > _FORGOTTEN
     # Of processes of other hosts nothing is known. Without a lease, one that writes nothing, or a stage that the store
     # has, is no loss.
     stage_path = stage_dirs.locate(key)
-    return (stage_path is not None and stage_dirs.is_here(stage_path, whole=True)) or _age(staging) > STALE
+    return (stage_path is not None and stage_dirs.is_here(stage_path, whole=True)) or _age(staging, leases) > STALE
 
 
 def _half_evicted(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
@@ -212,7 +220,7 @@ def _half_evicted(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
         record = stage_dirs.peek(stage_path)
         for name in record.evicted if record is not None and stage_path.key not in in_use else ():
             path = stage_path.folder / name
-            if path.exists() and _age(path) > _HALF_WAY:
+            if path.exists() and _age(path, leases) > _HALF_WAY:
                 yield _removed(path)
 
 
@@ -220,13 +228,13 @@ def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _age(path: Path) -> float:
+def _age(path: Path, leases: Leases) -> float:
     """Seconds since anything in a folder was last written."""
     try:
         newest = max(below.lstat().st_mtime for below in (path, *path.rglob("*")))
     except FileNotFoundError:
         return 0.0
-    return time.time() - newest
+    return leases.clock.now() - newest
 
 
 def _removed(path: Path) -> Path:
@@ -267,7 +275,9 @@ def _candidates(
     return sorted(candidates)
 
 
-def _evict(stage_dirs: StageDirs, candidate: _Candidate) -> tuple[str, ...]:
+def _evict(stage_dirs: StageDirs, leases: Leases, candidate: _Candidate) -> tuple[str, ...]:
+    if _is_spared(stage_dirs, leases, candidate.stage_path.key):
+        return ()
     # By descriptor: if another process replaces the stage meanwhile, the new folder is not touched.
     try:
         folder = os.open(candidate.stage_path.folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -280,9 +290,14 @@ def _evict(stage_dirs: StageDirs, candidate: _Candidate) -> tuple[str, ...]:
             return ()
         evicted = tuple(sorted({*record.evicted, *candidate.names}))
         # The record first: a reader that misses a file reads the record again and finds it evicted.
-        text = replace(record, evicted=evicted).to_json()
-        files.replace(Path(RECORD), text, stage_dirs.folder / "staging", folder=folder)
+        write = partial(files.replace, Path(RECORD), staging=stage_dirs.folder / "staging", folder=folder)
+        write(replace(record, evicted=evicted).to_json())
         os.utime(RECORD, (candidate.used, candidate.used), dir_fd=folder)
+        # Who takes a lease now finds the files evicted. Who has taken one since the last look may have found them
+        # here, and goes on reading them.
+        if _is_spared(stage_dirs, leases, candidate.stage_path.key):
+            write(record.to_json())
+            return ()
         for name in candidate.names:
             os.unlink(name, dir_fd=folder)
         return candidate.names

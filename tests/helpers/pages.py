@@ -45,6 +45,7 @@ NOT_RUN = {
         ),
         "needs masks from elsewhere: tests/execution/test_external_check.py has some",
     ),
+    "python benchmarks/simulate.py --planted": "takes minutes: tests/store/test_simulation.py plants the same bugs",
     "python benchmarks/suggest.py": "trains on CamVid for a quarter of an hour",
     **dict.fromkeys(
         (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from dmt_ray import recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage, operations
-from dmt_ray.store import Store
+from dmt_ray.store import Store, files
 from tests.helpers.stage_records import rewrite
 
 CONFIG = recipes.named("shapes")
@@ -283,7 +284,7 @@ from pathlib import Path
 from dmt_ray.plan import operations
 from dmt_ray import recipes
 from dmt_ray.errors import MissingStages
-from dmt_ray.store import Store
+from dmt_ray.store import Store, files
 store = Store(Path(sys.argv[1]))
 stage = operations.pretrain(recipes.named("shapes"), seed=0)
 end = time.monotonic() + 1.5
@@ -320,3 +321,44 @@ def test_ten_thousand_stages_are_listed_in_two_seconds(store: Store) -> None:
     begun = time.perf_counter()
     assert len(store.ls()) == 10_001
     assert time.perf_counter() - begun < 2
+
+
+# ---- eviction beside work that begins ----------------------------------------------------------------------------
+
+
+def test_files_of_a_stage_that_somebody_begins_to_read_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, A)
+    leases: list[object] = []
+    replace = files.replace
+
+    def then_another_begins(path: Path, *arguments: Any, **further: Any) -> None:
+        replace(path, *arguments, **further)
+        if path.name == "record.json" and not leases:  # the record says by now that the files are evicted
+            leases.append(Store(store.folder)._leases.take(LABELS.key, "label", [A.key]))
+
+    monkeypatch.setattr(files, "replace", then_another_begins)
+    assert store.gc(0).evicted == ()
+    assert store.record(A).evicted == ()
+    assert store.open(A, files=True)
+
+
+def test_a_whole_stage_that_a_killed_process_left_in_staging_is_put_back(store: Store) -> None:
+    put(store, A)
+    path = store.path(A)
+    staging = store.folder / "staging" / f"{A.name}.{files.HOST}.4000001.00000000"
+    staging.parent.mkdir(exist_ok=True)
+    path.rename(staging)
+    assert not store.has(A)
+    assert store.tidy() == ()
+    assert store.open(A, files=True)
+
+
+def test_a_damaged_stage_that_a_killed_process_left_in_staging_is_removed(store: Store) -> None:
+    put(store, A)
+    path = store.path(A)
+    staging = store.folder / "staging" / f"{A.name}.{files.HOST}.4000001.00000000"
+    staging.parent.mkdir(exist_ok=True)
+    path.rename(staging)
+    (staging / "model.safetensors").write_bytes(b"y" * 4000)
+    assert store.tidy() == (f"staging/{staging.name}",)
+    assert not store.has(A)
