@@ -47,7 +47,10 @@ PAGES = (
     "images of several pages or frames, only one of which would be read; expected one image per file, or, where the "
     "pages of a TIFF are channels, data.channels set to their number and data.normalised to data"
 )
-LOSSY = "masks whose content is not PNG, TIFF or BMP; JPEG and other lossy formats change class numbers: save as PNG"
+LOSSY = (
+    "masks whose content is not PNG, TIFF or BMP: JPEG and other lossy formats change numbers and colours, most of all "
+    "at edges; save them as PNG where they were made, or convert them (docs/how-to/own-images.md#masks-as-jpeg)"
+)
 IN_COLOUR = (
     "masks in colour; expected one channel or a palette that holds class numbers, or for the data set folder "
     "data.mask_values with the class of each colour, such as {128 64 128: road, 0 0 0: ignore}"
