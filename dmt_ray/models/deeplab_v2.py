@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dmt_ray.config import COLOURS
 from dmt_ray.errors import ModelError
-from dmt_ray.models.first_layer import COLOURS
 from dmt_ray.models.padding import Padding
 
 ENCODERS = ("resnet50", "resnet101")

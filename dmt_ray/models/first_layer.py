@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-COLOURS = 3
+from dmt_ray.config import COLOURS
 
 
 def for_channels(weight: Tensor, channels: int) -> Tensor:
