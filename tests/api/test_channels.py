@@ -26,7 +26,8 @@ QUIET = Console(quiet=True)
 SHORT = {
     "model": {"architecture": "UNet", "encoder": "none", "arguments": {"base": 4}},
     "split.labelled": 8,
-    "pretrain.epochs": 25,
+    "pretrain.epochs": 40,
+    "pretrain.learning_rate": 0.2,
     "pretrain.batch": [4, 0],
     "pretrain.augment.scale": [1, 1],
 }
@@ -86,18 +87,25 @@ def test_pictures_are_predicted_with_all_their_channels(world, tmp_path):
     summary = predict_folder(model, job, QUIET)
     assert (summary.done, summary.broken) == (16, {})  # and no mask among them
     with Image.open(tmp_path / "out/class/s000.png") as classes, Image.open(world.images / "s000_mask.png") as mask:
-        assert (np.asarray(classes) == np.asarray(mask)).mean() > 0.9
+        assert (np.asarray(classes) == np.asarray(mask)).mean() > 0.97  # 7 % are no background
     with Image.open(tmp_path / "out/overlay/s000.png") as overlay:
         assert overlay.mode == "RGB"
 
 
-def test_the_model_is_scored_on_other_data_of_as_many_channels_alone(world):
+def test_the_model_is_scored_on_other_data_of_as_many_channels_alone(world, tmp_path):
     tiling = tiling_of(world.trained, None, 0.25, False, (1.0,))
     scores = evaluate(world.trained, world.config, world.machine, tiling, QUIET).scores
     assert scores["miou"] == pytest.approx(world.score, abs=0.05)  # in tiles
-    few = override(world.recipe, {"data.images": "{id}_mask", "data.channels": 1, "data.range": [0, 255]})
+    (tmp_path / "grey").mkdir()
+    for path in world.images.glob("*_mask.png"):
+        for name in (path.name, path.name.replace("_mask", "")):
+            (tmp_path / "grey" / name).write_bytes(path.read_bytes())
+    few, grey = (
+        override(world.recipe, {"data.channels": 1, "data.range": None}),
+        replace(world.machine, data=tmp_path / "grey"),
+    )
     with pytest.raises(ConfigError, match="takes images of 4 channels, but those of folder have 1"):
-        evaluate(world.trained, few, world.machine, tiling, QUIET)
+        evaluate(world.trained, few, grey, tiling, QUIET)
 
 
 def test_an_exported_folder_takes_files_and_arrays_of_four_channels(world, tmp_path):
