@@ -92,8 +92,8 @@ class DataSettings(Tagged):
     def _of_all_channels(self) -> Self:
         limits = () if self.range is None else (self.range,) if isinstance(self.range[0], float) else self.range
         for pair in limits:
-            if pair[0] >= pair[1]:  # type: ignore[index, operator]
-                raise ValueError(f"range must be two numbers, the lower one first, but got {list(pair)}")  # type: ignore[arg-type]
+            if pair[0] >= pair[1]:
+                raise ValueError(f"range must be two numbers, the lower one first, but got {list(pair)}")
         if len(limits) > 1 and len(limits) != self.channels:
             raise ValueError(
                 f"range must be a pair of numbers, or one for each of the {self.channels} channels, but got "
