@@ -83,6 +83,7 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
         ),
         classes=model.info.classes,
         normalised=model.info.normalised,
+        statistics=model.info.statistics,
         size=model.info.size,
         tile=None if tiling is None else tiling.tile,
         **({} if tiling is None else {"overlap": tiling.overlap, "flip": tiling.flip, "scales": tiling.scales}),
@@ -100,7 +101,7 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
             work = Workspace(
                 dataset,
                 device_of(machine.device),
-                normalised=model.info.normalised,
+                normalisation=model.info.normalisation,
                 progress=lambda *_: progress.one_more(),
             )
             network, counted = _InOrder(model.networks, order).to(work.device).eval(), {"total": len(positions)}
@@ -108,7 +109,7 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
                 whole = WholeImages(network, work, images, model.name)
                 scores = score_whole(whole, work, config.data.reported, positions, chosen, total=len(positions))
             else:
-                how: dict[str, Any] = {"normalised": model.info.normalised, "size": model.info.size}
+                how: dict[str, Any] = {"normalisation": model.info.normalisation, "size": model.info.size}
                 predictor = Predictor([network], tiling, work.device, **how)
                 scores = score_in_tiles(predictor, work, config.data.reported, positions, chosen, **counted)
             (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
@@ -124,6 +125,11 @@ def _order(model: Trained, dataset: Dataset) -> list[int]:
     """
     if model.info.task != dataset.task:
         raise ConfigError(f"{model.name} is for {model.info.task}, but {dataset.name} is for {dataset.task}")
+    if model.info.channels != dataset.channels:
+        raise ConfigError(
+            f"{model.name} takes images of {model.info.channels} channels, but those of {dataset.name} have "
+            f"{dataset.channels}: set data.channels"
+        )
     own, theirs = model.info.classes, dataset.classes
     alone = {"only the data set has": set(theirs) - set(own), "only the model has": set(own) - set(theirs)}
     parts = [f"{what} {', '.join(map(repr, sorted(names)))}" for what, names in alone.items() if names]

@@ -23,7 +23,7 @@ from dmt_ray.api.trained import Trained
 from dmt_ray.data.decode import digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS, is_printable
 from dmt_ray.data.pairing import is_mask
-from dmt_ray.data.pictures import Unfit
+from dmt_ray.data.pictures import Unfit, rgb
 from dmt_ray.engine.classifier import Classifier
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
@@ -141,7 +141,7 @@ def _predictor(model: Trained, job: Job) -> Predictor | Classifier:
     """What predicts a picture."""
     maps: list[Map] = [name for name in MAPS if name in job.save]
     device = device_of(job.device)
-    how: dict[str, Any] = {"normalised": model.info.normalised, "size": model.info.size}
+    how: dict[str, Any] = {"normalisation": model.info.normalisation, "size": model.info.size}
     if model.info.task == "segmentation":
         return Predictor(model.networks, job.tiling, device, maps=maps, **how)
     if maps or job.masks is not None or (model.info.crop is not None and job.tiling != Tiling(model.info.crop)):
@@ -159,28 +159,30 @@ def _predict_one(
     image = picture_of(content, model.info.data.settings)
     prediction = predictor.predict(image)
     if model.info.task == "classification":
-        prediction = replace(prediction, classes=np.full(image.size[::-1], prediction.classes[0, 0]))
+        prediction = replace(prediction, classes=np.full(image.shape[:2], prediction.classes[0, 0]))
     for kind, file in files.items():
         palette = np.array(model.info.palette, np.uint8)
         if kind == "overlay" and model.info.task == "classification":
             number = int(prediction.classes[0, 0])
-            made = captioned(image, model.info.classes[number], prediction.confidence, palette[number])
+            made = captioned(
+                Image.fromarray(rgb(image)), model.info.classes[number], prediction.confidence, palette[number]
+            )
         else:
             made = _drawn(kind, prediction, image, palette)
         with replacing(file) as draft:
             made.save(draft, format="PNG")
     shares = np.bincount(prediction.classes.ravel(), minlength=len(model.info.classes)) / prediction.classes.size
     numbers = [f"{value:.6f}" for value in (prediction.confidence, *shares)]
-    return [name, digest(content), str(image.height), str(image.width), *numbers]
+    return [name, digest(content), str(image.shape[0]), str(image.shape[1]), *numbers]
 
 
-def _drawn(kind: Kind, prediction: Prediction, image: Image.Image, palette: NDArray[np.uint8]) -> Image.Image:
+def _drawn(kind: Kind, prediction: Prediction, image: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
     if kind == "class":
         made = Image.fromarray(prediction.classes)
         made.putpalette(palette.tobytes())
         return made
     if kind == "overlay":
-        mixed = np.array(image)
+        mixed = np.array(rgb(image))
         for row, classes in zip(
             mixed, prediction.classes, strict=True
         ):  # a row at a time: copies of all would be large

@@ -135,9 +135,9 @@ class RunResults(Results):
     def model(self, side: Side | None = None, *, rung: int | None = None, rule: SelectionRule = "last") -> "nn.Module":
         """Load a trained network, in eval mode, on the CPU.
 
-        It takes float32 ``[N, 3, H, W]`` and returns logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` in classification.
-        Images in ``[0, 1]`` are normalised first, with ``STATISTICS[config.data.normalised]`` of
-        `dmt_ray.engine.workspace`. Where a moving average of the weights was scored, these are its weights.
+        It takes float32 ``[N, C, H, W]`` and returns logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` in classification.
+        Images in ``[0, 1]`` are normalised first, by the mean and std of ``config.data.normalisation``. Where a moving
+        average of the weights was scored, these are its weights.
 
         Args:
             side: "A" or "B"; None: A under the rule "last", else whichever the rule picks.

@@ -22,7 +22,7 @@ from dmt_ray.config import Data, DataSettings, Split
 from dmt_ray.data import Dataset, Parts, divide
 from dmt_ray.data.check import Problems
 from dmt_ray.data.decode import picture_of
-from dmt_ray.data.pictures import Unfit
+from dmt_ray.data.pictures import Unfit, rgb
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.engine.informative import drawn, judge, spread
 from dmt_ray.engine.tiles import Map, Predictor, Tiling
@@ -120,7 +120,7 @@ def suggest(request: Request, console: Console) -> Suggestion:
         model.networks,
         Tiling(model.info.crop or (int(sides[0]), int(sides[1]))),
         device_of(request.device),
-        normalised=model.info.normalised,
+        normalisation=model.info.normalisation,
         size=data.size,
         maps=[shown],
     )
@@ -187,7 +187,8 @@ def _write(
         value = float(prediction.maps[shown].mean() / 255)
         values.append(value)
         rows.append([str(place), id, picture.relative_to(request.out).as_posix(), f"{MASKS}/{id}.png", f"{value:.6f}"])
-        entries.append(Entry(f"{place}. {id}: {shown} {value:.3f}", image, prediction.classes, prediction.maps[shown]))
+        title, drawn_image = f"{place}. {id}: {shown} {value:.3f}", Image.fromarray(rgb(image))
+        entries.append(Entry(title, drawn_image, prediction.classes, prediction.maps[shown]))
     with replacing(request.out / TABLE) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
             [["place", "id", "picture", "mask", shown], *(map(escape.cell, row) for row in rows)]
@@ -209,14 +210,13 @@ def _image_files(data: Data, dataset: Dataset) -> Mapping[str, Path]:
 
 def _picture(
     folder: Path, id: str, file: Path | None, pixels: NDArray[np.uint8], data: Data
-) -> tuple[Path, Image.Image]:
-    """Put a picture into the folder, as the file that it is or, where there is none, as PNG."""
+) -> tuple[Path, NDArray[np.uint8]]:
+    """Put a picture into the folder, as the file that it is or, where there is none, as PNG; and its pixels."""
     picture = folder / f"{id}{'.png' if file is None else file.suffix}"
     if file is None:
-        image = Image.fromarray(pixels)
         with replacing(picture) as unfinished:
-            image.save(unfinished, format="PNG")
-        return picture, image
+            Image.fromarray(pixels).save(unfinished, format="PNG")
+        return picture, pixels
     try:
         image = picture_of(file.read_bytes(), data.model_dump(mode="json"))
     except (OSError, Unfit) as error:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from dmt_ray.config.normalisation import Normalisation, Normalised, Statistics, normalisation_of
 from dmt_ray.config.registry import Registry
 from dmt_ray.config.settings import Positive, PositiveFraction, Settings, Tagged, neutral
 
@@ -22,10 +23,10 @@ def _ratio(value: Any) -> Any:
     return value
 
 
+COLOURS = 3  # channels of an RGB image
+MOST_CHANNELS = 256  # of an image; hyperspectral cameras have about 200 bands
 Labelled = Annotated[int | float, BeforeValidator(_ratio)]
 
-
-Normalised = Literal["imagenet", "cifar10"]
 
 _OWN = {
     "shapes": "dmt_ray.data.sets.shapes:ShapesData",
@@ -55,11 +56,19 @@ class DataSettings(Tagged):
         None,
         description="Working (height, width) that images are resized to when they are decoded; none: their own size.",
     )
-    range: tuple[float, float] | None = neutral(
+    range: tuple[float, float] | tuple[tuple[float, float], ...] | None = neutral(
         None,
         description="Numbers that become black and white in images of more than 8 bits, such as [0, 65535], or [0, 1] "
-        "for floating point; numbers outside are clipped. Images of 8 bits do not depend on it; none: only these are "
-        "read.",
+        "for floating point; numbers outside are clipped. A pair for each channel where they differ. Images of 8 bits "
+        "do not depend on it; none: only these are read.",
+    )
+    channels: int = neutral(
+        COLOURS,
+        ge=1,
+        le=MOST_CHANNELS,
+        description="Number of channels of the images. 3: images are read as RGB, whatever their kind, and alpha is "
+        "dropped. Any other number is that of the channels in the files, as of TIFFs with bands beyond the visible; "
+        "with 4, the alpha of RGBA files is a channel like the others.",
     )
     orientation: Literal["applied", "images", "stored"] = neutral(
         "applied",
@@ -69,14 +78,56 @@ class DataSettings(Tagged):
         "the pixels as stored.",
     )
     normalised: Normalised = neutral(
-        "imagenet", description="Whose mean and standard deviation the channels are normalised by."
+        "imagenet",
+        description="Whose mean and standard deviation the channels are normalised by: of ImageNet, of CIFAR-10, or of "
+        "the data (`statistics`), which images of other than 3 channels need.",
+    )
+    statistics: Statistics | None = neutral(
+        None,
+        description="With normalised data: mean and standard deviation of each channel, for images in 0..1; none: over "
+        "all training images, with and without masks. Filled in when the data are opened.",
     )
 
     @model_validator(mode="after")
-    def _rising_range(self) -> Self:
-        if self.range is not None and self.range[0] >= self.range[1]:
-            raise ValueError(f"range must be two numbers, the lower one first, but got {list(self.range)}")
+    def _of_all_channels(self) -> Self:
+        limits = () if self.range is None else (self.range,) if isinstance(self.range[0], float) else self.range
+        for pair in limits:
+            if pair[0] >= pair[1]:
+                raise ValueError(f"range must be two numbers, the lower one first, but got {list(pair)}")
+        if len(limits) > 1 and len(limits) != self.channels:
+            raise ValueError(
+                f"range must be a pair of numbers, or one for each of the {self.channels} channels, but got "
+                f"{len(limits)} pairs"
+            )
+        if self.channels != COLOURS and self.normalised != "data":
+            raise ValueError(
+                f"normalised must be 'data' where channels is {self.channels}: the statistics of {self.normalised} are "
+                "those of red, green and blue"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _own_statistics(self) -> Self:
+        if self.statistics is None:
+            return self
+        if self.normalised != "data":
+            raise ValueError(f"statistics are for normalised 'data', but got {self.normalised!r}")
+        mean, std = self.statistics
+        if len(mean) != self.channels or len(std) != self.channels or not all(value > 0 for value in std):
+            raise ValueError(
+                f"statistics must be {self.channels} means and as many standard deviations above 0, one a channel, but "
+                f"got {list(mean)} and {list(std)}"
+            )
+        return self
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """The numbers that `normalised` names.
+
+        Raises:
+            ConfigError: If they are the data's own, and the data have not been opened.
+        """
+        return normalisation_of(self.normalised, self.statistics)
 
     @classmethod
     def kind(cls, name: str) -> type[Self]:

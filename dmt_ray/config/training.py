@@ -52,6 +52,7 @@ class Model(Settings):
         False,
         description="Whether the encoder's BatchNorm keeps its initial statistics, and normalises by them in training.",
     )
+    channels: int = neutral(3, ge=1, description="Channels of its images: `data.channels`, filled in from there.")
     padding: tuple[Positive, Annotated[int, Field(ge=0)]] | None = Field(
         None,
         description="Whole images are padded to sides of a multiple of the first number plus the second; none: of 32. "

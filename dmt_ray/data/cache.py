@@ -70,8 +70,8 @@ def explained(folder: Path) -> Iterator[None]:
 class Writer:
     """A folder of decoded images in the making: `finish` gives it its name, leaving the block removes the rest."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, channels: int) -> None:
+        self._folder, self._channels = folder, channels
         folder.parent.mkdir(parents=True, exist_ok=True)
         for path in folder.parent.glob(f".{folder.name}.*"):
             with suppress(FileNotFoundError):
@@ -96,7 +96,8 @@ class Writer:
         sizes: list[tuple[int, int]] = []
         known: list[bool] = []
         start = str(self._staging / subset)
-        with _growing(f"{start}.pixels.npy", (3,)) as pixels, _growing(f"{start}.masks.npy", ()) as masks:
+        tail = (self._channels,)
+        with _growing(f"{start}.pixels.npy", tail) as pixels, _growing(f"{start}.masks.npy", ()) as masks:
             for image in images:
                 height, width = image.image.shape[:2]
                 self._one_class |= image.mask.shape != (height, width)

@@ -36,6 +36,12 @@ class Dataset:
     task: Task = "segmentation"
     remarks: tuple[str, ...] = ()  # what a person should know before using it, a sentence each
     groups: Mapping[str, str] = field(default_factory=dict)  # id -> group that no draw tears apart
+    decoded: Path | None = None  # the folder of the decoded images
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return self.subsets["train"].channels
 
 
 def find_root(data: Data, root: Path | None) -> Path:
@@ -115,9 +121,9 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
         if subsets is None:
             decoder = Decoder(folder, data.size, data.reading, digests, pool, problems, steps)
             sizes: dict[tuple[int, ...], str] = {}
-            with Writer(place) as writer:
+            with Writer(place, data.channels) as writer:
                 for subset in content.subsets:
-                    images = content.decode(subset, decoder)
+                    images = _of_all_channels(content.decode(subset, decoder), data.channels, problems)
                     writer.add(subset, _watched(images, sizes, content.classes if subset == "train" else (), problems))
                 if data.task == "classification" and len(sizes) > 1:
                     for (height, width), id in sizes.items():
@@ -128,9 +134,8 @@ def open_dataset(data: Data, root: Path | None, cache: Path, progress: Progress 
                 subsets = writer.finish(fingerprint, problems.remarks[len(remarks) :])
     root = folder if data.in_files else None
     remarks += remarks_in(place)
-    return Dataset(
-        data.name, content.classes, content.palette, fingerprint, subsets, root, data.task, remarks, content.groups
-    )
+    about = (data.name, content.classes, content.palette, fingerprint)
+    return Dataset(*about, subsets, root, data.task, remarks, content.groups, place)
 
 
 def fingerprint_of(content: Content, data: DataSource, digests: Mapping[Path, str]) -> str:
@@ -147,6 +152,16 @@ def _check_fingerprint(data: DataSource, folder: Path, fingerprint: str) -> None
             f"{what} are not the data that these settings were made for: expected fingerprint {data.fingerprint}, "
             f"found {fingerprint}. Restore the old files, or start a new experiment with data.fingerprint empty"
         )
+
+
+def _of_all_channels(images: Iterator[Decoded], channels: int, problems: Problems) -> Iterator[Decoded]:
+    """Passes images on that have the number of channels that the settings say; others, which no file has, are
+    problems."""
+    for image in images:
+        if (found := image.image.shape[2]) == channels:
+            yield image
+        else:
+            problems.add(f"images without the {channels} channels of data.channels", f"{image.id} ({found})")
 
 
 def _watched(

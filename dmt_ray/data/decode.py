@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmt_ray import IGNORE
+from dmt_ray.config import COLOURS
 from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.files import Item, below
 from dmt_ray.data.mask_values import MaskValues, joined
@@ -41,7 +42,7 @@ class Decoded:
     """One image at working size."""
 
     id: str
-    image: NDArray[np.uint8]  # RGB, ``[height, width, 3]``
+    image: NDArray[np.uint8]  # ``[height, width, C]``, RGB where C is 3
     mask: NDArray[np.uint8]  # class or `IGNORE`, ``[height, width]``, or ``[1, 1]`` in classification
     known: bool  # whether the mask is true, or there is none
 
@@ -160,7 +161,7 @@ class Decoder:
         Raises:
             BadFileError: If that is not clear, or the mask has another orientation or size than the image.
         """
-        stored, its = (picture.stored.height, picture.stored.width), picture.orientation
+        stored, its = picture.stored.shape[:2], picture.orientation
         seen = stored[::-1] if its in QUARTER else stored
         name = below(path, self.root)
         if own not in (UPRIGHT, its):
@@ -177,8 +178,8 @@ class Decoder:
         return mask
 
 
-def picture_of(content: bytes, data: Mapping[str, Any]) -> Image.Image:
-    """An image file as a data set shows it to its models; RGB, at the file's size.
+def picture_of(content: bytes, data: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """An image file as a data set shows it to its models, ``[height, width, C]`` of the file's size.
 
     Args:
         content: The file's bytes.
@@ -201,8 +202,14 @@ def true_classes(content: bytes, data: Mapping[str, Any]) -> NDArray[np.generic]
     return values.classes_of(read_mask(content, values.kind))
 
 
-def resized(image: Image.Image, size: Size) -> NDArray[np.uint8]:
-    """The pixels of an image at working size."""
-    if size is not None and (image.height, image.width) != size:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+def resized(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """An image ``[height, width, C]`` at working size."""
+    if size is None or pixels.shape[:2] == size:
+        return pixels
+
+    def brought(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(Image.fromarray(part).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+    if pixels.shape[2] == COLOURS:
+        return brought(pixels)
+    return np.stack([brought(np.ascontiguousarray(pixels[:, :, k])) for k in range(pixels.shape[2])], axis=2)

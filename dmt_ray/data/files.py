@@ -15,6 +15,7 @@ from dmt_ray.errors import DataError
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_ENDINGS = frozenset({".png"})
 LOSSLESS_ENDINGS = MASK_ENDINGS | {".tif", ".tiff", ".bmp"}
+LOSSY_ENDINGS = frozenset({".jpg", ".jpeg", ".webp"})  # of masks that are refused (`pictures.LOSSY`)
 # Of pictures, too, but not read; any other ending is of no picture.
 UNREAD_ENDINGS = frozenset({
     ".gif", ".jfif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".tga", ".dng", ".npy", ".dcm",

@@ -17,10 +17,15 @@ class Images:
     ids: tuple[str, ...]
     sizes: NDArray[np.int32]  # (height, width) of each image, ``[N, 2]``
     offsets: NDArray[np.int64]  # image i holds the pixels ``offsets[i]:offsets[i + 1]`` of the flat arrays, ``[N + 1]``
-    pixels: NDArray[np.uint8]  # RGB, ``[sum of height * width, 3]``
+    pixels: NDArray[np.uint8]  # ``[sum of height * width, C]``, RGB where C is 3
     masks: NDArray[np.uint8]  # class 0..K-1 or `IGNORE`, ``[sum of height * width]``, or ``[N]`` in classification
     known: NDArray[np.bool_]  # whether an image has a true mask, ``[N]``; the mask of one that has none is all `IGNORE`
     one_class: bool = False  # whether an image has one class, and so a mask of one pixel (classification)
+
+    @property
+    def channels(self) -> int:
+        """C, the number of channels."""
+        return int(self.pixels.shape[1])
 
     @cached_property
     def mask_sizes(self) -> NDArray[np.int32]:
@@ -35,9 +40,9 @@ class Images:
         return len(self.ids)
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """A view of image i, RGB ``[height, width, 3]``."""
+        """A view of image i, ``[height, width, C]``."""
         height, width = self.sizes[i]
-        return self.pixels[self.offsets[i] : self.offsets[i + 1]].reshape(height, width, 3)
+        return self.pixels[self.offsets[i] : self.offsets[i + 1]].reshape(height, width, self.channels)
 
     def mask(self, i: int) -> NDArray[np.uint8]:
         """A view of mask i, ``[height, width]``, or ``[1, 1]`` in classification."""

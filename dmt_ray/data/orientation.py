@@ -76,11 +76,6 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def turned_image(image: Image.Image, orientation: int) -> Image.Image:
-    """`turned` for an RGB image."""
-    return image if orientation == UPRIGHT else Image.fromarray(turned(np.asarray(image), orientation))
-
-
-def untouched(image: Image.Image, orientation: int) -> Image.Image:
-    """The stored pixels of an RGB image that was turned by its orientation."""
-    return turned_image(image, _INVERSE.get(orientation, orientation))
+def untouched(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """The stored pixels of an image that was turned by its orientation."""
+    return turned(pixels, _INVERSE.get(orientation, orientation))

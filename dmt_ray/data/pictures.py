@@ -1,7 +1,8 @@
 """What an image file and a mask file may be: the one place where a file's bytes become pixels or class numbers.
 
 What is read is what the file holds, to the last bit, or the file is refused. Settings of the data set (`Reading`) say
-what a file does not: the range of its numbers, and whether pixels are turned as a camera recorded.
+what a file does not: the range of its numbers, how many channels are data, and whether pixels are turned as a camera
+recorded.
 """
 
 import io
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from dmt_ray.config import COLOURS
 from dmt_ray.data import deep, png
-from dmt_ray.data.orientation import UPRIGHT, Orientation, is_tiff, orientation_of, turned_image, untouched
+from dmt_ray.data.orientation import UPRIGHT, Orientation, is_tiff, orientation_of, turned, untouched
 from dmt_ray.errors import DataError
 
 # By content: Pillow reads many formats under any name, some of them at a lower depth than the file's.
@@ -37,9 +39,18 @@ NOT_8_BIT = (
     "images whose pixels are not 8-bit; set data.range to the numbers that become black and white, such as [0, 65535]"
 )
 NOT_SCALED = "images whose numbers data.range cannot bring to 8 bits"
-MORE_CHANNELS = "images with channels other than colour and alpha, which would be lost; expected RGB or grey"
-PAGES = "images of several pages or frames, only one of which would be read; expected one image per file"
-LOSSY = "masks whose content is not PNG, TIFF or BMP; JPEG and other lossy formats change class numbers: save as PNG"
+MORE_CHANNELS = (
+    "images with channels other than colour and alpha, which would be lost; set data.channels to their number, and "
+    "data.normalised to data"
+)
+PAGES = (
+    "images of several pages or frames, only one of which would be read; expected one image per file, or, where the "
+    "pages of a TIFF are channels, data.channels set to their number and data.normalised to data"
+)
+LOSSY = (
+    "masks whose content is not PNG, TIFF or BMP: JPEG and other lossy formats change numbers and colours, most of all "
+    "at edges; save them as PNG where they were made, or convert them (docs/how-to/own-images.md#masks-as-jpeg)"
+)
 IN_COLOUR = (
     "masks in colour; expected one channel or a palette that holds class numbers, or for the data set folder "
     "data.mask_values with the class of each colour, such as {128 64 128: road, 0 0 0: ignore}"
@@ -58,14 +69,17 @@ class Unfit(Exception):
 class Reading:
     """What the settings of a data set say of its pictures; the fields are those of `config.data.DataSettings`."""
 
-    range: deep.Range | None = None
+    range: deep.Ranges | None = None
     orientation: Orientation = "applied"
+    channels: int = COLOURS
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Reading":
         """The same of settings as plain values, such as a stage's record holds them."""
         limits = data.get("range")
-        return cls(None if limits is None else (limits[0], limits[1]), data.get("orientation", "applied"))
+        if limits is not None:
+            limits = tuple(tuple(each) if isinstance(each, list | tuple) else each for each in limits)
+        return cls(limits, data.get("orientation", "applied"), data.get("channels", COLOURS))
 
     def identity(self) -> dict[str, object]:
         """What enters a data set's fingerprint; nothing where all is as by default."""
@@ -80,23 +94,26 @@ PLAIN = Reading()
 class Picture:
     """The pixels of an image file."""
 
-    stored: Image.Image  # as they are in the file; RGB, 8 bits a channel; alpha is dropped
+    stored: NDArray[np.uint8]  # as they are in the file, ``[height, width, C]``; of 3 channels RGB, without alpha
     orientation: int  # how they are turned to be shown, 1 to 8; 1 where `Reading.orientation` is "stored"
 
     @property
-    def image(self) -> Image.Image:
+    def image(self) -> NDArray[np.uint8]:
         """The image as a viewer shows it."""
-        return turned_image(self.stored, self.orientation)
+        return turned(self.stored, self.orientation)
 
 
 def read_image(content: bytes, reading: Reading = PLAIN) -> Picture:
     """The image that a file's bytes hold.
 
     Raises:
-        Unfit: If it is damaged, too large, of more than 8 bits a channel without a range, or more than one image.
+        Unfit: If it is damaged, too large, of more than 8 bits a channel without a range, of another number of channels
+            than the settings say, or more than one image.
     """
     recorded = orientation_of(content)
     orientation = UPRIGHT if reading.orientation == "stored" else recorded
+    if reading.channels != COLOURS:
+        return Picture(_channels(content, reading), orientation)
     try:
         image, raw_mode = _opened(content, FORMATS)
     except Unfit:
@@ -113,8 +130,56 @@ def read_image(content: bytes, reading: Reading = PLAIN) -> Picture:
             raise Unfit(MORE_CHANNELS, raw_mode)
     is_turned = image.format == "TIFF"  # Pillow does it with these, and with no others
     _load(image, content)
-    pixels = image.convert("RGB")
+    pixels = np.asarray(image.convert("RGB"))
     return Picture(untouched(pixels, recorded) if is_turned else pixels, orientation)
+
+
+def rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image ``[height, width, C]`` as people see it, ``[height, width, 3]``: its first three channels, or grey."""
+    channels = pixels.shape[2]
+    if channels == COLOURS:
+        return pixels
+    shown = pixels[:, :, :COLOURS] if channels > COLOURS else np.repeat(pixels[:, :, :1], COLOURS, axis=2)
+    return np.ascontiguousarray(shown)
+
+
+def _channels(content: bytes, reading: Reading) -> NDArray[np.uint8]:
+    """The channels of a file that is not read as RGB; alpha is one of them where there are too few without it."""
+    numbers, holds = _deep_channels(content, reading) if is_tiff(content) else _plain_channels(content, reading)
+    found = numbers.shape[2]
+    if found != reading.channels:
+        raise Unfit(f"images of another number of channels than data.channels, {reading.channels}", f"{found}: {holds}")
+    return _of_8_bits(numbers, reading, holds)
+
+
+def _deep_channels(content: bytes, reading: Reading) -> tuple[NDArray[Any], str]:
+    """The numbers of a TIFF file, or a PNG file of more than 8 bits, and what it holds, for people."""
+    try:
+        if not is_tiff(content):
+            png.check_sums(content)
+        numbers = deep.all_numbers(content, reading.channels, most_pixels())
+    except deep.UnreadableError as error:
+        raise Unfit("images whose channels cannot all be read", str(error)) from None
+    except Exception as error:  # libraries let many kinds of error out of a damaged file
+        raise Unfit(DAMAGED, str(error) or type(error).__name__) from None
+    return numbers, f"{'TIFF' if is_tiff(content) else 'PNG'} of {numbers.dtype}"
+
+
+def _plain_channels(content: bytes, reading: Reading) -> tuple[NDArray[Any], str]:
+    """The same of a file of another format."""
+    image, raw_mode = _opened(content, FORMATS)
+    if image.format not in FIRST_FRAME and (pages := getattr(image, "n_frames", 1)) != 1:
+        raise Unfit(PAGES, f"{pages} in a {image.format}")
+    if _is_deep(image, raw_mode):
+        return _deep_channels(content, reading)
+    _load(image, content)
+    kind, mode = image.format, image.mode
+    if mode in ("1", "LA", "L") and not (mode == "LA" and reading.channels == 2):
+        image = image.convert("L")
+    elif not (mode in ("LA", "RGBA") and len(image.getbands()) == reading.channels):
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None], f"{kind} of mode {mode}"
 
 
 def _is_deep(image: Image.Image, raw_mode: str) -> bool:
@@ -127,21 +192,38 @@ def _is_deep(image: Image.Image, raw_mode: str) -> bool:
     return image.mode not in MODES or (";16" in raw_mode and image.format != "BMP")
 
 
-def _deep_image(content: bytes, reading: Reading, holds: str) -> Image.Image:
+def _deep_image(content: bytes, reading: Reading, holds: str) -> NDArray[np.uint8]:
     """The RGB image that a range makes of a file of more than 8 bits."""
-    if reading.range is None:
-        raise Unfit(NOT_8_BIT, holds)
     try:
         if not is_tiff(content):
             png.check_sums(content)
-        numbers = deep.scaled(deep.image_numbers(content, most_pixels()), reading.range)
+        numbers = deep.image_numbers(content, most_pixels())
     except deep.FurtherChannelsError as error:
         raise Unfit(MORE_CHANNELS, str(error)) from None
     except deep.UnreadableError as error:
-        raise Unfit(NOT_SCALED, str(error)) from None
+        raise Unfit(NOT_8_BIT if reading.range is None else NOT_SCALED, str(error)) from None
     except Exception as error:  # libraries let many kinds of error out of a damaged file
         raise Unfit(DAMAGED, str(error) or type(error).__name__) from None
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(numbers, (*numbers.shape[:2], 3))))
+    if reading.range is None:
+        raise Unfit(NOT_8_BIT, holds)
+    grey_or_rgb = _scaled(numbers, reading.range)
+    return np.ascontiguousarray(np.broadcast_to(grey_or_rgb, (*numbers.shape[:2], COLOURS)))
+
+
+def _of_8_bits(numbers: NDArray[Any], reading: Reading, holds: str) -> NDArray[np.uint8]:
+    """Numbers as they are where they are bytes, else as the range scales them."""
+    if numbers.dtype == np.uint8:
+        return np.ascontiguousarray(numbers)
+    if reading.range is None:
+        raise Unfit(NOT_8_BIT, holds)
+    return _scaled(numbers, reading.range)
+
+
+def _scaled(numbers: NDArray[Any], limits: deep.Ranges) -> NDArray[np.uint8]:
+    try:
+        return deep.scaled(numbers, limits)
+    except deep.UnreadableError as error:
+        raise Unfit(NOT_SCALED, str(error)) from None
 
 
 def read_mask(content: bytes, kind: MaskKind = "plain") -> NDArray[np.generic]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmt_ray import IGNORE
+from dmt_ray.config import COLOURS
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.images import Images
 
@@ -31,7 +32,8 @@ def report(dataset: Dataset) -> str:
             shares = (count[k] / max(1, count[:IGNORE].sum()) for count in counts)
             classes.append([f"{k} {label}", *(f"{100 * share:.2f}" for share in shares)])
         classes.append(["no class", *(f"{100 * count[IGNORE] / max(1, count.sum()):.2f}" for count in counts)])
-    title = f"{dataset.name}: {len(dataset.classes)} classes, fingerprint {dataset.fingerprint}"
+    channels = "" if dataset.channels == COLOURS else f", {dataset.channels} channels"
+    title = f"{dataset.name}: {len(dataset.classes)} classes{channels}, fingerprint {dataset.fingerprint}"
     remarks = [f"warning: {remark}" for remark in dataset.remarks]
     return "\n".join([title, "", *_aligned(head), "", *_aligned(classes), *([""] if remarks else []), *remarks])
 

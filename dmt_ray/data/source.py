@@ -38,7 +38,7 @@ class DataSource(DataSettings):
     @property
     def reading(self) -> Reading:
         """What the settings say of the pictures."""
-        return Reading(self.range, self.orientation)
+        return Reading(self.range, self.orientation, self.channels)
 
     def archives(self) -> list[Archive]:
         """What can be downloaded; nothing unless a data set says otherwise."""

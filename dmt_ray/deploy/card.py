@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from dmt_ray import models
+from dmt_ray.config import COLOURS
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.plan.escape import fenced, markdown
 from dmt_ray.plan.measures import MEASURES
@@ -74,8 +75,10 @@ def _head(info: ModelInfo, ours: bool) -> Iterator[str]:
 
 def _preprocessing(info: ModelInfo) -> Iterator[str]:
     size = "at their own size" if info.size is None else f"resized to {info.size[0]} x {info.size[1]} (bilinear)"
-    yield from ("## Preprocessing", "", f"- RGB images in 0..1, {size}.")
-    yield f"- Channels are normalised by the statistics of {info.normalised}, in preprocessor_config.json."
+    kind = "RGB images" if info.channels == COLOURS else f"images of {info.channels} channels"
+    yield from ("## Preprocessing", "", f"- {kind[0].upper()}{kind[1:]} in 0..1, {size}.")
+    whose = "the training images" if info.normalised == "data" else info.normalised
+    yield f"- Channels are normalised by the statistics of {whose}, in preprocessor_config.json."
     if info.task == "segmentation":
         yield "- Sides that the network does not take are padded with 0 at the right and the bottom before that."
     if info.crop is not None:

@@ -17,7 +17,6 @@ from torch import nn
 from dmt_ray import models
 from dmt_ray.deploy.card import card
 from dmt_ray.deploy.model_info import ModelInfo
-from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.errors import ConfigError, ModelError
 from dmt_ray.files import read_json
 
@@ -54,7 +53,7 @@ def write(folder: Path, weights: Path, info: ModelInfo) -> None:
         classes = [
             {"name": name, "colour": list(colour)} for name, colour in zip(info.classes, info.palette, strict=True)
         ]
-        known = info.model_dump(mode="json", exclude={"classes", "palette", "size", "normalised"})
+        known = info.model_dump(mode="json", exclude={"classes", "palette", "size", "normalised", "statistics"})
         _write(draft / INFO, known)
         _write(draft / CLASSES, classes)
         _write(draft / PREPROCESSING, _preprocessing(info))
@@ -89,6 +88,8 @@ def read(folder: Path) -> tuple[nn.Module, ModelInfo]:
             "size": [size["height"], size["width"]] if preprocessing["do_resize"] else None,
             "normalised": preprocessing["normalised"],
         }
+        if preprocessing["normalised"] == "data":
+            values["statistics"] = [preprocessing["image_mean"], preprocessing["image_std"]]
         info = ModelInfo(**values)
         models.check_weights(info.model, len(info.classes), folder / WEIGHTS)
         return models.restore(info.model, len(info.classes), folder / WEIGHTS).eval(), info
@@ -107,20 +108,22 @@ def network_config(info: ModelInfo) -> dict[str, Any]:
     model = info.model
     if model.architecture in models.OURS:
         return {"library_name": "dmt-ray", "architecture": model.architecture, "encoder": model.encoder} | {
-            "arguments": model.arguments
+            "arguments": model.arguments,
+            "in_channels": info.channels,
         }
     return {
         "_model_class": model.architecture,
         "encoder_name": model.encoder,
         "encoder_weights": None,
         "classes": len(info.classes),
+        "in_channels": info.channels,
         **model.arguments,
     }
 
 
 def _preprocessing(info: ModelInfo) -> Mapping[str, Any]:
     """preprocessor_config.json: Hugging Face's names, then our own."""
-    mean, std = STATISTICS[info.normalised]
+    _, mean, std = info.normalisation
     return {
         "do_resize": info.size is not None,
         "size": None if info.size is None else {"height": info.size[0], "width": info.size[1]},

@@ -1,7 +1,8 @@
 """A network as a graph that runs without this project: ONNX, or pt2 of torch.export.
 
-The graph takes float32 RGB images ``[N, 3, H, W]`` in ``[0, 1]``; normalisation is in it. It returns logits
-``[N, K, H, W]``, in classification ``[N, K, 1, 1]``. A written file is compared with the network before it counts.
+The graph takes float32 images ``[N, C, H, W]`` in ``[0, 1]``, RGB where C is 3; normalisation is in it. It returns
+logits ``[N, K, H, W]``, in classification ``[N, K, 1, 1]``. A written file is compared with the network before it
+counts.
 """
 
 import logging
@@ -17,10 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from dmt_ray import models
-from dmt_ray.config import Normalised
+from dmt_ray.config import IMAGENET, Normalisation
 from dmt_ray.deploy.fixed_padding import with_fixed_padding
 from dmt_ray.deploy.model_info import ModelInfo
-from dmt_ray.engine.workspace import STATISTICS
 from dmt_ray.errors import ConfigError, ModelError
 from dmt_ray.models import Padding
 
@@ -58,16 +58,16 @@ class Graph:
 
 
 class FromImages(nn.Module):
-    """A network with its normalisation: float32 RGB ``[N, 3, H, W]`` in ``[0, 1]`` to logits."""
+    """A network with its normalisation: float32 ``[N, C, H, W]`` in ``[0, 1]`` to logits."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, normalised: Normalised = "imagenet") -> None:
+    def __init__(self, network: nn.Module, normalisation: Normalisation = IMAGENET) -> None:
         super().__init__()
         self.network = network
-        for name, values in zip(("mean", "std"), STATISTICS[normalised]):
-            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1))
+        for name, values in {"mean": normalisation.mean, "std": normalisation.std}.items():
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of a batch."""
@@ -104,10 +104,10 @@ def write(network: nn.Module, info: ModelInfo, format: Format, path: Path, *, bo
         ModelError: If the network cannot be exported in this format, or what was written gives other logits.
     """
     check_format(format)
-    plain, padding = FromImages(network, info.normalised).eval(), models.padding_of(network)
+    plain, padding = FromImages(network, info.normalisation).eval(), models.padding_of(network)
     side = info.size if info.task == "classification" and info.size else info.crop or (SIDE, SIDE)
     _, right, _, below = padding.of(*side)
-    images = torch.rand(2, 3, side[0] + below, side[1] + right, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(2, info.channels, side[0] + below, side[1] + right, generator=torch.Generator().manual_seed(0))
     traced = with_fixed_padding(plain, images)
     reasons = []
     for free in FREEDOMS:

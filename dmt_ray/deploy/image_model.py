@@ -1,6 +1,6 @@
 """Pixels in, classes out: networks with all that stands between them and a picture."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from dmt_ray.config import COLOURS
 from dmt_ray.data.decode import picture_of
 from dmt_ray.data.pictures import Unfit
 from dmt_ray.deploy.model_info import ModelInfo
@@ -58,7 +59,7 @@ class ImageModel:
         self.info, self.classes, self.palette = info, info.classes, np.array(info.palette, np.uint8)
         self._device = device_of(device)
         self._networks = [network.to(self._device).eval() for network in networks]
-        how: dict[str, Any] = {"normalised": info.normalised, "size": info.size}
+        how: dict[str, Any] = {"normalisation": info.normalisation, "size": info.size}
         self._predictor: Predictor | Classifier
         if info.task == "segmentation":
             self._predictor = Predictor(self._networks, tiling or default_tiling(info), self._device, maps=maps, **how)
@@ -69,7 +70,7 @@ class ImageModel:
         """The class of every pixel, ``[H, W]`` of the picture's own size; in classification ``[1, 1]``.
 
         Args:
-            picture: RGB: a PIL image, an array uint8 ``[H, W, 3]``, or the path of a file.
+            picture: A PIL image, an array uint8 ``[H, W, C]``, or the path of a file; RGB where C is 3.
 
         Raises:
             ConfigError: If an array is of another kind.
@@ -80,7 +81,7 @@ class ImageModel:
 
     def predict(self, picture: Picture) -> Prediction:
         """Classes, the mean confidence, and the maps that were asked for; see `__call__`."""
-        return self._predictor.predict(_image(picture, self.info.data.settings))
+        return self._predictor.predict(_pixels(picture, self.info))
 
     def __repr__(self) -> str:
         count = len(self._networks)
@@ -99,20 +100,22 @@ def default_tiling(info: ModelInfo) -> Tiling:
     return Tiling(info.crop)
 
 
-def _image(picture: Picture, data: Mapping[str, Any]) -> Image.Image:
+def _pixels(picture: Picture, info: ModelInfo) -> NDArray[np.uint8]:
+    """A picture's pixels, ``[H, W, C]``."""
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+        image = picture.convert("RGB") if info.channels == COLOURS else picture
+        picture = np.atleast_3d(np.asarray(image))
     if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != info.channels:
             raise ConfigError(
-                f"a picture as an array is uint8 [height, width, 3] in 0..255, but got {picture.dtype} "
+                f"a picture as an array is uint8 [height, width, {info.channels}] in 0..255, but got {picture.dtype} "
                 f"{list(picture.shape)}"
             )
-        return Image.fromarray(picture)
+        return picture
     if not isinstance(picture, str | PathLike):
         raise ConfigError(f"a picture is an image, an array or the path of a file, but got {type(picture).__name__}")
     try:
-        return picture_of(Path(picture).read_bytes(), data)
+        return picture_of(Path(picture).read_bytes(), info.data.settings)
     except OSError as error:
         raise DataError(f"{picture} cannot be read ({error.strerror})") from None
     except Unfit as unfit:

@@ -4,7 +4,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dmt_ray.config import Model, Normalised, SelectionRule, Settings, Side, Task
+from dmt_ray.config import (
+    Model,
+    Normalisation,
+    Normalised,
+    SelectionRule,
+    Settings,
+    Side,
+    Statistics,
+    Task,
+    normalisation_of,
+)
 
 Colour = tuple[int, int, int]
 
@@ -50,6 +60,7 @@ class ModelInfo(Settings):
         palette: RGB colours of the classes.
         size: Working (height, width) of the training; None: images were used at their own size.
         normalised: Whose mean and standard deviation the channels are normalised by.
+        statistics: These, where they are those of the data.
         crop: Height and width of the crops of the training.
         key: Which file of which stage holds the weights.
         data: What it was trained on.
@@ -66,6 +77,7 @@ class ModelInfo(Settings):
     palette: tuple[Colour, ...]
     size: tuple[int, int] | None = None
     normalised: Normalised = "imagenet"
+    statistics: Statistics | None = None
     crop: tuple[int, int] | None = None
     key: str
     side: Side = "A"
@@ -78,6 +90,16 @@ class ModelInfo(Settings):
     score: OwnScore | None = None
     code: dict[str, str] = Field(default_factory=dict)
     first_weights: dict[str, str] | None = None
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What the channels are normalised by."""
+        return normalisation_of(self.normalised, self.statistics)
+
+    @property
+    def channels(self) -> int:
+        """Of the images that the network takes."""
+        return self.model.channels
 
     @property
     def network(self) -> str:

@@ -21,7 +21,7 @@ class Served:
         """Classes of some pictures of one size.
 
         Args:
-            pictures: RGB, uint8 ``[N, H, W, 3]``.
+            pictures: uint8 ``[N, H, W, C]``, RGB where C is 3.
             params: None are known.
 
         Returns:

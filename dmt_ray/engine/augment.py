@@ -68,7 +68,7 @@ def _philox(seed: int, stream: int, counter: tuple[int, int, int, int]) -> np.ra
 class Batch(NamedTuple):
     """Augmented samples, as the network and `losses.step_loss` take them."""
 
-    images: Tensor  # float32 [N, 3, h, w], normalised
+    images: Tensor  # float32 [N, C, h, w], normalised
     labels: Tensor  # int64 [N, h, w], IGNORE where the crop reaches beyond the image; [N, 1, 1] in classification
     confidence: Tensor  # float32, of the shape of labels, in [0, 1]; meaningless where the label is IGNORE
 
@@ -98,7 +98,7 @@ def augment(
     pixels stay as they are. Scaling down does not smooth first.
 
     Args:
-        images: uint8 ``[N, 3, H, W]``, padded at the right and the bottom to a common size.
+        images: uint8 ``[N, C, H, W]``, padded at the right and the bottom to a common size.
         labels: Classes or `IGNORE`, any integer type, ``[N, H, W]``; or ``[N, 1, 1]``, one of the whole image, which
             stays as it is.
         confidence: uint8, of the shape of ``labels``, in units of 1/255; ``None`` for labels made by people, who are
@@ -108,11 +108,11 @@ def augment(
         scale: Lowest and highest factor, uniform in between.
         crop: Height and width of the result, h and w.
         flip: Whether every second image, at random, is mirrored left to right.
-        mean: Of the channels, float32 ``[3]``, in the range of images in ``[0, 1]``; on the device of the images.
+        mean: Of the channels, float32 ``[C]``, in the range of images in ``[0, 1]``; on the device of the images.
         std: The same, standard deviation.
         pad: Pixels around the scaled image, which the crop may take in.
         fill: Value of what lies around the image, 0 ... 255.
-        further: What else becomes of the images before they are normalised; it is given float32 ``[N, 3, h, w]`` in
+        further: What else becomes of the images before they are normalised; it is given float32 ``[N, C, h, w]`` in
             ``[0, 1]``, and gives the same back.
 
     Raises:
@@ -157,7 +157,7 @@ def augment(
     pixels = torch.where(inside.unsqueeze(1), pixels, float(fill))
     if further is not None:
         pixels = further(pixels / 255) * 255
-    normalised = torch.addcmul((-mean / std).view(3, 1, 1), pixels, (1 / (255 * std)).view(3, 1, 1))
+    normalised = torch.addcmul((-mean / std).view(-1, 1, 1), pixels, (1 / (255 * std)).view(-1, 1, 1))
 
     if labels.shape == (count, height, width):
         nearest = (row[2].clamp(min=0) * width + column[2].clamp(min=0)).flatten(1)

@@ -148,7 +148,7 @@ class BatchLoader:
         height, width = (int(side) for side in sizes.max(axis=0))
         mask_height, mask_width = (int(side) for side in of_masks.max(axis=0))
         count = len(chosen)
-        pixels = np.zeros((count, height, width, 3), np.uint8)
+        pixels = np.zeros((count, height, width, self._images.channels), np.uint8)
         # Label in the low byte, truth in the high one: both take the same way through the augmentation, at once.
         labels = np.full((count, mask_height, mask_width), IGNORE, np.int32)
         confidence = np.full((count, mask_height, mask_width), 255, np.uint8)
@@ -186,7 +186,8 @@ class BatchLoader:
         device, crop = self._work.device, self._training.augment.crop
         size = crop if self._work.dataset.task == "segmentation" else (1, 1)
         labels = torch.zeros(0, *size, dtype=torch.int64, device=device)
-        return Step(Batch(torch.zeros(0, 3, *crop, device=device), labels, labels.float()), None, 0, mixing)
+        images = torch.zeros(0, self._images.channels, *crop, device=device)
+        return Step(Batch(images, labels, labels.float()), None, 0, mixing)
 
     def _mixing(self, number: int, rows: int) -> Mixing:
         numbers = draw(self.stream.seed, self.stream.number(False), 0, [number], numbers=1 + rows, use=FOR_MIXUP)[0]

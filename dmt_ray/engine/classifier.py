@@ -4,23 +4,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmt_ray.config import Normalised
+from dmt_ray.config import IMAGENET, Normalisation
 from dmt_ray.data.decode import Size, resized
 from dmt_ray.engine.tiles import Prediction
 from dmt_ray.engine.transfer import upload
-from dmt_ray.engine.workspace import STATISTICS
+from dmt_ray.engine.workspace import on_device
 
 
 class Classifier:
     """Predicts the class of pictures with one network, or with several whose probabilities are averaged.
 
     Args:
-        networks: From normalised float32 ``[N, 3, H, W]`` to logits ``[N, K, 1, 1]``; eval mode is set here.
+        networks: From normalised float32 ``[N, C, H, W]`` to logits ``[N, K, 1, 1]``; eval mode is set here.
         device: Where the networks run.
-        normalised: Whose statistics pictures are normalised by.
+        normalisation: What pictures are normalised by.
         size: Working (height, width) of the training; None: the picture's own.
     """
 
@@ -29,20 +29,19 @@ class Classifier:
         networks: Sequence[nn.Module],
         device: torch.device,
         *,
-        normalised: Normalised = "imagenet",
+        normalisation: Normalisation = IMAGENET,
         size: Size = None,
     ) -> None:
         self._networks = [network.to(device).eval() for network in networks]
         self._device, self._size = device, size
-        statistics = upload([np.array(STATISTICS[normalised], np.float32)], device)
-        self._mean, self._std = statistics.view(2, 3, 1, 1)
+        self._mean, self._std = (values.view(-1, 1, 1) for values in on_device(normalisation, device))
 
     @torch.inference_mode()
-    def predict(self, image: Image.Image) -> Prediction:
+    def predict(self, image: NDArray[np.uint8]) -> Prediction:
         """The class of a picture, ``[1, 1]``, and its probability as the confidence.
 
         Args:
-            image: RGB.
+            image: uint8 ``[H, W, C]``, RGB where C is 3.
         """
         pixels = upload([np.array(resized(image, self._size))[np.newaxis]], self._device)
         batch = (pixels.permute(0, 3, 1, 2).float() / 255 - self._mean) / self._std

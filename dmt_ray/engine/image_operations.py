@@ -1,16 +1,20 @@
 """Changes of colour, sharpness and place for a whole batch at once, each image by an amount of its own.
 
-Images are float32 ``[N, 3, h, w]`` in ``[0, 1]``, before normalisation; amounts are float32 ``[N, 1, 1, 1]`` on the
+Images are float32 ``[N, C, h, w]`` in ``[0, 1]``, before normalisation, RGB where C is 3; others have no colours, and
+what changes colours leaves them as they are. Amounts are float32 ``[N, 1, 1, 1]`` on the
 same device. Of torchvision's functions only those are used that take a batch: the others take one number, so that on a
 GPU the launches would grow with the batch, and some copy a constant to the device, for which the host waits. What
 becomes of an image is the same to the last bit in any batch: sums over an image are taken in double precision.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
+
+from dmt_ray.config import COLOURS
 
 Amount: TypeAlias = Tensor | float
 
@@ -23,8 +27,32 @@ def identity(images: Tensor) -> Tensor:
     return images
 
 
+def is_rgb(images: Tensor) -> bool:
+    """Whether images have colours."""
+    return images.shape[1] == COLOURS
+
+
+def autocontrast(images: Tensor) -> Tensor:
+    """Stretch each channel from 0 to 1; one that has a single value stays."""
+    return _each_channel(functional.autocontrast, images)
+
+
+def equalize(images: Tensor) -> Tensor:
+    """Spread the values of each channel evenly, in 256 steps."""
+    return _each_channel(functional.equalize, images)
+
+
+def _each_channel(of: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Call a function of torchvision's that treats each channel alike, and takes grey or RGB alone."""
+    if is_rgb(images):
+        return of(images)
+    return of(images.flatten(0, 1).unsqueeze(1)).view_as(images)
+
+
 def grey(images: Tensor) -> Tensor:
     """Luma in all three channels (ITU-R 601)."""
+    if not is_rgb(images):
+        return images
     luma: Tensor = functional.rgb_to_grayscale(images, num_output_channels=3)
     return luma
 
@@ -36,12 +64,14 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """0 is grey, 1 the image, more is gaudier."""
+    if not is_rgb(images):
+        return images
     return _blend(grey(images), images, factor)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """0 is the image's mean grey, 1 the image, more has more contrast."""
-    mean = grey(images)[:, :1].mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
+    """0 is the image's mean grey, or mean over all channels, 1 the image, more has more contrast."""
+    mean = (grey(images)[:, :1] if is_rgb(images) else images).mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
     return _blend(mean.float(), images, factor)
 
 
@@ -80,6 +110,8 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the colour circle by a share of it, in ``[-0.5, 0.5]``."""
+    if not is_rgb(images):
+        return images
     red, green, blue = images.unbind(dim=1)
     highest, lowest = images.amax(dim=1), images.amin(dim=1)
     chroma = highest - lowest

@@ -10,7 +10,7 @@ from dmt_ray import models
 from dmt_ray.data.images import Images
 from dmt_ray.engine.finite import ADVICE, fault
 from dmt_ray.engine.transfer import fetch, upload
-from dmt_ray.engine.workspace import STATISTICS, Workspace
+from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import TrainingFailed
 
 
@@ -41,8 +41,7 @@ class WholeImages:
         self._team, self._name, self._padding = work.team, name, models.padding_of(network)
         self._seen: list[int] = []
         self._finite: list[Tensor] = []  # of each image seen, whether its logits are
-        statistics = upload([np.array(STATISTICS[work.normalised], np.float32)], work.device)
-        self._mean, self._std = statistics.view(2, 3, 1, 1)
+        self._mean, self._std = (values.view(-1, 1, 1) for values in work.statistics())
         self._dtype = next(network.parameters()).dtype
 
     def inputs(self, chosen: Sequence[int]) -> Tensor:

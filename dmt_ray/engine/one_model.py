@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dmt_ray import IGNORE, models
 from dmt_ray.config import SIDES, Model, Side, Weight
+from dmt_ray.data.pictures import rgb
 from dmt_ray.data.splits import divide
 from dmt_ray.engine.batch_loader import BatchLoader, RngStream
 from dmt_ray.engine.inference import WholeImages
@@ -39,8 +40,9 @@ def new_network(model: Model, side: Side, generation: int, work: Workspace) -> t
     classes = len(work.dataset.classes)
     settings = model.model_dump(mode="json", exclude={"padding"}) | {"weights_file": None}
     description = {"model": settings, "classes": classes, "side": side, "generation": generation}
-    if work.normalised != "imagenet":
-        description["normalised"] = work.normalised  # for those who go on with the model elsewhere
+    name, *statistics = work.normalisation
+    if name != "imagenet":  # for those who go on with the model elsewhere
+        description |= {"normalised": name} | ({"statistics": statistics} if name == "data" else {})
     first = models.first_weights(model, work.weights)
     if first is not None:
         description["first_weights"] = first.about()
@@ -118,7 +120,7 @@ def write_examples(
         given, sure = (upload([array[np.newaxis]], work.device) for array in (labels, confidence))
         target = rule(compare(probs, given.long(), from_byte(sure)))
         arrays |= {
-            f"image_{number}": images.image(position),
+            f"image_{number}": rgb(images.image(position)),
             f"truth_{number}": images.mask(position),
             f"label_{number}": target.labels[0].to(torch.uint8),
             f"{weight.evidence}_{number}": confidence,

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from dmt_ray.engine import image_operations as op
 from dmt_ray.engine.augment import FOR_STRONG, draw
@@ -34,8 +33,8 @@ class Operation(NamedTuple):
 # its magnitudes.
 PHOTOMETRIC = (
     Operation(op.identity),
-    Operation(functional.autocontrast),  # each channel; one that has a single value stays
-    Operation(functional.equalize),  # each channel, in 256 steps
+    Operation(op.autocontrast),  # each channel; one that has a single value stays
+    Operation(op.equalize),  # each channel, in 256 steps
     Operation(op.brightness, ((0.1, 1.9),)),
     Operation(op.saturation, ((0.1, 1.9),)),
     Operation(op.contrast, ((0.1, 1.9),)),
@@ -58,8 +57,8 @@ ANY = (
 # beyond a border is 0, as in `ANY`; a crop's own border has the colour of `Augment.fill`.
 MAGNITUDES = 10
 AUTHORS = (
-    Operation(functional.autocontrast),
-    Operation(functional.equalize),
+    Operation(op.autocontrast),
+    Operation(op.equalize),
     Operation(op.invert),
     Operation(op.rotate, ((0, 30),), signed=True),
     Operation(lambda images, bits: op.posterize(images, bits.floor().clamp(min=1)), ((0, 4),)),
@@ -99,7 +98,8 @@ def strong(images: Tensor, draws: NDArray[np.float64], kind: StrongKind) -> Tens
     """Change each image by its own random numbers.
 
     Args:
-        images: float32 ``[N, 3, h, w]`` in ``[0, 1]``, before normalisation.
+        images: float32 ``[N, C, h, w]`` in ``[0, 1]``, before normalisation. Where C is not 3 there are no colours to
+            change: saturation, hue and grey leave such images as they are.
         draws: From `draw_strong`, ``[N, STRONG_DRAWS]``.
         kind: ``"photometric"``: one operation of `PHOTOMETRIC` with a random magnitude (RML, Sec. 4.1).
             ``"jitter"``: colour jitter, grey and blur, each or not (RWMS, Experiments).

@@ -73,27 +73,27 @@ class View:
     Args:
         stream: The student's random numbers.
         config: The settings: whether colours change, and how boxes are pasted.
-        mean: Of the channels, float32 ``[3]`` on the device.
+        mean: Of the channels, float32 ``[C]`` on the device.
         std: Likewise.
         number: Of the view, where the student has several.
     """
 
     def __init__(self, stream: RngStream, config: Cotrain, *, mean: Tensor, std: Tensor, number: int = 0) -> None:
         self._stream, self._config, self._first = stream, config, number * NEXT_VIEW
-        self._mean, self._std = mean.view(3, 1, 1), std.view(3, 1, 1)
+        self._mean, self._std = mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
     def of(self, images: Tensor, rows: Rows, places: Places, *, epoch: int, first: int) -> tuple[Tensor, Tensor]:
         """The student's images, and where they are another's.
 
         Args:
-            images: Of ``rows.needed``, normalised, float32 ``[M, 3, h, w]``.
+            images: Of ``rows.needed``, normalised, float32 ``[M, C, h, w]``.
             rows: Which they are.
             places: The same on the device.
             epoch: The epoch.
             first: Place in the epoch of the global batch's row 0.
 
         Returns:
-            Images of the worker's own rows, float32 ``[N, 3, h, w]``, and boxes, bool ``[N, h, w]``.
+            Images of the worker's own rows, float32 ``[N, C, h, w]``, and boxes, bool ``[N, h, w]``.
         """
         number = self._stream.number(True)
         first = first + self._first
@@ -158,7 +158,8 @@ class Student(nn.Module):
         models.classifier(self.labeller).register_forward_pre_hook(self._remember)
         if config.dropout or config.survival < 1:
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
-        self._channels = models.ChannelDropout(self.student) if config.perturbs_features() else None
+        perturbed = config.perturbs_features()
+        self._channels = models.ChannelDropout(self.student, compiled=work.compiled) if perturbed else None
         # Where it is a wrapper, labelling and scores on the way go past it.
         self._trained = [spread(self.student, work.team, compiled=work.compiled)]
         self.stream = RngStream(work.seed, side, self.description["generation"])
@@ -203,7 +204,7 @@ class Student(nn.Module):
         as the publications' code does: the running ones lag behind a student that moves fast, and its labels drift.
 
         Args:
-            images: Normalised, ``[N, 3, h, w]``, in the network's memory format; those of the whole team's batch where
+            images: Normalised, ``[N, C, h, w]``, in the network's memory format; those of the whole team's batch where
                 the student labels.
             cast: Under which its forward passes run.
         """

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import nn
 
 from dmt_ray.engine.tally import Tally
@@ -15,7 +14,7 @@ from dmt_ray.engine.workspace import Workspace
 def predictor_of(network: nn.Module, work: Workspace, tiles: tuple[int, int, float]) -> Predictor:
     """What predicts images at their working size; `tiles`: height, width and overlap."""
     height, width, overlap = tiles
-    return Predictor([network], Tiling((height, width), overlap), work.device, normalised=work.normalised)
+    return Predictor([network], Tiling((height, width), overlap), work.device, normalisation=work.normalisation)
 
 
 def score_in_tiles(
@@ -41,7 +40,7 @@ def score_in_tiles(
     images = work.dataset.subsets[subset]
     tally = Tally(len(work.dataset.classes), work.dataset.task, full=False)
     for place in work.team.share(list(positions)):
-        predicted = predictor.predict(Image.fromarray(images.image(place))).classes
+        predicted = predictor.predict(images.image(place)).classes
         tally.decisions.update(torch.from_numpy(predicted), torch.from_numpy(images.mask(place).copy()))
         done += work.team.size
         if total:

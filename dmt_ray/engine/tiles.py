@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dmt_ray import models
-from dmt_ray.config import Normalised
+from dmt_ray.config import IMAGENET, Normalisation
 from dmt_ray.data.decode import Size, resized
 from dmt_ray.engine.transfer import upload
-from dmt_ray.engine.workspace import STATISTICS
+from dmt_ray.engine.workspace import on_device
 from dmt_ray.errors import ConfigError, ModelError
 
 Map = Literal["confidence", "entropy", "disagreement"]
@@ -128,10 +128,10 @@ class Predictor:
       0 where both say the same, 1 where they are certain of different classes.
 
     Args:
-        networks: From normalised float32 ``[N, 3, H, W]`` to logits ``[N, K, H, W]``; eval mode is set here.
+        networks: From normalised float32 ``[N, C, H, W]`` to logits ``[N, K, H, W]``; eval mode is set here.
         tiling: How pictures are cut.
         device: Where the networks run.
-        normalised: Whose statistics pictures are normalised by.
+        normalisation: What pictures are normalised by.
         size: Working (height, width) of the training; pictures are resized to it as the data were, and what is
             predicted is resized back: classes to the nearest pixel, maps bilinearly. None: the picture's own.
         maps: Which maps are kept.
@@ -146,7 +146,7 @@ class Predictor:
         tiling: Tiling,
         device: torch.device,
         *,
-        normalised: Normalised = "imagenet",
+        normalisation: Normalisation = IMAGENET,
         size: Size = None,
         maps: Collection[Map] = (),
     ) -> None:
@@ -157,14 +157,13 @@ class Predictor:
             )
         self._networks = [(network.to(device).eval(), models.padding_of(network)) for network in networks]
         self._tiling, self._device, self._size, self._maps = tiling, device, size, tuple(dict.fromkeys(maps))
-        statistics = upload([np.array(STATISTICS[normalised], np.float32)], device)
-        self._mean, self._std = statistics.view(2, 3, 1, 1)
+        self._mean, self._std = (values.view(-1, 1, 1) for values in on_device(normalisation, device))
 
-    def predict(self, image: Image.Image) -> Prediction:
+    def predict(self, image: NDArray[np.uint8]) -> Prediction:
         """Predict a picture.
 
         Args:
-            image: RGB.
+            image: uint8 ``[H, W, C]``, RGB where C is 3.
 
         Raises:
             ModelError: If a network's logits are not finite.
@@ -180,9 +179,9 @@ class Predictor:
             for name, values in maps.items():
                 values[rows] = (255 * band.maps[name]).round().clamp(0, 255).byte().cpu().numpy()
         return Prediction(
-            _brought_to(classes, image, Image.Resampling.NEAREST),
+            _brought_to(classes, image.shape, Image.Resampling.NEAREST),
             confidence / classes.size,
-            {name: _brought_to(values, image, Image.Resampling.BILINEAR) for name, values in maps.items()},
+            {name: _brought_to(values, image.shape, Image.Resampling.BILINEAR) for name, values in maps.items()},
         )
 
     @torch.inference_mode()
@@ -190,7 +189,7 @@ class Predictor:
         """Predict a picture at working size, from the top down.
 
         Args:
-            pixels: RGB ``[H, W, 3]``.
+            pixels: ``[H, W, C]``.
 
         Yields:
             Bands that follow each other and cover the picture.
@@ -228,7 +227,7 @@ class Predictor:
         """Class probabilities of tiles of one size, averaged over all views.
 
         Args:
-            tiles: RGB ``[1, h, w, 3]`` each.
+            tiles: ``[1, h, w, C]`` each.
 
         Returns:
             float32 ``[G, N, K, h, w]`` on the device: G is 2 where disagreement was requested, a network each; else 1,
@@ -280,8 +279,9 @@ class Predictor:
         return Band(top, classes.byte(), maps)
 
 
-def _brought_to(values: NDArray[np.uint8], image: Image.Image, how: Image.Resampling) -> NDArray[np.uint8]:
-    """What was predicted at working size, at a picture's own size."""
-    if values.shape == (image.height, image.width):
+def _brought_to(values: NDArray[np.uint8], shape: tuple[int, ...], how: Image.Resampling) -> NDArray[np.uint8]:
+    """What was predicted at working size, at the size of a picture of this shape."""
+    height, width = shape[:2]
+    if values.shape == (height, width):
         return values
-    return np.asarray(Image.fromarray(values).resize(image.size, how))
+    return np.asarray(Image.fromarray(values).resize((width, height), how))

@@ -7,18 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dmt_ray.config import Normalised
+from dmt_ray.config import IMAGENET, Normalisation
 from dmt_ray.data import Dataset
 from dmt_ray.engine.team import ALONE, Team
 from dmt_ray.engine.transfer import upload
 from dmt_ray.plan.amounts import EVAL_BATCH
-
-# Mean and standard deviation of the channels, for images in [0, 1]: of ImageNet, which the field's pre-trained encoders
-# expect; and of the 50,000 training images of CIFAR-10 over all pixels.
-STATISTICS: dict[Normalised, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-}
 
 
 @dataclass(frozen=True)
@@ -38,12 +31,17 @@ class Workspace:
     team: Team = ALONE  # the workers that perform the stage together
     stop: Callable[[], bool] = lambda: False  # whether to keep a checkpoint and raise `errors.Interrupted`
     compiled: bool = False  # whether networks in training go through torch.compile
-    normalised: Normalised = "imagenet"  # whose statistics images are normalised by
+    normalisation: Normalisation = IMAGENET
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of the channels, float32 ``[3]`` on the device."""
-        mean, std = upload([np.array(STATISTICS[self.normalised], np.float32)], self.device)
-        return mean, std
+        """Mean and standard deviation of the channels, float32 ``[C]`` on the device."""
+        return on_device(self.normalisation, self.device)
+
+
+def on_device(normalisation: Normalisation, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of the channels, float32 ``[C]``."""
+    mean, std = upload([np.array((normalisation.mean, normalisation.std), np.float32)], device)
+    return mean, std
 
 
 def device_of(name: str) -> torch.device:

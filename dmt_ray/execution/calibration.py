@@ -31,7 +31,7 @@ def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
         if isinstance(config, TrainingSlice):
             networks = stage.networks()
             for model in networks:
-                shape = (sum(config.training.batch), 3, *config.training.augment.crop)
+                shape = (sum(config.training.batch), model.channels, *config.training.augment.crop)
                 kind = (model.model_dump_json(), shape)
                 if kind not in known:
                     known[kind] = _noted(runner, model, config, shape)

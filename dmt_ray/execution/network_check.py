@@ -29,7 +29,7 @@ def check_network(model: Model, classes: int, size: tuple[int, int], task: Task,
     network = _on_paper(model, classes)
     expected = (2, classes, *((1, 1) if task == "classification" else size))
     try:
-        shape = tuple(network(torch.empty(2, 3, *size, device="meta")).shape)
+        shape = tuple(network(torch.empty(2, model.channels, *size, device="meta")).shape)
         reason = "" if shape == expected else f"its output has the shape {shape}, not {expected}"
     except (RuntimeError, ModelError, AssertionError) as error:  # timm asserts the sizes that its transformers take
         reason = " ".join(str(error).split())
@@ -44,7 +44,7 @@ def objection_to_one(model: Model, classes: int, crop: tuple[int, int]) -> str:
     PAN, UPerNet) cannot train on a batch of one image, as the last of an epoch may be.
     """
     try:
-        _on_paper(model, classes)(torch.empty(1, 3, *crop, device="meta"))
+        _on_paper(model, classes)(torch.empty(1, model.channels, *crop, device="meta"))
     except (RuntimeError, ValueError) as error:
         return str(error).splitlines()[0]
     return ""
@@ -109,7 +109,7 @@ def check_features(model: Model, classes: int, size: tuple[int, int]) -> None:
     """
     network = _on_paper(model, classes)
     with models.ChannelDropout(network).during(lambda channels, device: torch.ones(2, channels, device=device)):
-        network(torch.empty(2, 3, *size, device="meta"))
+        network(torch.empty(2, model.channels, *size, device="meta"))
 
 
 def _check_task(model: Model, task: Task) -> None:

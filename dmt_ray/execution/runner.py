@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmt_ray.config import Config, Data, Model, Split, Task, Training
-from dmt_ray.data import Dataset, divide, list_digest, open_dataset, refuse_folder, unlabelled_classes
+from dmt_ray.data import (
+    Dataset,
+    channel_statistics,
+    divide,
+    list_digest,
+    open_dataset,
+    refuse_folder,
+    unlabelled_classes,
+)
 from dmt_ray.errors import ConfigError, DataError, MissingStages, ModelError
 from dmt_ray.execution.cost import Work
 from dmt_ray.execution.external_check import check_external, open_external
@@ -104,10 +112,10 @@ class Runner:
         check_scored(config.scored, dataset)
         external, masks = open_external(config, dataset, self.machine.store / "data")
         bound = config.evolve(
-            data=config.data.evolve(fingerprint=dataset.fingerprint),
+            data=bound_data(config.data, dataset),
             split=config.split.evolve(list_digest=list_digest(config.split, dataset)),
-            model=self._bind_model(config.model, len(dataset.classes)),
-            model_b=config.model_b and self._bind_model(config.model_b, len(dataset.classes)),
+            model=self._bind_model(config.model, dataset),
+            model_b=config.model_b and self._bind_model(config.model_b, dataset),
             external=external,
         )
         for seed in seeds:
@@ -210,13 +218,14 @@ class Runner:
         self._checked.add(key)
         return not known
 
-    def _bind_model(self, model: Model, classes: int) -> Model:
-        """Fill in the digest of its weights, and how whole images are padded.
+    def _bind_model(self, model: Model, dataset: Dataset) -> Model:
+        """Fill in the channels of its images, the digest of its weights, and how whole images are padded.
 
         Raises:
             ModelError: If the weights cannot be read or are not here, or two are named. A random encoder that is never
                 trained is a warning.
         """
+        model, classes = model.evolve(channels=dataset.channels), len(dataset.classes)
         if model.weights_file is not None and model.encoder_weights is not None:
             raise ModelError(
                 f"model.weights_file and model.encoder_weights ({model.encoder_weights}) both set the initial "
@@ -347,7 +356,7 @@ class Runner:
             team=team,
             stop=stop,
             compiled=self.machine.compiled,
-            normalised=stage.config.data.normalised,
+            normalisation=stage.config.data.normalisation,
             eval_batch=self.machine.eval_batch or EVAL_BATCH,
         )
         if not team.chief:
@@ -377,6 +386,13 @@ class Runner:
 
 
 _opened = functools.lru_cache(maxsize=4)(open_dataset)
+
+
+def bound_data(data: Data, dataset: Dataset) -> Data:
+    """The settings of a data set with its fingerprint and, where they are needed, the statistics of its channels."""
+    if data.normalised == "data" and data.statistics is None:
+        data = data.evolve(statistics=channel_statistics(dataset))
+    return data.evolve(fingerprint=dataset.fingerprint)
 
 
 def device_check(device: str) -> None:

@@ -109,7 +109,7 @@ class Sweep:
         """A point as plain settings, as `dmt run --set` takes them; the method is `method_of`."""
         settings = settings_of(self.config, params)
         for side, model in self._pair(params).items():
-            settings[side] = model.model_dump(mode="json", exclude={"weights_digest", "padding"})
+            settings[side] = model.model_dump(mode="json", exclude={"weights_digest", "channels", "padding"})
         return applicable(self._method(params), self.config, settings) if METHOD in self.space else settings
 
     def config_of(self, params: Params) -> Config:

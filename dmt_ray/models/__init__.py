@@ -52,8 +52,8 @@ def build(model: Model, classes: int, first: FirstWeights | None = None) -> nn.M
         first: The weights that `model.encoder_weights` names, from `first_weights`; None: the encoder's are random.
 
     Returns:
-        A module from float32 ``[N, 3, H, W]`` (normalised) to logits ``[N, K, H, W]``, or ``[N, K, 1, 1]`` where its
-        task is classification. Random weights come from torch's global generator.
+        A module from float32 ``[N, C, H, W]`` (normalised; C is `model.channels`) to logits ``[N, K, H, W]``, or
+        ``[N, K, 1, 1]`` where its task is classification. Random weights come from torch's global generator.
 
     Raises:
         ModelError: If a name or argument is unknown, or the weights file does not fit.
@@ -99,6 +99,11 @@ def task_of(model: Model) -> Task:
 
 
 def _network(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
+    if (given := model.arguments.get("in_channels", model.channels)) != model.channels:
+        raise ModelError(
+            f"model.arguments sets in_channels to {given}, but the images have {model.channels} channels; leave it "
+            "out, and set data.channels where that is wrong"
+        )
     try:
         return _made(model, classes, first)
     except ModelError:
@@ -118,15 +123,15 @@ def _made(model: Model, classes: int, first: FirstWeights | None = None) -> nn.M
 
 
 def _ours(model: Model, classes: int, first: FirstWeights | None) -> nn.Module:
-    name, network = model.architecture, OURS[model.architecture]
+    name, network, channels = model.architecture, OURS[model.architecture], {"in_channels": model.channels}
     if name not in WHOLE:
         weights = arguments_of(model, first) if name in ON_TIMM else {}
-        return network(model.encoder, classes=classes, **weights | model.arguments)
+        return network(model.encoder, classes=classes, **weights | channels | model.arguments)
     if model.encoder != NO_ENCODER:
         raise ModelError(
             f"{name} has no encoder to choose, but got {model.encoder!r}; set model.encoder to 'none'{WHOLE[name]}"
         )
-    return network(classes=classes, **model.arguments)
+    return network(classes=classes, **channels | model.arguments)
 
 
 def _from_smp(model: Model, classes: int, first: FirstWeights | None) -> nn.Module:
@@ -137,7 +142,7 @@ def _from_smp(model: Model, classes: int, first: FirstWeights | None) -> nn.Modu
         near = nearest(model.architecture, [*known, *OURS])
         raise ModelError(f"there is no architecture {model.architecture!r}; {near}")
     check_encoder(model.encoder)
-    arguments = arguments_of(model, first) | model.arguments
+    arguments = arguments_of(model, first) | {"in_channels": model.channels} | model.arguments
     network: nn.Module = known[model.architecture](encoder_name=model.encoder, classes=classes, **arguments)
     load_first(network, model, first)
     return network

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dmt_ray.config import COLOURS
 from dmt_ray.errors import ModelError
 from dmt_ray.models.padding import Padding
 
@@ -28,11 +29,19 @@ class DeepLabV2(nn.Module):
         aspp: "full" sums the four branches of dilation 6, 12, 18, 24; "paper" has the first two only, which is what
             the authors' code sums, and with it all published DMT numbers. (Theirs keeps the other two, which get no
             gradient; here no parameter stands idle.)
+        in_channels: Of the images.
     """
 
     padding = Padding(STRIDE, 1)
 
-    def __init__(self, encoder: str = "resnet101", *, classes: int, aspp: Literal["paper", "full"] = "paper") -> None:
+    def __init__(
+        self,
+        encoder: str = "resnet101",
+        *,
+        classes: int,
+        aspp: Literal["paper", "full"] = "paper",
+        in_channels: int = COLOURS,
+    ) -> None:
         super().__init__()
         if encoder not in ENCODERS:
             raise ModelError(f"DeepLabV2 needs an encoder of {', '.join(ENCODERS)}, but got {encoder!r}")
@@ -42,6 +51,9 @@ class DeepLabV2(nn.Module):
 
         resnet = getattr(models, encoder)(weights=None, replace_stride_with_dilation=[False, True, True])
         del resnet.avgpool, resnet.fc
+        if in_channels != COLOURS:
+            resnet.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+            nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
         self.encoder = resnet
         dilations = DILATIONS[:2] if aspp == "paper" else DILATIONS
         self.branches = _Sum(nn.Conv2d(2048, classes, 3, padding=d, dilation=d) for d in dilations)
@@ -59,7 +71,7 @@ class DeepLabV2(nn.Module):
         return self.branches
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``, bilinearly enlarged to the images' size."""
+        """Logits ``[N, K, H, W]`` of images ``[N, C, H, W]``, bilinearly enlarged to the images' size."""
         e, (height, width) = self.encoder, images.shape[-2:]
         padded = F.pad(images, self.padding.of(height, width))
         x = e.maxpool(e.relu(e.bn1(e.conv1(padded))))

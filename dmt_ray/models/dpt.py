@@ -22,6 +22,7 @@ class DPT(nn.Module):
     Args:
         encoder: A Vision Transformer of timm, such as "tu-vit_small_patch14_dinov2".
         classes: Number of classes K.
+        in_channels: Of the images.
         encoder_weights: Whether timm loads initial weights; see `pretrained.arguments_of`.
         encoder_depth: Number of the transformer's blocks whose output is used.
         encoder_output_indices: Which blocks these are, from 0; None: at even distances, with the last among them.
@@ -37,6 +38,7 @@ class DPT(nn.Module):
         encoder: str,
         *,
         classes: int,
+        in_channels: int = 3,
         encoder_weights: bool | None = None,
         encoder_depth: int = 4,
         encoder_output_indices: list[int] | None = None,
@@ -62,6 +64,7 @@ class DPT(nn.Module):
             pretrained=bool(encoder_weights),
             depth=encoder_depth,
             output_indices=encoder_output_indices,
+            in_channels=in_channels,
             **any_size(name) | arguments,
         )
         patch = int(self.encoder.output_stride)
@@ -81,7 +84,7 @@ class DPT(nn.Module):
         self.padding = Padding(patch * max(1, coarsest // power))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``, bilinearly enlarged with aligned corners.
+        """Logits ``[N, K, H, W]`` of images ``[N, C, H, W]``, bilinearly enlarged with aligned corners.
 
         Raises:
             ModelError: If the images' sides are no multiples of the coarsest features' stride: twice the side of a

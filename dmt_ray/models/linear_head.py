@@ -21,16 +21,26 @@ class LinearHead(nn.Module):
     Args:
         encoder: Name of timm's network with "tu-" in front, such as "tu-vit_small_patch14_dinov2".
         classes: Number of classes K.
+        in_channels: Of the images.
         encoder_weights: Whether timm loads initial weights; see `pretrained.arguments_of`.
         **arguments: Of the network: img_size, patch_size, embed_dim, depth, num_heads ... of a transformer.
     """
 
-    def __init__(self, encoder: str, *, classes: int, encoder_weights: bool | None = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        encoder: str,
+        *,
+        classes: int,
+        in_channels: int = 3,
+        encoder_weights: bool | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__()
         import timm  # takes longer to import than torch, and few plans need it
 
         name = timm_name(encoder, "LinearHead")
-        network: Any = timm.create_model(name, pretrained=bool(encoder_weights), **any_size(name) | arguments)
+        chosen = {"in_chans": in_channels} | any_size(name) | arguments
+        network: Any = timm.create_model(name, pretrained=bool(encoder_weights), **chosen)
         if not hasattr(network, "prune_intermediate_layers"):
             raise ModelError(f"timm gives no features of {encoder!r}; LinearHead needs another encoder")
         network.prune_intermediate_layers(1)  # what comes after the last features would stand idle
@@ -48,7 +58,7 @@ class LinearHead(nn.Module):
         return self.norm
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``.
+        """Logits ``[N, K, H, W]`` of images ``[N, C, H, W]``.
 
         Raises:
             ModelError: If the encoder's stride does not divide the images' sides.

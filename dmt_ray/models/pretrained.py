@@ -18,6 +18,7 @@ from torch import nn
 
 from dmt_ray.config import Model, nearest
 from dmt_ray.errors import ModelError
+from dmt_ray.models.first_layer import adapted
 from dmt_ray.models.timm_encoders import TIMM
 from dmt_ray.models.weights import digest, read
 
@@ -109,7 +110,7 @@ def load_first(network: nn.Module, model: Model, first: FirstWeights | None) -> 
     """Let an encoder of segmentation-models-pytorch's own start from its initial weights."""
     if first is not None and not model.encoder.startswith(TIMM):
         encoder: Any = network.encoder
-        encoder.load_state_dict(read(first.file))
+        encoder.load_state_dict(adapted(read(first.file), encoder.state_dict()))
 
 
 def _packaged(name: str, encoder: str, cache: Path) -> FirstWeights:

@@ -21,6 +21,7 @@ class SETR(nn.Module):
         decoder: "naive": a 1 x 1 convolution, and bilinear enlargement to the image's size. "pup", progressive
             upsampling: 3 x 3 convolutions, each followed by an enlargement to twice the size.
         channels: Of the decoder.
+        in_channels: Of the images.
         **arguments: Of the transformer: img_size (that its position embedding is made for; for images of other sizes
             it is interpolated), patch_size, embed_dim, depth, num_heads ...
     """
@@ -32,12 +33,13 @@ class SETR(nn.Module):
         classes: int,
         decoder: Literal["naive", "pup"] = "pup",
         channels: int = 256,
+        in_channels: int = 3,
         **arguments: Any,
     ) -> None:
         super().__init__()
         if decoder not in ("naive", "pup"):
             raise ModelError(f"decoder must be 'naive' or 'pup', but got {decoder!r}")
-        self.encoder = _transformer(encoder, arguments)
+        self.encoder = _transformer(encoder, arguments | {"in_chans": in_channels})
         self._patch = _patch(self.encoder, None if decoder == "naive" else PATCHES)
         self.padding = Padding(self._patch)
         layers = _convolution(self.encoder.embed_dim, channels, 1 if decoder == "naive" else 3)
@@ -55,7 +57,7 @@ class SETR(nn.Module):
         return self.decoder
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``.
+        """Logits ``[N, K, H, W]`` of images ``[N, C, H, W]``.
 
         Raises:
             ModelError: If the side of a patch does not divide the images' sides.

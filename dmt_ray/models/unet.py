@@ -22,23 +22,24 @@ class UNet(nn.Module):
     Args:
         classes: Number of classes K.
         base: Channels of the first level; each level below has twice as many. 64 gives 64 ... 1024.
+        in_channels: Of the images.
     """
 
     padding = Padding(STRIDE)
 
-    def __init__(self, *, classes: int, base: int = 64) -> None:
+    def __init__(self, *, classes: int, base: int = 64, in_channels: int = 3) -> None:
         super().__init__()
         if base < 1:
             raise ModelError(f"base must be a number of channels, but got {base}")
         widths = [base * 2**level for level in range(LEVELS)]
         upwards = list(reversed(widths))
-        self.contracting = nn.ModuleList(_twice(before, after) for before, after in pairwise([3, *widths]))
+        self.contracting = nn.ModuleList(_twice(before, after) for before, after in pairwise([in_channels, *widths]))
         self.enlarging = nn.ModuleList(nn.ConvTranspose2d(low, high, 2, stride=2) for low, high in pairwise(upwards))
         self.expanding = nn.ModuleList(_twice(2 * high, high) for high in upwards[1:])
         self.classifier = nn.Conv2d(base, classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, K, H, W]`` of images ``[N, 3, H, W]``.
+        """Logits ``[N, K, H, W]`` of images ``[N, C, H, W]``.
 
         Raises:
             ModelError: If 16 does not divide the images' sides.

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dmt_ray.errors import ModelError
+from dmt_ray.models.first_layer import fitted
 from dmt_ray.models.noise import classifier
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def start_from(network: nn.Module, file: Path) -> None:
     Names may be those of the network itself, of its encoder alone (torchvision's ResNets, timm's networks), or of the
     COCO checkpoint of DeepLab-v2 (``layer1.0.conv1.weight``, ``layer5.conv2d_list.0.weight``), with ``module.`` or
     ``Scale.`` in front or not. What has no place in the network or another shape, as last layers for other
-    classes, is left out.
+    classes, is left out. A first convolution for RGB is adapted to other channels (`first_layer.for_channels`).
 
     Raises:
         ModelError: If the file is none of safetensors, or does not cover the backbone: the network's encoder or, where
@@ -39,9 +40,10 @@ def start_from(network: nn.Module, file: Path) -> None:
     taken: dict[str, torch.Tensor] = {}
     left_out = []
     for name, value in weights.items():
-        places = [place for place in _places(name) if place in own and own[place].shape == value.shape]
-        if places:
-            taken[places[0]] = value
+        found = ((place, fitted(value, own[place])) for place in _places(name) if place in own)
+        place, made = next(((place, made) for place, made in found if made is not None), ("", None))
+        if made is not None:
+            taken[place] = made
         else:
             left_out.append(name)
     if not taken:

@@ -23,18 +23,19 @@ class WideResNet(nn.Module):
         classes: Number of classes K.
         depth: Number of convolutions on the longest way, 6 n + 4: each of the three groups has n blocks.
         width: Factor of the channels 16, 32, 64 of the groups.
+        in_channels: Of the images.
     """
 
     padding = Padding(1)  # none: it would be a part of the image
 
-    def __init__(self, *, classes: int, depth: int = 28, width: int = 2) -> None:
+    def __init__(self, *, classes: int, depth: int = 28, width: int = 2, in_channels: int = 3) -> None:
         super().__init__()
         blocks, rest = divmod(depth - 4, 6)
         if blocks < 1 or rest or width < 1:
             raise ModelError(
                 f"a WideResNet has a depth of 10, 16, 22, 28, ... and a width of 1 or more, but got {depth} and {width}"
             )
-        self.stem = nn.Conv2d(3, STEM, 3, padding=1, bias=False)
+        self.stem = nn.Conv2d(in_channels, STEM, 3, padding=1, bias=False)
         widths = [STEM, *(width * channels for channels in WIDTHS)]
         strides = (1, 2, 2)
         self.groups = nn.Sequential(*(_group(*ends, blocks, stride) for ends, stride in zip(pairwise(widths), strides)))
@@ -46,7 +47,7 @@ class WideResNet(nn.Module):
         nn.init.zeros_(self.classifier.get_parameter("bias"))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, K, 1, 1]`` of images ``[N, 3, H, W]`` of any size from 4 x 4 on."""
+        """Logits ``[N, K, 1, 1]`` of images ``[N, C, H, W]`` of any size from 4 x 4 on."""
         x = F.relu(self.norm(self.groups(self.stem(images))))
         logits: Tensor = self.classifier(F.adaptive_avg_pool2d(x, 1))
         return logits

@@ -49,6 +49,7 @@ def of_stage(folder: Path, name: str = MODEL, *, averaged: bool = False) -> Mode
         **_classes(DatasetInfo(tuple(data.get("classes", ()))), count),
         size=data.get("size"),
         normalised=description.get("normalised", "imagenet"),
+        statistics=description.get("statistics"),
         crop=crop,
         key=f"{record.key} {weights_file(name, averaged=averaged)}",
         side=description["side"],

@@ -139,8 +139,9 @@ def _check_images(place: str, data: DataSource, dataset: Dataset, images: Images
         height, width = images.sizes[i]
         image, mask = images.image(i), images.mask(i)
         require(
-            image.shape == (height, width, 3) and image.dtype == np.uint8,
-            f"image {ids[i]} of {place} must be uint8 [{height}, {width}, 3], but is {image.dtype} {list(image.shape)}",
+            image.shape == (height, width, data.channels) and image.dtype == np.uint8,
+            f"image {ids[i]} of {place} must be uint8 [{height}, {width}, {data.channels}], but is {image.dtype} "
+            f"{list(image.shape)}",
         )
         expected = (1, 1) if single else (height, width)
         require(

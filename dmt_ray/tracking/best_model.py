@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmt_ray.config import COLOURS
 from dmt_ray.deploy import folder as model_folder
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.errors import MissingStages
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 PUBLISHED_MODEL = "published.model"  # key and URI of the model that was logged
 LOADER = "dmt_ray.deploy.served"
-EXAMPLE = (1, 64, 64, 3)
+EXAMPLE = (1, 64, 64)  # number, height, width
 OF_MODEL = "dmt.model"  # tag of a logged model: `ModelInfo.key`
 
 
@@ -103,13 +104,14 @@ def save(folder: Path, path: Path, info: ModelInfo, mlflow_model: Any = None) ->
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     # Without names: `predict` and a server then take a plain array.
     sides = (1, 1) if info.task == "classification" else (-1, -1)
-    pictures, classes = (Schema([TensorSpec(np.dtype("uint8"), shape)]) for shape in ((-1, -1, -1, 3), (-1, *sides)))
+    shapes = (-1, -1, -1, info.channels), (-1, *sides)
+    pictures, classes = (Schema([TensorSpec(np.dtype("uint8"), shape)]) for shape in shapes)
     mlflow.pyfunc.save_model(
         str(path),
         loader_module=LOADER,
         data_path=str(folder),
         signature=ModelSignature(pictures, classes),
-        input_example=np.zeros(EXAMPLE, np.uint8),
+        input_example=np.zeros((*EXAMPLE, info.channels), np.uint8),
         pip_requirements=[f"dmt-ray=={metadata.version('dmt-ray')}"],
         metadata=json.loads(json.dumps(_metadata(info))),
         mlflow_model=mlflow_model,
@@ -118,8 +120,9 @@ def save(folder: Path, path: Path, info: ModelInfo, mlflow_model: Any = None) ->
 
 def _metadata(info: ModelInfo) -> dict[str, Any]:
     """What a reader of the file MLmodel wants to know."""
+    kind = "RGB pictures" if info.channels == COLOURS else f"pictures of {info.channels} channels"
     return {
-        "input": "RGB pictures, uint8 [N, H, W, 3]; resizing, normalisation and tiles are in the model",
+        "input": f"{kind}, uint8 [N, H, W, {info.channels}]; resizing, normalisation and tiles are in the model",
         "output": "the class of each pixel, uint8 [N, H, W]; in classification [N, 1, 1]",
         **info.model_dump(mode="json"),
     }

@@ -60,7 +60,7 @@ def test_folders_of_classes(tmp_path):
     assert (len(parts.labelled), len(parts.selection[1]), len(parts.reported[1])) == (8, 2, 4)
 
 
-@pytest.mark.parametrize("kind", ["nuclei", "street", "deep", "classes"])
+@pytest.mark.parametrize("kind", ["nuclei", "street", "deep", "classes", "bands"])
 @pytest.mark.parametrize("machine", [Machine(True, True), Machine(True, False), Machine(False, False)])
 def test_what_is_guessed_for_other_machines_is_a_recipe(kind, machine, tmp_path):
     config = config_for(getattr(own_folders, kind)(tmp_path / kind, 12), machine)

@@ -179,3 +179,32 @@ def test_unlabelled_images_of_a_tested_patient_are_left_out(patients):
 def test_groups_that_cannot_be_found_are_refused(groups, said, patients):
     with pytest.raises((ConfigError, DataError), match=said):
         opened(patients, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "settings"),
+    [
+        ("images/{}.jpg", "masks/{}.jpg", {}),
+        ("images/{}.png", "masks/{}.JPEG", {"without_mask": "unlabelled"}),  # and not taken for images without a mask
+        ("{}.jpg", "{}_mask.jpg", {"images": "{id}", "masks": "{id}_mask"}),
+    ],
+)
+def test_masks_as_jpeg_are_refused_with_the_reason_and_a_way_out(image, mask, settings, tmp_path):
+    for i in range(6):
+        write(tmp_path / "own" / image.format(i), i)
+        write(tmp_path / "own" / mask.format(i), i, mask=True)
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path / "own", **settings)
+    (line,) = str(caught.value).splitlines()[1:]
+    assert "change numbers and colours" in line
+    assert "docs/how-to/own-images.md#masks-as-jpeg" in line
+    assert mask.format(0) in line
+
+
+def test_jpegs_beside_masks_of_their_own_names_are_no_masks(tmp_path):
+    for i in range(6):
+        write(tmp_path / f"own/{i}.jpg", i)
+        write(tmp_path / f"own/{i}.png", i, mask=True)
+    settings = {"images": "{id}.jpg", "masks": "{id}", "without_mask": "unlabelled"}
+    (tmp_path / "own/5.png").unlink()
+    assert ids(opened(tmp_path / "own", **settings)) == ["0", "1", "2", "3", "4", "5"]

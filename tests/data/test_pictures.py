@@ -146,7 +146,7 @@ def test_an_image_above_the_limit_names_the_setting_that_allows_it(monkeypatch):
     assert f"images of more than 599 pixels; to read them set the environment variable {LIMIT}" in said
     assert "20 x 30 = 600" in said
     monkeypatch.setenv(LIMIT, "600")
-    assert read_image(content).image.size == (30, 20)
+    assert read_image(content).image.shape == (20, 30, 3)
 
 
 def test_the_limit_must_be_a_number(monkeypatch):

@@ -178,3 +178,13 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     pictures = look_at_pictures([tmp_path / "a.png", tmp_path / "b.jpg"])
     assert list(pictures.unusable) == ["a.png"]
     assert look_at_pictures([tmp_path / "b.jpg"]).kinds == {"JPEG RGB": 1}
+
+
+@pytest.mark.parametrize("mask", ["masks/{}.jpg", "images/{}_mask.jpg"])
+def test_masks_as_jpeg_are_not_taken_for_a_class(mask, tmp_path):
+    for i in range(4):
+        for name in (f"images/{i}.jpg", mask.format(i)):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            Image.fromarray(IMAGE).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"JPEG and other lossy formats .*: 4 of "):
+        layout_of(tmp_path)

@@ -23,6 +23,7 @@ MADE = {
     "nuclei": own_folders.nuclei,
     "street": own_folders.street,
     "microscopy": own_folders.deep,
+    "scenes": own_folders.bands,
     "flowers": own_folders.classes,
 }
 SHORT = ("pretrain.epochs=2", "finetune.epochs=1", "retrain.epochs=1", "percentiles=[1.0]")
@@ -51,6 +52,22 @@ def test_the_recipe_on_the_page_is_the_one_that_is_written(kind, tmp_path):
 def test_there_are_at_most_three_commands(kind):
     told = [" ".join(words[:2]) for words in commands(kind) if words[:2] != ["data", "show"]]
     assert [one.partition(" path")[0] for one in told] == ["data init", "run --recipe", "predict"][: len(told)]
+
+
+def test_the_conversion_of_jpeg_masks_gives_back_what_was_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("path/to/masks").mkdir(parents=True)
+    drawn = np.zeros((64, 64), np.uint8)
+    drawn[16:48, 20:45] = 255
+    Image.fromarray(drawn).save("path/to/masks/a.jpg", quality=50)
+    with Image.open("path/to/masks/a.jpg") as lossy:
+        assert len(np.unique(np.asarray(lossy))) > 2
+    (conversion,) = blocks(PAGE, "python")
+    exec(compile(conversion, str(PAGE), "exec"), {})
+    with Image.open("path/to/masks-png/a.png") as made:
+        classes = np.asarray(made)
+    assert set(np.unique(classes).tolist()) <= {0, 1, 255}
+    assert (classes == drawn).mean() > 0.99
 
 
 @pytest.mark.slow

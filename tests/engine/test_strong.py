@@ -47,6 +47,31 @@ def test_a_batch_is_changed_as_torchvision_changes_each_image(name, amounts, ref
     assert not torch.equal(changed[1], images[1])
 
 
+def test_images_without_colours_keep_them_and_change_in_all_else():
+    four = torch.rand(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+    strength = torch.full((2, 1, 1, 1), 0.5)
+    for name in ("saturation", "hue"):
+        assert torch.equal(getattr(ours, name)(four, strength), four)
+    assert torch.equal(ours.grey(four), four)
+    middle = four.mean(dim=(1, 2, 3), keepdim=True)
+    torch.testing.assert_close(ours.contrast(four, strength), middle + 0.5 * (four - middle))
+    for name in ("autocontrast", "equalize"):  # each channel by itself, as in an image of three
+        changed = getattr(ours, name)(four)
+        torch.testing.assert_close(changed[:, :3], getattr(ours, name)(four[:, :3]))
+        assert not torch.equal(changed[:, 3], four[:, 3])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [1, 5])
+def test_every_strong_augmentation_takes_any_number_of_channels(kind, channels):
+    images = torch.rand(40, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    changed = strong(images, draw_strong(0, 0, 0, range(40)), kind)
+    assert changed.shape == images.shape
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 1
+    assert not torch.equal(changed, images)
+
+
 def test_a_blur_is_torchvisions_away_from_the_border():
     images, sigmas = random_images(3, 40, 40), [0.1, 1.0, 2.0]
     blurred = ours.blur(images, torch.tensor(sigmas).view(-1, 1, 1, 1))

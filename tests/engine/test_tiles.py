@@ -5,15 +5,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
+from dmt_ray.config import IMAGENET
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.engine import tiles
 from dmt_ray.engine.inference import WholeImages
 from dmt_ray.engine.tiles import Predictor, Tiling, cut
-from dmt_ray.engine.workspace import STATISTICS, Workspace
+from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import ConfigError, ModelError
 from dmt_ray.models import Padding
 
@@ -88,7 +88,7 @@ def test_a_picture_in_one_tile_gets_the_decisions_of_the_plain_network():
     )
     dataset = Dataset("toy", tuple("abcde"), np.zeros((5, 3), np.uint8), "", {"test": images}, None)
     logits = WholeImages(network, Workspace(dataset), images).logits([0])[0]
-    prediction = Predictor([network], Tiling((70, 70)), CPU).predict(Image.fromarray(pixels))
+    prediction = Predictor([network], Tiling((70, 70)), CPU).predict(pixels)
     assert (prediction.classes == logits.argmax(dim=0).numpy()).all()
     assert prediction.confidence == pytest.approx(float(logits.softmax(dim=0).max(dim=0).values.mean()))
 
@@ -96,8 +96,8 @@ def test_a_picture_in_one_tile_gets_the_decisions_of_the_plain_network():
 @pytest.mark.parametrize("tile", [(16, 16), (10, 23), (1, 1)])
 def test_tiles_of_a_network_that_sees_single_pixels_agree_with_the_whole_picture(tile):
     pixels = noise(37, 53)
-    bright = (pixels / 255 - STATISTICS["imagenet"][0]) / STATISTICS["imagenet"][1]
-    prediction = Predictor([brightness()], Tiling(tile), CPU).predict(Image.fromarray(pixels))
+    bright = (pixels / 255 - IMAGENET.mean) / IMAGENET.std
+    prediction = Predictor([brightness()], Tiling(tile), CPU).predict(pixels)
     assert (prediction.classes == (bright.sum(axis=2) > 0)).all()
 
 
@@ -135,7 +135,7 @@ def test_two_networks_are_averaged_and_their_disagreement_is_half_the_difference
 
 
 def test_a_network_that_is_undecided_has_entropy_one():
-    prediction = Predictor([constant(0.5)], Tiling((4, 4)), CPU, maps=["entropy"]).predict(Image.fromarray(noise(4, 4)))
+    prediction = Predictor([constant(0.5)], Tiling((4, 4)), CPU, maps=["entropy"]).predict(noise(4, 4))
     assert (prediction.maps["entropy"] == 255).all()
 
 
@@ -148,7 +148,7 @@ def test_a_picture_is_predicted_at_the_working_size_and_brought_back():
     """Four quarters of 2 x 2 pixels, at a working size of a pixel each."""
     small = np.array([[0, 255], [255, 0]], np.uint8)
     large = np.kron(small, np.ones((20, 20), np.uint8))
-    image = Image.fromarray(np.repeat(large[..., None], 3, axis=2))
+    image = np.repeat(large[..., None], 3, axis=2)
     prediction = Predictor([brightness()], Tiling((2, 2)), CPU, size=(2, 2)).predict(image)
     assert (prediction.classes == large // 255).all()
 
@@ -190,7 +190,7 @@ def test_no_more_than_a_row_of_tiles_is_in_memory(monkeypatch):
 
 def test_logits_that_are_not_finite_are_an_error():
     with pytest.raises(ModelError, match="not finite"):
-        Predictor([brightness(float("nan"))], Tiling((4, 4)), CPU).predict(Image.fromarray(noise(4, 4)))
+        Predictor([brightness(float("nan"))], Tiling((4, 4)), CPU).predict(noise(4, 4))
 
 
 @pytest.mark.parametrize(

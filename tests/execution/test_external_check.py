@@ -1,11 +1,15 @@
 """Masks from elsewhere, from the first check to a model that has learnt from them."""
 
+import json
 import logging
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from dmt_ray.config import override
@@ -13,6 +17,7 @@ from dmt_ray.errors import ConfigError, DataError
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.methods import METHODS
+from dmt_ray.plan.files import CONFIDENCE, LABELS
 from dmt_ray.report.figures.pseudo_labels import ALL, label_errors
 
 
@@ -70,3 +75,34 @@ def test_a_model_learns_from_them_and_then_from_itself(machine, tiny, drafts):
     assert of_all["iteration"].tolist() == [1, 2]
     assert of_all["share"].tolist() == [pytest.approx(of_all["kept"].iloc[0]), 1.0]
     assert 0 < of_all["error"].iloc[0] < 0.3  # where class 5 stands for class 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dst", "dmt"])
+def test_two_workers_on_ray_adopt_and_learn_what_one_does(method, tmp_path, pictures, tiny, drafts):
+    """By `dmt run`: one worker in its own process, two in one Ray Train run; the files are the same to the last bit."""
+    changes = {"pretrain.epochs": 1, "finetune.epochs": 1, "pretrain.precision": "float64"}
+    changes |= {"finetune.precision": "float64", "external.masks": str(drafts), "external.precision": 0.2}
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(yaml.safe_dump(override(tiny, changes).model_dump(mode="json")), encoding="utf-8")
+    labels = []
+    for workers in ("1", "2"):
+        given = ["--recipe", str(recipe), "--data", str(pictures), "--method", method, "--workers", workers]
+        storage = tmp_path / f"of {workers}"
+        words = [sys.executable, "-m", "dmt_ray.cli", "run", *given, "--storage", str(storage)]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        adopted = list((storage / "stages/adopt").iterdir())
+        assert len(adopted) == 1
+        files = {
+            f"{stage.name}/{file}": (stage / file).read_bytes() for stage in adopted for file in (LABELS, CONFIDENCE)
+        }
+        labels.append(files | {"scores": [json.loads(path.read_text()) for path in scores_in(storage)]})
+    assert labels[0].keys() == labels[1].keys()
+    assert {name for name in labels[0] if labels[0][name] != labels[1][name]} <= {"scores"}
+    for one, two in zip(labels[0]["scores"], labels[1]["scores"], strict=True):
+        assert two["reported"]["miou"] == pytest.approx(one["reported"]["miou"], abs=0.02)
+
+
+def scores_in(storage):
+    return sorted((storage / "stages/evaluate").glob("*/metrics.json"))

@@ -73,3 +73,21 @@ def classes(root: Path, count: int = 12) -> Path:
             image[..., number] += 120
             Image.fromarray(image).save(root / name / f"{i}.jpg")
     return root
+
+
+def bands(root: Path, count: int = 24) -> Path:
+    """TIFF images of red, green, blue and near infrared, 16 bits each, beside masks of 0 and 1.
+
+    Image i shows 3 + i % 6 squares of 10 x 10 that are bright in the near infrared, and in no other channel.
+    """
+    root.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for i in range(count):
+        image, mask = random.integers(0, 600, (64, 64, 4), np.uint16), np.zeros((64, 64), np.uint8)
+        for k in range(3 + i % 6):
+            y, x = 4 + 20 * (k // 3), 4 + 20 * (k % 3)
+            image[y : y + 10, x : x + 10, 3] += 3000
+            mask[y : y + 10, x : x + 10] = 1
+        tifffile.imwrite(root / f"s{i:03d}.tif", image, photometric="rgb", extrasamples=["unspecified"])
+        Image.fromarray(mask).save(root / f"s{i:03d}_mask.png")
+    return root

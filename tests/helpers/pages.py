@@ -51,8 +51,8 @@ NOT_RUN = {
         (
             "dmt data init",
             "dmt data show",
-            *(f"dmt run --recipe {kind}.yaml" for kind in ("nuclei", "street", "microscopy", "flowers")),
-            *(f"dmt predict path/to/{kind}" for kind in ("nuclei", "street", "microscopy", "flowers")),
+            *(f"dmt run --recipe {kind}.yaml" for kind in ("nuclei", "street", "microscopy", "scenes", "flowers")),
+            *(f"dmt predict path/to/{kind}" for kind in ("nuclei", "street", "microscopy", "scenes", "flowers")),
         ),
         "a test of the page on own images performs it on generated files",
     ),

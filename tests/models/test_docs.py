@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from dmt_ray.engine.workspace import STATISTICS
+from dmt_ray.config import IMAGENET
 from tests.helpers.paths import ROOT
 
 CONVERSIONS = re.findall(r"```python\n(.*?)```", ROOT.joinpath("docs/how-to/own-network.md").read_text(), re.S)
@@ -27,7 +27,7 @@ def test_the_conversion_keeps_every_weight(folder):
 
 
 def test_the_converted_coco_checkpoint_sees_in_our_images_what_it_saw_in_its_own(folder):
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in STATISTICS["imagenet"])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET[1:])
     weight = torch.randn(4, 3, 7, 7)
     torch.save({"conv1.weight": weight}, "resnet101COCO.pth")
     exec(CONVERSIONS[1], {})

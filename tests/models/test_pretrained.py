@@ -9,8 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dmt_ray import models
-from dmt_ray.config import Model
-from dmt_ray.engine.workspace import STATISTICS
+from dmt_ray.config import IMAGENET, Model
 from dmt_ray.errors import ModelError
 from dmt_ray.models import pretrained
 from dmt_ray.models.pretrained import PACKAGED
@@ -116,6 +115,23 @@ def test_weights_in_the_hub_s_cache_are_found_without_a_network(hub, tmp_path):
         assert first.digest == models.digest(first.file)
 
 
+def test_pretrained_first_convolutions_are_adapted_to_four_channels(hub, tmp_path):
+    """As timm adapts its own networks, and as we do those of segmentation-models-pytorch: one rule."""
+    import timm
+    from segmentation_models_pytorch.encoders import encoders, get_encoder
+
+    torch.manual_seed(1)
+    of_timm, of_smp = timm.create_model("test_resnet").state_dict(), get_encoder("resnet18", weights=None).state_dict()
+    cached(hub, "timm/test_resnet.r160_in1k", "a" * 40, of_timm)
+    revision = encoders["resnet18"]["pretrained_settings"]["imagenet"]["revision"]
+    cached(hub, "smp-hub/resnet18.imagenet", revision, of_smp)
+    first, second = TINY.evolve(channels=4), Model(encoder="resnet18", encoder_weights="imagenet", channels=4)
+    networks = [models.build(model, 3, models.first_weights(model, tmp_path)) for model in (first, second)]
+    convolutions = networks[0].encoder.model.conv1[0], networks[1].encoder.conv1
+    for convolution, weights in zip(convolutions, (of_timm["conv1.0.weight"], of_smp["conv1.weight"]), strict=True):
+        torch.testing.assert_close(convolution.weight.detach(), weights[:, [0, 1, 2, 0]] * 0.75)
+
+
 @pytest.mark.parametrize("architecture", ["DPT", "LinearHead"])
 def test_our_networks_on_timm_s_encoders_start_from_the_cache_too(hub, tmp_path, architecture):
     """Everything but the position embedding, which is interpolated to the size that the network is built for."""
@@ -175,7 +191,7 @@ def test_the_converted_weights_know_cats_and_dogs_under_the_normalisation_of_the
     network = timm.create_model("tf_efficientnet_lite0").eval()
     network.load_state_dict(load_file(models.first_weights(LITE, cache).file))
     home = REAL / "voc_animals" / "VOCdevkit" / "VOC2012"
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in STATISTICS["imagenet"])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET[1:])
     right, seen = 0, 0
     for name in (home / "ImageSets/Segmentation/val.txt").read_text().split():
         there = set(np.unique(Image.open(home / "SegmentationClassAug" / f"{name}.png"))) - {0, 255}

@@ -43,6 +43,17 @@ def no_figures() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's own default is a database in the working directory: none of these tests, in this process or in one of
+    MLflow's commands, may leave anything there."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield
+    assert list(folder.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage folder with one run whose model is published in its own MLflow."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmt_ray.config.data import DataSettings
+from dmt_ray.config.data import COLOURS, DataSettings
+from dmt_ray.data.deep import Range, Ranges
 from dmt_ray.data.orientation import QUARTER, UPRIGHT, orientation_of
 from dmt_ray.data.source import DataSource
 from dmt_ray.data.survey import Layout, Masks, Pictures, look_at_pictures
@@ -65,11 +66,14 @@ class Proposal:
 def reading(layout: Layout, pictures: Pictures) -> list[str]:
     """Settings of how files are read, where they are needed."""
     lines = []
+    if pictures.channels != COLOURS:
+        lines += [
+            f"  channels: {pictures.channels}   # all that the files hold, as they lie in them",
+            "  normalised: data   # by the mean and standard deviation of the training images",
+        ]
     if pictures.range is not None and pictures.held is not None:
-        low, high = pictures.held
-        lines.append(
-            f"  range: {_range(pictures.range)}   # becomes black and white; the images hold {low:g} to {high:g}"
-        )
+        held = "; ".join(f"{low:g} to {high:g}" for low, high in _pairs(pictures.held))
+        lines.append(f"  range: {_range(pictures.range)}   # becomes black and white; the images hold {held}")
     if pictures.turned and _is_unsure(layout):
         lines.append(
             "  orientation: images   # masks fit the images as viewers show them; `stored`: the pixels as stored"
@@ -112,6 +116,11 @@ def doubts_about(folder: Path, layout: Layout, pictures: Pictures, masks: Masks 
             doubts.append(f"{len(unusable)} {what}s cannot be used, such as {name}: {why}")
     if pictures.turned:
         doubts.append(f"{pictures.turned} images record an orientation, which is applied: look at `dmt data show`")
+    if pictures.alpha:
+        doubts.append(
+            f"{pictures.alpha} images have an alpha channel, which is dropped; if it holds data, set channels to 4 and "
+            "normalised to data"
+        )
     if masks is not None and masks.looked < masks.count:
         doubts.append(f"of {masks.count} masks {masks.looked} were opened: others may hold further values")
     if masks is not None and masks.meaning == "instances":
@@ -123,8 +132,14 @@ def doubts_about(folder: Path, layout: Layout, pictures: Pictures, masks: Masks 
     return doubts
 
 
-def _range(limits: Iterable[float]) -> str:
-    return f"[{', '.join(f'{limit:.10g}' for limit in limits)}]"
+def _pairs(limits: Ranges) -> Iterable[Range]:
+    """The limits of each channel."""
+    return (limits,) if isinstance(limits[0], float) else limits  # type: ignore[return-value]
+
+
+def _range(limits: Ranges) -> str:
+    each = [f"[{low:.10g}, {high:.10g}]" for low, high in _pairs(limits)]
+    return each[0] if isinstance(limits[0], float) else f"[{', '.join(each)}]"
 
 
 def text_of(value: object) -> str:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dmt_ray.config import Task
 from dmt_ray.data import pickles
@@ -79,7 +78,7 @@ class Batches(Content):
                 decoder.problems.add(*error.args)
                 continue
             for number, (planes, label) in enumerate(zip(pixels, labels, strict=True)):
-                image = Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
+                image = np.ascontiguousarray(planes.transpose(1, 2, 0))
                 yield Decoded.of_class(f"{file.name}/{number:05d}", resized(image, decoder.size), label)
         decoder.steps.one_more()
 

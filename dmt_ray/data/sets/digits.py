@@ -51,4 +51,4 @@ def _images(test: bool, size: Size) -> Iterator[Decoded]:
         is_test[generator.permutation(np.flatnonzero(digits.target == number))[:TEST]] = True
     for place in np.flatnonzero(is_test == test):
         image = Image.fromarray(grey[place]).convert("RGB")
-        yield Decoded.of_class(f"digit_{place:04d}", resized(image, size), digits.target[place])
+        yield Decoded.of_class(f"digit_{place:04d}", resized(np.asarray(image), size), digits.target[place])

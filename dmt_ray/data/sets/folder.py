@@ -15,10 +15,21 @@ from dmt_ray import IGNORE
 from dmt_ray.config import PositiveFraction
 from dmt_ray.config.settings import neutral
 from dmt_ray.data.check import Problems
-from dmt_ray.data.files import IMAGE_ENDINGS, LOSSLESS_ENDINGS, Item, below, drawn, inside, listed, read_list
+from dmt_ray.data.files import (
+    IMAGE_ENDINGS,
+    LOSSLESS_ENDINGS,
+    LOSSY_ENDINGS,
+    Item,
+    below,
+    drawn,
+    inside,
+    listed,
+    read_list,
+)
 from dmt_ray.data.groups import check_apart, drawn_groups, groups_of
 from dmt_ray.data.mask_values import OTHER, MaskValues
 from dmt_ray.data.pairing import CLASS, Found, Pattern, find
+from dmt_ray.data.pictures import LOSSY
 from dmt_ray.data.source import DataSource, Listing
 from dmt_ray.errors import ConfigError
 
@@ -159,7 +170,11 @@ class FolderData(DataSource):
         masks = Pattern(self.masks, "data.masks", LOSSLESS_ENDINGS, classes=self.classes)
         further = None if self.unlabelled is None else Pattern(self.unlabelled, "data.unlabelled", IMAGE_ENDINGS)
         others = [masks] if further is None or further.text == images.text else [masks, further]
-        items, bare = self._paired(find(images, root, problems, others), find(masks, root, problems), root, problems)
+        found, with_mask = find(images, root, problems, others), find(masks, root, problems)
+        lossy = self._lossy(found, with_mask, root)
+        for path in lossy:
+            problems.add(LOSSY, below(path, root))
+        items, bare = ({}, []) if lossy else self._paired(found, with_mask, root, problems)
         depth = max((id.count("/") + 1 for id in items), default=1)
         ids = {
             subset: sorted(_listed(name, f"data.{subset}_list", items, depth, root, problems))
@@ -214,6 +229,19 @@ class FolderData(DataSource):
         if not first.keys() >= set(self.classes):
             return None
         return np.array([[int(part) for part in first[name].split()] for name in self.classes], np.uint8)
+
+    def _lossy(
+        self, images: Mapping[str, Sequence[Found]], masks: Mapping[str, Sequence[Found]], root: Path
+    ) -> list[Path]:
+        """Files that would be the masks of images that have none, were they not in a lossy format."""
+        pattern = Pattern(self.masks, "data.masks", LOSSY_ENDINGS, classes=self.classes)
+        found = find(pattern, root, Problems())
+        return [
+            file.path
+            for id in sorted(found.keys() & images.keys() - masks.keys())
+            for file in found[id]
+            if file.path != images[id][0].path
+        ]
 
     def _paired(
         self,

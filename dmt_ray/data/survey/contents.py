@@ -6,16 +6,27 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from dmt_ray.config import COLOURS
 from dmt_ray.data import deep
-from dmt_ray.data.deep import Range
+from dmt_ray.data.deep import Range, Ranges
 from dmt_ray.data.mask_values import shown
 from dmt_ray.data.orientation import QUARTER, UPRIGHT, orientation_of
-from dmt_ray.data.pictures import IN_COLOUR, NOT_8_BIT, MaskKind, Unfit, most_pixels, read_image, read_mask
+from dmt_ray.data.pictures import (
+    IN_COLOUR,
+    MORE_CHANNELS,
+    NOT_8_BIT,
+    MaskKind,
+    Unfit,
+    most_pixels,
+    read_image,
+    read_mask,
+)
 
 MOST_IMAGES, MOST_DEEP, MOST_MASKS = 1000, 50, 5000  # that are opened, evenly spread over all
 RARE = 0.0005  # of the pixels of all masks: colours below this are those of blurred edges
@@ -36,9 +47,11 @@ class Pictures:
     looked: int  # how many of them were opened
     sizes: Counter[tuple[int, int]]  # (height, width) as shown
     kinds: Counter[str]  # "JPEG RGB", "PNG I;16", ...
-    range: Range | None  # that reads all, where there are some of more than 8 bits
-    held: Range | None  # lowest and highest number in those of more than 8 bits
+    range: Ranges | None  # that reads all, where there are some of more than 8 bits
+    held: Ranges | None  # lowest and highest number in those of more than 8 bits
     turned: int  # how many record an orientation
+    channels: int = COLOURS  # `data.channels` that reads most of them
+    alpha: int = 0  # how many have an alpha channel that is not the same everywhere
     unusable: dict[str, str] = field(default_factory=dict)  # name -> why it cannot be used
 
 
@@ -59,22 +72,28 @@ def look_at_pictures(paths: Sequence[Path]) -> Pictures:
     """Opens images, at most `MOST_IMAGES`; of those with more than 8 bits a channel, the numbers of `MOST_DEEP`."""
     some = _spread(paths, MOST_IMAGES)
     sizes, kinds, unusable = Counter[tuple[int, int]](), Counter[str](), dict[str, str]()
-    deep_ones, turned = list[Path](), 0
+    turned, each = 0, dict[Path, _Header]()
     for path in some:
         try:
             content = path.read_bytes()
-            kind, (height, width), is_deep = _header(content)
+            each[path] = header = _header(content)
         except (Unfit, OSError) as error:
             unusable[path.name] = "; ".join(map(str, error.args))
             continue
         orientation = orientation_of(content)
         turned += orientation != UPRIGHT
+        height, width = header.size
         sizes[(width, height) if orientation in QUARTER else (height, width)] += 1
-        kinds[kind] += 1
-        if is_deep:
-            deep_ones.append(path)
-    held = _numbers_in(deep_ones)
-    return Pictures(len(paths), len(some), sizes, kinds, held and _range_for(held), held, turned, unusable)
+        kinds[header.kind] += 1
+    channels = Counter(header.channels for header in each.values()).most_common(1)[0][0] if each else COLOURS
+    for path, header in each.items():
+        if header.channels != channels:
+            unusable[path.name] = f"{header.channels} channels, where most have {channels}"
+    deep_ones = [path for path, header in each.items() if header.is_deep and header.channels == channels]
+    held = _numbers_in(deep_ones, channels)
+    limits = held and _ranges_for(held)
+    alpha = sum(header.alpha for header in each.values())
+    return Pictures(len(paths), len(some), sizes, kinds, limits, held, turned, channels, alpha, unusable)
 
 
 def look_at_masks(paths: Sequence[Path], root: Path) -> Masks:
@@ -102,26 +121,70 @@ def look_at_masks(paths: Sequence[Path], root: Path) -> Masks:
     return Masks(len(paths), len(some), kind, meaning, shares, _names(root, sorted(shares), kind), unusable)
 
 
-def _header(content: bytes) -> tuple[str, tuple[int, int], bool]:
-    """What an image file is, its stored (height, width), and whether it has more than 8 bits a channel."""
+class _Header(NamedTuple):
+    """What an image file is."""
+
+    kind: str  # for people
+    size: tuple[int, int]  # stored (height, width)
+    is_deep: bool  # whether it has more than 8 bits a channel
+    channels: int = COLOURS  # `data.channels` that reads it
+    alpha: bool = False  # whether it has an alpha channel that is not the same everywhere
+
+
+def _header(content: bytes) -> _Header:
     try:
-        picture = read_image(content)
+        height, width = read_image(content).stored.shape[:2]
     except Unfit as unfit:
+        if unfit.args[0] == MORE_CHANNELS:
+            numbers = _all_channels(content)
+            height, width, channels = numbers.shape
+            kind = f"TIFF of {channels} channels ({numbers.dtype})"
+            return _Header(kind, (height, width), numbers.dtype != np.uint8, channels)
         if unfit.args[0] != NOT_8_BIT:
             raise
         numbers = deep.image_numbers(content, most_pixels())
-        return f"{unfit.args[1]} ({numbers.dtype})", (numbers.shape[0], numbers.shape[1]), True
+        return _Header(f"{unfit.args[1]} ({numbers.dtype})", (numbers.shape[0], numbers.shape[1]), True)
     with Image.open(io.BytesIO(content)) as image:
-        return f"{image.format} {image.mode}", (picture.stored.height, picture.stored.width), False
+        low, high = image.getchannel("A").getextrema() if image.mode == "RGBA" else (0, 0)
+        return _Header(f"{image.format} {image.mode}", (height, width), False, alpha=low != high)
 
 
-def _numbers_in(paths: Sequence[Path]) -> Range | None:
-    """The lowest and the highest number in images."""
+def _all_channels(content: bytes) -> NDArray[Any]:
+    """All channels of a TIFF file that has further ones, without an alpha channel behind them.
+
+    Raises:
+        Unfit: If they cannot be read.
+    """
+    try:
+        whole = deep.all_numbers(content, 0, most_pixels())
+        return deep.all_numbers(content, whole.shape[2] - 1, most_pixels())
+    except Exception as error:  # libraries let many kinds of error out of a damaged file
+        raise Unfit(MORE_CHANNELS, str(error)) from None
+
+
+def _numbers_in(paths: Sequence[Path], channels: int) -> Ranges | None:
+    """The lowest and the highest number in images, of each channel where they are not read as RGB."""
     limits = []
     for path in _spread(paths, MOST_DEEP):
-        numbers = deep.image_numbers(path.read_bytes(), most_pixels())
-        limits.append((float(np.nanmin(numbers)), float(np.nanmax(numbers))))
-    return (min(low for low, _ in limits), max(high for _, high in limits)) if limits else None
+        content = path.read_bytes()
+        if channels == COLOURS:
+            numbers = deep.image_numbers(content, most_pixels()).reshape(-1, 1)
+        else:
+            numbers = deep.all_numbers(content, channels, most_pixels()).reshape(-1, channels)
+        limits.append((np.nanmin(numbers, axis=0), np.nanmax(numbers, axis=0)))
+    if not limits:
+        return None
+    lows, highs = (of([pair[i] for pair in limits], axis=0) for i, of in ((0, np.min), (1, np.max)))
+    each = tuple((float(low), float(high)) for low, high in zip(lows, highs, strict=True))
+    return each[0] if channels == COLOURS else each
+
+
+def _ranges_for(held: Ranges) -> Ranges:
+    """A range that holds numbers; of each channel where they are given so, but one where it is the same for all."""
+    if isinstance(held[0], float):
+        return _range_for((held[0], held[1]))  # type: ignore[arg-type]
+    each = tuple(_range_for(pair) for pair in held)  # type: ignore[arg-type]
+    return each[0] if len(set(each)) == 1 else each
 
 
 def _range_for(held: Range) -> Range:

@@ -14,6 +14,7 @@ from dmt_ray.config import Task
 from dmt_ray.data.check import Problems
 from dmt_ray.data.files import IMAGE_ENDINGS, LOSSLESS_ENDINGS, SUBSETS, UNREAD_ENDINGS, below, id_of, listed
 from dmt_ray.data.pairing import Found, Pattern, files_below, find
+from dmt_ray.data.pictures import LOSSY
 from dmt_ray.data.survey.names import one_file_an_object, pairs
 from dmt_ray.errors import DataError
 
@@ -57,6 +58,7 @@ def layout_of(folder: Path) -> Layout:
     segmentation = _segmentation(folder, pictures, files)
     if segmentation is not None:
         return segmentation
+    _refuse_lossy(folder, pictures)
     classes = _class_folders(folder, pictures)
     if classes is not None:
         return classes
@@ -111,6 +113,14 @@ def _read(root: Path, images: str, masks: str, pictures: Sequence[Path], files: 
         subsets=subsets,
         left_out=tuple(below(path, root) for path in others),
     )
+
+
+def _refuse_lossy(root: Path, pictures: Sequence[Path]) -> None:
+    """Raise DataError if most pictures would pair as images and masks, were the masks not in a lossy format."""
+    names = [PurePosixPath(below(path, root)).with_suffix(".png") for path in pictures]
+    (pattern, count), *_ = Counter(pairs(names)).most_common(1) or [(("", ""), 0)]
+    if 2 * count > MOST_FOUND * len(pictures):
+        raise DataError(f"{root} seems to hold {LOSSY}: {count} of {pattern[1]}")
 
 
 # ---- what lies beside them -------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dmt_ray.config import Data, Normalised, Split, neutral
+from dmt_ray.config import Data, Normalised, Split, Statistics, neutral
 from dmt_ray.plan import Operation, Slice, Stage
 from dmt_ray.plan.files import METRICS
 
@@ -16,6 +16,7 @@ class Score(Slice):
     weights: tuple[str, ...]  # digest of the weights and of the settings of each network; their outputs are averaged
     classes: tuple[str, ...]  # of the networks, in the order of the logits
     normalised: Normalised
+    statistics: Statistics | None = neutral(None)  # of the channels, where they are those of the models' data
     size: tuple[int, int] | None  # working size of the models' training
     tile: tuple[int, int] | None  # None: whole images, in classification
     overlap: float = neutral(0.25)

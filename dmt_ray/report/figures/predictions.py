@@ -158,13 +158,14 @@ class Predictor:
         work = Workspace(
             runner.dataset(config.data),
             device_of(self.device),
-            normalised=config.data.normalised,
+            normalisation=config.data.normalisation,
             eval_batch=self.eval_batch or EVAL_BATCH,
         )
         network, _ = models.load(folder, config.member or models.MODEL, averaged=config.averaged)
         return network.to(work.device).eval(), divide(config.split, config.data, work.dataset), work
 
     def _predict(self, evaluation: Stage, count: int, ids: Sequence[str] | None) -> Mapping[str, NDArray[Any]]:
+        from dmt_ray.data.pictures import rgb
         from dmt_ray.engine.inference import WholeImages
 
         network, parts, work = self._open(evaluation)
@@ -182,7 +183,7 @@ class Predictor:
             whole = WholeImages(network, work, images)
             prediction = whole.logits([position])[0].argmax(dim=0)
             whole.check()
-            arrays[f"image_{e}"], arrays[f"truth_{e}"] = images.image(position), images.mask(position)
+            arrays[f"image_{e}"], arrays[f"truth_{e}"] = rgb(images.image(position)), images.mask(position)
             arrays[f"prediction_{e}"] = prediction.cpu().numpy().astype(np.uint8)
         return arrays
 

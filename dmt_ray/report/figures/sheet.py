@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmt_ray.data import Dataset
+from dmt_ray.data.pictures import rgb
 from dmt_ray.report.figures.kit import INK, SMALL, new_figure
 from dmt_ray.report.figures.maps import name_classes, paint
 
@@ -25,7 +26,7 @@ def sheet(dataset: Dataset, count: int = COUNT) -> Figure:
     """
     places = _spread(dataset, count)
     rows, columns = ceil(len(places) / COLUMNS), min(COLUMNS, len(places))
-    shown = [(_small(dataset.subsets[subset].image(i)), subset, i) for subset, i in places]
+    shown = [(_small(rgb(dataset.subsets[subset].image(i))), subset, i) for subset, i in places]
     aspect = max(image.shape[0] / image.shape[1] for image, _, _ in shown)
     figure = new_figure(rows * (CELL * aspect + 0.45) + 0.6, columns * CELL + 0.2)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
