@@ -28,7 +28,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.fuzz.reader import Reader
+    from .reader import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU_SECONDS = 10.0  # of one file
@@ -68,7 +68,7 @@ def main() -> int:
 
 def readers() -> "dict[str, Reader]":
     """All readers by name."""
-    from benchmarks.fuzz import pictures, stored, texts, trained
+    from . import pictures, stored, texts, trained
 
     return texts.READERS | stored.READERS | pictures.READERS | trained.READERS
 

@@ -12,8 +12,6 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.fuzz import damage
-from benchmarks.fuzz.reader import Reader
 from dmt_ray.data import open_dataset
 from dmt_ray.data.check import Problems, Steps
 from dmt_ray.data.decode import BadFileError, Decoder, digest
@@ -22,6 +20,9 @@ from dmt_ray.data.mask_values import MaskValues
 from dmt_ray.data.pictures import Reading
 from dmt_ray.data.sets.cifar10 import FILES, CifarData
 from dmt_ray.errors import DataError
+
+from . import damage
+from .reader import Reader
 
 SIDES = (5, 7)
 CODED = {

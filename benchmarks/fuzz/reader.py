@@ -6,8 +6,9 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from benchmarks.fuzz.damage import damaged
 from dmt_ray.errors import LONGEST
+
+from .damage import damaged
 
 Outcome = Literal["value", "refusal"]
 

@@ -10,8 +10,6 @@ import numpy as np
 import optuna
 from PIL import Image
 
-from benchmarks.fuzz import damage
-from benchmarks.fuzz.reader import Reader
 from dmt_ray.config import Split
 from dmt_ray.data import Dataset, divide, open_dataset
 from dmt_ray.data.cache import open_decoded, remarks_in
@@ -32,6 +30,9 @@ from dmt_ray.store import Store
 from dmt_ray.store.leases import Leases
 from dmt_ray.store.record import Record
 from dmt_ray.store.stage_dirs import StageDirs
+
+from . import damage
+from .reader import Reader
 
 IDENTITY: dict[str, Any] = {
     "operation": "pretrain", "revision": 1, "config": {"data": {"name": "shapes"}, "x": [1, 2.5, None]}, "seed": 0,

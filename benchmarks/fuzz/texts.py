@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from benchmarks.fuzz.reader import Reader
 from dmt_ray.data.check import Problems
 from dmt_ray.data.files import LOSSLESS_ENDINGS, read_list
 from dmt_ray.data.groups import groups_of
@@ -14,6 +13,8 @@ from dmt_ray.data.pairing import Pattern, find
 from dmt_ray.errors import DataError, UserError, without_password
 from dmt_ray.recipes import load, named
 from dmt_ray.tracking.connection import check_uri
+
+from .reader import Reader
 
 IDS = ("a", "b/c", "d e", "ä", "2007_000032")
 

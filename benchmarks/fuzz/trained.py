@@ -10,8 +10,6 @@ import pandas as pd
 import torch
 from safetensors.torch import save, save_file
 
-from benchmarks.fuzz import damage
-from benchmarks.fuzz.reader import Reader
 from dmt_ray import models
 from dmt_ray.config import Model
 from dmt_ray.deploy import folder as model_folder
@@ -21,6 +19,9 @@ from dmt_ray.deploy.served import Served
 from dmt_ray.errors import ConfigError, MissingStages, ModelError, StoreError
 from dmt_ray.results import export
 from dmt_ray.tracking.registry import data_folder
+
+from . import damage
+from .reader import Reader
 
 TINY = Model(architecture="UNet", encoder="none", arguments={"base": 2})
 INFO = ModelInfo(
