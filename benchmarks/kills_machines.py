@@ -1,0 +1,283 @@
+"""What faults strike: two Ray nodes, an MLflow server, an object store, and the driver, all on this machine.
+
+Each is started in a session of its own, so that all its processes are known: no other process is ever touched.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from kills_schedule import Event
+
+from dmt_ray.files import sqlite_url
+
+ROOT = Path(__file__).resolve().parents[1]
+BUCKET = "bucket"
+SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "interrupted": signal.SIGINT}
+READY = 300.0  # seconds in which a server answers
+_RAY_PORTS = range(10002, 20000)  # Ray keeps them for its workers
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        if port not in _RAY_PORTS:
+            return port
+
+
+def answers(port: int) -> bool:
+    """Whether something listens on a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def environment() -> dict[str, str]:
+    """The environment of all processes: a token of this cluster's own, no settings of another one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_", "AWS_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # every worker would compile torch anew
+    return kept | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(8),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+class Program:
+    """A command in a session of its own, started again as often as it is needed.
+
+    Args:
+        command: Its words.
+        log: File that gets what it prints.
+        variables: Its environment.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
+        self.command, self.log, self._variables = command, log, variables
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, env=self._variables, cwd=ROOT, start_new_session=True
+            )
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None: it goes on. To be asked of one that was started."""
+        assert self.process is not None
+        return self.process.poll()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and goes on."""
+        return self.process is not None and self.status is None
+
+    def processes(self) -> dict[int, str]:
+        """All processes of its session, and their command lines."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, ValueError):
+                state, *numbers = (folder / "stat").read_text().rpartition(")")[2].split()
+                if self.process is not None and int(numbers[2]) == self.process.pid and state != "Z":
+                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                    found[int(folder.name)] = words.decode(errors="replace").strip()
+        return dict(sorted(found.items()))
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """Kill all its processes; those that are begun meanwhile, too."""
+        while self.process is not None and self.processes():
+            self.send(signal.SIGKILL)
+            time.sleep(0.05)
+            self.process.poll()
+
+
+class Machines:
+    """All of them but the driver, as a context: it begins with everything up and ends with nothing left.
+
+    Args:
+        folder: What MLflow and the object store keep, and what all print.
+
+    Attributes:
+        options: Of a command that is to use them.
+        database: The URI of MLflow's database.
+        variables: The environment of the driver.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.variables = environment()
+        self._temporary = Path(tempfile.mkdtemp(prefix="kills-"))  # Ray's sockets need a short path
+        self._later: list[tuple[float, Callable[[], str]]] = []  # monotonic seconds, and what then ends a fault
+        self._away: set[str] = set()  # what is to be started later
+        ray, mlflow, bucket = (free_port() for _ in range(3))
+        logs = folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self.database = sqlite_url(folder / "mlflow.db")
+        python = sys.executable
+        size = ["--num-cpus=1", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
+        size += ["--node-ip-address=127.0.0.1", "--block"]
+        start = [str(Path(python).with_name("ray")), "start", *size]
+        head = ["--head", f"--port={ray}", "--include-dashboard=false", f"--ray-client-server-port={free_port()}"]
+        keep = ["--backend-store-uri", self.database, "--artifacts-destination", str(folder / "artifacts")]
+        serve = ["--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1"]
+        commands = {
+            "head": [*start, *head, f"--temp-dir={self._temporary}/a"],
+            "node": [*start, f"--address=127.0.0.1:{ray}", f"--temp-dir={self._temporary}/b"],
+            "MLflow": [python, "-m", "mlflow", "server", *keep, *serve],
+            "object store": [
+                *(python, str(ROOT / "benchmarks" / "kills_bucket.py")),
+                *(str(folder / "bucket"), str(bucket)),
+            ],
+        }
+        self._ports = {"head": ray, "MLflow": mlflow, "object store": bucket}
+        self.programs = {
+            name: Program(words, logs / f"{name.replace(' ', '_')}.txt", self.variables)
+            for name, words in commands.items()
+        }
+        self.url = f"s3://{BUCKET}/ours?endpoint_override=127.0.0.1:{bucket}&scheme=http"
+        self.options = [
+            *("--address", f"127.0.0.1:{ray}", "--shared-store", self.url),
+            *("--tracking-uri", f"http://127.0.0.1:{mlflow}"),
+        ]
+
+    def __enter__(self) -> "Machines":
+        try:
+            for name in ("object store", "MLflow", "head"):
+                self.programs[name].start()
+            for name in ("object store", "head"):
+                self._wait_for(name)
+            self._make_bucket()
+            self.programs["node"].start()
+            self._wait_for("MLflow")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self.programs.values():
+            program.kill()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _wait_for(self, name: str) -> None:
+        end = time.monotonic() + READY
+        while not answers(self._ports[name]):
+            program = self.programs[name]
+            if not program.alive or time.monotonic() > end:
+                raise SystemExit(f"{name} does not start: see {program.log}")
+            time.sleep(0.2)
+
+    def _make_bucket(self) -> None:
+        os.environ.update({name: value for name, value in self.variables.items() if name.startswith("AWS_")})
+        from pyarrow import fs  # type: ignore[import-untyped]
+
+        fs.FileSystem.from_uri(f"{self.url}&allow_bucket_creation=true")[0].create_dir(BUCKET)
+
+    # ---- faults ----------------------------------------------------------------------------------------------------
+
+    def strike(self, event: Event, driver: Program | None) -> str | None:
+        """Let a fault strike; what was struck, for people, or None if there was nothing to be struck."""
+        if event.target in ("driver", "worker"):
+            return self._strike_one(event, driver)
+        program = self.programs["node" if event.target == "raylet" else event.target]
+        if not program.alive:
+            return None
+        if event.what == "paused":
+            self._stop(program, event)
+            return f"{len(program.processes())} processes"
+        if event.target == "raylet":
+            raylets = [pid for pid, words in program.processes().items() if "/raylet/raylet " in words]
+            if not raylets:
+                return None
+            os.kill(raylets[0], signal.SIGKILL)
+            what = f"process {raylets[0]}"
+        else:
+            what = f"{len(program.processes())} processes"
+            program.kill()
+        name = "node" if event.target == "raylet" else event.target
+        self._away.add(name)
+        self._later.append((time.monotonic() + event.seconds, lambda: self._start_anew(name)))
+        return what
+
+    def _strike_one(self, event: Event, driver: Program | None) -> str | None:
+        if event.target == "driver":
+            pids = [driver.process.pid] if driver is not None and driver.process is not None and driver.alive else []
+        else:
+            found = {**self.programs["head"].processes(), **self.programs["node"].processes()}
+            pids = [pid for pid, words in found.items() if words.startswith("ray::") and "IDLE" not in words]
+        if not pids:
+            return None
+        pid = pids[int(event.draw * len(pids))]
+        os.kill(pid, signal.SIGSTOP if event.what == "paused" else SIGNALS[event.what])
+        if event.what == "paused":
+            self._later.append((time.monotonic() + event.seconds, lambda: self._go_on(event.target, [pid])))
+        return f"process {pid}"
+
+    def _stop(self, program: Program, event: Event) -> None:
+        program.send(signal.SIGSTOP)
+        pids = list(program.processes())
+        self._later.append((time.monotonic() + event.seconds, lambda: self._go_on(event.target, pids)))
+
+    def _go_on(self, name: str, pids: Sequence[int]) -> str:
+        gone = 0
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                gone += 1
+        return f"{name} goes on{', but was killed meanwhile' if gone == len(pids) else ''}"
+
+    def _start_anew(self, name: str) -> str:
+        if name == "head":  # the other node belongs to the cluster that is gone
+            self.programs["node"].kill()
+        self.programs[name].kill()
+        self.programs[name].start()
+        self._away.discard(name)
+        return f"{name} is started anew"
+
+    def tend(self) -> list[str]:
+        """End the faults that are over, and start what has ended by itself; what was done, for people."""
+        done = []
+        for entry in [entry for entry in self._later if entry[0] <= time.monotonic()]:
+            self._later.remove(entry)
+            done.append(entry[1]())
+        for name, program in self.programs.items():
+            if name in self._away or program.alive:
+                continue
+            if name == "node" and ("head" in self._away or not answers(self._ports["head"])):
+                continue  # it would find no cluster
+            status = program.status
+            self._start_anew(name)
+            done.append(f"{name} had ended (status {status}) and is started anew")
+        return done
+
+    @property
+    def whole(self) -> bool:
+        """Whether no fault goes on."""
+        return not self._later and all(program.alive for program in self.programs.values())
