@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=0, help="seed of the schedule (default: 0)")
     options.add_argument("--storage", type=Path, default=Path("runs/kills"), help="folder (default: runs/kills)")
     chosen = options.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell may have switched Ctrl-C off; nothing is to be left behind
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     if not 1 <= chosen.minutes < math.inf:
         raise ConfigError(f"--minutes must be 1 or more, but got {chosen.minutes:g}")
     storage = chosen.storage.absolute()

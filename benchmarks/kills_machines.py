@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "bucket"
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "interrupted": signal.SIGINT}
 READY = 300.0  # seconds in which a server answers
+RAY_IS_UP = "Ray runtime started."
 _RAY_PORTS = range(10002, 20000)  # Ray keeps them for its workers
 
 
@@ -74,13 +75,21 @@ class Program:
     def __init__(self, command: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
         self.command, self.log, self._variables = command, log, variables
         self.process: subprocess.Popen[bytes] | None = None
+        self._before = 0  # bytes of the log when it was last started
 
     def start(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
+            self._before = log.tell()
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, env=self._variables, cwd=ROOT, start_new_session=True
             )
+
+    def has_said(self, words: str) -> bool:
+        """Whether it has printed these words since its last start."""
+        with self.log.open("rb") as log:
+            log.seek(self._before)
+            return words.encode() in log.read()
 
     @property
     def status(self) -> int | None:
@@ -141,9 +150,9 @@ class Machines:
         self.database = sqlite_url(folder / "mlflow.db")
         python = sys.executable
         size = ["--num-cpus=1", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
-        size += ["--node-ip-address=127.0.0.1", "--block"]
-        start = [str(Path(python).with_name("ray")), "start", *size]
-        head = ["--head", f"--port={ray}", "--include-dashboard=false", f"--ray-client-server-port={free_port()}"]
+        size += ["--node-ip-address=127.0.0.1", "--include-log-monitor=false", "--block"]
+        start = [python, "-m", "ray.scripts.scripts", "start", *size]
+        head = ["--head", f"--port={ray}", "--include-dashboard=false", "--no-monitor"]
         keep = ["--backend-store-uri", self.database, "--artifacts-destination", str(folder / "artifacts")]
         serve = ["--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1"]
         commands = {
@@ -155,7 +164,7 @@ class Machines:
                 *(str(folder / "bucket"), str(bucket)),
             ],
         }
-        self._ports = {"head": ray, "MLflow": mlflow, "object store": bucket}
+        self._ports = {"MLflow": mlflow, "object store": bucket}
         self.programs = {
             name: Program(words, logs / f"{name.replace(' ', '_')}.txt", self.variables)
             for name, words in commands.items()
@@ -170,11 +179,11 @@ class Machines:
         try:
             for name in ("object store", "MLflow", "head"):
                 self.programs[name].start()
-            for name in ("object store", "head"):
+            self._wait_for("head")
+            self.programs["node"].start()
+            for name in ("object store", "MLflow", "node"):
                 self._wait_for(name)
             self._make_bucket()
-            self.programs["node"].start()
-            self._wait_for("MLflow")
         except BaseException:
             self.__exit__()
             raise
@@ -186,11 +195,13 @@ class Machines:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _wait_for(self, name: str) -> None:
-        end = time.monotonic() + READY
-        while not answers(self._ports[name]):
-            program = self.programs[name]
-            if not program.alive or time.monotonic() > end:
+        end, program = time.monotonic() + READY, self.programs[name]
+        while not (answers(self._ports[name]) if name in self._ports else program.has_said(RAY_IS_UP)):
+            if time.monotonic() > end:
                 raise SystemExit(f"{name} does not start: see {program.log}")
+            if not program.alive:  # on a busy machine the 30 s that Ray waits for itself may be too few
+                program.kill()
+                program.start()
             time.sleep(0.2)
 
     def _make_bucket(self) -> None:
@@ -270,7 +281,7 @@ class Machines:
         for name, program in self.programs.items():
             if name in self._away or program.alive:
                 continue
-            if name == "node" and ("head" in self._away or not answers(self._ports["head"])):
+            if name == "node" and not ("head" not in self._away and self.programs["head"].has_said(RAY_IS_UP)):
                 continue  # it would find no cluster
             status = program.status
             self._start_anew(name)

@@ -4,11 +4,9 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from dmt_ray.experiments import experiment_file, locate
 from dmt_ray.experiments.trials import read_trials
@@ -16,6 +14,10 @@ from dmt_ray.store import Store, files
 from dmt_ray.store.shared import Shared
 from dmt_ray.store.stage_dirs import StageDirs
 from dmt_ray.tracking.connection import EXPERIMENT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 WHO_COMPUTED = {"executed", "reused", "executed_stages"}
 """Tags, metrics and columns that say what was computed for which trial: after a fault it may be another one's."""
@@ -68,6 +70,7 @@ def read(storage: Path, url: str, database: str) -> Results:
         url: Its object store.
         database: The URI of its MLflow's database.
     """
+    Store(storage, shared=url)  # which uploads what an outage at the end has left
     dirs, stages = StageDirs(storage), {}
     for stage_path in dirs.stage_paths():
         record = asdict(dirs.intact(stage_path, afresh=True))
@@ -106,6 +109,8 @@ def _trials(storage: Path) -> dict[str, Any]:
 
 
 def _mlflow(storage: Path, database: str) -> dict[str, Any]:
+    from mlflow import MlflowClient  # seconds to import
+
     client = MlflowClient(tracking_uri=database)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
@@ -118,7 +123,7 @@ def _mlflow(storage: Path, database: str) -> dict[str, Any]:
     return found
 
 
-def _run(client: MlflowClient, run: Run, storage: Path) -> dict[str, Any]:
+def _run(client: "MlflowClient", run: "Run", storage: Path) -> dict[str, Any]:
     def neutral(texts: dict[str, str]) -> dict[str, str]:
         return {name: text.replace(str(storage), "STORAGE") for name, text in texts.items() if name not in WHO_COMPUTED}
 
