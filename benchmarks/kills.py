@@ -141,7 +141,7 @@ def _run(folder: Path, minutes: float, events: Sequence[Event], factor: float, l
     with Machines(folder) as machines:
         log("two nodes, MLflow and the object store are up")
         course = Run(machines, folder, events, factor, log).perform(commands(minutes))
-        results = read(folder / "storage", machines.url, machines.database)
+        results = read(folder / "storage", machines.url, machines.tracking)
     text = json.dumps({"seconds": course.seconds, "results": asdict(results)})
     (folder / RESULTS).write_text(text, encoding="utf-8")
     return results, course

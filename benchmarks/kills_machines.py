@@ -135,7 +135,7 @@ class Machines:
 
     Attributes:
         options: Of a command that is to use them.
-        database: The URI of MLflow's database.
+        tracking: The URI of MLflow.
         variables: The environment of the driver.
     """
 
@@ -147,13 +147,18 @@ class Machines:
         ray, mlflow, bucket = (free_port() for _ in range(3))
         logs = folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        self.database = sqlite_url(folder / "mlflow.db")
+        self.tracking = f"http://127.0.0.1:{mlflow}"
         python = sys.executable
         size = ["--num-cpus=1", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
         size += ["--node-ip-address=127.0.0.1", "--include-log-monitor=false", "--block"]
         start = [python, "-m", "ray.scripts.scripts", "start", *size]
         head = ["--head", f"--port={ray}", "--include-dashboard=false", "--no-monitor"]
-        keep = ["--backend-store-uri", self.database, "--artifacts-destination", str(folder / "artifacts")]
+        keep = [
+            "--backend-store-uri",
+            sqlite_url(folder / "mlflow.db"),
+            "--artifacts-destination",
+            str(folder / "artifacts"),
+        ]
         serve = ["--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1"]
         commands = {
             "head": [*start, *head, f"--temp-dir={self._temporary}/a"],
@@ -172,7 +177,7 @@ class Machines:
         self.url = f"s3://{BUCKET}/ours?endpoint_override=127.0.0.1:{bucket}&scheme=http"
         self.options = [
             *("--address", f"127.0.0.1:{ray}", "--shared-store", self.url),
-            *("--tracking-uri", f"http://127.0.0.1:{mlflow}"),
+            *("--tracking-uri", self.tracking),
         ]
 
     def __enter__(self) -> "Machines":

@@ -1,7 +1,9 @@
 """What is left at the end of two runs, and where they differ."""
 
 import json
+import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 WHO_COMPUTED = {"executed", "reused", "executed_stages"}
 """Tags, metrics and columns that say what was computed for which trial: after a fault it may be another one's."""
-_OWN_TAGS = ("mlflow.", "published.")  # of MLflow, and marks of what is there already
+_OWN_TAGS = ("mlflow.", "published.", "git.")  # of MLflow, marks of what is there already, the checkout
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,13 @@ def _difference(one: Any, two: Any) -> str:
     return f"{str(one)[:200]} is now {str(two)[:200]}"
 
 
-def read(storage: Path, url: str, database: str) -> Results:
+def read(storage: Path, url: str, tracking: str) -> Results:
     """Read the results of a run whose servers are up.
 
     Args:
         storage: Its storage folder.
         url: Its object store.
-        database: The URI of its MLflow's database.
+        tracking: The URI of its MLflow.
     """
     Store(storage, shared=url)  # which uploads what an outage at the end has left
     dirs, stages = StageDirs(storage), {}
@@ -76,7 +78,7 @@ def read(storage: Path, url: str, database: str) -> Results:
         record = asdict(dirs.intact(stage_path, afresh=True))
         record["files"] = {name: files.digest(stage_path.folder / name) for name in record["files"]}
         stages[stage_path.name] = {name: value for name, value in record.items() if name != "made"}
-    found = Results(stages, _shared(url), _tables(storage), _trials(storage), _mlflow(storage, database))
+    found = Results(stages, _shared(url), _tables(storage), _trials(storage), _mlflow(storage, tracking))
     return Results(**json.loads(json.dumps(asdict(found))))
 
 
@@ -108,10 +110,10 @@ def _trials(storage: Path) -> dict[str, Any]:
     return found
 
 
-def _mlflow(storage: Path, database: str) -> dict[str, Any]:
+def _mlflow(storage: Path, tracking: str) -> dict[str, Any]:
     from mlflow import MlflowClient  # seconds to import
 
-    client = MlflowClient(tracking_uri=database)
+    client = MlflowClient(tracking_uri=tracking)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     found: dict[str, Any] = {}
@@ -125,7 +127,8 @@ def _mlflow(storage: Path, database: str) -> dict[str, Any]:
 
 def _run(client: "MlflowClient", run: "Run", storage: Path) -> dict[str, Any]:
     def neutral(texts: dict[str, str]) -> dict[str, str]:
-        return {name: text.replace(str(storage), "STORAGE") for name, text in texts.items() if name not in WHO_COMPUTED}
+        shown = {name: re.sub(r"127\.0\.0\.1:\d+", "SERVER", text) for name, text in texts.items()}
+        return {name: text.replace(str(storage), "STORAGE") for name, text in shown.items() if name not in WHO_COMPUTED}
 
     tags = {name: value for name, value in run.data.tags.items() if not name.startswith(_OWN_TAGS)}
     metrics = {
@@ -139,5 +142,13 @@ def _run(client: "MlflowClient", run: "Run", storage: Path) -> dict[str, Any]:
         "params": neutral(run.data.params),
         "tags": neutral(tags),
         "metrics": metrics,
-        "files": sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+        "files": sorted(_artifacts(client, run.info.run_id)),
     }
+
+
+def _artifacts(client: "MlflowClient", run: str, folder: str | None = None) -> Iterator[str]:
+    for file in client.list_artifacts(run, folder):
+        if file.is_dir:
+            yield from _artifacts(client, run, file.path)
+        else:
+            yield file.path
