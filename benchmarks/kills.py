@@ -179,6 +179,8 @@ class Run:
                 if self._course.restarts > self._most_starts:
                     raise SystemExit(f"after {self._most_starts} restarts the work is not done: see {self._folder}")
                 self._wait(REST)
+                while not self._machines.has_cluster:  # without one the next start would only say so
+                    self._wait(REST)
         self._course.seconds = time.monotonic() - self._began
         for event in self._left:
             self._log(f"not needed any more: {event}")

@@ -4,6 +4,7 @@ Each is started in a session of its own, so that all its processes are known: no
 """
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -25,6 +26,7 @@ BUCKET = "bucket"
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "interrupted": signal.SIGINT}
 READY = 300.0  # seconds in which a server answers
 RAY_IS_UP = "Ray runtime started."
+_WORKER = re.compile(r"ray::(?!IDLE|\w+Agent\b)")  # that performs something, by its title
 _RAY_PORTS = range(10002, 20000)  # Ray keeps them for its workers
 
 
@@ -55,6 +57,7 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_agent_register_timeout_ms": "300000",  # a node would give itself up on a busy machine
         "AWS_ACCESS_KEY_ID": "somebody",
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(8),
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -151,7 +154,7 @@ class Machines:
         python = sys.executable
         size = ["--num-cpus=1", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
         size += ["--node-ip-address=127.0.0.1", "--include-log-monitor=false", "--block"]
-        start = [python, "-m", "ray.scripts.scripts", "start", *size]
+        start = [python, str(ROOT / "benchmarks" / "kills_ray.py"), "start", *size]
         head = ["--head", f"--port={ray}", "--include-dashboard=false", "--no-monitor"]
         keep = [
             "--backend-store-uri",
@@ -204,9 +207,8 @@ class Machines:
         while not (answers(self._ports[name]) if name in self._ports else program.has_said(RAY_IS_UP)):
             if time.monotonic() > end:
                 raise SystemExit(f"{name} does not start: see {program.log}")
-            if not program.alive:  # on a busy machine the 30 s that Ray waits for itself may be too few
-                program.kill()
-                program.start()
+            if not program.alive:
+                raise SystemExit(f"{name} ended before it was up: see {program.log}")
             time.sleep(0.2)
 
     def _make_bucket(self) -> None:
@@ -246,7 +248,7 @@ class Machines:
             pids = [driver.process.pid] if driver is not None and driver.process is not None and driver.alive else []
         else:
             found = {**self.programs["head"].processes(), **self.programs["node"].processes()}
-            pids = [pid for pid, words in found.items() if words.startswith("ray::") and "IDLE" not in words]
+            pids = [pid for pid, words in found.items() if _WORKER.match(words)]
         if not pids:
             return None
         pid = pids[int(event.draw * len(pids))]
@@ -286,12 +288,17 @@ class Machines:
         for name, program in self.programs.items():
             if name in self._away or program.alive:
                 continue
-            if name == "node" and not ("head" not in self._away and self.programs["head"].has_said(RAY_IS_UP)):
-                continue  # it would find no cluster
+            if name == "node" and not self.has_cluster:
+                continue
             status = program.status
             self._start_anew(name)
             done.append(f"{name} had ended (status {status}) and is started anew")
         return done
+
+    @property
+    def has_cluster(self) -> bool:
+        """Whether there is a Ray that one could join."""
+        return "head" not in self._away and self.programs["head"].has_said(RAY_IS_UP)
 
     @property
     def whole(self) -> bool:

@@ -1,6 +1,7 @@
 """Connecting to a Ray: a local one, or a cluster that is already running; and the CPUs of this machine."""
 
 import contextlib
+import functools
 import gc
 import hashlib
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 from dmt_ray.errors import UserError
 from dmt_ray.execution import ray_private
+from dmt_ray.execution.head_watch import HeadWatch, leave
 from dmt_ray.execution.interruption import TERMINATED
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to fi
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
 LONGEST_TEMPORARY = 38  # bytes: behind it come ray/session_2026-11-30_01-57-06_193154_4194304/sockets/plasma_store
 SHORT_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
+_watches: list[HeadWatch] = []  # of the Ray that this process is connected to
 CGROUPS, PROCESS_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -132,6 +135,9 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     else:
         _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
     stop_on_terminate()  # Ray has put a handler of its own there, which aborts
+    head = ray.get_runtime_context().gcs_address
+    where = "the local Ray" if address is None else f"the Ray cluster at {head}"
+    _watches.append(HeadWatch(head, functools.partial(leave, where)))
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
@@ -337,6 +343,8 @@ def disconnect() -> None:
     """Stop the local Ray, or leave the cluster."""
     import ray
 
+    while _watches:
+        _watches.pop().end()
     # Handles that only the garbage collector frees must go while there is a Ray to tell: if that happens later, and in
     # another thread, Ray ends the process.
     gc.collect()
