@@ -21,11 +21,12 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kills_machines import Machines, Program
+from kills_machines import Machines
+from kills_programs import Program
 from kills_results import Results, read
 from kills_schedule import Event, digest, schedule
 
@@ -121,9 +122,7 @@ def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
     events, reference = schedule(seed, minutes), json.loads((calm / RESULTS).read_text())
     factor = max(1.0, reference["seconds"] / (60 * minutes))
     log = Log(folder / "log.txt")
-    log(
-        f"seed {seed}, {minutes:g} min: schedule {digest(events)}, the same for each run of this seed and these minutes"
-    )
+    log(f"seed {seed}, {minutes:g} min: schedule {digest(events)}, which is the same whenever this seed is used")
     for number, event in enumerate(events):
         log(f"planned: event {number} at {event.at:.1f} s: {event}")
     if factor > 1:
@@ -179,15 +178,21 @@ class Run:
                 if self._course.restarts > self._most_starts:
                     raise SystemExit(f"after {self._most_starts} restarts the work is not done: see {self._folder}")
                 self._wait(REST)
-                while not self._machines.has_cluster:  # without one the next start would only say so
-                    self._wait(REST)
+                # Without a cluster the next start would only say that there is none.
+                self._until(lambda: self._machines.has_cluster, "the cluster")
         self._course.seconds = time.monotonic() - self._began
         for event in self._left:
             self._log(f"not needed any more: {event}")
         self._left.clear()
-        while not self._machines.whole:
-            self._wait(1.0)
+        self._until(lambda: self._machines.whole, "all that was struck")
         return self._course
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + HANG
+        while not condition():
+            if time.monotonic() > end:
+                raise SystemExit(f"{what} does not come up again in {HANG:g} s: see {self._folder / 'logs'}")
+            self._wait(1.0)
 
     def _status(self, command: Sequence[str], restarts: int) -> int:
         """Run a driver to its end while faults strike; its exit status."""

@@ -9,19 +9,17 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kills_programs import ROOT, Program
 from kills_schedule import Event
 
 from dmt_ray.files import sqlite_url
 
-ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "bucket"
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "interrupted": signal.SIGINT}
 READY = 300.0  # seconds in which a server answers
@@ -49,6 +47,17 @@ def answers(port: int) -> bool:
     return True
 
 
+def agent_ports() -> list[str]:
+    """Options that name the ports of a node's agents: a node gives up if it has to wait long until they choose some."""
+    names = (
+        "dashboard-agent-grpc-port",
+        "dashboard-agent-listen-port",
+        "metrics-export-port",
+        "runtime-env-agent-port",
+    )
+    return [f"--{name}={free_port()}" for name in (*names, "runtime-env-agent-port")]
+
+
 def environment() -> dict[str, str]:
     """The environment of all processes: a token of this cluster's own, no settings of another one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_", "AWS_"))}
@@ -57,77 +66,12 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_agent_register_timeout_ms": "300000",  # a node would give itself up on a busy machine
         "AWS_ACCESS_KEY_ID": "somebody",
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(8),
         "AWS_EC2_METADATA_DISABLED": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "OMP_NUM_THREADS": "1",
     }
-
-
-class Program:
-    """A command in a session of its own, started again as often as it is needed.
-
-    Args:
-        command: Its words.
-        log: File that gets what it prints.
-        variables: Its environment.
-    """
-
-    def __init__(self, command: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
-        self.command, self.log, self._variables = command, log, variables
-        self.process: subprocess.Popen[bytes] | None = None
-        self._before = 0  # bytes of the log when it was last started
-
-    def start(self) -> None:
-        """Start it."""
-        with self.log.open("ab") as log:
-            self._before = log.tell()
-            self.process = subprocess.Popen(
-                self.command, stdout=log, stderr=log, env=self._variables, cwd=ROOT, start_new_session=True
-            )
-
-    def has_said(self, words: str) -> bool:
-        """Whether it has printed these words since its last start."""
-        with self.log.open("rb") as log:
-            log.seek(self._before)
-            return words.encode() in log.read()
-
-    @property
-    def status(self) -> int | None:
-        """Its exit status; None: it goes on. To be asked of one that was started."""
-        assert self.process is not None
-        return self.process.poll()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it was started and goes on."""
-        return self.process is not None and self.status is None
-
-    def processes(self) -> dict[int, str]:
-        """All processes of its session, and their command lines."""
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError, ValueError):
-                state, *numbers = (folder / "stat").read_text().rpartition(")")[2].split()
-                if self.process is not None and int(numbers[2]) == self.process.pid and state != "Z":
-                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-                    found[int(folder.name)] = words.decode(errors="replace").strip()
-        return dict(sorted(found.items()))
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to all its processes."""
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def kill(self) -> None:
-        """Kill all its processes; those that are begun meanwhile, too."""
-        while self.process is not None and self.processes():
-            self.send(signal.SIGKILL)
-            time.sleep(0.05)
-            self.process.poll()
 
 
 class Machines:
@@ -154,23 +98,16 @@ class Machines:
         python = sys.executable
         size = ["--num-cpus=1", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
         size += ["--node-ip-address=127.0.0.1", "--include-log-monitor=false", "--block"]
-        start = [python, str(ROOT / "benchmarks" / "kills_ray.py"), "start", *size]
+        start = [python, "-m", "ray.scripts.scripts", "start", *size]
         head = ["--head", f"--port={ray}", "--include-dashboard=false", "--no-monitor"]
-        keep = [
-            "--backend-store-uri",
-            sqlite_url(folder / "mlflow.db"),
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-        ]
+        artifacts, bucket_folder = str(folder / "artifacts"), str(folder / "bucket")
+        keep = ["--backend-store-uri", sqlite_url(folder / "mlflow.db"), "--artifacts-destination", artifacts]
         serve = ["--host", "127.0.0.1", "--port", str(mlflow), "--workers", "1"]
         commands = {
-            "head": [*start, *head, f"--temp-dir={self._temporary}/a"],
-            "node": [*start, f"--address=127.0.0.1:{ray}", f"--temp-dir={self._temporary}/b"],
+            "head": [*start, *head, f"--temp-dir={self._temporary}/a", *agent_ports()],
+            "node": [*start, f"--address=127.0.0.1:{ray}", f"--temp-dir={self._temporary}/b", *agent_ports()],
             "MLflow": [python, "-m", "mlflow", "server", *keep, *serve],
-            "object store": [
-                *(python, str(ROOT / "benchmarks" / "kills_bucket.py")),
-                *(str(folder / "bucket"), str(bucket)),
-            ],
+            "object store": [python, str(ROOT / "benchmarks" / "kills_bucket.py"), bucket_folder, str(bucket)],
         }
         self._ports = {"MLflow": mlflow, "object store": bucket}
         self.programs = {
@@ -207,8 +144,9 @@ class Machines:
         while not (answers(self._ports[name]) if name in self._ports else program.has_said(RAY_IS_UP)):
             if time.monotonic() > end:
                 raise SystemExit(f"{name} does not start: see {program.log}")
-            if not program.alive:
-                raise SystemExit(f"{name} ended before it was up: see {program.log}")
+            if not program.alive:  # on a busy machine the 30 s that Ray waits for its own node may be too few
+                program.kill()
+                program.start()
             time.sleep(0.2)
 
     def _make_bucket(self) -> None:
