@@ -36,7 +36,7 @@ from dmt_ray.execution.cluster import code_digest
 
 HANG = 900.0  # seconds without a finished stage, times the factor by which the schedule is stretched
 REST = 2.0  # seconds between the end of a driver and its next start
-LAST_LINES = 3  # of what a driver said
+LAST_LINES = 2  # of what a driver said that failed
 RESULTS = "results.json"  # in the folder of a run that came to its end
 
 
@@ -214,8 +214,9 @@ class Run:
             driver.kill()
         status = driver.status
         assert status is not None
-        last = " | ".join(said.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
-        self._log(f"{command[0]}: status {status} with {_stages(self._folder / 'storage')} stages finished: {last}")
+        done = f"{command[0]}: status {status} with {_stages(self._folder / 'storage')} stages finished"
+        lines = [line for line in said.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        self._log(done if status == 0 else f"{done}; it said last: {' | '.join(lines[-LAST_LINES:])}")
         return status
 
     def _wait(self, seconds: float, driver: Program | None = None) -> None:

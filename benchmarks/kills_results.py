@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-WHO_COMPUTED = {"executed", "reused", "executed_stages"}
-"""Tags, metrics and columns that say what was computed for which trial: after a fault it may be another one's."""
+OWN = {"executed", "reused", "executed_stages", "device_seconds", "best.model"}
+"""Tags, metrics and columns that two runs of the same work need not have in common: for which trial a shared stage was
+computed, how long it took, and the random name that MLflow gives a model."""
 _OWN_TAGS = ("mlflow.", "published.", "git.")  # of MLflow, marks of what is there already, the checkout
 
 
@@ -33,9 +35,10 @@ class Results:
     Attributes:
         stages: Operation and key -> file -> digest of its bytes on the disk; of the record what is its identity.
         shared: The same, as the object store has it, of which every byte was read.
-        tables: Path -> the text of each table of an ablation, and each trials.csv less `WHO_COMPUTED`.
+        tables: Path -> the text of each table of an ablation, and of each trials.csv, less the columns of `OWN`.
         trials: Name of a sweep -> number, point, state and scores of each trial.
-        mlflow: What identifies a run -> its parameters, tags, metrics with all steps, status and files.
+        mlflow: What identifies a run -> its parameters, tags, metrics with all steps, status and files. Of a sweep
+            itself the last step counts alone: before that it shows the best trial so far, in the order they ended in.
     """
 
     stages: dict[str, Any]
@@ -61,7 +64,10 @@ def _difference(one: Any, two: Any) -> str:
     if isinstance(one, dict) and isinstance(two, dict):
         keys = [key for key in sorted(one.keys() | two.keys(), key=str) if one.get(key) != two.get(key)]
         return "; ".join(f"{key}: {_difference(one.get(key), two.get(key))}" for key in keys)
-    return f"{str(one)[:200]} is now {str(two)[:200]}"
+    if isinstance(one, str) and isinstance(two, str):
+        lines = zip_longest(one.splitlines(), two.splitlines())
+        one, two = next((pair for pair in lines if pair[0] != pair[1]), (one, two))
+    return f"{one} is now {two}"
 
 
 def read(storage: Path, url: str, tracking: str) -> Results:
@@ -93,10 +99,10 @@ def _shared(url: str) -> dict[str, Any]:
 
 
 def _tables(storage: Path) -> dict[str, Any]:
-    tables: dict[str, Any] = {file.name: file.read_bytes().decode() for file in (storage / "tables").glob("*.csv")}
-    for file in storage.glob("sweeps/*/trials.csv"):
-        frame = pd.read_csv(file, dtype=str)
-        tables[f"{file.parent.name}/trials.csv"] = frame.drop(columns=[*WHO_COMPUTED & set(frame)]).to_csv()
+    tables = {}
+    for file in (*storage.glob("tables/*.csv"), *storage.glob("sweeps/*/trials.csv")):
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+        tables[str(file.relative_to(storage))] = frame.drop(columns=[*OWN & set(frame)]).to_csv(index=False)
     return tables
 
 
@@ -128,14 +134,16 @@ def _mlflow(storage: Path, tracking: str) -> dict[str, Any]:
 def _run(client: "MlflowClient", run: "Run", storage: Path) -> dict[str, Any]:
     def neutral(texts: dict[str, str]) -> dict[str, str]:
         shown = {name: re.sub(r"127\.0\.0\.1:\d+", "SERVER", text) for name, text in texts.items()}
-        return {name: text.replace(str(storage), "STORAGE") for name, text in shown.items() if name not in WHO_COMPUTED}
+        return {name: text.replace(str(storage), "STORAGE") for name, text in shown.items() if name not in OWN}
 
     tags = {name: value for name, value in run.data.tags.items() if not name.startswith(_OWN_TAGS)}
     metrics = {
         name: sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, name))
         for name in run.data.metrics
-        if name not in WHO_COMPUTED
+        if name not in OWN
     }
+    if run.data.tags["dmt.kind"] == "sweep":
+        metrics = {name: points[-1:] for name, points in metrics.items()}
     return {
         "name": run.info.run_name,
         "status": run.info.status,
