@@ -122,7 +122,7 @@ def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
     events, reference = schedule(seed, minutes), json.loads((calm / RESULTS).read_text())
     factor = max(1.0, reference["seconds"] / (60 * minutes))
     log = Log(folder / "log.txt")
-    log(f"seed {seed}, {minutes:g} min: schedule {digest(events)}, which is the same whenever this seed is used")
+    log(f"seed {seed}, {minutes:g} min: schedule {digest(events)}, always the same for these two")
     for number, event in enumerate(events):
         log(f"planned: event {number} at {event.at:.1f} s: {event}")
     if factor > 1:

@@ -80,17 +80,12 @@ def test_a_watch_that_has_ended_says_nothing(head, watched):
 
 
 DRIVER = """
-    import ray
     from dmt_ray.execution import cluster
     cluster.connect(None, cpus=1)
+    import time
+    import ray
 
-    @ray.remote
-    def forever():
-        import time
-        print("at work", flush=True)
-        time.sleep(600)
-
-    task = forever.remote()
+    task = ray.remote(time.sleep).remote(600)
     print(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, flush=True)
     while True:
         ray.wait([task], timeout=0.2)
@@ -103,7 +98,9 @@ def test_a_driver_says_that_its_cluster_is_gone(tmp_path: Path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=tmp_path, env=variables, text=True, **pipes) as driver:
-        gcs = int(driver.stdout.readline())
+        started = driver.stdout.readline()
+        assert started, driver.communicate()[1]
+        gcs = int(started)
         began = time.monotonic()
         os.kill(gcs, signal.SIGKILL)
         _, said = driver.communicate(timeout=60)
