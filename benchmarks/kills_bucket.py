@@ -18,13 +18,11 @@ from werkzeug.serving import run_simple
 from werkzeug.test import Client
 from werkzeug.wsgi import get_input_stream
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 
 class Durable:
     """Moto's application with a folder behind it."""
 
-    def __init__(self, application: Application, folder: Path) -> None:
+    def __init__(self, application: Any, folder: Path) -> None:
         self._application, self._folder = application, folder
         folder.mkdir(parents=True, exist_ok=True)
         client = Client(application)
@@ -39,7 +37,8 @@ class Durable:
             start_response("501 Not Implemented", [])
             return [b"objects in parts are not kept"]
         if environ["REQUEST_METHOD"] != "PUT":
-            return self._application(environ, start_response)
+            answered: Iterable[bytes] = self._application(environ, start_response)
+            return answered
         body = get_input_stream(environ).read()
         environ["wsgi.input"] = io.BytesIO(body)
         answer: list[Any] = []

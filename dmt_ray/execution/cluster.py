@@ -119,7 +119,8 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
         The resources of the cluster, such as {"CPU": 8.0, "GPU": 1.0}.
 
     Raises:
-        UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead.
+        UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead. Or
+            if the machine is too busy for a local one.
     """
     prepare()
     if address is None:
@@ -131,7 +132,7 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init(address="local", include_dashboard=False, num_cpus=cpus, **quiet)
+        _start(num_cpus=cpus, **quiet)
     else:
         _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
     stop_on_terminate()  # Ray has put a handler of its own there, which aborts
@@ -141,6 +142,20 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
+
+
+def _start(**settings: Any) -> None:
+    import ray
+
+    try:
+        ray.init(address="local", include_dashboard=False, **settings)
+    except Exception as error:  # Ray has no narrower one
+        if "timed out during startup" not in str(error):
+            raise
+        raise UserError(
+            "Ray does not come up in the 30 s that it allows itself: this machine is too busy. Run the same command "
+            "again, or start a Ray with `ray start --head` and pass its --address"
+        ) from None
 
 
 def _can_keep_token() -> bool:

@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,6 +154,15 @@ def test_cpus_are_those_of_the_affinity_mask_and_of_the_containers_quota(
 def test_without_affinity_masks_all_cpus_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     assert cluster.cores() == set(range(os.cpu_count() or 1))
+
+
+def test_a_machine_that_is_too_busy_for_a_ray_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(UserError, match=r"Ray does not come up in the 30 s .* this machine is too busy"):
+        cluster._start(num_cpus=1)
 
 
 def test_a_job_that_gives_a_variable_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
