@@ -79,6 +79,24 @@ def test_a_watch_that_has_ended_says_nothing(head, watched):
     assert not gone.wait(0.5)
 
 
+LEAVING = """
+    import sys, types
+    sys.modules["ray"] = types.SimpleNamespace(is_initialized=lambda: sys.argv[1] == "connected")
+    from dmt_ray.execution import head_watch
+    head_watch.leave("the Ray cluster at 10.0.0.1:6379")
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(("state", "status"), [("connected", 2), ("shut down", 7)])
+def test_who_leaves_says_why_and_who_has_shut_down_ray_stays(tmp_path: Path, state: str, status: int) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(LEAVING), state]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == status
+    assert ("error: the Ray cluster at 10.0.0.1:6379 is gone: its head was lost" in done.stderr) == (status == 2)
+
+
 DRIVER = """
     from dmt_ray.execution import cluster
     cluster.connect(None, cpus=1)
