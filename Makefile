@@ -7,7 +7,7 @@ STORAGE ?= runs
 # Nothing was tuned on these: the recipe was made on seeds 0 and 1.
 SEEDS ?= 100 101 102 103 104
 
-.PHONY: help sweep ablation tables report ui test test-all lint docs notebooks clean
+.PHONY: help sweep ablation tables report ui test test-all kills lint docs notebooks clean
 .DEFAULT_GOAL := sweep
 
 help:  ## list the targets
@@ -36,6 +36,9 @@ test: $(READY)  ## the fast tests, on all cores
 
 test-all: $(READY)  ## all tests
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+kills: $(READY)  ## a sweep and an ablation while everything that they need is killed at random, for five minutes
+	$(BIN)/python benchmarks/kills.py $(ARGS)
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

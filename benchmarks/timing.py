@@ -54,7 +54,7 @@ def prepare(chosen: argparse.Namespace, cache: Path, noise: Callable[[Config], i
     else:
         dataset = noise_of(config.data, noise(config), chosen.random)
         config = config.evolve(split=Split(labelled=8))
-    return config, Workspace(dataset, device_of(chosen.device), normalised=config.data.normalised)
+    return config, Workspace(dataset, device_of(chosen.device), normalisation=config.data.normalisation)
 
 
 def noise_of(data: Data, count: int, size: tuple[int, int]) -> Dataset:

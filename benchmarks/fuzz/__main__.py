@@ -53,7 +53,8 @@ def main() -> int:
     options.add_argument("--until", type=float, help=argparse.SUPPRESS)  # of the process that reads
     chosen = options.parse_args()
     if chosen.replay is not None:
-        return replay(*chosen.replay.rsplit(":", 1), chosen.seed)
+        name, _, number = chosen.replay.rpartition(":")
+        return replay(name, number, chosen.seed)
     if chosen.until is not None:
         attempt_all(chosen.seed, chosen.out, chosen.until, chosen.only)
         return 0

@@ -44,7 +44,8 @@ def _decode(folder: Path, item: Item, reading: Reading) -> None:
         raise wrong[0]
     assert image is not None
     height, width = image.mask.shape
-    assert (image.image.dtype, image.image.shape) == (np.uint8, (height, width, 3))
+    assert image.image.dtype == np.uint8
+    assert image.image.shape == (height, width, 3)
 
 
 def _image(reading: Reading, folder: Path) -> None:

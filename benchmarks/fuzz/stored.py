@@ -23,7 +23,7 @@ from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.trials import STUDY, open_storage, read_trials
-from dmt_ray.methods.space import Choice, Uniform
+from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.plan.key import key_of
 from dmt_ray.recipes import named
 from dmt_ray.store import Store
@@ -71,8 +71,8 @@ def _store(folder: Path) -> None:
 
 def _leases(folder: Path) -> None:
     leases = Leases(folder / "leases", folder / "staging")
-    for lease in leases.running():
-        assert lease.holder
+    for running in leases.running():
+        assert running.holder
     leases.holder(KEY)
     list(leases.stale())
     if (lease := leases.take(KEY, "pretrain")) is not None:
@@ -113,16 +113,15 @@ def _experiment(folder: Path) -> None:
 
 def _experiments(folder: Path) -> list[bytes]:
     config = named("shapes").evolve(percentiles=(0.5, 1.0))
-    space = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
+    space: dict[str, Uniform | Integer | Choice] = {"weight.gamma1": Uniform(0, 8), "method": Choice("dst", "dmt")}
     rows = cells("shapes", (), {"DMT": Row("dmt")}, {"shapes": Column()}, lambda config: config)
     found = []
-    for number, one in enumerate(
-        (
-            Sweep("joint", "What?", config, "dmt", space, (0, 1), ({"weight.gamma1": 1.0, "method": "dmt"},)),
-            Ablation("parts", "What?", "shapes", rows, (0, 1), "DMT"),
-            Run("dmt", config, 0),
-        )
-    ):
+    kinds: tuple[Sweep | Ablation | Run, ...] = (
+        Sweep("joint", "What?", config, "dmt", space, (0, 1), ({"weight.gamma1": 1.0, "method": "dmt"},)),
+        Ablation("parts", "What?", "shapes", rows, (0, 1), "DMT"),
+        Run("dmt", config, 0),
+    )
+    for number, one in enumerate(kinds):
         place = folder / "sweeps" / str(number)
         experiment_file.write(place, ExperimentFile(one, Path("runs"), None, "shapes", ("a=1",), 4, {}, "dmt"))
         found.append((place / experiment_file.NAME).read_bytes())

@@ -110,7 +110,8 @@ def _ask(folder: Path) -> None:
     pixels = np.resize(np.frombuffer(content[7:], np.uint8), int(np.prod(shape))).reshape(shape)
     made: Any = pixels.tolist() if kind == 255 else pixels.astype(KINDS[kind % len(KINDS)])
     answer = _served().predict(made)
-    assert (answer.dtype, answer.shape) == (np.uint8, np.shape(made)[:3])
+    assert answer.dtype == np.uint8
+    assert answer.shape == np.shape(made)[:3]
 
 
 def _requests(folder: Path) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Connecting to a Ray: a local one, or a cluster that is already running; and the CPUs of this machine."""
 
 import contextlib
+import functools
 import gc
 import hashlib
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 from dmt_ray.errors import UserError
 from dmt_ray.execution import ray_private
+from dmt_ray.execution.head_watch import HeadWatch, leave
 from dmt_ray.execution.interruption import TERMINATED
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ CHECK_SECONDS = 120.0  # a machine may have to start a worker process, and to fi
 SHARED = ".shared-"  # begins the names of files that show whether a folder is shared
 LONGEST_TEMPORARY = 38  # bytes: behind it come ray/session_2026-11-30_01-57-06_193154_4194304/sockets/plasma_store
 SHORT_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
+_watches: list[HeadWatch] = []  # of the Ray that this process is connected to
 CGROUPS, PROCESS_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -117,7 +120,8 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
         The resources of the cluster, such as {"CPU": 8.0, "GPU": 1.0}.
 
     Raises:
-        UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead.
+        UserError: If an address was given and no cluster takes this process in; a local Ray is never taken instead. Or
+            if the machine is too busy for a local one.
     """
     prepare()
     if address is None:
@@ -133,6 +137,9 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     else:
         _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
     stop_on_terminate()  # Ray has put a handler of its own there, which aborts
+    head = ray.get_runtime_context().gcs_address
+    where = "the local Ray" if address is None else f"the Ray cluster at {head}"
+    _watches.append(HeadWatch(head, functools.partial(leave, where)))
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
@@ -156,7 +163,7 @@ def _start(settings: Mapping[str, Any]) -> None:
             ray.shutdown()
     raise UserError(
         f"Ray did not start within 30 s, {START_ATTEMPTS} times in a row: this machine is too busy. Run the same "
-        "command again when it has less to do"
+        "command again when it has less to do, or start a Ray with `ray start --head` and pass its --address"
     )
 
 
@@ -360,6 +367,8 @@ def disconnect() -> None:
     """Stop the local Ray, or leave the cluster."""
     import ray
 
+    while _watches:
+        _watches.pop().end()
     # Handles that only the garbage collector frees must go while there is a Ray to tell: if that happens later, and in
     # another thread, Ray ends the process.
     gc.collect()

@@ -46,6 +46,7 @@ NOT_RUN = {
         "needs masks from elsewhere: tests/execution/test_external_check.py has some",
     ),
     "python benchmarks/simulate.py --planted": "takes minutes: tests/store/test_simulation.py plants the same bugs",
+    "python benchmarks/kills.py": "takes ten minutes: tests/benchmarks/test_kills.py runs it for one",
     "python benchmarks/suggest.py": "trains on CamVid for a quarter of an hour",
     **dict.fromkeys(
         (

@@ -134,7 +134,7 @@ def doubts_about(folder: Path, layout: Layout, pictures: Pictures, masks: Masks 
 
 def _pairs(limits: Ranges) -> Iterable[Range]:
     """The limits of each channel."""
-    return (limits,) if isinstance(limits[0], float) else limits  # type: ignore[return-value]
+    return (limits,) if isinstance(limits[0], float) else limits
 
 
 def _range(limits: Ranges) -> str:

@@ -182,8 +182,8 @@ def _numbers_in(paths: Sequence[Path], channels: int) -> Ranges | None:
 def _ranges_for(held: Ranges) -> Ranges:
     """A range that holds numbers; of each channel where they are given so, but one where it is the same for all."""
     if isinstance(held[0], float):
-        return _range_for((held[0], held[1]))  # type: ignore[arg-type]
-    each = tuple(_range_for(pair) for pair in held)  # type: ignore[arg-type]
+        return _range_for((held[0], held[1]))
+    each = tuple(_range_for(pair) for pair in held)
     return each[0] if len(set(each)) == 1 else each
 
 

@@ -71,7 +71,10 @@ def simulated(world: World, bucket: Bucket | None) -> Iterator[None]:
     thread = lambda target, **_: Thread(world, world.current.process, target)  # noqa: E731
     threading = SimpleNamespace(Thread=thread, Event=lambda: Event(world), Lock=lambda: Lock(world))
     with ExitStack() as stack:
-        change = lambda where, name, value: stack.enter_context(patch.object(where, name, value))  # noqa: E731
+
+        def change(where: Any, name: str, value: Any) -> None:
+            stack.enter_context(patch.object(where, name, value))
+
         for name in ("stat", "lstat", "open", "mkdir", "rmdir", "unlink", "rename", "utime", "scandir"):
             change(os, name, calls.on_path(getattr(calls, name), getattr(os, name)))
         change(os, "remove", os.unlink)
@@ -129,7 +132,7 @@ class _Calls:
         def call(path: Any, *arguments: Any, **further: Any) -> Any:
             if world.current is None:
                 return real(path, *arguments, **further)
-            text = path if type(path) is int else os.fspath(path)
+            text: Any = path if type(path) is int else os.fspath(path)
             if type(text) is int:
                 if text < _FIRST:
                     return real(path, *arguments, **further)

@@ -45,7 +45,7 @@ class Bucket:
         choose: Decides what goes wrong.
     """
 
-    step: Callable[[str], None]
+    step: Callable[[str], object]
     now: Callable[[], float]
     choose: random.Random
     troubles: Troubles

@@ -1,0 +1,85 @@
+"""A random kill schedule: the same from its seed, and a comparison that finds what differs."""
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+from collections import Counter
+from types import ModuleType
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's modules can be imported."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
+@pytest.fixture
+def schedules(benchmarks: None) -> ModuleType:
+    return importlib.import_module("kills_schedule")
+
+
+def test_the_first_events_of_a_seed(schedules):
+    events = schedules.schedule(7, 1)
+    assert [(event.at, str(event)) for event in events] == [
+        (2.5, "object store paused for 10.5 s"),
+        (39.0, "driver interrupted"),
+        (59.5, "worker killed"),
+    ]
+    assert schedules.digest(events) == "34e62f91"
+
+
+def test_a_seed_gives_the_same_schedule_again_and_another_seed_another_one(schedules):
+    assert schedules.schedule(7, 5) == schedules.schedule(7, 5)
+    assert schedules.digest(schedules.schedule(8, 5)) != schedules.digest(schedules.schedule(7, 5))
+
+
+def test_a_longer_schedule_begins_as_a_shorter_one(schedules):
+    assert schedules.schedule(3, 60)[:15] == schedules.schedule(3, 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_third_of_a_minute_has_an_event_and_each_kind_comes_once_in_fourteen(schedules, seed):
+    events = schedules.schedule(seed, 28)
+    assert len(events) == 84
+    assert all(20 * i <= event.at <= 20 * (i + 1) for i, event in enumerate(events))
+    kinds = [(event.target, event.what) for event in events]
+    for first in range(0, 84, 14):
+        assert Counter(kinds[first : first + 14]) == Counter(schedules.KINDS)
+    assert all(2 <= event.seconds <= 40 and 0 <= event.draw < 1 for event in events)
+
+
+def test_what_differs_is_named_down_to_the_file(benchmarks):
+    results = importlib.import_module("kills_results").Results
+    one = results({"label-0a": {"files": {"labels.npz": "00", "a.csv": "11"}}}, {}, {"t.csv": "1\n"}, {}, {})
+    two = results({"label-0a": {"files": {"labels.npz": "01", "a.csv": "11"}}}, {"x": {}}, {"t.csv": "1\n"}, {}, {})
+    assert one.differences(dataclasses.replace(one)) == []
+    assert one.differences(two) == [
+        "stages: label-0a: files: labels.npz: 00 is now 01",
+        "shared: x: only there",
+    ]
+    assert two.differences(one)[1] == "shared: x: not there"
+
+
+def test_the_outcome_in_one_line(benchmarks):
+    kills = importlib.import_module("kills")
+    course = kills.Course(Counter(driver=6, worker=1), missed=2, restarts=9)
+    begin = "seed 7: 5 min, 7 events (6 driver, 1 worker), 2 that found nothing to strike, 9 restarts, 214 stages, "
+    assert kills.sentence(7, 5.0, course, 214, []) == begin + "all byte-identical, tables identical"
+    assert kills.sentence(7, 5.0, course, 214, ["stages: a: b", "stages: c: d"]) == begin + "stages DIFFERENT"
+
+
+@pytest.mark.slow
+def test_a_sweep_and_an_ablation_end_as_if_nothing_had_happened(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "kills.py", "--minutes", "1", "--seed", "7"]
+    done = subprocess.run([*command, "--storage", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    assert done.stdout.splitlines()[-1].endswith("all byte-identical, tables identical")
+    assert "schedule 34e62f91" in done.stdout
+    again = subprocess.run([*command, "--storage", tmp_path], capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "remove it to repeat this run" in again.stderr
