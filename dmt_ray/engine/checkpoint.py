@@ -133,7 +133,7 @@ def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     made = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(tensors.items()):
         made.update(f"\0{name} {value.dtype} {list(value.shape)}\0".encode())
-        made.update(memoryview(value.reshape(-1).view(torch.uint8).numpy()))
+        made.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return made.hexdigest()
 
 

@@ -27,7 +27,7 @@ Kind = Literal["sweep", "ablation", "run"]
 FOLDERS: Mapping[Kind, str] = {"sweep": "sweeps", "ablation": "ablations", "run": "runs"}
 _EARLIER: Mapping[str, Kind] = {"sweep.json": "sweep", "ablation.json": "ablation"}
 _EARLIER_RUNS = "experiments"  # a file each, which is the run's name
-_EARLIER_KEYS = {"about": "dataset_info", "outcomes": "extra_metrics"}
+_EARLIER_KEYS: Mapping[str, str] = {"about": "dataset_info", "outcomes": "extra_metrics"}
 
 Experiment = Sweep | Ablation | Run
 _KINDS: Mapping[Kind, type[Experiment]] = {"sweep": Sweep, "ablation": Ablation, "run": Run}
@@ -136,7 +136,7 @@ def _path(folder: Path) -> Path:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    values = read_json(path)
+    values: Any = read_json(path)
     if not isinstance(values, dict):
         raise ValueError("it holds no settings by name")
     return {_EARLIER_KEYS.get(name, name): value for name, value in values.items()}

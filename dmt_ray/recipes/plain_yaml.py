@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}  # values that a node holds, itself included
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         place = f"line {event.start_mark.line + 1}"
         before, tag = self._values, getattr(event, "tag", None)
         if tag not in (None, "!", "tag:yaml.org,2002:str"):

@@ -41,7 +41,7 @@ def simulated(world: World, bucket: Bucket | None) -> Iterator[None]:
 
     def entered(process: Process) -> None:
         files.HOST = process.machine.name
-        stage_dirs._digests = process.digests  # type: ignore[assignment]
+        stage_dirs._digests = process.digests
 
     world.entered = entered
     real_kill, real_pid = os.kill, os.getpid
@@ -68,7 +68,10 @@ def simulated(world: World, bucket: Bucket | None) -> Iterator[None]:
         def now(cls, tz: dates.tzinfo | None = None) -> dates.datetime:  # type: ignore[override]
             return dates.datetime.fromtimestamp(clock(), tz)
 
-    thread = lambda target, **_: Thread(world, world.current.process, target)  # noqa: E731
+    def thread(target: Callable[[], None], **_: Any) -> Thread:
+        assert world.current is not None
+        return Thread(world, world.current.process, target)
+
     threading = SimpleNamespace(Thread=thread, Event=lambda: Event(world), Lock=lambda: Lock(world))
     with ExitStack() as stack:
 
