@@ -113,7 +113,7 @@ class Schedule:
         self.troubles = Troubles()
         if self.layout != "network" and choose.random() < 0.6:
             rates = [choose.choice((0.0, 0.05, 0.3)) for _ in range(2)]
-            self.troubles = Troubles(*rates, choose.choice((0.0, 0.0, 0.05)), choose.choice((0.0, 30.0)))
+            self.troubles = Troubles(rates[0], rates[1], choose.choice((0.0, 0.0, 0.05)), choose.choice((0.0, 30.0)))
         self.undisturbed = not count and self.troubles == Troubles()
         self.bucket: Bucket | None = None
         if self.layout != "network":
