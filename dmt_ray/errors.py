@@ -21,7 +21,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """The message, without passwords and control characters; of a very long one the beginning and the end."""
-        text = _STRANGE.sub(lambda found: ascii(found[0])[1:-1], without_passwords(super().__str__()[:_QUOTED]))
+        text = _STRANGE.sub(lambda match: ascii(match[0])[1:-1], without_passwords(super().__str__()[:_QUOTED]))
         return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 4 :]}"
 
 

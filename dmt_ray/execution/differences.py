@@ -1,7 +1,7 @@
 """What a stage's files have in common with those of the same stage computed again, and how much of a difference counts.
 
 On a processor of the same kind, with the same versions and threads, a stage comes back byte by byte. Elsewhere rounding
-differs, and a bound on what matters takes the place of the digests (docs/decisions/0085).
+differs, and a bound on what matters takes the place of the digests (docs/decisions/0085-what-an-audit-compares.md).
 """
 
 import io

@@ -76,7 +76,7 @@ def test_every_help_has_an_example(words, capsys):
 
 def test_one_command_has_all_of_them():
     top = "run plan sweep ablate status table figures predict report export why store data publish ui methods recipes"
-    top += " completion compare evaluate model suggest"
+    top += " completion compare evaluate model suggest audit bundle"
     assert {words[0] for words in commands()} == set(top.split())
 
 
@@ -112,7 +112,8 @@ NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run -
         (["run", "--recipe", "camvid", "--data", "/nowhere"], "/nowhere"),
         (["run", "--device", "cuda:77"], "no device 'cuda:77'"),
         (["store", "ls", "--storage", "nowhere"], "there is no store in nowhere"),
-        (["store", "gc", "--budget", "much", "--storage", "nowhere"], "there is no store in nowhere"),
+        (["store", "gc", "--budget", "1GB", "--storage", "nowhere"], "there is no store in nowhere"),
+        (["store", "gc", "--budget", "much"], "a size is written as 500MB or 10GB, but got 'much'"),
         (["ui", "--storage", "nowhere"], "nothing to show yet"),
         (["run", "--storage", "/proc/nowhere"], "cannot use the store /proc/nowhere: No such file"),
     ],

@@ -18,7 +18,7 @@ IMAGES = [
 
 def decode(folder: Path) -> None:
     if open_decoded(folder / "data-12ab", "12ab") is None:
-        with Writer(folder / "data-12ab") as writer:
+        with Writer(folder / "data-12ab", channels=3) as writer:
             writer.add("train", IMAGES)
             writer.finish("12ab")
 

@@ -101,10 +101,12 @@ DRIVER = """
     from dmt_ray.execution import cluster
     cluster.connect(None, cpus=1)
     import time
+    import psutil
     import ray
 
     task = ray.remote(time.sleep).remote(600)
-    print(ray._private.worker._global_node.all_processes["gcs_server"][0].process.pid, flush=True)
+    mine = psutil.Process().children(recursive=True)
+    print(next(process.pid for process in mine if process.name() == "gcs_server"), flush=True)
     while True:
         ray.wait([task], timeout=0.2)
 """

@@ -111,7 +111,7 @@ def test_a_page_that_leads_to_itself_is_one_page():
     content = bombs.tiff(strip, 1, next_page=8 + len(strip))
     with quickly():
         assert read_mask(content).shape == (4, 4)
-        assert read_image(content).image.size == (4, 4)
+        assert read_image(content).image.shape == (4, 4, 3)
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------

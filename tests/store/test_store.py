@@ -97,14 +97,12 @@ def test_a_block_that_fails_leaves_nothing(store: Store) -> None:
     assert list((store.folder / "staging").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "last",
-    [
-        pytest.param("(folder / 'b').write_bytes(b'2'); print('now', flush=True); time.sleep(60)", id="while writing"),
-        pytest.param("os.rename = lambda *_: (print('now', flush=True), time.sleep(60))", id="before the renaming"),
-    ],
-)
-def test_a_killed_write_leaves_no_stage_and_gc_cleans_up(store: Store, last: str) -> None:
+WRITING = "(folder / 'b').write_bytes(b'2'); print('now', flush=True); time.sleep(60)"
+RENAMING = "os.rename = lambda *_: (print('now', flush=True), time.sleep(60))"
+
+
+def kill_a_write(store: Store, last: str) -> None:
+    """Kill a process that writes stage A when it has come to `last`."""
     child = start(
         f"import os\nwith store.write(stage) as folder:\n    (folder / 'a').write_bytes(b'1'); {last}", store.folder
     )
@@ -116,11 +114,22 @@ def test_a_killed_write_leaves_no_stage_and_gc_cleans_up(store: Store, last: str
     assert not store.has(A)
     assert store.ls() == []
     assert store.missing([A]) == [A]
+
+
+def test_a_killed_write_leaves_no_stage_and_gc_cleans_up(store: Store) -> None:
+    kill_a_write(store, WRITING)
     freed = store.gc(10**9)
     assert [name.split(".")[0] for name in freed.removed] == [f"staging/{A.name}"]
     assert list((store.folder / "staging").iterdir()) == []
     put(store, A)
     assert store.open(A)
+
+
+def test_a_write_that_was_killed_when_all_was_written_is_put_into_the_store_by_gc(store: Store) -> None:
+    kill_a_write(store, RENAMING)
+    assert store.gc(10**9).removed == ()
+    assert list((store.folder / "staging").iterdir()) == []
+    assert (store.open(A) / "a").read_bytes() == b"1"
 
 
 def test_gc_leaves_what_living_processes_write(store: Store) -> None:

@@ -51,15 +51,17 @@ def test_nothing_is_published_twice(performed, name):
 def test_students_that_are_trained_together_have_metrics_of_their_own(performed):
     names = {point.name for point in published(performed, "rml")}
     for side in "AB":
-        for column in ("loss", "labelled_loss", "unlabelled_loss", "coverage", "pseudo_accuracy", "total_variation"):
-            assert f"{side}/{column}" in names
+        for column in ("loss", "labelled_loss", "unlabelled_loss"):
+            assert f"loss/{column}.{side}" in names
+        for column in ("coverage", "pseudo_accuracy", "total_variation"):
+            assert f"other/{column}.{side}" in names
     assert not [name for name in names if "A." in name or "B." in name]
 
 
 @pytest.mark.parametrize(("name", "side"), [("rml", "A"), ("rml", "B"), ("curriculum", "A"), ("rwms", "A")])
 def test_the_steps_of_a_model_count_on_from_stage_to_stage(performed, name, side):
     runner, plans = performed
-    steps = [point.step for point in published(performed, name) if point.name == f"{side}/loss"]
+    steps = [point.step for point in published(performed, name) if point.name == f"loss/loss.{side}"]
     assert steps == sorted(set(steps))
     assert steps[-1] == steps_of(plans[name], runner, side)
 
