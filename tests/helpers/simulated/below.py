@@ -254,11 +254,17 @@ class _Calls:
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
+        opener: Callable[[str, int], int] | None = None,
     ) -> Any:
         place = self._place(text)
         if "r" in mode:
-            self.world.step("read", text)
-            node = self._mount.open(place)
+            if opener is None:
+                self.world.step("read", text)
+                node = self._mount.open(place)
+            else:
+                number = opener(text, os.O_RDONLY)
+                node = self._process.descriptors[number]
+                self.close(number)
             if node.entries is not None:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
             reader = _Reader(node.content)
