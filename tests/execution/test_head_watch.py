@@ -104,7 +104,7 @@ DRIVER = """
     import psutil
     import ray
 
-    task = ray.remote(time.sleep).remote(600)
+    task = ray.remote(lambda: time.sleep(600)).remote()
     mine = psutil.Process().children(recursive=True)
     print(next(process.pid for process in mine if process.name() == "gcs_server"), flush=True)
     while True:
