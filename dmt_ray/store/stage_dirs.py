@@ -91,7 +91,7 @@ class StageDirs:
 
     def refresh(self, stage_path: StagePath) -> None:
         """Let a network file system look at a stage anew."""
-        files.refresh(self.stages, stage_path.folder.parent, stage_path.folder)
+        files.refresh(self.folder, self.stages, stage_path.folder.parent, stage_path.folder)
 
     def peek(self, stage_path: StagePath) -> Record | None:
         """The record of a stage, or None if it is missing or broken."""
