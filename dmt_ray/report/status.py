@@ -47,7 +47,7 @@ class Status:
             it failed; "incomplete": what is missing has not been tried, or was interrupted.
         members: State -> how many trials of a sweep, runs of an ablation, or the run itself.
         stages: "stored" and "missing" -> how many; of a sweep those of the trials that have begun.
-        best: None as long as nothing is complete.
+        best: None as long as nothing is complete. Oracles, which see all labels, are not ranked.
         failed: What failed, and why.
         command: The `dmt` command that resumes it; all paths are absolute.
         folder: Where its records are.
@@ -136,11 +136,14 @@ def _of_plans(folder: Path, file: ExperimentFile) -> Status:
     experiment, store, reasons = file.experiment, Store(file.storage), read_failed(folder)
     assert isinstance(experiment, Ablation | Run)
     if isinstance(experiment, Ablation):
-        plans = [(one.cell.row if len(experiment.columns) == 1 else f"{one.cell.row}, {one.cell.column}", one.plan)
-                 for one in experiment.members()]  # fmt: skip
+        single, all_members = len(experiment.columns) == 1, list(experiment.members())
+        names = [one.cell.row if single else f"{one.cell.row}, {one.cell.column}" for one in all_members]
+        plans = [(name, one.plan) for name, one in zip(names, all_members, strict=True)]
+        oracles = {name for name, one in zip(names, all_members, strict=True) if one.cell.method == "oracle"}
         config, question = experiment.cells[0].config, experiment.question
     else:
         plans, config, question = [(experiment.method, experiment.plan())], experiment.config, experiment.method
+        oracles = set()
     members, scores, failed = Counter[str](), dict[str, list[float]](), dict[str, str]()
     for name, plan in plans:
         lacking = store.missing(plan.targets())
@@ -150,7 +153,7 @@ def _of_plans(folder: Path, file: ExperimentFile) -> Status:
         if not lacking:
             scores.setdefault(name, []).append(rung_score(store, plan.rungs[-1]))
     means = {name: statistics.fmean(values) for name, values in scores.items()}
-    winner = max(means, key=means.__getitem__, default=None)
+    winner = max((name for name in means if name not in oracles), key=means.__getitem__, default=None)
     return Status(
         name=experiment.name,
         kind=file.kind,

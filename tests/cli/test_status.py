@@ -1,15 +1,19 @@
 """`dmt status`: how a sweep, an ablation and a run stand, by their records."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from dmt_ray.errors import MissingStages
 from dmt_ray.execution.journal import locked
+from dmt_ray.experiments import experiment_file
+from dmt_ray.experiments.ablation import Row
 from dmt_ray.experiments.commands import runnable
 from dmt_ray.methods import METHODS
 from dmt_ray.report.status import all_statuses, find
-from tests.helpers.fake_stages import CONFIG
+from dmt_ray.store import Store
+from tests.helpers.fake_stages import CONFIG, ablation_file, perform
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -29,6 +33,15 @@ def test_an_ablation_is_counted_by_runs_and_stages(storage):
     assert sum(status.stages.values()) == 2 * len(METHODS["dmt"](CONFIG, 0).stages())  # the baseline's are among them
     assert (status.best.what, status.best.measure) == ("Baseline", "mIoU")
     assert status.best.score == pytest.approx((0.5 + 0.6) / 2)  # on the validation images, mean of both seeds
+
+
+def test_an_oracle_is_never_the_best_row(tmp_path):
+    rows = {"Oracle": Row("oracle"), "Baseline": Row("baseline")}
+    store, file = Store(tmp_path / "runs"), replace(ablation_file("bounds", rows), storage=tmp_path / "runs")
+    experiment_file.write(file.folder, file)
+    perform(store, file)  # both rows score the same
+    assert find(tmp_path / "runs", "bounds").members == {"complete": 4}
+    assert find(tmp_path / "runs", "bounds").best.what == "Baseline"
 
 
 def test_a_run_is_found_by_the_beginning_of_its_name(storage):
