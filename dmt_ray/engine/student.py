@@ -159,9 +159,10 @@ class Student(nn.Module):
         if config.dropout or config.survival < 1:
             models.add_noise(self.student, dropout=config.dropout, survival=config.survival)
         perturbed = config.perturbs_features()
-        self._channels = models.ChannelDropout(self.student, compiled=work.compiled) if perturbed else None
+        self._channels = models.ChannelDropout(self.student) if perturbed else None
         # Where it is a wrapper, labelling and scores on the way go past it.
-        self._trained = [spread(self.student, work.team, compiled=work.compiled)]
+        # torch.compile would pass over the hooks that drop other channels in every step.
+        self._trained = [spread(self.student, work.team, compiled=work.compiled and not perturbed)]
         self.stream = RngStream(work.seed, side, self.description["generation"])
         mean, std = work.statistics()
         self.views = [View(self.stream, config, mean=mean, std=std, number=number) for number in range(config.views)]

@@ -102,14 +102,12 @@ class ChannelDropout:
 
     Args:
         network: One that `build` made; changed in place. The names of its weights stay the same.
-        compiled: Whether it goes through torch.compile, which then leaves out what is done here: masks are others in
-            every pass, for which it would compile anew each time, and drawn as without it they have the same numbers.
 
     Raises:
         ModelError: If the network has no encoder.
     """
 
-    def __init__(self, network: nn.Module, *, compiled: bool = False) -> None:
+    def __init__(self, network: nn.Module) -> None:
         encoder = encoder_of(network)
         if encoder is None:
             raise ModelError(
@@ -120,11 +118,10 @@ class ChannelDropout:
         self._masks: Masks | None = None
         # Networks of ours call parts of their encoders.
         decoder = getattr(network, "after_encoder", None)
-        dropped = torch.compiler.disable(self._dropped) if compiled else self._dropped  # type: ignore[no-untyped-call]
         if decoder is None:
-            encoder.register_forward_hook(lambda _, given, features: dropped(features, given[0]))
+            encoder.register_forward_hook(lambda _, given, features: self._dropped(features, given[0]))
         else:
-            decoder.register_forward_pre_hook(lambda _, given: (dropped(given[0], None),))
+            decoder.register_forward_pre_hook(lambda _, given: (self._dropped(given[0], None),))
 
     @contextmanager
     def during(self, masks: Masks) -> Iterator[None]:
