@@ -1,6 +1,7 @@
 """`dmt ui`: MLflow in the browser."""
 
 import argparse
+import ipaddress
 import os
 import signal
 import socket
@@ -18,7 +19,6 @@ from dmt_ray.tracking.connection import DATABASE, relocate
 from dmt_ray.tracking.view import start_page
 
 PATIENCE = 300.0  # seconds for the server to answer; MLflow takes ten on a machine that is not busy
-EVERYWHERE = ("0.0.0.0", "::")  # as a host: all addresses of the machine
 
 
 def browse(options: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def browse(options: argparse.Namespace) -> int:
         print(f"error: {taken}", file=sys.stderr)
         return ExitCode.FAILED
     relocate(options.storage)
-    host = "localhost" if options.host in EVERYWHERE else options.host
+    host = "localhost" if _means_all_addresses(options.host) else options.host
     address = f"http://{f'[{host}]' if ':' in host else host}:{options.port}"
     print(f"starting MLflow on {address} (Ctrl-C stops it) ...", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_url(database)]
@@ -56,6 +56,13 @@ def browse(options: argparse.Namespace) -> int:
         server.wait()
         return ExitCode.DONE
     return ExitCode.FAILED if status > 0 else ExitCode.DONE
+
+
+def _means_all_addresses(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 def _show(server: "subprocess.Popen[bytes]", health: str, page: str) -> None:
