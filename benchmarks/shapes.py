@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from dmt_ray.cli.options import STORAGE, guarded
+from dmt_ray.cli.declared import STORAGE
+from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.methods import METHODS

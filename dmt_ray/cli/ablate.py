@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dmt_ray.cli.options import OF_EXPERIMENTS, Parser, absolute_files, add, begin, guarded, manual, read, warn
+from dmt_ray.cli.declared import OF_EXPERIMENTS
+from dmt_ray.cli.options import Parser, absolute_files, add, begin, guarded, manual, read, warn
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, nearest
 from dmt_ray.errors import ConfigError

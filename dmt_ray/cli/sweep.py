@@ -9,19 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
 
-from dmt_ray.cli.options import (
-    GRID,
-    OF_EXPERIMENTS,
-    OF_SEARCHES,
-    Parser,
-    absolute_files,
-    add,
-    begin,
-    guarded,
-    manual,
-    read,
-    warn,
-)
+from dmt_ray.cli.declared import GRID, OF_EXPERIMENTS, OF_SEARCHES
+from dmt_ray.cli.options import Parser, absolute_files, add, begin, guarded, manual, read, warn
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, Model, nearest
 from dmt_ray.errors import ConfigError
@@ -48,8 +37,8 @@ class SweepOptions(Options):
         changes: Overrides as they were given.
         trials: Trials in all; None: all points of the grid.
         fresh: Keep the old study under another name and start a new one.
-        sampler: A name in `options.SAMPLERS`.
-        pruner: A name in `options.PRUNERS`.
+        sampler: A name in `declared.SAMPLERS`.
+        pruner: A name in `declared.PRUNERS`.
         confirm: Fresh seeds on which the best trial and the recipe are run again.
         looks: Numbers of these seeds after which it is seen whether the two differ; (): all seeds are run.
         hours: Hours of work in all; None: no limit.

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from dmt_ray.cli import main as cli
-from dmt_ray.cli import options
+from dmt_ray.cli.declared import OPTIONS
+from dmt_ray.cli.options import absolute_files
 from tests.helpers.paths import ROOT
 
 SOURCES = [path for folder in ("dmt_ray", "searches", "ablations") for path in (ROOT / folder).rglob("*.py")]
@@ -21,7 +22,7 @@ def test_no_other_file_declares_an_option():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr in ("add_argument", "add_argument_group")
     ]
-    assert not faults, "declare these in dmt_ray/cli/options.py:\n" + "\n".join(faults)
+    assert not faults, "declare these in dmt_ray/cli/declared.py:\n" + "\n".join(faults)
 
 
 def uses(parser, words=()):
@@ -38,7 +39,7 @@ USES = [(words, option, action) for words, option, action in uses(cli.parser()) 
 
 
 def test_every_declared_option_is_one_of_some_command():
-    assert {option for _, option, _ in USES} == options._OPTIONS.keys()
+    assert {option for _, option, _ in USES} == OPTIONS.keys()
 
 
 @pytest.mark.parametrize("option", sorted({option for _, option, _ in USES}))
@@ -100,10 +101,10 @@ def test_files_are_made_absolute_so_that_a_command_repeats_the_work_from_any_fol
     changes = ["model.weights_file=w.safetensors", "model_b.weights_file=null", "finetune.epochs=3"]
     changes.append("external.masks=drafts")
     given = argparse.Namespace(recipe="mine.yaml", changes=changes)
-    options.absolute_files(given)
+    absolute_files(given)
     assert given.recipe == str(tmp_path / "mine.yaml")
     first, last = (f"model.weights_file={tmp_path / 'w.safetensors'}", f"external.masks={tmp_path / 'drafts'}")
     assert given.changes == [first, *changes[1:-1], last]
     named = argparse.Namespace(recipe="shapes", changes=[])
-    options.absolute_files(named)
+    absolute_files(named)
     assert named.recipe == "shapes"

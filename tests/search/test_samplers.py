@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dmt_ray.cli.options import SAMPLERS as ON_THE_COMMAND_LINE
+from dmt_ray.cli.declared import SAMPLERS as ON_THE_COMMAND_LINE
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.methods.space import Choice, Integer, Uniform
