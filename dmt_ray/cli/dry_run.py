@@ -44,9 +44,13 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
     with keeping_nothing(options) as chosen:
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
         made, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
+        if (limit := options.compute_limit) is not None:
+            from dmt_ray.search.affordable import Affordable  # imports optuna
+
+            Affordable(made, partial(reuse.a_seed, made, work_of=Work(runner.work_of)), limit)
         bare = partial(bare_seconds, runner)
         console = Console(markup=False)
-        describe(console, made, runner.store, runner.work_of, total, options.confirm, bare, options.looks)
+        describe(console, made, runner.store, runner.work_of, total, options.confirm, bare, options.looks, limit)
         _print(console, _budget(options))
 
 
@@ -220,6 +224,7 @@ def describe(
     confirm: Sequence[int] = (),
     bare: Callable[[Sequence[Stage]], float] | None = None,
     looks: tuple[int, ...] = (),
+    limit: float | None = None,
 ) -> None:
     """Print name, seeds, trials, what is shared, and what is missing of it and of each trial.
 
@@ -232,6 +237,7 @@ def describe(
         confirm: Fresh seeds on which the best trial and the recipe are to be run again.
         bare: Seconds of the trainings among some stages by bare steps, see `calibration`.
         looks: Numbers of the fresh seeds after which it is seen whether the two differ; (): all are run.
+        limit: Optimizer steps a seed, beyond which a point is not tried; None: all are.
     """
     work = Work(work_of)
     estimate = Estimator(store, work, bare)
@@ -253,14 +259,17 @@ def describe(
     points = sweep.points()[:total]
     known: list[list[Stage]] = []
     for point in points:
+        if limit is not None and (steps := reuse.a_seed(sweep, point, work)) > limit:
+            rows.append(("point", f"{in_words(point)}, not tried: {steps:,.0f} optimizer steps a seed"))
+            continue
         plans = sweep.plans(point).values()
         known.append([stage for plan in plans for stage in plan.stages()])
         left = store.missing(stage for plan in plans for stage in plan.targets())
         rows.append(("point", f"{in_words(point)}, to do: {estimate(left)}"))
     # Points that are not known yet are like the one in the middle of the space.
-    unknown = [stage for _ in range(total - len(points)) for stage in own]
+    unknown = [stage for _ in range(total - len(known)) for stage in own]
     missing = [*store.missing(dict.fromkeys([*common, *(stage for stages in known for stage in stages)])), *unknown]
-    if len(points) > 1:
+    if len(known) > 1:
         rows.append(("sharing", _shared_work(reuse.of(known, work), total)))
     rows.append(("total", f"at most {estimate(missing)}; divide the time by the number of trials that run at once"))
     if confirm:

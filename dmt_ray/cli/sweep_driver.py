@@ -89,8 +89,7 @@ def _study(file: ExperimentFile, runner: Runner, options: SweepOptions) -> Study
     work_of, sweep = Work(runner.work_of), file.sweep
 
     def compute(params: Params) -> float:
-        stages = [stage for plan in sweep.plans(params).values() for stage in plan.stages()]
-        return reuse.compute(stages, work_of) / len(sweep.seeds)
+        return reuse.a_seed(sweep, params, work_of)
 
     how = {"sampler": options.sampler, "pruner": options.pruner}
     return Study(file.folder, sweep, file.trials, **how, compute=compute, limit=options.compute_limit)

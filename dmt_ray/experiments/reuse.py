@@ -7,6 +7,7 @@ from pathlib import Path
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.execution.journal import SHARED, executed
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.methods.space import Params
 from dmt_ray.plan import Stage, in_order
 from dmt_ray.store import Store
 
@@ -28,6 +29,12 @@ class Sharing:
 def compute(stages: Iterable[Stage], work_of: Callable[[Stage], int]) -> int:
     """Optimizer steps of the trainings among some stages, over all models."""
     return sum(work_of(stage) for stage in stages if stage.config.trains)
+
+
+def a_seed(sweep: Sweep, point: Params, work_of: Callable[[Stage], int]) -> float:
+    """Optimizer steps that a point takes for each of its seeds, over all models."""
+    stages = [stage for plan in sweep.plans(point).values() for stage in plan.stages()]
+    return compute(stages, work_of) / len(sweep.seeds)
 
 
 def of(plans: Sequence[Sequence[Stage]], work_of: Callable[[Stage], int]) -> Sharing:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import optuna
 
 from dmt_ray.errors import ConfigError
-from dmt_ray.methods.space import Space
+from dmt_ray.methods.space import Dimension, Integer, Space, Uniform, Value
 
 
 def make(name: str, space: Space, seed: int) -> optuna.samplers.BaseSampler:
@@ -38,3 +38,15 @@ SAMPLERS: dict[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
         seed=seed, n_startup_trials=max(4, 2 * dimensions), warn_independent_sampling=False
     ),
 }
+
+
+def suggested(trial: optuna.Trial, setting: str, values: Dimension, exact: bool) -> Value:
+    """A trial's value; `exact`: a given one between two steps is taken as it is."""
+    match values:
+        case Uniform(low, high, step):
+            return float(trial.suggest_float(setting, low, high, step=None if exact else step or None))
+        case Integer(low, high):
+            return int(trial.suggest_int(setting, low, high))
+    chosen = trial.suggest_categorical(setting, values.values)
+    assert chosen is not None
+    return chosen

@@ -2,28 +2,25 @@
 
 import functools
 import itertools
-import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from dmt_ray.errors import ConfigError
 from dmt_ray.execution import ray_private
 from dmt_ray.experiments import trials
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
-from dmt_ray.methods.space import Dimension, Integer, Uniform, Value
 from dmt_ray.plan.key import key_of
 from dmt_ray.search import samplers
+from dmt_ray.search.affordable import Affordable
 from dmt_ray.search.owned_storage import OwnedStorage
 from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
 
 LEAST_TRIALS = 4  # with fewer other trials there is nothing to compare with: the median pruner stops none
 PROPOSALS = 20  # of the sampler, that may lie beyond the limit before a random point within it is tried
-DRAWN = 300  # random points, among which there has to be one within the limit
 WARMUP_RUNGS = 2  # are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only
 
 
@@ -68,9 +65,7 @@ class Study:
         self.folder, self.sweep, self.total, self._compute, self._limit = folder, sweep, total, compute, limit
         self._steps = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()  # None: it depends on the point
         self._steps_of = functools.cache(lambda point: sweep.steps_of(dict(point)))  # which makes a plan
-        self._drawn = _at_random(sweep)
-        if limit is not None:
-            self._within()  # says within a moment that there is none
+        self._affordable = None if limit is None else Affordable(sweep, self._steps_for, limit)
         self._optuna = self._open(sampler, pruner)
         self._reader = trials.TrialReader(self._optuna, folder)
         attempts = self._optuna.get_trials(deepcopy=False)
@@ -150,8 +145,8 @@ class Study:
                 self._enqueued -= 1
             elif self._points:
                 self._optuna.enqueue_trial(self._points.pop(0))
-            elif attempt >= PROPOSALS:
-                self._optuna.enqueue_trial(dict(self._within()))
+            elif self._affordable is not None and attempt >= PROPOSALS:
+                self._optuna.enqueue_trial(dict(self._affordable.draw()))
             trial = self._optuna.ask()
             params = self._params(trial)
             if self._limit is None or (compute := self._steps_for(params)) <= self._limit:
@@ -164,23 +159,11 @@ class Study:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Fixed parameter")  # a known point may lie between two steps
             exact = bool(self.sweep.grid)
-            return {name: _suggested(trial, name, values, exact) for name, values in self.sweep.space.items()}
+            return {name: samplers.suggested(trial, name, values, exact) for name, values in self.sweep.space.items()}
 
     def _steps_for(self, params: Params) -> float:
         assert self._compute is not None
         return self._compute(params)
-
-    def _within(self) -> Params:
-        """A random point within the limit."""
-        least = math.inf
-        for params in itertools.islice(self._drawn, DRAWN):
-            if (compute := self._steps_for(params)) <= (self._limit or math.inf):
-                return params
-            least = min(least, compute)
-        raise ConfigError(
-            f"--limit compute={self._limit:g} leaves no point to try: of {DRAWN} random points the cheapest takes "
-            f"{least:,.0f} optimizer steps a seed"
-        )
 
     def report(self, token: str, step: int, score: float) -> bool:
         """Write down the score of a step, which is a rung or a seed, once; whether the trial should be pruned there."""
@@ -229,23 +212,3 @@ class Study:
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
         return self._reader.trials()
-
-
-def _at_random(sweep: Sweep) -> Iterator[Params]:
-    """Random points of the space, always the same ones in the same order."""
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    while True:
-        trial = study.ask()
-        yield {name: _suggested(trial, name, values, exact=False) for name, values in sweep.space.items()}
-
-
-def _suggested(trial: optuna.Trial, setting: str, values: Dimension, exact: bool) -> Value:
-    """A trial's value; `exact`: a given one between two steps is taken as it is."""
-    match values:
-        case Uniform(low, high, step):
-            return float(trial.suggest_float(setting, low, high, step=None if exact else step or None))
-        case Integer(low, high):
-            return int(trial.suggest_int(setting, low, high))
-    chosen = trial.suggest_categorical(setting, values.values)
-    assert chosen is not None
-    return chosen
