@@ -14,6 +14,7 @@ from dmt_ray.recipes.plain_yaml import parse
 from dmt_ray.recipes.segmentation import (
     FINE,
     authors,
+    beside_lite1,
     camvid,
     camvid_full,
     cityscapes,
@@ -27,30 +28,34 @@ from dmt_ray.recipes.segmentation import (
 __all__ = ["RECIPES", "load", "named"]
 
 # Pretraining epochs, s and alpha as the authors ran them; where two off-the-shelf weights differ, alpha is 1.
+_ANIMALS = lite0(
+    "voc-animals-lite0",
+    {"name": "voc", "size": (128, 128)},
+    title="The animals of PASCAL VOC at 128 x 128, EfficientNet-Lite0",
+    share=1 / 8,  # 162 images
+    selection=0.1,
+    pretrain_epochs=25,
+    epochs=1,
+    scored=("background", "cat", "cow", "dog", "horse", "person", "sheep"),  # all others hardly occur
+)
+_CAMVID = lite0(
+    "camvid-lite0",
+    {"name": "camvid", "size": (144, 192)},
+    title="CamVid at 144 x 192, EfficientNet-Lite0",
+    share=1 / 8,  # 45 images
+    selection="val",
+    pretrain_epochs=84,
+    epochs=4,
+)
 RECIPES: dict[str, Callable[[], Config]] = {
     "shapes": shapes,
     "camvid": camvid,
     "camvid-full": camvid_full,
     "voc-animals": voc_animals,
-    "voc-animals-lite0": lite0(
-        "voc-animals-lite0",
-        {"name": "voc", "size": (128, 128)},
-        title="The animals of PASCAL VOC at 128 x 128, EfficientNet-Lite0",
-        share=1 / 8,  # 162 images
-        selection=0.1,
-        pretrain_epochs=25,
-        epochs=1,
-        scored=("background", "cat", "cow", "dog", "horse", "person", "sheep"),  # all others hardly occur
-    ),
-    "camvid-lite0": lite0(
-        "camvid-lite0",
-        {"name": "camvid", "size": (144, 192)},
-        title="CamVid at 144 x 192, EfficientNet-Lite0",
-        share=1 / 8,  # 45 images
-        selection="val",
-        pretrain_epochs=84,
-        epochs=4,
-    ),
+    "voc-animals-lite0": _ANIMALS,
+    "voc-animals-lite0-lite1": beside_lite1(_ANIMALS),
+    "camvid-lite0": _CAMVID,
+    "camvid-lite0-lite1": beside_lite1(_CAMVID),
     "folder": folder,
     "voc-1/106": voc("voc-1/106", split=authors(105.82), pretrain_epochs=300, scored=100, epochs=4, dms_alpha=0.8),
     "voc-1/50": voc("voc-1/50", split=authors(50), pretrain_epochs=134, scored=220, epochs=4, dms_alpha=0.8),

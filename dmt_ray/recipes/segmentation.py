@@ -117,6 +117,17 @@ def lite0(
     return recipe
 
 
+def beside_lite1(recipe: Callable[[], Config]) -> Callable[[], Config]:
+    """The recipe with an EfficientNet-Lite1 as model B: two networks that differ teach each other."""
+
+    def pair() -> Config:
+        alone = recipe()
+        return alone.evolve(recipe=f"{alone.recipe}-lite1", model_b=lite(1))
+
+    pair.__doc__ = f"As {recipe().recipe}, but model B is an EfficientNet-Lite1 with ImageNet's weights."
+    return pair
+
+
 def small(
     name: str,
     data: dict[str, Any],

@@ -30,6 +30,13 @@ def test_pretraining_has_about_500_steps_and_an_iteration_a_third(recipe, labell
         assert (training.optimizer, training.encoder_rate) == ("adamw", 0.1)
 
 
+@pytest.mark.parametrize("recipe", ["voc-animals-lite0", "camvid-lite0"])
+def test_a_pair_differs_from_its_recipe_in_model_b_alone(recipe):
+    alone, pair = named(recipe), named(f"{recipe}-lite1")
+    assert (pair.model.encoder_weights, pair.model_b.encoder_weights) == ("imagenet-lite0", "imagenet-lite1")
+    assert pair.evolve(recipe=recipe, model_b=None) == alone
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "voc_animals").is_dir(), reason="no real images: set DMT_DATA")
 def test_dmt_on_photographs_runs_to_its_end_and_says_where_its_weights_come_from(tmp_path):
