@@ -37,6 +37,7 @@ Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
 KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
 SETTINGS, TABLE, SCORES = "settings.json", "predictions.csv", "scores.json"
 COLUMNS = ("picture", "digest", "height", "width", "confidence")
+ROWS = 256  # of an overlay that are made at once: copies of a large picture would be large
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,13 @@ def _drawn(kind: Kind, prediction: Prediction, image: NDArray[np.uint8], palette
         made.putpalette(palette.tobytes())
         return made
     if kind == "overlay":
-        mixed = np.array(rgb(image))
-        for row, classes in zip(
-            mixed, prediction.classes, strict=True
-        ):  # a row at a time: copies of all would be large
-            row[:] = (row.astype(np.uint16) + palette[classes]) // 2
-        return Image.fromarray(mixed)
+        height, width = prediction.classes.shape
+        mixed = Image.new("RGB", (width, height))
+        for top in range(0, height, ROWS):
+            rows = slice(top, top + ROWS)
+            colours = (rgb(image[rows]).astype(np.uint16) + palette[prediction.classes[rows]]) // 2
+            mixed.paste(Image.fromarray(colours.astype(np.uint8)), (0, top))
+        return mixed
     return Image.fromarray(prediction.maps[kind])
 
 

@@ -136,7 +136,7 @@ class Runner:
 
     def check(self, stages: Iterable[Stage]) -> None:
         """Check everything that can be checked of some stages before work starts: of the trainings that are among
-        them, and of no others.
+        them, and of no others. Crops that no image fills are a warning.
 
         Raises:
             DataError: If a training has no images.
@@ -149,6 +149,7 @@ class Runner:
         self.check_networks(stage for stage, _ in trainings)
         for stage, config in trainings:
             self._check_batches(stage, config)
+            self._check_crop(config)
 
     def check_networks(self, stages: Iterable[Stage]) -> None:
         """Check that the networks of the trainings among some stages can be built, and take their crops and whole
@@ -210,6 +211,20 @@ class Runner:
                 if reason := objection_to_one(model, classes, crop):
                     raise ModelError(_refusal_of_one(config, images, model, reason))
                 self.notes.note_trains_on_one(model, classes, crop)
+
+    def _check_crop(self, config: TrainingSlice) -> None:
+        """Warn of crops that are larger than an image ever is, so that the rest of each is padding."""
+        sizes, augment = self.dataset(config.data).subsets["train"].sizes, config.training.augment
+        largest = [int(side) for side in sizes.max(axis=0)]
+        if any(
+            crop > round(side * augment.scale[1]) + 2 * augment.pad
+            for crop, side in zip(augment.crop, largest, strict=True)
+        ):
+            self._warn(
+                f"crops are {augment.crop[0]} x {augment.crop[1]} pixels, and the largest training image is "
+                f"{largest[0]} x {largest[1]}, resized by at most {augment.scale[1]:g}: the rest of every crop is "
+                "padding, which costs time and teaches nothing. Set crop to the size of the images"
+            )
 
     def _unchecked(self, what: str, model: Model, *about: object) -> bool:
         """Whether this runner is asked for the first time."""
