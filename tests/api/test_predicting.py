@@ -100,7 +100,7 @@ def test_a_folder_gives_class_numbers_overlays_and_shares_and_names_what_is_brok
     assert rows["a.png"]["height"] == "12"
 
 
-def test_an_overlay_that_is_made_in_pieces_covers_the_whole_picture(model, pictures, monkeypatch):
+def test_overlay_and_shares_that_are_made_in_pieces_are_of_the_whole_picture(model, pictures, monkeypatch):
     monkeypatch.setattr(predicting, "ROWS", 5)
     pixels = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
     Image.fromarray(pixels).save(pictures / "a.png")
@@ -108,6 +108,9 @@ def test_an_overlay_that_is_made_in_pieces_covers_the_whole_picture(model, pictu
     predict_folder(model, todo, QUIET)
     overlay, classes = (np.asarray(Image.open(todo.out / kind / "a.png")) for kind in ("overlay", "class"))
     assert (overlay == (pixels.astype(int) + PALETTE[classes]) // 2).all()
+    with (todo.out / "predictions.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["share/bright"]) == pytest.approx(classes.mean(), abs=1e-6)
 
 
 def test_only_what_is_new_or_changed_is_computed_again(model, pictures):
