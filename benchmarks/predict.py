@@ -70,7 +70,7 @@ def main() -> int:
     network = BesideBare(models.build(model, CLASSES)).eval()
     tiling, count = Tiling((chosen.tile, chosen.tile)), chosen.folder or 1
     whole = _folder(network, model, tiling, count) if chosen.folder else _picture(network, tiling, chosen.side)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes on Linux
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts in 1024 bytes
     tiled, bare = whole - network.seconds, network.seconds
     print(f"{network.tiles} tiles: {tiled:.1f} s of CPU, the bare network {bare:.1f} s, ratio {tiled / bare:.3f}")
     print(f"{tiled / count:.3f} s a picture; peak memory of the process {peak:.2f} GB")

@@ -37,6 +37,7 @@ Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
 KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
 SETTINGS, TABLE, SCORES = "settings.json", "predictions.csv", "scores.json"
 COLUMNS = ("picture", "digest", "height", "width", "confidence")
+ROWS = 256  # of a picture that are gone over at once: a copy of all as 64-bit numbers would take gigabytes
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def _predict_one(
             made = _drawn(kind, prediction, image, palette)
         with replacing(file) as draft:
             made.save(draft, format="PNG")
-    shares = np.bincount(prediction.classes.ravel(), minlength=len(model.info.classes)) / prediction.classes.size
+    counts = [np.bincount(part.ravel(), minlength=len(model.info.classes)) for part in _parts(prediction.classes)]
+    shares = np.sum(counts, axis=0) / prediction.classes.size
     numbers = [f"{value:.6f}" for value in (prediction.confidence, *shares)]
     return [name, digest(content), str(image.shape[0]), str(image.shape[1]), *numbers]
 
@@ -182,13 +184,18 @@ def _drawn(kind: Kind, prediction: Prediction, image: NDArray[np.uint8], palette
         made.putpalette(palette.tobytes())
         return made
     if kind == "overlay":
-        mixed = np.array(rgb(image))
-        for row, classes in zip(
-            mixed, prediction.classes, strict=True
-        ):  # a row at a time: copies of all would be large
-            row[:] = (row.astype(np.uint16) + palette[classes]) // 2
-        return Image.fromarray(mixed)
+        height, width = prediction.classes.shape
+        mixed = Image.new("RGB", (width, height))
+        for part, (pixels, classes) in enumerate(zip(_parts(image), _parts(prediction.classes), strict=True)):
+            colours = (rgb(pixels).astype(np.uint16) + palette[classes]) // 2
+            mixed.paste(Image.fromarray(colours.astype(np.uint8)), (0, part * ROWS))
+        return mixed
     return Image.fromarray(prediction.maps[kind])
+
+
+def _parts(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Views of a picture's rows, from the top down."""
+    return [pixels[top : top + ROWS] for top in range(0, len(pixels), ROWS)]
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
@@ -302,7 +309,8 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
                 f"a mask holds class numbers 0..{len(model.info.classes) - 1} or {IGNORE} at the picture's size; {what}"
             )
             continue
-        confusion.update(torch.from_numpy(classes), torch.from_numpy(truth.astype(np.uint8)))
+        for predicted, true in zip(_parts(classes), _parts(truth.astype(np.uint8)), strict=True):
+            confusion.update(torch.from_numpy(predicted), torch.from_numpy(true))
         images += 1
     matrix = confusion.matrix()
     if not matrix.any():

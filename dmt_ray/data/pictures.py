@@ -32,6 +32,8 @@ MOST_PIXELS = 178_956_970  # of an image, where no other limit is set: where Pil
 LIMIT = "DMT_MAX_PIXELS"  # environment variable; decoded pixels do not depend on it, so it is no setting of a recipe
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit cannot be set for a single image; `_opened` checks ours
 
+ROWS = 1024  # of an image that are converted at once: Pillow makes three copies, which of a large image take gigabytes
+
 _DEPTHS, _FURTHER, _UNSPECIFIED = 258, 338, 0  # TIFF tags: bits of each channel, kinds of further channels
 
 DAMAGED = "files that are damaged or truncated"
@@ -130,8 +132,17 @@ def read_image(content: bytes, reading: Reading = PLAIN) -> Picture:
             raise Unfit(MORE_CHANNELS, raw_mode)
     is_turned = image.format == "TIFF"  # Pillow does it with these, and with no others
     _load(image, content)
-    pixels = np.asarray(image.convert("RGB"))
+    pixels = _in_rgb(image)
     return Picture(untouched(pixels, recorded) if is_turned else pixels, orientation)
+
+
+def _in_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of a decoded image of 8 bits, ``[height, width, 3]``."""
+    pixels = np.empty((image.height, image.width, COLOURS), np.uint8)
+    for top in range(0, image.height, ROWS):
+        bottom = min(top + ROWS, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
+    return pixels
 
 
 def rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

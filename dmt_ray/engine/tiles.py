@@ -97,6 +97,24 @@ def tiles_together(height: int, width: int) -> int:
     return max(1, PIXELS // (height * width))
 
 
+def most_likely(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest probability of each pixel and its class; of classes that are equally likely the first.
+
+    This is what `Tensor.max` gives, which on a CPU compares one number at a time and takes three times as long.
+
+    Args:
+        probabilities: ``[K, h, W]`` of at most 255 classes.
+
+    Returns:
+        ``[h, W]`` of the same dtype, and uint8 ``[h, W]``.
+    """
+    count, highest = len(probabilities), probabilities.amax(dim=0)
+    before_end = torch.zeros(highest.shape, dtype=torch.uint8, device=highest.device)  # K minus the class
+    for number, each in enumerate(probabilities):
+        torch.maximum(before_end, (each == highest).byte() * (count - number), out=before_end)
+    return highest, count - before_end
+
+
 @dataclass(frozen=True)
 class Band:
     """Some rows of a picture, over its whole width; tensors on the device."""
@@ -158,6 +176,9 @@ class Predictor:
         self._networks = [(network.to(device).eval(), models.padding_of(network)) for network in networks]
         self._tiling, self._device, self._size, self._maps = tiling, device, size, tuple(dict.fromkeys(maps))
         self._mean, self._std = (values.view(-1, 1, 1) for values in on_device(normalisation, device))
+        self._room: Tensor | None = (
+            None  # for probabilities, reused: a CPU takes longer to get new memory than to compute
+        )
 
     def predict(self, image: NDArray[np.uint8]) -> Prediction:
         """Predict a picture.
@@ -218,9 +239,11 @@ class Predictor:
             assert sums is not None
             done = (tops[i + 1] if i + 1 < len(tops) else height) - top
             yield self._reduced(top, sums[:, :, :done])
-            rest = sums[:, :, done:].clone()
-            sums[:, :, : high - done] = rest
-            sums[:, :, high - done :] = 0
+            rest = high - done
+            for first in range(0, rest, done):  # pieces that do not overlap with where they go
+                last = min(first + done, rest)
+                sums[:, :, first:last] = sums[:, :, first + done : last + done]
+            sums[:, :, rest:] = 0
 
     @torch.inference_mode()
     def probabilities(self, tiles: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -231,26 +254,51 @@ class Predictor:
 
         Returns:
             float32 ``[G, N, K, h, w]`` on the device: G is 2 where disagreement was requested, a network each; else 1,
-            the mean over the networks.
+            the mean over the networks. The next call overwrites it.
+
+        Raises:
+            ModelError: If the networks differ in their number of classes.
         """
         batch = upload([np.concatenate(tiles)], self._device).permute(0, 3, 1, 2).float() / 255
         views = [
             (scale, mirrored) for scale in self._tiling.scales for mirrored in (False, True)[: 1 + self._tiling.flip]
         ]
-        each = []
-        for network, padding in self._networks:
-            total = self._view(batch, network, padding, *views[0])
-            for view in views[1:]:
-                total += self._view(batch, network, padding, *view)
-            each.append(total.div_(len(views)))
-        if "disagreement" in self._maps:
-            return torch.stack(each)
-        for other in each[1:]:
-            each[0] += other
-        return each[0].div_(len(each))[None]
+        networks = len(self._networks)
+        room: Tensor | None = None
+        for i, (network, padding) in enumerate(self._networks):
+            for v, view in enumerate(views):
+                logits = self._logits(batch, network, padding, *view)
+                if room is None:
+                    room = self._room_for(networks + (len(views) > 1), logits)
+                if room.shape[1:] != logits.shape:
+                    raise ModelError(
+                        f"the models differ in their numbers of classes: {room.shape[2]}, {logits.shape[1]}"
+                    )
+                torch.softmax(logits, dim=1, out=room[i if v == 0 else networks])
+                if v > 0:
+                    room[i] += room[networks]
+            assert room is not None
+            if len(views) > 1:
+                room[i] /= len(views)
+        assert room is not None
+        if networks == 1 or "disagreement" in self._maps:
+            return room[:networks]
+        for i in range(1, networks):
+            room[0] += room[i]
+        room[0] /= networks
+        return room[:1]
 
-    def _view(self, batch: Tensor, network: nn.Module, padding: models.Padding, scale: float, mirrored: bool) -> Tensor:
-        """Probabilities from one view of tiles, ``[N, K, h, w]``."""
+    def _room_for(self, count: int, logits: Tensor) -> Tensor:
+        """Reused memory for so many tensors of the shape of some logits, ``[count, N, K, h, w]``."""
+        tiles, *shape = logits.shape
+        if self._room is None or self._room.shape[1] < tiles or [*self._room.shape[2:]] != shape:
+            self._room = torch.empty(count, tiles, *shape, device=logits.device)
+        return self._room[:, :tiles]
+
+    def _logits(
+        self, batch: Tensor, network: nn.Module, padding: models.Padding, scale: float, mirrored: bool
+    ) -> Tensor:
+        """A network's logits from one view of tiles, ``[N, K, h, w]``."""
         size = batch.shape[-2:]
         height, width = (max(1, round(side * scale)) for side in size)
         if (height, width) != size:
@@ -264,11 +312,11 @@ class Predictor:
             logits = logits.flip(-1)
         if (height, width) != size:
             logits = nn.functional.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits.softmax(dim=1)
+        return logits
 
     def _reduced(self, top: int, sums: Tensor) -> Band:
         probabilities = sums[0] if len(sums) == 1 else sums.mean(dim=0)
-        confidence, classes = probabilities.max(dim=0)
+        confidence, classes = most_likely(probabilities)
         if not bool(confidence.isfinite().all()):
             raise ModelError("the model's logits are not finite; its training has diverged")
         maps: dict[Map, Tensor] = {"confidence": confidence}
@@ -276,7 +324,7 @@ class Predictor:
             maps["entropy"] = torch.special.entr(probabilities).sum(dim=0) / math.log(len(probabilities))
         if "disagreement" in self._maps:
             maps["disagreement"] = (sums[0] - sums[1]).abs_().sum(dim=0) / 2
-        return Band(top, classes.byte(), maps)
+        return Band(top, classes, maps)
 
 
 def _brought_to(values: NDArray[np.uint8], shape: tuple[int, ...], how: Image.Resampling) -> NDArray[np.uint8]:

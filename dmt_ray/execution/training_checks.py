@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from dmt_ray.config import Data, Model, Task, Training
+from dmt_ray.config import Augment, Data, Model, Task, Training
 from dmt_ray.data import Dataset
 from dmt_ray.errors import ModelError
 from dmt_ray.execution.network_notes import NetworkNotes
@@ -100,6 +100,19 @@ class TrainingChecks:
         known = key in self._checked
         self._checked.add(key)
         return not known
+
+
+def too_large_a_crop(augment: Augment, dataset: Dataset) -> str:
+    """A warning of crops that are larger than a training image ever is, so that the rest of each is padding; or ""."""
+    largest = [int(side) for side in dataset.subsets["train"].sizes.max(axis=0)]
+    reach = [round(side * augment.scale[1]) + 2 * augment.pad for side in largest]
+    if all(crop <= most for crop, most in zip(augment.crop, reach, strict=True)):
+        return ""
+    return (
+        f"crops are {augment.crop[0]} x {augment.crop[1]} pixels, and the largest training image is {largest[0]} x "
+        f"{largest[1]}, resized by at most {augment.scale[1]:g}: the rest of every crop is padding, which costs time and "
+        "teaches nothing. Set crop to the size of the images"
+    )
 
 
 def padded_size(model: Model, dataset: Dataset) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 from torch import nn, zeros
 
-from dmt_ray.api import finding, trained
+from dmt_ray.api import finding, predicting, trained
 from dmt_ray.api.predicting import Job, predict_folder
 from dmt_ray.api.trained import Trained
 from dmt_ray.cli import main as cli
@@ -98,6 +98,19 @@ def test_a_folder_gives_class_numbers_overlays_and_shares_and_names_what_is_brok
     assert float(rows["deep/b.png"]["share/bright"]) == 0.25
     assert float(rows["a.png"]["confidence"]) == 1
     assert rows["a.png"]["height"] == "12"
+
+
+def test_overlay_and_shares_that_are_made_in_pieces_are_of_the_whole_picture(model, pictures, monkeypatch):
+    monkeypatch.setattr(predicting, "ROWS", 5)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(pictures / "a.png")
+    todo = job(pictures)
+    predict_folder(model, todo, QUIET)
+    overlay, classes = (np.asarray(Image.open(todo.out / kind / "a.png")) for kind in ("overlay", "class"))
+    assert (overlay == (pixels.astype(int) + PALETTE[classes]) // 2).all()
+    with (todo.out / "predictions.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["share/bright"]) == pytest.approx(classes.mean(), abs=1e-6)
 
 
 def test_only_what_is_new_or_changed_is_computed_again(model, pictures):

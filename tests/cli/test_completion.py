@@ -31,5 +31,9 @@ def test_commands_questions_options_recipes_and_methods_are_completed(tmp_path):
     assert {"sweep", "status", "store"} <= completed("dmt s", tmp_path)
     assert completed("dmt sweep ", tmp_path) >= set(names("searches"))
     assert "--trials" in completed("dmt sweep gamma_sweep --tr", tmp_path)
-    assert completed("dmt run --recipe voc-a", tmp_path) == {"voc-animals", "voc-animals-lite0", "voc-animals-lite0-lite1"}
+    assert completed("dmt run --recipe voc-a", tmp_path) == {
+        "voc-animals",
+        "voc-animals-lite0",
+        "voc-animals-lite0-lite1",
+    }
     assert completed("dmt run --method ", tmp_path) >= METHODS.keys()

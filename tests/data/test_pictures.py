@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from dmt_ray.data import pictures
 from dmt_ray.data.pictures import LIMIT, MOST_PIXELS, Unfit, read_image, read_mask
 from dmt_ray.errors import DataError
 from tests.helpers import png_files
@@ -53,6 +54,16 @@ def test_a_mask_of_a_lossy_format_is_refused_whatever_its_name(format):
     said = refusal(read_mask, saved(RAMP.astype(np.uint8), format))
     assert "masks whose content is not PNG, TIFF or BMP" in said
     assert said.endswith(f": {format}")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_an_image_that_is_converted_in_pieces_is_the_whole_image(mode, monkeypatch):
+    monkeypatch.setattr(pictures, "ROWS", 4)
+    colours = np.random.default_rng(0).integers(0, 256, (11, 7, 3), np.uint8)
+    picture = Image.fromarray(colours).convert(mode)
+    expected = np.asarray(picture.convert("RGB"))
+    assert len(np.unique(expected)) > 1
+    assert (read_image(saved(picture, "TIFF")).image == expected).all()
 
 
 @pytest.mark.parametrize("colour", [png_files.RGB, png_files.GREY_ALPHA, png_files.RGB_ALPHA])

@@ -12,7 +12,7 @@ from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.engine import tiles
 from dmt_ray.engine.inference import WholeImages
-from dmt_ray.engine.tiles import Predictor, Tiling, cut
+from dmt_ray.engine.tiles import Predictor, Tiling, cut, most_likely
 from dmt_ray.engine.workspace import Workspace
 from dmt_ray.errors import ConfigError, ModelError
 from dmt_ray.models import Padding
@@ -132,6 +132,54 @@ def test_two_networks_are_averaged_and_their_disagreement_is_half_the_difference
     assert torch.allclose(band.maps["confidence"], torch.tensor(0.7))
     assert torch.allclose(band.maps["disagreement"], torch.tensor(0.4))  # (0.4 + 0.4) / 2
     assert torch.allclose(band.maps["entropy"], torch.tensor(0.8813), atol=1e-4)  # of 0.7 and 0.3, in bits
+
+
+def test_of_two_networks_each_keeps_its_own_probabilities_where_disagreement_is_wanted():
+    predictor = Predictor([constant(0.9), constant(0.5)], Tiling((4, 4), flip=True), CPU, maps=["disagreement"])
+    each = predictor.probabilities([noise(4, 4)[np.newaxis]] * 3)
+    assert torch.allclose(each[:, :, 1], torch.tensor([0.9, 0.5]).view(2, 1, 1, 1).expand(2, 3, 4, 4))
+
+
+def test_memory_is_reused_from_batch_to_batch_and_from_picture_to_picture(monkeypatch):
+    """Six pictures of two sizes on one predictor are what each is on a predictor of its own."""
+    monkeypatch.setattr(tiles, "PIXELS", 200)  # three tiles of 64 pixels go through the network at once
+    torch.manual_seed(0)
+    networks = [Toy(torch.randn(5, 3, 3, 3)), Toy(torch.randn(5, 3, 3, 3))]
+    tiling = Tiling((8, 8), flip=True)
+    shared = Predictor(networks, tiling, CPU)
+    for height, width in [(20, 33), (5, 7), (20, 33), (8, 8), (40, 9), (5, 7)]:
+        one = Predictor(networks, tiling, CPU).predict(noise(height, width))
+        again = shared.predict(noise(height, width))
+        assert (again.classes == one.classes).all()
+        assert again.confidence == one.confidence
+
+
+def test_networks_of_different_classes_are_an_error():
+    with pytest.raises(ModelError, match="differ in their numbers of classes: 2, 3"):
+        Predictor([constant(0.5), Toy(torch.zeros(3, 3, 1, 1))], Tiling((4, 4)), CPU).predict(noise(4, 4))
+
+
+def test_of_classes_that_are_equally_likely_the_first_is_taken():
+    confidence, classes = most_likely(torch.tensor([[[0.2, 0.5, 0.1]], [[0.4, 0.5, 0.1]], [[0.4, 0.0, 0.8]]]))
+    assert classes.tolist() == [[1, 0, 2]]
+    assert torch.equal(confidence, torch.tensor([[0.4, 0.5, 0.8]]))
+
+
+def test_the_most_likely_of_255_classes_is_what_the_maximum_says():
+    probabilities = torch.randn(255, 9, 11, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    expected, at = probabilities.max(dim=0)
+    confidence, classes = most_likely(probabilities)
+    assert torch.equal(confidence, expected)
+    assert torch.equal(classes.long(), at)
+
+
+@pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.8])
+def test_rows_that_wait_for_the_next_band_stay_in_their_order(overlap):
+    """Each row of the picture has a brightness of its own, which its probabilities tell."""
+    rows = np.repeat(np.arange(0, 250, 10, dtype=np.uint8)[:, None, None], 3, axis=2)
+    whole, tiled = (Predictor([brightness(0.1)], Tiling(tile, overlap), CPU) for tile in ((25, 1), (10, 1)))
+    expected = next(whole.bands(rows)).maps["confidence"]
+    assert torch.allclose(torch.cat([band.maps["confidence"] for band in tiled.bands(rows)]), expected, atol=1e-6)
 
 
 def test_a_network_that_is_undecided_has_entropy_one():

@@ -348,6 +348,17 @@ def test_an_encoder_that_is_frozen_at_random_weights_is_a_warning(machine, tiny,
     assert "would keep its random weights; set model.encoder_weights" in caplog.text
 
 
+@pytest.mark.parametrize(("crop", "warned"), [((32, 48), False), ((32, 64), True)])
+def test_crops_that_no_image_fills_are_a_warning(machine, tiny, caplog, crop, warned):
+    """Images of 32 x 32, resized by at most 1.5."""
+    runner = Runner(machine)
+    cfg = runner.bind(override(tiny, {"pretrain.augment.crop": list(crop), "pretrain.augment.scale": [0.5, 1.5]}))
+    runner.check(baseline(cfg, 0).stages())
+    sentence = "crops are 32 x 64 pixels, and the largest training image is 32 x 32, resized by at most 1.5"
+    assert (sentence in caplog.text) == warned
+    assert ("padding" in caplog.text) == warned
+
+
 def test_a_device_that_is_not_there_is_refused(machine, tiny):
     with pytest.raises(ConfigError, match="no device 'cuda:99'"):
         Runner(replace(machine, device="cuda:99")).bind(tiny)
