@@ -110,8 +110,8 @@ def too_large_a_crop(augment: Augment, dataset: Dataset) -> str:
         return ""
     return (
         f"crops are {augment.crop[0]} x {augment.crop[1]} pixels, and the largest training image is {largest[0]} x "
-        f"{largest[1]}, resized by at most {augment.scale[1]:g}: the rest of every crop is padding, which costs time and "
-        "teaches nothing. Set crop to the size of the images"
+        f"{largest[1]}, resized by at most {augment.scale[1]:g}: the rest of every crop is padding, which costs time "
+        "and teaches nothing. Set crop to the size of the images"
     )
 
 
