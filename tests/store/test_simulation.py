@@ -33,6 +33,12 @@ def test_no_schedule_breaks_a_promise_of_the_store(record_property: Callable[[st
     record_property("simulated schedules", SCHEDULES)
 
 
+def test_leases_of_living_processes_outlast_a_jump_of_the_clock_during_an_eviction() -> None:
+    simulate(2585)
+    with planted("leases expire by their time alone"), pytest.raises(Violated, match="goes while"):
+        simulate(2585)
+
+
 def test_a_seed_gives_the_same_schedule_in_every_process() -> None:
     command = [sys.executable, "-c", DIGEST, "3"]
     said = [

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from dmt_ray.store import files, stage_dirs, upkeep
+from dmt_ray.store import files, leases, stage_dirs, upkeep
 from dmt_ray.store.clock import FileClock
 from dmt_ray.store.exchange import Exchange
-from dmt_ray.store.leases import Leases, Running
+from dmt_ray.store.leases import Leases
 from dmt_ray.store.record import RECORD, Record
 from dmt_ray.store.shared import Shared
 from dmt_ray.store.stage_dirs import StageDirs, StagePath
@@ -98,7 +98,8 @@ MUTANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "a stage is damaged at first sight": lambda: patch.object(StageDirs, "_checked", _damaged_at_first_sight),
     "names are not looked up anew": lambda: patch.object(files, "refresh", lambda *folders: None),
     "leases are dated by each machine's clock": lambda: patch.object(FileClock, "now", lambda self: time.time()),
-    "leases never expire": lambda: patch.object(Running, "is_fresh", True),
+    "leases never expire": lambda: patch.object(Leases, "_has_expired", lambda *_: False),
+    "leases expire by their time alone": lambda: patch.object(leases, "WATCH", 0.0),
     "eviction ignores leases": lambda: patch.object(upkeep, "_in_use", lambda leases: set()),
     "eviction looks once": lambda: patch.object(upkeep, "_is_spared", _looked_once()),
     "eviction ignores pending uploads": lambda: patch.object(upkeep, "_is_spared", _without_pending),
