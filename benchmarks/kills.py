@@ -10,6 +10,7 @@ of both are compared.
 
 What is computed grows with the minutes: five minutes are five trials and two seeds of the ablation on the toy data set.
 Where the undisturbed run takes longer than the minutes, as on a busy machine, the schedule is stretched by that factor.
+If Ray gives up nodes there because their agents do not come up in 15 s, set RAY_agent_register_timeout_ms=120000.
 The folder of a run has a log with a line for each event.
 """
 
