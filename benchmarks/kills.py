@@ -7,8 +7,10 @@ of both are compared.
 
     python benchmarks/kills.py --minutes 5 --seed 7
     python benchmarks/kills.py --minutes 5 --seed 8     # the undisturbed run is not repeated
+    python benchmarks/kills.py --minutes 60 --seed 7    # twelve times the work: hours on a busy machine
 
 What is computed grows with the minutes: five minutes are five trials and two seeds of the ablation on the toy data set.
+An undisturbed run that was interrupted goes on when the same command is started again; one with faults starts over.
 Where the undisturbed run takes longer than the minutes, as on a busy machine, the schedule is stretched by that factor.
 If Ray gives up nodes there because their agents do not come up in 15 s, set RAY_agent_register_timeout_ms=120000.
 The folder of a run has a log with a line for each event.
@@ -17,7 +19,6 @@ The folder of a run has a log with a line for each event.
 import argparse
 import json
 import math
-import shutil
 import signal
 import sys
 import time
@@ -34,11 +35,13 @@ from kills_schedule import Event, digest, schedule
 from dmt_ray.cli.options import guarded
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.cluster import code_digest
+from dmt_ray.files import write_text
 
 HANG = 900.0  # seconds without a finished stage, times the factor by which the schedule is stretched
 REST = 2.0  # seconds between the end of a driver and its next start
 LAST_LINES = 2  # of what a driver said that failed
 RESULTS = "results.json"  # in the folder of a run that came to its end
+PROGRESS = "progress.json"  # in the folder of a run: seconds so far, and how many commands have ended
 
 
 def main() -> int:
@@ -96,7 +99,7 @@ class Course:
         struck: What was struck, and how often.
         missed: Faults that found nothing to strike.
         restarts: Starts of a driver beyond the first of each command.
-        seconds: From the first start to the last end of a driver.
+        seconds: From the first start to the last end of a driver; of a run that was interrupted, while it went on.
     """
 
     struck: Counter[str] = field(default_factory=Counter)
@@ -106,12 +109,13 @@ class Course:
 
 
 def undisturbed(folder: Path, minutes: float) -> None:
-    """Compute everything without a fault, unless that was done before."""
+    """Compute everything without a fault, or what is left of it, unless that was done before."""
     if (folder / RESULTS).exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
     log = Log(folder / "log.txt")
     log(f"undisturbed, with the work of {minutes:g} minutes")
+    if before := _stages(folder / "storage"):
+        log(f"{before} stages were finished when it was interrupted")
     results, course = _run(folder, minutes, [], 1.0, log)
     if course.restarts:
         raise SystemExit(f"the undisturbed run failed: see {folder}")
@@ -163,6 +167,7 @@ class Run:
         self._left, self._factor = list(events), factor
         self._most_starts = 3 * len(events) + 10
         self._course = Course()
+        self._before, self._done = _progress(folder)
 
     def perform(self, commands: Sequence[Sequence[str]]) -> Course:
         """Run the commands one after the other, each as often as it takes to end with status 0.
@@ -171,7 +176,9 @@ class Run:
             SystemExit: If they do not come to an end.
         """
         self._began = time.monotonic()
-        for command in commands:
+        for number, command in enumerate(commands):
+            if number < self._done:
+                continue
             starts = 0
             while self._status(command, starts) != 0:
                 starts += 1
@@ -181,12 +188,22 @@ class Run:
                 self._wait(REST)
                 # Without a cluster the next start would only say that there is none.
                 self._until(lambda: self._machines.has_cluster, "the cluster")
-        self._course.seconds = time.monotonic() - self._began
+            self._done = number + 1
+            self._note()
+        self._course.seconds = self._seconds
         for event in self._left:
             self._log(f"not needed any more: {event}")
         self._left.clear()
         self._until(lambda: self._machines.whole, "all that was struck")
         return self._course
+
+    @property
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._began
+
+    def _note(self) -> None:
+        text = json.dumps({"seconds": self._seconds, "done": self._done})
+        write_text(self._folder / PROGRESS, text)
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + HANG
@@ -209,6 +226,7 @@ class Run:
                 self._wait(0.2, driver)
                 if (now := _stages(self._folder / "storage")) != stages:
                     stages, changed = now, time.monotonic()
+                    self._note()
                 if time.monotonic() - changed > HANG * self._factor:
                     raise SystemExit(f"{command[0]} hangs with {stages} stages finished: see {said}")
         finally:
@@ -238,6 +256,14 @@ class Run:
             if time.monotonic() >= end:
                 return
             time.sleep(0.1)
+
+
+def _progress(folder: Path) -> tuple[float, int]:
+    """Seconds that the work in a folder has taken, and how many commands have ended."""
+    if not (folder / PROGRESS).exists():
+        return 0.0, 0
+    noted = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    return noted["seconds"], noted["done"]
 
 
 def _stages(storage: Path) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import subprocess
 import sys
+import time
 from collections import Counter
 from types import ModuleType
 
@@ -71,6 +72,42 @@ def test_the_outcome_in_one_line(benchmarks):
     begin = "seed 7: 5 min, 7 events (6 driver, 1 worker), 2 that found nothing to strike, 9 restarts, 214 stages, "
     assert kills.sentence(7, 5.0, course, 214, []) == begin + "all byte-identical, tables identical"
     assert kills.sentence(7, 5.0, course, 214, ["stages: a: b", "stages: c: d"]) == begin + "stages DIFFERENT"
+
+
+class Cluster:
+    """Machines on which nothing goes wrong."""
+
+    has_cluster = whole = True
+
+    def tend(self) -> list[str]:
+        return []
+
+
+def test_an_undisturbed_run_that_was_interrupted_goes_on_behind_the_command_that_had_ended(
+    benchmarks, tmp_path, monkeypatch
+):
+    kills = importlib.import_module("kills")
+    log, began, now = kills.Log(tmp_path / "log.txt"), [], 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def a_hundred_seconds(run, command, restarts):
+        nonlocal now
+        if began.append(command) or began == ["sweep", "ablate"]:
+            raise KeyboardInterrupt
+        now += 100.0
+        return 0
+
+    monkeypatch.setattr(kills.Run, "_status", a_hundred_seconds)
+
+    def run():
+        return kills.Run(Cluster(), tmp_path, [], 1.0, log)
+
+    with pytest.raises(KeyboardInterrupt):
+        run().perform(["sweep", "ablate"])
+    now = 5000.0
+    course = run().perform(["sweep", "ablate"])
+    assert began == ["sweep", "ablate", "ablate"]
+    assert course.seconds == 200.0
 
 
 @pytest.mark.slow
