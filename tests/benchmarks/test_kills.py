@@ -110,6 +110,35 @@ def test_an_undisturbed_run_that_was_interrupted_goes_on_behind_the_command_that
     assert course.seconds == 200.0
 
 
+class NeverUp:
+    """A program that ends at once."""
+
+    alive, status, starts = False, 1, 0
+
+    def has_said(self, words: str) -> bool:
+        return False
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def kill(self) -> None:
+        pass
+
+
+def test_a_node_that_does_not_come_up_is_started_less_and_less_often(benchmarks, tmp_path, monkeypatch):
+    machines = importlib.import_module("kills_machines").Machines(tmp_path)
+    now, seen, node = 0.0, [], NeverUp()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(type(machines), "has_cluster", True)
+    machines.programs = {"node": node}
+    for now in range(300):
+        seen += [(now, text) for text in machines.tend()]
+    assert seen[0] == (0, "node did not come up (status 1) and is started anew in 10 s")
+    assert [now for now, text in seen if text == "node is started anew"] == [10, 30, 70, 130, 190, 250]
+    assert node.starts == 6
+    machines.__exit__()
+
+
 @pytest.mark.slow
 def test_a_sweep_and_an_ablation_end_as_if_nothing_had_happened(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "kills.py", "--minutes", "1", "--seed", "7"]
