@@ -52,18 +52,10 @@ def main() -> int:
 
 
 def on_page() -> dict[str, int]:
-    """The numbers that the page gives.
-
-    Raises:
-        SystemExit: If it lacks one.
-    """
-    text, numbers = PAGE.read_text(encoding="utf-8"), dict[str, int]()
-    for name, pattern in ON_PAGE.items():
-        found = re.search(pattern, text)
-        if found is None:
-            raise SystemExit(f"{PAGE} does not say how many {name} there are")
-        numbers[name] = int(found[1].replace(",", ""))
-    return numbers
+    """The numbers that the page gives."""
+    text = PAGE.read_text(encoding="utf-8")
+    found = {name: re.search(pattern, text) for name, pattern in ON_PAGE.items()}
+    return {name: int(match[1].replace(",", "")) for name, match in found.items() if match is not None}
 
 
 if __name__ == "__main__":

@@ -61,12 +61,8 @@ def agent_ports() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of all processes: a token of this cluster's own, no settings of another one.
-
-    Ray's internal limits stay, which are in lower case: on a busy machine its waits may have to be longer.
-    """
-    foreign = re.compile(r"RAY_[A-Z]|MLFLOW_|AWS_")
-    kept = {name: value for name, value in os.environ.items() if not foreign.match(name)}
+    """The environment of all processes: a token of this cluster's own, no settings of another one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_", "AWS_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # every worker would compile torch anew
     return kept | {
         "RAY_AUTH_MODE": "token",

@@ -97,12 +97,17 @@ def _say_what_is_expected(made: "Audit") -> None:
     print(f"{table.name}: {total} stages{of} are computed, which took {duration(whole)} in all")
     if made.spent:
         done = len(sample(made.content, table.digests()))
-        print(f"drawn so far: {done} stages, in {duration(made.spent)} of {duration(made.seconds)}")
-    more = f", and {expected.computed - expected.stages} inputs of them" * (expected.computed > expected.stages)
+        print(f"drawn so far: {_stages(done)}, in {duration(made.spent)} of {duration(made.seconds)}")
+    inputs = expected.computed - expected.stages
+    more = f", and {inputs} input{'s' * (inputs != 1)}" * (inputs > 0)
     print(
-        f"to be drawn with seed {made.content.seed}: about {expected.stages} stages{more}, "
+        f"to be drawn with seed {made.content.seed}: about {_stages(expected.stages)}{more}, "
         f"{duration(expected.seconds)} by the recorded times"
     )
+
+
+def _stages(number: int) -> str:
+    return f"{number} stage{'s' * (number != 1)}"
 
 
 class _Lines:

@@ -82,6 +82,9 @@ class Cluster:
     def tend(self) -> list[str]:
         return []
 
+    def strike(self, event: object, driver: object) -> str:
+        return "struck"
+
 
 def test_an_undisturbed_run_that_was_interrupted_goes_on_behind_the_command_that_had_ended(
     benchmarks, tmp_path, monkeypatch
@@ -100,14 +103,42 @@ def test_an_undisturbed_run_that_was_interrupted_goes_on_behind_the_command_that
     monkeypatch.setattr(kills.Run, "_status", a_hundred_seconds)
 
     def run():
-        return kills.Run(Cluster(), tmp_path, [], 1.0, log)
+        return kills.Run(Cluster(), tmp_path, log)
 
     with pytest.raises(KeyboardInterrupt):
         run().perform(["sweep", "ablate"])
     now = 5000.0
     course = run().perform(["sweep", "ablate"])
     assert began == ["sweep", "ablate", "ablate"]
-    assert course.seconds == 200.0
+    assert course.ends == [100.0, 200.0]
+
+
+def test_each_command_has_its_own_part_of_the_schedule(benchmarks, schedules, tmp_path, monkeypatch):
+    kills = importlib.import_module("kills")
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    events = [schedules.Event(at, "driver", "killed", 2.0, 0.0) for at in (10, 90, 99, 110)]
+    log = kills.Log(tmp_path / "log.txt")
+    run = kills.Run(Cluster(), tmp_path, log, events, 2.0, [190.0, 300.0])  # they strike after 20, 180, 198 and 220 s
+
+    def ten_minutes(run, command, restarts):
+        nonlocal now
+        end = now + (150 if command == "sweep" else 600)
+        while now < end:
+            now += 1
+            run._wait(0.0)
+        return 0
+
+    monkeypatch.setattr(kills.Run, "_status", ten_minutes)
+    course = run.perform(["sweep", "ablate"])
+    assert course.ends == [150.0, 750.0]
+    said = [line.strip() for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert said == [
+        "20.0 s  driver killed: struck",
+        "150.0 s  not needed any more: driver killed",  # the second, at 180 s; the part of the sweep ends at 190 s
+        "158.0 s  driver killed: struck",  # 8 s behind its begin
+        "180.0 s  driver killed: struck",
+    ]
 
 
 class NeverUp:
