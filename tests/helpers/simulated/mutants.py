@@ -91,15 +91,20 @@ def _damaged_at_first_sight(self: StageDirs, stage_path: StagePath, check: Calla
         raise self._quarantine(stage_path, str(fault)) from None
 
 
+@contextmanager
+def _by_own_clock() -> Iterator[None]:
+    with patch.object(FileClock, "now", lambda self: time.time()), patch.object(leases, "WATCH", 0.0):
+        yield
+
+
 MUTANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "a stage is published file by file": lambda: patch.object(StageDirs, "install", _file_by_file),
     "a stage is published without a sync": lambda: patch.object(files, "sync", lambda path: None),
     "a stage is published over what is there": lambda: patch.object(StageDirs, "install", _over_what_is_there),
     "a stage is damaged at first sight": lambda: patch.object(StageDirs, "_checked", _damaged_at_first_sight),
     "names are not looked up anew": lambda: patch.object(files, "refresh", lambda *folders: None),
-    "leases are dated by each machine's clock": lambda: patch.object(FileClock, "now", lambda self: time.time()),
+    "leases expire by each machine's clock": _by_own_clock,
     "leases never expire": lambda: patch.object(Leases, "_has_expired", lambda *_: False),
-    "leases expire by their time alone": lambda: patch.object(leases, "WATCH", 0.0),
     "eviction ignores leases": lambda: patch.object(upkeep, "_in_use", lambda leases: set()),
     "eviction looks once": lambda: patch.object(upkeep, "_is_spared", _looked_once()),
     "eviction ignores pending uploads": lambda: patch.object(upkeep, "_is_spared", _without_pending),
