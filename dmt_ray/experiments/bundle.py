@@ -65,7 +65,7 @@ def read(path: Path, changes: Sequence[str] = ()) -> Bundle:
     places = _changes(changes)
     with _damage(path):
         content = _unpacked(path)
-        about = _about(path, content["bundle.json"])
+        origin = _origin(path, content["bundle.json"])
         members = [_member(values) for values in parse_json(content["plans.json"])]
     members = [_placed(member, places) for member in members]
     with _damage(path):
@@ -74,15 +74,15 @@ def read(path: Path, changes: Sequence[str] = ()) -> Bundle:
     if strange := [name for name in records if name not in stages]:
         raise StoreError(
             f"this version of dmt-ray makes other stages of the settings in {path}: {len(strange)} of {len(records)} "
-            f"records belong to none of them, such as {strange[0]}. Use dmt-ray {about.version}, "
-            f"git commit {about.commit}"
+            f"records belong to none of them, such as {strange[0]}. Use dmt-ray {origin.version}, "
+            f"git commit {origin.commit}"
         )
     results: dict[str, dict[str, bytes]] = {}
     for name, data in _below(content, "results", ending="").items():
         stage, _, file = name.partition("/")
         results.setdefault(stage, {})[file] = data
     found = {stage: records[name] for name, stage in stages.items() if name in records}
-    return Bundle(about.name, found, len(stages), _checked(path, found, results))
+    return Bundle(origin.name, found, len(stages), _checked(path, found, results))
 
 
 def _checked(
@@ -109,13 +109,13 @@ def _damage(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} is no bundle, or is damaged: {error}") from None
 
 
-class _About(NamedTuple):
+class _Origin(NamedTuple):
     name: str
     version: str  # of dmt-ray
     commit: str
 
 
-def _about(path: Path, text: bytes) -> _About:
+def _origin(path: Path, text: bytes) -> _Origin:
     about = parse_json(text)
     versions, git = about.get("versions", {}), about.get("git", {})
     version = str(versions.get("dmt-ray", "of the version that wrote it"))
@@ -124,7 +124,7 @@ def _about(path: Path, text: bytes) -> _About:
             f"{path} has format {about['format']!r}, but this version of dmt-ray reads format {FORMAT}: use "
             f"dmt-ray {version}"
         )
-    return _About(str(about["name"]), version, str(git.get("commit", "unknown")))
+    return _Origin(str(about["name"]), version, str(git.get("commit", "unknown")))
 
 
 def _unpacked(path: Path) -> dict[str, bytes]:
