@@ -7,16 +7,19 @@ of both are compared.
 
     python benchmarks/kills.py --minutes 5 --seed 7
     python benchmarks/kills.py --minutes 5 --seed 8     # the undisturbed run is not repeated
+    python benchmarks/kills.py --minutes 60 --seed 7    # twelve times the work: hours on a busy machine
 
 What is computed grows with the minutes: five minutes are five trials and two seeds of the ablation on the toy data set.
+An undisturbed run that was interrupted goes on when the same command is started again; one with faults starts over.
 Where the undisturbed run takes longer than the minutes, as on a busy machine, the schedule is stretched by that factor.
+Each command has its own stretch of the schedule, as long as it took undisturbed: both are struck, however long the
+first one is held up.
 The folder of a run has a log with a line for each event.
 """
 
 import argparse
 import json
 import math
-import shutil
 import signal
 import sys
 import time
@@ -33,11 +36,13 @@ from kills_schedule import Event, digest, schedule
 from dmt_ray.cli.options import guarded
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.cluster import code_digest
+from dmt_ray.files import write_text
 
 HANG = 900.0  # seconds without a finished stage, times the factor by which the schedule is stretched
 REST = 2.0  # seconds between the end of a driver and its next start
 LAST_LINES = 2  # of what a driver said that failed
 RESULTS = "results.json"  # in the folder of a run that came to its end
+PROGRESS = "progress.json"  # in the folder of a run: seconds so far, and when each command has ended
 
 
 def main() -> int:
@@ -95,39 +100,43 @@ class Course:
         struck: What was struck, and how often.
         missed: Faults that found nothing to strike.
         restarts: Starts of a driver beyond the first of each command.
-        seconds: From the first start to the last end of a driver.
+        ends: When each command ended, in seconds since the first start of a driver; while a run was interrupted no time
+            passes.
     """
 
     struck: Counter[str] = field(default_factory=Counter)
     missed: int = 0
     restarts: int = 0
-    seconds: float = 0.0
+    ends: list[float] = field(default_factory=list)
 
 
 def undisturbed(folder: Path, minutes: float) -> None:
-    """Compute everything without a fault, unless that was done before."""
+    """Compute everything without a fault, or what is left of it, unless that was done before."""
     if (folder / RESULTS).exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
     log = Log(folder / "log.txt")
     log(f"undisturbed, with the work of {minutes:g} minutes")
-    results, course = _run(folder, minutes, [], 1.0, log)
+    if before := _stages(folder / "storage"):
+        log(f"{before} stages were finished when it was interrupted")
+    results, course = _run(folder, minutes, [], 1.0, [], log)
     if course.restarts:
         raise SystemExit(f"the undisturbed run failed: see {folder}")
-    log(f"undisturbed: {course.seconds:.0f} s, {len(results.stages)} stages")
+    log(f"undisturbed: {course.ends[-1]:.0f} s, {len(results.stages)} stages")
 
 
 def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
     """Compute everything while faults strike, and compare; 0 if nothing differs."""
     events, reference = schedule(seed, minutes), json.loads((calm / RESULTS).read_text())
-    factor = max(1.0, reference["seconds"] / (60 * minutes))
+    calm_seconds, planned = reference["ends"][-1], 60 * minutes
+    factor = max(1.0, calm_seconds / planned)
+    ends = [end * max(1.0, planned / calm_seconds) for end in reference["ends"]]
     log = Log(folder / "log.txt")
     log(f"seed {seed}, {minutes:g} min: schedule {digest(events)}, always the same for these two")
     for number, event in enumerate(events):
         log(f"planned: event {number} at {event.at:.1f} s: {event}")
     if factor > 1:
-        log(f"the undisturbed run took {reference['seconds']:.0f} s: these times are multiplied by {factor:.2f}")
-    results, course = _run(folder, minutes, events, factor, log)
+        log(f"the undisturbed run took {calm_seconds:.0f} s: these times are multiplied by {factor:.2f}")
+    results, course = _run(folder, minutes, events, factor, ends, log)
     lines = Results(**reference["results"]).differences(results)
     for line in lines:
         log(f"DIFFERENT: {line}")
@@ -135,13 +144,15 @@ def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
     return 1 if lines else 0
 
 
-def _run(folder: Path, minutes: float, events: Sequence[Event], factor: float, log: Log) -> tuple[Results, Course]:
+def _run(
+    folder: Path, minutes: float, events: Sequence[Event], factor: float, ends: Sequence[float], log: Log
+) -> tuple[Results, Course]:
     """Compute everything in a folder, and read what is left in the end."""
     with Machines(folder) as machines:
         log("two nodes, MLflow and the object store are up")
-        course = Run(machines, folder, events, factor, log).perform(commands(minutes))
+        course = Run(machines, folder, log, events, factor, ends).perform(commands(minutes))
         results = read(folder / "storage", machines.url, machines.tracking)
-    text = json.dumps({"seconds": course.seconds, "results": asdict(results)})
+    text = json.dumps({"ends": course.ends, "results": asdict(results)})
     (folder / RESULTS).write_text(text, encoding="utf-8")
     return results, course
 
@@ -152,16 +163,27 @@ class Run:
     Args:
         machines: What the drivers use.
         folder: Gets the storage folder, and what each driver says.
+        log: Gets a line for each.
         events: The faults.
         factor: By which their times are multiplied.
-        log: Gets a line for each.
+        ends: When each command's part of the schedule ends, in seconds; none without faults.
     """
 
-    def __init__(self, machines: Machines, folder: Path, events: Sequence[Event], factor: float, log: Log) -> None:
+    def __init__(
+        self,
+        machines: Machines,
+        folder: Path,
+        log: Log,
+        events: Sequence[Event] = (),
+        factor: float = 1.0,
+        ends: Sequence[float] = (),
+    ) -> None:
         self._machines, self._folder, self._log = machines, folder, log
-        self._left, self._factor = list(events), factor
+        self._left, self._factor, self._ends = list(events), factor, ends
         self._most_starts = 3 * len(events) + 10
         self._course = Course()
+        self._before, self._course.ends = _progress(folder)
+        self._began = self._command_began = time.monotonic()
 
     def perform(self, commands: Sequence[Sequence[str]]) -> Course:
         """Run the commands one after the other, each as often as it takes to end with status 0.
@@ -170,8 +192,8 @@ class Run:
             SystemExit: If they do not come to an end.
         """
         self._began = time.monotonic()
-        for command in commands:
-            starts = 0
+        for command in commands[len(self._course.ends) :]:
+            starts, self._command_began = 0, time.monotonic()
             while self._status(command, starts) != 0:
                 starts += 1
                 self._course.restarts += 1
@@ -180,12 +202,34 @@ class Run:
                 self._wait(REST)
                 # Without a cluster the next start would only say that there is none.
                 self._until(lambda: self._machines.has_cluster, "the cluster")
-        self._course.seconds = time.monotonic() - self._began
-        for event in self._left:
-            self._log(f"not needed any more: {event}")
-        self._left.clear()
+            self._course.ends.append(self._seconds)
+            self._note()
+            self._drop_what_is_late()
         self._until(lambda: self._machines.whole, "all that was struck")
         return self._course
+
+    @property
+    def _seconds(self) -> float:
+        """Seconds that the work has taken, without those between an interruption and the next start."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def _clock(self) -> float:
+        """Seconds of the schedule: it stands still at the end of a command's part until the next command begins."""
+        done = len(self._course.ends)
+        now = time.monotonic() - self._command_began + (self._ends[done - 1] if done and self._ends else 0.0)
+        return min(now, self._ends[done]) if done < len(self._ends) - 1 else now
+
+    def _drop_what_is_late(self) -> None:
+        """Leave out the faults of the command that has ended."""
+        done = len(self._course.ends)
+        end = self._ends[done - 1] if done < len(self._ends) else math.inf
+        while self._left and self._left[0].at * self._factor < end:
+            self._log(f"not needed any more: {self._left.pop(0)}")
+
+    def _note(self) -> None:
+        text = json.dumps({"seconds": self._seconds, "ends": self._course.ends})
+        write_text(self._folder / PROGRESS, text)
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + HANG
@@ -208,6 +252,7 @@ class Run:
                 self._wait(0.2, driver)
                 if (now := _stages(self._folder / "storage")) != stages:
                     stages, changed = now, time.monotonic()
+                    self._note()
                 if time.monotonic() - changed > HANG * self._factor:
                     raise SystemExit(f"{command[0]} hangs with {stages} stages finished: see {said}")
         finally:
@@ -225,7 +270,7 @@ class Run:
         while True:
             for text in self._machines.tend():
                 self._log(text)
-            while self._left and (time.monotonic() - self._began) >= self._left[0].at * self._factor:
+            while self._left and self._clock >= self._left[0].at * self._factor:
                 event = self._left.pop(0)
                 what = self._machines.strike(event, driver)
                 if what is None:
@@ -237,6 +282,14 @@ class Run:
             if time.monotonic() >= end:
                 return
             time.sleep(0.1)
+
+
+def _progress(folder: Path) -> tuple[float, list[float]]:
+    """Seconds that the work in a folder has taken, and after how many each command ended."""
+    if not (folder / PROGRESS).exists():
+        return 0.0, []
+    noted = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    return noted["seconds"], noted["ends"]
 
 
 def _stages(storage: Path) -> int:

@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dmt_ray.files import sqlite_url
 BUCKET = "bucket"
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "interrupted": signal.SIGINT}
 READY = 300.0  # seconds in which a server answers
+PATIENCE = (10.0, 20.0, 40.0, 60.0)  # seconds until the next start of what did not come up once, twice, ...
 RAY_IS_UP = "Ray runtime started."
 _WORKER = re.compile(r"ray::(?!IDLE|\w+Agent\b)")  # that performs something, by its title
 _RAY_PORTS = range(10002, 20000)  # Ray keeps them for its workers
@@ -91,6 +93,7 @@ class Machines:
         self._temporary = Path(tempfile.mkdtemp(prefix="kills-"))  # Ray's sockets need a short path
         self._later: list[tuple[float, Callable[[], str]]] = []  # monotonic seconds, and what then ends a fault
         self._away: set[str] = set()  # what is to be started later
+        self._failed = Counter[str]()  # starts in a row that came to nothing: each of them costs others their time
         ray, mlflow, bucket = (free_port() for _ in range(3))
         logs = folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -228,10 +231,21 @@ class Machines:
                 continue
             if name == "node" and not self.has_cluster:
                 continue
+            done.append(self._start_again(name, program))
+        return done
+
+    def _start_again(self, name: str, program: Program) -> str:
+        """Start what has ended by itself, later and later if it has not even come up."""
+        if name in self._ports or program.has_said(RAY_IS_UP):
+            self._failed[name] = 0
             status = program.status
             self._start_anew(name)
-            done.append(f"{name} had ended (status {status}) and is started anew")
-        return done
+            return f"{name} had ended (status {status}) and is started anew"
+        self._failed[name] += 1
+        after = PATIENCE[min(self._failed[name], len(PATIENCE)) - 1]
+        self._away.add(name)
+        self._later.append((time.monotonic() + after, lambda: self._start_anew(name)))
+        return f"{name} did not come up (status {program.status}) and is started anew in {after:g} s"
 
     @property
     def has_cluster(self) -> bool:

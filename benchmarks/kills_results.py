@@ -38,7 +38,8 @@ class Results:
         tables: Path -> the text of each table of an ablation, and of each trials.csv, less the columns of `OWN`.
         trials: Name of a sweep -> number, point, state and scores of each trial.
         mlflow: What identifies a run -> its parameters, tags, metrics with all steps, status and files. Of a sweep
-            itself the last step counts alone: before that it shows the best trial so far, in the order they ended in.
+            and of an ablation itself the last step counts alone: before that they show what was finished when they were
+            published, such as the best trial so far, or a row after its first seed.
     """
 
     stages: dict[str, Any]
@@ -142,7 +143,7 @@ def _run(client: "MlflowClient", run: "Run", storage: Path) -> dict[str, Any]:
         for name in run.data.metrics
         if name not in OWN
     }
-    if run.data.tags["dmt.kind"] == "sweep":
+    if run.data.tags["dmt.kind"] in ("sweep", "ablation"):
         metrics = {name: points[-1:] for name, points in metrics.items()}
     return {
         "name": run.info.run_name,

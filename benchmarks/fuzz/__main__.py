@@ -69,9 +69,9 @@ def main() -> int:
 
 def readers() -> "dict[str, Reader]":
     """All readers by name."""
-    from . import pictures, stored, texts, trained
+    from . import bundles, pictures, stored, texts, trained
 
-    return texts.READERS | stored.READERS | pictures.READERS | trained.READERS
+    return texts.READERS | stored.READERS | bundles.READERS | pictures.READERS | trained.READERS
 
 
 def watch(process: "subprocess.Popen[bytes]", out: Path) -> None:

@@ -74,7 +74,8 @@ def _leases(folder: Path) -> None:
     for running in leases.running():
         assert running.holder
     leases.holder(KEY)
-    list(leases.stale())
+    leases.held()
+    list(leases.expired())
     if (lease := leases.take(KEY, "pretrain")) is not None:
         lease.release()
 

@@ -48,9 +48,10 @@ def audit(options: argparse.Namespace) -> int:
     _say_what_is_expected(made)
     if options.dry_run:
         return ExitCode.DONE
+    digests = table.digests()
+    lines.number = len(sample(made.content, digests))
     with answered():
         made.perform()
-    digests = table.digests()
     drawn = sample(made.content, digests)
     known = [(stage, one) for stage, digest in digests.items() if (one := made.content.of(stage, digest)) is not None]
     print(f"\nby operation: {by_operation((stage for stage, _ in drawn), digests)}")
@@ -88,37 +89,50 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 def _say_what_is_expected(made: "Audit") -> None:
+    from dmt_ray.experiments.audit_file import sample
+
     table, expected = made.table, made.expected()
     total, whole = len(table.records), sum(float(one.made.get("seconds", 0.0)) for one in table.records.values())
     of = f" of {table.planned} planned" if table.planned > total else ""
     print(f"{table.name}: {total} stages{of} are computed, which took {duration(whole)} in all")
     if made.spent:
-        print(f"done so far: {duration(made.spent)} of {duration(made.seconds)}")
-    more = f", and {expected.computed - expected.stages} inputs of them" * (expected.computed > expected.stages)
+        done = len(sample(made.content, table.digests()))
+        print(f"drawn so far: {_stages(done)}, in {duration(made.spent)} of {duration(made.seconds)}")
+    inputs = expected.computed - expected.stages
+    more = f", and {inputs} input{'s' * (inputs != 1)}" * (inputs > 0)
     print(
-        f"to be drawn with seed {made.content.seed}: about {expected.stages} stages{more}, "
+        f"to be drawn with seed {made.content.seed}: about {_stages(expected.stages)}{more}, "
         f"{duration(expected.seconds)} by the recorded times"
     )
 
 
+def _stages(number: int) -> str:
+    return f"{number} stage{'s' * (number != 1)}"
+
+
 class _Lines:
-    """Prints a line for each stage, and one every half minute while a long one goes on."""
+    """Prints a line for each stage, and one every half minute while a long one goes on.
+
+    Attributes:
+        number: How many stages were drawn so far, in earlier starts too.
+    """
 
     def __init__(self) -> None:
         self._printed = time.monotonic()
-        self._left = 0.0
-        self._number = 0
+        self._left = 0.0  # seconds, when the last stage began or ended
+        self._since = self._printed
+        self.number = 0
 
     def step(self, step: "Step") -> None:
         """A stage begins or has ended."""
-        self._left = step.left
+        self._left, self._since = step.left, time.monotonic()
         if step.outcome is None:
             return
-        self._number += step.is_drawn
+        self.number += step.is_drawn
         what = "agrees" if step.outcome.agrees else "DIFFERS"
         what += "" if step.outcome.exact or not step.outcome.agrees else " within the bound"
         what += "" if step.outcome.agrees else f": {step.outcome.what}"
-        number, name = (self._number, step.stage.name) if step.is_drawn else ("", f"{step.stage.name}, an input")
+        number, name = (self.number, step.stage.name) if step.is_drawn else ("", f"{step.stage.name}, an input")
         self._print(f"{number:>4}  {name} ({duration(step.seconds)}) {what}")
 
     def progress(self, stage: "Stage", done: int, steps: int) -> None:
@@ -128,7 +142,8 @@ class _Lines:
 
     def _print(self, text: str) -> None:
         self._printed = time.monotonic()
-        print(f"{text} | time left: about {duration(self._left)}", flush=True)
+        left = max(0.0, self._left - (self._printed - self._since))
+        print(f"{text} | time left: about {duration(left)}", flush=True)
 
 
 def write_bundle(options: argparse.Namespace) -> None:

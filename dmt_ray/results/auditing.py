@@ -25,9 +25,10 @@ def in_words(content: AuditFile, digests: Mapping[Stage, str]) -> str:
     if not drawn:
         return f"0 of {total} stages recomputed"
     agree = sum(one.agrees for one in drawn)
-    begin = f"{len(drawn)} of {total} stages recomputed, {agree} agree"
+    begin = f"{len(drawn)} of {total} stages recomputed, {agree} agree{'s' * (agree == 1)}"
     if len(drawn) == total:
-        return f"{begin}: {'none differs' if agree == total else f'{total - agree} differ'}"
+        differ = f"{total - agree or 'none'} differ{'s' * (total - agree < 2)}"
+        return f"{begin}: {differ}"
     share = at_most(len(drawn), len(drawn) - agree, total)
     return f"{begin}: with 95 % confidence at most {math.ceil(100 * share - 1e-9)} % differ"
 

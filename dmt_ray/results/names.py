@@ -7,6 +7,9 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)
+"""Devices of Windows, whatever ending a file of that name has: it cannot be copied there."""
+
 LONGEST = 120  # characters of a safe name: MLflow takes 250 for a whole name, file systems take 255 bytes
 
 
@@ -18,10 +21,13 @@ def metric(name: str) -> str:
 def file(name: str) -> str:
     """A name as one part of a file's name, in characters that no shell and no file system minds.
 
-    A digest of the name stands behind it where more than slashes, spaces and minus signs was replaced.
+    A digest of the name stands behind it where more than slashes, spaces and minus signs was replaced, and where the
+    name would be a device of Windows or end in a dot, which Windows leaves out.
     """
     safe = _short(re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-"))
-    if re.fullmatch(r"[A-Za-z0-9._/ -]*", name) and len(name) <= LONGEST:
+    if _DEVICE.match(safe):
+        safe = f"_{safe}"
+    elif re.fullmatch(r"[A-Za-z0-9._/ -]*", name) and len(name) <= LONGEST and not safe.endswith("."):
         return safe
     return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 

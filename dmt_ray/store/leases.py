@@ -4,6 +4,7 @@ Correctness never rests on a lease. If a process ignores or loses one, a stage i
 """
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -11,10 +12,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
@@ -23,8 +24,11 @@ from dmt_ray.plan.key import KEY_LENGTH
 from dmt_ray.store import files
 from dmt_ray.store.clock import FileClock
 
-STALE = 30.0  # seconds without a beat after which a lease has expired
+log = logging.getLogger(__name__)
+
+STALE = 30.0  # seconds without a beat after which a lease looks expired
 HEARTBEAT = 5.0  # seconds between two beats of the thread
+WATCH = 3 * HEARTBEAT  # seconds for which a lease that looks expired must stay untouched before it counts as expired
 POLL = 0.5  # seconds between two looks at a stage that another process computes
 LAST = 253_402_300_800.0  # seconds since 1970 of the year 10,000, which no date can be of
 PROGRESS = 1.0  # least seconds between two rewrites with a new step
@@ -39,7 +43,7 @@ class Running:
 
     Attributes:
         started: Seconds since 1970 at which the lease was taken.
-        beat: Seconds since 1970 of the last sign of life, by this machine's clock.
+        beat: Seconds since 1970 of the last sign of life, by the clock that stamps the store's files.
         inputs: Keys of the stages that are being read.
     """
 
@@ -53,12 +57,6 @@ class Running:
     beat: float
     inputs: tuple[str, ...] = ()
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = ""
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether its process still works on the stage, as far as is known."""
-        # A beat that lies ahead, as of a machine whose clock was wrong, is no sign of life either.
-        return abs(time.time() - self.beat) < STALE and not files.is_dead(self.host, self.pid)
 
     @property
     def holder(self) -> str:
@@ -142,12 +140,25 @@ class Lease(Borrowed):
                     os.utime(self._path)
 
 
+class _Watched(NamedTuple):
+    """What a process has seen of a lease's file."""
+
+    seen: tuple[str, float]  # its token and its time
+    since: float  # by the steady clock
+    beats: bool  # whether it has been touched under its eyes
+
+
 class Leases:
-    """The folder of leases of a store."""
+    """The folder of leases of a store.
+
+    By its time alone no lease expires: if the clock was set or the machine has slept since the last beat, the leases of
+    living processes look old, too. One that looks old is watched: its process may still touch it.
+    """
 
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder = folder
         self._staging = staging
+        self._watched = dict[Path, _Watched]()
         self.clock = FileClock(staging)
 
     def nothing(self) -> Lease:
@@ -164,25 +175,43 @@ class Leases:
         return Borrowed(self._folder / f"{key}.json", self._staging, dict(lease_token))
 
     def holder(self, key: str) -> Running | None:
-        """The fresh lease on a stage, if there is one."""
+        """The lease on a stage, if there is one that does not look expired."""
         current = self._read(self._folder / f"{key}.json")
-        return current if current is not None and current.is_fresh else None
+        return current if current is not None and self._is_fresh(current) else None
+
+    def is_held(self, key: str) -> bool:
+        """Whether there is a lease on a stage that has not expired for certain."""
+        path = self._folder / f"{key}.json"
+        current = self._read(path)
+        return current is not None and self._has_expired(path, current) is not True
 
     def take(self, key: str, operation: str, inputs: Sequence[str] = ()) -> Lease | None:
-        """Lease a stage, or return None if another process has a fresh lease on it."""
+        """Lease a stage, or return None if another process has a lease on it.
+
+        A lease that looks expired is watched first, for `WATCH` seconds.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{key}.json"
         now = time.time()
         mine = Running(key, operation, 0, 0, files.HOST, os.getpid(), now, now, tuple(inputs), secrets.token_hex(8))
         content = asdict(mine)
-        current = None
-        while current is None:
+        logged = False
+        while True:
             try:
                 files.create(path, json.dumps(content))
                 return Lease(path, self._staging, content)
             except FileExistsError:
-                current = self._read(path)  # None: released meanwhile
-        if current.is_fresh or not self._take_over(path, current, content):
+                current = self._read(path)
+            if current is None:  # released meanwhile
+                continue
+            expired = self._has_expired(path, current)
+            if expired is not None:
+                break
+            if not logged:
+                self._log_watching(current)
+                logged = True
+            time.sleep(POLL)
+        if not expired or not self._take_over(path, current, content):
             return None
         return Lease(path, self._staging, content)
 
@@ -198,7 +227,7 @@ class Leases:
             return False
         try:
             current = self._read(path)
-            if current is None or current.token != stale.token or current.is_fresh:
+            if current is None or (current.token, current.beat) != (stale.token, stale.beat):
                 return False
             files.replace(path, json.dumps(content), self._staging, synced=False)
             return True
@@ -206,17 +235,65 @@ class Leases:
             marker.unlink(missing_ok=True)
 
     def running(self) -> list[Running]:
-        """The fresh leases on stages, the oldest first."""
+        """The leases on stages that do not look expired, the oldest first."""
         leases = (self._read(path) for path in self._paths() if _KEYS.fullmatch(path.stem))
-        return sorted((lease for lease in leases if lease and lease.is_fresh), key=lambda lease: lease.started)
+        return sorted((lease for lease in leases if lease and self._is_fresh(lease)), key=lambda lease: lease.started)
 
-    def stale(self) -> Iterator[Path]:
-        """Files of expired leases."""
-        return (path for path in self._paths() if (lease := self._read(path)) and not lease.is_fresh)
+    def held(self) -> list[Running]:
+        """The leases on stages that have not expired for certain."""
+        leases = ((path, self._read(path)) for path in self._paths() if _KEYS.fullmatch(path.stem))
+        return [lease for path, lease in leases if lease and self._has_expired(path, lease) is not True]
+
+    def expired(self) -> Iterator[Path]:
+        """Files of leases that have expired for certain."""
+        return (path for path in self._paths() if (lease := self._read(path)) and self._has_expired(path, lease))
+
+    def settle(self) -> None:
+        """Wait until it is certain of each lease whether it has expired: at most `WATCH` seconds for each."""
+        logged = False
+        while doubtful := [
+            lease for path in self._paths() if (lease := self._read(path)) and self._has_expired(path, lease) is None
+        ]:
+            if not logged:
+                self._log_watching(doubtful[0])
+                logged = True
+            time.sleep(POLL)
+
+    @staticmethod
+    def _log_watching(lease: Running) -> None:
+        log.warning(
+            "a lease of process %d on %s looks expired: waiting %g s to see whether that process is alive",
+            *(lease.pid, lease.host, WATCH),
+        )
+
+    def _is_fresh(self, lease: Running) -> bool:
+        # A beat that lies ahead, as of a machine whose clock was wrong, is no sign of life either.
+        return abs(self.clock.now() - lease.beat) < STALE and not files.is_dead(lease.host, lease.pid)
+
+    def _has_expired(self, path: Path, lease: Running) -> bool | None:
+        """Whether a lease that was just read has expired; None: it looks so, but has to be watched for longer."""
+        if files.is_dead(lease.host, lease.pid):
+            return True
+        if self._is_fresh(lease):
+            return False
+        watched = self._watched.get(path)
+        if watched is None:  # another thread has found it released
+            return None
+        if time.monotonic() - watched.since >= WATCH:
+            return True
+        return False if watched.beats else None
 
     def _read(self, path: Path) -> Running | None:
-        current = _read(path)
-        return current and replace(current, beat=time.time() - self.clock.now() + current.beat)
+        """Read a lease, and note since when it is as it is."""
+        lease = _read(path)
+        if lease is None:
+            self._watched.pop(path, None)
+            return None
+        before, now = self._watched.get(path), (lease.token, lease.beat)
+        if before is None or before.seen != now:
+            beats = before is not None and before.seen[0] == lease.token
+            self._watched[path] = _Watched(now, time.monotonic(), beats)
+        return lease
 
     def _paths(self) -> list[Path]:
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:

@@ -165,6 +165,8 @@ class StageDirs:
         files.sync(staging / RECORD)
         files.sync(staging)
         files.make_folder(stage_path.folder.parent)
+        # Not when they are in place: by then another process may have put its own files there.
+        statuses = {name: (staging / name).stat() for name in record.files.keys() - set(record.evicted)}
         replaced = list[Path]()
         while True:
             try:
@@ -172,10 +174,8 @@ class StageDirs:
                 files.sync(stage_path.folder.parent)
                 for old in replaced:  # not before: a process that ends here must not take the stage with it
                     files.remove(old)
-                for name, digest in record.files.items():
-                    path = stage_path.folder / name
-                    with suppress(FileNotFoundError):
-                        _remember(path, path.stat(), digest)
+                for name, status in statuses.items():
+                    _remember(stage_path.folder / name, status, record.files[name])
                 return True
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

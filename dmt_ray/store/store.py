@@ -267,7 +267,7 @@ class Store:
                     lease.beat(step, steps)
 
         After waiting, a lease that is not held means that the store has the stage, with its files. A lease whose
-        process has ended, or has given no sign of life for 30 seconds, is taken over.
+        process has ended, or has given no sign of life for 30 seconds and gives none for 15 more, is taken over.
 
         Leases are files in this folder: machines that only share an object store do not see each other's. Before a
         lease is held the stage is looked up in the object store, so that only simultaneous work is done twice.
@@ -376,7 +376,8 @@ class Store:
 
         That is: expired leases, staging folders of ended processes, and scratch folders of stages that the store has.
         Whether a process of another host has ended cannot be known. Its staging folder is removed if its stage has no
-        fresh lease, and either the store has the whole stage or nothing was written for 30 seconds.
+        lease, and either the store has the whole stage or nothing was written for 30 seconds. If there are leases that
+        look expired, it takes 15 seconds to be certain of that.
 
         Returns:
             What was removed, as paths below the store. Empty if another process is doing the same.

@@ -175,13 +175,14 @@ def _is_spared(stage_dirs: StageDirs, leases: Leases, key: str) -> bool:
 
 def _in_use(leases: Leases) -> set[str]:
     """Keys of the stages that are being computed, and of their inputs."""
-    return {key for lease in leases.running() for key in (lease.key, *lease.inputs)}
+    return {key for lease in leases.held() for key in (lease.key, *lease.inputs)}
 
 
 def _leftovers(stage_dirs: StageDirs, leases: Leases) -> Iterator[Path]:
     """Remove leftovers of ended processes, and name them."""
+    leases.settle()
     in_use = _in_use(leases)
-    for path in leases.stale():
+    for path in leases.expired():
         yield _removed(path)
     for path in _children(stage_dirs.folder / "staging"):
         if _is_leftover(stage_dirs, leases, path) and not stage_dirs.restore(path):
@@ -203,7 +204,7 @@ def _is_leftover(stage_dirs: StageDirs, leases: Leases, staging: Path) -> bool:
     if owner is not None and files.is_dead(*owner):
         return True
     key = staging.name.split(".")[0].rpartition("-")[2]
-    if leases.holder(key) is not None or leases.holder(f"fetch-{key}") is not None:
+    if leases.is_held(key) or leases.is_held(f"fetch-{key}"):
         return False
     if owner is None or owner[0] == files.HOST:
         return _age(staging, leases) > _FORGOTTEN

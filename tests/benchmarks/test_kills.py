@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import subprocess
 import sys
+import time
 from collections import Counter
 from types import ModuleType
 
@@ -71,6 +72,102 @@ def test_the_outcome_in_one_line(benchmarks):
     begin = "seed 7: 5 min, 7 events (6 driver, 1 worker), 2 that found nothing to strike, 9 restarts, 214 stages, "
     assert kills.sentence(7, 5.0, course, 214, []) == begin + "all byte-identical, tables identical"
     assert kills.sentence(7, 5.0, course, 214, ["stages: a: b", "stages: c: d"]) == begin + "stages DIFFERENT"
+
+
+class Cluster:
+    """Machines on which nothing goes wrong."""
+
+    has_cluster = whole = True
+
+    def tend(self) -> list[str]:
+        return []
+
+    def strike(self, event: object, driver: object) -> str:
+        return "struck"
+
+
+def test_an_undisturbed_run_that_was_interrupted_goes_on_behind_the_command_that_had_ended(
+    benchmarks, tmp_path, monkeypatch
+):
+    kills = importlib.import_module("kills")
+    log, began, now = kills.Log(tmp_path / "log.txt"), [], 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def a_hundred_seconds(run, command, restarts):
+        nonlocal now
+        if began.append(command) or began == ["sweep", "ablate"]:
+            raise KeyboardInterrupt
+        now += 100.0
+        return 0
+
+    monkeypatch.setattr(kills.Run, "_status", a_hundred_seconds)
+
+    def run():
+        return kills.Run(Cluster(), tmp_path, log)
+
+    with pytest.raises(KeyboardInterrupt):
+        run().perform(["sweep", "ablate"])
+    now = 5000.0
+    course = run().perform(["sweep", "ablate"])
+    assert began == ["sweep", "ablate", "ablate"]
+    assert course.ends == [100.0, 200.0]
+
+
+def test_each_command_has_its_own_part_of_the_schedule(benchmarks, schedules, tmp_path, monkeypatch):
+    kills = importlib.import_module("kills")
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    events = [schedules.Event(at, "driver", "killed", 2.0, 0.0) for at in (10, 90, 99, 110)]
+    log = kills.Log(tmp_path / "log.txt")
+    run = kills.Run(Cluster(), tmp_path, log, events, 2.0, [190.0, 300.0])  # they strike after 20, 180, 198 and 220 s
+
+    def ten_minutes(run, command, restarts):
+        nonlocal now
+        end = now + (150 if command == "sweep" else 600)
+        while now < end:
+            now += 1
+            run._wait(0.0)
+        return 0
+
+    monkeypatch.setattr(kills.Run, "_status", ten_minutes)
+    course = run.perform(["sweep", "ablate"])
+    assert course.ends == [150.0, 750.0]
+    said = [line.strip() for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert said == [
+        "20.0 s  driver killed: struck",
+        "150.0 s  not needed any more: driver killed",  # the second, at 180 s; the part of the sweep ends at 190 s
+        "158.0 s  driver killed: struck",  # 8 s behind its begin
+        "180.0 s  driver killed: struck",
+    ]
+
+
+class NeverUp:
+    """A program that ends at once."""
+
+    alive, status, starts = False, 1, 0
+
+    def has_said(self, words: str) -> bool:
+        return False
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def kill(self) -> None:
+        pass
+
+
+def test_a_node_that_does_not_come_up_is_started_less_and_less_often(benchmarks, tmp_path, monkeypatch):
+    machines = importlib.import_module("kills_machines").Machines(tmp_path)
+    now, seen, node = 0.0, [], NeverUp()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(type(machines), "has_cluster", True)
+    machines.programs = {"node": node}
+    for now in range(300):
+        seen += [(now, text) for text in machines.tend()]
+    assert seen[0] == (0, "node did not come up (status 1) and is started anew in 10 s")
+    assert [now for now, text in seen if text == "node is started anew"] == [10, 30, 70, 130, 190, 250]
+    assert node.starts == 6
+    machines.__exit__()
 
 
 @pytest.mark.slow

@@ -1,14 +1,16 @@
 """`dmt audit` and `dmt bundle`: what they say, what they refuse, and how they end."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dmt_ray.cli.audit import _Lines
 from dmt_ray.cli.main import main
 from dmt_ray.experiments import audit_file, experiment_file
-from dmt_ray.experiments.audit import Audit
+from dmt_ray.experiments.audit import Audit, Step
 from dmt_ray.experiments.audit_file import AuditFile, Recomputed
 from dmt_ray.experiments.audited import Audited
 
@@ -67,6 +69,40 @@ def recomputed(table: Audited, differing: int) -> AuditFile:
     return AuditFile(0, [{"device": "cpu"}], noted)
 
 
+def test_an_audit_that_is_gone_on_with_counts_on(
+    copied: Audited, dmt: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = recomputed(copied, 0)
+    first, second, third, *_ = audit_file.drawn(copied.digests(), 0)
+    known = {stage.name: whole.stages[stage.name] for stage in (first, second)}
+    audit_file.write(copied.file, AuditFile(0, whole.machines, known))
+
+    def one_more(made: Audit) -> None:
+        made.content.stages[third.name] = whole.stages[third.name]
+        made._say(Step(third, whole.stages[third.name], True, 1.0, 60.0))
+
+    monkeypatch.setattr(Audit, "perform", one_more)
+    said = dmt("audit", "components", "--hours", "1", "--storage", copied.file.parents[2])
+    assert "drawn so far: 2 stages, in 2 s of 1 h 00 min" in said
+    assert f"   3  {third.name} (1 s) agrees | time left: about 1 min 00 s" in said
+    assert f"\n3 of {len(copied.records)} stages recomputed, 3 agree: with 95 % confidence at most" in said
+
+
+def test_the_time_left_goes_on_while_a_long_stage_does(
+    copied: Audited, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    lines, stage = _Lines(), next(iter(copied.records))
+    lines.step(Step(stage, None, True, 100.0, 300.0))
+    for now in (31.0, 62.0):
+        lines.progress(stage, int(now), 100)
+    assert [line.rpartition("about ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "4 min 29 s",
+        "3 min 58 s",
+    ]
+
+
 @pytest.mark.parametrize(("differing", "status"), [(0, 0), (1, 1)])
 def test_a_difference_is_named_and_has_a_status_of_its_own(
     copied: Audited, dmt: Callable[..., str], monkeypatch: pytest.MonkeyPatch, differing: int, status: int
@@ -76,7 +112,7 @@ def test_a_difference_is_named_and_has_a_status_of_its_own(
     storage = copied.file.parents[2]
     said = dmt("audit", "components", "--hours", "1", "--storage", storage, status=status)
     count = len(copied.records)
-    end = "none differs" if not differing else "1 differ"
+    end = "none differs" if not differing else "1 differs"
     assert said.splitlines()[-1] == f"{count} of {count} stages recomputed, {count - differing} agree: {end}"
     assert ("differs: " in said) == bool(differing)
     assert ("seed 0): model.safetensors: head by up to 0.5" in said or "seed 1)" in said) == bool(differing)

@@ -132,9 +132,29 @@ def test_links_and_names_that_are_there_twice_are_refused(archive: Path, tmp_pat
 
 
 def test_an_archive_that_swells_is_refused(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "_LARGEST", 1000)
-    with pytest.raises(StoreError, match="it holds more than"):
-        bundle.read(pack(tmp_path / "bad.tar.xz", content(archive) | {"zeros": bytes(1001)}))
+    swollen = pack(tmp_path / "bad.tar.xz", content(archive) | {"zeros": bytes(2**20)})
+    monkeypatch.setattr(bundle, "_LARGEST", 2**20)
+    assert swollen.stat().st_size < 2**20
+    with pytest.raises(StoreError, match="it holds more than 1,048,576 bytes"):
+        bundle.read(swollen)
+
+
+def test_a_header_that_swells_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The further headers of an entry are read as a whole, before its name and its size are known."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 2**21
+    path = tmp_path / "bad.tar.xz"
+    path.write_bytes(lzma.compress(header.tobuf() + bytes(2**21)))
+    monkeypatch.setattr(bundle, "_LARGEST", 2**20)
+    with pytest.raises(StoreError, match="it holds more than 1,048,576 bytes"):
+        bundle.read(path)
+
+
+def test_an_archive_that_needs_gigabytes_to_be_unpacked_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.tar.xz"
+    path.write_bytes(lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 2**28}]))
+    with pytest.raises(StoreError, match="is no bundle, or is damaged: Memory usage limit"):
+        bundle.read(path)
 
 
 def edited(change: Callable[[dict[str, object]], object]) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
@@ -152,6 +172,12 @@ def another_seed(files: dict[str, bytes]) -> dict[str, bytes]:
     return files | {"plans.json": json.dumps(members).encode()}
 
 
+def other_settings(files: dict[str, bytes]) -> dict[str, bytes]:
+    members = json.loads(files["plans.json"])
+    members[1]["config"]["pretrain"]["epochs"] = -3
+    return files | {"plans.json": json.dumps(members).encode()}
+
+
 def altered(begin: str) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
     def edit(files: dict[str, bytes]) -> dict[str, bytes]:
         name = next(name for name in files if name.startswith(begin))
@@ -165,6 +191,9 @@ def altered(begin: str) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
     [
         pytest.param(edited(lambda about: about.update(format=2)), "has format 2, but this version", id="format"),
         pytest.param(edited(lambda about: about.pop("format")), "is no bundle, or is damaged", id="no format"),
+        pytest.param(edited(lambda about: about.update(versions=[])), "is no bundle, or is damaged", id="versions"),
+        pytest.param(lambda files: files | {"plans.json": b"[" * 100_000}, "is nested more than", id="deep"),
+        pytest.param(other_settings, "is no bundle, or is damaged: ", id="settings"),
         pytest.param(another_seed, r"makes other stages of the settings in .*Use dmt-ray 0\.", id="another version"),
         pytest.param(altered("results/evaluate"), r"is not what the stage.s record says", id="scores"),
         pytest.param(altered("records/pretrain"), "is no bundle, or is damaged: record.json is altered", id="a record"),
@@ -178,12 +207,23 @@ def test_what_was_damaged_says_what_it_is(
         bundle.read(pack(tmp_path / "bad.tar.xz", edit(content(archive))))
 
 
+@pytest.mark.parametrize("end", [10, 0.5, -1])
+def test_an_archive_that_was_cut_is_refused(archive: Path, tmp_path: Path, end: float) -> None:
+    whole = archive.read_bytes()
+    (tmp_path / "cut.tar.xz").write_bytes(whole[: int(end * len(whole)) if end == 0.5 else int(end)])
+    with pytest.raises(StoreError, match="is no bundle, or is damaged: it ends too early"):
+        bundle.read(tmp_path / "cut.tar.xz")
+
+
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tar.xz").write_text("nothing of the kind")
     with pytest.raises(StoreError, match="is no bundle, or is damaged"):
         bundle.read(tmp_path / "text.tar.xz")
     with pytest.raises(StoreError, match="there is no file"):
         bundle.read(tmp_path / "none.tar.xz")
+    (tmp_path / "folder.tar.xz").mkdir()
+    with pytest.raises(StoreError, match=r"folder\.tar\.xz cannot be read: Is a directory"):
+        bundle.read(tmp_path / "folder.tar.xz")
 
 
 def test_only_places_of_files_can_be_set(archive: Path) -> None:

@@ -1,6 +1,7 @@
 """Names from outside that become paths: none leads out of the folder that it belongs to."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,30 @@ def test_a_name_becomes_one_part_of_a_file_name(name):
     assert safe.strip(".")
     assert len(safe) < 200
     assert not safe.startswith("-")
+
+
+@pytest.mark.attack(
+    "names of devices", "class, row or recipe in the name of a written file", "is no name that Windows reserves"
+)
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("CON", "_CON"),
+        ("nul", "_nul"),
+        ("aux.camvid", "_aux.camvid"),
+        ("COM1", "_COM1"),
+        (" lpt9 ", "_lpt9"),
+        ("ends in a dot.", "ends-in-a-dot."),
+        ("ends in dots...", "ends-in-dots..."),
+    ],
+)
+def test_a_name_that_windows_reserves_becomes_another_one(name, safe):
+    assert re.fullmatch(rf"{re.escape(safe)}-[0-9a-f]{{6}}", names.file(name))
+
+
+@pytest.mark.parametrize("name", ["CONV", "console", "com", "COM10", "auxiliary", "a.con", "ends in a blank "])
+def test_other_names_stay_as_they_are(name):
+    assert names.file(name) == name.strip().replace(" ", "-")
 
 
 @pytest.mark.attack("path escape", "operation and key of a stage, also those of plug-ins", "refused")

@@ -67,6 +67,11 @@ def start(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.fixture(autouse=True)
+def leases_expire_by_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "WATCH", 0.0)
+
+
 def half_a_minute_later(folder: Path) -> None:
     """Let the time pass after which a lease counts as expired that a dying process has left half-written."""
     for path in folder.rglob("leases/*"):

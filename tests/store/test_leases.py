@@ -13,6 +13,7 @@ import pytest
 from dmt_ray import recipes
 from dmt_ray.plan import operations
 from dmt_ray.store import Store, files, leases
+from dmt_ray.store.clock import FileClock
 
 CONFIG = recipes.named("shapes")
 A = operations.pretrain(CONFIG, seed=0)
@@ -50,6 +51,12 @@ def performer(store: Store, seconds: float) -> subprocess.Popen[str]:
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     return child
+
+
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that looks expired is not watched before it counts as expired."""
+    monkeypatch.setattr(leases, "WATCH", 0.0)
 
 
 def go(child: subprocess.Popen[str]) -> None:
@@ -96,6 +103,7 @@ def test_the_stage_of_a_killed_process_is_taken_over_at_once(store: Store) -> No
     assert store.has(A)
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_of_many_processes_one_takes_over_an_expired_lease(store: Store) -> None:
     for _ in range(20):
         foreign_lease(store, seconds_old=31)
@@ -128,6 +136,7 @@ def test_a_fresh_lease_of_another_host_is_respected(store: Store) -> None:
     assert (running.step, running.steps) == (3, 9)
 
 
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"token": "../../x"}'])
 def test_a_broken_lease_expires_by_its_age(store: Store, text: str) -> None:
     path = foreign_lease(store, seconds_old=0)
@@ -235,6 +244,7 @@ def test_a_malformed_token_is_refused(store: Store, changes: dict[str, object]) 
         store.borrowed(lease.lease_token | changes)
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_a_lease_whose_time_lies_ahead_ends_like_one_that_is_old(store):
     with store.lease(A) as lease:
         (path,) = (store.folder / "leases").glob("*.json")
@@ -244,6 +254,56 @@ def test_a_lease_whose_time_lies_ahead_ends_like_one_that_is_old(store):
         assert store.running() == []
         with store.lease(A, wait=False) as other:
             assert other.held
+
+
+def an_hour_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that was written until now looks an hour old, as after the clock was set, or a night's sleep."""
+    now = FileClock.now
+    monkeypatch.setattr(FileClock, "now", lambda clock: now(clock) + 3600)
+
+
+def test_after_a_jump_of_the_clock_the_lease_of_a_living_process_counts(store, monkeypatch, caplog):
+    monkeypatch.setattr(leases, "POLL", 0.02)
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(leases, "WATCH", 5.0)
+    with store.write(A) as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+    with store.lease(LABELS):
+        an_hour_ahead(monkeypatch)
+        began = time.monotonic()
+        freed = Store(store.folder).gc(0)
+        assert (freed.evicted, freed.removed) == ((), ())
+        with Store(store.folder).lease(LABELS, wait=False) as other:
+            assert not other.held
+        assert time.monotonic() - began < 4  # a beat suffices: nobody waits for the five seconds to end
+        assert [path.stem for path in (store.folder / "leases").iterdir()] == [LABELS.key]
+    assert store.gc(0).evicted == (f"{A.name}/model.safetensors",)
+    assert f"a lease of process {os.getpid()} on {files.HOST} looks expired: waiting 5 s to see" in caplog.text
+
+
+def test_a_lease_that_looks_expired_is_watched_before_it_is_taken_over(store, monkeypatch):
+    monkeypatch.setattr(leases, "POLL", 0.02)
+    monkeypatch.setattr(leases, "WATCH", 0.3)
+    foreign_lease(store, seconds_old=31)
+    began = time.monotonic()
+    with store.lease(A, wait=False) as lease:
+        assert lease.held
+    assert 0.3 <= time.monotonic() - began < 5
+
+
+def test_who_has_waited_for_a_lease_since_before_it_looked_expired_need_not_watch_it(store, monkeypatch):
+    monkeypatch.setattr(leases, "WATCH", 60.0)
+    path = foreign_lease(store, seconds_old=0)
+    with store.lease(A, wait=False) as lease:
+        assert not lease.held
+    steady = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: steady() + 61)
+    an_hour_ahead(monkeypatch)
+    began = steady()
+    with store.lease(A, wait=False) as lease:
+        assert lease.held
+    assert steady() - began < 5
+    assert not path.exists()
 
 
 def test_waiting_says_whose_the_lease_is_and_since_when(store, caplog):

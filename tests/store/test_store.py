@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -277,6 +278,26 @@ def test_an_unchanged_file_is_read_once(store: Store, monkeypatch: pytest.Monkey
     store.open(A)
     monkeypatch.setattr("dmt_ray.store.files.digest", lambda path: pytest.fail(f"{path} was read again"))
     store.open(A)
+
+
+def test_a_stage_that_is_replaced_as_soon_as_it_is_written_is_not_taken_for_damaged(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another computation of the same size, as of a stage that was evicted."""
+    theirs = put(Store(tmp_path / "theirs"), A, b"two")
+    for name in ("model.safetensors", "history.csv"):
+        os.utime(theirs / name, (1, 1))
+    rename = os.rename
+
+    def then_another_replaces_it(source: Path, target: Path) -> None:
+        rename(source, target)
+        if target == store.path(A):
+            shutil.rmtree(target)
+            shutil.copytree(theirs, target)
+
+    monkeypatch.setattr(os, "rename", then_another_replaces_it)
+    put(store, A, b"one")
+    assert (store.open(A, files=True) / "model.safetensors").read_bytes() == b"two"
 
 
 def test_a_stage_that_the_store_lacks_is_missing(store: Store) -> None:

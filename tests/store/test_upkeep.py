@@ -15,7 +15,7 @@ from dmt_ray import recipes
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage, operations
-from dmt_ray.store import Store, files
+from dmt_ray.store import Store, files, leases
 from tests.helpers.stage_records import rewrite
 
 CONFIG = recipes.named("shapes")
@@ -190,7 +190,8 @@ def test_an_evicted_stage_that_comes_out_different_replaces_the_old_one(
     assert len(store.remade()) == 1
 
 
-def test_leftovers_of_ended_processes_are_removed(store: Store) -> None:
+def test_leftovers_of_ended_processes_are_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "WATCH", 0.0)
     put(store, A)
     (store.folder / "scratch" / A.name).mkdir(parents=True)
     (store.scratch(OTHER) / "checkpoint").touch()
@@ -328,13 +329,13 @@ def test_ten_thousand_stages_are_listed_in_two_seconds(store: Store) -> None:
 
 def test_files_of_a_stage_that_somebody_begins_to_read_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, A)
-    leases: list[object] = []
+    taken: list[object] = []
     replace = files.replace
 
     def then_another_begins(path: Path, *arguments: Any, **further: Any) -> None:
         replace(path, *arguments, **further)
-        if path.name == "record.json" and not leases:  # the record says by now that the files are evicted
-            leases.append(Store(store.folder)._leases.take(LABELS.key, "label", [A.key]))
+        if path.name == "record.json" and not taken:  # the record says by now that the files are evicted
+            taken.append(Store(store.folder)._leases.take(LABELS.key, "label", [A.key]))
 
     monkeypatch.setattr(files, "replace", then_another_begins)
     assert store.gc(0).evicted == ()

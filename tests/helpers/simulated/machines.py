@@ -342,7 +342,7 @@ class World:
             process.stalled = self.now + length
             process.paused_until = self.now + length
         elif fault == "jump":
-            process.machine.ahead += self.choose.choice((-3600.0, -40.0, -20.0, 20.0, 40.0, 3600.0))
+            self.jump(process.machine)
         elif fault == "die":
             if write and self.choose.random() < 0.5:
                 return "die", seconds  # behind it
@@ -358,6 +358,10 @@ class World:
             process.stalled = self.now
             return fault, seconds
         return None, seconds
+
+    def jump(self, machine: Machine) -> None:
+        """The clock of a machine is set."""
+        machine.ahead += self.choose.choice((-3600.0, -40.0, -20.0, 20.0, 40.0, 3600.0))
 
     def power_cut(self, machine: Machine) -> None:
         """The power of a machine goes; its own disk keeps what was synced."""

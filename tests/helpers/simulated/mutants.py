@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from dmt_ray.store import files, stage_dirs, upkeep
+from dmt_ray.store import files, leases, stage_dirs, upkeep
 from dmt_ray.store.clock import FileClock
 from dmt_ray.store.exchange import Exchange
-from dmt_ray.store.leases import Leases, Running
+from dmt_ray.store.leases import Leases
 from dmt_ray.store.record import RECORD, Record
 from dmt_ray.store.shared import Shared
 from dmt_ray.store.stage_dirs import StageDirs, StagePath
@@ -91,14 +91,20 @@ def _damaged_at_first_sight(self: StageDirs, stage_path: StagePath, check: Calla
         raise self._quarantine(stage_path, str(fault)) from None
 
 
+@contextmanager
+def _by_own_clock() -> Iterator[None]:
+    with patch.object(FileClock, "now", lambda self: time.time()), patch.object(leases, "WATCH", 0.0):
+        yield
+
+
 MUTANTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "a stage is published file by file": lambda: patch.object(StageDirs, "install", _file_by_file),
     "a stage is published without a sync": lambda: patch.object(files, "sync", lambda path: None),
     "a stage is published over what is there": lambda: patch.object(StageDirs, "install", _over_what_is_there),
     "a stage is damaged at first sight": lambda: patch.object(StageDirs, "_checked", _damaged_at_first_sight),
     "names are not looked up anew": lambda: patch.object(files, "refresh", lambda *folders: None),
-    "leases are dated by each machine's clock": lambda: patch.object(FileClock, "now", lambda self: time.time()),
-    "leases never expire": lambda: patch.object(Running, "is_fresh", True),
+    "leases expire by each machine's clock": _by_own_clock,
+    "leases never expire": lambda: patch.object(Leases, "_has_expired", lambda *_: False),
     "eviction ignores leases": lambda: patch.object(upkeep, "_in_use", lambda leases: set()),
     "eviction looks once": lambda: patch.object(upkeep, "_is_spared", _looked_once()),
     "eviction ignores pending uploads": lambda: patch.object(upkeep, "_is_spared", _without_pending),

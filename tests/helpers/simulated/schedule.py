@@ -114,6 +114,7 @@ class Schedule:
         if self.layout != "network" and choose.random() < 0.6:
             rates = [choose.choice((0.0, 0.05, 0.3)) for _ in range(2)]
             self.troubles = Troubles(rates[0], rates[1], choose.choice((0.0, 0.0, 0.05)), choose.choice((0.0, 30.0)))
+        self.jumps = bool(count) and "jump" in kinds
         self.undisturbed = not count and self.troubles == Troubles()
         self.bucket: Bucket | None = None
         if self.layout != "network":
@@ -197,6 +198,8 @@ class Schedule:
             for deed in deeds:
                 self.world.wait(self.world.choose.expovariate(1 / 15))
                 if deed == "gc":
+                    if self.jumps and not self.quiet and self.world.choose.random() < 0.3:
+                        self.world.jump(self.process.machine)  # at the worst moment, to which few operations belong
                     try:
                         self._spared(store.gc(0).evicted)
                     except StoreError as error:
