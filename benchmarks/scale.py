@@ -14,6 +14,7 @@ label maps are a few bytes, and so what hashing and moving them costs is not in 
 import argparse
 import heapq
 import io
+import itertools
 import json
 import os
 import random
@@ -51,6 +52,7 @@ from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load
 from dmt_ray.report import publishing, summary
+from dmt_ray.search.helping import Helping, Part
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study
 from dmt_ray.store import Store
@@ -59,6 +61,7 @@ from dmt_ray.tracking.publish import publish
 # Images of train and val, and classes, as the papers count them.
 DATA = {"voc": (10_582, 1_449, 21), "cityscapes": (2_975, 500, 19)}
 SPACE = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}
+LOOK = 1.0  # seconds from one look of who waits, or of who has nothing to do, to the next
 EXAMPLES = 2_000  # bytes of the weights and label maps that are written in place of real ones
 
 
@@ -259,6 +262,11 @@ class Simulation:
         self.free = self.mirror_free = 0.0  # virtual times at which driver and publisher have nothing left to do
         self.waits: list[float] = []
         self.events = self.ended = 0
+        self.idle = options.gpus // options.workers
+        self.helping = Helping(sweep, self.store.has)
+        self.parts: dict[str, Part] = {}  # what workers without a trial do, by the name of their work
+        self.scores: dict[tuple[int, int], float] = {}  # of each trial's rungs
+        self.doing: dict[Stage, float] = {}  # when who computes a stage will have done so
         self.waiting: Any = None
         self.tracker = tracking.connect(None, storage) if options.publish_every else None
         if self.tracker is not None:
@@ -286,11 +294,14 @@ class Simulation:
         workers, luck = self.options.workers, random.Random(number)
         plans = self.sweep.plans(params).values()
         for rung in range(self.sweep.rungs()):
-            score = _score(params, rung, luck.gauss(0, 1))
+            score = self.scores[number, rung] = _score(params, rung, luck.gauss(0, 1))
             missing = self.store.missing(stage for plan in plans for stage in plan.rungs[rung].values())
             if workers > 1 and missing:
                 yield luck.uniform(9, 16)  # the start of a Ray Train run
-            for wave in waves(missing) if workers > 1 else [[stage] for stage in missing]:
+            if workers == 1:
+                yield from self._alone(number, missing, score)
+                missing = []
+            for wave in waves(missing):
                 with ExitStack() as leases:
                     for stage in wave:
                         leases.enter_context(self.store.lease(stage, wait=False)).beat(0, 1)
@@ -302,6 +313,26 @@ class Simulation:
                         self._write(stage, number, score, took)
             if (yield Report(rung, score)):
                 return
+
+    def _alone(self, number: int, stages: Sequence[Stage], score: float) -> Workers:
+        """One worker computes stages one after the other; it waits for those that another one has leased."""
+        for stage in stages:
+            while (until := self.doing.get(stage)) is not None:
+                yield max(until - self.clock.now, LOOK)
+            if self.store.has(stage):
+                continue
+            with self.store.lease(stage, wait=False) as lease:
+                lease.beat(0, 1)
+                seconds = self.pace.seconds(stage, 1)
+                self.busy += seconds
+                self.doing[stage] = self.clock.now + seconds
+                yield seconds
+                self._write(stage, number, score, seconds)
+                del self.doing[stage]
+
+    def _help(self, part: Part) -> Workers:
+        """What a worker without a trial does."""
+        yield from self._alone(part.number, self.store.missing([part.target]), self.scores[part.number, part.rung])
 
     # ---- the driver -----------------------------------------------------------------------------------------------
 
@@ -344,10 +375,22 @@ class Simulation:
                     with timer.of("a trial begins (progress)"):
                         self.progress.begun(*taken)
             if taken is not None:
+                self.idle -= 1
+                self.helping.begun(*taken)
                 order += 1
                 heapq.heappush(queue, (self.free, order, token, taken[0], self.trial(*taken), None))
 
-        for _ in range(min(options.trials, options.gpus // options.workers)):
+        def help_out(now: float) -> None:
+            nonlocal order
+            if study.remaining or options.workers > 1:
+                return
+            for part in list(itertools.islice(self.helping.parts(self.parts.values()), self.idle)):
+                order += 1
+                token, self.idle = f"part {order}", self.idle - 1
+                self.parts[token] = part
+                heapq.heappush(queue, (now + LOOK, order, token, part.number, self._help(part), None))
+
+        for _ in range(min(options.trials, self.idle)):
             begin(shared)
         while queue:
             now, _, token, number, workers, prune = heapq.heappop(queue)
@@ -355,8 +398,11 @@ class Simulation:
             try:
                 told = workers.send(prune)
             except StopIteration:
-                self.end(study, token, number, now)
-                begin(self.free)
+                self.idle += 1
+                if self.parts.pop(token, None) is None:
+                    self.end(study, token, number, now)
+                    begin(self.free)
+                help_out(max(now, self.free))
                 continue
             order += 1
             if isinstance(told, Report):
@@ -365,6 +411,8 @@ class Simulation:
                         prune = study.report(token, told.rung, told.score)
                     with timer.of("a rung is done (progress)"):
                         self.progress.scored(number, told.rung, told.score)
+                self.helping.scored(number, told.rung)
+                help_out(self.free)
                 heapq.heappush(queue, (self.free, order, token, number, workers, prune))
             else:
                 heapq.heappush(queue, (now + told, order, token, number, workers, None))
@@ -379,6 +427,7 @@ class Simulation:
                 state = study.finish(token)
             with self.timer.of("a trial ends (progress)"):
                 self.progress.ended(number, state)
+            self.helping.ended(number)
             with self.timer.of("results for MLflow"):
                 results = publishing.of_sweep(self.folder, self.file, self.store, "running", study.trials())
         if self.tracker is not None and self.ended % self.options.publish_every == 0:

@@ -47,7 +47,7 @@ def perform_unit(member: str, targets: Sequence[Stage], job: Job) -> list[str]:
     return executed
 
 
-def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | None) -> list[str]:
+def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | None, *, side: int = 0) -> list[str]:
     """Perform what is missing of some stages and of all they need, by this process or by a worker group of its own.
 
     Args:
@@ -55,6 +55,7 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
         member: The member that they are performed for.
         targets: The stages.
         rung: Rung of the trial that they are for; None: several members share them.
+        side: 1 where this process helps the member's own one (see `search.helping`).
 
     Returns:
         The keys of what was computed.
@@ -70,12 +71,12 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
         journal.note_executed(job.folder, SHARED if rung is None else member, [stage.key])
         executed.append(stage.key)
 
-    where = (job.folder, member, rung)
+    where = (job.folder, member, rung, side)
     if rung is not None:
         journal.check_halt(job.folder)
     if job.worker_group.workers > 1:
         lost = functools.partial(journal.write_lost, job.folder, job.machine.store, member)
-        begun = functools.partial(_begun, *where)
+        begun = functools.partial(_begun, *where[:3])
         _group_runner(job.machine, job.worker_group).perform(targets, begun, done, lost)
     else:
         alone = functools.partial(_begun_unless_halted, *where)
@@ -83,10 +84,10 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
     return executed
 
 
-def _begun_unless_halted(folder: Path, member: int | str, rung: int | None, stage: Stage) -> None:
+def _begun_unless_halted(folder: Path, member: int | str, rung: int | None, side: int, stage: Stage) -> None:
     if rung is not None:
         journal.check_halt(folder)
-    _begun(folder, member, rung, stage)
+    _begun(folder, member, rung, stage, side)
 
 
 def _begun(folder: Path, member: int | str, rung: int | None, stage: Stage, side: int = 0) -> None:

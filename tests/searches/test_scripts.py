@@ -12,6 +12,7 @@ import pytest
 
 from dmt_ray.cli import sweep_driver
 from dmt_ray.config import Config
+from dmt_ray.execution import journal
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.experiment_file import ExperimentFile
@@ -364,6 +365,19 @@ def real(tmp_path: Path, settings: Path, pictures: Path, name: str, *options: st
 
 def rows(sweep: RunningSweep, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader((sweep.folder / name).read_text().splitlines()))
+
+
+@pytest.mark.slow
+def test_the_last_trial_is_helped_by_a_worker_that_has_none(tmp_path, settings, pictures):
+    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2", "--trials", "1"]
+    with started(tmp_path / "runs", "searches/gamma_sweep.py", *where, "--set", "finetune.epochs=40") as sweep:
+        one = sweep.at_work("finetune")
+        while (other := sweep.at_work("finetune", but=(one.key,))).pid == one.pid:  # the trial itself goes on
+            one = other
+        said = sweep.finish()
+        assert sweep.process.returncode == 0, said
+        assert sweep.left_behind() == []
+        assert {one.key, other.key} <= set(journal.executed(sweep.folder, 0))
 
 
 @pytest.mark.slow
