@@ -67,8 +67,11 @@ class Helping:
             taken: What workers do already.
         """
         trials = sorted(self._steps, key=lambda number: (self._at[number] - len(self._steps[number]), number))
-        for parts in itertools.zip_longest(*(self._of(number) for number in trials)):
-            yield from (part for part in parts if part is not None and part not in taken)
+        targets = {part.target for part in taken}
+        for part in itertools.chain(*itertools.zip_longest(*(self._of(number) for number in trials))):
+            if part is not None and part.target not in targets:  # two trials may be at the same point
+                targets.add(part.target)
+                yield part
 
     def _of(self, number: int) -> list[Part]:
         for group in itertools.chain(*self._steps[number][self._at[number] :][:1]):

@@ -55,6 +55,12 @@ def test_what_is_taken_or_done_is_not_given_away_again(trials: Trials) -> None:
     assert list(trials.helping.parts([first])) == []
 
 
+def test_what_two_trials_need_is_given_away_once(trials: Trials) -> None:
+    trials.helping.begun(2, {G1: 1.0})
+    trials.helping.scored(2, 0)
+    assert [part.number for part in trials.helping.parts([])] == [0, 1]
+
+
 def test_a_trial_whose_worker_was_lost_is_helped_from_its_first_step_on(trials: Trials) -> None:
     trials.helping.scored(0, 1)
     trials.helping.scored(0, 0)
