@@ -411,7 +411,10 @@ class Simulation:
                         prune = study.report(token, told.rung, told.score)
                     with timer.of("a rung is done (progress)"):
                         self.progress.scored(number, told.rung, told.score)
-                self.helping.scored(number, told.rung)
+                if prune:
+                    self.helping.ended(number)
+                else:
+                    self.helping.scored(number, told.rung)
                 help_out(self.free)
                 heapq.heappush(queue, (self.free, order, token, number, workers, prune))
             else:
