@@ -47,7 +47,7 @@ def perform_unit(member: str, targets: Sequence[Stage], job: Job) -> list[str]:
     return executed
 
 
-def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | None, *, side: int = 0) -> list[str]:
+def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | None) -> list[str]:
     """Perform what is missing of some stages and of all they need, by this process or by a worker group of its own.
 
     Args:
@@ -55,7 +55,6 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
         member: The member that they are performed for.
         targets: The stages.
         rung: Rung of the trial that they are for; None: several members share them.
-        side: 1 where this process helps the member's own one (see `search.helping`).
 
     Returns:
         The keys of what was computed.
@@ -71,12 +70,12 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
         journal.note_executed(job.folder, SHARED if rung is None else member, [stage.key])
         executed.append(stage.key)
 
-    where = (job.folder, member, rung, side)
+    where = (job.folder, member, rung)
     if rung is not None:
         journal.check_halt(job.folder)
     if job.worker_group.workers > 1:
         lost = functools.partial(journal.write_lost, job.folder, job.machine.store, member)
-        begun = functools.partial(_begun, *where[:3])
+        begun = functools.partial(_begun, *where)
         _group_runner(job.machine, job.worker_group).perform(targets, begun, done, lost)
     else:
         alone = functools.partial(_begun_unless_halted, *where)
@@ -84,10 +83,30 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
     return executed
 
 
-def _begun_unless_halted(folder: Path, member: int | str, rung: int | None, side: int, stage: Stage) -> None:
+def help_out(number: int, target: Stage, job: Job) -> list[str]:
+    """Perform what is missing of an evaluation for a trial that another process performs; the keys of what was
+    computed.
+
+    What is going on with the trial is for that process to write down.
+    """
+
+    def begun(_: Stage) -> None:
+        journal.check_halt(job.folder)
+
+    def done(stage: Stage) -> None:
+        journal.note_executed(job.folder, number, [stage.key])
+
+    try:
+        executed = _runner(job.machine, job.worker_group.gpus).perform([target], begun, done)
+    except Interrupted:  # SIGTERM: the trial's process goes on from here
+        os._exit(TERMINATED)
+    return [stage.key for stage in executed]
+
+
+def _begun_unless_halted(folder: Path, member: int | str, rung: int | None, stage: Stage) -> None:
     if rung is not None:
         journal.check_halt(folder)
-    _begun(folder, member, rung, stage, side)
+    _begun(folder, member, rung, stage)
 
 
 def _begun(folder: Path, member: int | str, rung: int | None, stage: Stage, side: int = 0) -> None:

@@ -6,7 +6,6 @@ searcher, each once.
 """
 
 import functools
-import itertools
 import json
 import shutil
 import signal
@@ -25,7 +24,7 @@ from dmt_ray.execution import journal
 from dmt_ray.execution.journal import Activity
 from dmt_ray.execution.ray_private import free_leaked
 from dmt_ray.execution.tasks import HEAD, LOST_WORKERS
-from dmt_ray.execution.worker import perform
+from dmt_ray.execution.worker import help_out
 from dmt_ray.search.budget import Enough
 from dmt_ray.search.helping import Helping, Part
 from dmt_ray.search.progress import SweepProgress
@@ -47,15 +46,21 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
 
     def __init__(self, study: Study, job: SweepJob, progress: SweepProgress, enough: Enough, helping: Helping) -> None:
         super().__init__()
-        self.helping = helping
-        self.study, self.job, self.progress, self.enough = study, job, progress, enough
+        self.study, self.job, self.progress, self.enough, self.helping = study, job, progress, enough, helping
         self.numbers: dict[str, int] = {}
         self.losses: dict[str, tuple[str, Activity | None]] = {}
+        self._ended = False  # there is enough, though trials are left
+
+    @property
+    def all_begun(self) -> bool:
+        """Whether no further trial begins."""
+        return self._ended or not self.study.remaining
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and params."""
         taken = None if self.enough() is not None else self.study.take(trial_id)
         if taken is None:
+            self._ended = True
             return str(Searcher.FINISHED)
         number, params = taken
         self.numbers[trial_id] = number
@@ -112,47 +117,45 @@ class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         self.proposals.lost(trial.trial_id, text)
 
 
-def _help(part: Part, job: SweepJob) -> list[str]:
-    """Do a part of a trial's step; the keys of what was computed. If it fails, the trial will see for itself."""
-    return perform(job, part.number, [part.target], part.rung, side=1)
-
-
 class Helpers:
-    """Workers without a trial do parts of the trials that still run, once no further trial waits (see `helping`).
+    """Workers without a trial do parts of the trials that still run, once no further trial begins (see `helping`).
 
     Args:
         job: The sweep.
-        helping: What can be done.
-        room: Trials or parts for which there is room at a time; 0: no part is given away.
+        helping: Knows what can be done.
+        room: Trials, or parts of them, for which there is room at a time; 0: no part is given away.
     """
 
     def __init__(self, job: SweepJob, helping: Helping, room: int) -> None:
         self._job, self._helping, self._room = job, helping, room
-        self._task = ray.remote(_help).options(
-            num_cpus=job.worker_group.cpus, num_gpus=job.worker_group.gpus, max_retries=0
-        )
+        cpus, gpus = job.worker_group.cpus, job.worker_group.gpus
+        self._task = ray.remote(help_out).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
         self._running: dict[Any, Part] = {}
         self._looked = 0.0
 
-    def tick(self, *, waiting: bool) -> None:
-        """Collect what is done, and give away what can be, once a second; `waiting`: trials wait to be begun."""
-        if waiting or time.monotonic() - self._looked < HELP_SECONDS:
+    def tick(self) -> None:
+        """Collect what is done, and give away what can be, at most once a second."""
+        if time.monotonic() - self._looked < HELP_SECONDS:
             return
         self._looked = time.monotonic()
+        self._collect()
+        for part in self._helping.give(self._room - len(self._helping.running) - len(self._running)):
+            self._running[self._task.remote(part.number, part.target, self._job)] = part
+
+    def _collect(self) -> None:
+        """Write down what was done, and end what is done for trials that run no longer."""
         for task in (
             ray.wait(list(self._running), num_returns=len(self._running), timeout=0)[0] if self._running else ()
         ):
             part = self._running.pop(task)
-            with suppress(ray.exceptions.RayError):
+            with suppress(ray.exceptions.RayError):  # what is wrong the trial will see for itself
                 journal.note_executed(self._job.folder, part.number, ray.get(task))
         for task in [task for task, part in self._running.items() if part.number not in self._helping.running]:
             self._end(task)
-        free = self._room - len(self._helping.running) - len(self._running)
-        for part in itertools.islice(self._helping.parts(self._running.values()), max(0, free)):
-            self._running[self._task.remote(part, self._job)] = part
 
     def close(self) -> None:
         """End all that are at work."""
+        self._collect()
         for task in list(self._running):
             self._end(task)
 
@@ -162,13 +165,14 @@ class Helpers:
 
 
 class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
-    def __init__(self, progress: SweepProgress, helpers: Helpers, study: Study) -> None:
-        self.progress, self.helpers, self.study = progress, helpers, study
+    def __init__(self, proposals: Proposals, helpers: Helpers) -> None:
+        self.proposals, self.helpers = proposals, helpers
         self._looked = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self.progress.tick()
-        self.helpers.tick(waiting=self.study.remaining > 0)
+        self.proposals.progress.tick()
+        if self.proposals.all_begun:
+            self.helpers.tick()
         if time.monotonic() - self._looked > LEAK_SECONDS:
             self._looked = time.monotonic()
             free_leaked()
@@ -213,7 +217,7 @@ def run_trials(
                     name=study.sweep.name,
                     storage_path=folder,
                     verbose=0,
-                    callbacks=[_Ticks(progress, helpers, study)],
+                    callbacks=[_Ticks(proposals, helpers)],
                     failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
                 ),
             ).fit()
