@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -369,15 +372,28 @@ def rows(sweep: RunningSweep, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_the_last_trial_is_helped_by_a_worker_that_has_none(tmp_path, settings, pictures):
-    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2", "--trials", "1"]
-    with started(tmp_path / "runs", "searches/gamma_sweep.py", *where, "--set", "finetune.epochs=40") as sweep:
-        one = sweep.at_work("finetune")
-        while (other := sweep.at_work("finetune", but=(one.key,))).pid == one.pid:  # the trial itself goes on
-            one = other
-        said = sweep.finish()
-        assert sweep.process.returncode == 0, said
-        assert sweep.left_behind() == []
-        assert {one.key, other.key} <= set(journal.executed(sweep.folder, 0))
+    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2", "--set", "finetune.epochs=250"]
+
+    def helped(number: int, *, lost: bool) -> None:
+        """Run the sweep up to a trial, which two processes perform at a time, of which the second one may be lost."""
+        with started(tmp_path / "runs", "searches/gamma_sweep.py", *where, "--trials", str(number + 1)) as sweep:
+            one = sweep.at_work("finetune")
+            while (other := sweep.at_work("finetune", but=(one.key,))).pid == one.pid:  # the trial itself goes on
+                one = other
+            if lost:
+                trial = journal.last_activity(sweep.folder, number)
+                (helper,) = {one.pid, other.pid} - {trial.pid}
+                os.kill(helper, signal.SIGKILL)
+            said = sweep.finish()
+            assert sweep.process.returncode == 0, said
+            assert sweep.left_behind() == []
+            assert {one.key, other.key} <= set(journal.executed(sweep.folder, number))
+            assert [trial.state for trial in sweep.trials()] == ["complete"] * (number + 1)
+            assert journal.read_faults(sweep.folder) == []
+            shutil.rmtree(sweep.folder)
+
+    helped(0, lost=False)  # no trial ever needed the second worker
+    helped(1, lost=True)  # trial 0, whose stages are all there, ends at once, and its worker helps
 
 
 @pytest.mark.slow
