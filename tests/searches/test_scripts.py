@@ -34,6 +34,7 @@ from tests.helpers.scripts import entry, names, script
 from tests.helpers.sweeps import RunningSweep, started
 
 NAMES = names("searches")
+SECONDS = 1500.0  # that a busy machine may take to train for half a minute
 
 
 @pytest.fixture(autouse=True)
@@ -372,19 +373,19 @@ def rows(sweep: RunningSweep, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_the_last_trial_is_helped_by_a_worker_that_has_none(tmp_path, settings, pictures):
-    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2", "--set", "finetune.epochs=250"]
+    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2", "--set", "finetune.epochs=400"]
 
     def helped(number: int, *, lost: bool) -> None:
         """Run the sweep up to a trial, which two processes perform at a time, of which the second one may be lost."""
         with started(tmp_path / "runs", "searches/gamma_sweep.py", *where, "--trials", str(number + 1)) as sweep:
-            one = sweep.at_work("finetune")
-            while (other := sweep.at_work("finetune", but=(one.key,))).pid == one.pid:  # the trial itself goes on
-                one = other
+            one = other = sweep.at_work("finetune", seconds=SECONDS)
+            while other.pid == one.pid:  # the trial itself goes on
+                one, other = other, sweep.at_work("finetune", but=(other.key,), seconds=SECONDS)
             if lost:
                 trial = journal.last_activity(sweep.folder, number)
                 (helper,) = {one.pid, other.pid} - {trial.pid}
                 os.kill(helper, signal.SIGKILL)
-            said = sweep.finish()
+            said = sweep.finish(SECONDS)
             assert sweep.process.returncode == 0, said
             assert sweep.left_behind() == []
             assert {one.key, other.key} <= set(journal.executed(sweep.folder, number))
