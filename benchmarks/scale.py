@@ -536,15 +536,14 @@ class Simulation:
         print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most")
 
     def _chain(self) -> float:
-        """Seconds of a trial on its own GPUs, without Ray."""
-        own = [stage for plan in self.sweep.corners()[0].values() for stage in plan.stages()]
-        own = [stage for stage in own if stage not in set(self.sweep.common())]
-        if self.options.workers == 1:
-            return sum(self.pace.seconds(stage, 1) for stage in own)
-        return sum(
-            max(self.pace.seconds(stage, max(1, self.options.workers // len(wave))) for stage in wave)
-            for wave in waves(own)
-        )
+        """Seconds of the longest path through a trial on as many GPUs as it can use, without Ray."""
+        common, ends = set(self.sweep.common()), dict[Stage, float]()
+        own = [stage for plan in self.sweep.corners()[0].values() for stage in plan.stages() if stage not in common]
+        for wave in waves(own):
+            for stage in wave:
+                seconds = self.pace.seconds(stage, max(1, self.options.workers // len(wave)))
+                ends[stage] = seconds + max((ends.get(needed, 0.0) for needed in stage.inputs.values()), default=0.0)
+        return max(ends.values())
 
 
 def _is_event(what: str) -> bool:
