@@ -49,11 +49,11 @@ class _Trial:
 
         Where two have, the second worker would wait for the first one: only the first of them is named.
         """
-        before, steps = set[Stage](), []
+        before, steps = set[Stage](), list[list[list[Stage]]]()
         for groups in self.sweep.steps(self.params):
             steps.append([])
             for group in groups:
-                taken, apart = set[Stage](), []
+                taken, apart = set[Stage](), list[Stage]()
                 for target in (target for plan, rung in group for target in plan.targets(rung)):
                     own = {stage for stage in in_order([target]) if stage not in before}
                     if own.isdisjoint(taken):
