@@ -1,10 +1,11 @@
 """What the driver of a sweep would have to do with 1,000 trials on 256 GPUs: a simulation on paper, with its real code.
 
 Virtual are the GPUs, the training and the time that passes on them. Real are the driver's parts: the study (Optuna on
-sqlite, TPE and pruning), the store and every file in it, progress, publishing into MLflow, summary and figures. The
-driver is one server with a queue: an event waits for the one before, and takes as long as the real code has just
-taken. Stages are written through the real store, with records, histories and scores as long as real ones; weights and
-label maps are a few bytes, and so what hashing and moving them costs is not in the figures. Neither is Ray's own work.
+sqlite, TPE and pruning), the store and every file in it, progress, what workers without a trial are given to do,
+publishing into MLflow, summary and figures. The driver is one server with a queue: an event waits for the one before,
+and takes as much processor time as the real code has just taken, whatever else this machine does. Stages are written
+through the real store, with records, histories and scores as long as real ones; weights and label maps are a few bytes,
+and so what hashing and moving them costs is not in the figures. Neither is Ray's own work.
 
     python benchmarks/scale.py                                  VOC 1/20, 1,000 trials, 256 GPUs, one GPU a trial
     python benchmarks/scale.py --recipe cityscapes-1/8 --workers 8
@@ -51,6 +52,7 @@ from dmt_ray.experiments.sweep import Params, Sweep, Uniform
 from dmt_ray.plan import Stage, waves
 from dmt_ray.recipes import load
 from dmt_ray.report import publishing, summary
+from dmt_ray.search.helping import START_SECONDS, Helping, Part
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study
 from dmt_ray.store import Store
@@ -59,6 +61,7 @@ from dmt_ray.tracking.publish import publish
 # Images of train and val, and classes, as the papers count them.
 DATA = {"voc": (10_582, 1_449, 21), "cityscapes": (2_975, 500, 19)}
 SPACE = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}
+LOOK = 1.0  # seconds from one look of a worker that waits for another one to the next
 EXAMPLES = 2_000  # bytes of the weights and label maps that are written in place of real ones
 
 
@@ -258,7 +261,12 @@ class Simulation:
         self.busy = 0.0  # GPU seconds
         self.free = self.mirror_free = 0.0  # virtual times at which driver and publisher have nothing left to do
         self.waits: list[float] = []
-        self.events = self.ended = 0
+        self.events = self.ended = self.given = 0
+        self.idle = options.gpus // options.workers
+        self.helping = Helping(sweep, self.store.has, self.clock.monotonic)
+        self.parts: dict[str, Part] = {}  # what workers without a trial do, by the name of their work
+        self.scores: dict[tuple[int, int], float] = {}  # of each trial's rungs
+        self.doing: dict[Stage, float] = {}  # when it will have been computed
         self.waiting: Any = None
         self.tracker = tracking.connect(None, storage) if options.publish_every else None
         if self.tracker is not None:
@@ -274,6 +282,7 @@ class Simulation:
             self.busy += seconds
             ends[stage] = seconds + max((ends.get(needed, now) for needed in stage.inputs.values()), default=now)
             self._write(stage, SHARED, 0.6, seconds)
+        self.shared_work = self.busy
         self.clock.now = max(ends.values(), default=now)
         return self.clock.now
 
@@ -286,22 +295,49 @@ class Simulation:
         workers, luck = self.options.workers, random.Random(number)
         plans = self.sweep.plans(params).values()
         for rung in range(self.sweep.rungs()):
-            score = _score(params, rung, luck.gauss(0, 1))
+            score = self.scores[number, rung] = _score(params, rung, luck.gauss(0, 1))
             missing = self.store.missing(stage for plan in plans for stage in plan.rungs[rung].values())
-            if workers > 1 and missing:
+            if workers == 1:
+                yield from self._alone(number, missing, score)
+            elif missing:
                 yield luck.uniform(9, 16)  # the start of a Ray Train run
-            for wave in waves(missing) if workers > 1 else [[stage] for stage in missing]:
-                with ExitStack() as leases:
-                    for stage in wave:
-                        leases.enter_context(self.store.lease(stage, wait=False)).beat(0, 1)
-                    each = max(1, workers // len(wave))
-                    seconds = [self.pace.seconds(stage, each) for stage in wave]
-                    self.busy += sum(seconds) * each
-                    yield max(seconds)
-                    for stage, took in zip(wave, seconds, strict=True):
-                        self._write(stage, number, score, took)
+                yield from self._together(number, missing, score)
             if (yield Report(rung, score)):
                 return
+
+    def _alone(self, number: int, stages: Sequence[Stage], score: float) -> Workers:
+        """One worker computes stages one after the other; it waits for those that another one has leased."""
+        for stage in stages:
+            while (until := self.doing.get(stage)) is not None:
+                yield max(until - self.clock.now, LOOK)
+            if self.store.has(stage):
+                continue
+            with self.store.lease(stage, wait=False) as lease:
+                lease.beat(0, 1)
+                seconds = self.pace.seconds(stage, 1)
+                self.busy += seconds
+                self.doing[stage] = self.clock.now + seconds
+                yield seconds
+                self._write(stage, number, score, seconds)
+                del self.doing[stage]
+
+    def _together(self, number: int, stages: Sequence[Stage], score: float) -> Workers:
+        """A worker group computes stages wave by wave."""
+        for wave in waves(stages):
+            with ExitStack() as leases:
+                for stage in wave:
+                    leases.enter_context(self.store.lease(stage, wait=False)).beat(0, 1)
+                each = max(1, self.options.workers // len(wave))
+                seconds = [self.pace.seconds(stage, each) for stage in wave]
+                self.busy += sum(seconds) * each
+                yield max(seconds)
+                for stage, took in zip(wave, seconds, strict=True):
+                    self._write(stage, number, score, took)
+
+    def _help(self, part: Part) -> Workers:
+        """What a worker without a trial does."""
+        yield START_SECONDS
+        yield from self._alone(part.number, self.store.missing([part.target]), self.scores[part.number, part.step])
 
     # ---- the driver -----------------------------------------------------------------------------------------------
 
@@ -310,9 +346,9 @@ class Simulation:
         """Real work of the driver on an event that arrived then; the clock stands at its begin."""
         self.clock.now = max(arrived, self.free)
         self.waits.append(self.clock.now - arrived)
-        began = time.perf_counter()
+        began = time.thread_time()
         yield
-        self.free = self.clock.now + time.perf_counter() - began
+        self.free = self.clock.now + time.thread_time() - began
         self.events += 1
         if self.events % self.options.tick_every == 0:
             self._tick()
@@ -325,7 +361,7 @@ class Simulation:
     def run(self) -> None:
         """From the first trial to the last."""
         timer, options = self.timer, self.options
-        queue: list[tuple[float, int, str, int, Workers, bool | None]] = []
+        queue: list[tuple[float, int, str, int, Workers | None, bool | None]] = []
         with timer.of("open the study"):
             study = Study(self.folder, self.sweep, options.trials)
         shared = self.perform_shared()
@@ -344,19 +380,45 @@ class Simulation:
                     with timer.of("a trial begins (progress)"):
                         self.progress.begun(*taken)
             if taken is not None:
+                self.idle -= 1
+                self.helping.begun(*taken)
                 order += 1
                 heapq.heappush(queue, (self.free, order, token, taken[0], self.trial(*taken), None))
 
-        for _ in range(min(options.trials, options.gpus // options.workers)):
+        def look_soon() -> None:
+            """Something has changed: when a worker could have been started, see who has nothing to do."""
+            nonlocal order
+            if not study.remaining and options.workers == 1:
+                order += 1
+                heapq.heappush(queue, (self.free + START_SECONDS, order, "", 0, None, None))
+
+        def give_away() -> None:
+            nonlocal order
+            with self.driver(self.clock.now), timer.of("give parts of trials away"):
+                parts = self.helping.give(self.idle)
+            self.given += len(parts)
+            for part in parts:
+                order += 1
+                token, self.idle = f"part {order}", self.idle - 1
+                self.parts[token] = part
+                heapq.heappush(queue, (self.clock.now, order, token, part.number, self._help(part), None))
+
+        for _ in range(min(options.trials, self.idle)):
             begin(shared)
         while queue:
             now, _, token, number, workers, prune = heapq.heappop(queue)
             self.clock.now = now
+            if workers is None:
+                give_away()
+                continue
             try:
                 told = workers.send(prune)
             except StopIteration:
-                self.end(study, token, number, now)
-                begin(self.free)
+                self.idle += 1
+                if self.parts.pop(token, None) is None:
+                    self.end(study, token, number, now)
+                    begin(self.free)
+                look_soon()
                 continue
             order += 1
             if isinstance(told, Report):
@@ -365,6 +427,11 @@ class Simulation:
                         prune = study.report(token, told.rung, told.score)
                     with timer.of("a rung is done (progress)"):
                         self.progress.scored(number, told.rung, told.score)
+                if prune:
+                    self.helping.ended(number)
+                else:
+                    self.helping.scored(number, told.rung)
+                look_soon()
                 heapq.heappush(queue, (self.free, order, token, number, workers, prune))
             else:
                 heapq.heappush(queue, (now + told, order, token, number, workers, None))
@@ -379,6 +446,7 @@ class Simulation:
                 state = study.finish(token)
             with self.timer.of("a trial ends (progress)"):
                 self.progress.ended(number, state)
+            self.helping.ended(number)
             with self.timer.of("results for MLflow"):
                 results = publishing.of_sweep(self.folder, self.file, self.store, "running", study.trials())
         if self.tracker is not None and self.ended % self.options.publish_every == 0:
@@ -389,10 +457,10 @@ class Simulation:
     def publish(self, results: Any) -> None:
         """What the publishing thread does meanwhile; newer results replace those that wait."""
         self.waiting = None
-        began = time.perf_counter()
+        began = time.thread_time()
         with self.timer.of("publish (second thread)"):
             publish(self.tracker.mirror, results)  # type: ignore[union-attr]
-        self.mirror_free = max(self.mirror_free, self.free) + time.perf_counter() - began
+        self.mirror_free = max(self.mirror_free, self.free) + time.thread_time() - began
 
     def end_of_sweep(self) -> None:
         """What comes after the last trial."""
@@ -436,11 +504,15 @@ class Simulation:
         events = sum(sum(seconds) for what, seconds in timer.spent.items() if _is_event(what))
         tick = float(np.mean(timer.spent["tick"])) if timer.spent["tick"] else 0.0
         longest = self.shared + self._chain()
+        behind = self.shared + (self.busy - self.shared_work) / gpus
         print(f"\n{timer.table()}\n")
         print(f"trials: {', '.join(f'{states.count(state)} {state}' for state in sorted(set(states)))}")
         print(
-            f"makespan {makespan / 3600:.2f} h; lower bounds: all work on all GPUs {self.busy / gpus / 3600:.2f} h, "
-            f"longest path {longest / 3600:.2f} h; utilisation {self.busy / gpus / makespan:.1%}"
+            f"makespan {makespan / 3600:.2f} h; utilisation {self.busy / gpus / makespan:.1%}\n"
+            f"lower bounds: all work on all GPUs {self.busy / gpus / 3600:.2f} h, longest path {longest / 3600:.2f} h; "
+            f"the shared stages ({self.shared / 3600:.2f} h), then all other work on all GPUs {behind / 3600:.2f} h, "
+            f"{behind / makespan:.1%} of the makespan\n"
+            f"parts of trials given away: {self.given:,}"
         )
         print(
             f"driver: {events:.0f} s on events, {1000 * events / len(states):.0f} ms a trial, {events / makespan:.2%} "
@@ -464,15 +536,14 @@ class Simulation:
         print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most")
 
     def _chain(self) -> float:
-        """Seconds of a trial on its own GPUs, without Ray."""
-        own = [stage for plan in self.sweep.corners()[0].values() for stage in plan.stages()]
-        own = [stage for stage in own if stage not in set(self.sweep.common())]
-        if self.options.workers == 1:
-            return sum(self.pace.seconds(stage, 1) for stage in own)
-        return sum(
-            max(self.pace.seconds(stage, max(1, self.options.workers // len(wave))) for stage in wave)
-            for wave in waves(own)
-        )
+        """Seconds of the longest path through a trial on as many GPUs as it can use, without Ray."""
+        common, ends = set(self.sweep.common()), dict[Stage, float]()
+        own = [stage for plan in self.sweep.corners()[0].values() for stage in plan.stages() if stage not in common]
+        for wave in waves(own):
+            for stage in wave:
+                seconds = self.pace.seconds(stage, max(1, self.options.workers // len(wave)))
+                ends[stage] = seconds + max((ends.get(needed, 0.0) for needed in stage.inputs.values()), default=0.0)
+        return max(ends.values())
 
 
 def _is_event(what: str) -> bool:

@@ -164,8 +164,7 @@ def _perform(
                 perform_all(by_seed, job, progress, "a stage that all trials share", halted=halted)
                 if limits.open():  # the shared stages cost, too
                     whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
-                    concurrent = min(room, study.remaining)
-                    tuning.run_trials(study, whole, progress, concurrent=concurrent, enough=limits.enough)
+                    tuning.run_trials(study, whole, progress, room=room, enough=limits.enough)
         if limits.interrupted():
             raise KeyboardInterrupt
         folder = file.folder / "confirm"  # what is written down about these runs is about no trial

@@ -83,6 +83,26 @@ def perform(job: Job, member: int | str, targets: Iterable[Stage], rung: int | N
     return executed
 
 
+def help_out(number: int, target: Stage, job: Job) -> list[str]:
+    """Perform what is missing of an evaluation for a trial that another process performs; the keys of what was
+    computed.
+
+    What is going on with the trial is for that process to write down.
+    """
+
+    def begun(_: Stage) -> None:
+        journal.check_halt(job.folder)
+
+    def done(stage: Stage) -> None:
+        journal.note_executed(job.folder, number, [stage.key])
+
+    try:
+        executed = _runner(job.machine, job.worker_group.gpus).perform([target], begun, done)
+    except Interrupted:  # SIGTERM: the trial's process goes on from here
+        os._exit(TERMINATED)
+    return [stage.key for stage in executed]
+
+
 def _begun_unless_halted(folder: Path, member: int | str, rung: int | None, stage: Stage) -> None:
     if rung is not None:
         journal.check_halt(folder)

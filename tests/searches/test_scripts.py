@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from dmt_ray.cli import sweep_driver
 from dmt_ray.config import Config
+from dmt_ray.execution import journal
 from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.experiment_file import ExperimentFile
@@ -30,6 +34,7 @@ from tests.helpers.scripts import entry, names, script
 from tests.helpers.sweeps import RunningSweep, started
 
 NAMES = names("searches")
+SECONDS = 1500.0  # that a busy machine may take to train for half a minute
 
 
 @pytest.fixture(autouse=True)
@@ -364,6 +369,32 @@ def real(tmp_path: Path, settings: Path, pictures: Path, name: str, *options: st
 
 def rows(sweep: RunningSweep, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader((sweep.folder / name).read_text().splitlines()))
+
+
+@pytest.mark.slow
+def test_the_last_trial_is_helped_by_a_worker_that_has_none(tmp_path, settings, pictures):
+    where = ["--recipe", settings, "--data", pictures, "--max-concurrent", "2", "--set", "finetune.epochs=400"]
+
+    def helped(number: int, *, lost: bool) -> None:
+        """Run the sweep up to a trial, which two processes perform at a time, of which the second one may be lost."""
+        with started(tmp_path / "runs", "searches/gamma_sweep.py", *where, "--trials", str(number + 1)) as sweep:
+            one = other = sweep.at_work("finetune", seconds=SECONDS)
+            while other.pid == one.pid:  # the trial itself goes on
+                one, other = other, sweep.at_work("finetune", but=(other.key,), seconds=SECONDS)
+            if lost:
+                trial = journal.last_activity(sweep.folder, number)
+                (helper,) = {one.pid, other.pid} - {trial.pid}
+                os.kill(helper, signal.SIGKILL)
+            said = sweep.finish(SECONDS)
+            assert sweep.process.returncode == 0, said
+            assert sweep.left_behind() == []
+            assert {one.key, other.key} <= set(journal.executed(sweep.folder, number))
+            assert [trial.state for trial in sweep.trials()] == ["complete"] * (number + 1)
+            assert journal.read_faults(sweep.folder) == []
+            shutil.rmtree(sweep.folder)
+
+    helped(0, lost=False)  # no trial ever needed the second worker
+    helped(1, lost=True)  # trial 0, whose stages are all there, ends at once, and its worker helps
 
 
 @pytest.mark.slow
