@@ -42,7 +42,7 @@ _CAMVID = lite0(
     "camvid-lite0",
     {"name": "camvid", "size": (144, 192)},
     title="CamVid at 144 x 192, EfficientNet-Lite0",
-    share=1 / 8,  # 45 images
+    share=1 / 8,  # 46 images
     selection="val",
     pretrain_epochs=84,
     epochs=4,
