@@ -62,6 +62,8 @@ class Job:
 
     def __post_init__(self) -> None:
         """Raise a ConfigError for what contradicts itself."""
+        if self.pictures.is_file():
+            raise ConfigError(f"{self.pictures} is a file. Name the folder that holds the pictures")
         if not self.pictures.is_dir():
             raise ConfigError(f"there is no folder {self.pictures}. Name the folder that holds the pictures")
         if self.out.resolve().is_relative_to(self.pictures.resolve()):

@@ -106,7 +106,8 @@ def _damage(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except (*_OF_DAMAGE, tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise StoreError(f"{path} is no bundle, or is damaged: {error}") from None
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise StoreError(f"{path} is no bundle, or is damaged: {reason}") from None
 
 
 class _Origin(NamedTuple):

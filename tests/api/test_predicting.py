@@ -184,6 +184,8 @@ def test_a_folder_without_pictures_and_pictures_of_one_name_are_errors(model, pi
         predict_folder(model, job(tmp_path / "empty"), QUIET)
     with pytest.raises(ConfigError, match="there is no folder"):
         job(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r"a\.bmp is a file\. Name the folder"):
+        job(pictures / "a.bmp")
 
 
 def test_a_stage_is_named_by_its_key_as_the_store_lists_it(tmp_path):

@@ -197,7 +197,7 @@ def altered(begin: str) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
         pytest.param(another_seed, r"makes other stages of the settings in .*Use dmt-ray 0\.", id="another version"),
         pytest.param(altered("results/evaluate"), r"is not what the stage.s record says", id="scores"),
         pytest.param(altered("records/pretrain"), "is no bundle, or is damaged: record.json is altered", id="a record"),
-        pytest.param(lambda files: {"x": b""}, "is no bundle, or is damaged", id="something else"),
+        pytest.param(lambda _: {"x": b""}, "is no bundle, or is damaged: 'bundle.json' is missing", id="others"),
     ],
 )  # fmt: skip
 def test_what_was_damaged_says_what_it_is(
