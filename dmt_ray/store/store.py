@@ -156,8 +156,9 @@ class Store:
     def missing(self, targets: Iterable[Stage]) -> list[Stage]:
         """The stages to compute for these targets, inputs first.
 
-        A target in the store needs none of its inputs. A stage to compute needs the files of its inputs: an input whose
-        files are evicted, and in no object store, is computed again, and so on down.
+        A stage in the store needs the records of all that it was made from, which tables and audits read: one that was
+        found damaged and moved away is computed again. A stage to compute needs the files of its inputs: an input
+        whose files are evicted, and in no object store, is computed again, and so on down.
 
         Raises:
             StoreError: If an object store is needed and does not answer. At most one list of the stages of each
@@ -169,10 +170,10 @@ class Store:
         def visit(stage: Stage, files: bool) -> None:
             if (stage, files) in answers:
                 return
-            answers[stage, files] = self.has(stage, files=files)
-            if not answers[stage, files]:
-                for below in stage.inputs.values():
-                    visit(below, True)
+            there = answers[stage, files] = self.has(stage, files=files)
+            for below in stage.inputs.values():
+                visit(below, not there)
+            if not there:
                 needed[stage] = None
 
         for target in targets:

@@ -93,7 +93,8 @@ def test_what_is_missing_is_what_no_machine_has(machine: Callable[[str], Store])
     one, other = machine("one"), machine("other")
     put(one, A)
     assert other.missing([SCORE]) == [LABELS, TUNED, SCORE]
-    put(one, SCORE)
+    for stage in (LABELS, TUNED, SCORE):
+        put(one, stage)
     assert other.missing([SCORE]) == []
 
 

@@ -331,11 +331,14 @@ def test_everything_is_missing_at_first_inputs_first(store: Store) -> None:
     assert store.missing([SCORE]) == [A, LABELS, TUNED, SCORE]
 
 
-def test_a_stage_that_the_store_has_needs_none_of_its_inputs(store: Store) -> None:
+def test_a_stage_that_the_store_has_needs_the_records_of_what_it_was_made_from(store: Store) -> None:
+    for stage in (A, LABELS, TUNED):
+        put(store, stage)
     put(store, SCORE, name="metrics.json")
+    store.gc(0)  # takes the files and leaves the records
     assert store.missing([SCORE]) == []
-    put(store, TUNED)
-    assert store.missing([TUNED, SCORE, A]) == [A]
+    shutil.rmtree(store.path(LABELS))  # as when it was found damaged, and moved away
+    assert store.missing([SCORE]) == [A, LABELS]  # whose labels want the files of A
 
 
 def test_an_evicted_input_is_computed_again_where_it_is_needed(store: Store) -> None:
