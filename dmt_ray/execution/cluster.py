@@ -153,7 +153,7 @@ def _start(settings: Mapping[str, Any]) -> None:
     """
     import ray
 
-    for _ in range(START_ATTEMPTS):
+    for attempt in range(1, START_ATTEMPTS + 1):
         try:
             ray.init(address="local", **settings)
             return
@@ -161,6 +161,8 @@ def _start(settings: Mapping[str, Any]) -> None:
             if "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
+        if attempt < START_ATTEMPTS:
+            log.warning("Ray did not start within 30 s (attempt %d of %d), trying again", attempt, START_ATTEMPTS)
     raise UserError(
         f"Ray did not start within 30 s, {START_ATTEMPTS} times in a row: this machine is too busy. Run the same "
         "command again when it has less to do, or start a Ray with `ray start --head` and pass its --address"

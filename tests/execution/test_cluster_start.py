@@ -23,10 +23,14 @@ def starts(monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> list[str]:
     return done
 
 
-def test_ray_is_started_again_where_it_took_too_long(monkeypatch):
-    done = starts(monkeypatch, [LATE])
+def test_ray_is_started_again_where_it_took_too_long_and_each_wait_is_explained(monkeypatch, caplog):
+    done = starts(monkeypatch, [LATE, LATE])
     cluster._start({})
-    assert done == ["start", "shut down", "start"]
+    assert done == ["start", "shut down", "start", "shut down", "start"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Ray did not start within 30 s (attempt 1 of 4), trying again",
+        "Ray did not start within 30 s (attempt 2 of 4), trying again",
+    ]
 
 
 def test_a_machine_that_is_too_busy_for_ray_is_a_plain_error(monkeypatch):
