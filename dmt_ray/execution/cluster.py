@@ -311,7 +311,7 @@ def check_nodes(storage: Path | None, data: Path | None) -> None:
         data: Folder that every node has under this path, shared or as a copy. None: not looked for.
 
     Raises:
-        UserError: With every node that lacks something, and what. Nodes that join later are not looked at.
+        UserError: With every node that lacks something, and what. Nodes that join or are lost meanwhile do not count.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -326,9 +326,12 @@ def check_nodes(storage: Path | None, data: Path | None) -> None:
         answers = {}
         for node in (node for node in ray.nodes() if node["Alive"]):
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            answers[task.options(scheduling_strategy=there).remote(paths)] = node["NodeManagerAddress"]
+            answers[task.options(scheduling_strategy=there).remote(paths)] = node
         ray.wait(list(answers), num_returns=len(answers), timeout=CHECK_SECONDS)
-        problems = [f"{node} {what}" for answer, node in answers.items() for what in _lacks(answer, storage, data)]
+        lacks = {answer: _lacks(answer, storage, data) for answer in answers}
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # one that was lost meanwhile is no problem
+        asked = [(answer, node["NodeManagerAddress"]) for answer, node in answers.items() if node["NodeID"] in alive]
+        problems = [f"{address} {what}" for answer, address in asked for what in lacks[answer]]
     if problems:
         advice = "Install the same dmt_ray on all of them, and use folders that all of them have under the same path"
         raise UserError(f"not every node can take part: {'; '.join(problems)}. {advice}")

@@ -49,11 +49,18 @@ JOIN = """
 """
 
 
-def join(address: str, environment: dict[str, str], *folders: Path) -> tuple[str, float]:
-    """What a process that joins the cluster says, and how many seconds it takes."""
+LOSE_A_NODE = """
+    import ray
+    real, lost = ray.nodes, [{"Alive": True, "NodeID": "ab" * 28, "NodeManagerAddress": "lost"}]
+    ray.nodes = lambda: [*real(), *(lost.pop() for _ in lost[:])]
+"""
+
+
+def join(address: str, environment: dict[str, str], *folders: Path, before: str = "") -> tuple[str, float]:
+    """What a process that joins the cluster says, and how many seconds it takes; it runs `before` at first."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(JOIN), address, *map(str, folders)],
+        [sys.executable, "-c", textwrap.dedent(before) + textwrap.dedent(JOIN), address, *map(str, folders)],
         env=environment,
         cwd=environment["HOME"],  # python -c would take dmt_ray from the current folder
         capture_output=True,
@@ -214,6 +221,12 @@ def test_a_node_that_lacks_the_data_or_runs_other_code_is_named(head: str, tmp_p
     (tmp_path / "other" / "dmt_ray" / "extra.py").write_text("")
     said, _ = join(head, environment | {"PYTHONPATH": str(tmp_path / "other")}, tmp_path / "runs", tmp_path)
     assert " has another version of dmt_ray." in said
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_while_nodes_are_asked_does_not_count(head: str, tmp_path: Path) -> None:
+    said, _ = join(head, home(tmp_path / "home", TOKEN), tmp_path / "runs", tmp_path, before=LOSE_A_NODE)
+    assert "all nodes are fine" in said
 
 
 def test_without_a_home_folder_ray_gets_its_token_in_a_variable(monkeypatch):
