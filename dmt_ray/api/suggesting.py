@@ -116,6 +116,8 @@ def suggest(request: Request, console: Console) -> Suggestion:
         )
     shown: Map = "disagreement" if request.by != "entropy" and len(model.networks) == 2 else "entropy"
     sides = dataset.subsets["train"].sizes.max(axis=0)
+    pixels = dataset.subsets["train"].sizes[list(parts.unlabelled)].prod(axis=1)
+    progress = Counting(console, "picture", pixels.tolist())
     predictor = Predictor(
         model.networks,
         Tiling(model.info.crop or (int(sides[0]), int(sides[1]))),
@@ -123,8 +125,9 @@ def suggest(request: Request, console: Console) -> Suggestion:
         normalisation=model.info.normalisation,
         size=data.size,
         maps=[shown],
+        progress=progress.part,
     )
-    places = _choose(request, predictor, dataset, parts, shown, console)
+    places = _choose(request, predictor, dataset, parts, shown, progress)
     positions = [parts.unlabelled[place] for place in places]
     values = _write(request, model, data, dataset, positions, predictor, shown)
     ids = dataset.subsets["train"].ids
@@ -152,12 +155,12 @@ def _trained_on(model: Trained, storage: Path) -> tuple[Data, Split]:
 
 
 def _choose(
-    request: Request, predictor: Predictor, dataset: Dataset, parts: Parts, shown: Map, console: Console
+    request: Request, predictor: Predictor, dataset: Dataset, parts: Parts, shown: Map, progress: Counting
 ) -> list[int]:
     """Places in `parts.unlabelled` of the pictures to label."""
     if request.by == "random":
         return drawn(len(parts.unlabelled), request.count, request.seed)
-    with Counting(console, len(parts.unlabelled), "pictures") as progress:
+    with progress:
         judged = judge(predictor, dataset.subsets["train"], parts.unlabelled, len(dataset.classes), progress.one_more)
     return spread(judged.values[shown], judged.shares, request.count)
 
