@@ -13,9 +13,10 @@ from dmt_ray.cli.declared import GRID, OF_EXPERIMENTS, OF_SEARCHES
 from dmt_ray.cli.options import Parser, absolute_files, add, begin, guarded, manual, read, warn
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, Model, nearest
+from dmt_ray.config.derived import DERIVED, PAIR, SCHEDULE
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
-from dmt_ray.experiments.dimensions import AND, DERIVED, PAIR, SCHEDULE, default_point
+from dmt_ray.experiments.dimensions import AND, default_point
 from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.looks import looks_of
 from dmt_ray.experiments.sweep import Sweep

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dmt_ray.config import nearest
+from dmt_ray.config.derived import LABEL_FRACTION
 from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.experiments.trials import best
 from dmt_ray.plan.measures import MEASURES

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmt_ray.config.derived import DERIVED
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.dimensions import DERIVED, made
+from dmt_ray.experiments.dimensions import made
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, score_of, short
