@@ -20,9 +20,8 @@ from dmt_ray.api.own_data.proposal import (
 from dmt_ray.config import Model
 from dmt_ray.data.survey import Layout, Masks, Pictures
 from dmt_ray.errors import DataError
+from dmt_ray.execution.training_checks import MULTIPLE
 from dmt_ray.recipes.segmentation import SMALL, lite
-
-MULTIPLE = 32  # sides of crops, which all networks take
 
 
 def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, machine: Machine) -> Proposal:
