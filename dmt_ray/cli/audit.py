@@ -13,6 +13,7 @@ from dmt_ray.execution.cost import duration
 from dmt_ray.execution.options import check_seeds
 from dmt_ray.experiments.experiment_file import FOLDERS
 from dmt_ray.experiments.locate import locate
+from dmt_ray.files import obstacle
 
 if TYPE_CHECKING:
     from dmt_ray.experiments.audit import Audit, Step
@@ -152,8 +153,8 @@ def write_bundle(options: argparse.Namespace) -> None:
 
     folder = locate(options.storage, options.table, kinds=tuple(FOLDERS))
     out: Path = options.out or Path(f"{folder.name}{bundle.ENDING}")
-    if not bundle.is_bundle(out.name) or not out.absolute().parent.is_dir():
-        raise ConfigError(f"--out must be a {bundle.ENDING} file in an existing folder, but got {str(out)!r}")
+    if reason := obstacle(out, bundle.ENDING):
+        raise ConfigError(f"--out: {reason}")
     begin(f"bundling {folder.name}")
     from dmt_ray.execution.runner import Machine, Runner
     from dmt_ray.experiments import bundling, experiment_file

@@ -271,9 +271,6 @@ def _check_budget(options: argparse.Namespace) -> None:
             options.compute_limit = math.nan
         if name != "compute" or not 0 < options.compute_limit < math.inf:
             raise ConfigError(f"--limit takes compute=STEPS, such as compute=20000, but got {options.limit}")
-    if options.sampler == "grid" and (options.warm_start or options.limit):
-        which = "--warm-start" if options.warm_start else "--limit"
-        raise ConfigError(f"a grid tries all its points: leave {which} out, or choose another --sampler")
 
 
 def _check_sampler(options: argparse.Namespace) -> None:
@@ -285,9 +282,18 @@ def _check_sampler(options: argparse.Namespace) -> None:
             f"--grid {options.grid} tries every point of a grid, and --sampler {options.sampler} proposes points of "
             "its own: leave one of them out"
         )
-    options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
-    if options.sampler == "grid" and options.trials is not None:
-        raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
+    given = options.sampler
+    options.sampler = given or ("grid" if options.grid is not None else options.default_sampler)
+    if options.sampler == "grid":
+        without = [] if options.grid is None else [f"leave --grid {options.grid} out"]
+        other = ["pass --sampler tpe"] if "grid" in (given, options.default_sampler) else []
+        for name in ("trials", "limit", "warm_start"):
+            if getattr(options, name):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(
+                    f"a grid tries all its points, and {option} is for searches: leave {option} out; or, to search, "
+                    f"{' and '.join([*without, *other])}"
+                )
 
 
 def _check_pruner(options: argparse.Namespace) -> None:

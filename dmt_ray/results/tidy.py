@@ -91,7 +91,7 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
     """
     folders = [locate.locate(storage, name)] if name is not None else locate.all_folders(storage)
     if not folders:
-        raise ConfigError(f"there are no sweeps and no ablations in {storage}. Pass the results' folder as --storage.")
+        raise ConfigError(f"there are no sweeps or ablations in {storage}. Pass the results' folder as --storage.")
     store = Store(folders[0].parents[1])
     return together([of_folder(folder, store) for folder in folders])
 

@@ -25,7 +25,7 @@ class Evaluate(Slice):
         model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
         classes = [f"mIoU of {len(self.scored)} classes"] * bool(self.scored)
         tiles = [] if self.tiles is None else [f"in tiles of {self.tiles[0]} x {self.tiles[1]}"]
-        images = f"on {self.split.selection} (validation) and {self.data.reported} (test)"
+        images = f"on {self.split.validation()} (validation) and {self.data.reported} (test)"
         return ", ".join([*model, images, *tiles, *classes])
 
     def work(self, images: ImageCounts) -> int:
