@@ -26,6 +26,7 @@ from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.plan.files import METRICS
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.operations.score import score as score_stage
+from dmt_ray.plan.words import counted
 from dmt_ray.store.provenance import git, versions
 
 
@@ -136,7 +137,7 @@ def _order(model: Trained, dataset: Dataset) -> list[int]:
         raise ConfigError(f"{model.name} is for {model.info.task}, but {dataset.name} is for {dataset.task}")
     if model.info.channels != dataset.channels:
         raise ConfigError(
-            f"{model.name} takes images of {model.info.channels} channels, but those of {dataset.name} have "
+            f"{model.name} takes images of {counted(model.info.channels, 'channel')}, but those of {dataset.name} have "
             f"{dataset.channels}: set data.channels"
         )
     own, theirs = model.info.classes, dataset.classes

@@ -32,6 +32,7 @@ from dmt_ray.execution.progress import Counting
 from dmt_ray.execution.runner import Machine, Runner, device_check
 from dmt_ray.files import replacing, write_text
 from dmt_ray.plan import escape
+from dmt_ray.plan.words import counted
 from dmt_ray.store.record import RECORD, Record
 
 By = Literal["disagreement", "entropy", "random"]
@@ -112,7 +113,8 @@ def suggest(request: Request, console: Console) -> Suggestion:
     parts = divide(split, data, dataset)
     if request.count > len(parts.unlabelled):
         raise ConfigError(
-            f"--count is {request.count}, but only {len(parts.unlabelled)} pictures of {data.name} are unlabelled"
+            f"--count is {request.count}, but {data.name} has only "
+            f"{counted(len(parts.unlabelled), 'unlabelled picture')}"
         )
     shown: Map = "disagreement" if request.by != "entropy" and len(model.networks) == 2 else "entropy"
     sides = dataset.subsets["train"].sizes.max(axis=0)

@@ -29,6 +29,7 @@ from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.sweep import Sweep, in_words
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import in_order
+from dmt_ray.plan.words import counted
 from dmt_ray.results.sequential import chances, error_of_a_look, mean_seeds, reached
 from dmt_ray.results.statistics import visible
 from dmt_ray.store import Store
@@ -229,10 +230,11 @@ def _cost_of_a_look(ablation: Ablation, store: Store, estimate: Estimator, look:
 
 def _budget(options: "SweepOptions") -> Iterator[tuple[str, str]]:
     """What ends the search before its last trial."""
+    flat = options.stop_when_flat
     limits = [
-        f"{options.hours:g} hours" if options.hours is not None else "",
-        f"{options.device_hours:g} device hours" if options.device_hours is not None else "",
-        f"{options.stop_when_flat} trials without a gain beyond noise" if options.stop_when_flat is not None else "",
+        counted(options.hours, "hour") if options.hours is not None else "",
+        counted(options.device_hours, "device hour") if options.device_hours is not None else "",
+        f"{counted(flat, 'trial')} without a gain beyond noise" if flat is not None else "",
     ]
     if any(limits):
         yield "budget", f"ends after {' or '.join(filter(None, limits))}, over all starts together"

@@ -23,6 +23,7 @@ from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
+from dmt_ray.plan.words import counted
 
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
 
@@ -308,8 +309,8 @@ def _check_pruner(options: argparse.Namespace) -> None:
 
     if len(options.seeds) < least_seeds():
         raise ConfigError(
-            f"--pruner wilcoxon can never stop a trial with {len(options.seeds)} seeds: a trial has to lose on "
-            f"{least_seeds() - 1} seeds to reach p = {0.5 ** (least_seeds() - 1):g}, the first value below "
+            f"--pruner wilcoxon can never stop a trial with {counted(len(options.seeds), 'seed')}: a trial has to lose "
+            f"on {least_seeds() - 1} seeds to reach p = {0.5 ** (least_seeds() - 1):g}, the first value below "
             f"{P_THRESHOLD:g}, and only the seeds after those are saved. Pass at least {least_seeds()} --seeds, or use "
             "--pruner median"
         )

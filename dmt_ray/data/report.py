@@ -9,6 +9,7 @@ from dmt_ray import IGNORE
 from dmt_ray.config import COLOURS
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.images import Images
+from dmt_ray.plan.words import counted
 
 
 def report(dataset: Dataset, further: Sequence[str] = ()) -> str:
@@ -33,7 +34,7 @@ def report(dataset: Dataset, further: Sequence[str] = ()) -> str:
             shares = (count[k] / max(1, count[:IGNORE].sum()) for count in counts)
             classes.append([f"{k} {label}", *(f"{100 * share:.2f}" for share in shares)])
         classes.append(["no class", *(f"{100 * count[IGNORE] / max(1, count.sum()):.2f}" for count in counts)])
-    channels = "" if dataset.channels == COLOURS else f", {dataset.channels} channels"
+    channels = "" if dataset.channels == COLOURS else f", {counted(dataset.channels, 'channel')}"
     title = f"{dataset.name}: {len(dataset.classes)} classes{channels}, fingerprint {dataset.fingerprint}"
     remarks = [f"warning: {remark}" for remark in (*dataset.remarks, *further)]
     return "\n".join([title, "", *_aligned(head), "", *_aligned(classes), *([""] if remarks else []), *remarks])
