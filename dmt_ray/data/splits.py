@@ -165,9 +165,10 @@ def _whole_groups(share: float, known: Sequence[int], dataset: Dataset) -> tuple
     places = {dataset.subsets["train"].ids[i]: i for i in known}
     chosen = drawn_groups(list(places), dataset.groups, share, HELD_OUT_SEED)
     if len(chosen) == len(places):
+        images = f"{counted(len(places), 'train image')} with a mask {be(len(places))}"
         raise DataError(
-            f"split.selection {share} cannot hold out whole groups: {counted(len(places), 'train image')} with a mask {be(len(places))} "
-            f"all of the group {dataset.groups[chosen[0]]!r}. Correct data.groups, or set split.selection to val"
+            f"split.selection {share} cannot hold out whole groups: {images} all of the group "
+            f"{dataset.groups[chosen[0]]!r}. Correct data.groups, or set split.selection to val"
         )
     return tuple(sorted(places[id] for id in chosen))
 

@@ -49,11 +49,13 @@ def scores(*values: float) -> bytes:
         ),
         pytest.param(
             "labels.npy", npy(*[7] * 10), npy(*[7] * 9, 8),
-            "1 of 10 values is different (10.000%), the first at 9: 7 then, 8 now", False, id="a label beyond the bound",
+            "1 of 10 values is different (10.000%), the first at 9: 7 then, 8 now", False,
+            id="a label beyond the bound",
         ),
         pytest.param(
-            "confidence.npy", npy(1, 2), npy(1, 3), "1 of 2 values is different (50.000%), the first at 1: 2 then, 3 now",
-            True, id="confidence follows from the weights",
+            "confidence.npy", npy(1, 2), npy(1, 3),
+            "1 of 2 values is different (50.000%), the first at 1: 2 then, 3 now", True,
+            id="confidence follows from the weights",
         ),
         pytest.param(
             "metrics.json", scores(0.5, 0.5), scores(0.5, 0.515),

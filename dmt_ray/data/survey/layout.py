@@ -65,9 +65,9 @@ def layout_of(folder: Path) -> Layout:
         return classes
     shown = ", ".join(below(path, folder) for path in pictures[:3])
     raise DataError(
-        f"{folder} holds {counted(len(pictures), 'picture')} ({shown}, ...), but no masks with names that say so, and no folder "
-        "for each class. Put masks into a folder `masks` under the images' names, or write a recipe with data.images "
-        "and data.masks (docs/how-to/own-images.md)"
+        f"{folder} holds {counted(len(pictures), 'picture')} ({shown}, ...), but no masks with names that say so, "
+        "and no folder for each class. Put masks into a folder `masks` under the images' names, or write a recipe "
+        "with data.images and data.masks (docs/how-to/own-images.md)"
     )
 
 
