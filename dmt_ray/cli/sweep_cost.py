@@ -117,7 +117,10 @@ class _Described:
             yield "point", f"{in_words(point)}, to do: {self._estimate(left)}"
         if beyond and len(known) < total:
             what = f"the limit leaves out {beyond} of {counted(beyond + len(known), 'known point')}"
-            yield "", f"{what}: others, within the limit, are drawn in {'its' if beyond == 1 else 'their'} place"
+            instead = (
+                "another one, within it, is drawn in its" if beyond == 1 else "others, within it, are drawn in their"
+            )
+            yield "", f"{what}: {instead} place"
 
     def _total(self, total: int, known: Sequence[Params]) -> Iterator[Row]:
         """What all trials cost: a bound where all points are alike, or known; else by what it is assumed."""

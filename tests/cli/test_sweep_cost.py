@@ -97,12 +97,8 @@ def test_a_limit_takes_the_known_points_that_come_next(said):
 @pytest.mark.parametrize(
     ("known", "words"),
     [
-        pytest.param(
-            (8, 1), "leaves out 1 of 2 known points: others, within the limit, are drawn in its place", id="1"
-        ),
-        pytest.param(
-            (8, 9), "leaves out 2 of 2 known points: others, within the limit, are drawn in their place", id="2"
-        ),
+        pytest.param((8, 1), "leaves out 1 of 2 known points: another one, within it, is drawn in its place", id="1"),
+        pytest.param((8, 9), "leaves out 2 of 2 known points: others, within it, are drawn in their place", id="2"),
     ],
 )
 def test_a_dry_run_says_that_other_points_are_drawn_in_place_of_those_beyond_the_limit(said, known, words):
