@@ -68,6 +68,27 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def obstacle(file: Path, *endings: str) -> str:
+    """Why a file cannot be written under its name, in a sentence with what to do; "" if nothing is in the way.
+
+    Args:
+        file: What is to be written; a file that is there may be replaced.
+        endings: One of which its name must have.
+    """
+    folder = file.absolute().parent
+    if not file.name.endswith(endings):
+        return f"the name of the file must end in {' or '.join(endings)}, but got {str(file)!r}"
+    if file.is_dir():
+        return f"{file} is a folder: name a file"
+    if not folder.exists():
+        return f"there is no folder {folder}: create it, or name another one"
+    if not folder.is_dir():
+        return f"{folder} is a file and no folder: name another one"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"nothing can be written to {folder}: allow it, or name another folder"
+    return ""
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

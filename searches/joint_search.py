@@ -29,7 +29,7 @@ import sys
 
 from dmt_ray.cli.sweep import Question, main
 from dmt_ray.config import Config
-from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, METHOD, START
+from dmt_ray.config.derived import CURVATURE, END, ITERATIONS, METHOD, START
 from dmt_ray.methods.space import Choice, Integer, Space, Uniform
 
 

@@ -23,7 +23,7 @@ examples:
 import sys
 
 from dmt_ray.cli.sweep import Question, main
-from dmt_ray.experiments.dimensions import CURVATURE, END, ITERATIONS, START
+from dmt_ray.config.derived import CURVATURE, END, ITERATIONS, START
 from dmt_ray.methods.space import Integer, Space, Uniform
 
 SPACE: Space = {

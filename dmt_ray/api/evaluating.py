@@ -13,8 +13,9 @@ from dmt_ray import models
 from dmt_ray.api.trained import Trained
 from dmt_ray.config import Config
 from dmt_ray.data import Dataset
+from dmt_ray.data.images import Images
 from dmt_ray.engine.evaluate import score as score_whole
-from dmt_ray.engine.inference import WholeImages
+from dmt_ray.engine.inference import WholeImages, by_size
 from dmt_ray.engine.tile_scores import score_in_tiles
 from dmt_ray.engine.tiles import Predictor, Tiling
 from dmt_ray.engine.workspace import Workspace, device_of
@@ -25,6 +26,7 @@ from dmt_ray.execution.runner import Machine, Runner
 from dmt_ray.plan.files import METRICS
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.operations.score import score as score_stage
+from dmt_ray.plan.words import counted
 from dmt_ray.store.provenance import git, versions
 
 
@@ -97,12 +99,13 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
             raise DataError(f"no image of {config.data.reported} of {config.data.name} has a mask; there is no score")
         chosen = [dataset.classes.index(name) for name in config.scored]
         made = {"model": model.name, "device": machine.device, "versions": versions(), "git": git()}
-        with Counting(console, len(positions), "images") as progress, store.write(stage, made) as out:
+        progress = Counting(console, "image", _pixels(images, positions, in_tiles=tiling is not None))
+        with progress, store.write(stage, made) as out:
             work = Workspace(
                 dataset,
                 device_of(machine.device),
                 normalisation=model.info.normalisation,
-                progress=lambda *_: progress.one_more(),
+                progress=lambda done, _: progress.to(done),
             )
             network, counted = _InOrder(model.networks, order).to(work.device).eval(), {"total": len(positions)}
             if tiling is None:
@@ -110,11 +113,18 @@ def evaluate(model: Trained, config: Config, machine: Machine, tiling: Tiling | 
                 scores = score_whole(whole, work, config.data.reported, positions, chosen, total=len(positions))
             else:
                 how: dict[str, Any] = {"normalisation": model.info.normalisation, "size": model.info.size}
-                predictor = Predictor([network], tiling, work.device, **how)
+                predictor = Predictor([network], tiling, work.device, progress=progress.part, **how)
                 scores = score_in_tiles(predictor, work, config.data.reported, positions, chosen, **counted)
             (out / METRICS).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     values = json.loads((store.open(stage) / METRICS).read_text(encoding="utf-8"))
     return Evaluation(values, dataset.classes, stored, stage.name)
+
+
+def _pixels(images: Images, positions: Sequence[int], *, in_tiles: bool) -> list[float]:
+    """Those of each image in the order in which images are scored: whole ones size by size."""
+    batches = [range(len(positions))] if in_tiles else by_size(images, positions, len(positions))
+    pixels = images.sizes[list(positions)].prod(axis=1)
+    return [float(pixels[place]) for batch in batches for place in batch]
 
 
 def _order(model: Trained, dataset: Dataset) -> list[int]:
@@ -127,7 +137,7 @@ def _order(model: Trained, dataset: Dataset) -> list[int]:
         raise ConfigError(f"{model.name} is for {model.info.task}, but {dataset.name} is for {dataset.task}")
     if model.info.channels != dataset.channels:
         raise ConfigError(
-            f"{model.name} takes images of {model.info.channels} channels, but those of {dataset.name} have "
+            f"{model.name} takes images of {counted(model.info.channels, 'channel')}, but those of {dataset.name} have "
             f"{dataset.channels}: set data.channels"
         )
     own, theirs = model.info.classes, dataset.classes

@@ -6,7 +6,7 @@ picture with a row is done) and a folder for each kind of file: class/, overlay/
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from dmt_ray.api.trained import Trained
 from dmt_ray.data.decode import digest, picture_of, true_classes
 from dmt_ray.data.files import IMAGE_ENDINGS, is_printable
 from dmt_ray.data.pairing import is_mask
-from dmt_ray.data.pictures import Unfit, rgb
+from dmt_ray.data.pictures import Unfit, rgb, size_of
 from dmt_ray.engine.classifier import Classifier
 from dmt_ray.engine.metrics import Confusion, iou, mean_iou, pixel_accuracy
 from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
@@ -101,7 +101,6 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
         ConfigError: If the settings do not fit the model, or the folder to write holds something else.
         DataError: If there is no picture, or two would be written to the same files.
     """
-    predictor = _predictor(model, job)
     settings = model.info.data.settings
     pictures = {name: path for name, path in _pictures(job.pictures).items() if not is_mask(name, settings)}
     if not pictures:
@@ -111,10 +110,12 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
             f"no file in {job.masks} has the name of a picture; the mask of {next(iter(pictures))} would be "
             f"{_mask_of(job.masks, next(iter(pictures)))}"
         )
+    progress = Counting(console, "picture", _work(model, pictures.values()))
+    predictor = _predictor(model, job, progress.part)
     _prepare(model, job)
     table = _Table(job.out / TABLE, model.info.classes)
     rows, broken, earlier = dict[str, list[str]](), dict[str, str](), 0
-    with Counting(console, len(pictures), "pictures") as progress:
+    with progress:
         for name, path in pictures.items():
             try:
                 content = path.read_bytes()
@@ -122,31 +123,43 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
                 files = {kind: _file(job.out, kind, name) for kind in job.save}
                 if row is not None and row[1] == digest(content) and all(file.is_file() for file in files.values()):
                     earlier += 1
+                    progress.without_work()
                 else:
                     row = _predict_one(name, content, files, model, predictor)
                     table.append(row)
+                    progress.one_more()
                 rows[name] = row
             except Unfit as unfit:
                 broken[name] = f"{unfit.args[0]} ({unfit.args[1]})"
+                progress.without_work()
             except ModelError as error:
                 broken[name] = str(error)
+                progress.without_work()
             except OSError as error:
                 if path.exists() and error.filename != str(path):  # not the picture's: a full disk, for example
                     raise
                 broken[name] = f"cannot be read ({error.strerror})"
-            progress.one_more()
+                progress.without_work()
     table.rewrite(rows.values())
     scores = None if job.masks is None else _score(rows, model, job, broken)
     return Summary(len(rows), earlier, broken, scores)
 
 
-def _predictor(model: Trained, job: Job) -> Predictor | Classifier:
-    """What predicts a picture."""
+def _work(model: Trained, pictures: Iterable[Path]) -> list[float]:
+    """Pixels that the networks see of each picture; where its file does not say its size, as many as of the others."""
+    sizes = [model.info.size or size_of(path) for path in pictures]
+    known = [size[0] * size[1] for size in sizes if size is not None]
+    usual = sum(known) / len(known) if known else 1.0
+    return [usual if size is None else float(size[0] * size[1]) for size in sizes]
+
+
+def _predictor(model: Trained, job: Job, progress: Callable[[float], None]) -> Predictor | Classifier:
+    """What predicts a picture; how far it is with it, it says where it goes through it in tiles."""
     maps: list[Map] = [name for name in MAPS if name in job.save]
     device = device_of(job.device)
     how: dict[str, Any] = {"normalisation": model.info.normalisation, "size": model.info.size}
     if model.info.task == "segmentation":
-        return Predictor(model.networks, job.tiling, device, maps=maps, **how)
+        return Predictor(model.networks, job.tiling, device, maps=maps, progress=progress, **how)
     if maps or job.masks is not None or (model.info.crop is not None and job.tiling != Tiling(model.info.crop)):
         raise ConfigError(
             f"{model.name} gives a picture one class: leave out --masks, --tile, --overlap, --flip, --scales, and of "

@@ -17,6 +17,7 @@ from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.trials import best, read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import MODEL
+from dmt_ray.plan.words import be, counted
 from dmt_ray.results import tidy
 from dmt_ray.results.quality import means_over, quality
 from dmt_ray.results.scores import Which, metrics, score
@@ -200,7 +201,8 @@ class RunResults(Results):
 
     def _headline(self) -> str:
         stages, missing = len(self.plan.stages()), len(self.missing())
-        return f"{self.name}: {'complete' if not missing else f'{missing} of {stages} stages are missing'}"
+        lacking = f"{missing} of {counted(stages, 'stage')} {be(missing)} missing"
+        return f"{self.name}: {lacking if missing else 'complete'}"
 
 
 # ---- sweeps and ablations --------------------------------------------------------------------------------------
@@ -308,7 +310,7 @@ class SweepResults(_Recorded):
         if chosen is None and trial is None:
             raise MissingStages(f"no trial of {self.name} is complete yet")
         if chosen is None:
-            raise ConfigError(f"{self.name} has {len(trials)} trials, numbered from 0, but got {trial}")
+            raise ConfigError(f"{self.name} has {counted(len(trials), 'trial')}, numbered from 0, but got {trial}")
         method, config = sweep.method_of(chosen.params), sweep.config_of(chosen.params)
         return self._of(method, config, seed, DatasetInfo.from_json(self.file.dataset_info))
 

@@ -32,6 +32,7 @@ from dmt_ray.execution.progress import Counting
 from dmt_ray.execution.runner import Machine, Runner, device_check
 from dmt_ray.files import replacing, write_text
 from dmt_ray.plan import escape
+from dmt_ray.plan.words import counted
 from dmt_ray.store.record import RECORD, Record
 
 By = Literal["disagreement", "entropy", "random"]
@@ -112,10 +113,13 @@ def suggest(request: Request, console: Console) -> Suggestion:
     parts = divide(split, data, dataset)
     if request.count > len(parts.unlabelled):
         raise ConfigError(
-            f"--count is {request.count}, but only {len(parts.unlabelled)} pictures of {data.name} are unlabelled"
+            f"--count is {request.count}, but {data.name} has only "
+            f"{counted(len(parts.unlabelled), 'unlabelled picture')}"
         )
     shown: Map = "disagreement" if request.by != "entropy" and len(model.networks) == 2 else "entropy"
     sides = dataset.subsets["train"].sizes.max(axis=0)
+    pixels = dataset.subsets["train"].sizes[list(parts.unlabelled)].prod(axis=1)
+    progress = Counting(console, "picture", pixels.tolist())
     predictor = Predictor(
         model.networks,
         Tiling(model.info.crop or (int(sides[0]), int(sides[1]))),
@@ -123,8 +127,9 @@ def suggest(request: Request, console: Console) -> Suggestion:
         normalisation=model.info.normalisation,
         size=data.size,
         maps=[shown],
+        progress=progress.part,
     )
-    places = _choose(request, predictor, dataset, parts, shown, console)
+    places = _choose(request, predictor, dataset, parts, shown, progress)
     positions = [parts.unlabelled[place] for place in places]
     values = _write(request, model, data, dataset, positions, predictor, shown)
     ids = dataset.subsets["train"].ids
@@ -152,12 +157,12 @@ def _trained_on(model: Trained, storage: Path) -> tuple[Data, Split]:
 
 
 def _choose(
-    request: Request, predictor: Predictor, dataset: Dataset, parts: Parts, shown: Map, console: Console
+    request: Request, predictor: Predictor, dataset: Dataset, parts: Parts, shown: Map, progress: Counting
 ) -> list[int]:
     """Places in `parts.unlabelled` of the pictures to label."""
     if request.by == "random":
         return drawn(len(parts.unlabelled), request.count, request.seed)
-    with Counting(console, len(parts.unlabelled), "pictures") as progress:
+    with progress:
         judged = judge(predictor, dataset.subsets["train"], parts.unlabelled, len(dataset.classes), progress.one_more)
     return spread(judged.values[shown], judged.shares, request.count)
 

@@ -13,6 +13,8 @@ from dmt_ray.execution.cost import duration
 from dmt_ray.execution.options import check_seeds
 from dmt_ray.experiments.experiment_file import FOLDERS
 from dmt_ray.experiments.locate import locate
+from dmt_ray.files import obstacle
+from dmt_ray.plan.words import be, counted
 
 if TYPE_CHECKING:
     from dmt_ray.experiments.audit import Audit, Step
@@ -94,20 +96,16 @@ def _say_what_is_expected(made: "Audit") -> None:
     table, expected = made.table, made.expected()
     total, whole = len(table.records), sum(float(one.made.get("seconds", 0.0)) for one in table.records.values())
     of = f" of {table.planned} planned" if table.planned > total else ""
-    print(f"{table.name}: {total} stages{of} are computed, which took {duration(whole)} in all")
+    print(f"{table.name}: {counted(total, 'stage')}{of} {be(total)} computed, which took {duration(whole)} in all")
     if made.spent:
         done = len(sample(made.content, table.digests()))
-        print(f"drawn so far: {_stages(done)}, in {duration(made.spent)} of {duration(made.seconds)}")
+        print(f"drawn so far: {counted(done, 'stage')}, in {duration(made.spent)} of {duration(made.seconds)}")
     inputs = expected.computed - expected.stages
-    more = f", and {inputs} input{'s' * (inputs != 1)}" * (inputs > 0)
+    more = f", and {counted(inputs, 'input')}" * (inputs > 0)
     print(
-        f"to be drawn with seed {made.content.seed}: about {_stages(expected.stages)}{more}, "
+        f"to be drawn with seed {made.content.seed}: about {counted(expected.stages, 'stage')}{more}, "
         f"{duration(expected.seconds)} by the recorded times"
     )
-
-
-def _stages(number: int) -> str:
-    return f"{number} stage{'s' * (number != 1)}"
 
 
 class _Lines:
@@ -152,8 +150,8 @@ def write_bundle(options: argparse.Namespace) -> None:
 
     folder = locate(options.storage, options.table, kinds=tuple(FOLDERS))
     out: Path = options.out or Path(f"{folder.name}{bundle.ENDING}")
-    if not bundle.is_bundle(out.name) or not out.absolute().parent.is_dir():
-        raise ConfigError(f"--out must be a {bundle.ENDING} file in an existing folder, but got {str(out)!r}")
+    if reason := obstacle(out, bundle.ENDING):
+        raise ConfigError(f"--out: {reason}")
     begin(f"bundling {folder.name}")
     from dmt_ray.execution.runner import Machine, Runner
     from dmt_ray.experiments import bundling, experiment_file
@@ -165,7 +163,7 @@ def write_bundle(options: argparse.Namespace) -> None:
     kinds = {one.config.data.fingerprint: one.config.data for one in members_of(file, folder)}
     datasets = {fingerprint: runner.dataset(kind) for fingerprint, kind in kinds.items()}
     stages = bundling.write(out, folder, datasets, _csv(folder))
-    print(f"{stages} stages are recorded in {out} ({out.stat().st_size:,} bytes)")
+    print(f"{counted(stages, 'stage')} {be(stages)} recorded in {out} ({out.stat().st_size:,} bytes)")
 
 
 def _csv(folder: Path) -> str:

@@ -12,8 +12,11 @@ from typing import Any
 import yaml
 
 from dmt_ray.config import OPAQUE, Settings, Task
+from dmt_ray.config.derived import DERIVED, SCHEDULE
 from dmt_ray.errors import ConfigError
+from dmt_ray.experiments.dimensions import made
 from dmt_ray.methods import METHODS, Method, declared
+from dmt_ray.methods.searched import Searched
 from dmt_ray.recipes import RECIPES, load, named
 from dmt_ray.recipes.plain_yaml import parse
 
@@ -29,17 +32,26 @@ def show_methods(options: argparse.Namespace) -> None:
             print(f"warning: {fault}", file=sys.stderr)
         for name, method in methods.items():
             print(f"{name:16}{_first_line(method)}")
-            spaces = {task: ", ".join(declared(method, task) or ["nothing"]) for task in _tasks(method)}
+            spaces = {task: ", ".join(_searchable(declared(method, task) or {})) for task in _tasks(method)}
             for settings in dict.fromkeys(spaces.values()):
                 tasks = " and ".join(task for task, own in spaces.items() if own == settings)
                 print(textwrap.indent(textwrap.fill(f"for {tasks}; searchable: {settings}", WIDTH), " " * 18))
         return
-    method = METHODS[options.method]
+    method, searched = METHODS[options.method], set[str]()
     print(f"{options.method}: {inspect.getdoc(method)}")
     for task in _tasks(method):
         print(f"\nsearched for {task}:")
         for setting, values in (declared(method, task) or {}).items():
-            print(f"  {setting:28}{values}")
+            searched.add(setting)
+            print(f"  {setting:28}{values}{'; makes ' * (setting in DERIVED)}{' and '.join(DERIVED.get(setting, ()))}")
+    if searched & set(SCHEDULE):
+        print("\n--set takes percentiles in place of what makes them, such as --set percentiles=[0.2,0.6,1].")
+
+
+def _searchable(space: Searched) -> list[str]:
+    """What can be searched, by the names that --set takes: "percentiles (by schedule.start, schedule.end)"."""
+    by = {setting: [name for name in space if setting in DERIVED.get(name, ())] for setting in made(space)}
+    return [f"{setting} (by {', '.join(names)})" if names else setting for setting, names in by.items()] or ["nothing"]
 
 
 def show_recipes(options: argparse.Namespace) -> None:

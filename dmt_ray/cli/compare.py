@@ -4,6 +4,7 @@ import argparse
 
 from dmt_ray.cli.options import begin, ignored
 from dmt_ray.errors import ConfigError
+from dmt_ray.files import obstacle
 
 PAGE = ".html"
 
@@ -14,8 +15,8 @@ def compare(options: argparse.Namespace) -> None:
         ignored(
             "is for --predict, which loads models", options, data="--data", device="--device", eval_batch="--eval-batch"
         )
-    if options.out is not None and (options.out.suffix != PAGE or not options.out.absolute().parent.is_dir()):
-        raise ConfigError(f"--out must be an .html file in an existing folder, but got {str(options.out)!r}")
+    if options.out is not None and (reason := obstacle(options.out, PAGE)):
+        raise ConfigError(f"--out: {reason}")
     begin(f"comparing {options.first} with {options.second}")
     from rich.console import Console
 

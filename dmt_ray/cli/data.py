@@ -3,9 +3,13 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmt_ray.cli.options import begin, warn
 from dmt_ray.experiments.commands import runnable
+
+if TYPE_CHECKING:
+    from dmt_ray.data import Dataset
 
 
 def init_data(options: argparse.Namespace) -> None:
@@ -36,33 +40,35 @@ def init_data(options: argparse.Namespace) -> None:
 
 def check_data(options: argparse.Namespace) -> None:
     """Open a data set, which checks it, and describe it."""
+    _described(options)
+
+
+def _described(options: argparse.Namespace) -> "Dataset":
+    """The data set of some options, which is checked and described, with what of the recipe does not fit it."""
     begin(f"reading the data set of {options.recipe}")
     from dmt_ray.data import open_dataset, refuse_folder
     from dmt_ray.data.report import report
+    from dmt_ray.execution.training_checks import too_large_crops
     from dmt_ray.recipes import load
 
     config = load(options.recipe, options.changes)
     refuse_folder(config.data, options.data)
-    print(report(open_dataset(config.data, options.data, options.storage / "data")))
+    dataset = open_dataset(config.data, options.data, options.storage / "data")
+    print(report(dataset, too_large_crops(config.trainings().values(), dataset)))
+    return dataset
 
 
 def show_data(options: argparse.Namespace) -> None:
     """Open a data set, and draw some of its images with their masks over them."""
-    begin(f"reading the data set of {options.recipe}")
-    from dmt_ray.data import open_dataset, refuse_folder
-    from dmt_ray.data.report import report
     from dmt_ray.errors import ConfigError
-    from dmt_ray.recipes import load
+
+    file = options.out or Path(f"{Path(options.recipe).stem}-images.png")
+    if file.suffix not in (".png", ".pdf", ".svg"):
+        raise ConfigError(f"--out must be a file that ends in .png, .pdf or .svg, but got {file}")
+    dataset = _described(options)
     from dmt_ray.report.figures.kit import save
     from dmt_ray.report.figures.sheet import sheet
 
-    config = load(options.recipe, options.changes)
-    refuse_folder(config.data, options.data)
-    file = options.out or Path(f"{Path(config.recipe).name}-images.png")
-    if file.suffix not in (".png", ".pdf", ".svg"):
-        raise ConfigError(f"--out must be a file that ends in .png, .pdf or .svg, but got {file}")
-    dataset = open_dataset(config.data, options.data, options.storage / "data")
-    print(report(dataset))
     file.parent.mkdir(parents=True, exist_ok=True)
     print(f"\nwrote {save(sheet(dataset), file)}")
 

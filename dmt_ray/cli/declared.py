@@ -164,7 +164,8 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     },
     "--limit": {
         "metavar": "compute=STEPS",
-        "help": "try only points whose plan takes no more optimizer steps, summed over the models, for each seed",
+        "help": "try only points whose plan takes no more optimizer steps, summed over the models, for each seed; "
+        "known points beyond it are left out, too, and others drawn in their place",
     },
     "--warm-start": {
         "action": "store_true",

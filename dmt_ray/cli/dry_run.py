@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
-from rich.text import Text
 
 from dmt_ray.cli.options import warn
+from dmt_ray.cli.sweep_cost import describe, print_rows
 from dmt_ray.config import Config, Model
 from dmt_ray.errors import DataError, ModelError
 from dmt_ray.execution import cluster
 from dmt_ray.execution.calibration import bare_seconds, estimator
-from dmt_ray.execution.cost import ABOUT, Estimate, Estimator, Work, duration
+from dmt_ray.execution.cost import Estimate, Estimator, Work, duration
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments import reuse
@@ -28,7 +28,8 @@ from dmt_ray.experiments.ablation import Ablation
 from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.sweep import Sweep, in_words
 from dmt_ray.methods import METHODS
-from dmt_ray.plan import Stage, in_order
+from dmt_ray.plan import in_order
+from dmt_ray.plan.words import counted
 from dmt_ray.results.sequential import chances, error_of_a_look, mean_seeds, reached
 from dmt_ray.results.statistics import visible
 from dmt_ray.store import Store
@@ -44,14 +45,26 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
     with keeping_nothing(options) as chosen:
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
         made, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
+        drawn = None
         if (limit := options.compute_limit) is not None:
             from dmt_ray.search.affordable import Affordable  # imports optuna
 
-            Affordable(made, partial(reuse.a_seed, made, work_of=Work(runner.work_of)), limit)
+            drawn = Affordable(made, partial(reuse.a_seed, made, work_of=Work(runner.work_of)), limit).draw
         bare = partial(bare_seconds, runner)
         console = Console(markup=False)
-        describe(console, made, runner.store, runner.work_of, total, options.confirm, bare, options.looks, limit)
-        _print(console, _budget(options))
+        describe(
+            console,
+            made,
+            runner.store,
+            runner.work_of,
+            total,
+            options.confirm,
+            bare,
+            options.looks,
+            limit=limit,
+            drawn=drawn,
+        )
+        print_rows(console, _budget(options))
 
 
 def warm(sweep_of: Callable[[Config], Sweep], options: "SweepOptions") -> Callable[[Config], Sweep]:
@@ -173,7 +186,7 @@ def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> N
         ("at most" if ablation.looks else "to do", f"{cost}{parallel}"),
         ("power", "" if ablation.looks else visible(len(ablation.seeds))),
     ]
-    _print(console, [(title, text) for title, text in rows if text])
+    print_rows(console, [(title, text) for title, text in rows if text])
 
 
 def _looks(ablation: Ablation, store: Store, estimate: Estimator) -> Iterator[tuple[str, str]]:
@@ -215,118 +228,15 @@ def _cost_of_a_look(ablation: Ablation, store: Store, estimate: Estimator, look:
     return estimate(reference), estimate([stage for stage in everything if stage not in own])
 
 
-def describe(
-    console: Console,
-    sweep: Sweep,
-    store: Store,
-    work_of: Callable[[Stage], int],
-    total: int,
-    confirm: Sequence[int] = (),
-    bare: Callable[[Sequence[Stage]], float] | None = None,
-    looks: tuple[int, ...] = (),
-    limit: float | None = None,
-) -> None:
-    """Print name, seeds, trials, what is shared, and what is missing of it and of each trial.
-
-    Args:
-        console: Where to print it.
-        sweep: The sweep.
-        store: What is there already.
-        work_of: Steps or images of a stage.
-        total: Trials in all.
-        confirm: Fresh seeds on which the best trial and the recipe are to be run again.
-        bare: Seconds of the trainings among some stages by bare steps, see `calibration`.
-        looks: Numbers of the fresh seeds after which it is seen whether the two differ; (): all are run.
-        limit: Optimizer steps a seed, beyond which a point is not tried; None: all are.
-    """
-    work = Work(work_of)
-    estimate = Estimator(store, work, bare)
-    common = sweep.common()
-    shared = set(common)
-    stages = [stage for plan in sweep.plans(sweep.middle()).values() for stage in plan.stages()]
-    own = [stage for stage in stages if stage not in shared]
-    there = sum(map(store.has, common))
-    rows = [
-        ("sweep", sweep.name),
-        ("asks", sweep.title),
-        ("space", ", ".join(f"{name} {values}" for name, values in sweep.space.items())),
-        ("seeds", f"{', '.join(map(str, sweep.seeds))} (a trial's score is the mean over its seeds)"),
-        ("trials", f"{total}, {_rungs(sweep, len(stages))}"),
-        ("shared", f"{len(common)} stages, common to all trials and computed once: {_kinds(common)}"),
-        ("", f"{there} of them are already in the store; to do: {estimate(store.missing(common))}"),
-        ("a trial", f"{len(own)} stages of its own: {_kinds(own)}"),
-    ]
-    points = sweep.points()[:total]
-    known: list[list[Stage]] = []
-    for point in points:
-        if limit is not None and (steps := reuse.a_seed(sweep, point, work)) > limit:
-            rows.append(("point", f"{in_words(point)}, not tried: {steps:,.0f} optimizer steps a seed"))
-            continue
-        plans = sweep.plans(point).values()
-        known.append([stage for plan in plans for stage in plan.stages()])
-        left = store.missing(stage for plan in plans for stage in plan.targets())
-        rows.append(("point", f"{in_words(point)}, to do: {estimate(left)}"))
-    # Points that are not known yet are like the one in the middle of the space.
-    unknown = [stage for _ in range(total - len(known)) for stage in own]
-    missing = [*store.missing(dict.fromkeys([*common, *(stage for stages in known for stage in stages)])), *unknown]
-    if len(known) > 1:
-        rows.append(("sharing", _shared_work(reuse.of(known, work), total)))
-    rows.append(("total", f"at most {estimate(missing)}; divide the time by the number of trials that run at once"))
-    if confirm:
-        recipe = METHODS[sweep.method](sweep.config, sweep.seeds[0]).stages()
-        once = list(dict.fromkeys([*sweep.plans(sweep.middle())[sweep.seeds[0]].stages(), *recipe]))
-        seeds = ", ".join(map(str, confirm))
-        most = "at most " if looks else ""
-        cost = estimate(once * len(confirm))
-        rows.append(("confirm", f"the best trial and the recipe on seeds {seeds}: {most}{cost}"))
-        if looks:
-            for effect, which in (
-                (1.5, "they differ by 1.5 sd of the paired differences"),
-                (0.0, "they do not differ"),
-            ):
-                found = chances(looks, error_of_a_look(looks, 1), effect)
-                mean = mean_seeds(looks, found)
-                steps = cost.steps * mean / len(confirm)
-                rows.append(("", f"if {which}, {mean:.1f} seeds on average: {steps:,.0f} optimizer steps"))
-    _print(console, rows)
-
-
 def _budget(options: "SweepOptions") -> Iterator[tuple[str, str]]:
     """What ends the search before its last trial."""
+    flat = options.stop_when_flat
     limits = [
-        f"{options.hours:g} hours" if options.hours is not None else "",
-        f"{options.device_hours:g} device hours" if options.device_hours is not None else "",
-        f"{options.stop_when_flat} trials without a gain beyond noise" if options.stop_when_flat is not None else "",
+        counted(options.hours, "hour") if options.hours is not None else "",
+        counted(options.device_hours, "device hour") if options.device_hours is not None else "",
+        f"{counted(flat, 'trial')} without a gain beyond noise" if flat is not None else "",
     ]
     if any(limits):
         yield "budget", f"ends after {' or '.join(filter(None, limits))}, over all starts together"
     if options.compute_limit is not None:
         yield "limit", f"only points of at most {options.compute_limit:,.0f} optimizer steps a seed"
-
-
-def _print(console: Console, rows: Iterable[tuple[str, str]]) -> None:
-    rows = list(rows)
-    if any(" about " in text for _, text in rows):
-        rows.append(("", ABOUT))
-    for title, text in rows:
-        console.print(Text(f"{title:<8}", "bold"), end=" ")
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _rungs(sweep: Sweep, stages: int) -> str:
-    if (rungs := sweep.always_rungs()) is not None:
-        return f"each with {rungs} rungs and {stages} stages"
-    return f"each with at most {sweep.rungs()} rungs; in the middle of the space {stages} stages"
-
-
-def _shared_work(work: reuse.Sharing, total: int) -> str:
-    which = f"{work.trials} trials" if work.trials == total else f"the {work.trials} trials known in advance"
-    return (
-        f"{which} need {work.alone:,} optimizer steps separately, but together only {work.together:,} "
-        f"({work.share:.1%})"
-    )
-
-
-def _kinds(stages: Sequence[Stage]) -> str:
-    names = [stage.operation.name for stage in stages]
-    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "none"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import absolute_files, begin, ignored
+from dmt_ray.plan.words import counted
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def evaluate(options: argparse.Namespace) -> int:
     result = evaluating.evaluate(model, config, machine, tiling, Console(stderr=True))
     scores, name = result.scores, MEASURES[measure_in(result.scores)]
     found = ", found in the store" if result.stored else ""
-    images = f"{scores['images']} images of {scores['subset']} of {config.data.name}"
+    images = f"{counted(scores['images'], 'image')} of {scores['subset']} of {config.data.name}"
     print(f"{name} {headline(scores):.4f} of {model.name} on {images} ({result.key}{found})")
     if name == MEASURES["miou"]:
         width = max(map(len, result.classes))

@@ -162,7 +162,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         The exit status, as `ExitCode` names them.
     """
     if logging.lastResort is not None:
-        logging.lastResort.addFilter(_with_runnable_commands)
+        logging.lastResort.addFilter(_for_people)
     try:
         return main() or ExitCode.DONE
     except Interrupted as error:
@@ -186,7 +186,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         return ExitCode.USER_ERROR
 
 
-def _with_runnable_commands(record: logging.LogRecord) -> bool:
-    """Warnings name commands, too."""
-    record.msg, record.args = runnable(record.getMessage()), None
+def _for_people(record: logging.LogRecord) -> bool:
+    """What is logged looks as `warn` prints it, with commands that can be run."""
+    record.msg, record.args = f"{record.levelname.lower()}: {runnable(record.getMessage())}", None
     return True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import begin
+from dmt_ray.plan.words import counted
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -24,9 +25,9 @@ def predict(options: argparse.Namespace) -> int:
     job = Job(pictures, out, tuple(options.save), tiling, options.device, options.masks)
     summary = predict_folder(model, job, Console(stderr=True))
     before = f" ({summary.earlier} of them before)" if summary.earlier else ""
-    print(f"{summary.done} pictures{before}: {out}")
+    print(f"{counted(summary.done, 'picture')}{before}: {out}")
     if summary.scores is not None:
-        print(f"mIoU {summary.scores['miou']:.4f} on the {summary.scores['images']} pictures that have masks")
+        print(f"mIoU {summary.scores['miou']:.4f} on {counted(summary.scores['images'], 'picture')} with a mask")
     for name, reason in summary.broken.items():
         print(f"not used: {name}: {reason}", file=sys.stderr)
     return ExitCode.FAILED if summary.broken else ExitCode.DONE

@@ -11,6 +11,7 @@ from dmt_ray.api.options import RunOptions
 from dmt_ray.cli.options import absolute_files, begin, read, warn
 from dmt_ray.experiments.commands import command_line, runnable
 from dmt_ray.experiments.unread import Work, unread
+from dmt_ray.plan.words import counted
 
 if TYPE_CHECKING:
     from dmt_ray.api.results import RunResults
@@ -48,7 +49,7 @@ def _show(options: RunOptions, results: "RunResults") -> None:
     from dmt_ray.results.scores import collapsed
 
     plan, executed = results.plan, len(results.executed)
-    print(f"{executed} stages computed, {len(plan.stages()) - executed} found in {options.storage}\n")
+    print(f"{counted(executed, 'stage')} computed, {len(plan.stages()) - executed} found in {options.storage}\n")
     measure = measure_of(results.config.data)
     titles = [f"{images} {MEASURES[measure]}" for images in ("validation", "test")]
     lines = results.scores().to_dict("records")

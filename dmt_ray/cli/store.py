@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.options import begin
 from dmt_ray.errors import ConfigError
+from dmt_ray.plan.words import be, counted
 
 if TYPE_CHECKING:
     from dmt_ray.store import Store
+    from dmt_ray.store.upkeep import Verified
 
 
 def list_store(options: argparse.Namespace) -> None:
@@ -29,7 +31,7 @@ def list_store(options: argparse.Namespace) -> None:
             f"{row.operation + '-' + row.key[:8]:18}  seed {row.seed}  {size(row.bytes):>9}  {row.made}  "
             f"{row.summary}{evicted}"
         )
-    print(f"{len(rows)} stages, {size(store.size())}")
+    print(f"{counted(len(rows), 'stage')}, {size(store.size())}")
 
 
 def verify_store(options: argparse.Namespace) -> int:
@@ -42,15 +44,21 @@ def verify_store(options: argparse.Namespace) -> int:
         print(f"damaged, quarantined: {name}")
     for sentence in store.remade():
         print(f"note: {sentence}")
-    print(f"{here.read - len(here.damaged)} stages are intact, {len(here.damaged)} were damaged")
+    print(_intact(here))
     damaged = len(here.damaged)
     if options.shared:
         there = store.verify_shared(share)
         for name in there.damaged:
             print(f"damaged in the object store, counts as missing: {name}")
-        print(f"object store: {there.read - len(there.damaged)} stages are intact, {len(there.damaged)} were damaged")
+        print(f"object store: {_intact(there)}")
         damaged += len(there.damaged)
     return ExitCode.DAMAGED if damaged else ExitCode.DONE
+
+
+def _intact(verified: "Verified") -> str:
+    damaged = len(verified.damaged)
+    intact = verified.read - damaged
+    return f"{counted(intact, 'stage')} {be(intact)} intact, {damaged} {'was' if damaged == 1 else 'were'} damaged"
 
 
 def collect_garbage(options: argparse.Namespace) -> None:
@@ -62,7 +70,7 @@ def collect_garbage(options: argparse.Namespace) -> None:
     budget, store = _bytes(options.budget), existing(options.storage)
     freed = store.gc(budget, first=shown_to_come_back(options.storage))
     print(
-        f"{len(freed.evicted)} files evicted, {len(freed.removed)} leftovers removed: "
+        f"{counted(len(freed.evicted), 'file')} evicted, {counted(len(freed.removed), 'leftover')} removed: "
         f"{size(freed.bytes)} freed, {size(freed.left)} left"
     )
 

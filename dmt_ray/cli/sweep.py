@@ -13,15 +13,17 @@ from dmt_ray.cli.declared import GRID, OF_EXPERIMENTS, OF_SEARCHES
 from dmt_ray.cli.options import Parser, absolute_files, add, begin, guarded, manual, read, warn
 from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, Model, nearest
+from dmt_ray.config.derived import DERIVED, PAIR, SCHEDULE
 from dmt_ray.errors import ConfigError
 from dmt_ray.execution.options import Options, check_seeds
-from dmt_ray.experiments.dimensions import AND, DERIVED, PAIR, SCHEDULE, default_point
+from dmt_ray.experiments.dimensions import AND, default_point
 from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.looks import looks_of
 from dmt_ray.experiments.sweep import Sweep
 from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
+from dmt_ray.plan.words import counted
 
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
 
@@ -270,9 +272,6 @@ def _check_budget(options: argparse.Namespace) -> None:
             options.compute_limit = math.nan
         if name != "compute" or not 0 < options.compute_limit < math.inf:
             raise ConfigError(f"--limit takes compute=STEPS, such as compute=20000, but got {options.limit}")
-    if options.sampler == "grid" and (options.warm_start or options.limit):
-        which = "--warm-start" if options.warm_start else "--limit"
-        raise ConfigError(f"a grid tries all its points: leave {which} out, or choose another --sampler")
 
 
 def _check_sampler(options: argparse.Namespace) -> None:
@@ -284,9 +283,18 @@ def _check_sampler(options: argparse.Namespace) -> None:
             f"--grid {options.grid} tries every point of a grid, and --sampler {options.sampler} proposes points of "
             "its own: leave one of them out"
         )
-    options.sampler = options.sampler or ("grid" if options.grid is not None else options.default_sampler)
-    if options.sampler == "grid" and options.trials is not None:
-        raise ConfigError("a grid tries all its points: leave --trials out, or choose another --sampler")
+    given = options.sampler
+    options.sampler = given or ("grid" if options.grid is not None else options.default_sampler)
+    if options.sampler == "grid":
+        without = [] if options.grid is None else [f"leave --grid {options.grid} out"]
+        other = ["pass --sampler tpe"] if "grid" in (given, options.default_sampler) else []
+        for name in ("trials", "limit", "warm_start"):
+            if getattr(options, name):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(
+                    f"a grid tries all its points, and {option} is for searches: leave {option} out; or, to search, "
+                    f"{' and '.join([*without, *other])}"
+                )
 
 
 def _check_pruner(options: argparse.Namespace) -> None:
@@ -301,8 +309,8 @@ def _check_pruner(options: argparse.Namespace) -> None:
 
     if len(options.seeds) < least_seeds():
         raise ConfigError(
-            f"--pruner wilcoxon can never stop a trial with {len(options.seeds)} seeds: a trial has to lose on "
-            f"{least_seeds() - 1} seeds to reach p = {0.5 ** (least_seeds() - 1):g}, the first value below "
+            f"--pruner wilcoxon can never stop a trial with {counted(len(options.seeds), 'seed')}: a trial has to lose "
+            f"on {least_seeds() - 1} seeds to reach p = {0.5 ** (least_seeds() - 1):g}, the first value below "
             f"{P_THRESHOLD:g}, and only the seeds after those are saved. Pass at least {least_seeds()} --seeds, or use "
             "--pruner median"
         )

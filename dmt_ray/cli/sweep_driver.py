@@ -24,6 +24,7 @@ from dmt_ray.experiments.driver import Session, State, on_ray, session
 from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import counted
 from dmt_ray.report import confirmation as confirmation_text
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
@@ -67,7 +68,8 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
 
         with session(file, connect, publication) as current:
             if not study.remaining:
-                console.print(f"{sweep.name}: all {total} trials are done; a larger --trials continues the search")
+                done = "the trial is" if total == 1 else f"all {total:,} trials are"
+                console.print(f"{sweep.name}: {done} done; a larger --trials continues the search")
             try:
                 if limits.open() or _unconfirmed(study, runner.store, options):
                     _perform(console, study, runner, file, options, current, limits)
@@ -139,7 +141,7 @@ def _perform(
     sweep, store = study.sweep, runner.store
     done = sum(trial.state in ("complete", "pruned") for trial in study.trials())
     past = f", {done} of them already done" if done else ""
-    text = f"{sweep.name}: {study.total} trials{past}; results in {options.storage}"
+    text = f"{sweep.name}: {counted(study.total, 'trial')}{past}; results in {options.storage}"
     console.print(text, highlight=False, soft_wrap=True)
     with on_ray(options, store, file) as (job, room):
         from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
@@ -186,7 +188,8 @@ def _describe(console: Console, confirmation: Confirmation, missing: Sequence[St
     """Say what is run again on fresh seeds."""
     stages, seeds = confirmation.stages(), ", ".join(map(str, confirmation.seeds))
     names = " and the ".join(candidate.name for candidate in confirmation.candidates())
-    console.print(f"confirm: the {names} on seeds {seeds}: {len(stages)} stages, {len(missing)} to do", highlight=False)
+    text = f"confirm: the {names} on seeds {seeds}: {counted(len(stages), 'stage')}, {len(missing)} to do"
+    console.print(text, highlight=False)
 
 
 def _to_confirm(study: Study, store: Store, options: SweepOptions) -> Confirmation | None:

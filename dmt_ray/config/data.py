@@ -213,6 +213,12 @@ class Split(Settings):
             raise ValueError(f"rule 'list' and a file in `list` go together, but got {self.rule!r} and {self.list!r}")
         return self
 
+    def validation(self) -> str:
+        """The validation images, for people: "val", "10 % of the training images"."""
+        if isinstance(self.selection, str):
+            return self.selection
+        return f"{100 * self.selection:.4g} % of the training images"
+
     def for_seed(self, seed: int) -> "Split":
         """The split that an experiment with this seed uses."""
         return self.evolve(number=self.number + seed) if self.follows_seed else self

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from dmt_ray.config.data import Data, Split
+from dmt_ray.config.derived import instead
 from dmt_ray.config.external import External
 from dmt_ray.config.settings import PositiveFraction, Settings, neutral, unknown
 from dmt_ray.config.training import Consistency, LabelRule, Model, Side, Training
@@ -176,6 +177,8 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     flat: dict[str, Any] = {}
     for dotted, value in _flatten(changes):
+        if advice := instead(dotted):
+            raise ConfigError(advice)
         if dotted in flat:
             raise ConfigError(f"{dotted!r} is set twice, dotted and nested; leave one of them out")
         flat[dotted] = value

@@ -20,6 +20,7 @@ from dmt_ray.data.manifest import digest_files
 from dmt_ray.data.source import Content, DataSource
 from dmt_ray.errors import DataError
 from dmt_ray.plan.key import canonical
+from dmt_ray.plan.words import counted
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _of_all_channels(images: Iterator[Decoded], channels: int, problems: Problem
         if (found := image.image.shape[2]) == channels:
             yield image
         else:
-            problems.add(f"images without the {channels} channels of data.channels", f"{image.id} ({found})")
+            problems.add(f"images without the {counted(channels, 'channel')} of data.channels", f"{image.id} ({found})")
 
 
 def _watched(

@@ -22,6 +22,7 @@ from dmt_ray.data.images import Images
 from dmt_ray.data.pictures import Unfit, read_mask
 from dmt_ray.errors import DataError
 from dmt_ray.plan.key import canonical
+from dmt_ray.plan.words import counted
 
 LEVELS = 65536  # of confidence
 SURE = LEVELS - 1  # the level that stands for 1
@@ -65,7 +66,7 @@ class ExternalMasks:
             lacking = [path.name for i, path in self._masks.items() if i not in self._confidences]
             if lacking:
                 raise DataError(
-                    f"{len(lacking)} masks in {self.external.masks} have no file of the same name in "
+                    f"{counted(len(lacking), 'mask')} in {self.external.masks} without a file of the same name in "
                     f"external.confidence, {self.external.confidence}: {', '.join(lacking[:SHOWN])}"
                 )
 
@@ -170,9 +171,9 @@ class ExternalMasks:
             reached = sorted(((value, name) for value, name in each if value is not None), reverse=True)
             best = ", ".join(f"{name} {value:.3f}" for value, name in reached[:SHOWN])
             raise DataError(
-                f"on the {len(judged)} labelled images no class of the masks in {self.external.masks} reaches the "
-                f"external.precision of {self.external.precision:g}. The best: {best or 'none could be judged'}. Set a "
-                "smaller external.precision, or external.masks to null"
+                f"on {counted(len(judged), 'labelled image')} no class of the masks in {self.external.masks} reaches "
+                f"the external.precision of {self.external.precision:g}. The best: {best or 'none could be judged'}. "
+                "Set a smaller external.precision, or external.masks to null"
             )
         return made
 

@@ -7,8 +7,10 @@ recorded.
 
 import io
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -304,6 +306,17 @@ def _pillow_mask(content: bytes, kind: MaskKind) -> tuple[NDArray[Any], str]:
     if kind != "colours":
         numbers = numbers // numbers.dtype.type(SCALED.get(raw_mode, 1))
     return numbers if numbers.ndim == 3 else numbers[:, :, None], mode
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Stored height and width of an image file by its first bytes, for estimates; None where these do not tell."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with a file is said when it is read
+            with Image.open(path, formats=FORMATS) as image:
+                return image.height, image.width
+    except Exception:  # of any kind, see `_opened`
+        return None
 
 
 def most_pixels() -> int:

@@ -9,13 +9,15 @@ from dmt_ray import IGNORE
 from dmt_ray.config import COLOURS
 from dmt_ray.data.dataset import Dataset
 from dmt_ray.data.images import Images
+from dmt_ray.plan.words import counted
 
 
-def report(dataset: Dataset) -> str:
+def report(dataset: Dataset, further: Sequence[str] = ()) -> str:
     """Images, sizes and shares of the classes in each subset, as aligned text.
 
     The shares are of the pixels that have a class; the last line is the share of pixels that have none, over the
-    images that have a mask. In classification it is the number of images of each class. Remarks on the data come last.
+    images that have a mask. In classification it is the number of images of each class. Remarks on the data come last,
+    behind them `further` ones.
     """
     head = [["subset", "images", "without mask", "height", "width"]]
     for name, images in dataset.subsets.items():
@@ -32,9 +34,9 @@ def report(dataset: Dataset) -> str:
             shares = (count[k] / max(1, count[:IGNORE].sum()) for count in counts)
             classes.append([f"{k} {label}", *(f"{100 * share:.2f}" for share in shares)])
         classes.append(["no class", *(f"{100 * count[IGNORE] / max(1, count.sum()):.2f}" for count in counts)])
-    channels = "" if dataset.channels == COLOURS else f", {dataset.channels} channels"
+    channels = "" if dataset.channels == COLOURS else f", {counted(dataset.channels, 'channel')}"
     title = f"{dataset.name}: {len(dataset.classes)} classes{channels}, fingerprint {dataset.fingerprint}"
-    remarks = [f"warning: {remark}" for remark in dataset.remarks]
+    remarks = [f"warning: {remark}" for remark in (*dataset.remarks, *further)]
     return "\n".join([title, "", *_aligned(head), "", *_aligned(classes), *([""] if remarks else []), *remarks])
 
 

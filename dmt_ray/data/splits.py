@@ -21,6 +21,7 @@ from dmt_ray.data.source import DataSource
 from dmt_ray.errors import DataError
 from dmt_ray.plan.amounts import SLACK, dms_images
 from dmt_ray.plan.key import canonical
+from dmt_ray.plan.words import be, counted
 
 AUTHORS_SEED = 7777  # of the splits that the authors of DMT published (the authors' code)
 HELD_OUT_SEED = 7_000_777  # of the training images that are held out for validation; no split has this number
@@ -106,7 +107,7 @@ def dms_half(labelled: Sequence[int], alpha: float, side: Side) -> tuple[int, ..
     count = dms_images(len(labelled), alpha)
     if count < 1:
         raise DataError(
-            f"with dms_alpha {alpha} and {len(labelled)} labelled images a model would see none: label more"
+            f"with dms_alpha {alpha} and {counted(len(labelled), 'labelled image')} a model would see none: label more"
         )
     return tuple(labelled[:count] if side == "A" else labelled[-count:])
 
@@ -148,7 +149,7 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
     count = max(1, round(split.selection * len(known)))
     if count >= len(known):
         raise DataError(
-            f"split.selection {split.selection} would hold out {count} of the {len(known)} train images that have a "
+            f"split.selection {split.selection} would hold out {count} of {counted(len(known), 'train image')} with a "
             "mask, and leave none to be labelled: set a smaller share"
         )
     if split.rule == "per_class":
@@ -164,9 +165,10 @@ def _whole_groups(share: float, known: Sequence[int], dataset: Dataset) -> tuple
     places = {dataset.subsets["train"].ids[i]: i for i in known}
     chosen = drawn_groups(list(places), dataset.groups, share, HELD_OUT_SEED)
     if len(chosen) == len(places):
+        images = f"{counted(len(places), 'train image')} with a mask {be(len(places))}"
         raise DataError(
-            f"split.selection {share} cannot hold out whole groups: all {len(places)} train images with a mask are of "
-            f"the group {dataset.groups[chosen[0]]!r}. Correct data.groups, or set split.selection to val"
+            f"split.selection {share} cannot hold out whole groups: {images} all of the group "
+            f"{dataset.groups[chosen[0]]!r}. Correct data.groups, or set split.selection to val"
         )
     return tuple(sorted(places[id] for id in chosen))
 
@@ -179,8 +181,9 @@ def _of_each_class(train: Images, each: int, what: str) -> tuple[int, ...]:
         places = np.flatnonzero(train.masks == number)
         if each >= len(places):
             raise DataError(
-                f"{what} holds out {each} images a class, but class {number} has {len(places)} train images, and none "
-                "would be left: set a share of the train images, such as 0.1"
+                f"{what} holds out {counted(each, 'image')} a class, but class {number} has "
+                f"{counted(len(places), 'train image')}, and none would be left: set a share of the train images, "
+                "such as 0.1"
             )
         chosen += generator.permutation(places)[:each].tolist()
     return tuple(sorted(chosen))
@@ -289,14 +292,15 @@ def _count(split: Split, listed: int, known: int, classes: int) -> int:
     if isinstance(labelled, int):
         if labelled > known:
             got = f"split.labelled is {labelled}"
-            raise DataError(f"{got}, but only {known} train images have a mask and are not held out")
+            raise DataError(f"{got}, but only {counted(known, 'train image')} with a mask {be(known)} not held out")
         return labelled
     if split.rule == "random":
         return max(1, round(labelled * known))
     count = math.floor(known * labelled + SLACK)
     if count == 0:
         raise DataError(
-            f"split.labelled {_amount(split)} of {known} train images is less than one image: set a larger one"
+            f"split.labelled {_amount(split)} of {counted(known, 'train image')} is less than one image: set a "
+            "larger one"
         )
     return min(count + (count % 8 == 1), known)
 
@@ -308,11 +312,12 @@ def _count_per_class(split: Split, listed: int, known: int, classes: int) -> int
         below = max(count - count % classes, classes)
         raise DataError(f"split.labelled is {count}, which {classes} classes cannot share evenly: set it to {below}")
     if count > known:
-        raise DataError(f"split.labelled is {_amount(split)}, but only {known} train images are not held out")
+        left = f"{counted(known, 'train image')} {be(known)}"
+        raise DataError(f"split.labelled is {_amount(split)}, but only {left} not held out")
     if count > listed:
         raise DataError(
             f"split.labelled is {_amount(split)}, {count // classes} of each class, but the rarest class has only "
-            f"{listed // classes} train images that are not held out: set a smaller one, or split.rule to random"
+            f"{counted(listed // classes, 'train image')} not held out: set a smaller one, or split.rule to random"
         )
     return count
 

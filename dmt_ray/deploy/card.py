@@ -8,6 +8,7 @@ from dmt_ray.config import COLOURS
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.plan.escape import fenced, markdown
 from dmt_ray.plan.measures import MEASURES
+from dmt_ray.plan.words import counted
 
 RULES = {
     "last": "after the last iteration",
@@ -75,7 +76,7 @@ def _head(info: ModelInfo, ours: bool) -> Iterator[str]:
 
 def _preprocessing(info: ModelInfo) -> Iterator[str]:
     size = "at their own size" if info.size is None else f"resized to {info.size[0]} x {info.size[1]} (bilinear)"
-    kind = "RGB images" if info.channels == COLOURS else f"images of {info.channels} channels"
+    kind = "RGB images" if info.channels == COLOURS else f"images of {counted(info.channels, 'channel')}"
     yield from ("## Preprocessing", "", f"- {kind[0].upper()}{kind[1:]} in 0..1, {size}.")
     whose = "the training images" if info.normalised == "data" else info.normalised
     yield f"- Channels are normalised by the statistics of {whose}, in preprocessor_config.json."

@@ -5,7 +5,7 @@ of a whole picture are never in memory.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -153,6 +153,7 @@ class Predictor:
         size: Working (height, width) of the training; pictures are resized to it as the data were, and what is
             predicted is resized back: classes to the nearest pixel, maps bilinearly. None: the picture's own.
         maps: Which maps are kept.
+        progress: Called with the share of a picture's tiles that the networks have seen, after each forward pass.
 
     Raises:
         ConfigError: If the disagreement of other than two networks is requested.
@@ -167,6 +168,7 @@ class Predictor:
         normalisation: Normalisation = IMAGENET,
         size: Size = None,
         maps: Collection[Map] = (),
+        progress: Callable[[float], None] = lambda share: None,
     ) -> None:
         if "disagreement" in maps and len(networks) != 2:
             raise ConfigError(
@@ -176,6 +178,7 @@ class Predictor:
         self._networks = [(network.to(device).eval(), models.padding_of(network)) for network in networks]
         self._tiling, self._device, self._size, self._maps = tiling, device, size, tuple(dict.fromkeys(maps))
         self._mean, self._std = (values.view(-1, 1, 1) for values in on_device(normalisation, device))
+        self._progress = progress
         self._room: Tensor | None = (
             None  # for probabilities, reused: a CPU takes longer to get new memory than to compute
         )
@@ -236,6 +239,7 @@ class Predictor:
                 for n, j in enumerate(chosen):
                     weights = down[i, :, None] * across[j]
                     sums[..., lefts[j] : lefts[j] + wide].addcmul_(probabilities[:, n], weights)
+                self._progress((i + chosen.stop / len(lefts)) / len(tops))
             assert sums is not None
             done = (tops[i + 1] if i + 1 < len(tops) else height) - top
             yield self._reduced(top, sums[:, :, :done])

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from rich import filesize
 
 from dmt_ray.plan import Stage, TrainingSlice
+from dmt_ray.plan.words import counted
 from dmt_ray.store import Store
 
 BACKWARD = 3  # a training step costs about three forward passes
+
+
+def cost_settings(stage: Stage) -> tuple[object, ...]:
+    """What decides how much work a stage is: its operation, and its settings but those in `Slice.without_work`."""
+    read = (value for name, value in stage.config if name not in stage.config.without_work)
+    return (stage.operation.name, *read)
 
 
 class Work:
     """Optimizer steps of a training, images of labelling, evaluation and the like.
 
     To measure a stage the images are divided anew, which takes milliseconds, and a thousand trials have 28,000 stages:
-    those that differ in `Slice.without_work` alone are measured once.
+    those that agree in `cost_settings` are measured once.
 
     Args:
         work_of: Measures a stage.
@@ -29,8 +36,7 @@ class Work:
 
     def __call__(self, stage: Stage) -> int:
         """The work of a stage."""
-        read = (value for name, value in stage.config if name not in stage.config.without_work)
-        same = (stage.operation.name, *read)
+        same = cost_settings(stage)
         if same not in self._known:
             self._known[same] = self._work_of(stage)
         return self._known[same]
@@ -83,7 +89,7 @@ class Estimate:
         else:
             time = duration(self.seconds)
         disk = "disk unknown" if self.bytes is None else f"{filesize.decimal(self.bytes)} of disk"
-        return f"{self.stages} stages, {self.steps:,} optimizer steps, {time}, {disk}"
+        return f"{counted(self.stages, 'stage')}, {counted(self.steps, 'optimizer step')}, {time}, {disk}"
 
 
 ABOUT = 'times with "about" are estimated from a few timed steps'

@@ -20,6 +20,7 @@ from safetensors.numpy import load
 
 from dmt_ray.plan.files import CHOICE, HISTORY, IMAGES, LABELS, METRICS, RANK, SUMMARY
 from dmt_ray.plan.measures import headline
+from dmt_ray.plan.words import be, counted
 from dmt_ray.store.provenance import OF_NUMBERS
 
 WEIGHTS = ".safetensors"
@@ -160,7 +161,7 @@ def _array(name: str, before: NDArray[Any], after: NDArray[Any], bound: Bound) -
     first = f", the first at {other[0]}: {before.ravel()[other[0]]} then, {after.ravel()[other[0]]} now" * bool(
         len(other)
     )
-    text = f"{len(other):,} of {before.size:,} values differ ({share:.3%}){first}"
+    text = f"{len(other):,} of {counted(before.size, 'value')} {be(len(other))} different ({share:.3%}){first}"
     return text, name not in (LABELS, IMAGES, RANK) or share <= bound.labels
 
 
@@ -206,7 +207,8 @@ def _csv(name: str, before: pd.DataFrame, after: pd.DataFrame, bound: Bound) -> 
         row = int(np.flatnonzero(~same.all(axis=1))[0])
         column = str(same.columns[~same.iloc[row]][0])
         text = f"row {row}, {column} was {before[column].iloc[row]} and is {after[column].iloc[row]}"
-        text += f"; {int((~same.all(axis=1)).sum())} of {len(same)} rows differ"
+        count = int((~same.all(axis=1)).sum())
+        text += f"; {count} of {counted(len(same), 'row')} {be(count)} different"
     within = True
     if name == HISTORY:
         for column in (column for column in before.columns if column.rpartition(".")[2] == "loss"):

@@ -11,6 +11,7 @@ from dmt_ray.data.elsewhere import ExternalMasks
 from dmt_ray.data.manifest import digest_files
 from dmt_ray.data.splits import Parts
 from dmt_ray.errors import ConfigError, DataError
+from dmt_ray.plan.words import be, counted
 
 
 def open_external(config: Config, dataset: Dataset, cache: Path) -> tuple[External, ExternalMasks | None]:
@@ -61,12 +62,13 @@ def check_external(masks: ExternalMasks, parts: Parts) -> list[str]:
     lacking = sum(not masks.has(i) for i in parts.unlabelled)
     if lacking == len(parts.unlabelled):
         raise DataError(
-            f"none of the {lacking} unlabelled images of split {parts.name} has a mask in {folder}: add some"
+            f"none of {counted(lacking, 'unlabelled image')} of split {parts.name} has a mask in {folder}: add some"
         )
     if lacking:
+        unlabelled = counted(len(parts.unlabelled), "unlabelled image")
         warnings.append(
-            f"{lacking} of the {len(parts.unlabelled)} unlabelled images of split {parts.name} have no mask in "
-            f"{folder}, and so no labels from there"
+            f"{lacking} of {unlabelled} of split {parts.name} {be(lacking)} without a mask in {folder}, and so without "
+            "labels from there"
         )
     if left_out := masks.left_out(masks.calibrate(parts.labelled)):
         warnings.append(

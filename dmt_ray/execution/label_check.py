@@ -8,6 +8,7 @@ from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import Parts
 from dmt_ray.errors import ConfigError, DataError
+from dmt_ray.plan.words import counted
 
 
 def check_labels(parts: Parts, dataset: Dataset) -> None:
@@ -22,8 +23,8 @@ def check_labels(parts: Parts, dataset: Dataset) -> None:
     for name, (images, chosen) in sets.items():
         if not _any_label(images, chosen):
             raise DataError(
-                f"none of the {len(chosen)} {name} images of {dataset.name!r} (split {parts.name}) has a labelled "
-                f"pixel: their masks hold only {IGNORE} (ignore). Choose others, or label some of their pixels"
+                f"none of {counted(len(chosen), f'{name} image')} of {dataset.name!r} (split {parts.name}) has a "
+                f"labelled pixel: their masks hold only {IGNORE} (ignore). Choose others, or label some of their pixels"
             )
 
 

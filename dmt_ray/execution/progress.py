@@ -5,7 +5,7 @@ The store says how things stand: which stages are there, and how far those are t
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -17,10 +17,12 @@ from rich.text import Text
 
 from dmt_ray.execution.cost import duration
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import counted
 from dmt_ray.store import Running, Store
 
 REFRESH_SECONDS = 1.0
 QUIET_SECONDS = 30.0  # without a terminal: between two lines that only say that it goes on
+NOT_KNOWN = "not known yet"  # how much time is left
 
 
 class NotebookScreen:
@@ -66,33 +68,75 @@ class _OnScreen:
 
 
 class Counting(_OnScreen):
-    """Follows work on a number of things, such as pictures, in this process; a context manager.
+    """Follows work on things of different sizes, such as pictures, in this process; a context manager.
+
+    Bar and time left go by the work that is done, also within a thing. Shown at most once a second, without a terminal
+    every half minute.
 
     Args:
         console: Where to show it.
-        total: How many there are to do.
-        what: What they are, for people: "pictures".
+        what: What the things are, for people: "picture".
+        work: Of each thing, in the order in which they are done, such as its pixels.
     """
 
-    def __init__(self, console: Console, total: int, what: str) -> None:
-        self._console, self._total, self._what, self._done = console, total, what, 0
-        self._began = self._printed = time.monotonic()
+    def __init__(self, console: Console, what: str, work: Sequence[float]) -> None:
+        self._console, self._what, self._work = console, what, work
+        self._total, self._count, self._done, self._partly = sum(work), 0, 0.0, 0.0
+        self._began = self._printed = 0.0
         self._drawn = float("-inf")
         self._live = _screen(console)
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        self._began = self._printed = time.monotonic()
+        self._entered = True
+        return super().__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._entered = False
+        super().__exit__()
+
+    def part(self, share: float) -> None:
+        """Say how far the work on the next thing is, from 0 to 1; before and after all work it is of no consequence."""
+        if self._entered and self._count < len(self._work):
+            self._partly = share * self._work[self._count]
+            self._show()
+
+    def to(self, count: int) -> None:
+        """Say how many are done."""
+        self._done += sum(self._work[self._count : count])
+        self._count, self._partly = count, 0.0
+        self._show()
 
     def one_more(self) -> None:
-        """Say that one more is done; shown at most once a second, without a terminal every half minute."""
-        self._done += 1
-        now = time.monotonic()
-        left = (now - self._began) * (self._total - self._done) / self._done
-        counts = f"{self._done} of {self._total} {self._what}"
+        """Say that one more is done."""
+        self.to(self._count + 1)
+
+    def without_work(self) -> None:
+        """Say that the next thing is done, and that there was nothing to do for it."""
+        self._total -= self._work[self._count]
+        self._count, self._partly = self._count + 1, 0.0
+        if not self._done:
+            self._began = time.monotonic()  # the time until the first work tells nothing of how long work takes
+        self._show()
+
+    def _show(self) -> None:
+        now, done = time.monotonic(), self._done + self._partly
         if self._live is not None and now - self._drawn >= REFRESH_SECONDS:
             self._drawn, line = now, Table.grid(padding=(0, 2))
-            line.add_row(ProgressBar(total=self._total, completed=self._done, width=40), f"time left: {_about(left)}")
-            self._live.update(Group(Text(counts), line), refresh=True)
+            bar = ProgressBar(total=self._total or 1.0, completed=done, width=40)
+            line.add_row(bar, f"time left: {self._left(now, done)}")
+            self._live.update(Group(Text(self._counts(done)), line), refresh=True)
         elif self._live is None and now - self._printed > QUIET_SECONDS:
-            self._printed = now
-            self._console.print(f"{counts} | time left: {_about(left)}", markup=False, highlight=False, soft_wrap=True)
+            self._printed, text = now, f"{self._counts(done)} | time left: {self._left(now, done)}"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _counts(self, done: float) -> str:
+        share = f", {100 * done / self._total:.0f} % of the pixels" if self._total else ""
+        return f"{self._count} of {counted(len(self._work), self._what)}{share}"
+
+    def _left(self, now: float, done: float) -> str:
+        return _about((now - self._began) * (self._total - done) / done) if done else NOT_KNOWN
 
 
 def _about(seconds: float) -> str:
@@ -186,7 +230,7 @@ class Progress(_OnScreen):
 
     def counts(self) -> str:
         """How far it is, in a word or two."""
-        return f"{self._total - len(self.pending())} of {self._total} stages"
+        return f"{self._total - len(self.pending())} of {counted(self._total, 'stage')}"
 
     def headline(self) -> Text:
         """The first line of the screen."""
@@ -212,7 +256,7 @@ class Progress(_OnScreen):
     def time_left(self) -> str:
         """How long it may still take, by the pace of this session."""
         done, elapsed = self._done + self._partly, time.monotonic() - self._began
-        return _about(elapsed * self._left / done) if done > 0 else "not known yet"
+        return _about(elapsed * self._left / done) if done > 0 else NOT_KNOWN
 
     def _measure(self) -> list[Running]:
         for pending in self._pending.values():

@@ -29,7 +29,7 @@ from dmt_ray.execution.health import Watchdog
 from dmt_ray.execution.interruption import deferred
 from dmt_ray.execution.label_check import check_labels, check_scored
 from dmt_ray.execution.network_notes import NetworkNotes
-from dmt_ray.execution.training_checks import TrainingChecks, too_large_a_crop
+from dmt_ray.execution.training_checks import TrainingChecks, too_large_crops
 from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.plan.amounts import EVAL_BATCH
 from dmt_ray.store import DamagedStage, Store
@@ -150,7 +150,7 @@ class Runner:
         self.check_networks(stage for stage, _ in trainings)
         for stage, config in trainings:
             self._checks.check_batches(stage, config)
-            if sentence := too_large_a_crop(config.training.augment, self.dataset(config.data)):
+            for sentence in too_large_crops([config.training], self.dataset(config.data)):
                 self._warn(sentence)
 
     def check_networks(self, stages: Iterable[Stage]) -> None:

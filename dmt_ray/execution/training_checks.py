@@ -8,6 +8,8 @@ from dmt_ray.errors import ModelError
 from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.plan import ImageCounts, Stage, TrainingSlice
 
+MULTIPLE = 32  # of the sides of a crop, which all networks take
+
 # torch takes seconds to import: only what looks at a network for the first time imports it.
 
 
@@ -102,16 +104,26 @@ class TrainingChecks:
         return not known
 
 
-def too_large_a_crop(augment: Augment, dataset: Dataset) -> str:
-    """A warning of crops that are larger than a training image ever is, so that the rest of each is padding; or ""."""
+def too_large_crops(trainings: Iterable[Training], dataset: Dataset) -> list[str]:
+    """Warnings of crops that are larger than a training image ever is, so that the rest of each is padding."""
+    found = (_too_large_a_crop(training.augment, dataset) for training in trainings)
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _too_large_a_crop(augment: Augment, dataset: Dataset) -> str:
     largest = [int(side) for side in dataset.subsets["train"].sizes.max(axis=0)]
     reach = [round(side * augment.scale[1]) + 2 * augment.pad for side in largest]
     if all(crop <= most for crop, most in zip(augment.crop, reach, strict=True)):
         return ""
+    fitting = [
+        crop if crop <= most else side // MULTIPLE * MULTIPLE or side
+        for crop, most, side in zip(augment.crop, reach, largest, strict=True)
+    ]
     return (
         f"crops are {augment.crop[0]} x {augment.crop[1]} pixels, and the largest training image is {largest[0]} x "
         f"{largest[1]}, resized by at most {augment.scale[1]:g}: the rest of every crop is padding, which costs time "
-        "and teaches nothing. Set crop to the size of the images"
+        f"and teaches nothing. Pass --set crop=[{fitting[0]},{fitting[1]}], or have the line crop: {fitting} in the "
+        "recipe file"
     )
 
 

@@ -22,6 +22,7 @@ from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, Train
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.runner import Machine, Notice, Progress, Runner
 from dmt_ray.plan import Stage, in_order, waves
+from dmt_ray.plan.words import counted
 from dmt_ray.store.files import staging_name
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
@@ -79,8 +80,9 @@ def allocate(
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
         advice = f"--workers {fitting} would fit" if fitting else "give each worker less"
-        each = " and ".join(f"{n:g} {name}{'s' * (n > 1)}" for name, n in worker_group.resources.items())
-        raise ConfigError(f"--workers is {workers}, but there is room for {room} workers of {each}: {advice}")
+        each = " and ".join(counted(n, name) for name, n in worker_group.resources.items())
+        place = counted(room, "worker")
+        raise ConfigError(f"--workers is {workers}, but there is room for {place} of {each}: {advice}")
     return worker_group, room // workers
 
 

@@ -17,6 +17,7 @@ from dmt_ray.experiments.members import PlannedMember, stages_of
 from dmt_ray.files import parse_json
 from dmt_ray.methods import METHODS, stored_config
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import be, counted
 from dmt_ray.store import Record
 
 FORMAT = 1
@@ -72,10 +73,10 @@ def read(path: Path, changes: Sequence[str] = ()) -> Bundle:
         stages = {stage.name: stage for stage in stages_of(members)}
         records = {name: _record(name, text) for name, text in _below(content, "records").items()}
     if strange := [name for name in records if name not in stages]:
+        which = f"{len(strange)} of {counted(len(records), 'record')} {be(len(strange))} of none of them"
         raise StoreError(
-            f"this version of dmt-ray makes other stages of the settings in {path}: {len(strange)} of {len(records)} "
-            f"records belong to none of them, such as {strange[0]}. Use dmt-ray {origin.version}, "
-            f"git commit {origin.commit}"
+            f"this version of dmt-ray makes other stages of the settings in {path}: {which}, such as {strange[0]}. Use "
+            f"dmt-ray {origin.version}, git commit {origin.commit}"
         )
     results: dict[str, dict[str, bytes]] = {}
     for name, data in _below(content, "results", ending="").items():

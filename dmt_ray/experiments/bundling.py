@@ -20,6 +20,7 @@ from dmt_ray.experiments.members import PlannedMember, members_of, stages_of
 from dmt_ray.files import replacing
 from dmt_ray.plan import Plan, Stage, describe
 from dmt_ray.plan.files import CHOICE, METRICS, SUMMARY
+from dmt_ray.plan.words import counted
 from dmt_ray.store import Record, Store
 
 _OF_MACHINES = ("--storage", "--data", "--tracking-uri", "--shared-store", "--address")  # options with a value each
@@ -145,11 +146,12 @@ def _json(values: Any) -> bytes:
 def _readme(about: Mapping[str, Any], stages: int, data: Sequence[str]) -> str:
     versions, commit = about["versions"], about["git"].get("commit", "unknown")
     python, torch = versions.get("python", "unknown"), versions.get("torch", "unknown")
+    records = f"records of {counted(stages, 'stage')}"
     return f"""# {about["name"]}
 
 {about["title"]}
 
-This archive holds what is needed to compute the results again: records of {stages} stages; no pictures, no weights.
+This archive holds what is needed to compute the results again: {records}; no pictures, no weights.
 
 | file | holds |
 |---|---|

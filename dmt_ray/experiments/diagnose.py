@@ -14,6 +14,7 @@ from dmt_ray.experiments.experiment_file import ExperimentFile, Kind, read, read
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.trials import read_trials, states_of
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import listed
 from dmt_ray.store import Store
 
 WIDTH = 100
@@ -205,8 +206,7 @@ def _rows(members: Sequence[Member]) -> str:
 
 def _listed(rows: Sequence[str]) -> str:
     shown = [f"{row!r}" if "," in row else row for row in rows]
-    *first, last = [*shown[:MANY], f"{len(shown) - MANY} more"] if len(shown) > MANY else shown
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed([*shown[:MANY], f"{len(shown) - MANY} more"] if len(shown) > MANY else shown)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------

@@ -10,23 +10,11 @@ from math import sqrt
 from typing import Any
 
 from dmt_ray.config import Config
+from dmt_ray.config.derived import CURVATURE, DERIVED, END, ITERATIONS, LABEL_FRACTION, METHOD, SCHEDULE, START
 from dmt_ray.methods import METHODS, configure, own_weight
 from dmt_ray.methods.space import Params, Space, Uniform, Value
 
-METHOD = "method"
-LABEL_FRACTION = "label_fraction"
-PAIR = "pair"  # of networks, by the names that `Sweep.networks` has
 AND = " + "  # between the names of a pair
-START, END, ITERATIONS, CURVATURE = (f"schedule.{word}" for word in ("start", "end", "iterations", "curvature"))
-SCHEDULE = (START, END, ITERATIONS, CURVATURE)
-
-DERIVED: dict[str, tuple[str, ...]] = {
-    METHOD: (),
-    LABEL_FRACTION: ("split.labelled", "pretrain.epochs"),
-    PAIR: ("model", "model_b"),
-    **{name: ("percentiles",) for name in SCHEDULE},
-}
-"""Name -> the settings that it makes. All other names are settings themselves."""
 
 # Of a share of pixels: schedules that begin alike have then equal first values, and equal values share their stages.
 ROUND_TO = 1 / 20

@@ -6,6 +6,7 @@ from pathlib import Path
 from dmt_ray.config import nearest
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.experiment_file import FOLDERS, Kind, kind_of
+from dmt_ray.plan.words import listed
 
 OF_MANY: tuple[Kind, ...] = ("sweep", "ablation")  # members
 
@@ -31,12 +32,13 @@ def locate(storage: Path, name: str, recipe: str | None = None, kinds: Sequence[
     begin = name if recipe is None else f"{name}-{recipe.replace('/', '-')}-"
     fitting = [path for one, path in known.items() if one.startswith(begin)]
     if not known:
+        many = listed([f"{kind}s" for kind in kinds], "or")
         raise MissingStages(
-            f"there are no {'s and no '.join(kinds)}s in {storage}. Pass the folder of the results as --storage, or "
-            "compute one first, as with `dmt ablate components` or `dmt sweep gamma_sweep`"
+            f"there are no {many} in {storage}. Pass the folder of the results as --storage, or compute one first, as "
+            "with `dmt ablate components` or `dmt sweep gamma_sweep`"
         )
     if not fitting:
-        raise MissingStages(f"there is no {' and no '.join(kinds)} {begin!r} in {storage}; {nearest(begin, known)}")
+        raise MissingStages(f"there is no {listed(kinds, 'or')} {begin!r} in {storage}; {nearest(begin, known)}")
     return max(fitting, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()))
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dmt_ray.config import Config, Model
+from dmt_ray.config.derived import DERIVED, METHOD, PAIR
 from dmt_ray.errors import ConfigError
-from dmt_ray.experiments.dimensions import AND, DERIVED, METHOD, PAIR, made, settings_of
+from dmt_ray.experiments.dimensions import AND, made, settings_of
 from dmt_ray.methods import METHODS, Method, applicable, configure
 from dmt_ray.methods.space import Choice, Dimension, Integer, Params, Space, Uniform, Value, as_text
 from dmt_ray.plan import Plan, Stage
@@ -30,7 +31,7 @@ class Sweep:
     config: Config  # settings of the method, bound to their data
     method: str  # a name in `methods.METHODS`; of the recipe, where the method itself is searched
     # What is searched -> its values, as {"weight.gamma1": Uniform(0, 8)}: dotted settings, or names in
-    # `dimensions.DERIVED`.
+    # `config.derived.DERIVED`.
     space: Space
     seeds: tuple[int, ...]  # every trial is scored on all of them, so that trials are compared pair by pair
     known: tuple[Params, ...] = ()  # points that are tried first, each a value for everything in the space

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from dmt_ray.config import Config, Task
+from dmt_ray.config.derived import CURVATURE, END, ITERATIONS, START
 from dmt_ray.methods.space import Choice, Dimension, Integer, Uniform
 from dmt_ray.plan import Plan
 
@@ -12,12 +13,12 @@ Searched = Mapping[str, Dimension]
 _SPACES: dict[Method, tuple[Searched, Searched]] = {}
 """Method -> setting -> the values that a search tries, in segmentation and in classification."""
 
-# Names of `search.dimensions`: a schedule of percentiles has a shape and no settings of its own.
+# A schedule of percentiles has a shape and no settings of its own.
 SCHEDULE: Searched = {
-    "schedule.start": Uniform(0.1, 0.5, step=0.1),
-    "schedule.end": Uniform(0.5, 1, step=0.1),
-    "schedule.iterations": Integer(1, 9),
-    "schedule.curvature": Uniform(0.5, 2, step=0.5),
+    START: Uniform(0.1, 0.5, step=0.1),
+    END: Uniform(0.5, 1, step=0.1),
+    ITERATIONS: Integer(1, 9),
+    CURVATURE: Uniform(0.5, 2, step=0.5),
 }
 GAMMA: Searched = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}
 DMS: Searched = {"dms_alpha": Uniform(0.55, 1, step=0.05)}

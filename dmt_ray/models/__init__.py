@@ -33,6 +33,7 @@ from dmt_ray.models.weights import read, shapes, start_from
 from dmt_ray.models.wide_resnet import WideResNet
 from dmt_ray.plan.files import MODEL as MODEL
 from dmt_ray.plan.files import weights_file
+from dmt_ray.plan.words import counted
 
 OURS: dict[str, Callable[..., nn.Module]] = {
     made.__name__: made for made in (DPT, DeepLabV2, LinearHead, SETR, UNet, WideResNet)
@@ -101,8 +102,8 @@ def task_of(model: Model) -> Task:
 def _network(model: Model, classes: int, first: FirstWeights | None = None) -> nn.Module:
     if (given := model.arguments.get("in_channels", model.channels)) != model.channels:
         raise ModelError(
-            f"model.arguments sets in_channels to {given}, but the images have {model.channels} channels; leave it "
-            "out, and set data.channels where that is wrong"
+            f"model.arguments sets in_channels to {given}, but the images have {counted(model.channels, 'channel')}; "
+            "leave it out, and set data.channels where that is wrong"
         )
     try:
         return _made(model, classes, first)

@@ -10,6 +10,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.experiments.trials import best, complete, ranked
 from dmt_ray.plan import Plan
 from dmt_ray.plan.measures import MEASURES
+from dmt_ray.plan.words import counted, listed
 from dmt_ray.report import confirmation
 from dmt_ray.report.tables.grid import interval_text
 from dmt_ray.report.tables.numbers import Numbers, Position, numbers
@@ -62,15 +63,10 @@ def _best_row(content: Numbers, column: str, measure: str) -> str:
     others = [row for row in marked if row != first]
     if others:
         does = "Its intervals to {} do" if len(others) > 1 else "Its interval to {} does"
-        text += f". {does.format(_listed(others))} not exclude 0: the table does not decide between them"
+        text += f". {does.format(listed(others))} not exclude 0: the table does not decide between them"
     elif marked:
         text += ". Its interval to every other row excludes 0"
     return f"{text}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def of_sweep(folder: Path, frame: pd.DataFrame, sweep: Sweep, trials: Sequence[Trial]) -> list[str]:
@@ -88,8 +84,8 @@ def of_sweep(folder: Path, frame: pd.DataFrame, sweep: Sweep, trials: Sequence[T
     if winner is None or winner.score is None:
         return [f"{NOTHING}no trial is complete.", *([cost] if begun else [])]
     finished = complete(trials)
-    text = f"Best of {len(finished)} complete trials is trial {winner.number}, {in_words(winner.params)}: validation "
-    text += f"{sweep.score_name} {percent(winner.score)} %"
+    text = f"Best of {counted(len(finished), 'complete trial')} is trial {winner.number}, {in_words(winner.params)}: "
+    text += f"validation {sweep.score_name} {percent(winner.score)} %"
     test = tidy.scored(frame[frame["trial"] == winner.number])["value"]
     text += f", test {percent(float(test.mean()))} %" if len(test) else ""
     return [f"{text}.", *_lead(frame, winner, finished, sweep), *confirmation.sentences(folder), cost]
@@ -121,4 +117,6 @@ def _cost(plans: Iterable[Plan], store: Store) -> str:
     stages = [stage for stage in dict.fromkeys(stage for plan in plans for stage in plan.stages()) if store.has(stage)]
     made = [store.record(stage).made for stage in stages]
     hours = sum(float(work.get("seconds", 0)) * int(work.get("workers", 1)) for work in made) / 3600
-    return f"It cost {hours:.2f} device hours in {len(stages)} stages, of which shared ones are counted once."
+    return (
+        f"It cost {hours:.2f} device hours in {counted(len(stages), 'stage')}, of which shared ones are counted once."
+    )

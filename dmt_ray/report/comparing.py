@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dmt_ray.errors import ConfigError, MissingStages
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.experiment_file import ExperimentFile
+from dmt_ray.plan.words import be, counted
 from dmt_ray.report.figures.maps import qualitative
 from dmt_ray.report.figures.predictions import Predictor
 from dmt_ray.report.tables import grid
@@ -91,7 +92,7 @@ def _parting(first: Candidate, second: Candidate) -> Block:
     parted, count = of_plans(ours, theirs)
     total = " and ".join(f"{len(plan.stages())} of {one.name}" for one, plan in ((first, ours), (second, theirs)))
     seed = f"seed {shared[0]}" if shared else "the first seed of each, as they have none in common"
-    notes = [f"With {seed}: {count} stages are common to both, of {total}."]
+    notes = [f"With {seed}: {counted(count, 'stage')} {be(count)} common to both, of {total}."]
     notes += [] if parted else ["They do not part."]
     title = "The first stages at which they part"
     return Block(title, PARTING, tuple(_parting_rows(parted)), tuple(notes))
@@ -158,8 +159,8 @@ def _pictures(first: Candidate, second: Candidate, predictor: Predictor) -> tupl
     examples: dict[str, Any] = {
         one.name: predictor.examples(evaluation, ids=ids) for one, evaluation in zip((first, second), evaluations)
     }
-    mean, count = percent(float(table["disagreement"].mean())), len(table)
-    notes = (f"Over all {count} test images model A of both disagrees on {mean} % of the pixels, seed {shared[0]}.",)
+    mean, over = percent(float(table["disagreement"].mean())), counted(len(table), "test image")
+    notes = (f"Over {over} model A of both disagrees on {mean} % of the pixels, seed {shared[0]}.",)
     title = "Test images on which they disagree most (% of the pixels)"
     figure = qualitative(examples, first.info.palette, first.info.classes)
     return Block(title, ("", "disagreement"), rows, notes), figure

@@ -11,6 +11,7 @@ from typing import Any
 
 from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.methods.space import Choice, as_text
+from dmt_ray.plan.words import counted
 
 STYLE = """
 .explore { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem; }
@@ -151,6 +152,6 @@ def _trial(sweep: Sweep, trial: Trial) -> dict[str, Any]:
         as_text(trial.params[setting]) if isinstance(values, Choice) else float(trial.params[setting])
         for setting, values in sweep.space.items()
     ]
-    steps = f"{len(trial.scores)} seeds" if sweep.seed_by_seed else f"rung {max(trial.scores, default=0)}"
+    steps = counted(len(trial.scores), "seed") if sweep.seed_by_seed else f"rung {max(trial.scores, default=0)}"
     score = None if trial.score is None else round(100 * trial.score, 4)
     return {"number": trial.number, "state": trial.state, "values": values, "score": score, "step": steps}

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments.locate import is_ablation
-from dmt_ray.files import write_text
+from dmt_ray.files import obstacle, write_text
 from dmt_ray.report import explore
 from dmt_ray.report.comparing import Compared
 from dmt_ray.report.figures.drawing import Drawing, caption_of
@@ -47,8 +47,8 @@ def write(folder: Path, file: Path, index: str = "") -> None:
         ConfigError: If the file cannot be written there.
         StoreError: If the folder holds neither.
     """
-    if file.suffix != ".html" or not file.absolute().parent.is_dir():
-        raise ConfigError(f"a report must be an .html file in an existing folder, but got {str(file)!r}")
+    if reason := obstacle(file, ".html"):
+        raise ConfigError(f"the report cannot be written: {reason}")
     content = page_of_ablation(folder) if is_ablation(folder) else page_of_sweep(folder)
     write_text(file, as_html(content, index, run_page(folder.parents[1], folder.name) or ""))
 

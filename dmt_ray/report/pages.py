@@ -15,6 +15,7 @@ from dmt_ray.experiments.diagnose import diagnose
 from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.experiments.trials import STUDY, best, ranked, read_trials
 from dmt_ray.methods.space import as_text
+from dmt_ray.plan.words import be, counted
 from dmt_ray.report import answers
 from dmt_ray.report.explore import explore
 from dmt_ray.report.figures.drawing import AblationFigures, Drawing, of_sweep
@@ -72,12 +73,13 @@ def page_of_ablation(folder: Path) -> Page:
     names = [cell.row + f", {cell.column}" * several for cell in ablation.cells]
     texts = [f"{cell.method}  {' '.join(cell.changes)}".strip() for cell in ablation.cells]
     changed = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
-    rows = f"{len(ablation.rows)} rows" + f" in {len(ablation.columns)} columns" * several
+    rows = counted(len(ablation.rows), "row") + f" in {len(ablation.columns)} columns" * several
+    seeds, runs = counted(len(ablation.seeds), "seed"), counted(len(list(ablation.members())), "run")
     return Page(
         title=ablation.title,
         answer=answers.of_ablation(frame, ablation, Store(folder.parents[1])),
-        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{len(ablation.seeds)} seeds; {complete} of "
-        f"{len(list(ablation.members()))} runs are complete.",
+        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{seeds}; {complete} of {runs} "
+        f"{be(complete)} complete.",
         command=file.command,
         tables=blocks,
         caption=caption,
@@ -118,7 +120,7 @@ def page_of_sweep(folder: Path) -> Page:
     return Page(
         title=sweep.title,
         answer=answers.of_sweep(folder, frame, sweep, trials),
-        lead=f"{sweep.name}: {file.trials} trials of {sweep.method}, of which {counts or 'none is begun'}.",
+        lead=f"{sweep.name}: {counted(file.trials, 'trial')} of {sweep.method}, of which {counts or 'none is begun'}.",
         command=origin["command"],
         tables=[_leaderboard(sweep, board, frame)] if board else [],
         caption=caption,

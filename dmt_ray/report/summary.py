@@ -21,6 +21,7 @@ from dmt_ray.experiments.trials import best, front, ranked
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import as_text
 from dmt_ray.plan import Stage, escape
+from dmt_ray.plan.words import counted
 from dmt_ray.report.titles import percent
 from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
@@ -50,7 +51,7 @@ def markdown(file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> str
     lines = [
         f"**Best: trial {winner.number}, {settings}**: validation {name} {winner.score:.2%}"
         + ("" if final is None else f", test {name} {final:.2%}")
-        + f" after {sweep.rungs_of(winner.params) - 1} iterations."
+        + f" after {counted(sweep.rungs_of(winner.params) - 1, 'iteration')}."
     ]
     if sweep.second:
         lines.append("\n".join(f"- {escape.markdown(_on_front(sweep, trial))}" for trial in front(trials)))
@@ -109,7 +110,7 @@ def count(stages: Sequence[Sequence[Stage]], folder: Path, trials: Sequence[Tria
 def count_steps(stages: Sequence[Sequence[Stage]], store: Store, folder: Path, trials: Sequence[Trial]) -> str:
     """The same in optimizer steps."""
     steps = reuse.performed(stages, store, folder, trials)
-    needed = f"{steps.trials} trials would have needed {steps.alone:,} optimizer steps separately"
+    needed = f"{counted(steps.trials, 'trial')} would have needed {counted(steps.alone, 'optimizer step')} separately"
     return f"{needed}; {steps.together:,} were executed ({steps.share:.1%})"
 
 

@@ -10,6 +10,7 @@ from dmt_ray.experiments import audit_file
 from dmt_ray.experiments.ablation import Member
 from dmt_ray.experiments.audit_file import AuditFile, Recomputed
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import counted
 from dmt_ray.results.statistics import at_most
 from dmt_ray.store import Store
 
@@ -23,9 +24,9 @@ def in_words(content: AuditFile, digests: Mapping[Stage, str]) -> str:
     """
     drawn, total = [one for _, one in audit_file.sample(content, digests)], len(digests)
     if not drawn:
-        return f"0 of {total} stages recomputed"
+        return f"0 of {counted(total, 'stage')} recomputed"
     agree = sum(one.agrees for one in drawn)
-    begin = f"{len(drawn)} of {total} stages recomputed, {agree} agree{'s' * (agree == 1)}"
+    begin = f"{len(drawn)} of {counted(total, 'stage')} recomputed, {agree} agree{'s' * (agree == 1)}"
     if len(drawn) == total:
         differ = f"{total - agree or 'none'} differ{'s' * (total - agree < 2)}"
         return f"{begin}: {differ}"

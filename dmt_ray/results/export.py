@@ -6,7 +6,7 @@ import pandas as pd
 
 from dmt_ray.config import nearest
 from dmt_ray.errors import ConfigError, MissingStages, StoreError
-from dmt_ray.files import replacing
+from dmt_ray.files import obstacle, replacing
 from dmt_ray.plan import escape
 
 MOST_VALUES = 200_000_000  # of a table that is read: a file of a few bytes can stand for many more
@@ -17,12 +17,10 @@ def check(file: Path) -> None:
     """Raise an error for a file that `write` cannot write.
 
     Raises:
-        ConfigError: If the ending is none of `ENDINGS`, or there is no such folder.
+        ConfigError: If the ending is none of `ENDINGS`, or its folder is not there or cannot be written to.
     """
-    if file.suffix not in ENDINGS:
-        raise ConfigError(f"records are written as .parquet or .csv, but got {str(file)!r}")
-    if not file.absolute().parent.is_dir():
-        raise ConfigError(f"there is no folder {file.absolute().parent} to write {file.name} to")
+    if reason := obstacle(file, *ENDINGS):
+        raise ConfigError(f"the records cannot be written: {reason}")
 
 
 def write(frame: pd.DataFrame, file: Path) -> None:

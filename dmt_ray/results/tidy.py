@@ -44,6 +44,7 @@ from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import AGREEMENT
 from dmt_ray.plan.key import key_of
 from dmt_ray.plan.measures import MEASURES, Measure, measure_of
+from dmt_ray.plan.words import counted
 from dmt_ray.recipes.published import as_published
 from dmt_ray.results.auditing import of_cells
 from dmt_ray.results.quality import means_over, quality
@@ -91,7 +92,7 @@ def of_all(storage: Path, name: str | None = None) -> pd.DataFrame:
     """
     folders = [locate.locate(storage, name)] if name is not None else locate.all_folders(storage)
     if not folders:
-        raise ConfigError(f"there are no sweeps and no ablations in {storage}. Pass the results' folder as --storage.")
+        raise ConfigError(f"there are no sweeps or ablations in {storage}. Pass the results' folder as --storage.")
     store = Store(folders[0].parents[1])
     return together([of_folder(folder, store) for folder in folders])
 
@@ -225,7 +226,7 @@ def _protocol(cell: Cell) -> str:
     """The protocol of a column, for comparison with a paper's."""
     config, model, labelled = cell.config, cell.config.model, cell.config.split.labelled
     size = "" if config.data.size is None else f" at {config.data.size[0]} x {config.data.size[1]}"
-    share = f"{labelled} labelled images" if isinstance(labelled, int) else f"1/{1 / labelled:.4g} labelled"
+    share = counted(labelled, "labelled image") if isinstance(labelled, int) else f"1/{1 / labelled:.4g} labelled"
     pretrained = f"{model.encoder_weights} weights" if model.encoder_weights else "random weights"
     start = "weights from a file" if model.weights_file else pretrained
     settings = (
@@ -233,7 +234,7 @@ def _protocol(cell: Cell) -> str:
         f"{model.architecture}{'' if model.encoder == 'none' else f' on {model.encoder}'} from {start}",
         f"crops of {' x '.join(map(str, config.finetune.augment.crop))}",
         ", ".join(f"{name} {value:g}" for name, value in config.weight.identity().items() if isinstance(value, float)),
-        f"{len(config.percentiles)} iterations",
+        counted(len(config.percentiles), "iteration"),
         f"DMS share {config.dms_alpha:g}" if config.data.task == "segmentation" else "",
     )
     return f"{cell.column}: {'; '.join(filter(None, settings))}."

@@ -14,6 +14,7 @@ from dmt_ray.execution import journal
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.files import read_json, write_text
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import be, counted
 from dmt_ray.results.scores import rung_score
 from dmt_ray.results.statistics import ERROR, pooled_error
 from dmt_ray.store import Store
@@ -103,9 +104,10 @@ class Account:
         """A sentence if hours or device hours are spent."""
         hours, device_hours = self._budget.hours, self._budget.device_hours
         if hours is not None and self.seconds >= 3600 * hours:
-            return f"its {hours:g} hours are spent; a larger --hours continues the search"
+            return f"its {counted(hours, 'hour')} {be(hours)} spent; a larger --hours continues the search"
         if device_hours is not None and self._device_seconds >= 3600 * device_hours:
-            return f"its {device_hours:g} device hours are spent; a larger --device-hours continues the search"
+            spent = f"its {counted(device_hours, 'device hour')} {be(device_hours)} spent"
+            return f"{spent}; a larger --device-hours continues the search"
         return None
 
 
@@ -149,8 +151,8 @@ class Gain:
         if margin is None or since_gain(means, margin) < self._limit:
             return None
         return (
-            f"{self._limit} trials in a row have gained less than the noise of {100 * margin:.2f} points; a larger "
-            "--stop-when-flat continues the search"
+            f"{counted(self._limit, 'trial')} in a row gained less than the noise of {100 * margin:.2f} points; a "
+            "larger --stop-when-flat continues the search"
         )
 
     def _by_seed(self, trial: Trial) -> list[float] | None:

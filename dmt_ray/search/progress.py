@@ -11,6 +11,7 @@ from dmt_ray.execution.progress import Progress
 from dmt_ray.experiments.sweep import State, Sweep, Trial, in_words, short
 from dmt_ray.methods.space import Params, as_text
 from dmt_ray.plan import Stage
+from dmt_ray.plan.words import counted
 from dmt_ray.search.budget import Account
 from dmt_ray.store import Running, Store
 
@@ -125,7 +126,7 @@ class SweepProgress(Progress):
         known = [state for state in ("complete", "pruned", "failed", "running") if state in states]
         counts = ", ".join(f"{states.count(state)} {state}" for state in known)
         return Text.assemble(
-            (self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, {self.total} trials in total"
+            (self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, {counted(self.total, 'trial')} in total"
         )
 
     def details(self, leases: list[Running]) -> list[RenderableType]:
@@ -147,7 +148,7 @@ class SweepProgress(Progress):
             )
         parts: list[RenderableType] = [table]
         if len(self._running) > fitting:
-            parts.append(Text(f"and {len(self._running) - fitting} more trials", style="dim"))
+            parts.append(Text(f"and {counted(len(self._running) - fitting, 'more trial')}", style="dim"))
         if self.best is not None:
             score, number, params = self.best
             parts.append(Text(f"best so far: trial {number}, {self._in_words(score)}, {in_words(params)}", "green"))

@@ -12,6 +12,7 @@ from dmt_ray.data import Dataset, Images, open_dataset
 from dmt_ray.data.check import Problems
 from dmt_ray.data.source import DataSource
 from dmt_ray.plan.key import canonical
+from dmt_ray.plan.words import counted
 from dmt_ray.testing.contract import ContractBroken, Task, ask, packed, require
 
 FINGERPRINT = 32  # hex digits
@@ -109,7 +110,7 @@ def _files(root: Path | None) -> dict[Path, int]:
 def _check_dataset(data: DataSource, dataset: Dataset) -> None:
     name, classes = data.name, len(dataset.classes)
     require((dataset.name, dataset.task) == (name, data.task), f"{name} is opened as {dataset.name}, {dataset.task}")
-    require(2 <= classes < IGNORE, f"{name} has {classes} classes: it needs 2 to {IGNORE - 1}")
+    require(2 <= classes < IGNORE, f"{name} has {counted(classes, 'class', 'classes')}: it needs 2 to {IGNORE - 1}")
     require(len(set(dataset.classes)) == classes, f"{name} gives two of its classes the same name: {dataset.classes}")
     require(
         dataset.palette.shape == (classes, 3) and len(np.unique(dataset.palette, axis=0)) == classes,

@@ -20,6 +20,7 @@ from dmt_ray.config import COLOURS
 from dmt_ray.deploy import folder as model_folder
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.errors import MissingStages
+from dmt_ray.plan.words import counted
 from dmt_ray.results.names import LONGEST
 from dmt_ray.tracking.connection import Mirror
 from dmt_ray.tracking.publication import BestModel
@@ -120,7 +121,7 @@ def save(folder: Path, path: Path, info: ModelInfo, mlflow_model: Any = None) ->
 
 def _metadata(info: ModelInfo) -> dict[str, Any]:
     """What a reader of the file MLmodel wants to know."""
-    kind = "RGB pictures" if info.channels == COLOURS else f"pictures of {info.channels} channels"
+    kind = "RGB pictures" if info.channels == COLOURS else f"pictures of {counted(info.channels, 'channel')}"
     return {
         "input": f"{kind}, uint8 [N, H, W, {info.channels}]; resizing, normalisation and tiles are in the model",
         "output": "the class of each pixel, uint8 [N, H, W]; in classification [N, 1, 1]",

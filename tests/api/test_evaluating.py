@@ -1,5 +1,7 @@
 """`dmt evaluate`: a model on another data set, kept in the store."""
 
+import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from dmt_ray.config import Model, override
 from dmt_ray.deploy.model_info import DataUsed, ModelInfo
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError
+from dmt_ray.execution import progress
 from dmt_ray.execution.runner import Machine
 from dmt_ray.models import Padding
 from dmt_ray.recipes import named
@@ -29,6 +32,10 @@ class Brightness(nn.Module):
 
     padding = Padding(1)
     seen = 0
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, images):
         Brightness.seen += len(images)
@@ -84,6 +91,19 @@ def test_classes_match_by_name_and_a_second_call_finds_the_scores(machine, confi
     seen = Brightness.seen
     again = evaluating.evaluate(model, config, machine, Tiling((8, 8)), QUIET)
     assert (again.scores, again.stored, Brightness.seen) == (first.scores, True, seen)
+
+
+def test_images_that_go_through_a_network_together_are_all_counted(machine, config, model, monkeypatch):
+    """Two of 8 x 8 pixels before a wide one of 8 x 16: half the pixels, then all."""
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
+    for name, width in (("s", 16), ("u", 8)):
+        Image.new("RGB", (width, 8)).save(machine.data / "images" / f"{name}.png")
+        Image.new("L", (width, 8)).save(machine.data / "masks" / f"{name}.png")
+    (machine.data / "test.txt").write_text("s\nt\nu\n")
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    evaluating.evaluate(model, config, machine, None, console)
+    found = re.findall(r"(\d) of 3 images, (\d+) %", console.file.getvalue())
+    assert [one for i, one in enumerate(found) if one not in found[:i]] == [("2", "50"), ("3", "100")]
 
 
 def test_other_weights_tiles_or_averages_are_other_scores_in_the_store(machine, config, model, tmp_path):

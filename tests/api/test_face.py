@@ -152,6 +152,6 @@ def test_a_notebook_shows_a_figure_without_pyplot():
 
 
 def test_results_that_are_not_there_are_answered_with_what_there_is(tmp_path):
-    with pytest.raises(MissingStages, match="there are no sweeps and no ablations and no runs in"):
+    with pytest.raises(MissingStages, match="there are no sweeps, ablations or runs in"):
         dmt_ray.open_results("dmt-shapes", tmp_path)
     assert list(dmt_ray.list_results(tmp_path).columns) == ["kind", "name"]

@@ -1,7 +1,9 @@
 """`dmt predict`: which model is meant, what is written, what is done again and what is not."""
 
 import csv
+import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from dmt_ray.config import Model
 from dmt_ray.deploy.model_info import DataUsed, ModelInfo
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError, DataError, MissingStages
+from dmt_ray.execution import progress
 from dmt_ray.experiments import experiment_file
 from dmt_ray.models import Padding
 from dmt_ray.store import Store
@@ -124,6 +127,23 @@ def test_only_what_is_new_or_changed_is_computed_again(model, pictures):
     Image.new("RGB", (20, 12), "white").save(pictures / "a.png")
     assert predict_folder(model, todo, QUIET).earlier == 1
     assert np.asarray(Image.open(todo.out / "class" / "a.png")).all()
+
+
+def test_progress_goes_by_the_pixels_of_the_pictures_that_are_to_be_predicted(model, pictures, monkeypatch):
+    """Of 8 x 8 and 12 x 20 = 240 pixels; one that is none counts, until it is opened, as much as the others do, 152."""
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
+    Image.new("RGB", (8, 8)).save(pictures / "a.png")
+
+    def shown() -> list[tuple[str, str]]:
+        console = Console(file=io.StringIO(), force_terminal=True, width=100)
+        predict_folder(model, job(pictures), console)
+        found = re.findall(r"(\d) of 3 pictures, (\d+) %", console.file.getvalue())
+        return [one for i, one in enumerate(found) if one not in found[:i]]
+
+    # 64 of 456; of 304; 64 + 120 in the first row of tiles
+    assert shown() == [("0", "14"), ("1", "14"), ("2", "21"), ("2", "61"), ("2", "100"), ("3", "100")]
+    (pictures.with_name("out") / "class" / "deep" / "b.png").unlink()
+    assert shown()[-3:] == [("2", "50"), ("2", "100"), ("3", "100")]  # as if there were no others
 
 
 def test_a_row_that_a_killed_process_left_unfinished_is_not_believed(model, pictures):

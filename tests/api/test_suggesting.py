@@ -172,7 +172,7 @@ def test_one_model_can_suggest_by_entropy_or_chance(storage, root, by):
 def test_what_cannot_be_suggested_is_said_before_anything_is_written(storage, root):
     for changes, said in (
         ({"model": "one"}, "disagreement is that of two models.*--by entropy"),
-        ({"count": 12}, "--count is 12, but only 9 pictures of folder are unlabelled"),
+        ({"count": 12}, "--count is 12, but folder has only 9 unlabelled pictures"),
         ({"count": 0}, "from 1 on, but got 0"),
         ({"seed": -1}, "from 0 on, but got -1"),
         ({"out": root / "new"}, "exists and holds something"),

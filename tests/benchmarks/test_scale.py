@@ -109,7 +109,7 @@ def test_a_thousand_trials_are_estimated_as_one_is(store, capsys):
     console = Console(width=400)
     dry_run.describe(console, sweep, store, Measure().work_of, 1000)
     # 6 shared stages, 28 of each trial: 2 + 10 of them train.
-    assert "at most 28006 stages, 100,020 optimizer steps" in capsys.readouterr().out
+    assert "at most 28,006 stages, 100,020 optimizer steps" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -18,8 +18,10 @@ from dmt_ray.experiments.audited import Audited
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        pytest.param(["nothing"], "there is no sweep and no ablation and no run 'nothing'", id="unknown"),
-        pytest.param(["components", "--storage", "nowhere"], "there are no sweeps and no ablations", id="no storage"),
+        pytest.param(["nothing"], "there is no sweep, ablation or run 'nothing'", id="unknown"),
+        pytest.param(
+            ["components", "--storage", "nowhere"], "there are no sweeps, ablations or runs in nowhere", id="no storage"
+        ),
         pytest.param(["components", "--hours", "0"], "--hours must be above 0, but got 0", id="no time"),
         pytest.param(["components", "--hours", "nan"], "--hours must be above 0, but got nan", id="no number"),
         pytest.param(["components", "--seed", "-1"], "--seed must be a number from 0", id="seed"),
@@ -37,12 +39,29 @@ def test_what_cannot_be_is_said_before_any_work(
     assert message in capsys.readouterr().err
 
 
-def test_a_bundle_is_written_under_its_ending_into_a_folder_that_is_there(
-    storage: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for out in ("x.zip", "nowhere/x.tar.xz"):
-        assert main(["bundle", "components", "--storage", str(storage), "--out", out]) == 2
-        assert "--out must be a .tar.xz file in an existing folder" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        pytest.param("x.zip", "the name of the file must end in .tar.xz, but got 'x.zip'", id="ending"),
+        pytest.param("nowhere/x.tar.xz", "nowhere: create it, or name another one", id="no folder"),
+        pytest.param("file/x.tar.xz", "file is a file and no folder: name another one", id="a file for a folder"),
+        pytest.param("folder.tar.xz", "folder.tar.xz is a folder: name a file", id="a folder for a file"),
+        pytest.param("closed/x.tar.xz", "closed: allow it, or name another folder", id="not writable"),
+    ],
+)
+def test_where_a_bundle_cannot_be_written_is_said_before_any_work(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    out: str, reason: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dmt_ray.files.os.access", lambda path, _: Path(path).name != "closed")
+    (tmp_path / "file").touch()
+    for folder in ("folder.tar.xz", "closed"):
+        (tmp_path / folder).mkdir()
+    assert main(["bundle", "components", "--storage", str(storage), "--out", out]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: --out: ")
+    assert said.endswith(f"{reason}\n")
 
 
 def test_a_dry_run_says_how_many_stages_there_are_and_fit(storage: Path, dmt: Callable[..., str]) -> None:

@@ -38,6 +38,16 @@ def test_a_method_is_described_with_what_can_be_searched_in_it(dmt):
     assert "searched for segmentation:\n  weight.gamma1               from 0 to 8\n" in said
 
 
+def test_names_that_are_searched_and_no_settings_stand_beside_what_can_be_set(dmt):
+    listed = " ".join(dmt("methods").split())
+    schedule = "schedule.start, schedule.end, schedule.iterations, schedule.curvature"
+    assert f"searchable: percentiles (by {schedule}), label" in listed  # of CBST
+    said = dmt("methods", "cbst")
+    assert "an integer from 1 to 9; makes percentiles\n" in said
+    assert "--set takes percentiles in place of what makes them" in said
+    assert "percentiles" not in dmt("methods", "baseline")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(("methods", "dmr"), "did you mean 'dm"), (("recipes", "shaps"), "did you mean 'shapes'?")],

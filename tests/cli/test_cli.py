@@ -90,7 +90,7 @@ def test_methods_are_listed_with_their_tasks_and_what_can_be_searched(monkeypatc
     assert "in two stages (RML, Sec. 4). for segmentation; searchable: consistency.weight, " in said
     assert "shapes" not in said.split()
     assert "(DMT, Sec. 5.2.2). for segmentation and classification; searchable: pretrain.learning_rate" in said
-    assert "for classification; searchable: weight.gamma1, weight.gamma2, schedule.start" in said
+    assert "for classification; searchable: weight.gamma1, weight.gamma2, percentiles (by schedule.start" in said
 
 
 NO_FOLDER = [[*words.split(), "--data", "."] for words in ("run", "plan", "run --dry-run", "data check")]

@@ -1,20 +1,18 @@
 """What is checked of sweeps and ablations before any of their work begins."""
 
-import io
 import sys
 
 import pytest
-from rich.console import Console
 
 from dmt_ray.cli import main as cli
-from dmt_ray.cli.dry_run import bound_ablation, bound_sweep, describe, keeping_nothing
+from dmt_ray.cli.dry_run import bound_ablation, bound_sweep, keeping_nothing
 from dmt_ray.config import override
 from dmt_ray.errors import DataError, ModelError
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments.ablation import Ablation, Cell
 from dmt_ray.experiments.sweep import Sweep
-from dmt_ray.methods.space import Choice, Integer, Uniform
+from dmt_ray.methods.space import Choice, Uniform
 
 SIXTY = {"model.encoder": "resnet18", "model.arguments": {}, "crop": 60}  # which a Unet takes, and an FPN does not
 
@@ -67,31 +65,6 @@ def test_a_dry_run_uses_the_storage_folder_where_it_can_be_written_or_holds_resu
     (options.storage / "store.json").write_text("{}")
     with keeping_nothing(options) as chosen:
         assert chosen is options
-
-
-EPOCHS = "pretrain.epochs"
-
-
-@pytest.fixture
-def of_epochs(machine, tiny):
-    """A dry run of a sweep over the epochs of the pretraining, of 8 and 1 at first; its lines, given a limit."""
-
-    def lines(limit: float) -> list[str]:
-        def sweep_of(config):
-            return Sweep("s", "?", config, "baseline", {EPOCHS: Integer(1, 9)}, (0,), ({EPOCHS: 8}, {EPOCHS: 1}))
-
-        runner, console = Runner(machine), Console(record=True, width=200, file=io.StringIO())
-        sweep, total = bound_sweep(runner, sweep_of, tiny, (0,), 2)
-        describe(console, sweep, runner.store, runner.work_of, total, limit=limit)
-        return console.export_text().splitlines()
-
-    return lines
-
-
-def test_a_dry_run_says_which_known_points_a_limit_leaves_out(of_epochs):
-    points = [line for line in of_epochs(limit=5) if line.startswith("point")]
-    assert "epochs=8, not tried: " in points[0]
-    assert "epochs=1, to do: " in points[1]
 
 
 def test_a_dry_run_refuses_a_limit_that_no_point_keeps(monkeypatch, tmp_path, capsys):

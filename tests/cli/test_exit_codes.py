@@ -57,7 +57,7 @@ def test_a_damaged_store_ends_with_3(dmt, tmp_path):
     perform(store, ablation_file("components", TWO_ROWS, (0,)), ["Baseline"])
     assert dmt("store", "verify", "--storage", tmp_path).endswith("2 stages are intact, 0 were damaged\n")
     next(tmp_path.rglob("metrics.json")).write_text("{}")
-    assert dmt("store", "verify", "--storage", tmp_path, status=3).endswith("1 stages are intact, 1 were damaged\n")
+    assert dmt("store", "verify", "--storage", tmp_path, status=3).endswith("1 stage is intact, 1 was damaged\n")
 
 
 @pytest.mark.parametrize("share", ["5", "0%", "101%", "-1%", "all"])

@@ -2,13 +2,14 @@
 
 import argparse
 import ast
+import logging
 import sys
 
 import pytest
 
 from dmt_ray.cli import main as cli
 from dmt_ray.cli.declared import OPTIONS
-from dmt_ray.cli.options import absolute_files
+from dmt_ray.cli.options import absolute_files, guarded
 from tests.helpers.paths import ROOT
 
 SOURCES = [path for folder in ("dmt_ray", "searches", "ablations") for path in (ROOT / folder).rglob("*.py")]
@@ -108,3 +109,9 @@ def test_files_are_made_absolute_so_that_a_command_repeats_the_work_from_any_fol
     named = argparse.Namespace(recipe="shapes", changes=[])
     absolute_files(named)
     assert named.recipe == "shapes"
+
+
+def test_what_is_logged_looks_like_other_warnings(capsys):
+    record = logging.LogRecord("dmt_ray", logging.WARNING, __file__, 1, "%s is gone", ("the model",), None)
+    assert guarded(lambda: logging.lastResort.handle(record) and None) == 0
+    assert capsys.readouterr().err == "warning: the model is gone\n"

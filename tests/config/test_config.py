@@ -29,6 +29,12 @@ from dmt_ray.recipes.plain_yaml import parse
         pytest.param(
             "warmup=3", "did you mean 'pretrain.warmup' or 'finetune.warmup' or", id="setting of all trainings"
         ),
+        pytest.param("schedule.iterations=3", r"no setting: set percentiles, such as percentiles=\[0", id="a schedule"),
+        pytest.param(
+            "schedule.x=3", "'schedule.x' is a name of searches and no setting: set percent", id="no schedule"
+        ),
+        pytest.param("label_fraction=0.1", "no setting: set split.labelled", id="label fraction"),
+        pytest.param("method=dst", "'method' is .* no setting: choose it by --method", id="method"),
         pytest.param("zzz=3", "known are: coarse, consistency, cotrain, crop, data", id="nothing near"),
         pytest.param("weight.gamma1=-1", "weight.gamma1 must be at least 0, but got -1", id="negative gamma"),
         pytest.param("weight.gamma1=.nan", "weight.gamma1: .*finite", id="gamma not a number"),

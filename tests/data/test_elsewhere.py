@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.png is 1 x 2 pixels .* is 2 x 2"):
         masks(tmp_path).of(0)
     (tmp_path / "sure").mkdir()
-    with pytest.raises(DataError, match=r"1 masks .* have no file of the same name in external\.confidence.*: a\.png"):
+    with pytest.raises(DataError, match=r"1 mask .* without a file of the same name in external\.confidence.*: a\.png"):
         masks(tmp_path, confidence=True)
     save(tmp_path / "sure/a.png", [[9, 9], [9, 9]])
     with pytest.raises(DataError, match=r"sure/a\.png is 2 x 2 pixels .* is 1 x 2"):

@@ -188,12 +188,12 @@ def test_a_selection_that_does_not_exist(selection, data, dataset, choices):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (Split(labelled=41), "split.labelled is 41, but only 40 train images have a mask"),
-        (Split(labelled=37, selection=0.1), "but only 36 train images have a mask and are not held out"),
+        (Split(labelled=41), "split.labelled is 41, but only 40 train images with a mask"),
+        (Split(labelled=37, selection=0.1), "but only 36 train images with a mask are not held out"),
         (Split(labelled=40), "split.labelled is 40, so all 40 train images are labelled"),
         (Split(labelled=1.0, rule="authors"), "split.labelled is 1/1, so all 40 train images are labelled"),
         (Split(labelled=0.001, rule="authors"), "split.labelled 1/1000 of 40 train images is less than one image"),
-        (Split(labelled=1, selection=1.0), "would hold out 40 of the 40 train images"),
+        (Split(labelled=1, selection=1.0), "would hold out 40 of 40 train images"),
     ],
 )
 def test_what_a_split_cannot_ask_for(split, message):

@@ -236,6 +236,14 @@ def test_no_more_than_a_row_of_tiles_is_in_memory(monkeypatch):
     assert sum(len(band.classes) for band in bands) == 100
 
 
+def test_how_far_a_picture_is_is_said_after_each_forward_pass(monkeypatch):
+    shares = []
+    monkeypatch.setattr(tiles, "PIXELS", 2 * 8 * 8)  # two tiles at once
+    predictor = Predictor([brightness()], Tiling((8, 8)), CPU, progress=shares.append)
+    predictor.predict(noise(14, 20))  # 2 rows of 3 tiles
+    assert shares == pytest.approx([2 / 6, 3 / 6, 5 / 6, 6 / 6])
+
+
 def test_logits_that_are_not_finite_are_an_error():
     with pytest.raises(ModelError, match="not finite"):
         Predictor([brightness(float("nan"))], Tiling((4, 4)), CPU).predict(noise(4, 4))

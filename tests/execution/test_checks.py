@@ -88,7 +88,7 @@ def ids(folder, subset):
 @pytest.mark.parametrize("subset", ["validation", "test"])
 def test_images_of_which_none_has_a_labelled_pixel_are_refused_for_scores(scribbled, tiny, tmp_path, subset):
     without_labels(scribbled, ids(scribbled, {"validation": "val", "test": "test"}[subset]))
-    with pytest.raises(DataError, match=rf"none of the 6 {subset} images .* has a labelled pixel"):
+    with pytest.raises(DataError, match=rf"none of 6 {subset} images .* has a labelled pixel"):
         Runner(Machine(tmp_path / "runs", scribbled)).bind(tiny)
 
 
@@ -97,7 +97,7 @@ def test_labelled_images_of_which_none_has_a_labelled_pixel_are_refused(scribble
     without_labels(scribbled, chosen)
     (scribbled / "labelled.txt").write_text("\n".join(chosen))
     changes = {"split.rule": "list", "split.list": "labelled.txt", "split.labelled": 2, "dms_alpha": 1}
-    with pytest.raises(DataError, match=r"none of the 2 labelled images .* has a labelled pixel"):
+    with pytest.raises(DataError, match=r"none of 2 labelled images .* has a labelled pixel"):
         Runner(Machine(tmp_path / "runs", scribbled)).bind(override(tiny, changes))
 
 

@@ -45,15 +45,17 @@ def scores(*values: float) -> bytes:
         ),
         pytest.param(
             "labels.npy", npy(*[7] * 40), npy(*[7] * 39, 8),
-            "1 of 40 values differ (2.500%), the first at 39: 7 then, 8 now", True, id="a label",
+            "1 of 40 values is different (2.500%), the first at 39: 7 then, 8 now", True, id="a label",
         ),
         pytest.param(
             "labels.npy", npy(*[7] * 10), npy(*[7] * 9, 8),
-            "1 of 10 values differ (10.000%), the first at 9: 7 then, 8 now", False, id="a label beyond the bound",
+            "1 of 10 values is different (10.000%), the first at 9: 7 then, 8 now", False,
+            id="a label beyond the bound",
         ),
         pytest.param(
-            "confidence.npy", npy(1, 2), npy(1, 3), "1 of 2 values differ (50.000%), the first at 1: 2 then, 3 now",
-            True, id="confidence follows from the weights",
+            "confidence.npy", npy(1, 2), npy(1, 3),
+            "1 of 2 values is different (50.000%), the first at 1: 2 then, 3 now", True,
+            id="confidence follows from the weights",
         ),
         pytest.param(
             "metrics.json", scores(0.5, 0.5), scores(0.5, 0.515),
@@ -70,11 +72,11 @@ def scores(*values: float) -> bytes:
         ),
         pytest.param(
             "history.csv", b"step,loss\n1,2.0\n2,1.0\n", b"step,loss\n1,2.0\n2,1.1\n",
-            "row 1, loss was 1.0 and is 1.1; 1 of 2 rows differ", True, id="a loss: the means are 1.5 and 1.55",
+            "row 1, loss was 1.0 and is 1.1; 1 of 2 rows is different", True, id="a loss: the means are 1.5 and 1.55",
         ),
         pytest.param(
             "history.csv", b"step,loss\n1,2.0\n2,1.0\n", b"step,loss\n1,2.0\n2,1.2\n",
-            "row 1, loss was 1.0 and is 1.2; 1 of 2 rows differ", False, id="the means are 1.5 and 1.6",
+            "row 1, loss was 1.0 and is 1.2; 1 of 2 rows is different", False, id="the means are 1.5 and 1.6",
         ),
         pytest.param(
             "history.csv", b"step,loss\n1,2.0\n", b"step,loss\n1,2.0\n2,1.2\n", "2 rows of 2 columns, not 1 of 2",

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from dmt_ray.execution import progress
-from dmt_ray.execution.progress import Progress
+from dmt_ray.execution.progress import Counting, Progress
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load
 from dmt_ray.store import Store
@@ -126,6 +126,56 @@ def test_a_stage_of_another_process_says_whose_it_is(tmp_path, clock):
         (lease,) = store.running()
         said = one.now([lease], PLAN.stages())
     assert said == f"pretrain 20/400 (waiting: process {lease.pid} on {lease.host} has computed since {since(lease)})"
+
+
+def counting(*pixels: float, terminal: bool = True) -> tuple[Counting, io.StringIO]:
+    file = io.StringIO()
+    return Counting(Console(file=file, force_terminal=terminal, width=100), "picture", pixels), file
+
+
+def test_the_time_that_pictures_take_goes_by_their_pixels_also_within_one(clock):
+    pictures, file = counting(100, 300)
+    with pictures:
+        clock.now = 10.0
+        pictures.one_more()
+        first = file.getvalue()
+        clock.now = 22.0
+        pictures.part(0.4)  # of 300 are 120
+        second = file.getvalue()[len(first) :]
+    assert "1 of 2 pictures, 25 % of the pixels" in first
+    assert "time left: about 30 s" in first  # 300 of 400, 10 a second
+    assert "1 of 2 pictures, 55 % of the pixels" in second
+    assert "time left: about 18 s" in second  # 180 of 400, 10 a second
+
+
+def test_pictures_without_work_tell_nothing_of_the_time(clock):
+    pictures, file = counting(100, 300)
+    with pictures:
+        clock.now = 5.0
+        pictures.without_work()
+        assert "time left: not known yet" in file.getvalue()
+        clock.now = 15.0
+        pictures.part(1 / 3)
+    assert "1 of 2 pictures, 33 % of the pixels" in file.getvalue()
+    assert "time left: about 20 s" in file.getvalue()  # 200 of 300, 10 a second
+
+
+def test_a_picture_alone_gives_lines_where_there_is_no_terminal(clock):
+    picture, file = counting(100, terminal=False)
+    with picture:
+        for second in range(1, 50):
+            clock.now = float(second)
+            picture.part(second / 50)
+    assert file.getvalue() == "0 of 1 picture, 62 % of the pixels | time left: about 19 s\n"
+
+
+def test_what_is_predicted_after_the_display_has_ended_shows_nothing(clock):
+    pictures, file = counting(100, 300)
+    with pictures:
+        pictures.to(2)
+    before, clock.now = file.getvalue(), 10.0
+    pictures.part(0.5)
+    assert file.getvalue() == before
 
 
 def since(lease) -> str:

@@ -17,6 +17,7 @@ from dmt_ray.execution import calibration
 from dmt_ray.execution import runner as runner_module
 from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.execution.runner import Machine, Runner
+from dmt_ray.execution.training_checks import too_large_crops
 from dmt_ray.methods import METHODS, baseline, dmt
 from dmt_ray.plan.operations.finetune import Finetune
 from dmt_ray.plan.operations.pretrain import Pretrain
@@ -357,6 +358,22 @@ def test_crops_that_no_image_fills_are_a_warning(machine, tiny, caplog, crop, wa
     sentence = "crops are 32 x 64 pixels, and the largest training image is 32 x 32, resized by at most 1.5"
     assert (sentence in caplog.text) == warned
     assert ("padding" in caplog.text) == warned
+    assert ("Pass --set crop=[32,32], or have the line crop: [32, 32] in the recipe file" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("crop", "fitting"),
+    [
+        pytest.param((96, 32), "[32,32]", id="the sides that are too large"),
+        pytest.param((64, 96), "[64,32]", id="a multiple of 32"),
+    ],
+)
+def test_the_crop_that_is_proposed_is_one_that_images_fill(machine, tiny, crop, fitting):
+    """Images of 32 x 32, resized by at most 2.5, thus 80."""
+    dataset = Runner(machine).dataset(tiny.data)
+    training = tiny.pretrain.evolve(augment=tiny.pretrain.augment.evolve(crop=crop, scale=(0.5, 2.5)))
+    (sentence,) = too_large_crops([training, training], dataset)
+    assert f"--set crop={fitting}, " in sentence
 
 
 def test_a_device_that_is_not_there_is_refused(machine, tiny):

@@ -1,4 +1,7 @@
-from dmt_ray.methods import dmt
+import pytest
+
+from dmt_ray.config import override
+from dmt_ray.methods import METHODS, dmt
 from dmt_ray.plan import Operation, Stage, common_stages, in_order, waves
 from dmt_ray.recipes import named
 
@@ -65,3 +68,11 @@ def test_the_explanation_marks_what_it_is_told_to():
 
 def test_keys_are_hex_of_one_length():
     assert all(len(stage.key) == KEY and int(stage.key, 16) >= 0 for stage in dmt(CFG, 0).stages())
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"), [("val", "on val (validation)"), (0.07, "on 7 % of the training images (validation)")]
+)
+def test_a_plan_says_what_the_validation_images_are(selection, said):
+    config = override(named("shapes"), {"split.selection": selection})
+    assert f"{said} and test (test)" in METHODS["baseline"](config, 0).explain()

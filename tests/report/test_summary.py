@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from dmt_ray.cli import dry_run
+from dmt_ray.cli.sweep_cost import describe
 from dmt_ray.execution.journal import note_executed
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.experiment_file import ExperimentFile
@@ -158,10 +158,10 @@ def test_twelve_schedules_need_at_most_sixty_percent_of_the_iterations(recipe):
 
 def test_a_dry_run_says_what_sharing_saves(store, capsys):
     sweep = a_sweep(known=tuple({"schedule.iterations": n, "method": "dst"} for n in (1, 1)))
-    dry_run.describe(Console(width=300), sweep, store, lambda stage: STEPS.get(stage.operation.name, 1), 2)
+    describe(Console(width=300), sweep, store, lambda stage: STEPS.get(stage.operation.name, 1), 2)
     said = capsys.readouterr().out
     assert "2 trials need 60 optimizer steps separately, but together only 30 (50.0%)" in said
-    dry_run.describe(Console(width=300), sweep, store, lambda stage: STEPS.get(stage.operation.name, 1), 9)
+    describe(Console(width=300), sweep, store, lambda stage: STEPS.get(stage.operation.name, 1), 9)
     assert "the 2 trials known in advance need" in capsys.readouterr().out
 
 

@@ -136,7 +136,7 @@ def test_what_cannot_be_written_or_read_is_said(storage: Path, tmp_path: Path) -
         export.check(Path("x.xlsx"))
     with pytest.raises(ConfigError, match="there is no folder"):
         export.check(tmp_path / "none" / "x.csv")
-    with pytest.raises(ConfigError, match="there are no sweeps and no ablations"):
+    with pytest.raises(ConfigError, match="there are no sweeps or ablations"):
         tidy.of_all(storage)
     (tmp_path / "bad.parquet").write_text("nothing")
     with pytest.raises(StoreError, match="cannot be read as records"):

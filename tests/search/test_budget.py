@@ -59,7 +59,7 @@ def test_hours_of_earlier_starts_count_also_of_one_that_was_killed(folder, store
         assert again.seconds == 3000
         now[0] += 600
         again.tick()
-        assert again.spent() == "its 1 hours are spent; a larger --hours continues the search"
+        assert again.spent() == "its 1 hour is spent; a larger --hours continues the search"
         assert (folder / "halt").exists()
     assert json.loads((folder / NAME).read_text()) == {"seconds": 3600}
     assert Account(folder, store, Budget(hours=2)).spent() is None
@@ -150,7 +150,7 @@ def test_a_search_is_flat_when_the_last_trials_gained_less_than_noise(store):
             for evaluation in plan.rungs[-1].values():
                 write_stage(store, evaluation, 1, score=score)
     assert Gain(sweep, store, 2).flat(trials[:3]) is None
-    assert "2 trials in a row have gained less than the noise of 0." in (Gain(sweep, store, 2).flat(trials) or "")
+    assert "2 trials in a row gained less than the noise of 0." in (Gain(sweep, store, 2).flat(trials) or "")
     assert Gain(sweep, store, 3).flat(trials) is None
 
 

@@ -128,7 +128,21 @@ def test_all_scripts_take_the_same_options(requested, name):
         pytest.param(
             ["--grid", "3", "--sampler", "tpe"], "--grid 3 tries every point of a grid", id="a grid and a sampler"
         ),
-        pytest.param(["--sampler", "grid", "--trials", "3"], "leave --trials out", id="a grid and trials"),
+        pytest.param(
+            ["--sampler", "grid", "--trials", "3"],
+            "leave --trials out; or, to search, pass --sampler tpe",
+            id="a grid and trials",
+        ),
+        pytest.param(
+            ["--grid", "2", "--limit", "compute=9"],
+            "--limit is for searches: leave --limit out; or, to search, leave --grid 2 out",
+            id="a grid by its values",
+        ),
+        pytest.param(
+            ["--grid", "2", "--sampler", "grid", "--warm-start"],
+            "leave --warm-start out; or, to search, leave --grid 2 out and pass --sampler tpe",
+            id="a grid twice",
+        ),
         pytest.param(["--grid", "3", "--pruner", "median"], "a grid is never pruned", id="a grid and a pruner"),
         pytest.param(["--second", "compute", "--pruner", "median"], "two objectives are never pruned", id="second"),
     ],

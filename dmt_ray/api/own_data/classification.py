@@ -6,6 +6,7 @@ from pathlib import Path
 from dmt_ray.api.own_data.proposal import TEST_SHARE, VAL_SHARE, Machine, Proposal, about, doubts_about, reading
 from dmt_ray.data.survey import Layout, Pictures
 from dmt_ray.errors import DataError
+from dmt_ray.plan.words import counted
 
 
 def for_classes(folder: Path, layout: Layout, pictures: Pictures, machine: Machine) -> Proposal:
@@ -26,8 +27,8 @@ def for_classes(folder: Path, layout: Layout, pictures: Pictures, machine: Machi
     each = max(1, free // (8 if free >= 16 else 2))
     if free < 2:
         raise DataError(
-            f"the rarest class in {folder} has {fewest} training images, too few for labelled, unlabelled and "
-            "validation images: 4 are the fewest"
+            f"the rarest class in {folder} has {counted(fewest, 'training image')}, too few for labelled, unlabelled "
+            "and validation images: 4 are the fewest"
         )
     side = min(32 if not machine.gpu else 96, min(min(size) for size in pictures.sizes))
     side = max(8, side // 8 * 8)
@@ -42,8 +43,9 @@ def for_classes(folder: Path, layout: Layout, pictures: Pictures, machine: Machi
     depth, width = (28, 2) if machine.gpu else (10, 1)
     heights, widths = zip(*pictures.sizes, strict=True)
     extent = f"{min(heights)} x {min(widths)} to {max(heights)} x {max(widths)}"
+    images = f"{counted(len(layout.images), 'image')} of {len(layout.classes)} classes"
     lines = [
-        f"# Made by `dmt data init` for {folder.name}/: {len(layout.images)} images of {len(layout.classes)} classes.",
+        f"# Made by `dmt data init` for {folder.name}/: {images}.",
         "# Every choice is a first guess.",
         "recipe: cifar10-small",
         "data:",
@@ -71,8 +73,8 @@ def for_classes(folder: Path, layout: Layout, pictures: Pictures, machine: Machi
         f"oracle: {{epochs: {max(1, round(first * batch / total))}, batch: [{min(128, total)}, 0], {pad}}}",
     ]
     found = [
-        f"{len(layout.images)} images of {len(layout.classes)} classes, a folder each: {', '.join(layout.classes[:8])}",
+        f"{images}, a folder each: {', '.join(layout.classes[:8])}",
         *about(pictures),
-        *(f"{name}: {count} images" for name, count in layout.subsets.items()),
+        *(f"{name}: {counted(count, 'image')}" for name, count in layout.subsets.items()),
     ]
     return Proposal("\n".join(lines) + "\n", tuple(found), tuple(doubts_about(folder, layout, pictures, None)))

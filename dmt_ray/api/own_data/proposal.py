@@ -13,6 +13,7 @@ from dmt_ray.data.deep import Range, Ranges
 from dmt_ray.data.orientation import QUARTER, UPRIGHT, orientation_of
 from dmt_ray.data.source import DataSource
 from dmt_ray.data.survey import Layout, Masks, Pictures, look_at_pictures
+from dmt_ray.plan.words import be, counted
 from dmt_ray.recipes.plain_yaml import parse
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1  # of the images, and of those that are left
@@ -109,17 +110,19 @@ def doubts_about(folder: Path, layout: Layout, pictures: Pictures, masks: Masks 
         if any((folder / marker).exists() for marker in kind.markers):
             doubts.append(f"this looks like the data set {name}, for which there are recipes: see `dmt recipes`")
     if layout.left_out:
-        doubts.append(f"{len(layout.left_out)} pictures are not used, such as {layout.left_out[0]}")
+        count = len(layout.left_out)
+        doubts.append(f"{counted(count, 'picture')} {be(count)} not used, such as {layout.left_out[0]}")
     for what, unusable in (("image", pictures.unusable), ("mask", masks.unusable if masks else {})):
         if unusable:
             name, why = next(iter(unusable.items()))
-            doubts.append(f"{len(unusable)} {what}s cannot be used, such as {name}: {why}")
+            doubts.append(f"{counted(len(unusable), what)} cannot be used, such as {name}: {why}")
     if pictures.turned:
-        doubts.append(f"{pictures.turned} images record an orientation, which is applied: look at `dmt data show`")
+        images = counted(pictures.turned, "image")
+        doubts.append(f"{images} with a recorded orientation, which is applied: look at `dmt data show`")
     if pictures.alpha:
         doubts.append(
-            f"{pictures.alpha} images have an alpha channel, which is dropped; if it holds data, set channels to 4 and "
-            "normalised to data"
+            f"{counted(pictures.alpha, 'image')} with an alpha channel, which is dropped; if it holds data, set "
+            "channels to 4 and normalised to data"
         )
     if masks is not None and masks.looked < masks.count:
         doubts.append(f"of {masks.count} masks {masks.looked} were opened: others may hold further values")

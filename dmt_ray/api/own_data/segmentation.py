@@ -20,9 +20,9 @@ from dmt_ray.api.own_data.proposal import (
 from dmt_ray.config import Model
 from dmt_ray.data.survey import Layout, Masks, Pictures
 from dmt_ray.errors import DataError
+from dmt_ray.execution.training_checks import MULTIPLE
+from dmt_ray.plan.words import counted
 from dmt_ray.recipes.segmentation import SMALL, lite
-
-MULTIPLE = 32  # sides of crops, which all networks take
 
 
 def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, machine: Machine) -> Proposal:
@@ -36,8 +36,8 @@ def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, ma
     parts = _parts(layout, len(layout.images))
     if parts.labelled < 1 or parts.unlabelled < 1:
         raise DataError(
-            f"{folder} holds {len(layout.images)} images with masks, too few for labelled, unlabelled, validation and "
-            "test images: 5 are the fewest"
+            f"{folder} holds {counted(len(layout.images), 'image')} with masks, too few for labelled, unlabelled, "
+            "validation and test images: 5 are the fewest"
         )
     size, crop, why_size = _sizes(pictures, machine)
     network, rates, why_network = _network(machine)
@@ -66,7 +66,7 @@ def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, ma
         )
 
     lines = [
-        f"# Made by `dmt data init` for {folder.name}/: {len(layout.images)} images with masks.",
+        f"# Made by `dmt data init` for {folder.name}/: {counted(len(layout.images), 'image')} with masks.",
         "# Every choice is a first guess.",
         "recipe: folder",
         "data:",
@@ -83,19 +83,20 @@ def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, ma
         training("online", 5 * each, mixed, rates["then"]) + "   # of methods that label at every step",
         training("oracle", whole, (min(8, parts.labelled + parts.unlabelled), 0), rates["first"]),
     ]
+    patterns, lists = layout.settings, layout.subsets
     found = [
-        f"{len(layout.images)} images with masks: {layout.settings['images']} and {layout.settings['masks']}",
-        *([f"{len(layout.bare)} images without masks, used as unlabelled"] if layout.bare else []),
+        f"{counted(len(layout.images), 'image')} with masks: {patterns['images']} and {patterns['masks']}",
+        *([f"{counted(len(layout.bare), 'image')} without masks, used as unlabelled"] if layout.bare else []),
         *about(pictures),
         f"masks hold {why}",
-        *(f"{name}: {count} images, {layout.settings[f'{name}_list']}" for name, count in layout.subsets.items()),
+        *(f"{name}: {counted(count, 'image')}, {patterns[f'{name}_list']}" for name, count in lists.items()),
     ]
     return Proposal("\n".join(lines) + "\n", tuple(found), tuple(doubts))
 
 
 def _note(name: str, layout: Layout) -> str:
     notes = {
-        "without_mask": f"   # {len(layout.bare)} images have none",
+        "without_mask": f"   # {counted(len(layout.bare), 'image')} without one",
         "images": "   # below the folder that --data names",
         "unlabelled": "   # images without masks",
         "reported": "   # there is no list of test images",

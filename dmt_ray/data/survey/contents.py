@@ -27,6 +27,7 @@ from dmt_ray.data.pictures import (
     read_image,
     read_mask,
 )
+from dmt_ray.plan.words import counted
 
 MOST_IMAGES, MOST_DEEP, MOST_MASKS = 1000, 50, 5000  # that are opened, evenly spread over all
 RARE = 0.0005  # of the pixels of all masks: colours below this are those of blurred edges
@@ -88,7 +89,7 @@ def look_at_pictures(paths: Sequence[Path]) -> Pictures:
     channels = Counter(header.channels for header in each.values()).most_common(1)[0][0] if each else COLOURS
     for path, header in each.items():
         if header.channels != channels:
-            unusable[path.name] = f"{header.channels} channels, where most have {channels}"
+            unusable[path.name] = f"{counted(header.channels, 'channel')}, where most have {channels}"
     deep_ones = [path for path, header in each.items() if header.is_deep and header.channels == channels]
     held = _numbers_in(deep_ones, channels)
     limits = held and _ranges_for(held)
@@ -138,7 +139,7 @@ def _header(content: bytes) -> _Header:
         if unfit.args[0] == MORE_CHANNELS:
             numbers = _all_channels(content)
             height, width, channels = numbers.shape
-            kind = f"TIFF of {channels} channels ({numbers.dtype})"
+            kind = f"TIFF of {counted(channels, 'channel')} ({numbers.dtype})"
             return _Header(kind, (height, width), numbers.dtype != np.uint8, channels)
         if unfit.args[0] != NOT_8_BIT:
             raise

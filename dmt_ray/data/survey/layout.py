@@ -17,6 +17,7 @@ from dmt_ray.data.pairing import Found, Pattern, files_below, find
 from dmt_ray.data.pictures import LOSSY
 from dmt_ray.data.survey.names import one_file_an_object, pairs
 from dmt_ray.errors import DataError
+from dmt_ray.plan.words import counted
 
 _BARE_FOLDER = re.compile(r"unlabel+ed|more|extra|raw|without.*", re.IGNORECASE)
 _LISTS = (".txt", ".lst", ".csv")
@@ -64,9 +65,9 @@ def layout_of(folder: Path) -> Layout:
         return classes
     shown = ", ".join(below(path, folder) for path in pictures[:3])
     raise DataError(
-        f"{folder} holds {len(pictures)} pictures ({shown}, ...), but no masks with names that say so, and no folder "
-        "for each class. Put masks into a folder `masks` under the images' names, or write a recipe with data.images "
-        "and data.masks (docs/how-to/own-images.md)"
+        f"{folder} holds {counted(len(pictures), 'picture')} ({shown}, ...), but no masks with names that say so, "
+        "and no folder for each class. Put masks into a folder `masks` under the images' names, or write a recipe "
+        "with data.images and data.masks (docs/how-to/own-images.md)"
     )
 
 

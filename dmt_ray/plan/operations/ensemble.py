@@ -21,7 +21,7 @@ class Ensemble(Slice):
     scored: tuple[str, ...]  # classes of the mean; none: all that occur
 
     def __str__(self) -> str:
-        return f"A and B together, on {self.split.selection} (validation) and {self.data.reported} (test)"
+        return f"A and B together, on {self.split.validation()} (validation) and {self.data.reported} (test)"
 
     def work(self, images: ImageCounts) -> int:
         """Images to score, by either model."""

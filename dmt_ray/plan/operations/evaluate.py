@@ -5,6 +5,7 @@ from typing import Any, Literal
 from dmt_ray.config import Config, Side, neutral
 from dmt_ray.plan import ImageCounts, Operation, Slice, Stage
 from dmt_ray.plan.files import METRICS
+from dmt_ray.plan.words import counted
 
 Member = Literal["", "A", "B"]  # of a stage that trained several models together
 
@@ -23,9 +24,9 @@ class Evaluate(Slice):
 
     def __str__(self) -> str:
         model = [self.member] * bool(self.member) + ["averaged weights"] * self.averaged
-        classes = [f"mIoU of {len(self.scored)} classes"] * bool(self.scored)
+        classes = [f"mIoU of {counted(len(self.scored), 'class', 'classes')}"] * bool(self.scored)
         tiles = [] if self.tiles is None else [f"in tiles of {self.tiles[0]} x {self.tiles[1]}"]
-        images = f"on {self.split.selection} (validation) and {self.data.reported} (test)"
+        images = f"on {self.split.validation()} (validation) and {self.data.reported} (test)"
         return ", ".join([*model, images, *tiles, *classes])
 
     def work(self, images: ImageCounts) -> int:

@@ -24,7 +24,7 @@ class Pick(Slice):
         return ()
 
     def __str__(self) -> str:
-        return f"the {'better' if self.better else 'other'} of two on {self.split.selection}"
+        return f"the {'better' if self.better else 'other'} of two on {self.split.validation()}"
 
     def work(self, images: ImageCounts) -> int:
         """A choice is one piece of work."""

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures.kit import BLUE, DASHED, ORANGE, Look, calm, legend_below, name_axes, new_axes
 
 
@@ -74,6 +75,7 @@ def best_of_k_plot(curve: pd.DataFrame, measure: str = "mIoU") -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(1 - 0.02 * len(curve), None)
     calm(axes)
-    name_axes(axes, "trials, k", f"{measure} (%)", f"expected best of k of {len(curve)} trials; band: middle 80 %")
+    title = f"expected best of k of {counted(len(curve), 'trial')}; band: middle 80 %"
+    name_axes(axes, "trials, k", f"{measure} (%)", title)
     legend_below(figure)
     return figure

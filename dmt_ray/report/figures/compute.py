@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.sweep import Trial
 from dmt_ray.experiments.trials import complete
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures import kit
 from dmt_ray.report.titles import IMAGES
 from dmt_ray.results.tidy import scored
@@ -124,7 +125,7 @@ def score_against_compute(
     _name_points(axes, {p.name: (beside[i], y[i]) for i, p in enumerate(points) if few or front[i]}, look)
     kit.calm(axes)
     rows = any(point.models for point in points)
-    title = kit.over_seeds(len(point.scores) for point in points) if rows else f"{len(points)} complete trials"
+    title = kit.over_seeds(len(point.scores) for point in points) if rows else counted(len(points), "complete trial")
     kit.name_axes(axes, UNITS[unit], f"{measure} on the {IMAGES[images]} images (%)", title)
     models = {point.models for point in points}
     several = "two models" if max(models) == 2 else "two models or more"

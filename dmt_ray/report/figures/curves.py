@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dmt_ray.experiments.sweep import Trial
 from dmt_ray.experiments.trials import best
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures import kit
 from dmt_ray.report.titles import HISTORIES
 
@@ -41,7 +42,7 @@ def curves(trials: Sequence[Trial], measure: str = "mIoU") -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     kit.calm(axes)
     x, y = "iteration (0: before any pseudo label)", f"{measure} on the validation images (%)"
-    kit.name_axes(axes, x, y, f"{len(trials)} trials")
+    kit.name_axes(axes, x, y, counted(len(trials), "trial"))
     handles += [Line2D([], [], color=kit.GREY, label="other trials")] if len(trials) > 1 else []
     handles += [Line2D([], [], linestyle="", label=f"pruned here ({pruned})", **open_circle)] if pruned else []
     kit.legend_below(figure, handles)

@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dmt_ray.config import nearest
+from dmt_ray.config.derived import LABEL_FRACTION
 from dmt_ray.errors import ConfigError, MissingStages, UserError
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.dimensions import LABEL_FRACTION
 from dmt_ray.experiments.sweep import Sweep, Trial
 from dmt_ray.experiments.trials import best
 from dmt_ray.plan.measures import MEASURES
+from dmt_ray.plan.words import be, counted
 from dmt_ray.report import figures as fig
 from dmt_ray.report.figures.landscape import GAMMAS
 from dmt_ray.report.titles import METRICS, METRICS_OF
@@ -118,7 +119,8 @@ class AblationFigures:
             if count:
                 of = f", {column}" if len(self.ablation.columns) > 1 else ""
                 seeds = sum(one.cell.row == row and one.cell.column == column for one in self.ablation.members())
-                yield f"{row}{of}: {count} of {seeds} seeds are incomplete; compute them with `{command}`"
+                state = f"{count} of {counted(seeds, 'seed')} {be(count)} incomplete"
+                yield f"{row}{of}: {state}; compute them with `{command}`"
 
     def drawings(self) -> Iterator[Drawing]:
         """All figures; if there are several columns, figures are named after theirs."""

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from dmt_ray.config.derived import LABEL_FRACTION, METHOD
 from dmt_ray.errors import ConfigError, MissingStages
 from dmt_ray.experiments.ablation import Ablation
-from dmt_ray.experiments.dimensions import LABEL_FRACTION, METHOD
 from dmt_ray.report.figures.kit import HEIGHT, calm, draw_means, name_axes, name_ends, new_axes, over_seeds, styles
 from dmt_ray.report.figures.trials import SweepTrials
 from dmt_ray.report.titles import METHODS

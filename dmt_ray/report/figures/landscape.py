@@ -15,6 +15,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import ConvexHull, QhullError
 
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures.kit import BLACK, GREY, SCORES, SMALL, TEXT, Look, legend_below, name_axes, new_axes
 
 GAMMAS = ("weight.gamma1", "weight.gamma2")  # a sweep over these alone has a landscape
@@ -99,7 +100,7 @@ def landscape(
     at = sum(rung in trial.scores for trial in trials)
     of = f"; surface: scores of {at} at {step} {rung}" if _can_be_surface(trials, rung) else ""
     gamma1, gamma2 = "γ₁, exponent where student and teacher agree", "γ₂, exponent where the teacher is more confident"
-    name_axes(axes, gamma1, gamma2, f"{len(points)} trials{of}")
+    name_axes(axes, gamma1, gamma2, f"{counted(len(points), 'trial')}{of}")
     legend_below(figure, handles)
     return figure
 

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.sweep import Sweep, in_words
 from dmt_ray.experiments.trials import complete
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures.kit import (
     BLUE,
     FRAME,
@@ -75,7 +76,8 @@ def pairs_plot(lines: pd.DataFrame, measure: str = "mIoU") -> Figure:
         where = {"textcoords": "offset points", "fontsize": SMALL, "color": INK, "va": "center"}
         axes.annotate(name, (place, at), (7, 0), **where)  # type: ignore[arg-type]
     seeds = lines["seed"].nunique()
-    title = f"{len(groups)} pairs, " + ("one seed" if seeds == 1 else f"mean of {seeds} seeds, bars: 95 % t interval")
+    over = "one seed" if seeds == 1 else f"mean of {seeds} seeds, bars: 95 % t interval"
+    title = f"{counted(len(groups), 'pair')}, {over}"
     if len(groups) >= LEAST_PAIRS:
         title += f"; rank correlation {spearmanr(x, y).statistic:+.2f}"
     what = "pixels where student and label disagree, first iteration (%)"

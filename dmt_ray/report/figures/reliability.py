@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from dmt_ray.errors import MissingStages
 from dmt_ray.experiments.ablation import Member
 from dmt_ray.plan.files import ORDER
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures.kit import BLUE, INK, ORANGE, SMALL, Look, calm, legend_below, name_axes, new_axes
 from dmt_ray.store import Store
 
@@ -63,7 +64,7 @@ def reliability_plot(images: pd.DataFrame) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.text(1.02, 1.0, "mean", transform=axes.transAxes, va="bottom", fontsize=SMALL, color=INK)
     seeds = images["seed"].nunique()
-    title = f"images of {seeds} seed{'s' * (seeds > 1)}"
+    title = f"images of {counted(seeds, 'seed')}"
     name_axes(axes, "mIoU between both teachers' labels of an image (%)", title=title)
     handles = [Patch(facecolor=color, alpha=0.35, edgecolor=color, label=label) for _, color, label in GROUPS]
     legend_below(figure, handles)

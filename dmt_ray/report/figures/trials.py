@@ -17,6 +17,7 @@ from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.sweep import Sweep, Trial, short
 from dmt_ray.experiments.trials import STUDY, complete, read_trials
 from dmt_ray.methods.space import Choice, Space, Uniform, Value, as_text
+from dmt_ray.plan.words import counted
 from dmt_ray.report.figures.kit import BLACK, FRAME, INK, PALE, SCORES, SMALL, TEXT, name_axes, new_axes
 from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
@@ -101,7 +102,7 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial], measure: str = "
     axes.set_ylim(-0.04, 1.04)
     axes.tick_params(length=0, labelleft=False)
     axes.spines[:].set_visible(False)
-    name_axes(axes, title=f"{len(done)} complete trials, score on the validation images; black: the best")
+    name_axes(axes, title=f"{counted(len(done), 'complete trial')}, score on the validation images; black: the best")
     return figure
 
 

@@ -8,6 +8,7 @@ from dmt_ray.execution.journal import is_running
 from dmt_ray.experiments import experiment_file, locate
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.trials import read_trials
+from dmt_ray.plan.words import counted
 from dmt_ray.report.publishing.ablations import of_ablation
 from dmt_ray.report.publishing.members import evaluations_of, of_run
 from dmt_ray.report.publishing.sweeps import of_sweep
@@ -16,6 +17,7 @@ from dmt_ray.tracking import Publication
 
 __all__ = ["everything", "of_ablation", "of_run", "of_sweep", "publish_all"]
 
+EXPERIMENTS = ("sweep, ablation or run", "sweeps, ablations and runs")
 SECONDS = 600.0  # to publish one, which may have hundreds of runs with figures
 
 
@@ -34,7 +36,7 @@ def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
     for publication in publications:
         tracker.publish_soon(publication)
     left = tracker.close(timeout=SECONDS * (1 + count))
-    print(f"{count - len(left)} of {count} sweeps, ablations and runs are published to {tracker.uri}")
+    print(f"{count - len(left)} of {counted(count, *EXPERIMENTS)} published to {tracker.uri}")
     return left
 
 

@@ -20,6 +20,7 @@ from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.plan import Plan, escape
 from dmt_ray.plan.key import key_of
+from dmt_ray.plan.words import counted
 from dmt_ray.report import model_facts
 from dmt_ray.report.publishing.members import (
     NAMES,
@@ -212,7 +213,7 @@ class _Ablation:
         # The result early, as MLflow folds all but some lines.
         links = f"[in the order of the table]({CHILDREN})"
         links += f", [report]({FILES}/{REPORT})" if self.state != "running" else ""
-        start = f"## {escape.markdown(self.file.ablation.title)}\n\n{len(cells)} runs: {counts} ({links})."
+        start = f"## {escape.markdown(self.file.ablation.title)}\n\n{counted(len(cells), 'run')}: {counts} ({links})."
         end = (
             f"\n\n{escape.fenced(self.file.command)}\n\nMetrics are fractions from 0 to 1; here `reported_last/DMT` is "
             "the mean of that row over its seeds. In the list of runs, the tag `order` sorts them like the table, and "

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmt_ray.config.derived import DERIVED
 from dmt_ray.errors import MissingStages, StoreError
 from dmt_ray.experiments import reproduce
 from dmt_ray.experiments.dataset_info import DatasetInfo
-from dmt_ray.experiments.dimensions import DERIVED, made
+from dmt_ray.experiments.dimensions import made
 from dmt_ray.experiments.driver import State
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, score_of, short
@@ -20,6 +21,7 @@ from dmt_ray.experiments.trials import read_trials
 from dmt_ray.methods.space import Choice, as_text
 from dmt_ray.plan import escape
 from dmt_ray.plan.key import key_of
+from dmt_ray.plan.words import counted
 from dmt_ray.report import confirmation, run_files, summary
 from dmt_ray.report.publishing.members import (
     NAMES,
@@ -187,7 +189,8 @@ def _sweep_note(
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     links = f"[by score]({CHILDREN}), [as charts]({CHARTS})"
     links += f", [report]({FILES}/{REPORT})" if state != "running" else ""
-    parts = [f"## {escape.markdown(sweep.title)}", f"{len(trials)} trials{': ' * bool(counts)}{counts} ({links})."]
+    count = counted(len(trials), "trial")
+    parts = [f"## {escape.markdown(sweep.title)}", f"{count}{': ' * bool(counts)}{counts} ({links})."]
     parts += [result] if result else []
     if finals:
         titles = {

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dmt_ray.plan.words import counted
 from dmt_ray.report.tables.numbers import ORACLE, Numbers
 from dmt_ray.report.titles import NONE
 from dmt_ray.results.statistics import visible
@@ -96,7 +97,9 @@ def _over(frame: pd.DataFrame) -> str:
         how = {0: "", 1: ", all on the same label split", seeds: ", each with a label split of its own"}
         other = f" on {splits} label splits; runs on the same split are counted as independent"
         texts.append(
-            f"{seeds} seeds{how.get(splits, other)}" if seeds != 1 or splits < 2 else f"{splits} label splits, one seed"
+            f"{counted(seeds, 'seed')}{how.get(splits, other)}"
+            if seeds != 1 or splits < 2
+            else f"{splits} label splits, one seed"
         )
     return "; ".join(dict.fromkeys(texts))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dmt_ray.plan.escape import one_line
+from dmt_ray.plan.words import counted
 from dmt_ray.report.tables.build import Table
 from dmt_ray.report.tables.grid import Block, Cell
 from dmt_ray.report.titles import NONE, percent
@@ -82,9 +83,11 @@ def compact(table: Table) -> str:
             cells += _difference_cells(own.iloc[0], row == reference)
         lines.append(" & ".join([escape(str(row)), *cells]) + r" \\")
     counts = sorted({int(n) for n in raw["n"] if n})
-    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    runs = (
+        counted(counts[0], "run") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs" if counts else "no runs"
+    )
     marks = "Bold: the best, if its paired 95 % interval to every other row excludes 0; underlined: rows that tie."
-    text = f"{table.title} {table.measure} on the test images, mean and standard deviation of {runs} runs. {marks}"
+    text = f"{table.title} {table.measure} on the test images, mean and standard deviation of {runs}. {marks}"
     return "\n".join([
         OPEN,
         r"\begin{table}[htbp]",
