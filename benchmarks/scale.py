@@ -32,11 +32,12 @@ from unittest import mock
 
 import numpy as np
 from rich.console import Console
+from scale_timeline import Timeline
 
 from dmt_ray import tracking
 from dmt_ray.cli import dry_run
 from dmt_ray.cli.options import guarded
-from dmt_ray.config import Config, Data
+from dmt_ray.config import SIDES, Config, Data
 from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
 from dmt_ray.data.splits import divide
@@ -55,6 +56,7 @@ from dmt_ray.report import publishing, summary
 from dmt_ray.search.helping import START_SECONDS, Helping, Part
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study
+from dmt_ray.search.turns import Turns
 from dmt_ray.store import Store
 from dmt_ray.tracking.publish import publish
 
@@ -62,6 +64,7 @@ from dmt_ray.tracking.publish import publish
 DATA = {"voc": (10_582, 1_449, 21), "cityscapes": (2_975, 500, 19)}
 SPACE = {"weight.gamma1": Uniform(0, 8, step=0.25), "weight.gamma2": Uniform(0, 8, step=0.25)}
 LOOK = 1.0  # seconds from one look of a worker that waits for another one to the next
+GROUP_SECONDS = (9, 16)  # to start a Ray Train run
 EXAMPLES = 2_000  # bytes of the weights and label maps that are written in place of real ones
 
 
@@ -259,11 +262,13 @@ class Simulation:
         )
         write(self.folder, self.file)
         self.busy = 0.0  # GPU seconds
+        self.timeline, self.all_begun = Timeline(), 0.0
         self.free = self.mirror_free = 0.0  # virtual times at which driver and publisher have nothing left to do
         self.waits: list[float] = []
         self.events = self.ended = self.given = 0
         self.idle = options.gpus // options.workers
         self.helping = Helping(sweep, self.store.has, self.clock.monotonic)
+        self.pauses = 0
         self.parts: dict[str, Part] = {}  # what workers without a trial do, by the name of their work
         self.scores: dict[tuple[int, int], float] = {}  # of each trial's rungs
         self.doing: dict[Stage, float] = {}  # when it will have been computed
@@ -277,13 +282,35 @@ class Simulation:
     def perform_shared(self) -> float:
         """The stages that all trials share, each as soon as its inputs are there; when the last one is."""
         ends, now = dict[Stage, float](), self.clock.now
-        for stage in self.store.missing(self.sweep.common()):
+        missing = self.store.missing(self.sweep.common())
+        if self.options.shared_workers > 1:
+            return self._perform_shared_together(missing)
+        for stage in missing:
             seconds = self.pace.seconds(stage, 1)
             self.busy += seconds
-            ends[stage] = seconds + max((ends.get(needed, now) for needed in stage.inputs.values()), default=now)
+            begins = max((ends.get(needed, now) for needed in stage.inputs.values()), default=now)
+            ends[stage] = begins + seconds
+            self.timeline.note("computes", begins, ends[stage])
             self._write(stage, SHARED, 0.6, seconds)
         self.shared_work = self.busy
         self.clock.now = max(ends.values(), default=now)
+        return self.clock.now
+
+    def _perform_shared_together(self, stages: Sequence[Stage]) -> float:
+        """The same by a worker group, wave by wave, half of it for each model."""
+        workers = self.options.shared_workers
+        self.clock.now += self._spend("starts", random.Random(0).uniform(*GROUP_SECONDS), workers)
+        for wave in waves(stages):
+            took = dict.fromkeys(SIDES, 0.0)
+            for stage in wave:
+                seconds = self.pace.seconds(stage, workers // 2)
+                took[stage.side] += seconds
+                self.busy += seconds * (workers // 2)
+                self._write(stage, SHARED, 0.6, seconds)
+            for seconds in took.values():
+                self._spend("computes", seconds, workers // 2)
+            self.clock.now += max(took.values())
+        self.shared_work = self.busy
         return self.clock.now
 
     def _write(self, stage: Stage, member: int | str, score: float, seconds: float) -> None:
@@ -300,24 +327,26 @@ class Simulation:
             if workers == 1:
                 yield from self._alone(number, missing, score)
             elif missing:
-                yield luck.uniform(9, 16)  # the start of a Ray Train run
+                yield self._spend("starts", luck.uniform(*GROUP_SECONDS), workers)  # of a Ray Train run
                 yield from self._together(number, missing, score)
             if (yield Report(rung, score)):
                 return
 
     def _alone(self, number: int, stages: Sequence[Stage], score: float) -> Workers:
-        """One worker computes stages one after the other; it waits for those that another one has leased."""
-        for stage in stages:
-            while (until := self.doing.get(stage)) is not None:
-                yield max(until - self.clock.now, LOOK)
-            if self.store.has(stage):
+        """One worker computes stages one after the other; where others compute all that could be, it waits."""
+        while missing := self.store.missing(stages):
+            ready = [stage for stage in missing if set(missing).isdisjoint(stage.inputs.values())]
+            stage = next((stage for stage in ready if stage not in self.doing), None)
+            if stage is None:
+                until = self.doing[ready[0]]
+                yield self._spend("waits for another worker", max(until - self.clock.now, LOOK))
                 continue
             with self.store.lease(stage, wait=False) as lease:
                 lease.beat(0, 1)
                 seconds = self.pace.seconds(stage, 1)
                 self.busy += seconds
                 self.doing[stage] = self.clock.now + seconds
-                yield seconds
+                yield self._spend("computes", seconds)
                 self._write(stage, number, score, seconds)
                 del self.doing[stage]
 
@@ -330,14 +359,19 @@ class Simulation:
                 each = max(1, self.options.workers // len(wave))
                 seconds = [self.pace.seconds(stage, each) for stage in wave]
                 self.busy += sum(seconds) * each
+                self._spend("computes", sum(seconds) / len(wave), each * len(wave))
                 yield max(seconds)
                 for stage, took in zip(wave, seconds, strict=True):
                     self._write(stage, number, score, took)
 
     def _help(self, part: Part) -> Workers:
         """What a worker without a trial does."""
-        yield START_SECONDS
+        yield self._spend("starts", START_SECONDS)
         yield from self._alone(part.number, self.store.missing([part.target]), self.scores[part.number, part.step])
+
+    def _spend(self, kind: str, seconds: float, gpus: int = 1) -> float:
+        self.timeline.note(kind, self.clock.now, self.clock.now + seconds, gpus)
+        return seconds
 
     # ---- the driver -----------------------------------------------------------------------------------------------
 
@@ -364,6 +398,7 @@ class Simulation:
         queue: list[tuple[float, int, str, int, Workers | None, bool | None]] = []
         with timer.of("open the study"):
             study = Study(self.folder, self.sweep, options.trials)
+        turns = Turns(study, self.idle, self.clock.monotonic)
         shared = self.perform_shared()
         console = Console(file=io.StringIO(), force_terminal=options.terminal, height=50)
         effort = Effort(self.runner.work_of)
@@ -382,13 +417,15 @@ class Simulation:
             if taken is not None:
                 self.idle -= 1
                 self.helping.begun(*taken)
+                turns.begun(taken[0])
+                self.all_begun = self.all_begun or (0.0 if study.remaining else self.free)
                 order += 1
                 heapq.heappush(queue, (self.free, order, token, taken[0], self.trial(*taken), None))
 
         def look_soon() -> None:
             """Something has changed: when a worker could have been started, see who has nothing to do."""
             nonlocal order
-            if not study.remaining and options.workers == 1:
+            if not study.remaining and not study.paused and options.workers == 1:
                 order += 1
                 heapq.heappush(queue, (self.free + START_SECONDS, order, "", 0, None, None))
 
@@ -427,16 +464,30 @@ class Simulation:
                         prune = study.report(token, told.rung, told.score)
                     with timer.of("a rung is done (progress)"):
                         self.progress.scored(number, told.rung, told.score)
+                    pause = not prune and turns.over(token, number, told.rung)
+                if pause:
+                    self.pause(study, token, number)
+                    begin(self.free)
+                    continue
                 if prune:
                     self.helping.ended(number)
                 else:
                     self.helping.scored(number, told.rung)
                 look_soon()
+                self.timeline.note("waits for the driver", now, self.free, options.workers)
                 heapq.heappush(queue, (self.free, order, token, number, workers, prune))
             else:
                 heapq.heappush(queue, (now + told, order, token, number, workers, None))
         self.clock.now = max(self.clock.now, self.free)
         self.study, self.makespan, self.shared = study, self.clock.now, shared
+
+    def pause(self, study: Study, token: str, number: int) -> None:
+        """A trial makes room for others."""
+        self.idle, self.pauses = self.idle + 1, self.pauses + 1
+        with self.driver(self.clock.now), self.timer.of("a trial makes room"):
+            study.finish(token)
+            self.progress.paused(number)
+        self.helping.ended(number)
 
     def end(self, study: Study, token: str, number: int, now: float) -> None:
         """A trial ends: it is closed, shown, and the sweep is handed to the publisher."""
@@ -512,8 +563,15 @@ class Simulation:
             f"lower bounds: all work on all GPUs {self.busy / gpus / 3600:.2f} h, longest path {longest / 3600:.2f} h; "
             f"the shared stages ({self.shared / 3600:.2f} h), then all other work on all GPUs {behind / 3600:.2f} h, "
             f"{behind / makespan:.1%} of the makespan\n"
-            f"parts of trials given away: {self.given:,}"
+            f"parts of trials given away: {self.given:,}; times that a trial made room: {self.pauses:,}"
         )
+        phases = {
+            "the shared stages": (0.0, self.shared),
+            "until the last trial begins": (self.shared, self.all_begun),
+            "the end": (self.all_begun, makespan),
+        }
+        points = len({tuple(trial.params.values()) for trial in self.study.trials()})
+        print(f"distinct points: {points:,}; of all GPU time\n\n{self.timeline.table(gpus, phases)}\n")
         print(
             f"driver: {events:.0f} s on events, {1000 * events / len(states):.0f} ms a trial, {events / makespan:.2%} "
             f"of the makespan; a tick a second adds {tick:.1%}; "
@@ -575,6 +633,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--trials", type=int, default=1000)
     options.add_argument("--gpus", type=int, default=256)
     options.add_argument("--workers", type=int, default=1, help="GPUs of a trial, each with a worker (default: 1)")
+    options.add_argument(
+        "--shared-workers", type=int, default=1, help="GPUs for the stages that all trials share (default: 1 each)"
+    )
     options.add_argument(
         "--step-seconds", type=float, default=0.1, help="optimizer step of one model on one GPU; 0.1 is an assumption"
     )

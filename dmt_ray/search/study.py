@@ -76,6 +76,7 @@ class Study:
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
         self._taken: dict[str, optuna.trial.Trial] = {}
         self._pruned: set[str] = set()
+        self._paused: list[tuple[int, optuna.trial.Trial]] = []  # and the last step that each has reported
 
     def _open(self, sampler: str, pruner: str) -> optuna.Study:
         storage, sweep = OwnedStorage(trials.open_storage(self.folder)), self.sweep
@@ -118,17 +119,27 @@ class Study:
 
     @property
     def remaining(self) -> int:
-        """Trials that are still to be begun or taken up again."""
+        """Trials that are still to be begun or taken up again, apart from those that are paused."""
         return max(0, self.total - len(self._begun))
 
+    @property
+    def paused(self) -> int:
+        """Trials that have made room for others and wait."""
+        return len(self._paused)
+
     def take(self, token: str) -> tuple[int, Params] | None:
-        """The next trial to perform: number and params, or None when all trials have begun.
+        """The next trial to perform: number and params, or None when all trials have begun and none is paused.
+
+        Of those that are paused, the one goes on that has come least far.
 
         The token is any name by which the caller speaks of this trial from now on.
         """
-        if not self.remaining:
+        if not self.remaining and not self._paused:
             return None
-        if self._interrupted:
+        if not self.remaining:
+            _, trial = self._paused.pop(0)
+            params = self._params(trial)
+        elif self._interrupted:
             trial = ray_private.reopened(self._optuna, self._interrupted.pop(0))
             params = self._params(trial)
         else:
@@ -181,6 +192,19 @@ class Study:
         if prune := trial.should_prune():
             self._pruned.add(token)
         return prune
+
+    def pause(self, token: str, step: int) -> bool:
+        """Whether a trial that has reported a step waits while others go on that have come less far, if there are any.
+
+        If so, end it with `finish`; `take` hands it out again.
+        """
+        if token in self._pruned or step == self._last(self._frozen(token)):
+            return False
+        if not self.remaining and not any(other < step for other, _ in self._paused):
+            return False
+        self._paused.append((step, self._taken[token]))
+        self._paused.sort(key=lambda paused: (paused[0], paused[1].number))
+        return True
 
     def _last(self, frozen: FrozenTrial) -> int:
         return (self._steps or self._steps_of(frozenset(frozen.params.items()))) - 1
