@@ -1,8 +1,8 @@
-"""At the end of a search trials take turns, step by step, so that the last ones to begin do not end long after the others.
+"""At the end of a search trials take turns, step by step, so that those that begin last do not end long after the others.
 
-Trials differ in length: many are pruned after a few steps. If each went on to its end, a long one that begins last would
-keep one worker busy while all others have nothing to do. Here a trial that has come further makes room for one that has
-come less far, and goes on after it: all trials come to their last steps at about the same time.
+Trials differ in length: many are pruned after a few steps. If each went on to its end, a long one that begins last
+would keep one worker busy while all others have nothing to do. Here a trial that has come further makes room for one
+that has come less far, and goes on after it: all trials come to their last steps at about the same time.
 """
 
 import time
