@@ -1,4 +1,4 @@
-"""At the end of a search trials take turns, step by step, so that those that begin last do not end long after the others.
+"""At the end of a search trials take turns, step by step, so that those that begin last do not end long after others.
 
 Trials differ in length: many are pruned after a few steps. If each went on to its end, a long one that begins last
 would keep one worker busy while all others have nothing to do. Here a trial that has come further makes room for one
