@@ -114,7 +114,7 @@ class Simulation:
         def look_soon() -> None:
             """Something has changed: when a worker could have been started, see who has nothing to do."""
             nonlocal order
-            if not study.remaining and not study.paused and options.workers == 1:
+            if not study.ready and options.workers == 1:
                 order += 1
                 heapq.heappush(queue, (self.free + START_SECONDS, order, "", 0, None, None))
 

@@ -58,12 +58,14 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
 
     @property
     def all_begun(self) -> bool:
-        """Whether no further trial begins or goes on."""
-        return self._ended or not (self.study.remaining or self.study.paused)
+        """Whether no further trial begins, and none that waits can go on now."""
+        return self._ended or not self.study.ready
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and params."""
-        taken = None if self.enough() is not None else self.study.take(trial_id)
+        taken = self.study.take(trial_id, new=self.enough() is None)
+        if taken is None and self.study.paused:
+            return None  # for now
         if taken is None:
             self._ended = True
             return str(Searcher.FINISHED)

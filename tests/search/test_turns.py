@@ -18,10 +18,13 @@ LAST = 3  # rung
 class Search:
     """A study, and trials that have begun; a step of each takes long unless it is said otherwise."""
 
-    def __init__(self, folder: Path, total: int, room: int, *, grid: int = 0) -> None:
+    def __init__(self, folder: Path, total: int, room: int, *, grid: int = 0, known: tuple[float, ...] = ()) -> None:
         config = load("shapes", ["percentiles=[0.5,0.75,1.0]"])
-        self.sweep = Sweep("gamma_sweep", "?", config, "dmt", {G1: Uniform(0, 8)}, (0,), (), grid)
+        self.sweep = Sweep(
+            "gamma_sweep", "?", config, "dmt", {G1: Uniform(0, 8)}, (0,), tuple({G1: value} for value in known), grid
+        )
         self.folder, self.now, self.reported = folder, 0.0, dict[int, int]()
+        self.numbers: dict[str, int] = {}
         self.study = Study(folder, self.sweep, total, sampler="random")
         self.turns = Turns(self.study, room, lambda: self.now)
 
@@ -29,6 +32,7 @@ class Search:
         taken = self.study.take(token)
         assert taken is not None
         self.turns.begun(taken[0])
+        self.numbers[token] = taken[0]
         return taken[0]
 
     def report(self, token: str, number: int, step: int, *, score: float = 0.5, seconds: float = START_SECONDS) -> str:
@@ -40,6 +44,13 @@ class Search:
             assert self.study.finish(token) == "running"
             return "paused"
         return "goes on"
+
+    def end(self, token: str) -> int:
+        """A trial performs all its steps; its number."""
+        for step in range(LAST + 1):
+            assert self.report(token, self.numbers[token], step, seconds=1) == "goes on"
+        assert self.study.finish(token) == "complete"
+        return self.numbers[token]
 
     def states(self) -> list[str]:
         return [trial.state for trial in read_trials(self.folder, self.sweep.name)]
@@ -91,7 +102,8 @@ def test_the_steps_that_it_reports_again_are_no_reason_to_make_room_again(tmp_pa
     search.take("a")
     search.report("a", 0, 0, seconds=1)
     assert search.report("a", 0, 1) == "paused"
-    search.take("b"), search.take("c")
+    search.take("b")
+    search.take("c")
     assert search.report("b", 1, 0) == "goes on"
     assert search.report("b", 1, 1) == "goes on"
     assert search.report("b", 1, 2) == "paused"
@@ -121,6 +133,38 @@ def test_a_trial_that_waits_when_the_search_is_killed_is_taken_up_by_the_next_st
     again = Search(tmp_path, 2, 1)
     assert (again.take("x"), again.take("y")) == (0, 1)
     assert again.study.take("none is left") is None
+
+
+def test_a_trial_at_a_point_that_another_one_is_at_waits_until_that_has_ended(tmp_path):
+    search = Search(tmp_path, 4, 0, known=(1.0, 1.0, 2.0, 1.0))
+    assert [search.take(token) for token in "ab"] == [0, 2]
+    assert search.study.take("c") is None
+    assert (search.study.paused, search.study.remaining, search.study.ready) == (2, 0, False)
+    for token, before in (("c", "a"), ("d", "c")):
+        number = search.end(before)
+        assert search.study.ready
+        assert search.take(token) == number + 1 + (number == 1)
+        assert search.study.take("none") is None  # another one waits for this
+    search.end("d")
+    search.end("b")
+    assert search.states() == ["complete"] * 4
+    assert not search.study.ready
+
+
+def test_one_that_only_waits_for_its_twin_is_no_reason_to_make_room(tmp_path):
+    search = Search(tmp_path, 2, 2, known=(1.0, 1.0))
+    search.take("a")
+    assert search.study.take("b") is None
+    assert [search.report("a", 0, step) for step in range(LAST)] == ["goes on"] * LAST
+
+
+def test_where_no_trial_is_to_begin_any_more_those_that_wait_go_on(tmp_path):
+    search = Search(tmp_path, 3, 0, known=(1.0, 1.0, 2.0))
+    search.take("a")
+    search.take("b")
+    search.end("a")
+    assert search.study.take("c", new=False) == (1, {G1: 1.0})
+    assert search.study.take("d", new=False) is None
 
 
 @pytest.mark.parametrize(("room", "steps"), [(1, 28), (2, 14), (3, 10)])
