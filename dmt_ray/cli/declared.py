@@ -80,6 +80,12 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
         "help": "workers that train one plan together with Ray Train: half of them train model A, half model B, "
         "data-parallel within each half; results do not depend on this number (default: 1)",
     },
+    "--shared-workers": {
+        "type": int,
+        "metavar": "N",
+        "help": "workers that together perform the stages that all trials share, while no trial can begin; results do "
+        "not depend on this number beyond rounding (default: as --workers)",
+    },
     "--gpus-per-worker": {
         "type": float,
         "dest": "gpus",
@@ -313,5 +319,5 @@ OF_EXPERIMENTS = (
 """What sweeps and ablations have in common."""
 OF_SEARCHES = (
     *("--trials", "--sampler", "--grid", "--pruner", "--second", "--hours", "--device-hours", "--stop-when-flat"),
-    *("--limit", "--warm-start", "--confirm", "--until-decided", "--looks", "--fresh"),
+    *("--limit", "--warm-start", "--confirm", "--until-decided", "--looks", "--fresh", "--shared-workers"),
 )

@@ -5,9 +5,10 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
 
 from dmt_ray.cli.declared import GRID, OF_EXPERIMENTS, OF_SEARCHES
 from dmt_ray.cli.options import Parser, absolute_files, add, begin, guarded, manual, read, warn
@@ -15,7 +16,7 @@ from dmt_ray.cli.questions import command_of
 from dmt_ray.config import Config, Model, nearest
 from dmt_ray.config.derived import DERIVED, PAIR, SCHEDULE
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.options import Options, check_seeds
+from dmt_ray.execution.options import Options, check_seeds, check_workers
 from dmt_ray.experiments.dimensions import AND, default_point
 from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.looks import looks_of
@@ -24,6 +25,9 @@ from dmt_ray.experiments.unread import Work, unread
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.methods.space import Choice, Params, Space
 from dmt_ray.plan.words import counted
+
+if TYPE_CHECKING:
+    from dmt_ray.execution.worker import Job
 
 # torch, ray, optuna and mlflow take seconds to import: only what runs a sweep imports them.
 
@@ -48,6 +52,7 @@ class SweepOptions(Options):
         stop_when_flat: Trials in a row without a gain beyond noise, after which none begins; None: no limit.
         compute_limit: Optimizer steps of a point's plan, over all models, at most; None: no limit.
         warm_start: Whether the best points of earlier searches of the same space come first.
+        shared_workers: Workers that together perform the stages that all trials share; None: as many as a trial has.
     """
 
     recipe: str
@@ -63,6 +68,28 @@ class SweepOptions(Options):
     stop_when_flat: int | None = None
     compute_limit: float | None = None
     warm_start: bool = False
+    shared_workers: int | None = None
+
+    def allocate_shared(self, job: "Job", room: int) -> "tuple[Job, int]":
+        """What the workers of the shared stages need to know, and how many units of these stages fit at once.
+
+        Ray has to be connected.
+
+        Args:
+            job: What a trial's workers need to know.
+            room: Trials for which there is room.
+
+        Raises:
+            ConfigError: If there is no room for so many workers, with what would fit.
+        """
+        if self.shared_workers is None or self.shared_workers == self.workers:
+            return job, room
+        from dmt_ray.execution import cluster
+        from dmt_ray.execution.worker_group import allocate
+
+        nodes, which = cluster.nodes(), "--shared-workers"
+        group, fitting = allocate(nodes, self.shared_workers, cpus=self.cpus, gpus=self.gpus, option=which)
+        return replace(job, worker_group=group), min(self.concurrent or fitting, fitting)
 
 
 @dataclass(frozen=True)
@@ -224,6 +251,8 @@ def _say_what_is_set(
 def _check(options: argparse.Namespace) -> None:
     if options.trials is not None and options.trials < 1:
         raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
+    if options.shared_workers is not None:
+        check_workers("--shared-workers", options.shared_workers)
     _check_sampler(options)
     _check_fresh(options.confirm, options.seeds)
     _check_looks(options)

@@ -109,6 +109,8 @@ class _Limits:
         self.account = Account(study.folder, store, budget)
         self._study = study
         self._gain = Gain(study.sweep, store, options.stop_when_flat) if options.stop_when_flat else None
+        # Whether a search may end before its last trial: then those that have begun had better come to their end.
+        self.any = budget != Budget() or self._gain is not None
 
     def enough(self) -> str | None:
         """Why no further trial begins; trials that were interrupted come to their end where only gains are lacking."""
@@ -153,20 +155,26 @@ def _perform(
         account = limits.account
 
         def perform_all(
-            groups: Sequence[Sequence[Stage]], job: Job, progress: Progress, what: str, **more: Callable[[], bool]
+            groups: Sequence[Sequence[Stage]],
+            by: tuple[Job, int],
+            progress: Progress,
+            what: str,
+            **more: Callable[[], bool],
         ) -> None:
+            job, concurrent = by
             todo = tasks.units(store, groups, effort, grouped=job.worker_group.workers > 1)
-            tasks.perform_all(todo, job, progress, concurrent=room, what=what, **more)
+            tasks.perform_all(todo, job, progress, concurrent=concurrent, what=what, **more)
 
         if limits.open():
             arguments = (sweep, study.trials(), study.total, running.publish, account)
             with SweepProgress(console, store, effort, *arguments) as progress, account:
                 by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
                 halted = lambda: account.spent() is not None  # noqa: E731
-                perform_all(by_seed, job, progress, "a stage that all trials share", halted=halted)
+                wide = options.allocate_shared(job, room)
+                perform_all(by_seed, wide, progress, "a stage that all trials share", halted=halted)
                 if limits.open():  # the shared stages cost, too
                     whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)
-                    tuning.run_trials(study, whole, progress, room=room, enough=limits.enough)
+                    tuning.run_trials(study, whole, progress, room=room, turns=not limits.any, enough=limits.enough)
         if limits.interrupted():
             raise KeyboardInterrupt
         folder = file.folder / "confirm"  # what is written down about these runs is about no trial
@@ -174,7 +182,9 @@ def _perform(
             folder.mkdir(exist_ok=True)
             _describe(console, confirmation, missing)
             with Progress(console, store, effort, missing) as shown:
-                perform_all(confirmation.groups(), replace(job, folder=folder), shown, "a stage on the fresh seeds")
+                perform_all(
+                    confirmation.groups(), (replace(job, folder=folder), room), shown, "a stage on the fresh seeds"
+                )
             journal.end_all(folder)
         begin("closing Ray")
 

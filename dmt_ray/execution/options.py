@@ -22,6 +22,14 @@ def check_seeds(option: str, seeds: Sequence[int]) -> None:
         raise ConfigError(f"{option} must be {what} from 0 to {MAX_SEED:,}, but got {' '.join(map(str, seeds))}")
 
 
+def check_workers(option: str, workers: int) -> None:
+    """Raise ConfigError unless so many workers can perform something together."""
+    if workers < 1 or (workers > 1 and workers % 2):
+        fitting = f"{workers - 1} or {workers + 1}" if workers > 1 else "1"
+        text = f"{option} must be 1 or an even number, one half for each model, but got {workers}"
+        raise ConfigError(f"{text}; {fitting} would do")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Where results are, and who performs the work; None: as it suits the machine.
@@ -78,10 +86,7 @@ class Options:
             raise ConfigError(f"--eval-batch must be 1 or more, but got {self.eval_batch}")
         if self.cpus < 1:
             raise ConfigError(f"--cpus-per-worker must be 1 or more, but got {self.cpus}")
-        if self.workers < 1 or (self.workers > 1 and self.workers % 2):
-            fitting = f"{self.workers - 1} or {self.workers + 1}" if self.workers > 1 else "1"
-            text = f"--workers must be 1 or an even number, one half for each model, but got {self.workers}"
-            raise ConfigError(f"{text}; {fitting} would do")
+        check_workers("--workers", self.workers)
 
     def driver(self) -> "Runner":
         """What the driver opens data and store with."""

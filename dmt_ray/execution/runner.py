@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from dmt_ray.execution.network_notes import NetworkNotes
 from dmt_ray.execution.training_checks import TrainingChecks, too_large_crops
 from dmt_ray.plan import ImageCounts, Slice, Stage, TrainingSlice
 from dmt_ray.plan.amounts import EVAL_BATCH
-from dmt_ray.store import DamagedStage, Store
+from dmt_ray.store import DamagedStage, Lease, Store
 from dmt_ray.store.provenance import cpu, git, versions
 
 if TYPE_CHECKING:
@@ -227,17 +227,30 @@ class Runner:
         while missing := self.store.missing(goal):
             # A damaged input is moved away when it is opened, an evicted one may go meanwhile: look again.
             with contextlib.suppress(DamagedStage, MissingStages):
-                for stage in missing:
-                    with self.store.lease(stage) as lease:
-                        if not lease.held:
-                            continue
-                        if begun is not None:
-                            begun(stage)
-                        self.compute(stage, lease.beat)
-                    executed.append(stage)
-                    if done is not None:
-                        done(stage)
+                with self._leased(missing) as (stage, lease):
+                    if not lease.held:
+                        continue
+                    if begun is not None:
+                        begun(stage)
+                    self.compute(stage, lease.beat)
+                executed.append(stage)
+                if done is not None:
+                    done(stage)
         return executed
+
+    @contextlib.contextmanager
+    def _leased(self, missing: Sequence[Stage]) -> Iterator[tuple[Stage, Lease]]:
+        """The first stage that can be computed now and that nobody else computes.
+
+        Where others compute all that can be, wait for the first: then its lease is not held.
+        """
+        absent = set(missing)
+        ready = [stage for stage in missing if absent.isdisjoint(stage.inputs.values())]
+        for stage, wait in [*((stage, False) for stage in ready), (ready[0], True)]:
+            with self.store.lease(stage, wait=wait) as lease:
+                if lease.held or wait:
+                    yield stage, lease
+                    return
 
     def compute(self, stage: Stage, beat: Callable[[int, int], None], team: "Team | None" = None) -> None:
         """Compute a stage, whose inputs are in the store, whether it is there or not; the team's chief writes it.

@@ -64,11 +64,12 @@ def _places(free: float, amount: float) -> int:
 
 
 def allocate(
-    nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None
+    nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None, option: str = "--workers"
 ) -> tuple[WorkerGroup, int]:
     """A worker group that a cluster has room for, and for how many such worker groups it has room at once.
 
-    The resources of each node are given; gpus None means 1 for each worker where there are GPUs.
+    The resources of each node are given; gpus None means 1 for each worker where there are GPUs. The option is what
+    says how many workers.
 
     Raises:
         ConfigError: If there is no room for one, with what would fit.
@@ -79,10 +80,10 @@ def allocate(
     room = worker_group.room(nodes)
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
-        advice = f"--workers {fitting} would fit" if fitting else "give each worker less"
+        advice = f"{option} {fitting} would fit" if fitting else "give each worker less"
         each = " and ".join(counted(n, name) for name, n in worker_group.resources.items())
         place = counted(room, "worker")
-        raise ConfigError(f"--workers is {workers}, but there is room for {place} of {each}: {advice}")
+        raise ConfigError(f"{option} is {workers}, but there is room for {place} of {each}: {advice}")
     return worker_group, room // workers
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 STUDY = "study.db"  # file of the study in a sweep's folder
 RETRY = "retry_of"  # attribute of a trial that is another attempt: the number of the first one
-REJECTED = "compute"  # attribute of a point that was proposed and not tried: its optimizer steps are beyond the limit
+# Attribute of a point that was proposed and not tried: its optimizer steps, which are beyond the limit, or that it was
+# tried before.
+REJECTED = "compute"
 # Attributes of a study whose steps are seeds, and of a trial with two objectives, whose scores on the way Optuna drops.
 SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -56,7 +57,7 @@ class SweepProgress(Progress):
         self._common, self._account = sweep.common(), account
         super().__init__(console, store, cost, store.missing(self._common))
         self.sweep, self.total, self._on_end = sweep, total, on_end
-        self.states: dict[int, State] = {}
+        self.states: dict[int, State | Literal["paused"]] = {}
         self.best: tuple[float, int, Params] | None = None
         for trial in trials:
             if trial.state in ("complete", "pruned"):
@@ -95,8 +96,13 @@ class SweepProgress(Progress):
         line = self._running[number]
         line.step, line.score = step, score
         if step < line.last and self.is_quiet:
-            at = f"seed {step + 1} of {line.last + 1}" if self.sweep.seed_by_seed else f"rung {step} of {line.last}"
-            self.print_line(f"trial {number}: {at}, {self._in_words(score)}, {in_words(line.params)}")
+            self.print_line(f"trial {number}: {self._at(line)}, {self._in_words(score)}, {in_words(line.params)}")
+
+    def paused(self, number: int) -> None:
+        """A trial makes room for others; what is left of it counts as work to be done."""
+        line = self._running.pop(number)
+        self.states[number] = "paused"
+        self.print_line(f"trial {number} makes room for others after {self._at(line)}, {in_words(line.params)}")
 
     def ended(self, number: int, state: State) -> None:
         """A trial ends."""
@@ -118,12 +124,12 @@ class SweepProgress(Progress):
 
     def counts(self) -> str:
         """Trials that have ended, of all."""
-        return f"[{sum(state != 'running' for state in self.states.values())}/{self.total}]"
+        return f"[{sum(state not in ('running', 'paused') for state in self.states.values())}/{self.total}]"
 
     def headline(self) -> Text:
         """The sweep's name, and how many trials are in which state."""
         states = list(self.states.values())
-        known = [state for state in ("complete", "pruned", "failed", "running") if state in states]
+        known = [state for state in ("complete", "pruned", "failed", "running", "paused") if state in states]
         counts = ", ".join(f"{states.count(state)} {state}" for state in known)
         return Text.assemble(
             (self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, {counted(self.total, 'trial')} in total"
@@ -153,6 +159,11 @@ class SweepProgress(Progress):
             score, number, params = self.best
             parts.append(Text(f"best so far: trial {number}, {self._in_words(score)}, {in_words(params)}", "green"))
         return parts
+
+    def _at(self, line: _Line) -> str:
+        """The last step that a trial has reported, for people."""
+        step, last = line.step or 0, line.last
+        return f"seed {step + 1} of {last + 1}" if self.sweep.seed_by_seed else f"rung {step} of {last}"
 
     def _place(self, line: _Line) -> str:
         """The rung, from 0 on, or the seed, from 1 on, that a trial is at."""

@@ -6,18 +6,20 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from dmt_ray.execution import ray_private
 from dmt_ray.experiments import trials
-from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, score_of
+from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, Value, score_of
 from dmt_ray.plan.key import key_of
 from dmt_ray.search import samplers
 from dmt_ray.search.affordable import Affordable
 from dmt_ray.search.owned_storage import OwnedStorage
 from dmt_ray.search.pruning import P_THRESHOLD, MedianAtRung
+from dmt_ray.search.untried import nearest
 
 LEAST_TRIALS = 4  # with fewer other trials there is nothing to compare with: the median pruner stops none
 PROPOSALS = 20  # of the sampler, that may lie beyond the limit before a random point within it is tried
@@ -29,6 +31,25 @@ def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
     while (sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name / trials.STUDY).exists():
         sweep = after
     return after if fresh and (sweeps / sweep.name / trials.STUDY).exists() else sweep
+
+
+Point = frozenset[tuple[str, Value]]
+
+
+class _Paused(NamedTuple):
+    """A trial that waits, and the last step that it has reported; -1: none."""
+
+    step: int
+    trial: optuna.trial.Trial
+    params: Params
+
+
+def _point(params: Params) -> Point:
+    return frozenset(params.items())
+
+
+def _number(trial: optuna.trial.Trial) -> int:
+    return int(trial.user_attrs.get(trials.RETRY, trial.number))
 
 
 class Study:
@@ -74,8 +95,11 @@ class Study:
         self._enqueued = sum(trial.state == TrialState.WAITING for trial in attempts) + self._enqueue_failed(attempts)
         self._interrupted = [ray_private.attempt_id(trial) for trial in attempts if trial.state == TrialState.RUNNING]
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
+        self._tried = {_point(trial.params) for trial in self.trials()}
         self._taken: dict[str, optuna.trial.Trial] = {}
         self._pruned: set[str] = set()
+        self._paused: list[_Paused] = []
+        self._performed: dict[str, Point] = {}  # what is being performed, by token
 
     def _open(self, sampler: str, pruner: str) -> optuna.Study:
         storage, sweep = OwnedStorage(trials.open_storage(self.folder)), self.sweep
@@ -118,42 +142,101 @@ class Study:
 
     @property
     def remaining(self) -> int:
-        """Trials that are still to be begun or taken up again."""
+        """Trials that are still to be begun or taken up again, apart from those that are paused."""
         return max(0, self.total - len(self._begun))
 
-    def take(self, token: str) -> tuple[int, Params] | None:
-        """The next trial to perform: number and params, or None when all trials have begun.
+    @property
+    def paused(self) -> int:
+        """Trials that have made room for others, or wait for one at the same point."""
+        return len(self._paused)
 
-        The token is any name by which the caller speaks of this trial from now on.
+    @property
+    def ready(self) -> bool:
+        """Whether a trial can be begun or go on now."""
+        return self.remaining > 0 or self._first_paused() is not None
+
+    def take(self, token: str, *, new: bool = True) -> tuple[int, Params] | None:
+        """The next trial to perform: number and params, or None when all trials have begun and none can go on now.
+
+        A trial at a point that another trial is at could only watch that one. It waits until the other one has ended,
+        and then finds all its stages. Of the others that are paused, the one goes on first that has come least far.
+
+        Args:
+            token: Any name by which the caller speaks of this trial from now on.
+            new: Whether trials may begin that have not begun yet.
         """
-        if not self.remaining:
+        twin = self._first_paused()
+        while twin is None or twin.step >= 0:
+            if not new or not self.remaining:
+                break
+            trial, params = self._begin()
+            if self._is_performed(params):
+                self._paused.append(_Paused(-1, trial, params))
+                continue
+            return self._perform(token, trial, params)
+        if (paused := self._first_paused()) is None:
             return None
+        self._paused.remove(paused)
+        return self._perform(token, paused.trial, paused.params)
+
+    def _begin(self) -> tuple[optuna.trial.Trial, Params]:
+        """One that was interrupted, or a new one."""
         if self._interrupted:
             trial = ray_private.reopened(self._optuna, self._interrupted.pop(0))
             params = self._params(trial)
         else:
             trial, params = self._next()
-        self._taken[token] = trial
-        number = int(trial.user_attrs.get(trials.RETRY, trial.number))
-        self._begun.add(number)
-        return number, params
+        self._begun.add(_number(trial))
+        self._tried.add(_point(params))
+        return trial, params
+
+    def _perform(self, token: str, trial: optuna.trial.Trial, params: Params) -> tuple[int, Params]:
+        self._taken[token], self._performed[token] = trial, _point(params)
+        return _number(trial), params
+
+    def _is_performed(self, params: Params) -> bool:
+        return _point(params) in self._performed.values()
+
+    def _first_paused(self) -> "_Paused | None":
+        """Of the trials that wait, the one that has come least far and whose point no other one is at."""
+        free = [paused for paused in self._paused if not self._is_performed(paused.params)]
+        return min(free, key=lambda paused: (paused.step, paused.trial.number), default=None)
 
     def _next(self) -> tuple[optuna.trial.Trial, Params]:
-        """The next point within the limit; those that the sampler proposes beyond it are noted, so that it learns."""
+        """The next point within the limit that was not tried before, as far as there is one.
+
+        Those that the sampler proposes beyond the limit are noted, so that it learns. In place of one that was tried
+        before, which would give the same score again, the nearest one is tried.
+        """
+        given = False
         for attempt in itertools.count():
             if self._enqueued:
-                self._enqueued -= 1
+                self._enqueued, given = self._enqueued - 1, True
             elif self._points:
                 self._optuna.enqueue_trial(self._points.pop(0))
-            elif self._affordable is not None and attempt >= PROPOSALS:
+                given = True
+            elif self._affordable is not None and attempt >= PROPOSALS and not given:
                 self._optuna.enqueue_trial(dict(self._affordable.draw()))
             trial = self._optuna.ask()
             params = self._params(trial)
-            if self._limit is None or (compute := self._steps_for(params)) <= self._limit:
+            if not self._is_affordable(params):
+                trial.set_user_attr(trials.REJECTED, self._steps_for(params))
+                self._optuna.tell(trial, state=TrialState.FAIL if self.sweep.second else TrialState.PRUNED)
+                given = False
+            elif given or self._is_new(params) or (near := nearest(self.sweep.space, params, self._is_new)) is None:
                 return trial, params
-            trial.set_user_attr(trials.REJECTED, compute)
-            self._optuna.tell(trial, state=TrialState.FAIL if self.sweep.second else TrialState.PRUNED)
+            else:
+                trial.set_user_attr(trials.REJECTED, "tried before")
+                self._optuna.tell(trial, state=TrialState.FAIL)  # the sampler takes no notice of it
+                self._optuna.enqueue_trial(near)
+                given = True
         raise AssertionError("a point within the limit was drawn")
+
+    def _is_new(self, params: Params) -> bool:
+        return _point(params) not in self._tried and self._is_affordable(params)
+
+    def _is_affordable(self, params: Params) -> bool:
+        return self._limit is None or self._steps_for(params) <= self._limit
 
     def _params(self, trial: optuna.trial.Trial) -> Params:
         with warnings.catch_warnings():
@@ -182,12 +265,26 @@ class Study:
             self._pruned.add(token)
         return prune
 
+    def pause(self, token: str, step: int) -> bool:
+        """Whether a trial that has reported a step waits while others go on that have come less far, if there are any.
+
+        If so, end it with `finish`; `take` hands it out again.
+        """
+        if token in self._pruned or step == self._last(self._frozen(token)):
+            return False
+        first, trial = self._first_paused(), self._taken[token]
+        if not self.remaining and (first is None or first.step >= step):
+            return False
+        self._paused.append(_Paused(step, trial, self._params(trial)))
+        return True
+
     def _last(self, frozen: FrozenTrial) -> int:
         return (self._steps or self._steps_of(frozenset(frozen.params.items()))) - 1
 
     def finish(self, token: str, error: str | None = None) -> State:
         """Close a trial; one that neither failed, nor was pruned, nor reached its last step stays to be taken up."""
         trial, frozen = self._taken[token], self._frozen(token)
+        self._performed.pop(token, None)
         scores = trials.step_scores(frozen)
         if frozen.state != TrialState.RUNNING:
             raise ValueError(f"trial {trial.number} of {self.sweep.name} is finished already")

@@ -30,6 +30,7 @@ from dmt_ray.search.helping import Helping, Part
 from dmt_ray.search.progress import SweepProgress
 from dmt_ray.search.study import Study
 from dmt_ray.search.trial import SweepJob, perform_trial
+from dmt_ray.search.turns import Turns
 
 LEAK_SECONDS = 5.0  # between two looks for placement groups that nobody frees
 HELP_SECONDS = 1.0  # between two looks for what workers without a trial can do
@@ -44,21 +45,27 @@ class _Unpickled:
 class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
     """Hands the study's trials to Tune."""
 
-    def __init__(self, study: Study, job: SweepJob, progress: SweepProgress, enough: Enough, helping: Helping) -> None:
+    def __init__(
+        self, study: Study, job: SweepJob, progress: SweepProgress, enough: Enough, helping: Helping, turns: Turns
+    ) -> None:
         super().__init__()
         self.study, self.job, self.progress, self.enough, self.helping = study, job, progress, enough, helping
+        self.turns = turns
         self.numbers: dict[str, int] = {}
+        self.paused: set[str] = set()  # what Tune calls those that have made room: it knows them as ended
         self.losses: dict[str, tuple[str, Activity | None]] = {}
         self._ended = False  # there is enough, though trials are left
 
     @property
     def all_begun(self) -> bool:
-        """Whether no further trial begins."""
-        return self._ended or not self.study.remaining
+        """Whether no further trial begins, and none that waits can go on now."""
+        return self._ended or not self.study.ready
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and params."""
-        taken = None if self.enough() is not None else self.study.take(trial_id)
+        taken = self.study.take(trial_id, new=self.enough() is None)
+        if taken is None and self.study.paused:
+            return None  # for now
         if taken is None:
             self._ended = True
             return str(Searcher.FINISHED)
@@ -66,6 +73,7 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
         self.numbers[trial_id] = number
         self.progress.begun(number, params)
         self.helping.begun(number, params)
+        self.turns.begun(number)
         return {"number": number, "params": params}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -81,7 +89,11 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
         if failure is not None:
             journal.write_fault(folder, number, "failed", failure, activity, report.get("node"))
         journal.end(folder, number)
-        self.progress.ended(number, self.study.finish(trial_id, failure))
+        state = self.study.finish(trial_id, failure)
+        if trial_id in self.paused and state == "running":
+            self.progress.paused(number)
+        else:
+            self.progress.ended(number, state)
 
     def lost(self, trial_id: str, text: str) -> None:
         """Write down that a trial's worker was lost, and what Ray says of it."""
@@ -93,7 +105,7 @@ class Proposals(_Unpickled, Searcher):  # type: ignore[misc]  # Ray has no types
 
 
 class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
-    """Reports each step to the study, which says whether the trial is pruned there."""
+    """Reports each step to the study, which says whether the trial is pruned there, or makes room for another one."""
 
     def __init__(self, proposals: Proposals) -> None:
         super().__init__()
@@ -107,6 +119,9 @@ class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         number = self.proposals.numbers[trial.trial_id]
         self.proposals.progress.scored(number, result["step"], result["score"])
         self.proposals.helping.scored(number, result["step"])
+        if not prune and self.proposals.turns.over(trial.trial_id, number, result["step"]):
+            self.proposals.paused.add(trial.trial_id)
+            return str(TrialScheduler.STOP)
         return str(TrialScheduler.STOP if prune else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -179,7 +194,13 @@ class _Ticks(_Unpickled, tune.Callback):  # type: ignore[misc]
 
 
 def run_trials(
-    study: Study, job: SweepJob, progress: SweepProgress, *, room: int, enough: Enough = lambda: None
+    study: Study,
+    job: SweepJob,
+    progress: SweepProgress,
+    *,
+    room: int,
+    turns: bool = True,
+    enough: Enough = lambda: None,
 ) -> None:
     """Perform the study's trials until all have ended, it is enough, or the user stops them.
 
@@ -188,13 +209,14 @@ def run_trials(
         job: What their workers have to know.
         progress: Shows them.
         room: Trials for which there is room at a time.
+        turns: Whether the last trials take turns (see `turns`).
         enough: Why no further trial begins; None: one may.
     """
     journal.end_all(study.folder)
     for left in study.folder.glob("tune-*"):  # of a sweep that was killed
         shutil.rmtree(left, ignore_errors=True)
     helping = Helping(job.sweep, progress.store.has)
-    proposals = Proposals(study, job, progress, enough, helping)
+    proposals = Proposals(study, job, progress, enough, helping, Turns(study, room if turns else 0))
     # A worker group performs both models at once; without a common folder a trial does not see who helps it.
     alone = job.worker_group.workers == 1 and job.machine.shared is None
     helpers = Helpers(job, helping, room if alone else 0)
@@ -206,7 +228,7 @@ def run_trials(
             tune.Tuner(
                 tune.with_resources(functools.partial(perform_trial, job=job), place),
                 tune_config=tune.TuneConfig(
-                    num_samples=study.total,
+                    num_samples=-1,  # one that is paused ends for Tune, and goes on as another one
                     max_concurrent_trials=min(room, study.remaining),
                     search_alg=proposals,
                     scheduler=BetweenSteps(proposals),

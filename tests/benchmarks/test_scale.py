@@ -265,5 +265,5 @@ def test_the_simulation_performs_every_trial_and_is_never_faster_than_the_gpus(t
     once = Counter(key for trial in trials for key in trial.executed)
     assert sum(once.values()) + 6 == simulation.stages  # 6 are shared
     assert (simulation.given > 0) == (workers == 1)  # a group's trials are not helped
-    assert simulation.makespan >= simulation.busy / 4
+    assert simulation.makespan >= simulation.cluster.busy / 4
     assert simulation.makespan >= simulation.shared

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -55,6 +56,33 @@ def test_a_second_trial_computes_only_what_gamma_changes(performed, tiny):
     assert sorted(stage.operation.name for stage in executed) == sorted(
         ["finetune"] * 4 + ["evaluate"] * 4 + ["label"] * 2
     )
+
+
+def test_a_worker_goes_on_with_another_stage_while_somebody_computes_the_first(machine, tiny, monkeypatch):
+    runner = Runner(machine)
+    rung = dmt(runner.bind(tiny), 0).rungs[0]
+    computed = []
+
+    def compute(stage, beat):
+        with runner.store.write(stage, {"seconds": 1.0}) as folder:
+            (folder / "file").write_text(stage.key)
+        computed.append(f"{stage.operation.name} {stage.side}")
+
+    monkeypatch.setattr(runner, "compute", compute)
+    first = rung["A"].inputs["model"]
+    worker = threading.Thread(target=runner.perform, args=(list(rung.values()),))
+    with runner.store.lease(first) as lease:
+        assert lease.held
+        worker.start()
+        end = time.monotonic() + 60
+        while len(computed) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        worker.join(0.1)
+        assert worker.is_alive()  # nothing is left but what needs the first
+        assert computed == ["pretrain B", "evaluate B"]
+    worker.join(60)
+    assert computed[2:] == ["pretrain A", "evaluate A"]
 
 
 def test_every_stage_holds_what_the_readme_of_the_store_promises(performed):

@@ -164,14 +164,17 @@ def epochs(params) -> float:
 def test_points_beyond_the_limit_are_not_tried(folder):
     sweep = a_sweep(seeds=(0,), space={EPOCHS: Integer(1, 9)}, known=({EPOCHS: 8}, {EPOCHS: 3}))
     study = Study(folder, sweep, 6, sampler="random", compute=epochs, limit=350)
-    taken = [study.take(str(i)) for i in range(6)]
-    assert all(params[EPOCHS] <= 3 for _, params in taken)
-    assert taken[0][1] == {EPOCHS: 3}  # the first known point is too expensive
-    assert study.take("more") is None
+    taken = []
     for i in range(6):
+        taken.append(study.take(str(i)))
         study.report(str(i), 0, 0.5)
         study.report(str(i), 1, 0.5)
         assert study.finish(str(i)) == "complete"
+    # The first known point is too expensive; no other one is tried again before all three were.
+    assert taken[0][1] == {EPOCHS: 3}
+    assert sorted(params[EPOCHS] for _, params in taken[:3]) == [1, 2, 3]
+    assert all(params[EPOCHS] <= 3 for _, params in taken)
+    assert study.take("more") is None
     trials = read_trials(folder, sweep.name)
     assert [trial.number for trial in trials] == [number for number, _ in taken]
     assert Study(folder, sweep, 7, compute=epochs, limit=350).remaining == 1

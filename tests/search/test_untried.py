@@ -1,0 +1,58 @@
+"""A search tries no point twice while there is another one near."""
+
+import pytest
+
+from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.methods.space import Choice, Integer, Uniform
+from dmt_ray.recipes import load
+from dmt_ray.search.study import Study
+from dmt_ray.search.untried import nearest
+
+G1, G2 = "weight.gamma1", "weight.gamma2"
+
+
+@pytest.mark.parametrize(
+    ("tried", "expected"),
+    [
+        pytest.param([(2, 1)], (1, 1), id="a step in one dimension"),
+        pytest.param([(2, 1), (1, 1), (2, 0), (2, 2), (3, 1)], (1, 0), id="a step in both"),
+        pytest.param([(a, b) for a in range(5) for b in range(5) if (a, b) != (4, 4)], (4, 4), id="the only one left"),
+        pytest.param([(a, b) for a in range(5) for b in range(5)], None, id="none is left"),
+    ],
+)
+def test_the_nearest_point_is_taken_that_was_not_tried(tried, expected):
+    space = {"a": Integer(0, 4), "b": Uniform(0, 2, step=0.5)}
+    there = [{"a": a, "b": b / 2} for a, b in tried]
+    point = nearest(space, {"a": 2, "b": 0.5}, lambda params: params not in there)
+    assert point == (None if expected is None else {"a": expected[0], "b": expected[1] / 2})
+
+
+def test_choices_keep_their_value_and_what_has_no_steps_keeps_its_own():
+    space = {"kind": Choice("x", "y"), "n": Integer(1, 2), "real": Uniform(0, 1)}
+    at = {"kind": "y", "n": 1, "real": 0.3}
+    assert nearest(space, at, lambda params: params != at) == {"kind": "y", "n": 2, "real": 0.3}
+    assert nearest({"kind": Choice("x", "y")}, {"kind": "x"}, lambda params: True) is None
+
+
+def a_study(folder, trials, sampler="random"):
+    space = {G1: Uniform(0, 2, step=1), G2: Uniform(0, 2, step=1)}
+    sweep = Sweep("gamma_sweep", "?", load("shapes"), "dmt", space, (0,))
+    return Study(folder, sweep, trials, sampler=sampler)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_nine_trials_of_nine_points_try_each_once_and_a_tenth_one_repeats_a_point(tmp_path, sampler):
+    first, again = a_study(tmp_path, 5, sampler), None
+    points = []
+    for study, count in ((first, 5), (again, 5)):
+        study = study or a_study(tmp_path, 10, sampler)  # which goes on where the first one ended
+        for _ in range(count):
+            _, params = study.take("a")
+            points.append((params[G1], params[G2]))
+            for step in range(6):
+                if study.report("a", step, 0.5):
+                    break
+            study.finish("a")
+    assert sorted(points[:9]) == [(a, b) for a in (0, 1, 2) for b in (0, 1, 2)]
+    assert points[9] in points[:9]
+    assert len(study.trials()) == 10
