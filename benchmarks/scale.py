@@ -25,7 +25,7 @@ from rich.console import Console
 from scale_paper import OnPaper, Timer
 from scale_sweep import Simulation
 
-from dmt_ray.cli import dry_run
+from dmt_ray.cli import sweep_cost
 from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
 from dmt_ray.execution import progress
@@ -87,7 +87,7 @@ def simulate(options: argparse.Namespace, storage: Path) -> Simulation:
     options.trials = min(options.trials, len(sweep.points())) if options.grid else options.trials
     if options.dry_run:
         with timer.of("dry run, nothing there"):
-            dry_run.describe(nowhere, sweep, runner.store, runner.work_of, options.trials)
+            sweep_cost.describe(nowhere, sweep, runner.store, runner.work_of, options.trials)
     folder = storage / "sweeps" / sweep.name
     with locked(folder):
         simulation = Simulation(options, storage, runner, sweep)

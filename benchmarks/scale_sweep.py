@@ -14,7 +14,7 @@ from scale_gpus import Gpus, Report, Workers
 from scale_paper import Clock, Counted, Timer
 
 from dmt_ray import tracking
-from dmt_ray.cli import dry_run
+from dmt_ray.cli import sweep_cost
 from dmt_ray.execution import progress
 from dmt_ray.execution.cost import Effort
 from dmt_ray.execution.runner import Runner
@@ -234,4 +234,4 @@ class Simulation:
         if not self.options.dry_run:
             return
         with self.timer.of("dry run, all there"):
-            dry_run.describe(console, self.sweep, self.store, self.runner.work_of, self.options.trials)
+            sweep_cost.describe(console, self.sweep, self.store, self.runner.work_of, self.options.trials)

@@ -35,7 +35,7 @@ from dmt_ray.results.statistics import visible
 from dmt_ray.store import Store
 
 if TYPE_CHECKING:
-    from dmt_ray.cli.sweep import SweepOptions
+    from dmt_ray.cli.sweep_options import SweepOptions
 
 Some = TypeVar("Some", bound=Options)
 

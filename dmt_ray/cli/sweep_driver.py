@@ -9,7 +9,7 @@ from rich.console import Console
 from dmt_ray import tracking
 from dmt_ray.cli.dry_run import bound_sweep, warm
 from dmt_ray.cli.options import begin
-from dmt_ray.cli.sweep import SweepOptions
+from dmt_ray.cli.sweep_options import SweepOptions
 from dmt_ray.config import Config
 from dmt_ray.execution import journal
 from dmt_ray.execution.cost import Effort, Work
