@@ -34,7 +34,7 @@ import numpy as np
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.cli import dry_run
+from dmt_ray.cli.sweep_cost import describe
 from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config, Data
 from dmt_ray.data import Dataset
@@ -494,7 +494,7 @@ class Simulation:
         if not self.options.dry_run:
             return
         with self.timer.of("dry run, all there"):
-            dry_run.describe(console, self.sweep, self.store, self.runner.work_of, self.options.trials)
+            describe(console, self.sweep, self.store, self.runner.work_of, self.options.trials)
 
     def print(self, storage: Path) -> None:
         """The figures."""
@@ -606,7 +606,7 @@ def simulate(options: argparse.Namespace, storage: Path) -> Simulation:
     options.trials = min(options.trials, len(sweep.points())) if options.grid else options.trials
     if options.dry_run:
         with timer.of("dry run, nothing there"):
-            dry_run.describe(nowhere, sweep, runner.store, runner.work_of, options.trials)
+            describe(nowhere, sweep, runner.store, runner.work_of, options.trials)
     folder = storage / "sweeps" / sweep.name
     with locked(folder):
         simulation = Simulation(options, storage, runner, sweep)

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from rich.console import Console
 
-from dmt_ray.cli import dry_run
+from dmt_ray.cli.sweep_cost import describe
 from dmt_ray.config import Config
 from dmt_ray.execution.cost import Effort, Work
 from dmt_ray.experiments.dataset_info import DatasetInfo
@@ -92,7 +92,7 @@ def cost_of_a_dry_run(store: CountingStore, grid: int, trials: int) -> tuple[int
     """Plans made, stages measured, times that all records were read."""
     sweep, measure, CountingSweep.plans_made = a_sweep(grid=grid, kind=CountingSweep), Measure(), 0
     store.asked.clear()
-    dry_run.describe(NOWHERE, sweep, store, measure.work_of, trials)
+    describe(NOWHERE, sweep, store, measure.work_of, trials)
     return CountingSweep.plans_made, measure.calls, store.asked["records"]
 
 
@@ -107,7 +107,7 @@ def test_a_dry_run_reads_the_records_once_and_makes_a_plan_for_each_point(store)
 def test_a_thousand_trials_are_estimated_as_one_is(store, capsys):
     sweep = a_sweep()
     console = Console(width=400)
-    dry_run.describe(console, sweep, store, Measure().work_of, 1000)
+    describe(console, sweep, store, Measure().work_of, 1000)
     # 6 shared stages, 28 of each trial: 2 + 10 of them train.
     assert "at most 28,006 stages, 100,020 optimizer steps" in capsys.readouterr().out
 
@@ -115,7 +115,7 @@ def test_a_thousand_trials_are_estimated_as_one_is(store, capsys):
 @pytest.mark.slow
 def test_planning_a_grid_of_a_thousand_points_takes_seconds(store):
     began = time.thread_time()
-    dry_run.describe(NOWHERE, a_sweep(grid=32), store, Measure().work_of, 1024)
+    describe(NOWHERE, a_sweep(grid=32), store, Measure().work_of, 1024)
     assert time.thread_time() - began < 30
 
 
