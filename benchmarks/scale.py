@@ -34,8 +34,8 @@ import numpy as np
 from rich.console import Console
 
 from dmt_ray import tracking
-from dmt_ray.cli.sweep_cost import describe
 from dmt_ray.cli.options import guarded
+from dmt_ray.cli.sweep_cost import describe
 from dmt_ray.config import Config, Data
 from dmt_ray.data import Dataset
 from dmt_ray.data.images import Images
