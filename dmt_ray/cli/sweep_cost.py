@@ -96,14 +96,15 @@ class _Described:
         yield "shared", f"{counted(len(common), 'stage')}, common to all trials and computed once: {_kinds(common)}"
         yield "", f"{there} of them are already in the store; to do: {self._estimate(self._store.missing(common))}"
         yield "a trial", f"{counted(len(own), 'stage')} of its own: {_kinds(own)}"
-        known = list[Params]()
+        known = list[list[Stage]]()
         yield from self._points(total, known)
         yield from self._total(total, known)
         if confirm:
             yield from self._confirm(confirm, looks)
 
-    def _points(self, total: int, known: list[Params]) -> Iterator[Row]:
-        """The points that are known in advance, those that are tried of which go into a list; and what is left out."""
+    def _points(self, total: int, known: list[list[Stage]]) -> Iterator[Row]:
+        """The points that are known in advance, and what is left out; the stages of those that are tried go into a
+        list."""
         beyond = 0
         for point in self._sweep.points():
             if len(known) == total:
@@ -112,8 +113,9 @@ class _Described:
                 beyond += 1
                 yield "point", f"{in_words(point)}, not tried: {steps:,.0f} optimizer steps a seed"
                 continue
-            known.append(point)
-            left = self._store.missing(stage for plan in self._sweep.plans(point).values() for stage in plan.targets())
+            plans = self._sweep.plans(point).values()
+            known.append([stage for plan in plans for stage in plan.stages()])
+            left = self._store.missing(stage for plan in plans for stage in plan.targets())
             yield "point", f"{in_words(point)}, to do: {self._estimate(left)}"
         if beyond and len(known) < total:
             what = f"the limit leaves out {beyond} of {counted(beyond + len(known), 'known point')}"
@@ -122,12 +124,11 @@ class _Described:
             )
             yield "", f"{what}: {instead} place"
 
-    def _total(self, total: int, known: Sequence[Params]) -> Iterator[Row]:
+    def _total(self, total: int, known: Sequence[Sequence[Stage]]) -> Iterator[Row]:
         """What all trials cost: a bound where all points are alike, or known; else by what it is assumed."""
-        stages = [self._stages(point) for point in known]
         if len(known) > 1:
-            yield "sharing", _shared_work(reuse.of(stages, self._work), total)
-        base = self._store.missing(dict.fromkeys([*self._common, *(stage for one in stages for stage in one)]))
+            yield "sharing", _shared_work(reuse.of(known, self._work), total)
+        base = self._store.missing(dict.fromkeys([*self._common, *(stage for one in known for stage in one)]))
         unknown, stand_in = total - len(known), self._stand_in
 
         def cost(point: Params) -> Estimate:
