@@ -110,7 +110,7 @@ def show(simulation: Simulation, storage: Path) -> None:
     states = [trial.state for trial in simulation.study.trials()]
     gpus, makespan, cluster = options.gpus, simulation.makespan, simulation.cluster
     events = sum(sum(seconds) for what, seconds in timer.spent.items() if _is_event(what))
-    tick = float(np.mean(timer.spent["tick"])) if timer.spent["tick"] else 0.0
+    tick = float(np.mean(timer.spent.get("tick", [0.0])))
     longest = simulation.shared + cluster.longest_path()
     behind = simulation.shared + (cluster.busy - cluster.shared_work) / gpus
     print(f"\n{timer.table()}\n")

@@ -170,7 +170,7 @@ class Study:
             if not new or not self.remaining:
                 break
             trial, params = self._begin()
-            if self._is_performed(params):
+            if _point(params) in self._performed.values():
                 self._paused.append(_Paused(-1, trial, params))
                 continue
             return self._perform(token, trial, params)
@@ -194,12 +194,10 @@ class Study:
         self._taken[token], self._performed[token] = trial, _point(params)
         return _number(trial), params
 
-    def _is_performed(self, params: Params) -> bool:
-        return _point(params) in self._performed.values()
-
     def _first_paused(self) -> "_Paused | None":
         """Of the trials that wait, the one that has come least far and whose point no other one is at."""
-        free = [paused for paused in self._paused if not self._is_performed(paused.params)]
+        performed = set(self._performed.values())
+        free = [paused for paused in self._paused if _point(paused.params) not in performed]
         return min(free, key=lambda paused: (paused.step, paused.trial.number), default=None)
 
     def _next(self) -> tuple[optuna.trial.Trial, Params]:
