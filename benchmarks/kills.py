@@ -7,9 +7,10 @@ of both are compared.
 
     python benchmarks/kills.py --minutes 5 --seed 7
     python benchmarks/kills.py --minutes 5 --seed 8     # the undisturbed run is not repeated
-    python benchmarks/kills.py --minutes 60 --seed 7    # twelve times the work: hours on a busy machine
+    python benchmarks/kills.py --minutes 60 --work 10 --seed 7
 
-What is computed grows with the minutes: five minutes are five trials and two seeds of the ablation on the toy data set.
+What is computed is named by `--work`, in minutes that it may take undisturbed on an idle machine: five are five trials
+and two seeds of the ablation on the toy data set. With faults it takes longer by far, so that ten may fill an hour.
 An undisturbed run that was interrupted goes on when the same command is started again; one with faults starts over.
 Where the undisturbed run takes longer than the minutes, as on a busy machine, the schedule is stretched by that factor.
 Each command has its own stretch of the schedule, as long as it took undisturbed: both are struck, however long the
@@ -49,30 +50,33 @@ def main() -> int:
     """Run both and compare; 0 if nothing differs."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--minutes", type=float, default=5.0, help="how long faults strike (default: 5)")
+    options.add_argument("--work", type=float, help="minutes of work (default: as many as faults strike)")
     options.add_argument("--seed", type=int, default=0, help="seed of the schedule (default: 0)")
     options.add_argument("--storage", type=Path, default=Path("runs/kills"), help="folder (default: runs/kills)")
     chosen = options.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell may have switched Ctrl-C off; nothing is to be left behind
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    if not 1 <= chosen.minutes < math.inf:
-        raise ConfigError(f"--minutes must be 1 or more, but got {chosen.minutes:g}")
+    work = chosen.minutes if chosen.work is None else chosen.work
+    for name, minutes in (("minutes", chosen.minutes), ("work", work)):
+        if not 1 <= minutes < math.inf:
+            raise ConfigError(f"--{name} must be 1 or more, but got {minutes:g}")
     storage = chosen.storage.absolute()
-    folder = storage / f"{chosen.minutes:g}min-seed{chosen.seed}"
+    folder = storage / f"{chosen.minutes:g}min-work{work:g}-seed{chosen.seed}"
     if folder.exists():
         raise ConfigError(f"{folder} exists: remove it to repeat this run, or choose another --seed")
-    calm = storage / f"{chosen.minutes:g}min-undisturbed-{code_digest()[:8]}"
-    undisturbed(calm, chosen.minutes)
-    return disturbed(folder, calm, chosen.minutes, chosen.seed)
+    calm = storage / f"work{work:g}-undisturbed-{code_digest()[:8]}"
+    undisturbed(calm, work)
+    return disturbed(folder, calm, work, chosen.minutes, chosen.seed)
 
 
-def commands(minutes: float) -> list[list[str]]:
+def commands(work: float) -> list[list[str]]:
     """The sweep and the ablation: a grid without pruning, whose trials do not depend on the order in which they end."""
-    rounds = "[1.0]" if minutes < 3 else "[0.5,1.0]"
+    rounds = "[1.0]" if work < 3 else "[0.5,1.0]"
     small = ["--set", "pretrain.epochs=8", "--set", f"percentiles={rounds}", "--max-concurrent", "2"]
-    rows = ["DST"] if minutes < 3 else ["DST", "DMT"]
-    seeds = map(str, range(max(1, round(minutes / 2))))
+    rows = ["DST"] if work < 3 else ["DST", "DMT"]
+    seeds = map(str, range(max(1, round(work / 2))))
     return [
-        ["sweep", "gamma_sweep", "--set", "weight.gamma2=0.5", "--grid", str(max(2, round(minutes))), *small],
+        ["sweep", "gamma_sweep", "--set", "weight.gamma2=0.5", "--grid", str(max(2, round(work))), *small],
         ["ablate", "components", "--rows", *rows, "--seeds", *seeds, *small],
     ]
 
@@ -110,21 +114,21 @@ class Course:
     ends: list[float] = field(default_factory=list)
 
 
-def undisturbed(folder: Path, minutes: float) -> None:
+def undisturbed(folder: Path, work: float) -> None:
     """Compute everything without a fault, or what is left of it, unless that was done before."""
     if (folder / RESULTS).exists():
         return
     log = Log(folder / "log.txt")
-    log(f"undisturbed, with the work of {minutes:g} minutes")
+    log(f"undisturbed, with the work of {work:g} minutes")
     if before := _stages(folder / "storage"):
         log(f"{before} stages were finished when it was interrupted")
-    results, course = _run(folder, minutes, [], 1.0, [], log)
+    results, course = _run(folder, work, [], 1.0, [], log)
     if course.restarts:
         raise SystemExit(f"the undisturbed run failed: see {folder}")
     log(f"undisturbed: {course.ends[-1]:.0f} s, {len(results.stages)} stages")
 
 
-def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
+def disturbed(folder: Path, calm: Path, work: float, minutes: float, seed: int) -> int:
     """Compute everything while faults strike, and compare; 0 if nothing differs."""
     events, reference = schedule(seed, minutes), json.loads((calm / RESULTS).read_text())
     calm_seconds, planned = reference["ends"][-1], 60 * minutes
@@ -136,7 +140,7 @@ def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
         log(f"planned: event {number} at {event.at:.1f} s: {event}")
     if factor > 1:
         log(f"the undisturbed run took {calm_seconds:.0f} s: these times are multiplied by {factor:.2f}")
-    results, course = _run(folder, minutes, events, factor, ends, log)
+    results, course = _run(folder, work, events, factor, ends, log)
     lines = Results(**reference["results"]).differences(results)
     for line in lines:
         log(f"DIFFERENT: {line}")
@@ -145,12 +149,12 @@ def disturbed(folder: Path, calm: Path, minutes: float, seed: int) -> int:
 
 
 def _run(
-    folder: Path, minutes: float, events: Sequence[Event], factor: float, ends: Sequence[float], log: Log
+    folder: Path, work: float, events: Sequence[Event], factor: float, ends: Sequence[float], log: Log
 ) -> tuple[Results, Course]:
     """Compute everything in a folder, and read what is left in the end."""
     with Machines(folder) as machines:
         log("two nodes, MLflow and the object store are up")
-        course = Run(machines, folder, log, events, factor, ends).perform(commands(minutes))
+        course = Run(machines, folder, log, events, factor, ends).perform(commands(work))
         results = read(folder / "storage", machines.url, machines.tracking)
     text = json.dumps({"ends": course.ends, "results": asdict(results)})
     (folder / RESULTS).write_text(text, encoding="utf-8")

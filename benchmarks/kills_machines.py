@@ -68,6 +68,7 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_agent_register_timeout_ms": "120000",  # a busy machine needs longer than Ray's 30 s
         "AWS_ACCESS_KEY_ID": "somebody",
         "AWS_SECRET_ACCESS_KEY": secrets.token_hex(8),
         "AWS_EC2_METADATA_DISABLED": "true",
