@@ -28,8 +28,10 @@ from scale_sweep import Simulation
 from dmt_ray.cli import sweep_cost
 from dmt_ray.cli.options import guarded
 from dmt_ray.config import Config
+from dmt_ray.errors import ConfigError
 from dmt_ray.execution import progress
 from dmt_ray.execution.journal import locked
+from dmt_ray.execution.options import check_workers
 from dmt_ray.execution.runner import Machine
 from dmt_ray.experiments.sweep import Sweep, Uniform
 from dmt_ray.recipes import load
@@ -77,8 +79,25 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def check(options: argparse.Namespace) -> None:
+    """Raise ConfigError where no sweep could be as it is asked for."""
+    for name in ("trials", "gpus"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name} must be 1 or more, but got {getattr(options, name)}")
+    for name in ("workers", "shared_workers"):
+        option, workers = f"--{name.replace('_', '-')}", getattr(options, name) or 1
+        check_workers(option, workers)
+        if workers > options.gpus:
+            raise ConfigError(f"{option} is {workers}, but --gpus is {options.gpus}")
+
+
 def simulate(options: argparse.Namespace, storage: Path) -> Simulation:
-    """Plan, dry-run and perform a sweep; its figures are in the result."""
+    """Plan, dry-run and perform a sweep; its figures are in the result.
+
+    Raises:
+        ConfigError: If there can be no such sweep.
+    """
+    check(options)
     runner = OnPaper(Machine(storage, device="cpu"))
     timer, nowhere = Timer(), Console(file=io.StringIO())
     with timer.of("bind the recipe"):

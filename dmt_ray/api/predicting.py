@@ -30,6 +30,7 @@ from dmt_ray.engine.tiles import MAPS, Map, Prediction, Predictor, Tiling
 from dmt_ray.engine.workspace import device_of
 from dmt_ray.errors import ConfigError, DataError, ModelError
 from dmt_ray.execution.progress import Counting
+from dmt_ray.execution.runner import device_check
 from dmt_ray.files import read_json, replacing, write_text
 from dmt_ray.plan import escape
 
@@ -98,9 +99,11 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
     again.
 
     Raises:
-        ConfigError: If the settings do not fit the model, or the folder to write holds something else.
+        ConfigError: If the settings do not fit the model, there is no such device, or the folder to write holds
+            something else.
         DataError: If there is no picture, or two would be written to the same files.
     """
+    device_check(job.device)
     settings = model.info.data.settings
     pictures = {name: path for name, path in _pictures(job.pictures).items() if not is_mask(name, settings)}
     if not pictures:

@@ -43,7 +43,7 @@ def show_methods(options: argparse.Namespace) -> None:
         print(f"\nsearched for {task}:")
         for setting, values in (declared(method, task) or {}).items():
             searched.add(setting)
-            print(f"  {setting:28}{values}{'; makes ' * (setting in DERIVED)}{' and '.join(DERIVED.get(setting, ()))}")
+            print(f"  {setting:27} {values}{'; makes ' * (setting in DERIVED)}{' and '.join(DERIVED.get(setting, ()))}")
     if searched & set(SCHEDULE):
         print("\n--set takes percentiles in place of what makes them, such as --set percentiles=[0.2,0.6,1].")
 

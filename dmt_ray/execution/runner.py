@@ -363,7 +363,7 @@ def device_check(device: str) -> None:
         torch.empty(0, device=device_of(device))
     except (RuntimeError, AssertionError):
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"there is no device {device!r} here; available:  {', '.join(devices)}") from None
+        raise ConfigError(f"there is no device {device!r} here; available: {', '.join(devices)}") from None
 
 
 def _check_precision(config: Slice, device: str) -> None:

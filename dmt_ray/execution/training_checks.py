@@ -113,12 +113,12 @@ def too_large_crops(trainings: Iterable[Training], dataset: Dataset) -> list[str
 def _too_large_a_crop(augment: Augment, dataset: Dataset) -> str:
     largest = [int(side) for side in dataset.subsets["train"].sizes.max(axis=0)]
     reach = [round(side * augment.scale[1]) + 2 * augment.pad for side in largest]
-    if all(crop <= most for crop, most in zip(augment.crop, reach, strict=True)):
-        return ""
     fitting = [
-        crop if crop <= most else side // MULTIPLE * MULTIPLE or side
+        crop if crop <= most else min(crop, max(side // MULTIPLE * MULTIPLE, MULTIPLE))
         for crop, most, side in zip(augment.crop, reach, largest, strict=True)
     ]
+    if fitting == list(augment.crop):  # also where an image is smaller than any crop that networks take
+        return ""
     return (
         f"crops are {augment.crop[0]} x {augment.crop[1]} pixels, and the largest training image is {largest[0]} x "
         f"{largest[1]}, resized by at most {augment.scale[1]:g}: the rest of every crop is padding, which costs time "

@@ -166,6 +166,14 @@ def test_a_folder_of_other_settings_or_of_something_else_is_not_written_to(model
         job(pictures, out=pictures / "out")
 
 
+@pytest.mark.parametrize("device", ["cuda:7", "foo"])
+def test_a_device_that_is_not_there_is_an_error_before_anything_is_written(device, model, pictures):
+    todo = job(pictures, device=device)
+    with pytest.raises(ConfigError, match=f"there is no device '{device}' here; available: cpu"):
+        predict_folder(model, todo, QUIET)
+    assert not todo.out.exists()
+
+
 def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_path):
     masks = tmp_path / "masks"
     (masks / "deep").mkdir(parents=True)

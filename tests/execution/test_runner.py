@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -402,6 +403,14 @@ def test_the_crop_that_is_proposed_is_one_that_images_fill(machine, tiny, crop, 
     training = tiny.pretrain.evolve(augment=tiny.pretrain.augment.evolve(crop=crop, scale=(0.5, 2.5)))
     (sentence,) = too_large_crops([training, training], dataset)
     assert f"--set crop={fitting}, " in sentence
+
+
+@pytest.mark.parametrize(("crop", "proposed"), [((64, 64), ["[32,32]"]), ((32, 32), [])])
+def test_a_crop_that_is_proposed_for_small_images_is_still_one_that_networks_take(tiny, crop, proposed):
+    dataset = SimpleNamespace(subsets={"train": SimpleNamespace(sizes=np.array([[30, 40], [20, 40]]))})
+    training = tiny.pretrain.evolve(augment=tiny.pretrain.augment.evolve(crop=crop, scale=(1.0, 1.0)))
+    said = too_large_crops([training], dataset)
+    assert [sentence.partition("--set crop=")[2].partition(", ")[0] for sentence in said] == proposed
 
 
 def test_a_device_that_is_not_there_is_refused(machine, tiny):

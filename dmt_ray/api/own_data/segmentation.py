@@ -75,7 +75,7 @@ def for_masks(folder: Path, layout: Layout, pictures: Pictures, masks: Masks, ma
         *parts.lines(layout),
         "model:   # " + why_network,
         *(f"  {name}: {json.dumps(value)}" for name, value in network.model_dump(exclude_defaults=True).items()),
-        f"crop: {list(crop)}   # height and width in all trainings: multiples of {MULTIPLE} within the smallest image",
+        f"crop: {list(crop)}   # height and width in all trainings: within the smallest image, {MULTIPLE} at least",
         "weight: {gamma1: 1, gamma2: 1}   # milder than the papers', which suit larger networks",
         f"# Epochs are guessed from the number of images: about {first} steps of pretraining and {steps} an iteration.",
         training("pretrain", epochs, (batch, 0), rates["first"]),
