@@ -266,15 +266,21 @@ def _prepare(model: Trained, job: Job) -> None:
             different = [name for name in settings if earlier.get(name) != settings[name]]
         except (ValueError, AttributeError):
             raise ConfigError(f"{path} cannot be read; delete {job.out}, or choose another --out") from None
-        if different:
+        if not different:
+            return
+        if _has_rows(job.out / TABLE):  # else an earlier command was stopped before its first picture was done
             first = different[0]
             raise ConfigError(
                 f"{job.out} holds predictions made with other settings: {first} was {earlier.get(first)}, and "
                 f"now is {settings[first]}. Choose another folder as --out, or delete it"
             )
-        return
     job.out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(settings, indent=1) + "\n")
+
+
+def _has_rows(table: Path) -> bool:
+    """Whether a table has more than its header."""
+    return table.is_file() and table.read_bytes().count(b"\n") > 1
 
 
 class _Table:

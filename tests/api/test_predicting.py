@@ -166,6 +166,17 @@ def test_a_folder_of_other_settings_or_of_something_else_is_not_written_to(model
         job(pictures, out=pictures / "out")
 
 
+def test_a_folder_in_which_nothing_was_predicted_yet_takes_other_settings(model, pictures, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predicting, "_predict_one", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict_folder(model, job(pictures, tiling=Tiling((8, 8), flip=True)), QUIET)
+    assert predict_folder(model, job(pictures), QUIET).earlier == 0
+
+
 @pytest.mark.parametrize("device", ["cuda:7", "foo"])
 def test_a_device_that_is_not_there_is_an_error_before_anything_is_written(device, model, pictures):
     todo = job(pictures, device=device)
