@@ -57,7 +57,16 @@ def agent_ports() -> list[str]:
         "metrics-export-port",
         "runtime-env-agent-port",
     )
-    return [f"--{name}={free_port()}" for name in (*names, "runtime-env-agent-port")]
+    return [f"--{name}={free_port()}" for name in names]
+
+
+def _sent(pid: int, what: signal.Signals) -> bool:
+    """Send a signal; False if the process has ended meanwhile."""
+    try:
+        os.kill(pid, what)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def environment() -> dict[str, str]:
@@ -175,7 +184,8 @@ class Machines:
             raylets = [pid for pid, words in program.processes().items() if "/raylet/raylet " in words]
             if not raylets:
                 return None
-            os.kill(raylets[0], signal.SIGKILL)
+            if not _sent(raylets[0], signal.SIGKILL):
+                return None
             what = f"process {raylets[0]}"
         else:
             what = f"{len(program.processes())} processes"
@@ -194,7 +204,8 @@ class Machines:
         if not pids:
             return None
         pid = pids[int(event.draw * len(pids))]
-        os.kill(pid, signal.SIGSTOP if event.what == "paused" else SIGNALS[event.what])
+        if not _sent(pid, signal.SIGSTOP if event.what == "paused" else SIGNALS[event.what]):
+            return None
         if event.what == "paused":
             self._later.append((time.monotonic() + event.seconds, lambda: self._go_on(event.target, [pid])))
         return f"process {pid}"
@@ -205,12 +216,7 @@ class Machines:
         self._later.append((time.monotonic() + event.seconds, lambda: self._go_on(event.target, pids)))
 
     def _go_on(self, name: str, pids: Sequence[int]) -> str:
-        gone = 0
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                gone += 1
+        gone = sum(not _sent(pid, signal.SIGCONT) for pid in pids)
         return f"{name} goes on{', but was killed meanwhile' if gone == len(pids) else ''}"
 
     def _start_anew(self, name: str) -> str:

@@ -49,7 +49,7 @@ def main() -> int | None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be asked."""
+    """The command line."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--recipe", default="voc-1/20")
     options.add_argument("--trials", type=int, default=1000)
@@ -80,12 +80,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise ConfigError where no sweep could be as it is asked for."""
+    """Raise ConfigError for options that no sweep can have."""
     for name in ("trials", "gpus"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} must be 1 or more, but got {getattr(options, name)}")
     for name in ("workers", "shared_workers"):
-        option, workers = f"--{name.replace('_', '-')}", getattr(options, name) or 1
+        option, workers = f"--{name.replace('_', '-')}", getattr(options, name)
         check_workers(option, workers)
         if workers > options.gpus:
             raise ConfigError(f"{option} is {workers}, but --gpus is {options.gpus}")
@@ -128,8 +128,9 @@ def show(simulation: Simulation, storage: Path) -> None:
     options, timer = simulation.options, simulation.timer
     states = [trial.state for trial in simulation.study.trials()]
     gpus, makespan, cluster = options.gpus, simulation.makespan, simulation.cluster
-    events = sum(sum(seconds) for what, seconds in timer.spent.items() if _is_event(what))
-    tick = float(np.mean(timer.spent.get("tick", [0.0])))
+    # On a busy machine the clock says how busy it is; the makespan is made of CPU time, too.
+    events = sum(sum(seconds) for what, seconds in timer.cpu.items() if _is_event(what))
+    tick = float(np.mean(timer.cpu.get("tick", [0.0])))
     longest = simulation.shared + cluster.longest_path()
     behind = simulation.shared + (cluster.busy - cluster.shared_work) / gpus
     print(f"\n{timer.table()}\n")
@@ -153,8 +154,8 @@ def show(simulation: Simulation, storage: Path) -> None:
         f"of the makespan; a tick a second adds {tick:.1%}; "
         f"an event waited {np.mean(simulation.waits):.2f} s on average, {max(simulation.waits):.1f} s at most"
     )
-    published = timer.spent.get("publish (second thread)", [])
-    calls = {what: seconds for what, seconds in timer.spent.items() if what.startswith("MLflow ")}
+    published = timer.cpu.get("publish (second thread)", [])
+    calls = {what: seconds for what, seconds in timer.cpu.items() if what.startswith("MLflow ")}
     if published:
         print(
             f"publisher: {sum(published):.0f} s, {sum(published) / makespan:.2%} of the makespan; "

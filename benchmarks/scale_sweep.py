@@ -138,7 +138,7 @@ class Simulation:
                 give_away()
                 continue
             try:
-                told = workers.send(prune)
+                event = workers.send(prune)
             except StopIteration:
                 self.idle += 1
                 if self.parts.pop(token, None) is None:
@@ -147,13 +147,13 @@ class Simulation:
                 look_soon()
                 continue
             order += 1
-            if isinstance(told, Report):
+            if isinstance(event, Report):
                 with self.driver(now):
                     with timer.of("report a rung (Optuna prunes)"):
-                        prune = study.report(token, told.rung, told.score)
+                        prune = study.report(token, event.rung, event.score)
                     with timer.of("a rung is done (progress)"):
-                        self.progress.scored(number, told.rung, told.score)
-                    pause = not prune and turns.over(token, number, told.rung)
+                        self.progress.scored(number, event.rung, event.score)
+                    pause = not prune and turns.over(token, number, event.rung)
                 if pause:
                     self.pause(study, token, number)
                     begin(self.free)
@@ -161,12 +161,12 @@ class Simulation:
                 if prune:
                     self.helping.ended(number)
                 else:
-                    self.helping.scored(number, told.rung)
+                    self.helping.scored(number, event.rung)
                 look_soon()
                 self.cluster.timeline.note("waits for the driver", now, self.free, options.workers)
                 heapq.heappush(queue, (self.free, order, token, number, workers, prune))
             else:
-                heapq.heappush(queue, (now + told, order, token, number, workers, None))
+                heapq.heappush(queue, (now + event, order, token, number, workers, None))
         self.clock.now = max(self.clock.now, self.free)
         self.study, self.makespan = study, self.clock.now
 

@@ -34,7 +34,7 @@ class SweepOptions(Options):
         hours: Hours of work in all; None: no limit.
         device_hours: Hours of all devices in all; None: no limit.
         stop_when_flat: Trials in a row without a gain beyond noise, after which none begins; None: no limit.
-        compute_limit: Optimizer steps of a point's plan, over all models, at most; None: no limit.
+        compute_limit: Optimizer steps of a point for each seed, over all models, at most; None: no limit.
         warm_start: Whether the best points of earlier searches of the same space come first.
         shared_workers: Workers that together perform the stages that all trials share; None: as many as a trial has.
     """

@@ -346,7 +346,8 @@ def _lacks(answer: Any, storage: Path | None, data: Path | None) -> list[str]:
     except ray.exceptions.GetTimeoutError:
         return [f"did not answer in {CHECK_SECONDS:g} s"]
     except Exception as error:  # whatever stands in the way there
-        reason = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]  # the others are a traceback
+        cause = getattr(error, "cause", None) or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[-1]  # the others are a traceback
         return [f"cannot run this program ({reason[:200]})"]
     lacks = [] if code == code_digest() else ["has another version of dmt_ray"]
     if data is not None and str(data) not in seen:

@@ -11,6 +11,11 @@ Value = float | int | str
 Params = Mapping[str, Value]
 
 
+def rounded(value: float) -> float:
+    """A value of a range without what the arithmetic of steps leaves behind: 0.7 for 0.7000000000000001."""
+    return round(value, 10)
+
+
 @dataclass(frozen=True)
 class _Range:
     low: float
@@ -47,7 +52,7 @@ class Uniform(_Range):
 
     def grid(self, values: int) -> list[Value]:
         """Some number of equally spaced values, both ends included."""
-        return [round(self.low + (self.high - self.low) * i / (values - 1), 10) for i in range(values)]
+        return [rounded(self.low + (self.high - self.low) * i / (values - 1)) for i in range(values)]
 
     def middle(self) -> Value:
         """The value in the middle."""

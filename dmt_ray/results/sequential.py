@@ -161,8 +161,10 @@ def outcome(
     found = Outcome(Interval(math.nan, math.nan, math.nan), (), None, None)
     for look, n in enumerate(looks):
         used = tuple(seed for seed in seeds[:n] if seed in differences)
-        if n > len(seeds) or not set(seeds[:n]) <= ended or not used:
+        if n > len(seeds) or not set(seeds[:n]) <= ended:
             break
+        if not used:  # all pairs so far have failed; later ones may not
+            continue
         values = [differences[seed] for seed in used]
         interval = paired_interval(values, error)
         if interval.excludes_zero:

@@ -30,7 +30,7 @@ class _Line:
 
 
 class SweepProgress(Progress):
-    """Progress of a sweep; a `tuning.Watcher`.
+    """Progress of a sweep.
 
     Args:
         console: Where to show it.

@@ -8,6 +8,8 @@ from statistics import median
 import optuna
 from optuna.trial import FrozenTrial
 
+from dmt_ray.experiments.trials import number_of
+
 P_THRESHOLD = 0.1  # of the Wilcoxon test: Optuna's own
 
 
@@ -31,7 +33,7 @@ class MedianAtRung(optuna.pruners.BasePruner):
         self, *, least_trials: int, first_rung: int, alike: Callable[[FrozenTrial], Hashable] = lambda trial: None
     ) -> None:
         self._least_trials, self._first_rung, self._alike = least_trials, first_rung, alike
-        # (what is alike, rung) -> number of the trial -> score
+        # (what is alike, rung) -> number of the trial, which all its attempts share -> score
         self._scores: dict[tuple[Hashable, int], dict[int, float]] | None = None
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -40,14 +42,14 @@ class MedianAtRung(optuna.pruners.BasePruner):
             self._scores = defaultdict(dict)
             for known in study.get_trials(deepcopy=False):
                 for step, score in known.intermediate_values.items():
-                    self._scores[self._alike(known), step][known.number] = score
+                    self._scores[self._alike(known), step][number_of(known)] = score
         if (rung := trial.last_step) is None:
             return False
-        there = self._scores[self._alike(trial), rung]
-        score = there[trial.number] = trial.intermediate_values[rung]
+        there, own = self._scores[self._alike(trial), rung], number_of(trial)
+        score = there[own] = trial.intermediate_values[rung]
         if rung < self._first_rung:
             return False
-        others = [other for number, other in there.items() if number != trial.number]
+        others = [other for number, other in there.items() if number != own]
         return len(others) >= self._least_trials and score < median(others)
 
 

@@ -93,7 +93,11 @@ class Study:
         # The points are the first attempts. Each waits for its turn here: Optuna would read all that wait, every time.
         self._points = sweep.points()[sum(trials.RETRY not in trial.user_attrs for trial in attempts) :]
         self._enqueued = sum(trial.state == TrialState.WAITING for trial in attempts) + self._enqueue_failed(attempts)
-        self._interrupted = [ray_private.attempt_id(trial) for trial in attempts if trial.state == TrialState.RUNNING]
+        self._interrupted = [
+            ray_private.attempt_id(trial)
+            for trial in attempts
+            if trial.state == TrialState.RUNNING and trials.REJECTED not in trial.user_attrs
+        ]
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
         self._tried = {_point(trial.params) for trial in self.trials()}
         self._taken: dict[str, optuna.trial.Trial] = {}

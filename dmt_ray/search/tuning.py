@@ -2,7 +2,7 @@
 
 Tune calls, for every result, the scheduler first (which may stop the trial) and the callbacks last; when a trial ends,
 the scheduler and then the searcher. So a step is reported to Optuna by the scheduler, and a trial is closed by the
-searcher, each once.
+searcher, each once; one that makes room for another ends for Tune, and is closed when it has gone on.
 """
 
 import functools
@@ -112,7 +112,7 @@ class BetweenSteps(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         self.proposals = proposals
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Write the step down, and stop the trial if it is hopeless."""
+        """Write the step down; stop the trial if it is pruned or makes room for another one."""
         if "error" in result or "halted" in result:
             return str(TrialScheduler.CONTINUE)
         prune = self.proposals.study.report(trial.trial_id, result["step"], result["score"])
@@ -244,6 +244,8 @@ def run_trials(
                 ),
             ).fit()
     finally:
-        helpers.close()
-        # Tune leaves its own handler there, which would swallow the first Ctrl-C of what comes after.
-        signal.signal(signal.SIGINT, interrupt)
+        try:
+            helpers.close()
+        finally:
+            # Tune leaves its own handler there, which would swallow the first Ctrl-C of what comes after.
+            signal.signal(signal.SIGINT, interrupt)

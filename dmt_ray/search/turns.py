@@ -42,4 +42,6 @@ class Turns:
         if step <= self._furthest.get(number, -1):
             return False
         self._furthest[number] = step
-        return took >= START_SECONDS and self._study.remaining <= self._room and self._study.pause(token, step)
+        if took < START_SECONDS or self._room == 0 or self._study.remaining > self._room:
+            return False
+        return self._study.pause(token, step)

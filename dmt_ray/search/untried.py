@@ -8,7 +8,7 @@ import functools
 import itertools
 from collections.abc import Callable
 
-from dmt_ray.methods.space import Dimension, Integer, Params, Space, Uniform, Value
+from dmt_ray.methods.space import Dimension, Integer, Params, Space, Uniform, Value, rounded
 
 OFFSETS = 10_000  # points around a proposal that are looked at
 
@@ -43,7 +43,7 @@ def _moved(values: Dimension, value: Value, by: int) -> Value | None:
     """A value some steps away; None: it lies outside."""
     assert isinstance(values, Uniform | Integer)
     step = _step(values)
-    moved = values.low + (round((float(value) - values.low) / step) + by) * step
+    moved = rounded(values.low + (round((float(value) - values.low) / step) + by) * step)
     if not values.low <= moved <= values.high:
         return None
     return float(moved) if isinstance(values, Uniform) else int(moved)

@@ -38,9 +38,9 @@ def _best(folder: Path, sweep: Sweep) -> list[Params]:
         return []
     try:
         other = read(folder).sweep
-    except StoreError:  # of a version or a plug-in that is not here
+        same = (other.method, other.measure, dict(other.space)) == (sweep.method, sweep.measure, dict(sweep.space))
+        if not same or other.name == sweep.name:
+            return []
+        return [trial.params for trial in ranked(complete(read_trials(folder, other.name)))[:BEST]]
+    except StoreError:  # of a version or a plug-in that is not here, or damaged: no reason to refuse this search
         return []
-    same = (other.method, other.measure, dict(other.space)) == (sweep.method, sweep.measure, dict(sweep.space))
-    if not same or other.name == sweep.name:
-        return []
-    return [trial.params for trial in ranked(complete(read_trials(folder, other.name)))[:BEST]]

@@ -304,14 +304,19 @@ class Leases:
 def _read(path: Path) -> Running | None:
     """Read a lease's file, by whose clock its beat is; None if there is none.
 
-    A broken one belongs to no process and expires by its age alone.
+    A broken one, and one that this user may not read, belongs to no process and expires by its age alone.
     """
     try:
         # Opened before its age is read: network file systems answer a bare stat from their cache.
         with path.open(encoding="utf-8", errors="replace") as file:
             text, beat = file.read(), os.fstat(file.fileno()).st_mtime
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError:
+        try:
+            text, beat = "", path.stat().st_mtime
+        except OSError:
+            return None
     try:
         return _LEASES.validate_python({**parse_json(text), "key": path.stem, "beat": beat})
     except (ValueError, TypeError):

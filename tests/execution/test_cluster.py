@@ -229,6 +229,14 @@ def test_a_node_that_is_lost_while_nodes_are_asked_does_not_count(head: str, tmp
     assert "all nodes are fine" in said
 
 
+def test_a_node_whose_error_says_nothing_is_named_by_its_kind(monkeypatch):
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ray.get", out_of_memory)
+    assert cluster._lacks(None, None, None) == ["cannot run this program (MemoryError)"]
+
+
 def test_without_a_home_folder_ray_gets_its_token_in_a_variable(monkeypatch):
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)

@@ -78,6 +78,11 @@ def test_a_run_that_failed_does_not_hold_up_a_look() -> None:
     assert at_looks([9.0, 1.0, 2.0, 3.0], (2, 4), 0.1, failed={0}).look == 1
 
 
+def test_after_a_look_at_which_all_runs_have_failed_the_next_one_counts() -> None:
+    found = at_looks([9.0, 9.0, 1.0, 2.0, 3.0], (2, 5), 0.1, failed={0, 1})
+    assert (found.look, found.seeds) == (1, (2, 3, 4))
+
+
 def test_many_rows_at_once_stop_where_one_row_does() -> None:
     drawn = np.random.default_rng(0).normal(1, 1, (50, 12))
     one_by_one = [at_looks(row.tolist(), LOOKS, 0.0157).look for row in drawn]

@@ -1,9 +1,11 @@
 """What a search has spent over its starts, when it gains nothing more, and which points are too expensive."""
 
+import itertools
 import json
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from dmt_ray.errors import ConfigError
@@ -13,6 +15,7 @@ from dmt_ray.experiments.sweep import Integer, Sweep, Trial, Uniform
 from dmt_ray.experiments.trials import read_trials
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
+from dmt_ray.search.affordable import Affordable
 from dmt_ray.search.budget import NAME, Account, Budget, Gain, noise, since_gain
 from dmt_ray.search.study import Study
 from dmt_ray.search.warm_start import warm_started
@@ -187,6 +190,28 @@ def test_a_sampler_that_sticks_to_expensive_points_gets_a_random_one(folder, mon
     assert study.take("a")[1] == {EPOCHS: 1}
 
 
+def test_points_that_keep_a_limit_may_be_too_rare_to_be_drawn_again():
+    counts = itertools.chain([350], itertools.repeat(400))
+    affordable = Affordable(a_sweep(), lambda params: next(counts), limit=350)
+    assert affordable.draw() == affordable.draw()
+
+
+def test_a_point_beyond_the_limit_is_not_taken_up_after_a_kill_before_it_was_closed(folder, monkeypatch):
+    sweep = a_sweep(seeds=(0,), space={EPOCHS: Integer(1, 4)}, known=({EPOCHS: 4},))
+    study = Study(folder, sweep, 1, compute=epochs, limit=350)
+    monkeypatch.setattr(optuna.Study, "tell", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        study.take("any")
+    monkeypatch.undo()
+    again = Study(folder, sweep, 1, compute=epochs, limit=350)
+    assert not again.interrupted
+    assert again.take("any")[1][EPOCHS] < 4
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_limit_that_no_point_keeps_is_said_at_once(folder):
     sweep = a_sweep(seeds=(0,), space={EPOCHS: Integer(2, 9)})
     with pytest.raises(ConfigError, match="leaves no point to try: of 300 random points the cheapest takes 200"):
@@ -224,3 +249,11 @@ def test_a_sweep_that_has_begun_keeps_the_points_that_it_began_with(tmp_path):
     write(file.folder, file)
     an_earlier_sweep(tmp_path, "two", {6.0: 0.9})
     assert warm_started(a_sweep(), tmp_path).known == begun.known == ({G1: 1.0},)
+
+
+def test_a_damaged_study_of_another_search_is_no_reason_to_refuse_a_warm_start(tmp_path):
+    an_earlier_sweep(tmp_path, "one", {1.0: 0.3})
+    an_earlier_sweep(tmp_path, "two", {5.0: 0.6})
+    (damaged,) = (tmp_path / "sweeps").glob("two*/study.db")
+    damaged.write_text("this is no database")
+    assert warm_started(a_sweep(), tmp_path).known == ({G1: 1.0},)

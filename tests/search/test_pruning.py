@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from dmt_ray.experiments.sweep import Sweep, Trial
+from dmt_ray.experiments.trials import RETRY
 from dmt_ray.methods.space import Integer, Uniform
 from dmt_ray.recipes import load
 from dmt_ray.search.pruning import MedianAtRung, least_seeds
@@ -44,6 +45,16 @@ def test_only_trials_that_are_alike_are_compared():
         trial.report(score, 0)
         pruned.append(trial.should_prune())
     assert pruned == [False, False, True, True]
+
+
+def test_an_earlier_attempt_at_a_trial_is_not_another_trial():
+    pruner = MedianAtRung(least_trials=2, first_rung=0)
+    study = optuna.create_study(pruner=pruner, direction="maximize")
+    for score, attributes in ((0.9, {}), (0.1, {}), (0.1, {RETRY: 1})):
+        study.enqueue_trial({}, user_attrs=attributes)
+        trial = study.ask()
+        trial.report(score, 0)
+    assert not trial.should_prune()  # one other trial is too few
 
 
 def lengths(*iterations: int) -> tuple[dict[str, float], ...]:

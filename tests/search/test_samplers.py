@@ -104,3 +104,18 @@ def test_two_objectives_are_searched_together(tmp_path, name):
 def test_an_unknown_sampler_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="no sampler 'annealing'; known are: grid, random, tpe, gp"):
         samplers.make("annealing", SPACE, 0)
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_values_of_steps_are_round_so_that_all_ten_of_them_are_tried_in_ten_trials(tmp_path, name):
+    # Of Optuna's own low + k * step, five are other numbers: 0.55 + 3 * 0.05 = 0.7000000000000001.
+    sweep = a_sweep(({ALPHA: 0.7},), space={ALPHA: Uniform(0.55, 1, step=0.05)})
+    study = Study(tmp_path, sweep, 10, sampler=name)
+    tried = []
+    while (taken := study.take("any")) is not None:
+        tried.append(taken[1][ALPHA])
+        for rung in range(2):
+            study.report("any", rung, 0.5)
+        study.finish("any")
+    assert sorted(tried) == [0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
+    assert [trial.params[ALPHA] for trial in study.trials()] == tried

@@ -158,6 +158,15 @@ def test_one_that_only_waits_for_its_twin_is_no_reason_to_make_room(tmp_path):
     assert [search.report("a", 0, step) for step in range(LAST)] == ["goes on"] * LAST
 
 
+def test_a_trial_that_goes_on_to_its_end_makes_no_room_for_one_whose_twin_has_ended(tmp_path):
+    search = Search(tmp_path, 3, 0, known=(1.0, 2.0, 1.0))
+    search.take("a")
+    search.take("b")
+    assert search.study.take("waits for a") is None
+    search.end("a")
+    assert search.report("b", 1, 0) == "goes on"
+
+
 def test_where_no_trial_is_to_begin_any_more_those_that_wait_go_on(tmp_path):
     search = Search(tmp_path, 3, 0, known=(1.0, 1.0, 2.0))
     search.take("a")

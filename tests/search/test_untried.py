@@ -56,3 +56,9 @@ def test_nine_trials_of_nine_points_try_each_once_and_a_tenth_one_repeats_a_poin
     assert sorted(points[:9]) == [(a, b) for a in (0, 1, 2) for b in (0, 1, 2)]
     assert points[9] in points[:9]
     assert len(study.trials()) == 10
+
+
+def test_the_upper_end_counts_where_the_arithmetic_of_steps_lies_above_it():
+    # 19 * 0.05 = 0.9500000000000001
+    space, tried = {"a": Uniform(0, 0.95, step=0.05)}, [round(0.05 * step, 2) for step in range(19)]
+    assert nearest(space, {"a": 0.9}, lambda params: params["a"] not in tried) == {"a": 0.95}

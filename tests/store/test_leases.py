@@ -148,6 +148,14 @@ def test_a_broken_lease_expires_by_its_age(store: Store, text: str) -> None:
         assert lease.held
 
 
+def test_a_lease_that_cannot_be_read_counts_until_it_is_old(store: Store) -> None:
+    path = foreign_lease(store, seconds_old=0)
+    path.unlink()
+    path.mkdir()  # root may read the files of all users, but no folder as a file
+    with store.lease(A, wait=False) as lease:
+        assert not lease.held
+
+
 def test_a_stage_that_the_store_has_needs_no_lease(store: Store) -> None:
     with store.write(A) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
