@@ -201,7 +201,7 @@ class RunResults(Results):
 
     def _headline(self) -> str:
         stages, missing = len(self.plan.stages()), len(self.missing())
-        lacking = f"{missing} of {counted(stages, 'stage')} {be(missing)} missing"
+        lacking = f"{missing:,} of {counted(stages, 'stage')} {be(missing)} missing"
         return f"{self.name}: {lacking if missing else 'complete'}"
 
 

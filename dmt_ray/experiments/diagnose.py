@@ -81,7 +81,7 @@ class Diagnosis:
     def text(self, command: Callable[[str], str] = str) -> str:
         """As text for people; commands and paths are on one line each, the rest is wrapped."""
         member, part = ("trial", "trial") if self.kind == "sweep" else ("run", "stage")
-        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none started"
+        counts = ", ".join(f"{count:,} {state}" for state, count in sorted(self.states.items())) or "none started"
         blocks = [f"{self.name}: {self.members} {member}s, {counts}"]
         blocks += [failure.text(command) for failure in self.failures]
         if self.notes:
@@ -206,7 +206,7 @@ def _rows(members: Sequence[Member]) -> str:
 
 def _listed(rows: Sequence[str]) -> str:
     shown = [f"{row!r}" if "," in row else row for row in rows]
-    return listed([*shown[:MANY], f"{len(shown) - MANY} more"] if len(shown) > MANY else shown)
+    return listed([*shown[:MANY], f"{len(shown) - MANY:,} more"] if len(shown) > MANY else shown)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def page_of_ablation(folder: Path) -> Page:
     return Page(
         title=ablation.title,
         answer=answers.of_ablation(frame, ablation, Store(folder.parents[1])),
-        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{seeds}; {complete} of {runs} "
+        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{seeds}; {complete:,} of {runs} "
         f"{be(complete)} complete.",
         command=file.command,
         tables=blocks,
@@ -105,7 +105,7 @@ def page_of_sweep(folder: Path) -> Page:
     trials = read_trials(folder, sweep.name)
     board = ranked([trial for trial in trials if trial.params.keys() == sweep.space.keys()])
     states = Counter(SHOWN.get(trial.state, trial.state) for trial in board)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
     caption = [
         f"Trials by the score that the search maximises: {sweep.score_name} on the validation images, mean over "
         f"models and seeds ({', '.join(map(str, sweep.seeds))}); of a trial that was stopped, that of the last "

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dmt_ray.cli import main as cli
 from dmt_ray.cli import dry_run
+from dmt_ray.cli import main as cli
 from dmt_ray.cli.dry_run import bound_ablation, bound_sweep, keeping_nothing
 from dmt_ray.cli.sweep_options import SweepOptions
 from dmt_ray.config import override
@@ -154,7 +154,8 @@ def test_an_ablation_is_described_once_and_notes_only_times_that_are_about(machi
     lines = said(ablation)
     assert "What is it?" not in lines  # it is the first line of the command
     assert "stages   1,200, shared between rows where possible; without sharing: 1,200" in lines
-    assert "with 2 workers" in lines and lines.rstrip().endswith(ABOUT)
+    assert "with 2 workers" in lines
+    assert lines.rstrip().endswith(ABOUT)
     ablation = replace(ablation, seeds=(0, 1, 2))
     runner.perform([stage for one in ablation.members() for stage in one.plan.targets()])
     lines = said(ablation)

@@ -186,7 +186,7 @@ def _sweep_note(
 ) -> str:
     """The head of a sweep's page, in Markdown. The result comes first, as MLflow folds all but some lines."""
     states = Counter(trial.state for trial in trials)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
     links = f"[by score]({CHILDREN}), [as charts]({CHARTS})"
     links += f", [report]({FILES}/{REPORT})" if state != "running" else ""
     count = counted(len(trials), "trial")
