@@ -130,16 +130,23 @@ class Estimator:
         """The cost of these stages."""
         work = Counter[str]()
         steps = 0
-        for stage in stages:
-            amount = self._work_of(stage)
-            work[stage.operation.name] += amount
-            steps += amount * stage.config.trains
-        prices = [self._price(stage) for stage in stages]
-        size = None if any(one.bytes is None for one in prices) else int(sum(one.bytes or 0.0 for one in prices))
+        seconds = size = 0.0
+        unknown = no_size = rough = False
+        for stage, times in Counter(
+            stages
+        ).items():  # of trials that are not known, the same ones stand a thousand times
+            amount, price = self._work_of(stage), self._price(stage)
+            work[stage.operation.name] += times * amount
+            steps += times * amount * stage.config.trains
+            seconds += times * (price.seconds or 0.0)
+            size += times * (price.bytes or 0.0)
+            unknown |= price.seconds is None
+            no_size |= price.bytes is None
+            rough |= price.rough
         # Beside trainings whose steps were timed, what nothing is known of counts as nothing.
-        unknown = any(one.seconds is None for one in prices) and (self._bare is None or not steps)
-        seconds = None if unknown else sum((one.seconds or 0.0 for one in prices), 0.0)
-        return Estimate(len(stages), dict(work), steps, seconds, size, any(one.rough for one in prices))
+        unknown &= self._bare is None or not steps
+        known, space = None if unknown else seconds, None if no_size else int(size)
+        return Estimate(len(stages), dict(work), steps, known, space, rough)
 
     def _price(self, stage: Stage) -> Price:
         self._experience = self._experience or Experience(self._store)

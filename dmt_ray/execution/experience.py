@@ -15,7 +15,7 @@ from dmt_ray.store.record import Record
 
 REACH = 2  # an amount of work beyond so many times that of earlier stages, or below the same part, is extrapolated
 APART = 2  # ratio of two amounts of work that tell what a stage costs once from what each of its steps costs
-FEW = 20  # steps: the time of a stage with fewer is mostly that of its start, and says little of long trainings
+FEW = 20  # steps: the time of trainings with fewer is mostly that of their start, and says little of long ones
 TRAINING = ("batch", "precision", "score_every")  # what decides, beside the crop, what a step of a training costs
 One = TypeVar("One")
 WITHOUT_COST = ("encoder_weights", "weights_digest")  # of a network
@@ -75,6 +75,11 @@ class Pace:
     def reaches(self, work: int) -> bool:
         """Whether so much work is near what was seen; little of it is, too, where the constant part is known."""
         return (self.split or REACH * work >= min(self.points)) and work <= REACH * max(self.points)
+
+    @property
+    def tells_steps(self) -> bool:
+        """Whether it says what a step costs, also in a training that is far longer."""
+        return self.split and max(self.points) >= FEW
 
     def anchored(self, step: float) -> "Pace":
         """The same stages, of which each step takes no more than so many seconds, and the rest is the constant part."""
@@ -149,7 +154,7 @@ class Experience:
         size = None if (nearest := alike or others) is None else nearest.bytes
         if alike is not None:
             pace, near = alike.pace, alike.pace.reaches(work)
-            if not near and bare is not None and max(pace.points) < FEW:
+            if not near and bare is not None and not pace.tells_steps:
                 pace = pace.anchored(bare())
             return Price(pace.seconds(work), size, rough=not near)
         if bare is not None:

@@ -140,3 +140,10 @@ def test_nothing_is_known_of_an_empty_store(store):
 )
 def test_the_footnote_stands_where_a_time_is_about(text, noted):
     assert footnote(["rows", text]) == (ABOUT if noted else "")
+
+
+def test_a_single_length_of_training_is_taken_apart_by_bare_steps_where_the_time_is_extrapolated(store, write):
+    write(pretraining(40), 23)
+    for steps, seconds, rough in ((40, 23, False), (80, 46, False), (400, 203, True), (10, 8, True)):
+        found = estimate(store, pretraining(steps), bare=0.5)
+        assert (found.seconds, found.rough) == (pytest.approx(seconds), rough)
