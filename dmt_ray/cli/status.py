@@ -26,15 +26,7 @@ def show_status(options: argparse.Namespace) -> None:
 
 
 def _parts(status: Status) -> list[str]:
-    return [_counts(status), *([_best(status)] if status.best is not None else [])]
-
-
-def _counts(status: Status) -> str:
-    """How many of all trials or runs are complete, and in which state the others are."""
-    noun, lacking = ("trial", "not begun") if status.kind == "sweep" else ("run", "incomplete")
-    others = [(lacking if state == "missing" else state, count) for state, count in status.members.items()]
-    listed = "".join(f", {count:,} {state}" for state, count in others if state != "complete")
-    return f"{status.members.get('complete', 0):,} of {counted(sum(status.members.values()), noun)} complete{listed}"
+    return [status.counts(), *([_best(status)] if status.best is not None else [])]
 
 
 def _stages(status: Status) -> str:

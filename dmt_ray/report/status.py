@@ -20,6 +20,7 @@ from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.experiments.trials import best, read_trials, states_of
 from dmt_ray.plan import Stage, in_order
 from dmt_ray.plan.measures import MEASURES, measure_of
+from dmt_ray.plan.words import counted
 from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
 
@@ -67,6 +68,13 @@ class Status:
     failed: tuple[str, ...]
     command: str
     folder: Path
+
+    def counts(self) -> str:
+        """How many of all trials or runs are complete, and in which state the others are, for people."""
+        noun, lacking = ("trial", "not begun") if self.kind == "sweep" else ("run", "incomplete")
+        others = [(lacking if state == "missing" else state, count) for state, count in self.members.items()]
+        listed = "".join(f", {count:,} {state}" for state, count in others if state != "complete")
+        return f"{self.members.get('complete', 0):,} of {counted(sum(self.members.values()), noun)} complete{listed}"
 
 
 def status_of(folder: Path) -> Status:
