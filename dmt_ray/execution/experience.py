@@ -37,7 +37,7 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Timing:
     """Seconds of a stage by its work: what it costs once, and what each step or image costs.
 
     Attributes:
@@ -53,8 +53,8 @@ class Pace:
     split: bool
 
     @classmethod
-    def of(cls, seen: Iterable[tuple[int, float]]) -> "Pace":
-        """The pace of some stages, each given by its work, 1 or more, and its seconds.
+    def of(cls, seen: Iterable[tuple[int, float]]) -> "Timing":
+        """The timing of some stages, each given by its work, 1 or more, and its seconds.
 
         The step is the median slope between stages of which one has at least twice the work of the other (Theil and
         Sen), so that a few slow stages do not matter.
@@ -81,11 +81,11 @@ class Pace:
         """Whether it says what a step costs, also in a training that is far longer."""
         return self.split and max(self.points) >= FEW
 
-    def anchored(self, step: float) -> "Pace":
+    def anchored(self, step: float) -> "Timing":
         """The same stages, of which each step takes no more than so many seconds, and the rest is the constant part."""
         step = min(step, self.step)
         rest = statistics.median(seconds - step * work for work, seconds in self.points.items())
-        return Pace(max(0.0, rest), step, self.points, split=True)
+        return Timing(max(0.0, rest), step, self.points, split=True)
 
     def seconds(self, work: int) -> float:
         """Of a stage."""
@@ -98,12 +98,12 @@ class _Seen:
     def __init__(self) -> None:
         self.times: list[tuple[int, float]] = []
         self.sizes: list[int] = []
-        self._pace: Pace | None = None
+        self._timing: Timing | None = None
 
     @property
-    def pace(self) -> Pace:
-        self._pace = self._pace or Pace.of(self.times)
-        return self._pace
+    def timing(self) -> Timing:
+        self._timing = self._timing or Timing.of(self.times)
+        return self._timing
 
     @property
     def bytes(self) -> float:
@@ -129,7 +129,7 @@ class Experience:
         networks: dict[str, bytes] = {}
         for record in records.values():
             work, seconds = record.made.get("steps"), record.made.get("seconds")
-            if not work or seconds is None:
+            if not isinstance(work, int) or work < 1 or not isinstance(seconds, int | float):
                 continue
             slice_, data = known[record.operation], _fingerprint(record.config)
             network = _network_of(record, records, known, networks)
@@ -137,7 +137,7 @@ class Experience:
                 self._kinds[_kind(record.operation, record.config, network, slice_)],
                 self._operations[record.operation, data],
             ):
-                seen.times.append((int(work), float(seconds)))
+                seen.times.append((work, float(seconds)))
                 seen.sizes.append(sum(record.sizes.values()))
 
     def price(self, stage: Stage, work: int, bare: Callable[[], float] | None) -> Price:
@@ -153,13 +153,13 @@ class Experience:
         others = self._operations.get((stage.operation.name, _fingerprint(config)))
         size = None if (nearest := alike or others) is None else nearest.bytes
         if alike is not None:
-            pace, near = alike.pace, alike.pace.reaches(work)
-            if not near and bare is not None and not pace.tells_steps:
-                pace = pace.anchored(bare())
-            return Price(pace.seconds(work), size, rough=not near)
+            timing, near = alike.timing, alike.timing.reaches(work)
+            if not near and bare is not None and not timing.tells_steps:
+                timing = timing.anchored(bare())
+            return Price(timing.seconds(work), size, rough=not near)
         if bare is not None:
             return Price(bare() * work, size, rough=True)
-        return Price(None if others is None else others.pace.seconds(work), size, rough=True)
+        return Price(None if others is None else others.timing.seconds(work), size, rough=True)
 
     def network(self, stage: Stage) -> bytes:
         """What identifies the network that a stage is about, apart from its weights."""
@@ -171,14 +171,14 @@ class Experience:
 
 
 def _network_of(
-    record: Record, records: Mapping[str, Record], known: Mapping[str, type[Slice]], found: dict[str, bytes]
+    record: Record, records: Mapping[str, Record], known: Mapping[str, type[Slice]], memo: dict[str, bytes]
 ) -> bytes:
     """The same of a record; "" where the stage is gone from which its network came."""
-    if record.key not in found:
+    if record.key not in memo:
         model, followed = record.config.get("model"), _followed(record.inputs, known[record.operation].follows)
-        before = (_network_of(records[key], records, known, found) if key in records else b"" for key in followed)
-        found[record.key] = _shape(model) if isinstance(model, Mapping) else b" ".join(before)
-    return found[record.key]
+        before = (_network_of(records[key], records, known, memo) if key in records else b"" for key in followed)
+        memo[record.key] = _shape(model) if isinstance(model, Mapping) else b" ".join(before)
+    return memo[record.key]
 
 
 def _followed(inputs: Mapping[str, One], follows: str) -> list[One]:

@@ -6,7 +6,7 @@ import pytest
 
 from dmt_ray.config import Config, override
 from dmt_ray.execution.cost import ABOUT, Estimate, Estimator, footnote
-from dmt_ray.execution.experience import Pace
+from dmt_ray.execution.experience import Timing
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import named
@@ -120,8 +120,8 @@ def test_a_few_slow_stages_do_not_matter(store, write):
 
 
 def test_where_long_trainings_took_no_longer_all_time_counts_as_steps():
-    pace = Pace.of([(10, 30.0), (100, 25.0)])
-    assert (pace.constant, pace.step, pace.split) == (0.0, 55 / 110, False)
+    timing = Timing.of([(10, 30.0), (100, 25.0)])
+    assert (timing.constant, timing.step, timing.split) == (0.0, 55 / 110, False)
 
 
 def test_nothing_is_known_of_an_empty_store(store):
