@@ -18,6 +18,7 @@ from dmt_ray.cli.options import warn
 from dmt_ray.cli.sweep_cost import describe, print_rows
 from dmt_ray.config import Config, Model
 from dmt_ray.errors import DataError, ModelError
+from dmt_ray.execution import cluster
 from dmt_ray.execution.calibration import BareSteps, estimator
 from dmt_ray.execution.cost import Estimate, Estimator, Work, duration
 from dmt_ray.execution.options import Options
@@ -178,8 +179,7 @@ def describe_ablation(console: Console, runner: Runner, ablation: Ablation, opti
     estimate = estimator(runner)
     missing = runner.store.missing(targets)
     cost = estimate(missing)
-    expected = options.expected() if missing else None
-    at_once = 1 if expected is None else expected[0].workers * expected[1]
+    at_once = _at_once(options) if missing else 1
     parallel = f"; {cost.time(1 / at_once)} with {at_once:,} workers" if cost.seconds and at_once > 1 else ""
     seeds, _, numbers = numbered(ablation.seeds, "seed").partition(" ")
     rows = [
@@ -234,6 +234,16 @@ def _cost_of_a_look(ablation: Ablation, store: Store, estimate: Estimator, look:
     )
     own = set(reference)
     return estimate(reference), estimate([stage for stage in everything if stage not in own])
+
+
+def _at_once(options: Options) -> int:
+    """How many workers do not slow each other down on this machine; 1 where a cluster has not been asked."""
+    if (expected := options.expected()) is None:
+        return 1
+    group, room = expected
+    # --max-concurrent may be more than the cores.
+    at_once = group.workers * room
+    return at_once if group.gpus else min(at_once, max(1, cluster.cpus() // group.cpus))
 
 
 def workers(options: Options, what: str) -> Iterator[tuple[str, str]]:

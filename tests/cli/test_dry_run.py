@@ -133,6 +133,14 @@ def test_a_dry_run_refuses_workers_for_which_there_is_no_room(tmp_path, two_cpus
         options.check_room()  # which the command itself calls before Ray is started
 
 
+@pytest.mark.parametrize(
+    ("given", "workers"),
+    [({}, 2), ({"concurrent": 1}, 1), ({"workers": 2}, 2), ({"concurrent": 8}, 2), ({"address": "auto"}, 1)],
+)
+def test_times_are_divided_among_workers_that_do_not_share_a_core(tmp_path, two_cpus, given, workers):
+    assert dry_run._at_once(Options(storage=tmp_path, **given)) == workers
+
+
 def test_a_cluster_is_not_asked_in_a_dry_run(tmp_path, two_cpus):
     options = SweepOptions(storage=tmp_path, address="head:6379", workers=64, shared_workers=128, **OF_A_SWEEP)
     ((_, text),) = dry_run._workers(options)
