@@ -95,7 +95,7 @@ class Gpus:
         """What a trial's workers do: yields the seconds until something happens, or what it reports."""
         workers, luck = self.options.workers, random.Random(number)
         plans = self.sweep.plans(params).values()
-        for rung in range(self.sweep.rungs()):
+        for rung in range(self.sweep.last_rungs()[1] + 1):
             score = self.scores[number, rung] = _score(params, rung, luck.gauss(0, 1))
             missing = self.store.missing(stage for plan in plans for stage in plan.rungs[rung].values())
             if workers == 1:

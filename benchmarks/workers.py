@@ -18,8 +18,9 @@ from pathlib import Path
 
 from dmt_ray.cli.options import guarded
 from dmt_ray.execution import cluster
+from dmt_ray.execution.allocation import WorkerGroup
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup
+from dmt_ray.execution.worker_group import GroupRunner
 from dmt_ray.plan import Stage
 from dmt_ray.recipes import load
 

@@ -22,7 +22,7 @@ def stage_folder(what: str, storage: Path) -> Path | None:
         return None
     fitting = sorted(path.parent for path in storage.glob(f"stages/*/{key}*/{RECORD}"))
     if len(fitting) > 1:
-        raise ConfigError(f"{len(fitting)} stages begin with {key!r}; write more digits of the key")
+        raise ConfigError(f"{len(fitting):,} stages begin with {key!r}; write more digits of the key")
     return fitting[0] if fitting else None
 
 

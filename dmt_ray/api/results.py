@@ -17,7 +17,7 @@ from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.trials import best, read_trials
 from dmt_ray.plan import Plan, Stage
 from dmt_ray.plan.files import MODEL
-from dmt_ray.plan.words import be, counted
+from dmt_ray.plan.words import be, counted, numbered
 from dmt_ray.results import tidy
 from dmt_ray.results.quality import means_over, quality
 from dmt_ray.results.scores import Which, metrics, score
@@ -201,7 +201,7 @@ class RunResults(Results):
 
     def _headline(self) -> str:
         stages, missing = len(self.plan.stages()), len(self.missing())
-        lacking = f"{missing} of {counted(stages, 'stage')} {be(missing)} missing"
+        lacking = f"{missing:,} of {counted(stages, 'stage')} {be(missing)} missing"
         return f"{self.name}: {lacking if missing else 'complete'}"
 
 
@@ -255,7 +255,7 @@ class _Recorded(Results):
         seeds = experiment.seeds
         seed = seeds[0] if seed is None else seed
         if seed not in seeds:
-            raise ConfigError(f"{self.name} has the seeds {', '.join(map(str, seeds))}, but got {seed}")
+            raise ConfigError(f"{self.name} has the {numbered(seeds, 'seed')}, but got {seed}")
         return RunResults(Run(method, config, seed), self.store, info)
 
 

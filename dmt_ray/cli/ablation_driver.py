@@ -55,7 +55,7 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     work = _Work(ExperimentFile(begun, options.storage, options.data, dataset_info=info, command=options.command))
     folder = work.file.folder
     check_looks(work.file)
-    describe_ablation(console, runner, ablation)
+    describe_ablation(console, runner, ablation, options)
     with locked(folder), answered():
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(

@@ -136,7 +136,7 @@ class _Lines:
     def progress(self, stage: "Stage", done: int, steps: int) -> None:
         """A stage goes on."""
         if time.monotonic() - self._printed > QUIET_SECONDS:
-            self._print(f"      {stage.name}: {done}/{steps}")
+            self._print(f"      {stage.name}: {done:,}/{steps:,}")
 
     def _print(self, text: str) -> None:
         self._printed = time.monotonic()

@@ -37,12 +37,16 @@ class Cost(Document):
     seconds: float | None = Field(
         description="In one process, judging by earlier stages of the same kind; null if unknown."
     )
+    rough: bool = Field(
+        description="Whether seconds go beyond what was run here: they follow from a few timed steps, or from stages "
+        "of another length or kind."
+    )
     bytes: int | None = Field(description="Disk space, estimated likewise.")
 
     @classmethod
     def of(cls, estimate: "Estimate") -> "Cost":
         """An estimate as a document."""
-        parts = {"stages": estimate.stages, "optimizer_steps": estimate.steps}
+        parts = {"stages": estimate.stages, "optimizer_steps": estimate.steps, "rough": estimate.rough}
         return cls(**parts, seconds=estimate.seconds, bytes=estimate.bytes)
 
 
@@ -142,9 +146,13 @@ class ExperimentStatus(Document):
     kind: Literal["sweep", "ablation", "run"]
     question: str = Field(description="The script's name; for a run, its method.")
     state: Literal["running", "complete", "failed", "incomplete"]
-    members: dict[str, int] = Field(description="State -> number of trials in a sweep, or of runs in an ablation.")
+    members: dict[str, int] = Field(
+        description="State -> number of trials in a sweep, or of runs in an ablation; missing: trials "
+        "that have not begun, or runs that lack stages."
+    )
     stages: dict[str, int] = Field(
-        description="stored, missing -> number of stages; in a sweep, those of the trials that have begun."
+        description="stored, missing -> number of stages; in a sweep, those of the trials that have begun, of "
+        "pruned ones up to where they were."
     )
     best: BestSoFar | None
     failed: list[str] = Field(description="What failed, and why.")

@@ -19,17 +19,19 @@ from dmt_ray.cli.sweep_cost import describe, print_rows
 from dmt_ray.config import Config, Model
 from dmt_ray.errors import DataError, ModelError
 from dmt_ray.execution import cluster
-from dmt_ray.execution.calibration import bare_seconds, estimator
+from dmt_ray.execution.calibration import BareSteps, estimator
 from dmt_ray.execution.cost import Estimate, Estimator, Work, duration
 from dmt_ray.execution.options import Options
 from dmt_ray.execution.runner import Runner
 from dmt_ray.experiments import reuse
 from dmt_ray.experiments.ablation import Ablation
+from dmt_ray.experiments.experiment_file import FOLDERS
 from dmt_ray.experiments.looks import in_words as looks_in_words
 from dmt_ray.experiments.sweep import Sweep, in_words
+from dmt_ray.experiments.trials import ended, newest_attempt, read_trials
 from dmt_ray.methods import METHODS
 from dmt_ray.plan import in_order
-from dmt_ray.plan.words import counted
+from dmt_ray.plan.words import counted, numbered
 from dmt_ray.results.sequential import chances, error_of_a_look, mean_seeds, reached
 from dmt_ray.results.statistics import visible
 from dmt_ray.store import Store
@@ -45,26 +47,27 @@ def sweep(sweep_of: Callable[[Config], Sweep], config: Config, options: "SweepOp
     with keeping_nothing(options) as chosen:
         runner, seeds = chosen.driver(), [*options.seeds, *options.confirm]
         made, total = bound_sweep(runner, warm(sweep_of, options), config, seeds, options.trials)
+        made = newest_attempt(chosen.storage / FOLDERS["sweep"], made, fresh=options.fresh)
+        trials = read_trials(chosen.storage / FOLDERS["sweep"] / made.name, made.name)
         drawn = None
         if (limit := options.compute_limit) is not None:
             from dmt_ray.search.affordable import Affordable  # imports optuna
 
             drawn = Affordable(made, partial(reuse.a_seed, made, work_of=Work(runner.work_of)), limit).draw
-        bare = partial(bare_seconds, runner)
-        console = Console(markup=False)
         describe(
-            console,
+            Console(markup=False),
             made,
             runner.store,
             runner.work_of,
             total,
             options.confirm,
-            bare,
+            BareSteps(runner),
             options.looks,
             limit=limit,
             drawn=drawn,
+            trials=trials,
+            further=[*(_workers(options) if ended(trials) < total or options.confirm else ()), *_budget(options)],
         )
-        print_rows(console, _budget(options))
 
 
 def warm(sweep_of: Callable[[Config], Sweep], options: "SweepOptions") -> Callable[[Config], Sweep]:
@@ -80,7 +83,7 @@ def ablation(ablation_of: Callable[[Callable[[Config], Config]], Ablation], opti
     """Say what an ablation would do; the arguments are those of `ablation_driver.drive`."""
     with keeping_nothing(options) as chosen:
         runner = chosen.driver()
-        describe_ablation(Console(markup=False), runner, bound_ablation(runner, ablation_of, options.seeds))
+        describe_ablation(Console(markup=False), runner, bound_ablation(runner, ablation_of, options.seeds), options)
 
 
 @contextmanager
@@ -167,23 +170,27 @@ def bound_ablation(
     return ablation
 
 
-def describe_ablation(console: Console, runner: Runner, ablation: Ablation) -> None:
-    """Print what the table needs, what of it is in the store, what it costs, and what it will be able to show."""
+def describe_ablation(console: Console, runner: Runner, ablation: Ablation, options: Options) -> None:
+    """Print what the table needs, what of it is in the store, what it costs and who performs it, and what it will be
+    able to show."""
     plans = [member.plan for member in ablation.members()]
     targets = [stage for plan in plans for stage in plan.targets()]
     alone = sum(len(plan.stages()) for plan in plans)
-    estimate, cores = estimator(runner), cluster.cpus()
-    cost = estimate(runner.store.missing(targets))
-    parallel = f"; {duration(cost.seconds / cores)} on {cores} cores" if cost.seconds else ""
+    estimate = estimator(runner)
+    missing = runner.store.missing(targets)
+    cost = estimate(missing)
+    at_once = _at_once(options) if missing else 1
+    parallel = f"; {cost.time(1 / at_once)} with {at_once:,} workers" if cost.seconds and at_once > 1 else ""
+    seeds, _, numbers = numbered(ablation.seeds, "seed").partition(" ")
     rows = [
         ("ablation", ablation.name),
-        ("asks", ablation.title),
         ("rows", "; ".join(ablation.rows)),
         ("columns", "; ".join(ablation.columns)),
-        ("seeds", ", ".join(map(str, ablation.seeds))),
-        ("stages", f"{len(in_order(targets))}, shared between rows where possible; without sharing: {alone}"),
+        (seeds, numbers),
+        ("stages", f"{len(in_order(targets)):,}, shared between rows where possible; without sharing: {alone:,}"),
         *(_looks(ablation, runner.store, estimate) if ablation.looks else []),
         ("at most" if ablation.looks else "to do", f"{cost}{parallel}"),
+        *(workers(options, "stage" if options.workers == 1 else "plan") if missing else ()),
         ("power", "" if ablation.looks else visible(len(ablation.seeds))),
     ]
     print_rows(console, [(title, text) for title, text in rows if text])
@@ -205,11 +212,12 @@ def _looks(ablation: Ablation, store: Store, estimate: Estimator) -> Iterator[tu
     ):
         found = chances(looks, error, effect)
         steps = seconds = 0.0
+        rough = any(cost.rough for pair in costs for cost in pair)
         for open_, (reference, others) in zip(reached(found), costs, strict=True):
             any_open = 1 - (1 - open_) ** rows  # the reference goes on as long as any row does
             steps += any_open * reference.steps + open_ * others.steps
             seconds += any_open * (reference.seconds or 0) + open_ * (others.seconds or 0)
-        time = f", about {duration(seconds)}" if seconds else ""
+        time = f", {'about ' * rough}{duration(seconds)}" if seconds else ""
         text = (
             f"if every row {which}: {sum(found):.0%} are decided, after {mean_seeds(looks, found):.1f} seeds on average"
         )
@@ -226,6 +234,35 @@ def _cost_of_a_look(ablation: Ablation, store: Store, estimate: Estimator, look:
     )
     own = set(reference)
     return estimate(reference), estimate([stage for stage in everything if stage not in own])
+
+
+def _at_once(options: Options) -> int:
+    """How many workers do not slow each other down on this machine; 1 where a cluster has not been asked."""
+    if (expected := options.expected()) is None:
+        return 1
+    group, room = expected
+    # --max-concurrent may be more than the cores.
+    at_once = group.workers * room
+    return at_once if group.gpus else min(at_once, max(1, cluster.cpus() // group.cpus))
+
+
+def workers(options: Options, what: str) -> Iterator[tuple[str, str]]:
+    """Who performs what, and how much of it at a time: trials, stages or plans.
+
+    Raises:
+        ConfigError: If a local Ray has no room for them.
+    """
+    if (expected := options.expected()) is None:
+        yield "workers", f"as many as there is room for on the Ray cluster at {options.address}, which is asked then"
+        return
+    group, room = expected
+    yield "workers", f"{counted(room, what)} at a time, {'' if room == 1 else 'each '}by {group}"
+
+
+def _workers(options: "SweepOptions") -> Iterator[tuple[str, str]]:
+    yield from workers(options, "trial")
+    if (shared := options.expected_shared()) is not None:
+        yield "", f"the stages that all trials share: by {shared[0]}"
 
 
 def _budget(options: "SweepOptions") -> Iterator[tuple[str, str]]:

@@ -102,7 +102,7 @@ def export_records(options: argparse.Namespace) -> None:
     begin("reading the records")
     frame = tidy.of_all(options.storage, options.name)
     export.write(frame, options.out)
-    print(f"{len(frame)} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
+    print(f"{len(frame):,} numbers of {', '.join(frame['experiment'].unique())} are written to {options.out}")
 
 
 def write_report(options: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def _show(options: RunOptions, results: "RunResults") -> None:
     from dmt_ray.results.scores import collapsed
 
     plan, executed = results.plan, len(results.executed)
-    print(f"{counted(executed, 'stage')} computed, {len(plan.stages()) - executed} found in {options.storage}\n")
+    print(f"{counted(executed, 'stage')} computed, {len(plan.stages()) - executed:,} found in {options.storage}\n")
     measure = measure_of(results.config.data)
     titles = [f"{images} {MEASURES[measure]}" for images in ("validation", "test")]
     lines = results.scores().to_dict("records")
@@ -79,14 +79,16 @@ def plan_method(namespace: argparse.Namespace) -> int:
 
 
 def _describe(options: RunOptions, config: "Config", method: "Method", *, as_json: bool) -> None:
+    from dmt_ray.cli.dry_run import workers
     from dmt_ray.execution.calibration import estimator
-    from dmt_ray.execution.cost import ABOUT
+    from dmt_ray.execution.cost import footnote
     from dmt_ray.execution.runner import Runner
 
     runner = Runner(options.machine())
     plan = method(runner.bind(config, [options.seed]), options.seed)
-    runner.check(plan.stages())
     missing = runner.store.missing(plan.targets())
+    by = [text for _, text in workers(options, "plan")] if options.workers > 1 and missing else []
+    runner.check(plan.stages())
     estimate = estimator(runner)
     if as_json:
         from dmt_ray.cli.documents import PlanDocument
@@ -97,8 +99,10 @@ def _describe(options: RunOptions, config: "Config", method: "Method", *, as_jso
     print(plan.explain(mark={stage: "to do" for stage in missing}))
     costs = [str(estimate(plan.stages())), str(estimate(missing))]
     print(f"\ntotal:   {costs[0]}\nmissing: {costs[1]}")
-    if any(" about " in cost for cost in costs):
-        print(f"         {ABOUT}")
+    for text in by:
+        print(f"workers: {text}")
+    if note := footnote(costs):
+        print(f"         {note}")
 
 
 def _warn_of_unread(options: RunOptions) -> None:

@@ -3,6 +3,7 @@
 import argparse
 
 from dmt_ray.experiments.commands import runnable
+from dmt_ray.plan.words import counted
 from dmt_ray.report.status import Status, all_statuses, find
 
 
@@ -25,9 +26,21 @@ def show_status(options: argparse.Namespace) -> None:
 
 
 def _parts(status: Status) -> list[str]:
-    noun = "trial" if status.kind == "sweep" else "run"
-    counts = ", ".join(f"{count} {state}" for state, count in status.members.items())
-    return [f"{noun}s: {counts or 'none started'}", *([_best(status)] if status.best is not None else [])]
+    return [status.counts(), *([_best(status)] if status.best is not None else [])]
+
+
+def _stages(status: Status) -> str:
+    """How many of the stages are stored, and of what these are all stages: points of trials are known as they begin."""
+    stored, missing = (status.stages[name] for name in ("stored", "missing"))
+    begun, rest = status.begun, sum(status.members.values()) - status.begun
+    if status.kind != "sweep" or not rest:
+        return f"stages: {stored:,} of {stored + missing:,} stored"
+    if not begun:
+        return "stages: not known before a trial begins"
+    return (
+        f"stages: {stored:,} of {stored + missing:,} stored, of the {counted(begun, 'trial')} that "
+        f"{'has' if begun == 1 else 'have'} begun; those of {rest:,} more are not known yet"
+    )
 
 
 def _best(status: Status) -> str:
@@ -37,8 +50,7 @@ def _best(status: Status) -> str:
 
 
 def _in_full(status: Status) -> str:
-    stored, missing = (status.stages[name] for name in ("stored", "missing"))
-    lines = [f"{status.name}: {status.state}", *_parts(status), f"stages: {stored} stored, {missing} missing"]
+    lines = [f"{status.name}: {status.state}", *_parts(status), _stages(status)]
     lines += [f"failed: {text}" for text in status.failed]
     if status.failed and status.kind != "run":
         lines.append(f"why:    {runnable(f'dmt why {status.name} --storage {status.folder.parents[1]}')}")

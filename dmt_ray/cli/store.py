@@ -58,7 +58,7 @@ def verify_store(options: argparse.Namespace) -> int:
 def _intact(verified: "Verified") -> str:
     damaged = len(verified.damaged)
     intact = verified.read - damaged
-    return f"{counted(intact, 'stage')} {be(intact)} intact, {damaged} {'was' if damaged == 1 else 'were'} damaged"
+    return f"{counted(intact, 'stage')} {be(intact)} intact, {damaged:,} {'was' if damaged == 1 else 'were'} damaged"
 
 
 def collect_garbage(options: argparse.Namespace) -> None:

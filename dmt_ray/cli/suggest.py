@@ -20,7 +20,7 @@ def suggest(options: argparse.Namespace) -> int:
     where = (out, options.storage, options.data, options.device, options.seed)
     request = suggesting.Request(options.model, options.count, options.by, *where)
     made = suggesting.suggest(request, Console(stderr=True))
-    print(f"{len(made.ids)} of {counted(made.unlabelled, 'unlabelled picture')}, by {options.by}: {out}")
+    print(f"{len(made.ids):,} of {counted(made.unlabelled, 'unlabelled picture')}, by {options.by}: {out}")
     for id, value in zip(made.ids, made.values, strict=True):
         print(f"  {value:.3f}  {id}")
     if not made.settings:

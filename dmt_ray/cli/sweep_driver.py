@@ -9,6 +9,7 @@ from rich.console import Console
 from dmt_ray import tracking
 from dmt_ray.cli.dry_run import bound_sweep, warm
 from dmt_ray.cli.options import begin
+from dmt_ray.cli.sweep_cost import all_done
 from dmt_ray.cli.sweep_options import SweepOptions
 from dmt_ray.config import Config
 from dmt_ray.execution import journal
@@ -23,15 +24,16 @@ from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, State, on_ray, session
 from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, write
 from dmt_ray.experiments.sweep import Params, Sweep
+from dmt_ray.experiments.trials import ended, newest_attempt
 from dmt_ray.plan import Stage
-from dmt_ray.plan.words import counted
+from dmt_ray.plan.words import counted, numbered
 from dmt_ray.report import confirmation as confirmation_text
 from dmt_ray.report import publishing, summary
 from dmt_ray.search import confirm
 from dmt_ray.search.budget import Account, Budget, Gain
 from dmt_ray.search.confirm import Confirmation
 from dmt_ray.search.progress import SweepProgress
-from dmt_ray.search.study import Study, newest_attempt
+from dmt_ray.search.study import Study
 from dmt_ray.store import Store
 from dmt_ray.tracking.publication import Publication
 
@@ -68,8 +70,7 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
 
         with session(file, connect, publication) as current:
             if not study.remaining:
-                done = "the trial is" if total == 1 else f"all {total:,} trials are"
-                console.print(f"{sweep.name}: {done} done; a larger --trials continues the search")
+                console.print(f"{sweep.name}: {all_done(sweep, total)}", highlight=False, soft_wrap=True)
             try:
                 if limits.open() or _unconfirmed(study, runner.store, options):
                     _perform(console, study, runner, file, options, current, limits)
@@ -141,8 +142,8 @@ def _perform(
     limits: _Limits,
 ) -> None:
     sweep, store = study.sweep, runner.store
-    done = sum(trial.state in ("complete", "pruned") for trial in study.trials())
-    past = f", {done} of them already done" if done else ""
+    done = ended(study.trials())
+    past = f", {done:,} of them already done" if done else ""
     text = f"{sweep.name}: {counted(study.total, 'trial')}{past}; results in {options.storage}"
     console.print(text, highlight=False, soft_wrap=True)
     with on_ray(options, store, file) as (job, room):
@@ -196,9 +197,9 @@ def _missing(confirmation: Confirmation, store: Store) -> list[Stage]:
 
 def _describe(console: Console, confirmation: Confirmation, missing: Sequence[Stage]) -> None:
     """Say what is run again on fresh seeds."""
-    stages, seeds = confirmation.stages(), ", ".join(map(str, confirmation.seeds))
+    stages, seeds = confirmation.stages(), numbered(confirmation.seeds, "seed")
     names = " and the ".join(candidate.name for candidate in confirmation.candidates())
-    text = f"confirm: the {names} on seeds {seeds}: {counted(len(stages), 'stage')}, {len(missing)} to do"
+    text = f"confirm: the {names} on {seeds}: {counted(len(stages), 'stage')}, {len(missing):,} to do"
     console.print(text, highlight=False)
 
 

@@ -13,9 +13,11 @@ from dmt_ray.experiments.looks import looks_of
 from dmt_ray.plan.words import counted
 
 if TYPE_CHECKING:
+    from dmt_ray.execution.allocation import WorkerGroup
     from dmt_ray.execution.worker import Job
 
 TRIALS = 12
+SHARED_WORKERS = "--shared-workers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +71,24 @@ class SweepOptions(Options):
         if self.shared_workers is None or self.shared_workers == self.workers:
             return job, room
         from dmt_ray.execution import cluster
-        from dmt_ray.execution.worker_group import allocate
 
-        nodes, which = cluster.nodes(), "--shared-workers"
-        group, fitting = allocate(nodes, self.shared_workers, cpus=self.cpus, gpus=self.gpus, option=which)
-        return replace(job, worker_group=group), min(self.concurrent or fitting, fitting)
+        group, fitting = self._allocated(cluster.nodes(), self.shared_workers, SHARED_WORKERS)
+        return replace(job, worker_group=group), fitting
+
+    def expected_shared(self) -> "tuple[WorkerGroup, int] | None":
+        """The same as `expected` for the shared stages; None also where they are performed as trials are.
+
+        Raises:
+            ConfigError: If there is no room.
+        """
+        if self.address is not None or self.shared_workers in (None, self.workers):
+            return None
+        return self._allocated([self._local_node()], self.shared_workers or 1, SHARED_WORKERS)
+
+    def check_room(self) -> None:
+        """The same, also for the shared stages."""
+        super().check_room()
+        self.expected_shared()
 
 
 def check(options: argparse.Namespace) -> None:
@@ -81,7 +96,7 @@ def check(options: argparse.Namespace) -> None:
     if options.trials is not None and options.trials < 1:
         raise ConfigError(f"--trials must be 1 or more, but got {options.trials}")
     if options.shared_workers is not None:
-        check_workers("--shared-workers", options.shared_workers)
+        check_workers(SHARED_WORKERS, options.shared_workers)
     _check_sampler(options)
     _check_fresh(options.confirm, options.seeds)
     _check_looks(options)

@@ -41,7 +41,7 @@ class Problems:
 
 def _sentence(problem: tuple[str, list[str]]) -> str:
     kind, files = problem
-    more = f", and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    more = f", and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
     return f"{kind}: {', '.join(map(_short, files[:SHOWN]))}{more}"
 
 

@@ -23,7 +23,7 @@ def report(dataset: Dataset, further: Sequence[str] = ()) -> str:
     for name, images in dataset.subsets.items():
         low, high = images.sizes.min(axis=0), images.sizes.max(axis=0)
         extent = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(low, high, strict=True)]
-        head.append([name, f"{len(images)}", f"{np.count_nonzero(~images.known)}", *extent])
+        head.append([name, f"{len(images):,}", f"{np.count_nonzero(~images.known):,}", *extent])
     counts = [_pixels(images) for images in dataset.subsets.values()]
     if dataset.task == "classification":
         classes = [["class", *dataset.subsets]]

@@ -71,7 +71,7 @@ def divide(split: Split, data: Data, dataset: Dataset) -> Parts:
     unlabelled = sorted(set(range(len(train))) - set(labelled) - held_out)
     if not unlabelled:
         raise DataError(
-            f"split.labelled is {_amount(split)}, so all {len(labelled)} train images are labelled and none is left "
+            f"split.labelled is {_amount(split)}, so all {len(labelled):,} train images are labelled and none is left "
             "unlabelled: set a smaller number"
         )
     ids = {
@@ -149,8 +149,8 @@ def _selection(split: Split, data: Data, dataset: Dataset) -> tuple[str, tuple[i
     count = max(1, round(split.selection * len(known)))
     if count >= len(known):
         raise DataError(
-            f"split.selection {split.selection} would hold out {count} of {counted(len(known), 'train image')} with a "
-            "mask, and leave none to be labelled: set a smaller share"
+            f"split.selection {split.selection} would hold out {count:,} of {counted(len(known), 'train image')} with "
+            "a mask, and leave none to be labelled: set a smaller share"
         )
     if split.rule == "per_class":
         each = max(1, round(count / len(dataset.classes)))
@@ -194,7 +194,7 @@ def _valtiny(file: str, val: Images) -> tuple[int, ...]:
     places = {id: i for i, id in enumerate(val.ids)}
     if missing := [id for id in ids if id not in places]:
         raise DataError(
-            f"{len(missing)} of the {len(ids)} images of split.selection 'valtiny' are not in val, the first is "
+            f"{len(missing):,} of the {len(ids):,} images of split.selection 'valtiny' are not in val, the first is "
             f"{missing[0]}: it needs the whole data set. Set split.selection to val or to a share of the train images"
         )
     return tuple(places[id] for id in ids)
@@ -310,10 +310,10 @@ def _count_per_class(split: Split, listed: int, known: int, classes: int) -> int
     count = labelled if isinstance(labelled, int) else max(1, round(labelled * known / classes)) * classes
     if count % classes:
         below = max(count - count % classes, classes)
-        raise DataError(f"split.labelled is {count}, which {classes} classes cannot share evenly: set it to {below}")
+        raise DataError(f"split.labelled is {count:,}, which {classes} classes cannot share evenly: set it to {below}")
     if count > known:
         left = f"{counted(known, 'train image')} {be(known)}"
-        raise DataError(f"split.labelled is {_amount(split)}, but only {left} not held out")
+        raise DataError(f"split.labelled is {_amount(split)}, but only {left:,} not held out")
     if count > listed:
         raise DataError(
             f"split.labelled is {_amount(split)}, {count // classes} of each class, but the rarest class has only "

@@ -21,7 +21,7 @@ def fault(network: nn.Module, inputs: Tensor | None = None) -> str:
     """
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and (count := int((~tensor.isfinite()).sum())):
-            return f"{name} holds {count} of {tensor.numel()} values that are not finite"
+            return f"{name} holds {count:,} of {tensor.numel():,} values that are not finite"
     if inputs is None:
         return ""
     faults: list[str] = []

@@ -139,7 +139,7 @@ def train(stepper: Stepper, parts: Parts) -> None:
                 if work.team.chief and (stopping or checkpoint.is_due()):
                     checkpoint.save(done)
                 if stopping:
-                    raise Interrupted(f"the training was at step {done} of {steps} and will resume from there")
+                    raise Interrupted(f"the training was at step {done:,} of {steps:,} and will resume from there")
             work.progress(done * models, steps * models)
     stepper.state.float()
     if best.weights:

@@ -1,8 +1,7 @@
 """How long a training step takes here, where nothing of the kind has been run yet: a few bare steps are timed."""
 
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dmt_ray.config import Model, Training
@@ -18,39 +17,46 @@ FEW = 2  # images of the first steps; batch normalisation may not take one alone
 LIMIT_SECONDS = 0.5  # whole batches that take longer are timed on `FEW` images, and taken to cost in proportion
 
 
-def bare_seconds(runner: Runner, stages: Iterable[Stage]) -> float:
-    """Seconds that the trainings among these stages would take one by one in one thread on this machine's CPU, if
-    they were nothing but forward pass, cross-entropy, backward pass and optimizer: a lower bound.
+class BareSteps:
+    """How long a step of a training takes in one thread on this machine's CPU, if it is nothing but forward pass,
+    cross-entropy, backward pass and optimizer: a lower bound.
 
     Every network, batch and size of crop is timed once in a storage folder (see `NetworkNotes`), on random images.
+
+    Args:
+        runner: Opens the data, and keeps the notes.
     """
-    known: dict[tuple[object, ...], float] = {}
-    total = 0.0
-    for stage in stages:
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._known: dict[tuple[object, ...], float] = {}
+
+    def __call__(self, stage: Stage) -> float:
+        """Seconds of a step of a stage that trains; of one that trains several models, their mean."""
         config = stage.config
-        if isinstance(config, TrainingSlice):
-            networks = stage.networks()
-            for model in networks:
-                shape = (sum(config.training.batch), model.channels, *config.training.augment.crop)
-                kind = (model.model_dump_json(), shape)
-                if kind not in known:
-                    known[kind] = _noted(runner, model, config, shape)
-                total += known[kind] * runner.work(stage) / len(networks)
-    return total
+        assert isinstance(config, TrainingSlice)
+        networks = stage.networks()
+        return sum(self._step(model, config) for model in networks) / len(networks)
+
+    def _step(self, model: Model, config: TrainingSlice) -> float:
+        shape = (sum(config.training.batch), model.channels, *config.training.augment.crop)
+        kind = (model.model_dump_json(), shape)
+        if kind not in self._known:
+            self._known[kind] = self._noted(model, config, shape)
+        return self._known[kind]
+
+    def _noted(self, model: Model, config: TrainingSlice, shape: tuple[int, ...]) -> float:
+        notes, classes = self._runner.notes, len(self._runner.dataset(config.data).classes)
+        seconds = notes.seconds(model, classes, shape)
+        if seconds is None:
+            seconds = _timed(model, config.training, shape, classes)
+            notes.note_seconds(model, classes, shape, seconds)
+        return seconds
 
 
 def estimator(runner: Runner) -> Estimator:
     """What estimates stages by the runner's store, and where it has no experience by bare steps."""
-    return Estimator(runner.store, runner.work, partial(bare_seconds, runner))
-
-
-def _noted(runner: Runner, model: Model, config: TrainingSlice, shape: tuple[int, ...]) -> float:
-    classes = len(runner.dataset(config.data).classes)
-    seconds = runner.notes.seconds(model, classes, shape)
-    if seconds is None:
-        seconds = _timed(model, config.training, shape, classes)
-        runner.notes.note_seconds(model, classes, shape, seconds)
-    return seconds
+    return Estimator(runner.store, runner.work, BareSteps(runner))
 
 
 def _timed(model: Model, training: Training, shape: tuple[int, ...], classes: int) -> float:

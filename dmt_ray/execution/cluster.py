@@ -1,6 +1,7 @@
-"""Connecting to a Ray: a local one, or a cluster that is already running; and the CPUs of this machine."""
+"""Connecting to a Ray: a local one, or a cluster that is already running; and the CPUs and GPUs of this machine."""
 
 import contextlib
+import ctypes
 import functools
 import gc
 import hashlib
@@ -66,6 +67,24 @@ def cores() -> set[int]:
 def cpus() -> int:
     """How many CPUs this process can keep busy: its cores, or fewer where a container has a quota; at least 1."""
     return max(1, int(min([float(len(cores())), *_quotas()])))
+
+
+def gpus() -> int:
+    """How many of NVIDIA's GPUs a Ray on this machine offers, as it counts them: those that the driver has, or fewer
+    where the variable CUDA_VISIBLE_DEVICES hides some."""
+    count = ctypes.c_uint(0)
+    try:
+        driver = ctypes.CDLL("libnvidia-ml.so.1")
+        if driver.nvmlInit_v2() != 0:
+            return 0
+        driver.nvmlDeviceGetCount_v2(ctypes.byref(count))
+        driver.nvmlShutdown()
+    except (OSError, AttributeError):  # there is no driver
+        return 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return count.value
+    return min(count.value, len([name for name in visible.split(",") if name not in ("", "NoDevFiles")]))
 
 
 def _quotas() -> Iterator[float]:

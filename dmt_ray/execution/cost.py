@@ -1,12 +1,14 @@
 """What stages cost: their steps and images, one unit of work for all operations, and time and disk by experience."""
 
-import statistics
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence, Set
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich import filesize
 
+from dmt_ray.execution.experience import Experience, Price
 from dmt_ray.plan import Stage, TrainingSlice
 from dmt_ray.plan.words import counted
 from dmt_ray.store import Store
@@ -70,9 +72,10 @@ class Estimate:
         stages: How many there are.
         work: Their optimizer steps (trainings) and images (labelling, evaluation and the like), by operation.
         steps: Optimizer steps alone, summed over the models.
-        seconds: Time in one process, by earlier stages of the same operation, or that of their trainings by bare steps
-            that were timed; None where neither is known.
+        seconds: Time in one process, by earlier stages that are like them; None: not known.
         bytes: Disk space, by earlier stages; None if there is no experience yet.
+        rough: Whether the time goes beyond what was run here: it follows from bare steps, which leave out all but the
+            trainings, or from stages of another length or kind.
     """
 
     stages: int
@@ -80,73 +83,79 @@ class Estimate:
     steps: int
     seconds: float | None
     bytes: int | None
+    rough: bool = False
 
     def __str__(self) -> str:
-        if self.seconds is None:
-            time = "time unknown (nothing similar has been run here yet)"
-        elif self.bytes is None:
-            time = f"about {duration(self.seconds)}"
-        else:
-            time = duration(self.seconds)
+        time = "time unknown (nothing similar has been run here yet)" if self.seconds is None else self.time()
         disk = "disk unknown" if self.bytes is None else f"{filesize.decimal(self.bytes)} of disk"
         return f"{counted(self.stages, 'stage')}, {counted(self.steps, 'optimizer step')}, {time}, {disk}"
 
+    def time(self, share: float = 1.0) -> str:
+        """A share of the seconds, which have to be known, for people."""
+        return f"{'about ' * self.rough}{duration((self.seconds or 0.0) * share)}"
 
-ABOUT = 'times with "about" are estimated from a few timed steps'
-"""What is said once beside estimates."""
+
+ABOUT = 'times with "about" follow from a few timed steps, or from stages of another length or kind'
+"""What is said once beside rough times."""
+_ROUGH_TIME = re.compile(r"\babout \d+ (s|min|h)\b")
+
+
+def footnote(texts: Iterable[str]) -> str:
+    """What is to be said below some texts: `ABOUT` if one of them has a rough time, else nothing."""
+    return ABOUT if any(map(_ROUGH_TIME.search, texts)) else ""
 
 
 class Estimator:
     """Estimates stages that are to be computed. The store's records are read once, for the first estimate.
 
     Args:
-        store: Its records say how long a step of each operation took, and how large a stage was.
+        store: Its records say how long stages took, and how large they were.
         work_of: Steps or images of a stage.
-        bare: Seconds of the trainings among some stages, by bare steps, for where the store has no experience.
+        bare: Seconds of a bare step of a training, for where the store has no experience; None: it has to do.
     """
 
     def __init__(
         self,
         store: Store,
         work_of: Callable[[Stage], int],
-        bare: Callable[[Sequence[Stage]], float] | None = None,
+        bare: Callable[[Stage], float] | None = None,
     ) -> None:
         self._store = store
         self._work_of = work_of
         self._bare = bare
-        self._rates: dict[frozenset[str], dict[str, tuple[float, float]]] = {}
+        self._experience: Experience | None = None
+        self._known: dict[tuple[object, ...], Price] = {}
 
     def __call__(self, stages: Sequence[Stage]) -> Estimate:
         """The cost of these stages."""
-        work, number = Counter[str](), Counter[str]()
+        work = Counter[str]()
         steps = 0
-        for stage in stages:
-            amount = self._work_of(stage)
-            work[stage.operation.name] += amount
-            number[stage.operation.name] += 1
-            steps += amount * stage.config.trains
-        # A step on other data says nothing about these.
-        family = frozenset(str(stage.config.data.fingerprint) for stage in stages)
-        if family not in self._rates:
-            self._rates[family] = _rates(self._store, family)
-        rates = self._rates[family]
-        if not work.keys() <= rates.keys():
-            seconds = self._bare(stages) if self._bare is not None and steps else None
-            return Estimate(len(stages), dict(work), steps, seconds, None)
-        known = sum((rates[operation][0] * amount for operation, amount in work.items()), 0.0)
-        space = sum(int(rates[operation][1] * count) for operation, count in number.items())
-        return Estimate(len(stages), dict(work), steps, known, space)
+        seconds = size = 0.0
+        unknown = no_size = rough = False
+        for stage, times in Counter(
+            stages
+        ).items():  # of trials that are not known, the same ones stand a thousand times
+            amount, price = self._work_of(stage), self._price(stage)
+            work[stage.operation.name] += times * amount
+            steps += times * amount * stage.config.trains
+            seconds += times * (price.seconds or 0.0)
+            size += times * (price.bytes or 0.0)
+            unknown |= price.seconds is None
+            no_size |= price.bytes is None
+            rough |= price.rough
+        # Beside trainings whose steps were timed, what nothing is known of counts as nothing.
+        unknown &= self._bare is None or not steps
+        known, space = None if unknown else seconds, None if no_size else int(size)
+        return Estimate(len(stages), dict(work), steps, known, space, rough)
 
-
-def _rates(store: Store, family: Set[str]) -> dict[str, tuple[float, float]]:
-    """Operation -> (median seconds a step, median bytes a stage), of stages on these data sets."""
-    seconds, sizes = defaultdict(list), defaultdict(list)
-    for record in store.records():
-        steps = record.made.get("steps")
-        if record.config.get("data", {}).get("fingerprint") in family and steps and "seconds" in record.made:
-            seconds[record.operation].append(record.made["seconds"] / steps)
-            sizes[record.operation].append(float(sum(record.sizes.values())))
-    return {o: (statistics.median(seconds[o]), statistics.median(sizes[o])) for o in seconds}
+    def _price(self, stage: Stage) -> Price:
+        self._experience = self._experience or Experience(self._store)
+        same = (*cost_settings(stage), self._experience.network(stage))
+        if same not in self._known:
+            bare = self._bare if isinstance(stage.config, TrainingSlice) else None
+            timed = None if bare is None else partial(bare, stage)
+            self._known[same] = self._experience.price(stage, self._work_of(stage), timed)
+        return self._known[same]
 
 
 def duration(seconds: float) -> str:

@@ -148,7 +148,7 @@ def _tensors(
         relative = far / (float(np.max(np.abs(ours.astype(np.float64)))) or 1.0)
         largest = max(largest, math.inf if math.isnan(relative) else relative)
         first = first or f"{name} by up to {far:.3g}, {relative:.2g} of its largest value"
-    more = f"; {count} of {len(before)} tensors differ, by up to {largest:.2g}" if count > 1 else ""
+    more = f"; {count:,} of {len(before):,} tensors differ, by up to {largest:.2g}" if count > 1 else ""
     return f"{first or 'other bytes around the same tensors'}{more}", bound is None or largest <= bound.weights
 
 
@@ -172,7 +172,7 @@ def _json(name: str, before: Any, after: Any, bound: Bound) -> tuple[str, bool]:
     if places:
         at = places[0]
         text = f"{at} was {ours.get(at)} and is {theirs.get(at)}"
-        text += f"; {len(places)} values differ" if len(places) > 1 else ""
+        text += f"; {len(places):,} values differ" if len(places) > 1 else ""
     if name == CHOICE:
         return text, before == after
     within = True
@@ -200,7 +200,10 @@ def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 def _csv(name: str, before: pd.DataFrame, after: pd.DataFrame, bound: Bound) -> tuple[str, bool]:
     if list(before.columns) != list(after.columns) or len(before) != len(after):
-        return f"{len(after)} rows of {len(after.columns)} columns, not {len(before)} of {len(before.columns)}", False
+        return (
+            f"{len(after):,} rows of {len(after.columns):,} columns, not {len(before):,} of {len(before.columns):,}",
+            False,
+        )
     same = (before == after) | (before.isna() & after.isna())
     text = "the same values, written differently"
     if not same.all(axis=None):
@@ -208,7 +211,7 @@ def _csv(name: str, before: pd.DataFrame, after: pd.DataFrame, bound: Bound) -> 
         column = str(same.columns[~same.iloc[row]][0])
         text = f"row {row}, {column} was {before[column].iloc[row]} and is {after[column].iloc[row]}"
         count = int((~same.all(axis=1)).sum())
-        text += f"; {count} of {counted(len(same), 'row')} {be(count)} different"
+        text += f"; {count:,} of {counted(len(same), 'row')} {be(count)} different"
     within = True
     if name == HISTORY:
         for column in (column for column in before.columns if column.rpartition(".")[2] == "loss"):

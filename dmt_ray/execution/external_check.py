@@ -67,8 +67,8 @@ def check_external(masks: ExternalMasks, parts: Parts) -> list[str]:
     if lacking:
         unlabelled = counted(len(parts.unlabelled), "unlabelled image")
         warnings.append(
-            f"{lacking} of {unlabelled} of split {parts.name} {be(lacking)} without a mask in {folder}, and so without "
-            "labels from there"
+            f"{lacking:,} of {unlabelled} of split {parts.name} {be(lacking)} without a mask in {folder}, and so "
+            "without labels from there"
         )
     if left_out := masks.left_out(masks.calibrate(parts.labelled)):
         warnings.append(

@@ -1,6 +1,6 @@
 """Where results are and who performs the work: what the command lines of runs, sweeps and ablations have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dmt_ray.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dmt_ray.execution.allocation import WorkerGroup
     from dmt_ray.execution.runner import Machine, Runner
-    from dmt_ray.execution.worker_group import WorkerGroup
 
 
 MAX_SEED = 2**32 - 1
@@ -104,15 +104,48 @@ class Options:
         """
         from dmt_ray.execution import cluster
         from dmt_ray.execution.runner import Machine
-        from dmt_ray.execution.worker_group import allocate
 
         if self.address is not None:
             cluster.check_nodes(None if self.shared else self.storage, self.data)
-        group, room = allocate(cluster.nodes(), self.workers, cpus=self.cpus, gpus=self.gpus)
+        group, room = self._allocated(cluster.nodes(), self.workers)
         machine = Machine(
             *(self.storage, self.data, "cuda" if group.gpus else "cpu", group.cpus, self.shared, self.compiled),
             stall_seconds=self.stall_seconds,
             eval_batch=self.eval_batch,
             deterministic=self.deterministic,
         )
-        return machine, group, min(self.concurrent or room, room)
+        return machine, group, room
+
+    def local_cpus(self) -> int:
+        """CPUs of a local Ray."""
+        from dmt_ray.execution import cluster
+
+        return max(self.concurrent or 1, cluster.cpus())
+
+    def expected(self) -> "tuple[WorkerGroup, int] | None":
+        """The worker group and the room that `allocate` will find on a local Ray, without starting it.
+
+        None: on a cluster, which is not asked before it is joined.
+
+        Raises:
+            ConfigError: If there is no room.
+        """
+        return None if self.address is not None else self._allocated([self._local_node()], self.workers)
+
+    def check_room(self) -> None:
+        """Raise ConfigError before a local Ray is started that has no room."""
+        self.expected()
+
+    def _local_node(self) -> dict[str, float]:
+        from dmt_ray.execution import cluster
+
+        return {"CPU": float(self.local_cpus()), "GPU": float(cluster.gpus())}
+
+    def _allocated(
+        self, nodes: Sequence[Mapping[str, float]], workers: int, option: str = "--workers"
+    ) -> "tuple[WorkerGroup, int]":
+        """A worker group, and how many of them are at work at a time."""
+        from dmt_ray.execution.allocation import allocate
+
+        group, room = allocate(nodes, workers, cpus=self.cpus, gpus=self.gpus, option=option)
+        return group, min(self.concurrent or room, room)

@@ -133,7 +133,7 @@ class Counting(_OnScreen):
 
     def _counts(self, done: float) -> str:
         share = f", {100 * done / self._total:.0f} % of the pixels" if self._total else ""
-        return f"{self._count} of {counted(len(self._work), self._what)}{share}"
+        return f"{self._count:,} of {counted(len(self._work), self._what)}{share}"
 
     def _left(self, now: float, done: float) -> str:
         return _about((now - self._began) * (self._total - done) / done) if done else NOT_KNOWN
@@ -230,7 +230,7 @@ class Progress(_OnScreen):
 
     def counts(self) -> str:
         """How far it is, in a word or two."""
-        return f"{self._total - len(self.pending())} of {counted(self._total, 'stage')}"
+        return f"{self._total - len(self.pending()):,} of {counted(self._total, 'stage')}"
 
     def headline(self) -> Text:
         """The first line of the screen."""
@@ -247,7 +247,7 @@ class Progress(_OnScreen):
         """
         titles = {stage.key: f"{self.names[stage]}: " if stage in self.names else "" for stage in stages}
         return ", ".join(
-            f"{titles[lease.key]}{lease.operation}{f' {lease.step}/{lease.steps}' if lease.steps else ''}"
+            f"{titles[lease.key]}{lease.operation}{f' {lease.step:,}/{lease.steps:,}' if lease.steps else ''}"
             f"{f' (waiting: {lease.holder})' if lease.started < self._begun_at else ''}"
             for lease in leases
             if lease.key in titles

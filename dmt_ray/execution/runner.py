@@ -274,7 +274,7 @@ class Runner:
 
         def progress(step: int, total: int) -> None:
             if dog is not None:
-                dog.alive(f"step {step} of {total}")
+                dog.alive(f"step {step:,} of {total:,}")
             if team.chief:
                 beat(step, total)
                 if self.on_progress is not None:

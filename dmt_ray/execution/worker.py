@@ -8,10 +8,11 @@ from pathlib import Path
 
 from dmt_ray.errors import Interrupted, UserError
 from dmt_ray.execution import journal
+from dmt_ray.execution.allocation import WorkerGroup
 from dmt_ray.execution.journal import SHARED, Activity
 from dmt_ray.execution.plugins import Plugin, plugins
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.worker_group import GroupRunner, WorkerGroup, limit_memory
+from dmt_ray.execution.worker_group import GroupRunner, limit_memory
 from dmt_ray.plan import Stage
 
 TERMINATED = 143  # exit status of a process that SIGTERM has ended

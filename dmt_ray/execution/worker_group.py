@@ -20,9 +20,9 @@ from dmt_ray.config import SIDES
 from dmt_ray.engine.team import Team
 from dmt_ray.errors import ConfigError, DataError, ModelError, StoreError, TrainingFailed, UserError
 from dmt_ray.execution import ray_private
+from dmt_ray.execution.allocation import WorkerGroup
 from dmt_ray.execution.runner import Machine, Notice, Progress, Runner
 from dmt_ray.plan import Stage, in_order, waves
-from dmt_ray.plan.words import counted
 from dmt_ray.store.files import staging_name
 
 LOST_RUNS = 2  # in a row, without a stage that was finished; with one more the work is given up
@@ -31,60 +31,6 @@ BARRIER_SECONDS = 0.02  # and of the workers, who wait for each other's stages
 COLLECTIVE_SECONDS = 1800  # workers of a stage wait for each other no longer; one of them may have to write or score
 STARTS = 12  # attempts to find room for all workers, 5 minutes each: nodes may be lost, and come back
 Begun = Callable[[Stage, int], None]
-
-
-@dataclass(frozen=True)
-class WorkerGroup:
-    """How many workers, and what each of them has.
-
-    Attributes:
-        workers: 1, or an even number. One worker needs no Ray Train: see `runner.Runner`.
-        cpus: CPUs of a worker, and its threads.
-        gpus: GPUs of a worker; a part lets several workers share one.
-    """
-
-    workers: int
-    cpus: int = 1
-    gpus: float = 0.0
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """What Ray sets aside for a worker."""
-        return {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
-
-    def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """How many such workers fit on these nodes, given each node's resources."""
-        needs = self.resources.items()
-        return sum(min(_places(node.get(name, 0.0), amount) for name, amount in needs) for node in nodes)
-
-
-def _places(free: float, amount: float) -> int:
-    """How often an amount fits; a part of a GPU lies on one GPU."""
-    return int(free) * int(1 / amount + 1e-6) if amount < 1 else int(free / amount)
-
-
-def allocate(
-    nodes: Sequence[Mapping[str, float]], workers: int, *, cpus: int, gpus: float | None, option: str = "--workers"
-) -> tuple[WorkerGroup, int]:
-    """A worker group that a cluster has room for, and for how many such worker groups it has room at once.
-
-    The resources of each node are given; gpus None means 1 for each worker where there are GPUs. The option is what
-    says how many workers.
-
-    Raises:
-        ConfigError: If there is no room for one, with what would fit.
-    """
-    if gpus is None:
-        gpus = float(any(node.get("GPU", 0.0) for node in nodes))
-    worker_group = WorkerGroup(workers, cpus, gpus)
-    room = worker_group.room(nodes)
-    if room < workers:
-        fitting = room - room % 2 if room > 1 else room
-        advice = f"{option} {fitting} would fit" if fitting else "give each worker less"
-        each = " and ".join(counted(n, name) for name, n in worker_group.resources.items())
-        place = counted(room, "worker")
-        raise ConfigError(f"{option} is {workers}, but there is room for {place} of {each}: {advice}")
-    return worker_group, room // workers
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def read(path: Path, changes: Sequence[str] = ()) -> Bundle:
         stages = {stage.name: stage for stage in stages_of(members)}
         records = {name: _record(name, text) for name, text in _below(content, "records").items()}
     if strange := [name for name in records if name not in stages]:
-        which = f"{len(strange)} of {counted(len(records), 'record')} {be(len(strange))} of none of them"
+        which = f"{len(strange):,} of {counted(len(records), 'record')} {be(len(strange))} of none of them"
         raise StoreError(
             f"this version of dmt-ray makes other stages of the settings in {path}: {which}, such as {strange[0]}. Use "
             f"dmt-ray {origin.version}, git commit {origin.commit}"

@@ -14,7 +14,7 @@ from dmt_ray.experiments.experiment_file import ExperimentFile, Kind, read, read
 from dmt_ray.experiments.sweep import Trial, in_words
 from dmt_ray.experiments.trials import read_trials, states_of
 from dmt_ray.plan import Stage
-from dmt_ray.plan.words import listed
+from dmt_ray.plan.words import counted, listed
 from dmt_ray.store import Store
 
 WIDTH = 100
@@ -81,8 +81,8 @@ class Diagnosis:
     def text(self, command: Callable[[str], str] = str) -> str:
         """As text for people; commands and paths are on one line each, the rest is wrapped."""
         member, part = ("trial", "trial") if self.kind == "sweep" else ("run", "stage")
-        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items())) or "none started"
-        blocks = [f"{self.name}: {self.members} {member}s, {counts}"]
+        counts = ", ".join(f"{count:,} {state}" for state, count in sorted(self.states.items())) or "none started"
+        blocks = [f"{self.name}: {counted(self.members, member)}, {counts}"]
         blocks += [failure.text(command) for failure in self.failures]
         if self.notes:
             blocks.append("\n".join([f"faults that did not end a {member}:", *map(str, self.notes)]))
@@ -206,7 +206,7 @@ def _rows(members: Sequence[Member]) -> str:
 
 def _listed(rows: Sequence[str]) -> str:
     shown = [f"{row!r}" if "," in row else row for row in rows]
-    return listed([*shown[:MANY], f"{len(shown) - MANY} more"] if len(shown) > MANY else shown)
+    return listed([*shown[:MANY], f"{len(shown) - MANY:,} more"] if len(shown) > MANY else shown)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ def on_ray(options: Options, store: Store, file: ExperimentFile) -> Iterator[tup
     At the end nothing is left behind: notes of who does what, leases, files of ended processes; what is still to be
     uploaded to a shared store goes there.
     """
-    cluster.connect(options.address, cpus=max(options.concurrent or 1, cluster.cpus()))
+    options.check_room()
+    cluster.connect(options.address, cpus=options.local_cpus())
     try:
         machine, group, room = options.allocate()
         yield Job(machine, file.folder, group), room

@@ -137,9 +137,9 @@ class Sweep:
         config, method = self.config_of(params), self._method(params)
         return {seed: method(config, seed) for seed in self.seeds}
 
-    def rungs_of(self, params: Params) -> int:
-        """Number of rungs of a point's plans."""
-        return len(self._method(params)(self.config_of(params), self.seeds[0]).rungs)
+    def last_rung(self, params: Params) -> int:
+        """The last rung of a point's plans. They are counted from 0: it is also the number of their iterations."""
+        return len(self._method(params)(self.config_of(params), self.seeds[0]).rungs) - 1
 
     def steps(self, params: Params) -> list[list[list[Scored]]]:
         """A trial's work: its steps, after each of which it is scored and may be pruned.
@@ -154,7 +154,7 @@ class Sweep:
 
     def steps_of(self, params: Params) -> int:
         """Number of steps of a trial."""
-        return len(self.seeds) if self.seed_by_seed else self.rungs_of(params)
+        return len(self.seeds) if self.seed_by_seed else self.last_rung(params) + 1
 
     def targets(self, params: Params, steps: int | None = None) -> list[Stage]:
         """The evaluations of the first steps of a trial, or of all."""
@@ -208,14 +208,10 @@ class Sweep:
             shared &= {stage for plan in other.values() for stage in plan.stages()}
         return [stage for plan in first.values() for stage in plan.stages() if stage in shared]
 
-    def rungs(self) -> int:
-        """Number of rungs of the trials with the most of them."""
-        return max(map(self.rungs_of, self.probes()))
-
-    def always_rungs(self) -> int | None:
-        """Number of rungs of every trial, or None where trials differ in it."""
-        found = set(map(self.rungs_of, self.probes()))
-        return found.pop() if len(found) == 1 else None
+    def last_rungs(self) -> tuple[int, int]:
+        """The last rung of the trials with the fewest rungs, and of those with the most."""
+        found = set(map(self.last_rung, self.probes()))
+        return min(found), max(found)
 
     def points(self) -> list[dict[str, Value]]:
         """The points to try first, in this order: the whole grid, or the known points."""

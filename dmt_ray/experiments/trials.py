@@ -3,13 +3,14 @@
 import functools
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmt_ray.errors import StoreError, UserError
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.journal import executed, is_running
-from dmt_ray.experiments.sweep import State, Trial
+from dmt_ray.experiments.sweep import State, Sweep, Trial
 from dmt_ray.files import sqlite_url, system_error
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ REJECTED = "compute"
 # Attributes of a study whose steps are seeds, and of a trial with two objectives, whose scores on the way Optuna drops.
 SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
+    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`."""
+    while (sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name / STUDY).exists():
+        sweep = after
+    return after if fresh and (sweeps / sweep.name / STUDY).exists() else sweep
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
@@ -131,6 +139,11 @@ def states_of(folder: Path, trials: Sequence[Trial]) -> Counter[str]:
     if "running" in states and not is_running(folder):
         states["interrupted"] = states.pop("running")
     return states
+
+
+def ended(trials: Sequence[Trial]) -> int:
+    """How many trials have come to their end, and are not performed again."""
+    return sum(trial.state in ("complete", "pruned") for trial in trials)
 
 
 def complete(trials: Sequence[Trial]) -> list[Trial]:

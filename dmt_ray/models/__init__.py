@@ -230,8 +230,8 @@ def check_weights(model: Model, classes: int, file: Path) -> None:
     wrong = [name for name in {**held, **expected} if held.get(name) != expected.get(name)]
     if wrong:
         raise ModelError(
-            f"{file} does not hold the weights of {model.architecture}: {len(wrong)} of {len(expected)} tensors are "
-            f"missing, of another shape or of no use in it, e.g. {wrong[0]!r}, which should be of shape "
+            f"{file} does not hold the weights of {model.architecture}: {len(wrong):,} of {len(expected):,} tensors "
+            f"are missing, of another shape or of no use in it, e.g. {wrong[0]!r}, which should be of shape "
             f"{list(expected.get(wrong[0], ())) or 'nothing'} and is of {list(held.get(wrong[0], ())) or 'nothing'}"
         )
 

@@ -56,6 +56,8 @@ class Slice(Settings):
     writes: ClassVar[tuple[str, ...]] = ()  # files by which readers of results recognise what they can read
     evictable: ClassVar[Evictable] = Evictable()
     without_work: ClassVar[frozenset[str]] = frozenset()  # settings that leave the number of steps and images alone
+    # Settings, beside data, network, batch and crop, that decide how long a step or an image takes.
+    step_cost: ClassVar[frozenset[str]] = frozenset()
 
     data: Data
     split: Split

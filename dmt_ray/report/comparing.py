@@ -90,7 +90,7 @@ def _parting(first: Candidate, second: Candidate) -> Block:
     shared = [seed for seed in first.plans if seed in second.plans]
     ours, theirs = (one.plans[shared[0]] if shared else next(iter(one.plans.values())) for one in (first, second))
     parted, count = of_plans(ours, theirs)
-    total = " and ".join(f"{len(plan.stages())} of {one.name}" for one, plan in ((first, ours), (second, theirs)))
+    total = " and ".join(f"{len(plan.stages()):,} of {one.name}" for one, plan in ((first, ours), (second, theirs)))
     seed = f"seed {shared[0]}" if shared else "the first seed of each, as they have none in common"
     notes = [f"With {seed}: {counted(count, 'stage')} {be(count)} common to both, of {total}."]
     notes += [] if parted else ["They do not part."]

@@ -11,6 +11,7 @@ from dmt_ray.experiments.sweep import in_words
 from dmt_ray.files import read_json
 from dmt_ray.plan import escape
 from dmt_ray.plan.measures import MEASURES
+from dmt_ray.plan.words import numbered
 from dmt_ray.report.summary import line
 from dmt_ray.report.titles import IMAGES, mean_text, would_do
 from dmt_ray.search.confirm import NAME, Confirmation, measure_of, scores_of
@@ -74,9 +75,10 @@ def show(console: Console, confirmed: Confirmation, folder: Path) -> None:
     table = Table(title=f"confirmed: trial {confirmed.winner.number}, {in_words(confirmed.winner.params)}")
     table.title_justify = "left"
     table.add_column(f"{MEASURES[measure_of(content)]} %")
-    searched_seeds, fresh_seeds = (", ".join(map(str, seeds)) for seeds in (confirmed.sweep.seeds, confirmed.seeds))
     for images, searched in SHOWN:
-        seeds = f"searched seeds {searched_seeds}" if searched else f"fresh seeds {fresh_seeds}"
+        seeds = (
+            numbered(confirmed.sweep.seeds, "searched seed") if searched else numbered(confirmed.seeds, "fresh seed")
+        )
         table.add_column(f"{IMAGES[images]}, {seeds}", justify="right")
     for row in _rows(content):
         table.add_row(*row)

@@ -86,10 +86,10 @@ def write_all(storage: Path, out: Path) -> Iterator[Path]:
             write(status.folder, file, INDEX)
             yield file
             name = f'<a href="{html.escape(quote(file.name))}">{name}</a>'
-        counts = ", ".join(f"{count} {state}" for state, count in status.members.items())
         best = status.best
         score = "" if best is None else f"{html.escape(best.what)}: validation {best.measure} {percent(best.score)} %"
-        lines.append(f'<tr><th scope="row">{name}</th><td>{status.kind}</td><td>{counts}</td><td>{score}</td></tr>')
+        cells = f"<td>{status.kind}</td><td>{status.counts()}</td><td>{score}</td>"
+        lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
     title = f"Experiments in {storage.absolute().name}"
     table = [open_grid(("name", "kind", "trials or runs", "best so far"), title), *lines, CLOSE_GRID]
     write_text(out / INDEX, page(title, table, STYLE))

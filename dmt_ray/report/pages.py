@@ -20,7 +20,7 @@ from dmt_ray.report import answers
 from dmt_ray.report.explore import explore
 from dmt_ray.report.figures.drawing import AblationFigures, Drawing, of_sweep
 from dmt_ray.report.figures.predictions import Predictor
-from dmt_ray.report.summary import CAVEAT
+from dmt_ray.report.summary import CAVEAT, progress_of
 from dmt_ray.report.tables.build import build
 from dmt_ray.report.tables.caption import sources
 from dmt_ray.report.tables.files import further_metrics
@@ -78,7 +78,7 @@ def page_of_ablation(folder: Path) -> Page:
     return Page(
         title=ablation.title,
         answer=answers.of_ablation(frame, ablation, Store(folder.parents[1])),
-        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{seeds}; {complete} of {runs} "
+        lead=f"{ablation.name}: {rows}, {'at most ' * bool(ablation.looks)}{seeds}; {complete:,} of {runs} "
         f"{be(complete)} complete.",
         command=file.command,
         tables=blocks,
@@ -105,7 +105,7 @@ def page_of_sweep(folder: Path) -> Page:
     trials = read_trials(folder, sweep.name)
     board = ranked([trial for trial in trials if trial.params.keys() == sweep.space.keys()])
     states = Counter(SHOWN.get(trial.state, trial.state) for trial in board)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
     caption = [
         f"Trials by the score that the search maximises: {sweep.score_name} on the validation images, mean over "
         f"models and seeds ({', '.join(map(str, sweep.seeds))}); of a trial that was stopped, that of the last "
@@ -143,7 +143,8 @@ def _leaderboard(sweep: Sweep, board: Sequence[Trial], frame: pd.DataFrame) -> B
     step = "seeds" if sweep.seed_by_seed else "rung"
     rows = []
     for trial in board[:MANY]:
-        texts = [str(trial.number), NONE if trial.score is None else percent(trial.score), _far(sweep, trial)]
+        far = progress_of(sweep, trial, " of ") if trial.scores else NONE
+        texts = [str(trial.number), NONE if trial.score is None else percent(trial.score), far]
         texts += [NONE if trial.compute is None else f"{trial.compute:,.0f}"] if sweep.second else []
         texts += [SHOWN.get(trial.state, trial.state), *(as_text(trial.params[setting]) for setting in sweep.space)]
         scores = [means[rule].get(trial.number) if rule in means else None for rule in rules]
@@ -151,16 +152,8 @@ def _leaderboard(sweep: Sweep, board: Sequence[Trial], frame: pd.DataFrame) -> B
         rows.append(tuple(map(Cell, texts)))
     compute = ["optimizer steps"] if sweep.second else []
     header = ("trial", "validation score", step, *compute, "state", *map(short, sweep.space), *rules.values())
-    notes = (f"The best {MANY} of {len(board)} trials.",) if len(board) > MANY else ()
+    notes = (f"The best {MANY} of {len(board):,} trials.",) if len(board) > MANY else ()
     return Block(f"{sweep.score_name} (%)", header, tuple(rows), notes)
-
-
-def _far(sweep: Sweep, trial: Trial) -> str:
-    """How far a trial came: "2 of 5" rungs after the first, or seeds."""
-    if not trial.scores:
-        return NONE
-    done = len(trial.scores) if sweep.seed_by_seed else max(trial.scores)
-    return f"{done} of {len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs_of(trial.params) - 1}"
 
 
 def _of_trial(frame: pd.DataFrame, trial: int) -> Iterator[Block]:

@@ -16,10 +16,11 @@ from dmt_ray.experiments.experiment_file import ExperimentFile, Kind, read_faile
 from dmt_ray.experiments.locate import all_folders, locate
 from dmt_ray.experiments.reproduce import again
 from dmt_ray.experiments.run import Run
-from dmt_ray.experiments.sweep import in_words
+from dmt_ray.experiments.sweep import Sweep, Trial, in_words
 from dmt_ray.experiments.trials import best, read_trials, states_of
-from dmt_ray.plan import Stage
+from dmt_ray.plan import Stage, in_order
 from dmt_ray.plan.measures import MEASURES, measure_of
+from dmt_ray.plan.words import counted
 from dmt_ray.results.scores import rung_score
 from dmt_ray.store import Store
 
@@ -45,8 +46,11 @@ class Status:
         question: The script's name; for a run, its method.
         state: "running": a process is at it; "complete": nothing is missing; "failed": something is missing because
             it failed; "incomplete": what is missing has not been tried, or was interrupted.
-        members: State -> how many trials of a sweep, runs of an ablation, or the run itself.
-        stages: "stored" and "missing" -> how many; of a sweep those of the trials that have begun.
+        members: State -> how many trials of a sweep, runs of an ablation, or the run itself. "missing" are trials that
+            have not begun, and runs that lack stages.
+        stages: "stored" and "missing" -> how many; of a sweep those of the trials that have begun, of
+            pruned ones up to where they were.
+        begun: How many members these are the stages of.
         best: None as long as nothing is complete. Oracles, which see all labels, are not ranked.
         failed: What failed, and why.
         command: The `dmt` command that resumes it; all paths are absolute.
@@ -59,10 +63,18 @@ class Status:
     state: State
     members: Mapping[str, int]
     stages: Mapping[str, int]
+    begun: int
     best: Best | None
     failed: tuple[str, ...]
     command: str
     folder: Path
+
+    def counts(self) -> str:
+        """How many of all trials or runs are complete, and in which state the others are, for people."""
+        noun, lacking = ("trial", "not begun") if self.kind == "sweep" else ("run", "incomplete")
+        others = [(lacking if state == "missing" else state, count) for state, count in self.members.items()]
+        listed = "".join(f", {count:,} {state}" for state, count in others if state != "complete")
+        return f"{self.members.get('complete', 0):,} of {counted(sum(self.members.values()), noun)} complete{listed}"
 
 
 def status_of(folder: Path) -> Status:
@@ -110,7 +122,7 @@ def _of_sweep(folder: Path, file: ExperimentFile) -> Status:
         members["missing"] = file.trials - len(trials)
     winner = best(trials)
     begun = [trial for trial in trials if trial.params.keys() == sweep.space.keys()]
-    stages = {stage for trial in begun for plan in sweep.plans(trial.params).values() for stage in plan.stages()}
+    stages = {stage for trial in begun for stage in _needed(sweep, trial)}
     failed = tuple(
         f"trial {trial.number} ({in_words(trial.params)}): {trial.error}" for trial in trials if trial.state == "failed"
     )
@@ -122,6 +134,7 @@ def _of_sweep(folder: Path, file: ExperimentFile) -> Status:
         state=_state(running, bool(failed), bool(missing)),
         members=dict(members),
         stages=_count(store, stages),
+        begun=len(begun),
         best=None
         if winner is None or winner.score is None
         else Best(f"trial {winner.number}: {in_words(winner.params)}", sweep.score_name, winner.score),
@@ -129,6 +142,11 @@ def _of_sweep(folder: Path, file: ExperimentFile) -> Status:
         command=again(file),
         folder=folder,
     )
+
+
+def _needed(sweep: Sweep, trial: Trial) -> list[Stage]:
+    """The stages of a trial; of one that was pruned, those up to where it was."""
+    return in_order(sweep.targets(trial.params, len(trial.scores) if trial.state == "pruned" else None))
 
 
 def _of_plans(folder: Path, file: ExperimentFile) -> Status:
@@ -161,6 +179,7 @@ def _of_plans(folder: Path, file: ExperimentFile) -> Status:
         state=_state(folder.is_dir() and is_running(folder), bool(failed), bool(members["missing"])),
         members={state: count for state, count in members.items() if count},
         stages=_count(store, {stage for _, plan in plans for stage in plan.stages()}),
+        begun=len(plans),
         best=None if winner is None else Best(winner, MEASURES[measure_of(config.data)], means[winner]),
         failed=tuple(f"{stage}: {reason}" for stage, reason in failed.items()),
         command=again(file),

@@ -21,7 +21,7 @@ from dmt_ray.experiments.trials import best, front, ranked
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import as_text
 from dmt_ray.plan import Stage, escape
-from dmt_ray.plan.words import counted
+from dmt_ray.plan.words import counted, numbered
 from dmt_ray.report.titles import percent
 from dmt_ray.results.extra_metrics import columns, extra_metrics
 from dmt_ray.results.scores import rung_score
@@ -51,7 +51,7 @@ def markdown(file: ExperimentFile, store: Store, trials: Sequence[Trial]) -> str
     lines = [
         f"**Best: trial {winner.number}, {settings}**: validation {name} {winner.score:.2%}"
         + ("" if final is None else f", test {name} {final:.2%}")
-        + f" after {counted(sweep.rungs_of(winner.params) - 1, 'iteration')}."
+        + f" after {counted(sweep.last_rung(winner.params), 'iteration')}."
     ]
     if sweep.second:
         lines.append("\n".join(f"- {escape.markdown(_on_front(sweep, trial))}" for trial in front(trials)))
@@ -75,7 +75,7 @@ def write_csv(path: Path, sweep: Sweep, rows: Iterable[Row]) -> None:
     """One row per trial; scores and shares as fractions."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    steps = range(len(sweep.seeds) if sweep.seed_by_seed else sweep.rungs())
+    steps = range(len(sweep.seeds) if sweep.seed_by_seed else sweep.last_rungs()[1] + 1)
     names = [f"seed_{seed}" for seed in sweep.seeds] if sweep.seed_by_seed else [str(rung) for rung in steps]
     more = [*(["optimizer_steps"] if sweep.second else []), *columns(sweep)]
     scores = [f"selection_{sweep.measure}_{name}" for name in names] + [f"reported_{sweep.measure}"]
@@ -104,7 +104,9 @@ def count(stages: Sequence[Sequence[Stage]], folder: Path, trials: Sequence[Tria
     own = sum(len(trial.executed) for trial in trials)
     once = len(executed(folder, SHARED))
     all_needed = sum(map(len, stages))
-    return f"{all_needed} were needed and {own + once} computed: {once} for all trials, {own} for one trial each"
+    return (
+        f"{all_needed:,} were needed and {own + once:,} computed: {once:,} for all trials, {own:,} for one trial each"
+    )
 
 
 def count_steps(stages: Sequence[Sequence[Stage]], store: Store, folder: Path, trials: Sequence[Trial]) -> str:
@@ -157,8 +159,8 @@ def _on_front(sweep: Sweep, trial: Trial) -> str:
 
 
 def _table(sweep: Sweep, rows: Iterable[Row]) -> Table:
-    table = Table(title=f"{sweep.name}, seeds {', '.join(map(str, sweep.seeds))}", title_justify="left")
-    last = "seeds" if sweep.seed_by_seed else "rungs"
+    table = Table(title=f"{sweep.name}, {numbered(sweep.seeds, 'seed')}", title_justify="left")
+    last = "seeds" if sweep.seed_by_seed else "rung"
     compute = ["optimizer steps"] if sweep.second else []
     more = [f"{name.replace('_', ' ')} %" for name in columns(sweep)]
     scores = [f"{images} {sweep.score_name} %" for images in ("validation", "test")]
@@ -182,10 +184,10 @@ def _percent(share: float | None) -> str:
     return "" if share is None else percent(share)
 
 
-def progress_of(sweep: Sweep, trial: Trial) -> str:
-    """How far a trial has come: of its rungs, or of the seeds."""
+def progress_of(sweep: Sweep, trial: Trial, of: str = "/") -> str:
+    """How far a trial has come: its rung, of its last one, or the seeds that are done, of all; "2/5"."""
     if sweep.seed_by_seed:
-        return f"{len(trial.scores)}/{len(sweep.seeds)}"
+        return f"{len(trial.scores)}{of}{len(sweep.seeds)}"
     if trial.params.keys() != sweep.space.keys():
         return ""
-    return f"{max(trial.scores, default=0)}/{sweep.rungs_of(trial.params) - 1}"
+    return f"{max(trial.scores, default=0)}{of}{sweep.last_rung(trial.params)}"

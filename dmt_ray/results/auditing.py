@@ -26,7 +26,7 @@ def in_words(content: AuditFile, digests: Mapping[Stage, str]) -> str:
     if not drawn:
         return f"0 of {counted(total, 'stage')} recomputed"
     agree = sum(one.agrees for one in drawn)
-    begin = f"{len(drawn)} of {counted(total, 'stage')} recomputed, {agree} agree{'s' * (agree == 1)}"
+    begin = f"{len(drawn):,} of {counted(total, 'stage')} recomputed, {agree:,} agree{'s' * (agree == 1)}"
     if len(drawn) == total:
         differ = f"{total - agree or 'none'} differ{'s' * (total - agree < 2)}"
         return f"{begin}: {differ}"
@@ -37,7 +37,7 @@ def in_words(content: AuditFile, digests: Mapping[Stage, str]) -> str:
 def by_operation(stages: Iterable[Stage], digests: Mapping[Stage, str]) -> str:
     """How many stages of each operation were recomputed: "pretrain 2 of 4, evaluate 3 of 8"."""
     done, all_of = (Counter(stage.operation.name for stage in each) for each in (stages, digests))
-    return ", ".join(f"{operation} {done[operation]} of {count}" for operation, count in all_of.items())
+    return ", ".join(f"{operation} {done[operation]:,} of {count:,}" for operation, count in all_of.items())
 
 
 def of_cells(folder: Path, store: Store, members: Sequence[Member]) -> dict[str, Any]:

@@ -124,13 +124,13 @@ class SweepProgress(Progress):
 
     def counts(self) -> str:
         """Trials that have ended, of all."""
-        return f"[{sum(state not in ('running', 'paused') for state in self.states.values())}/{self.total}]"
+        return f"[{sum(state not in ('running', 'paused') for state in self.states.values()):,}/{self.total:,}]"
 
     def headline(self) -> Text:
         """The sweep's name, and how many trials are in which state."""
         states = list(self.states.values())
         known = [state for state in ("complete", "pruned", "failed", "running", "paused") if state in states]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in known)
+        counts = ", ".join(f"{states.count(state):,} {state}" for state in known)
         return Text.assemble(
             (self.sweep.name, "bold"), f"  {counts or 'shared stages first'}, {counted(self.total, 'trial')} in total"
         )

@@ -4,7 +4,6 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +23,6 @@ from dmt_ray.search.untried import nearest
 LEAST_TRIALS = 4  # with fewer other trials there is nothing to compare with: the median pruner stops none
 PROPOSALS = 20  # of the sampler, that may lie beyond the limit before a random point within it is tried
 WARMUP_RUNGS = 2  # are never pruned: rung 0 is before any pseudo label, rung 1 after the most confident ones only
-
-
-def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
-    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`."""
-    while (sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name / trials.STUDY).exists():
-        sweep = after
-    return after if fresh and (sweeps / sweep.name / trials.STUDY).exists() else sweep
 
 
 Point = frozenset[tuple[str, Value]]
@@ -84,7 +76,9 @@ class Study:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.sweep, self.total, self._compute, self._limit = folder, sweep, total, compute, limit
-        self._steps = len(sweep.seeds) if sweep.seed_by_seed else sweep.always_rungs()  # None: it depends on the point
+        fewest, most = sweep.last_rungs()
+        # None: it depends on the point.
+        self._steps = len(sweep.seeds) if sweep.seed_by_seed else most + 1 if fewest == most else None
         self._steps_of = functools.cache(lambda point: sweep.steps_of(dict(point)))  # which makes a plan
         self._affordable = None if limit is None else Affordable(sweep, self._steps_for, limit)
         self._optuna = self._open(sampler, pruner)

@@ -146,7 +146,7 @@ def data_folder(path: Path, uri: str) -> Path:
     try:
         content = (path / "MLmodel").read_bytes()
         if len(content) > LONGEST:
-            raise ValueError(f"it has {len(content)} bytes")
+            raise ValueError(f"it has {len(content):,} bytes")
         flavour = yaml.safe_load(content)["flavors"].get("python_function", {})
         loader, data = flavour.get("loader_module"), flavour.get("data", "")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:

@@ -12,7 +12,7 @@ import pytest
 from dmt_ray.cli import main as cli
 from dmt_ray.cli.ui import has_screen
 from dmt_ray.errors import ConfigError
-from dmt_ray.execution.calibration import bare_seconds
+from dmt_ray.execution.calibration import BareSteps
 from dmt_ray.execution.runner import Runner
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load
@@ -179,7 +179,9 @@ def known(module_machine, settings):
         with contextlib.suppress(ConfigError):  # a method for other data
             stages = method(config, 0).stages()
             runner.check(stages)
-            bare_seconds(runner, stages)
+            for stage in stages:
+                if stage.config.trains:
+                    BareSteps(runner)(stage)
     return module_machine.store
 
 

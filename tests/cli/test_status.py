@@ -1,6 +1,7 @@
 """`dmt status`: how a sweep, an ablation and a run stand, by their records."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from dmt_ray.execution.journal import locked
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Row
 from dmt_ray.experiments.commands import runnable
+from dmt_ray.experiments.sweep import Trial
 from dmt_ray.methods import METHODS
-from dmt_ray.report.status import all_statuses, find
+from dmt_ray.report.status import _needed, all_statuses, find
 from dmt_ray.store import Store
 from tests.helpers.fake_stages import CONFIG, ablation_file, perform
 
@@ -78,12 +80,33 @@ def test_a_storage_folder_that_was_moved_is_read_where_it_is(storage, tmp_path):
 
 def test_the_command_prints_one_in_full_and_all_in_a_line_each(dmt, storage):
     said = dmt("status", "joint", "--storage", storage)
-    assert "trials: 2 complete, 1 failed, 1 interrupted\n" in said
+    assert "\n2 of 4 trials complete, 1 failed, 1 interrupted\n" in said
     assert "best so far: trial 0: gamma1=0 method=dmt, validation mIoU 65.00%\n" in said
     assert "failed: trial 2 (gamma1=2 method=dmt): out of memory\n" in said
     assert said.endswith(f"resume: {runnable(f'dmt sweep joint --trials 4 --storage {storage}')}\n")
     lines = dmt("status", "--storage", storage).splitlines()
     assert [line.split("-")[0] for line in lines] == ["components", "joint", "baseline"]
+
+
+def test_the_stages_of_a_sweep_are_those_of_trials_that_have_begun(dmt, storage, monkeypatch):
+    assert re.search(r"\nstages: \d+ of \d+ stored\n", dmt("status", "joint", "--storage", storage))
+    file = experiment_file.read
+    monkeypatch.setattr(experiment_file, "read", lambda folder: replace(file(folder), trials=1500))
+    said = dmt("status", "joint", "--storage", storage)
+    assert "\n2 of 1,500 trials complete, 1 failed, 1 interrupted, 1,496 not begun\n" in said
+    assert " stored, of the 4 trials that have begun; those of 1,496 more are not known yet\n" in said
+
+
+def test_of_a_pruned_trial_the_stages_up_to_where_it_was_count(storage):
+    sweep = experiment_file.read(find(storage, "joint").folder).sweep
+    params = {"weight.gamma1": 0.0, "method": "dmt"}
+    whole, pruned = (len(_needed(sweep, Trial(0, params, state, {0: 0.5}))) for state in ("complete", "pruned"))
+    assert (whole, pruned) == (2 * len(METHODS["dmt"](CONFIG, 0).stages()), 2 * 4)  # two models and their scores
+
+
+def test_runs_of_an_ablation_are_complete_or_not(dmt, storage):
+    said = dmt("status", "components", "--storage", storage)
+    assert "\n2 of 4 runs complete, 2 incomplete\n" in said
 
 
 def test_nothing_is_no_error(dmt, tmp_path):

@@ -101,7 +101,7 @@ def test_its_work_is_counted_and_shared_out(performed):
     assert Estimator(runner.store, runner.work_of)([shrunk]).steps == 3
     assert reuse.compute(plan.stages(), runner.work_of) == 3 + runner.work_of(pretrained)
     assert shrunk.networks() == [pretrained.config.model]
-    assert calibration.bare_seconds(runner, [shrunk]) > 0
+    assert calibration.BareSteps(runner)(shrunk) > 0
     assert [wave.stages() for wave in assign([shrunk], [shrunk])] == [(shrunk,)]
 
 

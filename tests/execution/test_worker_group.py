@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from dmt_ray.errors import ConfigError, TrainingFailed
-from dmt_ray.execution.worker_group import (
-    StageFailed,
-    WorkerGroup,
-    _doable,
-    _raise_if_final,
-    allocate,
-    assign,
-    side_of_error,
-)
+from dmt_ray.execution.allocation import WorkerGroup, allocate
+from dmt_ray.execution.worker_group import StageFailed, _doable, _raise_if_final, assign, side_of_error
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import load
 from tests.helpers.paths import ROOT

@@ -233,8 +233,8 @@ def test_methods_share_what_each_of_them_needs():
 
 def test_trials_may_differ_in_their_number_of_rungs():
     sweep = a_sweep(SCHEDULE)
-    assert (sweep.rungs(), sweep.rungs_of(PAPER), sweep.always_rungs()) == (10, 6, None)
-    assert a_sweep({"dms_alpha": Uniform(0.55, 1)}).always_rungs() == 6
+    assert (sweep.last_rungs(), sweep.last_rung(PAPER)) == ((1, 9), 5)
+    assert a_sweep({"dms_alpha": Uniform(0.55, 1)}).last_rungs() == (5, 5)
 
 
 def test_a_grid_of_choices_holds_all_pairs():

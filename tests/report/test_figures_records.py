@@ -185,7 +185,7 @@ def sweep(tmp_path: Path, tiny: Config) -> Path:
     study = Study(folder, searched, 4)
     while (taken := study.take("me")) is not None:
         _, params = taken
-        for rung in range(searched.rungs()):
+        for rung in range(searched.last_rungs()[1] + 1):
             study.report("me", rung, 0.5 + float(params["weight.gamma1"]) / 100 + 0.01 * rung)
         study.finish("me")
     return folder

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dmt_ray.execution import cluster, journal
-from dmt_ray.execution.worker_group import WorkerGroup
+from dmt_ray.execution.allocation import WorkerGroup
 from dmt_ray.search.helping import Part
 
 KEY = "0123456789abcdef0123"

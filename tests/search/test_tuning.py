@@ -13,9 +13,9 @@ from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.reproduce import of_trial
 from dmt_ray.experiments.sweep import Sweep, Trial, Uniform
-from dmt_ray.experiments.trials import best, ranked, read_trials
+from dmt_ray.experiments.trials import best, newest_attempt, ranked, read_trials
 from dmt_ray.recipes import load
-from dmt_ray.search.study import Study, newest_attempt
+from dmt_ray.search.study import Study
 
 G1, G2 = "weight.gamma1", "weight.gamma2"
 SPACE = {G1: Uniform(0, 8, step=0.25), G2: Uniform(0, 8, step=0.25)}

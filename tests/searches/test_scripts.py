@@ -16,8 +16,8 @@ import pytest
 from dmt_ray.cli import sweep_driver
 from dmt_ray.config import Config
 from dmt_ray.execution import journal
+from dmt_ray.execution.allocation import WorkerGroup
 from dmt_ray.execution.runner import Machine, Runner
-from dmt_ray.execution.worker_group import WorkerGroup
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.reproduce import of_trial
 from dmt_ray.experiments.sweep import Sweep, Trial

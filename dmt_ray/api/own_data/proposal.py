@@ -96,8 +96,8 @@ def _is_unsure(layout: Layout) -> bool:
 def about(pictures: Pictures) -> list[str]:
     """Sizes and kinds of images, for people."""
     sizes = ", ".join(f"{h} x {w}" for (h, w), _ in pictures.sizes.most_common(3))
-    more = f" and {len(pictures.sizes) - 3} more" if len(pictures.sizes) > 3 else ""
-    kinds = ", ".join(f"{kind} ({count})" for kind, count in pictures.kinds.most_common(5))
+    more = f" and {len(pictures.sizes) - 3:,} more" if len(pictures.sizes) > 3 else ""
+    kinds = ", ".join(f"{kind} ({count:,})" for kind, count in pictures.kinds.most_common(5))
     return [f"sizes (height x width): {sizes}{more}", f"files: {kinds}"]
 
 

@@ -103,8 +103,8 @@ def _checked(content: Any) -> tuple[NDArray[np.uint8], list[int]]:
         raise ValueError(f"has no {' and no '.join(missing)}")
     pixels, labels = _array(content["data"]), content["labels"]
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        held = f"{len(labels)} labels" if isinstance(labels, list) else f"labels of type {type(labels).__name__}"
-        raise ValueError(f"holds {len(pixels)} images but {held}")
+        held = f"{len(labels):,} labels" if isinstance(labels, list) else f"labels of type {type(labels).__name__}"
+        raise ValueError(f"holds {len(pixels):,} images but {held}")
     for label in labels:
         if type(label) is not int or not 0 <= label < len(CLASSES):
             raise ValueError(f"holds the label {label if type(label) is int else type(label).__name__}")
@@ -122,5 +122,5 @@ def _array(data: Any) -> NDArray[np.uint8]:
         case _:
             raise ValueError("its data are no array")
     if kind != "u1" or columns != VALUES or rows < 1 or len(content) != rows * columns:
-        raise ValueError(f"its data are {kind} [{rows}, {columns}] of {len(content)} bytes")
+        raise ValueError(f"its data are {kind} [{rows}, {columns}] of {len(content):,} bytes")
     return np.frombuffer(content, np.uint8).reshape(rows, columns)

@@ -54,7 +54,7 @@ def layout_of(folder: Path) -> Layout:
     pictures = [path for path in files if path.suffix.lower() in IMAGE_ENDINGS]
     if not pictures:
         unread = Counter(path.suffix.lower() for path in files if path.suffix.lower() in UNREAD_ENDINGS)
-        found = f", but {', '.join(f'{count} of {name}' for name, count in unread.items())}" if unread else ""
+        found = f", but {', '.join(f'{count:,} of {name}' for name, count in unread.items())}" if unread else ""
         raise DataError(f"{folder} holds no pictures that are read{found}; expected {listed(IMAGE_ENDINGS)}")
     segmentation = _segmentation(folder, pictures, files)
     if segmentation is not None:

@@ -26,10 +26,19 @@ from dmt_ray.plan.operations.pretrain import pretrain_oracle as pretrain_oracle
 from dmt_ray.plan.operations.retrain import retrain as retrain
 
 
+def slices() -> dict[str, type[Slice]]:
+    """Name of every operation -> its slice."""
+    kinds = _bases_and_kinds()
+    return {kind.operation.name: kind for kind in kinds if hasattr(kind, "operation")}
+
+
 def evictable() -> Evictable:
     """The files of all operations that may be removed to free space, in order."""
+    files = zip(*(kind.evictable for kind in _bases_and_kinds()), strict=True)
+    return Evictable(*(tuple(dict.fromkeys(name for names in kind for name in names)) for kind in files))
+
+
+def _bases_and_kinds() -> list[type[Slice]]:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    bases = (Slice, TrainingSlice, NewModelSlice)
-    kinds = zip(*(each.evictable for base in bases for each in reversed(base.__subclasses__())), strict=True)
-    return Evictable(*(tuple(dict.fromkeys(name for names in kind for name in names)) for kind in kinds))
+    return [kind for base in (Slice, TrainingSlice, NewModelSlice) for kind in reversed(base.__subclasses__())]

@@ -21,6 +21,7 @@ class Cotrain(TrainingSlice):
     joint = True
     evictable = Evictable(weights=weights_of("A", "B"))
     without_work = frozenset({"weight", "threshold", "ema_decay", "dropout", "survival", "prototype_momentum"})
+    step_cost = frozenset({"students", "teacher", "taught_by", "rectified", "views", "features"})
 
     students: Literal[1, 2]
     teacher: Teacher

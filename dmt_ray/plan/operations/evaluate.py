@@ -16,6 +16,7 @@ class Evaluate(Slice):
     operation = Operation("evaluate", revision=1)
     follows = "model"
     writes = (METRICS,)
+    step_cost = frozenset({"tiles"})
 
     member: Member = neutral("")
     averaged: bool = neutral(False)  # the moving average of the weights, in place of the last

@@ -89,7 +89,7 @@ def landscape(
     handles = _draw_scored(figure, axes, scored, values, rung, (measure, step)) if scored else []
     waiting = [trial[:2] for trial in trials if not trial.scores]
     if waiting:
-        label = f"without a score yet ({len(waiting)})"
+        label = f"without a score yet ({len(waiting):,})"
         handles.append(axes.scatter(*zip(*waiting, strict=True), zorder=4, label=label, **WITHOUT_SCORE))
     if recipe is not None:
         label = f"recipe: γ₁ = {recipe[0]:g}, γ₂ = {recipe[1]:g}"
@@ -98,7 +98,7 @@ def landscape(
     _set_limits(axes, [trial[:2] for trial in trials] + ([recipe] if recipe else []))
     axes.tick_params(labelsize=SMALL)
     at = sum(rung in trial.scores for trial in trials)
-    of = f"; surface: scores of {at} at {step} {rung}" if _can_be_surface(trials, rung) else ""
+    of = f"; surface: scores of {at:,} at {step} {rung}" if _can_be_surface(trials, rung) else ""
     gamma1, gamma2 = "γ₁, exponent where student and teacher agree", "γ₂, exponent where the teacher is more confident"
     name_axes(axes, gamma1, gamma2, f"{counted(len(points), 'trial')}{of}")
     legend_below(figure, handles)
@@ -149,7 +149,7 @@ def _draw_scored(
             name = "finished" if state == "complete" else state
             axes.scatter(at[:, 0], at[:, 1], c=colours, cmap=SCORES, norm=norm, zorder=3, **look)
             marker: Look = {"marker": look["marker"], "markeredgecolor": look["edgecolor"], "color": GREY}
-            handles.append(Line2D([], [], linestyle="", label=f"{name} trial ({len(own)}){beside}", **marker))
+            handles.append(Line2D([], [], linestyle="", label=f"{name} trial ({len(own):,}){beside}", **marker))
             for trial in own if beside else ():
                 where: Look = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": SMALL}
                 axes.annotate(str(trial.last), trial[:2], zorder=5, **where)

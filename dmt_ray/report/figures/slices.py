@@ -31,9 +31,9 @@ def slices(space: Space, trials: Sequence[Trial], measure: str = "mIoU") -> Figu
         _draw_slice(axes, name, values, scored, best)
         y = f"{measure} on the validation images (%)" if place % across == 0 else ""
         name_axes(axes, short(name).replace("_", " "), y)
-    handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({count})")]
+    handles = [Line2D([], [], marker="o", linestyle="", color=BLUE, label=f"complete trial ({count:,})")]
     if count < len(scored):
-        label = f"pruned, running or failed, at its last score ({len(scored) - count})"
+        label = f"pruned, running or failed, at its last score ({len(scored) - count:,})"
         handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=GREY, label=label))
     if best is not None:
         label = f"best: trial {best.number}, {measure} {100 * (best.score or 0.0):.2f} %"

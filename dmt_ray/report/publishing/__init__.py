@@ -36,7 +36,7 @@ def publish_all(storage: Path, uri: str | None) -> tuple[str, ...]:
     for publication in publications:
         tracker.publish_soon(publication)
     left = tracker.close(timeout=SECONDS * (1 + count))
-    print(f"{count - len(left)} of {counted(count, *EXPERIMENTS)} published to {tracker.uri}")
+    print(f"{count - len(left):,} of {counted(count, *EXPERIMENTS)} published to {tracker.uri}")
     return left
 
 

@@ -209,7 +209,7 @@ class _Ablation:
         """The head of the page, in Markdown: the question, the counts, the table, and how to compute it."""
         words = {"there": "complete", "waiting": "not begun"}
         states = Counter(words.get(cell.state, cell.state) for cell in cells)
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
         # The result early, as MLflow folds all but some lines.
         links = f"[in the order of the table]({CHILDREN})"
         links += f", [report]({FILES}/{REPORT})" if self.state != "running" else ""

@@ -21,7 +21,7 @@ from dmt_ray.experiments.trials import read_trials
 from dmt_ray.methods.space import Choice, as_text
 from dmt_ray.plan import escape
 from dmt_ray.plan.key import key_of
-from dmt_ray.plan.words import counted
+from dmt_ray.plan.words import counted, numbered
 from dmt_ray.report import confirmation, run_files, summary
 from dmt_ray.report.publishing.members import (
     NAMES,
@@ -186,7 +186,7 @@ def _sweep_note(
 ) -> str:
     """The head of a sweep's page, in Markdown. The result comes first, as MLflow folds all but some lines."""
     states = Counter(trial.state for trial in trials)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
     links = f"[by score]({CHILDREN}), [as charts]({CHARTS})"
     links += f", [report]({FILES}/{REPORT})" if state != "running" else ""
     count = counted(len(trials), "trial")
@@ -205,7 +205,7 @@ def _sweep_note(
         )
     ranges = escape.markdown(", ".join(f"{setting} {values}" for setting, values in sweep.space.items()))
     method, recipe = escape.markdown(sweep.method), escape.markdown(sweep.config.recipe)
-    parts.append(f"Method {method}, recipe {recipe}, seeds {listed(sweep.seeds)}; {ranges}.")
+    parts.append(f"Method {method}, recipe {recipe}, {numbered(sweep.seeds, 'seed')}; {ranges}.")
     parts += [f"The sweep:\n{escape.fenced(info.command)}"] if info.command else []
     parts.append(
         "Metrics are fractions from 0 to 1. The step axis counts iterations, or optimizer steps (`loss` and `other`)."

@@ -178,7 +178,7 @@ def numbers(frame: pd.DataFrame, metric: str, reference: str) -> Numbers:
     """
     lacking = [name for name in NEEDED if name not in frame]
     if lacking or frame.empty:
-        got = f"{len(frame)} lines and lack the columns {lacking}"
+        got = f"{len(frame):,} lines and lack the columns {lacking}"
         raise ValueError(f"a table is made of tidy records, but these have {got}")
     rows, columns = (tuple(dict.fromkeys(frame[name])) for name in ("row", "column"))
     if reference not in rows:
