@@ -313,7 +313,7 @@ def _count_per_class(split: Split, listed: int, known: int, classes: int) -> int
         raise DataError(f"split.labelled is {count:,}, which {classes} classes cannot share evenly: set it to {below}")
     if count > known:
         left = f"{counted(known, 'train image')} {be(known)}"
-        raise DataError(f"split.labelled is {_amount(split)}, but only {left:,} not held out")
+        raise DataError(f"split.labelled is {_amount(split)}, but only {left} not held out")
     if count > listed:
         raise DataError(
             f"split.labelled is {_amount(split)}, {count // classes} of each class, but the rarest class has only "
