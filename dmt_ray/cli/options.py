@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -25,8 +25,11 @@ from dmt_ray.files import system_error
 class Parser(argparse.ArgumentParser):
     """A parser that suggests the command or option that a misspelt one may have been meant for."""
 
+    _words: Sequence[str] = ()
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Report unknown arguments here and not in the parser above, which does not know this one's options."""
+        self._words = sys.argv[1:] if args is None else list(args)
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -39,10 +42,15 @@ class Parser(argparse.ArgumentParser):
     def _hint(self, message: str) -> str:
         from dmt_ray.config.settings import close_to  # not needed for --help
 
+        options = re.findall(r"--[a-z-]+", self.format_usage())
+        if found := re.match(r"the following arguments are required: (.+)$", message):
+            given = (word.partition("=")[0] for word in self._words if word.startswith("--"))
+            strange = next((option for option in given if option not in options), None)
+            return "" if strange is None else f"there is no option {strange}, and {found[1]} stands without one"
         if found := re.search(r"invalid choice: '?(\S+?)'? \(choose from (.*)\)$", message):
             word, known = found[1], re.findall(r"[^\s,']+", found[2])
         elif found := re.match(r"unrecognized arguments:.*? (--[a-z-]+)", message):
-            word, known = found[1], re.findall(r"--[a-z-]+", self.format_usage())
+            word, known = found[1], options
         else:
             return ""
         return f"did you mean {close[0]!r}?" if (close := close_to(word, known)) else ""

@@ -39,6 +39,7 @@ def _best(status: Status) -> str:
 def _in_full(status: Status) -> str:
     stored, missing = (status.stages[name] for name in ("stored", "missing"))
     lines = [f"{status.name}: {status.state}", *_parts(status), f"stages: {stored} stored, {missing} missing"]
+    lines += [f"numbers: {status.gaps}"] if status.gaps else []
     lines += [f"failed: {text}" for text in status.failed]
     if status.failed and status.kind != "run":
         lines.append(f"why:    {runnable(f'dmt why {status.name} --storage {status.folder.parents[1]}')}")

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dmt_ray.execution import ray_private
 from dmt_ray.experiments import trials
+from dmt_ray.experiments.experiment_file import kind_of
 from dmt_ray.experiments.sweep import Params, State, Sweep, Trial, Value, score_of
 from dmt_ray.plan.key import key_of
 from dmt_ray.search import samplers
@@ -27,10 +28,13 @@ WARMUP_RUNGS = 2  # are never pruned: rung 0 is before any pseudo label, rung 1 
 
 
 def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
-    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`."""
-    while (sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name / trials.STUDY).exists():
+    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`.
+
+    An attempt counts once it is registered: a study of which no trial could begin, for lack of room, does not.
+    """
+    while kind_of(sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name) is not None:
         sweep = after
-    return after if fresh and (sweeps / sweep.name / trials.STUDY).exists() else sweep
+    return after if fresh and kind_of(sweeps / sweep.name) is not None else sweep
 
 
 Point = frozenset[tuple[str, Value]]
@@ -128,7 +132,7 @@ class Study:
         return MedianAtRung(least_trials=LEAST_TRIALS, first_rung=WARMUP_RUNGS, alike=self._last)
 
     def _enqueue_failed(self, attempts: list[FrozenTrial]) -> int:
-        tried = [attempt for attempt in attempts if trials.REJECTED not in attempt.user_attrs]
+        tried = [attempt for attempt in attempts if trials.NOT_TRIED not in attempt.user_attrs]
         last = {trials.number_of(attempt): attempt for attempt in tried}
         failed = {number: attempt for number, attempt in last.items() if attempt.state == TrialState.FAIL}
         for number, attempt in failed.items():
@@ -218,13 +222,13 @@ class Study:
             trial = self._optuna.ask()
             params = self._params(trial)
             if not self._is_affordable(params):
-                trial.set_user_attr(trials.REJECTED, self._steps_for(params))
+                trial.set_user_attr(trials.NOT_TRIED, self._steps_for(params))
                 self._optuna.tell(trial, state=TrialState.FAIL if self.sweep.second else TrialState.PRUNED)
                 given = False
             elif given or self._is_new(params) or (near := nearest(self.sweep.space, params, self._is_new)) is None:
                 return trial, params
             else:
-                trial.set_user_attr(trials.REJECTED, "tried before")
+                trial.set_user_attr(trials.NOT_TRIED, trials.TRIED_BEFORE)
                 self._optuna.tell(trial, state=TrialState.FAIL)  # the sampler takes no notice of it
                 self._optuna.enqueue_trial(near)
                 given = True

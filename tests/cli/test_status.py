@@ -51,7 +51,9 @@ def test_a_run_is_found_by_the_beginning_of_its_name(storage):
 
 
 def test_a_misspelt_name_is_told_from_those_of_all_kinds(storage):
-    with pytest.raises(MissingStages, match="did you mean 'joint-"):
+    with pytest.raises(
+        MissingStages, match=r"no sweep, ablation or run 'joinnt-shapes' in .*; did you mean 'joint-shapes'\?$"
+    ):
         find(storage, "joinnt-shapes")
 
 
@@ -84,6 +86,12 @@ def test_the_command_prints_one_in_full_and_all_in_a_line_each(dmt, storage):
     assert said.endswith(f"resume: {runnable(f'dmt sweep joint --trials 4 --storage {storage}')}\n")
     lines = dmt("status", "--storage", storage).splitlines()
     assert [line.split("-")[0] for line in lines] == ["components", "joint", "baseline"]
+
+
+def test_numbers_that_no_trial_has_are_explained_where_there_are_any(dmt, storage, monkeypatch):
+    assert "numbers:" not in dmt("status", "joint", "--storage", storage)
+    monkeypatch.setattr("dmt_ray.report.status.read_gaps", lambda *_: {7: "tried before"})
+    assert "\nnumbers: no trial has number 7 (tried before)\n" in dmt("status", "joint", "--storage", storage)
 
 
 def test_nothing_is_no_error(dmt, tmp_path):
