@@ -42,15 +42,14 @@ class Parser(argparse.ArgumentParser):
     def _hint(self, message: str) -> str:
         from dmt_ray.config.settings import close_to  # not needed for --help
 
-        options = re.findall(r"--[a-z-]+", self.format_usage())
-        if found := re.match(r"the following arguments are required: (.+)$", message):
-            given = (word.partition("=")[0] for word in self._words if word.startswith("--"))
-            strange = next((option for option in given if option not in options), None)
-            return "" if strange is None else f"there is no option {strange}, and {found[1]} stands without one"
+        # What other commands take as --model.
+        takes_model = any(action.dest == "what" and not action.option_strings for action in self._actions)
+        if takes_model and "--model" in (word.partition("=")[0] for word in self._words):
+            return "the model stands without an option, in place of WHAT"
         if found := re.search(r"invalid choice: '?(\S+?)'? \(choose from (.*)\)$", message):
             word, known = found[1], re.findall(r"[^\s,']+", found[2])
         elif found := re.match(r"unrecognized arguments:.*? (--[a-z-]+)", message):
-            word, known = found[1], options
+            word, known = found[1], re.findall(r"--[a-z-]+", self.format_usage())
         else:
             return ""
         return f"did you mean {close[0]!r}?" if (close := close_to(word, known)) else ""

@@ -101,10 +101,8 @@ def test_values_per_range_are_refused_where_there_is_no_range(monkeypatch, capsy
     [
         (["swep"], "argument COMMAND: invalid choice: 'swep'; did you mean 'sweep'?"),
         (["store", "lss"], "argument COMMAND: invalid choice: 'lss'; did you mean 'ls'?"),
-        (
-            ["evaluate", "--model", "dmt-shapes"],
-            "arguments are required: WHAT; there is no option --model, and WHAT stands without one",
-        ),
+        (["evaluate", "--model", "dmt-shapes"], "--model; the model stands without an option, in place of WHAT"),
+        (["model", "export", "--model=dmt-shapes"], "the model stands without an option, in place of WHAT"),
         (["run", "--meth", "cbst"], "unrecognized arguments: --meth cbst; did you mean '--method'?"),
         (["sweep", "gamma_sweep", "--trails=3"], "unrecognized arguments: --trails=3; did you mean '--trials'?"),
         (
