@@ -126,7 +126,7 @@ def perform_run(
     from dmt_ray.execution.progress import Progress
     from dmt_ray.execution.runner import Runner
     from dmt_ray.experiments.dataset_info import DatasetInfo
-    from dmt_ray.experiments.driver import on_ray, session
+    from dmt_ray.experiments.driver import Session, on_ray, session
     from dmt_ray.experiments.experiment_file import ExperimentFile
     from dmt_ray.experiments.run import Run
     from dmt_ray.report import publishing
@@ -146,20 +146,22 @@ def perform_run(
         show(results)
         return Performed(results, None, ())
 
-    def compute() -> list[Stage]:
+    def compute(current: Session) -> list[Stage]:
         if options.workers == 1:
+            current.register(file)
             return runner.perform(targets)
         from dmt_ray.execution.worker_group import GroupRunner
 
-        with on_ray(options, runner.store, file) as (job, _):
+        with on_ray(options, runner.store, file.folder) as (job, _):
+            current.register(file)
             return GroupRunner(job.machine, job.worker_group, runner.on_progress).perform(targets)
 
     connect = partial(tracking.connect, options.tracking_uri, options.storage)
-    with session(file, connect, lambda state: publishing.of_run(file, runner.store)) as current:
+    with session(connect, lambda state: publishing.of_run(file, runner.store)) as current:
         missing = runner.store.missing(targets)
         with Progress(console, runner.store, Effort(runner.work_of), missing) as progress:
             runner.on_progress = lambda *_: progress.tick()
-            executed = compute()
+            executed = compute(current)
         current.state = "finished"
         results = RunResults(run, runner.store, info, executed)
         show(results)

@@ -37,6 +37,7 @@ from dmt_ray.plan import escape
 Kind = Literal["class", "overlay", "confidence", "entropy", "disagreement"]
 KINDS: tuple[Kind, ...] = ("class", "overlay", *MAPS)
 SETTINGS, TABLE, SCORES = "settings.json", "predictions.csv", "scores.json"
+PREDICTING = 0.8  # of the work on a picture, on a CPU; the rest is writing its files
 COLUMNS = ("picture", "digest", "height", "width", "confidence")
 ROWS = 256  # of a picture that are gone over at once: a copy of all as 64-bit numbers would take gigabytes
 
@@ -114,7 +115,7 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
             f"{_mask_of(job.masks, next(iter(pictures)))}"
         )
     progress = Counting(console, "picture", _work(model, pictures.values()))
-    predictor = _predictor(model, job, progress.part)
+    predictor = _predictor(model, job, lambda share: progress.part(PREDICTING * share))
     _prepare(model, job)
     table = _Table(job.out / TABLE, model.info.classes)
     rows, broken, earlier = dict[str, list[str]](), dict[str, str](), 0
@@ -126,23 +127,23 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
                 files = {kind: _file(job.out, kind, name) for kind in job.save}
                 if row is not None and row[1] == digest(content) and all(file.is_file() for file in files.values()):
                     earlier += 1
-                    progress.without_work()
+                    progress.skip()
                 else:
-                    row = _predict_one(name, content, files, model, predictor)
+                    row = _predict_one(name, content, files, model, predictor, progress)
                     table.append(row)
                     progress.one_more()
                 rows[name] = row
             except Unfit as unfit:
                 broken[name] = f"{unfit.args[0]} ({unfit.args[1]})"
-                progress.without_work()
+                progress.skip()
             except ModelError as error:
                 broken[name] = str(error)
-                progress.without_work()
+                progress.skip()
             except OSError as error:
                 if path.exists() and error.filename != str(path):  # not the picture's: a full disk, for example
                     raise
                 broken[name] = f"cannot be read ({error.strerror})"
-                progress.without_work()
+                progress.skip()
     table.rewrite(rows.values())
     scores = None if job.masks is None else _score(rows, model, job, broken)
     return Summary(len(rows), earlier, broken, scores)
@@ -172,14 +173,19 @@ def _predictor(model: Trained, job: Job, progress: Callable[[float], None]) -> P
 
 
 def _predict_one(
-    name: str, content: bytes, files: dict[Kind, Path], model: Trained, predictor: Predictor | Classifier
+    name: str,
+    content: bytes,
+    files: dict[Kind, Path],
+    model: Trained,
+    predictor: Predictor | Classifier,
+    progress: Counting,
 ) -> list[str]:
     """Write the files of a picture; its row of the table."""
     image = picture_of(content, model.info.data.settings)
     prediction = predictor.predict(image)
     if model.info.task == "classification":
         prediction = replace(prediction, classes=np.full(image.shape[:2], prediction.classes[0, 0]))
-    for kind, file in files.items():
+    for count, (kind, file) in enumerate(files.items(), 1):
         palette = np.array(model.info.palette, np.uint8)
         if kind == "overlay" and model.info.task == "classification":
             number = int(prediction.classes[0, 0])
@@ -190,6 +196,7 @@ def _predict_one(
             made = _drawn(kind, prediction, image, palette)
         with replacing(file) as draft:
             made.save(draft, format="PNG")
+        progress.part(PREDICTING + (1 - PREDICTING) * count / len(files))
     counts = [np.bincount(part.ravel(), minlength=len(model.info.classes)) for part in _parts(prediction.classes)]
     shares = np.sum(counts, axis=0) / prediction.classes.size
     numbers = [f"{value:.6f}" for value in (prediction.confidence, *shares)]

@@ -131,7 +131,9 @@ def suggest(request: Request, console: Console) -> Suggestion:
     )
     places = _choose(request, predictor, dataset, parts, shown, progress)
     positions = [parts.unlabelled[place] for place in places]
-    values = _write(request, model, data, dataset, positions, predictor, shown)
+    chosen = dataset.subsets["train"].sizes[positions].prod(axis=1)
+    with Counting(console, "chosen picture", chosen.tolist()) as written:
+        values = _write(request, model, data, dataset, positions, predictor, shown, written)
     ids = dataset.subsets["train"].ids
     listed = [ids[position] for position in (*parts.labelled, *positions)]
     write_text(request.out / LIST, "".join(f"{id}\n" for id in listed))
@@ -175,6 +177,7 @@ def _write(
     positions: list[int],
     predictor: Predictor,
     shown: Map,
+    progress: Counting,
 ) -> list[float]:
     """Write pictures, drafts, the table and the sheet; the mean of the map of each picture."""
     files = _image_files(data, dataset)
@@ -194,6 +197,7 @@ def _write(
         rows.append([str(place), id, picture.relative_to(request.out).as_posix(), f"{MASKS}/{id}.png", f"{value:.6f}"])
         title, drawn_image = f"{place}. {id}: {shown} {value:.3f}", Image.fromarray(rgb(image))
         entries.append(Entry(title, drawn_image, prediction.classes, prediction.maps[shown]))
+        progress.one_more()
     with replacing(request.out / TABLE) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
             [["place", "id", "picture", "mask", shown], *(map(escape.cell, row) for row in rows)]

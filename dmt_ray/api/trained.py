@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
+from shlex import quote
 
 from torch import nn
 
@@ -16,9 +17,12 @@ from dmt_ray.deploy.image_model import ImageModel, default_tiling
 from dmt_ray.deploy.model_info import ModelInfo
 from dmt_ray.engine.tiles import Tiling
 from dmt_ray.errors import ConfigError, MissingStages, ModelError
+from dmt_ray.experiments.experiment_file import FOLDERS
 from dmt_ray.experiments.trials import best, read_trials
+from dmt_ray.methods import METHODS
 from dmt_ray.plan import Plan
 from dmt_ray.plan.files import MODEL, weights_file
+from dmt_ray.recipes.networks import NETWORKS
 from dmt_ray.report import model_facts
 from dmt_ray.store.record import RECORD, Record
 
@@ -126,7 +130,7 @@ def find_model(what: str, storage: Path, tracking_uri: str | None = None) -> Tra
 
     Raises:
         MissingStages: If there is none, or its weights are not there.
-        ConfigError: If it leaves open which row is meant.
+        ConfigError: If it leaves open which row is meant, or what is named can be no trained model.
         ModelError: If its files cannot be used.
         UserError: If it is not in MLflow.
     """
@@ -140,7 +144,12 @@ def find_model(what: str, storage: Path, tracking_uri: str | None = None) -> Tra
     if stage is not None:
         return _of_stage(stage, what)
     name, _, row = what.partition(":")
-    results = open_results(name, storage)
+    try:
+        results = open_results(name, storage)
+    except MissingStages:
+        if (problem := _no_model(name, storage)) is None:
+            raise
+        raise ConfigError(f"{problem}; `dmt status --storage {quote(str(storage))}` lists what was trained") from None
     if isinstance(results, SweepResults) and not row:
         sweep = results.file.sweep
         chosen = best(read_trials(results.folder, sweep.name))
@@ -157,6 +166,27 @@ def find_model(what: str, storage: Path, tracking_uri: str | None = None) -> Tra
     if row or not isinstance(results, RunResults):
         raise ConfigError(f"NAME:ROW is for ablations, and {results.name} is none; got {what!r}")
     return _of_run(results, {results.run.seed: results.plan})
+
+
+def _no_model(what: str, storage: Path) -> str | None:
+    """What something is that a user takes for a trained model, and what to name instead; None: a name like others."""
+    path = Path(what)
+    if path.is_file():
+        whole = "such as the one that `dmt model export` writes"
+        return f"{what} is a file, but a model is a folder, which also says what its classes are, {whole}"
+    if any((path / name).is_dir() for name in ("stages", *FOLDERS.values())):
+        return f"{what} is a folder of results: pass it as --storage, and name what was trained in it"
+    if path.is_dir():
+        has = f"neither {model_folder.INFO}, as of an exported model, nor {RECORD}, as of a stage"
+        return f"the folder {what} holds no model: it has {has}. Name a model's folder, or a run"
+    if what in NETWORKS or models.is_network(what.partition("/")[0]):
+        return f"{what!r} is the name of a network, and not of a trained one. Name a run, a sweep or ABLATION:ROW"
+    if "/" in what:
+        return f"there is no folder {what}. Name the folder of an exported model or of a stage, or a run"
+    if what in METHODS:
+        train = f"`dmt run --method {what} --storage {quote(str(storage))}` trains by it"
+        return f"{what!r} is a method, and no run of it is in {storage}. {train}"
+    return None
 
 
 def _of_folder(folder: Path, what: str) -> Trained:

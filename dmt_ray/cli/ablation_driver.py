@@ -24,7 +24,7 @@ from dmt_ray.execution.worker import Job
 from dmt_ray.experiments.ablation import Ablation, Member
 from dmt_ray.experiments.dataset_info import DatasetInfo
 from dmt_ray.experiments.driver import Session, on_ray, session
-from dmt_ray.experiments.experiment_file import ExperimentFile, kind_of, read, write, write_failed
+from dmt_ray.experiments.experiment_file import ExperimentFile, kind_of, read, write_failed
 from dmt_ray.experiments.looks import in_words
 from dmt_ray.plan import Stage
 from dmt_ray.report import publishing
@@ -59,7 +59,6 @@ def drive(ablation_of: Callable[[Callable[[Config], Config]], Ablation], options
     with locked(folder), answered():
         connect = partial(tracking.connect, options.tracking_uri, options.storage)
         with session(
-            work.file,
             connect,
             lambda state: publishing.of_ablation(folder, work.file, runner.store, state, dict(work.failed)),
         ) as current:
@@ -112,7 +111,7 @@ def check_looks(file: ExperimentFile) -> None:
 def _rounds(console: Console, work: _Work, runner: Runner) -> Iterator[None]:
     """Give the rows their seeds: all at once, or look by look to those that no look has decided.
 
-    After each step the caller performs what is missing.
+    After each step the caller registers the ablation as it is now, and performs what is missing.
     """
     ablation, folder = work.file.ablation, work.file.folder
     if not ablation.looks:
@@ -122,7 +121,6 @@ def _rounds(console: Console, work: _Work, runner: Runner) -> Iterator[None]:
     for look, seeds in enumerate(ablation.looks):
         ablation = ablation.extended(left, seeds)
         work.file = replace(work.file, experiment=ablation)
-        write(folder, work.file)
         yield
         write_failed(folder, work.failed)
         left = open_rows(tidy.of_ablation(folder, runner.store))
@@ -155,8 +153,10 @@ def _perform(console: Console, runner: Runner, work: _Work, options: Options, ru
             groups = [member.plan.targets() for member in members]
             missing = store.missing(stage for group in groups for stage in group)
             if not missing:
+                running.register(work.file)
                 continue
-            ray = ray or stack.enter_context(on_ray(options, store, work.file))
+            ray = ray or stack.enter_context(on_ray(options, store, work.file.folder))
+            running.register(work.file)
             from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
 
             job, room = ray

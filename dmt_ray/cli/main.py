@@ -10,6 +10,7 @@ from typing import Any
 from dmt_ray.cli import questions
 from dmt_ray.cli.exit_codes import described
 from dmt_ray.cli.options import Parser, add, guarded, help_with
+from dmt_ray.experiments.questions import Command, titles
 
 # Commands are named, not imported: the help of one must not wait for what another one needs.
 
@@ -116,12 +117,10 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     return top
 
 
-def _add_questions(
-    commands: Any, name: questions.Command, what: str, example: str, words: Sequence[str] | None
-) -> None:
+def _add_questions(commands: Any, name: Command, what: str, example: str, words: Sequence[str] | None) -> None:
     """`dmt sweep` and `dmt ablate`, and below them what the command line names, or everything."""
     named = None if words is None else list(words[1:2]) if words[:1] == [name] else []
-    known = questions.listed(name) if named is None or (words and words[0] == name) else {}
+    known = titles(name) if named is None or (words and words[0] == name) else {}
     if named and not named[0].startswith("-"):
         questions.check(name, named[0], known)
     made = commands.add_parser(name, help=what, **help_with(f"{what}\n\n{questions.table(known)}".rstrip(), example))

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -25,8 +25,11 @@ from dmt_ray.files import system_error
 class Parser(argparse.ArgumentParser):
     """A parser that suggests the command or option that a misspelt one may have been meant for."""
 
+    _words: Sequence[str] = ()
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Report unknown arguments here and not in the parser above, which does not know this one's options."""
+        self._words = sys.argv[1:] if args is None else list(args)
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -39,6 +42,10 @@ class Parser(argparse.ArgumentParser):
     def _hint(self, message: str) -> str:
         from dmt_ray.config.settings import close_to  # not needed for --help
 
+        # What other commands take as --model.
+        takes_model = any(action.dest == "what" and not action.option_strings for action in self._actions)
+        if takes_model and "--model" in (word.partition("=")[0] for word in self._words):
+            return "the model stands without an option, in place of WHAT"
         if found := re.search(r"invalid choice: '?(\S+?)'? \(choose from (.*)\)$", message):
             word, known = found[1], re.findall(r"[^\s,']+", found[2])
         elif found := re.match(r"unrecognized arguments:.*? (--[a-z-]+)", message):

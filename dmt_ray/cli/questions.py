@@ -1,36 +1,17 @@
-"""The questions that `dmt sweep` and `dmt ablate` know: the scripts of `searches/` and `ablations/`.
-
-The repository has them at its top, an installed package as `dmt_ray.searches` and `dmt_ray.ablations`. A script
-that declares a `QUESTION` is found, and listed nowhere.
-"""
+"""The command lines of the questions that `dmt sweep` and `dmt ablate` know."""
 
 import argparse
-import ast
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dmt_ray.cli.options import manual
 from dmt_ray.errors import ConfigError
 from dmt_ray.experiments.commands import command_line, runnable
-
-Command = Literal["sweep", "ablate"]
-PACKAGES: dict[Command, str] = {"sweep": "dmt_ray.searches", "ablate": "dmt_ray.ablations"}
-
-
-def listed(command: Command) -> dict[str, str]:
-    """Name -> first line of the docstring of every question, without running a script."""
-    found = {}
-    for path in sorted(_folder(command).glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-        if any(isinstance(target, ast.Name) and target.id == "QUESTION" for target in targets):
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return found
+from dmt_ray.experiments.questions import PACKAGES, Command, folder, titles
 
 
 def check(command: Command, name: str, known: Iterable[str]) -> None:
@@ -57,7 +38,7 @@ def table(known: Mapping[str, str]) -> str:
 
 def show(options: argparse.Namespace) -> None:
     """Print the questions, and how to begin with one."""
-    print(table(listed(options.which)))
+    print(table(titles(options.which)))
     print(f"\n{runnable(f'dmt {options.which} QUESTION --help')} prints the manual of one.")
 
 
@@ -67,15 +48,6 @@ def command_of(command: Command, name: str) -> str:
     if words[:2] == [command, name]:
         return command_line("dmt", *words)
     script = Path(sys.argv[0])
-    if script.exists() and script.resolve() == (_folder(command) / f"{name}.py").resolve():
+    if script.exists() and script.resolve() == (folder(command) / f"{name}.py").resolve():
         return command_line("dmt", command, name, *words)
     return command_line("python", os.path.abspath(sys.argv[0]), *words)
-
-
-def _folder(command: Command) -> Path:
-    found = importlib.util.find_spec(PACKAGES[command])
-    if found is None or not found.submodule_search_locations:
-        raise ConfigError(
-            f"{PACKAGES[command]} is missing from the installed dmt_ray. Reinstall it, as with `pip install -e .`"
-        )
-    return Path(next(iter(found.submodule_search_locations)))

@@ -51,6 +51,7 @@ def _best(status: Status) -> str:
 
 def _in_full(status: Status) -> str:
     lines = [f"{status.name}: {status.state}", *_parts(status), _stages(status)]
+    lines += [f"numbers: {status.gaps}"] if status.gaps else []
     lines += [f"failed: {text}" for text in status.failed]
     if status.failed and status.kind != "run":
         lines.append(f"why:    {runnable(f'dmt why {status.name} --storage {status.folder.parents[1]}')}")

@@ -68,12 +68,14 @@ def drive(sweep_of: Callable[[Config], Sweep], config: Config, options: SweepOpt
         def publication(state: State) -> Publication:
             return publishing.of_sweep(file.folder, file, runner.store, state, study.trials())
 
-        with session(file, connect, publication) as current:
+        with session(connect, publication) as current:
             if not study.remaining:
                 console.print(f"{sweep.name}: {all_done(sweep, total)}", highlight=False, soft_wrap=True)
             try:
                 if limits.open() or _unconfirmed(study, runner.store, options):
                     _perform(console, study, runner, file, options, current, limits)
+                else:
+                    current.register(file)
             except KeyboardInterrupt:  # while Ray was closed, after all of the work, it is of no consequence
                 if limits.interrupted() or _unconfirmed(study, runner.store, options):
                     raise
@@ -146,7 +148,9 @@ def _perform(
     past = f", {done:,} of them already done" if done else ""
     text = f"{sweep.name}: {counted(study.total, 'trial')}{past}; results in {options.storage}"
     console.print(text, highlight=False, soft_wrap=True)
-    with on_ray(options, store, file) as (job, room):
+    with on_ray(options, store, file.folder) as (job, room):
+        wide = options.allocate_shared(job, room)
+        running.register(file)
         from dmt_ray.execution import tasks  # needs the environment that connecting has prepared
         from dmt_ray.search import tuning
         from dmt_ray.search.trial import SweepJob
@@ -171,7 +175,6 @@ def _perform(
             with SweepProgress(console, store, effort, *arguments) as progress, account:
                 by_seed = [[stage for stage in sweep.common() if stage.seed == seed] for seed in sweep.seeds]
                 halted = lambda: account.spent() is not None  # noqa: E731
-                wide = options.allocate_shared(job, room)
                 perform_all(by_seed, wide, progress, "a stage that all trials share", halted=halted)
                 if limits.open():  # the shared stages cost, too
                     whole = SweepJob(job.machine, job.folder, job.worker_group, sweep)

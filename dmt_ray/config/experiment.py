@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from dmt_ray.config.data import Data, Split
 from dmt_ray.config.derived import instead
 from dmt_ray.config.external import External
-from dmt_ray.config.settings import PositiveFraction, Settings, neutral, unknown
+from dmt_ray.config.settings import PositiveFraction, Settings, neutral, no_group, unknown
 from dmt_ray.config.training import Consistency, LabelRule, Model, Side, Training
 from dmt_ray.config.weights import DisagreementWeight, Weight, WeightSettings
 from dmt_ray.errors import ConfigError
@@ -231,14 +231,18 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
         if name in _ALIKE and place.get(name) is None:
             place[name] = dict(values[_ALIKE[name]])
         if not isinstance(place.get(name), dict):
-            raise ConfigError(unknown(".".join(parents[: depth + 1]), place))
+            group = ".".join(parents[: depth + 1])
+            if name in place:
+                raise ConfigError(f"there is no setting {dotted!r}: {group} is a single setting and holds no others")
+            groups = [known for known, inner in place.items() if isinstance(inner, dict) or known in _ALIKE]
+            raise ConfigError(no_group(dotted, group, groups, _full_names(values)))
         place = place[name]
     if last not in place and parents[-1:] != ["arguments"]:
         short = () if parents else FOR_ALL
         if parents == ["weight"] and any(last in kind.model_fields for kind in WeightSettings.__subclasses__()):
             reads = ", ".join(name for name in place if name != "rule") or "no numbers"
             raise ConfigError(f"there is no setting {dotted!r}: the weight rule {place['rule']!r} reads {reads}")
-        raise ConfigError(unknown(dotted, [*place, *short], () if parents else _full_names(values)))
+        raise ConfigError(unknown(dotted, [*place, *short], _full_names(values)))
     if dotted == "data" and isinstance(value, Mapping):
         same = value.get("name", place["data"]["name"]) == place["data"]["name"]
         value = {**place["data"], **value} if same else value

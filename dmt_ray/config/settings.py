@@ -15,6 +15,8 @@ Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1)]
+SHORT = 3  # letters of a word of which one is already a third
+NEAR, NEAR_IF_SHORT = 0.7, 0.6  # at least so alike, as difflib counts, is what a misspelt word may have been meant for
 
 
 def neutral(default: Any, **further: Any) -> Any:
@@ -148,9 +150,18 @@ def listed(names: Iterable[str]) -> str:
 
 
 def close_to(word: str, known: Iterable[str]) -> list[str]:
-    """The known name that is nearest to a word, if one is near; small and capital letters are alike."""
+    """The known name that may have been meant by a word, if there is one; small and capital letters are alike.
+
+    It differs by a letter in three or so, or one of the two begins with the other.
+    """
     folded = {name.casefold(): name for name in sorted(known, reverse=True)}
-    return [folded[near] for near in difflib.get_close_matches(word.casefold(), sorted(folded), n=1, cutoff=0.5)]
+    word = word.casefold()
+    candidates = sorted(name for name in folded if len(word) > SHORT or len(name) <= SHORT + 1)
+    near = difflib.get_close_matches(word, candidates, n=1, cutoff=NEAR if len(word) > SHORT else NEAR_IF_SHORT)
+    if not near and len(word) >= SHORT:
+        begins = (name for name in folded if len(name) >= SHORT and (name.startswith(word) or word.startswith(name)))
+        near = sorted(begins, key=lambda name: (abs(len(name) - len(word)), name))[:1]
+    return [folded[name] for name in near]
 
 
 def unknown(dotted: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
@@ -159,13 +170,34 @@ def unknown(dotted: str, known: Iterable[str], elsewhere: Iterable[str] = ()) ->
     Args:
         dotted: The full name that was given.
         known: What there is in its place, without what stands before it.
-        elsewhere: Full names of other settings.
+        elsewhere: Full names of other settings: those that end like it may have been meant.
     """
     *parents, last = dotted.split(".")
-    meant = [full for full in elsewhere if full.rpartition(".")[2] == last]
-    meant = meant or [".".join([*parents, name]) for name in close_to(last, known)]
-    hint = f"did you mean {' or '.join(map(repr, meant))}?" if meant else nearest(last, known)
-    return f"there is no setting {dotted!r}; {hint}"
+    meant = _ending_in(last, elsewhere) or [".".join([*parents, name]) for name in close_to(last, known)]
+    if meant:
+        return f"there is no setting {dotted!r}; did you mean {' or '.join(map(repr, meant))}?"
+    place = f" in {'.'.join(parents)}" if parents else ""
+    return f"there is no setting {dotted!r}; known{place} are: {listed(sorted(known))}"
+
+
+def no_group(dotted: str, group: str, groups: Iterable[str], elsewhere: Iterable[str]) -> str:
+    """The message for a setting in a group that there is not, with what may have been meant.
+
+    Args:
+        dotted: The full name that was given.
+        group: The beginning of it that is no group.
+        groups: Those that there are in its place, without what stands before it.
+        elsewhere: As of `unknown`.
+    """
+    *parents, name = group.split(".")
+    meant = [".".join([*parents, near]) for near in close_to(name, groups)]
+    meant = meant or _ending_in(dotted.rpartition(".")[2], elsewhere)
+    hint = f"did you mean {' or '.join(map(repr, meant))}?" if meant else f"known are: {listed(sorted(groups))}"
+    return f"there is no group of settings {group!r}; {hint}"
+
+
+def _ending_in(last: str, full_names: Iterable[str]) -> list[str]:
+    return [full for full in full_names if full.rpartition(".")[2] == last]
 
 
 def _sentences(details: Iterable[ErrorDetails], model: type[Settings]) -> str:

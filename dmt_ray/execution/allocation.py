@@ -54,16 +54,41 @@ def allocate(
     says how many workers.
 
     Raises:
-        ConfigError: If there is no room for one, with what would fit.
+        ConfigError: If there is no room for one; with the option that asks for too much, what there is, and what would
+            fit.
     """
     if gpus is None:
         gpus = float(any(node.get("GPU", 0.0) for node in nodes))
     worker_group = WorkerGroup(workers, cpus, gpus)
     room = worker_group.room(nodes)
+    if not room:
+        raise ConfigError(_why_none_fits(nodes, worker_group))
     if room < workers:
         fitting = room - room % 2 if room > 1 else room
-        advice = f"{option} {fitting} would fit" if fitting else "give each worker less"
         each = in_words(worker_group.resources)
         place = counted(room, "worker")
-        raise ConfigError(f"{option} is {workers}, but there is room for {place} of {each}: {advice}")
+        raise ConfigError(
+            f"{option} is {workers}, but there is room for {place} of {each}: {option} {fitting} would fit"
+        )
     return worker_group, room // workers
+
+
+def _why_none_fits(nodes: Sequence[Mapping[str, float]], group: WorkerGroup) -> str:
+    """What stands in the way of even one worker, and what would fit."""
+    having = [node for node in nodes if not group.gpus or _places(node.get("GPU", 0.0), group.gpus)]
+    if not having:
+        found = f"{counted(len(nodes), 'node')} with {counted(_total(nodes, 'CPU'), 'CPU')} altogether"
+        return (
+            f"--gpus-per-worker is {group.gpus:g}, but no node of the Ray cluster has a GPU (found: {found}). Leave it "
+            "out to compute on CPUs, or run the command on a cluster whose nodes have GPUs, see --address"
+        )
+    most = max(int(node.get("CPU", 0.0)) for node in having)
+    where = "node of the Ray cluster" + (" that has a GPU" if group.gpus else "")
+    if not most:
+        return f"no {where} has a CPU for workers: begin one with `ray start --num-cpus`, with 1 or more"
+    text = f"--cpus-per-worker is {group.cpus}, but no {where} has more than {counted(most, 'CPU')}"
+    return f"{text}: --cpus-per-worker {most} would fit"
+
+
+def _total(nodes: Iterable[Mapping[str, float]], name: str) -> int:
+    return int(sum(node.get(name, 0.0) for node in nodes))

@@ -1,5 +1,6 @@
 """Connecting to a Ray: a local one, or a cluster that is already running; and the CPUs and GPUs of this machine."""
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -151,17 +152,30 @@ def connect(address: str | None, *, cpus: int) -> dict[str, float]:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address is None:
-        _start({"include_dashboard": False, "num_cpus": cpus, **quiet})
-    else:
-        _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
-    stop_on_terminate()  # Ray has put a handler of its own there, which aborts
+    with _interruptible():
+        if address is None:
+            _start({"include_dashboard": False, "num_cpus": cpus, **quiet})
+        else:
+            _join(address, {**quiet, "runtime_env": {"env_vars": _worker_environment()}})
+    stop_on_terminate()  # Ray's C++ code has put a handler of its own there, which aborts
     head = ray.get_runtime_context().gcs_address
     where = "the local Ray" if address is None else f"the Ray cluster at {head}"
     _watches.append(HeadWatch(head, functools.partial(leave, where)))
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """While Ray starts, SIGTERM stops as Ctrl-C does; Ray would leave without a word. Neither ends in lines of C++."""
+    stop_on_terminate()
+    with ray_private.sigterm_left_to(stop_on_terminate):
+        try:
+            yield
+        except KeyboardInterrupt:
+            atexit.register(ray_private.mute)  # before what Ray has registered, which takes its processes down
+            raise
 
 
 def _start(settings: Mapping[str, Any]) -> None:

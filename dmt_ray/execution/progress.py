@@ -71,7 +71,7 @@ class Counting(_OnScreen):
     """Follows work on things of different sizes, such as pictures, in this process; a context manager.
 
     Bar and time left go by the work that is done, also within a thing. Shown at most once a second, without a terminal
-    every half minute.
+    every half minute; and at the end, where all has been gone through, once more.
 
     Args:
         console: Where to show it.
@@ -81,7 +81,7 @@ class Counting(_OnScreen):
 
     def __init__(self, console: Console, what: str, work: Sequence[float]) -> None:
         self._console, self._what, self._work = console, what, work
-        self._total, self._count, self._done, self._partly = sum(work), 0, 0.0, 0.0
+        self._total, self._count, self._done, self._partly, self._skipped = sum(work), 0, 0.0, 0.0, 0.0
         self._began = self._printed = 0.0
         self._drawn = float("-inf")
         self._live = _screen(console)
@@ -92,7 +92,9 @@ class Counting(_OnScreen):
         self._entered = True
         return super().__enter__()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
+        if error[:1] == (None,):
+            self._show(last=True)
         self._entered = False
         super().__exit__()
 
@@ -112,21 +114,22 @@ class Counting(_OnScreen):
         """Say that one more is done."""
         self.to(self._count + 1)
 
-    def without_work(self) -> None:
-        """Say that the next thing is done, and that there was nothing to do for it."""
-        self._total -= self._work[self._count]
-        self._count, self._partly = self._count + 1, 0.0
-        if not self._done:
-            self._began = time.monotonic()  # the time until the first work tells nothing of how long work takes
-        self._show()
+    def skip(self) -> None:
+        """Say that the next thing is done, and that this tells nothing of how long others take."""
+        self._skipped += self._work[self._count]
+        self.to(self._count + 1)
+        if self._done == self._skipped:
+            self._began = time.monotonic()  # neither does the time until the first work
 
-    def _show(self) -> None:
+    def _show(self, *, last: bool = False) -> None:
         now, done = time.monotonic(), self._done + self._partly
-        if self._live is not None and now - self._drawn >= REFRESH_SECONDS:
+        if self._live is not None and (last or now - self._drawn >= REFRESH_SECONDS):
             self._drawn, line = now, Table.grid(padding=(0, 2))
             bar = ProgressBar(total=self._total or 1.0, completed=done, width=40)
             line.add_row(bar, f"time left: {self._left(now, done)}")
             self._live.update(Group(Text(self._counts(done)), line), refresh=True)
+        elif self._live is None and last and self._printed > self._began:  # as it has said how far it is before
+            self._console.print(self._counts(done), markup=False, highlight=False, soft_wrap=True)
         elif self._live is None and now - self._printed > QUIET_SECONDS:
             self._printed, text = now, f"{self._counts(done)} | time left: {self._left(now, done)}"
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -136,7 +139,8 @@ class Counting(_OnScreen):
         return f"{self._count:,} of {counted(len(self._work), self._what)}{share}"
 
     def _left(self, now: float, done: float) -> str:
-        return _about((now - self._began) * (self._total - done) / done) if done else NOT_KNOWN
+        worked = done - self._skipped
+        return _about((now - self._began) * (self._total - done) / worked) if worked else NOT_KNOWN
 
 
 def _about(seconds: float) -> str:

@@ -5,7 +5,8 @@
 
 import importlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,10 @@ _CALLBACKS = "ray.train.v2.api.data_parallel_trainer:DataParallelTrainer._create
 _CLEANER = "ray.train.v2._internal.callbacks.placement_group_callback:PlacementGroupCleanerCallback"
 _RAISED = "ray.train.v2._internal.exceptions:UserExceptionWithTraceback"
 _UNHEALTHY = "ray.train.v2._internal.exceptions:WorkerHealthCheckFailedError"
+_SIGTERM = "ray._private.utils:set_sigterm_handler"
 NAMES = (
     *(_ADDRESS, _NODE_IDS, _CONNECT, _STATE, _CLIENT, _NODES, _RELOAD, _TOKEN, _GROUP),
-    *(_CALLBACKS, _CLEANER, _RAISED, _UNHEALTHY),
+    *(_CALLBACKS, _CLEANER, _RAISED, _UNHEALTHY, _SIGTERM),
 )
 
 
@@ -77,6 +79,30 @@ def set_authentication(mode: str) -> None:
     os.environ["RAY_AUTH_MODE"] = mode
     lookup(_RELOAD)("")
     lookup(_TOKEN)().reset_cache()
+
+
+@contextmanager
+def sigterm_left_to(take: Callable[[], None]) -> Iterator[None]:
+    """In this block, whenever Ray's Python code would take SIGTERM to end this process at once, call this instead."""
+    module, _, name = _SIGTERM.partition(":")
+    place, before = importlib.import_module(module), lookup(_SIGTERM)
+    setattr(place, name, lambda handler: take())
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+def mute() -> None:
+    """Keep what Ray's C++ code writes to stderr off the screen from now on; what Python writes still gets there.
+
+    For a process that ends: its connections to a Ray that was given up break, which C++ would report as errors.
+    """
+    sys.stderr.flush()
+    before = os.dup(2)
+    with open(os.devnull, "w", encoding="utf-8") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    sys.stderr = os.fdopen(before, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from dmt_ray.execution import cluster, journal
@@ -36,12 +37,18 @@ class Publisher(Protocol):
 
 @dataclass
 class Session:
-    """An experiment that this process runs."""
+    """An experiment that this process runs; from `register` on it is in the storage folder, and is published."""
 
     publisher: Publisher
     publication: Callable[[State], Any]  # makes what is published of it in a state
+    registered: bool = False
     state: State = "stopped"  # how it ends, set by the driver
     unpublished: tuple[str, ...] = ()  # what MLflow still lacks at the end
+
+    def register(self, file: ExperimentFile) -> None:
+        """Write down what the experiment is, once nothing stands in its way any more; or that it has grown."""
+        write(file.folder, file)
+        self.registered = True
 
     def publish(self, state: State = "running") -> None:
         """Have the experiment published as it is now."""
@@ -49,16 +56,17 @@ class Session:
 
 
 @contextmanager
-def session(
-    file: ExperimentFile, connect: Callable[[], Publisher], publication: Callable[[State], Any]
-) -> Iterator[Session]:
-    """Run an experiment whose lock this process holds; it is published at the end, however it ends."""
-    write(file.folder, file)
+def session(connect: Callable[[], Publisher], publication: Callable[[State], Any]) -> Iterator[Session]:
+    """Run an experiment whose lock this process holds; it is published at the end, however it ends.
+
+    One that was not registered, such as where a cluster has no room for it, is neither listed nor published.
+    """
     one = Session(connect(), publication)
     try:
         yield one
     finally:
-        one.publish(one.state)
+        if one.registered:
+            one.publish(one.state)
         try:
             one.unpublished = one.publisher.close(CLOSE_SECONDS[one.state])
         except KeyboardInterrupt:
@@ -68,8 +76,11 @@ def session(
 
 
 @contextmanager
-def on_ray(options: Options, store: Store, file: ExperimentFile) -> Iterator[tuple[Job, int]]:
+def on_ray(options: Options, store: Store, folder: Path) -> Iterator[tuple[Job, int]]:
     """Ray for the duration of the block: what every worker has to know, and how many units fit at once.
+
+    The folder is that of the experiment, which is registered in the block: before, a cluster may turn out to have no
+    room, or to lack data.
 
     At the end nothing is left behind: notes of who does what, leases, files of ended processes; what is still to be
     uploaded to a shared store goes there.
@@ -78,9 +89,9 @@ def on_ray(options: Options, store: Store, file: ExperimentFile) -> Iterator[tup
     cluster.connect(options.address, cpus=options.local_cpus())
     try:
         machine, group, room = options.allocate()
-        yield Job(machine, file.folder, group), room
+        yield Job(machine, folder, group), room
     finally:
         cluster.disconnect()
-        journal.end_all(file.folder)
+        journal.end_all(folder)
         store.tidy()
         store.upload()

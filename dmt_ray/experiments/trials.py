@@ -2,35 +2,42 @@
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dmt_ray.errors import StoreError, UserError
 from dmt_ray.execution import ray_private
 from dmt_ray.execution.journal import executed, is_running
+from dmt_ray.experiments.experiment_file import kind_of
 from dmt_ray.experiments.sweep import State, Sweep, Trial
 from dmt_ray.files import sqlite_url, system_error
+from dmt_ray.plan.words import listed
 
 if TYPE_CHECKING:
     import optuna
 
 STUDY = "study.db"  # file of the study in a sweep's folder
 RETRY = "retry_of"  # attribute of a trial that is another attempt: the number of the first one
-# Attribute of a point that was proposed and not tried: its optimizer steps, which are beyond the limit, or that it was
-# tried before.
-REJECTED = "compute"
+# Attribute of a point that was proposed and not tried, and why: its optimizer steps, a number, which are beyond the
+# limit, or the words TRIED_BEFORE. Studies hold it under this name because the limit was once the only reason.
+NOT_TRIED, TRIED_BEFORE = "compute", "tried before"
 # Attributes of a study whose steps are seeds, and of a trial with two objectives, whose scores on the way Optuna drops.
 SEED_BY_SEED, SCORES = "seed_by_seed", "scores"
+MOST_NUMBERS = 8  # of trials in a line
+Some = TypeVar("Some")
 STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 def newest_attempt(sweeps: Path, sweep: Sweep, *, fresh: bool) -> Sweep:
-    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`."""
-    while (sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name / STUDY).exists():
+    """The sweep under the number of its newest attempt in the folder of all sweeps, or of a new one if `fresh`.
+
+    An attempt counts once it is registered: a study of which no trial could begin, for lack of room, does not.
+    """
+    while kind_of(sweeps / (after := replace(sweep, attempt=sweep.attempt + 1)).name) is not None:
         sweep = after
-    return after if fresh and (sweeps / sweep.name / STUDY).exists() else sweep
+    return after if fresh and kind_of(sweeps / sweep.name) is not None else sweep
 
 
 def read_trials(folder: Path, name: str) -> list[Trial]:
@@ -39,11 +46,35 @@ def read_trials(folder: Path, name: str) -> list[Trial]:
     Raises:
         StoreError: If the study's file holds something else.
     """
+    return _read(folder, name, TrialReader.trials, [])
+
+
+def read_gaps(folder: Path, name: str) -> dict[int, str]:
+    """The numbers that no trial of a sweep has, and why; as `read_trials` reads it.
+
+    A proposed point takes a number also where it is not tried, and so does another attempt at a trial.
+    """
+    return _read(folder, name, TrialReader.gaps, {})
+
+
+def gaps_in_words(gaps: Mapping[int, str]) -> str:
+    """Why numbers of trials are missing, in one line: "no trial has number 3 or 7 (tried before)"; "" if none is."""
+    by_reason: dict[str, list[str]] = {}
+    for number, reason in gaps.items():
+        by_reason.setdefault(reason, []).append(str(number))
+    parts = []
+    for reason, numbers in by_reason.items():
+        shown, more = numbers[:MOST_NUMBERS], len(numbers) - MOST_NUMBERS
+        parts.append(f"{listed([*shown, f'{more} more'] if more > 0 else shown, 'or')} ({reason})")
+    return f"no trial has number {', '.join(parts)}" if parts else ""
+
+
+def _read(folder: Path, name: str, what: "Callable[[TrialReader], Some]", without: Some) -> Some:
     file = folder / STUDY
     if not file.is_file():
-        return []
+        return without
     try:
-        return _reader(folder, name, file.stat().st_ino).trials()
+        return what(_reader(folder, name, file.stat().st_ino))
     except UserError:
         raise
     except Exception as error:  # of Optuna, SQLAlchemy or the database
@@ -100,13 +131,24 @@ class TrialReader:
         """All trials that have begun, by number; of a trial that was tried again, the last attempt."""
         by_number: dict[int, Trial] = {}
         for frozen in self._optuna.get_trials(deepcopy=False):
-            if frozen.state.name in STATES and REJECTED not in frozen.user_attrs:
+            if frozen.state.name in STATES and NOT_TRIED not in frozen.user_attrs:
                 attempt = ray_private.attempt_id(frozen)
                 trial = self._ended.get(attempt) or self._trial(frozen)
                 if frozen.state.is_finished():
                     self._ended[attempt] = trial
                 by_number[trial.number] = trial
         return [by_number[number] for number in sorted(by_number)]
+
+    def gaps(self) -> dict[int, str]:
+        """The numbers that no trial has, and why."""
+        found = {}
+        for frozen in self._optuna.get_trials(deepcopy=False):
+            reason = frozen.user_attrs.get(NOT_TRIED)
+            if reason is not None:
+                found[frozen.number] = TRIED_BEFORE if reason == TRIED_BEFORE else "beyond --limit"
+            elif (first := number_of(frozen)) != frozen.number:
+                found[frozen.number] = f"trial {first} again"
+        return found
 
     def _trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
         number = number_of(frozen)

@@ -68,6 +68,15 @@ def build(model: Model, classes: int, first: FirstWeights | None = None) -> nn.M
     return network
 
 
+def is_network(name: str) -> bool:
+    """Whether an architecture or an encoder has this name, whatever letters are capital."""
+    import segmentation_models_pytorch as smp
+
+    architectures = [made.__name__ for made in smp.MODEL_ARCHITECTURES_MAPPING.values()]
+    names = [*OURS, *architectures, *smp.encoders.get_encoder_names()]
+    return name.startswith("tu-") or name.casefold() in map(str.casefold, names)
+
+
 def first_weights(model: Model, cache: Path) -> FirstWeights | None:
     """The encoder's initial weights that a model names, fetched where this machine does not have them.
 

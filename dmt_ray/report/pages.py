@@ -13,7 +13,7 @@ from dmt_ray.config import Config
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.diagnose import diagnose
 from dmt_ray.experiments.sweep import Sweep, Trial, short
-from dmt_ray.experiments.trials import STUDY, best, ranked, read_trials
+from dmt_ray.experiments.trials import STUDY, best, gaps_in_words, ranked, read_gaps, read_trials
 from dmt_ray.methods.space import as_text
 from dmt_ray.plan.words import be, counted
 from dmt_ray.report import answers
@@ -113,6 +113,8 @@ def page_of_sweep(folder: Path) -> Page:
         "The other columns are on the test images, under the three rules.",
         CAVEAT,
     ]
+    if gaps := gaps_in_words(read_gaps(folder, sweep.name)):
+        caption.append(f"Of the numbers of trials, {gaps}.")
     winner = best(trials)
     if winner is not None:
         commands = dict(zip(frame["trial"].unique(), origin["commands"], strict=True))

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from dmt_ray.config import nearest
 from dmt_ray.errors import MissingStages
 from dmt_ray.execution.journal import is_running
 from dmt_ray.experiments import experiment_file
 from dmt_ray.experiments.ablation import Ablation
-from dmt_ray.experiments.experiment_file import ExperimentFile, Kind, read_failed, saved_runs
-from dmt_ray.experiments.locate import all_folders, locate
+from dmt_ray.experiments.experiment_file import FOLDERS, ExperimentFile, Kind, read_failed, saved_runs
+from dmt_ray.experiments.locate import all_folders, locate, what_to_do
 from dmt_ray.experiments.reproduce import again
 from dmt_ray.experiments.run import Run
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words
-from dmt_ray.experiments.trials import best, read_trials, states_of
+from dmt_ray.experiments.trials import best, gaps_in_words, read_gaps, read_trials, states_of
 from dmt_ray.plan import Stage, in_order
 from dmt_ray.plan.measures import MEASURES, measure_of
 from dmt_ray.plan.words import counted
@@ -55,6 +54,7 @@ class Status:
         failed: What failed, and why.
         command: The `dmt` command that resumes it; all paths are absolute.
         folder: Where its records are.
+        gaps: Of a sweep: which numbers no trial has, and why; "": each number has its trial.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Status:
     failed: tuple[str, ...]
     command: str
     folder: Path
+    gaps: str = ""
 
     def counts(self) -> str:
         """How many of all trials or runs are complete, and in which state the others are, for people."""
@@ -91,11 +92,13 @@ def all_statuses(storage: Path) -> Iterator[Status]:
 
 
 def find(storage: Path, name: str) -> Status:
-    """The state of the sweep, ablation or run of this name; `name` as `locate` takes it.
+    """The state of the sweep, ablation or run of this name, or in this folder; `name` as `locate` takes it.
 
     Raises:
         MissingStages: If there is none.
     """
+    if experiment_file.kind_of(Path(name)) is not None:
+        return status_of(Path(name).absolute())
     runs = _runs(storage)
     fitting = [one for one in runs if one.startswith(name)]
     try:
@@ -105,9 +108,7 @@ def find(storage: Path, name: str) -> Status:
             file = runs[name if name in runs else fitting[-1]]
             return _of_plans(file.folder, file)
         known = [*(folder.name for folder in all_folders(storage)), *runs]
-        if known:
-            raise MissingStages(f"there is no experiment {name!r} in {storage}; {nearest(name, known)}") from None
-        raise
+        raise MissingStages(what_to_do(storage, name, known, tuple(FOLDERS))) from None
 
 
 def _runs(storage: Path) -> dict[str, ExperimentFile]:
@@ -141,6 +142,7 @@ def _of_sweep(folder: Path, file: ExperimentFile) -> Status:
         failed=failed,
         command=again(file),
         folder=folder,
+        gaps=gaps_in_words(read_gaps(folder, sweep.name)),
     )
 
 

@@ -17,7 +17,7 @@ from dmt_ray.experiments import reproduce, reuse
 from dmt_ray.experiments.commands import runnable
 from dmt_ray.experiments.experiment_file import ExperimentFile
 from dmt_ray.experiments.sweep import Sweep, Trial, in_words, short
-from dmt_ray.experiments.trials import best, front, ranked
+from dmt_ray.experiments.trials import best, front, gaps_in_words, ranked, read_gaps
 from dmt_ray.files import write_text
 from dmt_ray.methods.space import as_text
 from dmt_ray.plan import Stage, escape
@@ -123,6 +123,8 @@ def show(console: Console, file: ExperimentFile, store: Store, trials: Sequence[
     write_csv(folder / "trials.csv", sweep, sorted(rows, key=lambda row: row.trial.number))
     drawn = write_figures(folder, sweep, trials) if trials else []
     console.print(_table(sweep, rows))
+    if gaps := gaps_in_words(read_gaps(folder, sweep.name)):
+        line(console, "numbers", gaps)
     winner = best(trials)
     if winner is not None and winner.score is not None:
         score = f"validation {sweep.score_name} {winner.score:.2%}"

@@ -90,7 +90,7 @@ class Study:
         self._interrupted = [
             ray_private.attempt_id(trial)
             for trial in attempts
-            if trial.state == TrialState.RUNNING and trials.REJECTED not in trial.user_attrs
+            if trial.state == TrialState.RUNNING and trials.NOT_TRIED not in trial.user_attrs
         ]
         self._begun = {trial.number for trial in self.trials() if trial.state in ("complete", "pruned")}
         self._tried = {_point(trial.params) for trial in self.trials()}
@@ -126,7 +126,7 @@ class Study:
         return MedianAtRung(least_trials=LEAST_TRIALS, first_rung=WARMUP_RUNGS, alike=self._last)
 
     def _enqueue_failed(self, attempts: list[FrozenTrial]) -> int:
-        tried = [attempt for attempt in attempts if trials.REJECTED not in attempt.user_attrs]
+        tried = [attempt for attempt in attempts if trials.NOT_TRIED not in attempt.user_attrs]
         last = {trials.number_of(attempt): attempt for attempt in tried}
         failed = {number: attempt for number, attempt in last.items() if attempt.state == TrialState.FAIL}
         for number, attempt in failed.items():
@@ -216,13 +216,13 @@ class Study:
             trial = self._optuna.ask()
             params = self._params(trial)
             if not self._is_affordable(params):
-                trial.set_user_attr(trials.REJECTED, self._steps_for(params))
+                trial.set_user_attr(trials.NOT_TRIED, self._steps_for(params))
                 self._optuna.tell(trial, state=TrialState.FAIL if self.sweep.second else TrialState.PRUNED)
                 given = False
             elif given or self._is_new(params) or (near := nearest(self.sweep.space, params, self._is_new)) is None:
                 return trial, params
             else:
-                trial.set_user_attr(trials.REJECTED, "tried before")
+                trial.set_user_attr(trials.NOT_TRIED, trials.TRIED_BEFORE)
                 self._optuna.tell(trial, state=TrialState.FAIL)  # the sampler takes no notice of it
                 self._optuna.enqueue_trial(near)
                 given = True

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import dmt_ray
-from dmt_ray.cli import questions
 from dmt_ray.cli.documents import DOCUMENTS, Document
 from dmt_ray.cli.exit_codes import ExitCode
 from dmt_ray.cli.main import parser
@@ -30,6 +29,7 @@ from dmt_ray.config import (
 from dmt_ray.config.experiment import TRAININGS
 from dmt_ray.config.reference import SettingRow, settings
 from dmt_ray.errors import ConfigError
+from dmt_ray.experiments import questions
 from dmt_ray.methods import METHODS, configure, space_of
 from dmt_ray.recipes import RECIPES, named
 
@@ -255,7 +255,7 @@ def _suits(name: str, task: Task) -> bool:
 
 
 def _questions(command: questions.Command) -> str:
-    rows = [f"| `{name}` | {_cell(text)} |" for name, text in questions.listed(command).items()]
+    rows = [f"| `{name}` | {_cell(text)} |" for name, text in questions.titles(command).items()]
     return "| question | asks |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 

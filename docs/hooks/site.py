@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: generated parts of pages, notebooks, the list of decisions."""
+"""Hooks of MkDocs: generated parts of pages, notebooks, the list of decisions, links to generated pages."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
-from docs.hooks import architecture, notebooks, reference
+from docs.hooks import architecture, links, notebooks, reference
 
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what the theme would fetch for a search on pages from the disk
 OURS = "search_from_disk.js"
@@ -44,8 +44,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace each marker of a page by what is read from the code."""
-    return MARKER.sub(lambda found: GENERATED[found[1]](), markdown)
+    """Replace each marker of a page by what is read from the code, and have links lead to the pages of this site."""
+    return links.on_the_site(MARKER.sub(lambda found: GENERATED[found[1]](), markdown), page.file.src_uri)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

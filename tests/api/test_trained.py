@@ -9,7 +9,7 @@ import pytest
 import dmt_ray
 from dmt_ray.api.trained import find_model
 from dmt_ray.cli import main as cli
-from dmt_ray.errors import ConfigError
+from dmt_ray.errors import ConfigError, UserError
 from dmt_ray.experiments import experiment_file
 from dmt_ray.store import Store
 from tests.helpers.fake_stages import CLASSES, PALETTE, TWO_ROWS, ablation_file
@@ -97,6 +97,27 @@ def test_a_folder_that_holds_something_else_is_refused_before_anything_is_writte
     (tmp_path / "notes.txt").write_text("mine")
     assert cli.main(["model", "export", "dmt-shapes", "--storage", str(storage), "--out", str(tmp_path)]) == 2
     assert "holds no exported model; choose another folder as --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("unet", "'unet' is the name of a network, and not of a trained one. Name a run, a sweep or ABLATION:ROW; "),
+        ("lite0", "'lite0' is the name of a network"),
+        ("FPN/resnet18", "'FPN/resnet18' is the name of a network"),
+        ("rml", "'rml' is a method, and no run of it is in HERE. `dmt run --method rml --storage HERE` trains by it"),
+        ("out/model", "there is no folder out/model. Name the folder of an exported model or of a stage, or a run"),
+        ("FOLDER/notes.txt", "notes.txt is a file, but a model is a folder, which also says what its classes are"),
+        ("FOLDER", "holds no model: it has neither model_info.json, as of an exported model, nor record.json, as of"),
+        ("HERE", "HERE is a folder of results: pass it as --storage, and name what was trained in it"),
+        ("dnt-shapes", "there is no sweep, ablation or run 'dnt-shapes' in HERE; did you mean 'dmt-shapes'?"),
+    ],
+)
+def test_what_is_no_trained_model_is_told_with_what_to_name(storage, tmp_path, what, message):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError) as raised:
+        find_model(what.replace("HERE", str(storage)).replace("FOLDER", str(tmp_path)), storage)
+    assert message in str(raised.value).replace(str(storage), "HERE")
 
 
 @pytest.mark.slow

@@ -36,7 +36,8 @@ def work_of(storage: Path) -> _Work:
 
 
 def compute(work: _Work, store: Store) -> list[str]:
-    """Compute what is missing; the names of the runs."""
+    """Compute what is missing, as the driver does; the names of the runs."""
+    experiment_file.write(work.file.folder, work.file)
     computed = []
     for one in work.file.ablation.members():
         if fill(store, one.plan, gain=GAINS[one.cell.row][one.seed]):
@@ -108,7 +109,8 @@ def test_a_row_whose_next_look_is_not_complete_says_how_many_seeds_were_compared
     rounds = _rounds(Console(quiet=True), work, SimpleNamespace(store=store))
     next(rounds)
     compute(work, store)
-    next(rounds)  # the seed of the second look is still missing
+    next(rounds)
+    experiment_file.write(work.file.folder, work.file)  # the seed of the second look is still missing
     (block,) = [block for block in table_of(tidy.of_ablation(work.file.folder)).blocks if block.header[-1] == "decided"]
     assert block.rows[0][-1].text.startswith("open after 3 seeds; about ")
 

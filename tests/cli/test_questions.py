@@ -8,6 +8,7 @@ import pytest
 
 from dmt_ray.cli import ablation_driver, questions, sweep_driver
 from dmt_ray.cli import main as cli
+from dmt_ray.experiments.questions import titles
 from tests.helpers.paths import ROOT
 from tests.helpers.scripts import names
 
@@ -18,7 +19,7 @@ FOLDERS = {"sweep": "searches", "ablate": "ablations"}
 def test_questions_are_listed_with_what_they_ask(command, capsys):
     assert cli.main([command]) == 0
     listed = capsys.readouterr().out
-    found = questions.listed(command)
+    found = titles(command)
     assert sorted(found) == names(FOLDERS[command])
     for name, first_line in found.items():
         assert f"{name} " in listed
@@ -30,7 +31,7 @@ def test_the_help_of_a_command_lists_its_questions(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main([command, "--help"])
     said = capsys.readouterr().out
-    assert all(text in said for item in questions.listed(command).items() for text in item)
+    assert all(text in said for item in titles(command).items() for text in item)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,8 @@ def test_values_per_range_are_refused_where_there_is_no_range(monkeypatch, capsy
     [
         (["swep"], "argument COMMAND: invalid choice: 'swep'; did you mean 'sweep'?"),
         (["store", "lss"], "argument COMMAND: invalid choice: 'lss'; did you mean 'ls'?"),
+        (["evaluate", "--model", "dmt-shapes"], "--model; the model stands without an option, in place of WHAT"),
+        (["model", "export", "--model=dmt-shapes"], "the model stands without an option, in place of WHAT"),
         (["run", "--meth", "cbst"], "unrecognized arguments: --meth cbst; did you mean '--method'?"),
         (["sweep", "gamma_sweep", "--trails=3"], "unrecognized arguments: --trails=3; did you mean '--trials'?"),
         (

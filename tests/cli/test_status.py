@@ -53,7 +53,9 @@ def test_a_run_is_found_by_the_beginning_of_its_name(storage):
 
 
 def test_a_misspelt_name_is_told_from_those_of_all_kinds(storage):
-    with pytest.raises(MissingStages, match="did you mean 'joint-"):
+    with pytest.raises(
+        MissingStages, match=r"no sweep, ablation or run 'joinnt-shapes' in .*; did you mean 'joint-shapes'\?$"
+    ):
         find(storage, "joinnt-shapes")
 
 
@@ -107,6 +109,12 @@ def test_of_a_pruned_trial_the_stages_up_to_where_it_was_count(storage):
 def test_runs_of_an_ablation_are_complete_or_not(dmt, storage):
     said = dmt("status", "components", "--storage", storage)
     assert "\n2 of 4 runs complete, 2 incomplete\n" in said
+
+
+def test_numbers_that_no_trial_has_are_explained_where_there_are_any(dmt, storage, monkeypatch):
+    assert "numbers:" not in dmt("status", "joint", "--storage", storage)
+    monkeypatch.setattr("dmt_ray.report.status.read_gaps", lambda *_: {7: "tried before"})
+    assert "\nnumbers: no trial has number 7 (tried before)\n" in dmt("status", "joint", "--storage", storage)
 
 
 def test_nothing_is_no_error(dmt, tmp_path):

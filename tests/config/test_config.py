@@ -24,7 +24,9 @@ from dmt_ray.recipes.plain_yaml import parse
     ("change", "message"),
     [
         pytest.param("finetune.epoch=3", "'finetune.epoch'; did you mean 'finetune.epochs'", id="misspelt setting"),
-        pytest.param("finetun.epochs=3", "'finetun'; did you mean 'finetune'", id="misspelt group"),
+        pytest.param(
+            "finetun.epochs=3", "^there is no group of settings 'finetun'; did you mean 'finetune'", id="misspelt group"
+        ),
         pytest.param("gamma1=3", "'gamma1'; did you mean 'weight.gamma1'", id="setting without its group"),
         pytest.param(
             "warmup=3", "did you mean 'pretrain.warmup' or 'finetune.warmup' or", id="setting of all trainings"
@@ -36,6 +38,24 @@ from dmt_ray.recipes.plain_yaml import parse
         pytest.param("label_fraction=0.1", "no setting: set split.labelled", id="label fraction"),
         pytest.param("method=dst", "'method' is .* no setting: choose it by --method", id="method"),
         pytest.param("zzz=3", "known are: coarse, consistency, cotrain, crop, data", id="nothing near"),
+        pytest.param(
+            "finetune.zzz=3", "known in finetune are: augment, batch, clip_norm", id="nothing near in a group"
+        ),
+        pytest.param(
+            "nonsense.key=1",
+            "^there is no group of settings 'nonsense'; known are: consistency, cotrain, data",
+            id="no group is near",
+        ),
+        pytest.param(
+            "model.zz.x=1", "no group of settings 'model.zz'; known are: arguments$", id="no group in a group"
+        ),
+        pytest.param(
+            "training.crop=1", "did you mean 'pretrain.augment.crop' or 'fine", id="a setting of other groups"
+        ),
+        pytest.param("finetune.gamma1=3", "did you mean 'weight.gamma1'", id="a setting of another group"),
+        pytest.param(
+            "order.first=A", "'order.first': order is a single setting and holds no others", id="a setting as a group"
+        ),
         pytest.param("weight.gamma1=-1", "weight.gamma1 must be at least 0, but got -1", id="negative gamma"),
         pytest.param("weight.gamma1=.nan", "weight.gamma1: .*finite", id="gamma not a number"),
         pytest.param(

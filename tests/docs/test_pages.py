@@ -10,12 +10,11 @@ import dmt_ray
 from dmt_ray.config import Config
 from dmt_ray.methods import METHODS
 from dmt_ray.recipes import RECIPES
-from docs.hooks import architecture, reference
+from docs.hooks import architecture, links, reference
 from tests.helpers.pages import DOCS, PAGES
 from tests.helpers.paths import ROOT
 
 LINK = re.compile(r"\]\(([^)\s#]*)(#[^)]*)?\)")
-BUILT = ("notebooks/", "reference/api/")  # pages that exist on the site alone
 
 
 def heading_ids(page: Path) -> set[str]:
@@ -32,11 +31,28 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         if "://" in target or target.startswith("mailto:"):
             continue
         path = (page.parent / target).resolve() if target else page
-        if path.is_relative_to(DOCS) and str(path.relative_to(DOCS)).startswith(BUILT):
-            continue
         if not path.exists() or (anchor and path.suffix == ".md" and anchor[1:] not in heading_ids(path)):
             lost.append(f"{target}{anchor}")
     assert lost == []
+
+
+def test_links_to_notebooks_and_packages_lead_to_their_pages_on_the_site() -> None:
+    packages = {f"reference/api/{name}.md" for name in reference.api()}
+    notebooks = {f"notebooks/{path.stem}.md" for path in (ROOT / "analysis").glob("*.ipynb")}
+    led = set()
+    for page in (DOCS / "how-to" / "notebooks.md", DOCS / "reference" / "api.md"):
+        own = page.relative_to(DOCS).as_posix()
+        for target, _ in LINK.findall(links.on_the_site(page.read_text(encoding="utf-8"), own)):
+            path = (page.parent / target).resolve()
+            assert path.is_relative_to(DOCS), f"{own} leads to {target}, which is no page"
+            led |= set() if path.exists() else {path.relative_to(DOCS).as_posix()}
+    assert led == notebooks | {"reference/api/dmt_ray.md", "reference/api/testing.md"}
+    assert led <= notebooks | packages
+
+
+def test_a_link_into_the_code_is_left_as_it_is_where_the_site_has_no_page_of_it() -> None:
+    text = "[a](../../dmt_ray/engine/loop.py) [b](../how-to/search.md)"
+    assert links.on_the_site(text, "explanation/idea.md") == text
 
 
 def test_every_page_that_code_and_texts_name_exists() -> None:

@@ -152,12 +152,32 @@ def test_pictures_without_work_tell_nothing_of_the_time(clock):
     pictures, file = counting(100, 300)
     with pictures:
         clock.now = 5.0
-        pictures.without_work()
+        pictures.skip()
+        assert "1 of 2 pictures, 25 % of the pixels" in file.getvalue()
         assert "time left: not known yet" in file.getvalue()
         clock.now = 15.0
         pictures.part(1 / 3)
-    assert "1 of 2 pictures, 33 % of the pixels" in file.getvalue()
-    assert "time left: about 20 s" in file.getvalue()  # 200 of 300, 10 a second
+        assert "1 of 2 pictures, 50 % of the pixels" in file.getvalue()
+        assert "time left: about 20 s" in file.getvalue()  # 200 of 300, 10 a second
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_damaged_picture_among_others_counts_as_done_wherever_it_stands(damaged, clock):
+    pictures, file = counting(100, 100, 100)
+    with pictures:
+        for number in range(3):  # within a second
+            pictures.skip() if number == damaged else pictures.one_more()
+        assert "3 of 3" not in file.getvalue()
+    assert "3 of 3 pictures, 100 % of the pixels" in file.getvalue()
+
+
+def test_what_ends_by_an_error_is_not_shown_as_done(clock):
+    pictures, file = counting(100, 100)
+    pictures.__enter__()
+    pictures.one_more()
+    pictures.one_more()
+    pictures.__exit__(OSError, OSError("the disk is full"), None)
+    assert "2 of 2" not in file.getvalue()
 
 
 def test_a_picture_alone_gives_lines_where_there_is_no_terminal(clock):
@@ -166,7 +186,17 @@ def test_a_picture_alone_gives_lines_where_there_is_no_terminal(clock):
         for second in range(1, 50):
             clock.now = float(second)
             picture.part(second / 50)
-    assert file.getvalue() == "0 of 1 picture, 62 % of the pixels | time left: about 19 s\n"
+        picture.one_more()
+    first, last = file.getvalue().splitlines()
+    assert first == "0 of 1 picture, 62 % of the pixels | time left: about 19 s"
+    assert last == "1 of 1 picture, 100 % of the pixels"
+
+
+def test_without_a_terminal_short_work_prints_nothing(clock):
+    picture, file = counting(100, terminal=False)
+    with picture:
+        picture.one_more()
+    assert file.getvalue() == ""
 
 
 def test_what_is_predicted_after_the_display_has_ended_shows_nothing(clock):

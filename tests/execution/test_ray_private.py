@@ -1,6 +1,7 @@
 """Every private name of Ray and Optuna that is used: a version that has lost one fails here, by that name."""
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -39,6 +40,29 @@ def test_no_other_module_uses_a_private_name():
     files = [*ROOT.glob("dmt_ray/**/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("tests/**/*.py")]
     own = {"ray_private.py", "test_ray_private.py"}
     assert not [file for file in files if file.name not in own and PRIVATE.search(file.read_text(encoding="utf-8"))]
+
+
+def test_where_ray_would_take_sigterm_another_one_takes_it():
+    handlers: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+    with ray_private.sigterm_left_to(lambda: handlers.append("ours")):
+        ray_private.lookup("ray._private.utils:set_sigterm_handler")(lambda *_: handlers.append("Ray's"))
+    assert handlers == ["ours"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    try:
+        ray_private.lookup("ray._private.utils:set_sigterm_handler")(signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # as it was
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_at_the_end_of_a_process_only_what_python_writes_to_stderr_is_shown():
+    code = (
+        "import os, sys\nfrom dmt_ray.execution.ray_private import mute\n"
+        "sys.stderr.write('first ')\nmute()\nos.write(2, b'noise')\nprint('sound', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "first sound\n"
 
 
 def test_what_is_written_to_stderr_below_python_can_be_kept_off_the_screen():

@@ -1,6 +1,7 @@
 """Worker groups: which fit where, which worker does what, and that two workers make the bytes of one."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,12 +48,39 @@ def test_as_many_trials_run_at_a_time_as_there_are_whole_groups():
     [
         pytest.param(8, 1, 1, "room for 4 workers of 1 CPU and 1 GPU: --workers 4 would fit", id="too many"),
         pytest.param(4, 5, 1, "room for 2 workers of 5 CPUs and 1 GPU: --workers 2 would fit", id="too large"),
-        pytest.param(2, 1, 4, "room for 0 workers of 1 CPU and 4 GPUs: give each worker less", id="none fits"),
+        pytest.param(
+            2, 9, 0, "--cpus-per-worker is 9, but no node of the Ray cluster has more than 8 CPUs: ", id="CPUs"
+        ),
     ],
 )
 def test_a_group_without_room_is_refused_with_what_would_fit(workers, cpus, gpus, message):
     with pytest.raises(ConfigError, match=message):
         allocate(NODES, workers, cpus=cpus, gpus=gpus)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "message"),
+    [
+        pytest.param(
+            [{"CPU": 2.0}, {"CPU": 4.0}],
+            1,
+            "--gpus-per-worker is 0.5, but no node of the Ray cluster has a GPU (found: 2 nodes with 6 CPUs "
+            "altogether). Leave it out to compute on CPUs",
+            id="no GPU at all",
+        ),
+        pytest.param(
+            [{"CPU": 2.0, "GPU": 1.0}, {"CPU": 64.0}],
+            4,
+            "--cpus-per-worker is 4, but no node of the Ray cluster that has a GPU has more than 2 CPUs: "
+            "--cpus-per-worker 2 would fit",
+            id="the CPUs are elsewhere",
+        ),
+        pytest.param([{"GPU": 1.0}], 1, "no node of the Ray cluster that has a GPU has a CPU for workers", id="no CPU"),
+    ],
+)
+def test_a_worker_that_fits_on_no_node_is_refused_with_its_option_and_what_there_is(nodes, cpus, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        allocate(nodes, 1, cpus=cpus, gpus=0.5)
 
 
 def test_each_side_has_a_model_of_its_own():

@@ -103,6 +103,14 @@ def test_a_baseline_does_not_disagree(store):
     assert disagreement(store, sweep.plans({"method": "baseline"})) == {}
 
 
+def test_numbers_that_no_trial_has_are_explained_below_the_trials(store, tmp_path, capsys, monkeypatch):
+    file = ExperimentFile(a_sweep({"dms_alpha": Uniform(0.55, 1)}), tmp_path, recipe="shapes")
+    file.folder.mkdir(parents=True)
+    monkeypatch.setattr(summary, "read_gaps", lambda *_: {1: "tried before"})
+    summary.show(Console(width=200), file, store, [])
+    assert "\nnumbers  no trial has number 1 (tried before)\n" in capsys.readouterr().out
+
+
 def test_outcomes_stand_beside_the_score(store, tmp_path, capsys):
     sweep = a_sweep({"dms_alpha": Uniform(0.55, 1)}, extra_metrics=("disagreement",))
     trials = [Trial(0, {"dms_alpha": 0.8}, "complete", {5: 0.4}), Trial(1, {"dms_alpha": 0.7}, "pruned", {2: 0.3})]

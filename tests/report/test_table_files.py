@@ -234,5 +234,5 @@ def test_command_without_an_ablation_says_what_computes_it(
 ) -> None:
     assert run(monkeypatch, "components", "--storage", tmp_path, "--recipe", "camvid") == 2
     said = capsys.readouterr().err
-    assert "there is no ablation 'components' with the recipe camvid" in said
-    assert f"ablate components --recipe camvid --storage {tmp_path}` first." in said
+    assert f"there are no ablations in {tmp_path}. Pass the folder of the results as --storage, or compute it" in said
+    assert f"ablate components --recipe camvid --storage {tmp_path}`" in said

@@ -317,10 +317,21 @@ def test_a_fresh_start_leaves_the_old_study_alone(tmp_path, sweep):
         new = newest_attempt(tmp_path, sweep, fresh=True)
         with locked(tmp_path / new.name):
             perform(Study(tmp_path / new.name, new, 1), "a", SCORES)
+        experiment_file.write(tmp_path / new.name, ExperimentFile(new, tmp_path.parent))
         names.append(new.name)
     assert names == [sweep.name, f"{sweep.name}-2", f"{sweep.name}-3"]
     assert newest_attempt(tmp_path, sweep, fresh=False).name == f"{sweep.name}-3"
     assert states(tmp_path / sweep.name, sweep) == {0: "complete"}
+
+
+def test_a_fresh_start_that_was_refused_leaves_the_old_search_the_newest(tmp_path, sweep):
+    experiment_file.write(tmp_path / sweep.name, ExperimentFile(sweep, tmp_path.parent))
+    for _ in range(2):
+        refused = newest_attempt(tmp_path, sweep, fresh=True)
+        assert refused.name == f"{sweep.name}-2"
+        with locked(tmp_path / refused.name):
+            Study(tmp_path / refused.name, refused, 1)  # and no more: the cluster had no room
+        assert newest_attempt(tmp_path, sweep, fresh=False).name == sweep.name
 
 
 # ---- its summary -----------------------------------------------------------------------------------------------

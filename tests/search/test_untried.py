@@ -1,8 +1,10 @@
 """A search tries no point twice while there is another one near."""
 
 import pytest
+from optuna.trial import TrialState
 
 from dmt_ray.experiments.sweep import Sweep
+from dmt_ray.experiments.trials import gaps_in_words, read_gaps, read_trials
 from dmt_ray.methods.space import Choice, Integer, Uniform
 from dmt_ray.recipes import load
 from dmt_ray.search.study import Study
@@ -62,3 +64,29 @@ def test_the_upper_end_counts_where_the_arithmetic_of_steps_lies_above_it():
     # 19 * 0.05 = 0.9500000000000001
     space, tried = {"a": Uniform(0, 0.95, step=0.05)}, [round(0.05 * step, 2) for step in range(19)]
     assert nearest(space, {"a": 0.9}, lambda params: params["a"] not in tried) == {"a": 0.95}
+
+
+def test_numbers_that_no_trial_has_are_explained_by_what_studies_have_always_held(tmp_path):
+    study = a_study(tmp_path, 2)
+    for reason in ("tried before", 4000.0, "tried before"):
+        proposed = study._optuna.ask()
+        proposed.set_user_attr("compute", reason)
+        study._optuna.tell(proposed, state=TrialState.FAIL)
+    study.take("a")
+    study.finish("a", "out of memory")
+    a_study(tmp_path, 2).take("a")  # tries it again
+    name = study.sweep.name
+    assert [trial.number for trial in read_trials(tmp_path, name)] == [3]
+    gaps = read_gaps(tmp_path, name)
+    assert gaps == {0: "tried before", 1: "beyond --limit", 2: "tried before", 4: "trial 3 again"}
+    expected = "no trial has number 0 or 2 (tried before), 1 (beyond --limit), 4 (trial 3 again)"
+    assert gaps_in_words(gaps) == expected
+
+
+def test_of_many_numbers_without_a_trial_the_first_are_named():
+    assert gaps_in_words(dict.fromkeys(range(20), "tried before")).endswith("6, 7 or 12 more (tried before)")
+    assert gaps_in_words({}) == ""
+
+
+def test_before_a_search_has_begun_no_number_is_missing(tmp_path):
+    assert read_gaps(tmp_path, "any") == {}

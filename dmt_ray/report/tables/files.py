@@ -1,6 +1,5 @@
 """The table of an ablation, printed and written in all forms, beside the paper's numbers."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,24 +32,14 @@ def tables_of(storage: Path, name: str | None = None, recipe: str | None = None)
         recipe: Of several ablations of this name only those of this recipe.
 
     Raises:
-        MissingStages: If there is none, with the command that computes it.
-        ConfigError: If that is a sweep, which has no table.
+        MissingStages: If there is none, as of `locate`.
     """
     if name is None:
         folders = [folder for folder in locate.all_folders(storage) if locate.is_ablation(folder)]
         if not folders:
             raise MissingStages(f"there is no ablation in {storage}. Run `dmt ablate components` first.")
         return [tidy.of_ablation(folder) for folder in folders]
-    try:
-        folder = locate.locate(storage, name, recipe)
-    except MissingStages:
-        of_recipe = "" if recipe is None else f" with the recipe {recipe}"
-        words = ["dmt", "ablate", name, *([] if recipe is None else ["--recipe", recipe])]
-        command = shlex.join([*words, "--storage", str(storage)])
-        raise MissingStages(f"there is no ablation {name!r}{of_recipe} in {storage}. Run `{command}` first.") from None
-    if not locate.is_ablation(folder):
-        raise ConfigError(f"{folder.name} is a sweep, and only ablations have tables; `dmt report` shows it")
-    return [tidy.of_ablation(folder)]
+    return [tidy.of_ablation(locate.locate(storage, name, recipe, ("ablation",)))]
 
 
 def table_of(
