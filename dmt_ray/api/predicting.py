@@ -102,7 +102,8 @@ def predict_folder(model: Trained, job: Job, console: Console) -> Summary:
     Raises:
         ConfigError: If the settings do not fit the model, there is no such device, or the folder to write holds
             something else.
-        DataError: If there is no picture, or two would be written to the same files.
+        DataError: If there is no picture, two would be written to the same files, or (after all are predicted) no mask
+            can be compared with its picture.
     """
     device_check(job.device)
     settings = model.info.data.settings
@@ -322,6 +323,7 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
     """Compare what was written with true masks; scores.json in the folder."""
     assert job.masks is not None
     confusion, images = Confusion(len(model.info.classes)), 0
+    strange_masks: dict[str, str] = {}
     for name in rows:
         path = _mask_of(job.masks, name)
         if not path.is_file():
@@ -330,13 +332,13 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
         try:
             truth = true_classes(path.read_bytes(), model.info.data.settings)
         except Unfit as unfit:
-            broken[str(path)] = f"{unfit.args[0]} ({unfit.args[1]})"
+            strange_masks[str(path)] = f"{unfit.args[0]} ({unfit.args[1]})"
             continue
         strange = np.setdiff1d(truth, [*range(len(model.info.classes)), IGNORE])
         if strange.size or truth.shape != classes.shape:
             sizes = f"it is {truth.shape[0]} x {truth.shape[1]}, its picture {classes.shape[0]} x {classes.shape[1]}"
             what = f"it holds {strange[0]}" if strange.size else sizes
-            broken[str(path)] = (
+            strange_masks[str(path)] = (
                 f"a mask holds class numbers 0..{len(model.info.classes) - 1} or {IGNORE} at the picture's size; {what}"
             )
             continue
@@ -345,9 +347,12 @@ def _score(rows: dict[str, list[str]], model: Trained, job: Job, broken: dict[st
         images += 1
     matrix = confusion.matrix()
     if not matrix.any():
+        first = next((f"{name}: {reason}" for name, reason in strange_masks.items()), "label some pixels")
+        more = f" (and {len(strange_masks) - 1:,} more)" if len(strange_masks) > 1 else ""
         raise DataError(
-            f"no mask of a picture in {job.masks} could be used: see the list of what was not, or label some pixels"
+            f"no mask of a picture in {job.masks} could be used: {first}{more}. The predictions are in {job.out}"
         )
+    broken |= strange_masks
     each = {name: None if value != value else value for name, value in zip(model.info.classes, iou(matrix).tolist())}
     scores = {"images": images, "miou": mean_iou(matrix), "pixel_accuracy": pixel_accuracy(matrix), "iou": each}
     write_text(job.out / SCORES, json.dumps(scores, indent=1) + "\n")

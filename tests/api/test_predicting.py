@@ -209,6 +209,16 @@ def test_true_masks_give_the_miou_and_a_bad_one_is_named(model, pictures, tmp_pa
         job(pictures, masks=masks, save=("overlay",))
 
 
+def test_where_no_mask_can_be_used_the_first_one_is_named_and_the_predictions_are_kept(model, pictures, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.zeros((6, 10), np.uint8)).save(masks / "a.png")
+    todo = job(pictures, masks=masks)
+    with pytest.raises(DataError, match=rf"could be used: .*a\.png: .* it is 6 x 10, .* predictions are in {todo.out}"):
+        predict_folder(model, todo, QUIET)
+    assert (todo.out / "class" / "a.png").is_file()
+
+
 def test_masks_of_other_names_are_an_error_before_anything_is_predicted(model, pictures, tmp_path):
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.zeros((12, 20), np.uint8)).save(tmp_path / "masks" / "a_mask.png")
