@@ -1,6 +1,7 @@
 """`dmt suggest`: what is chosen, what is written, and how it comes back as a labelled list."""
 
 import csv
+import io
 
 import numpy as np
 import pytest
@@ -117,8 +118,10 @@ def test_pictures_with_much_disagreement_that_differ_are_chosen(storage, root):
     assert made.unlabelled == 10 - 2 - 2 - 2 + 5  # without the test, validation and labelled pictures
 
 
-def test_pictures_drafts_table_and_sheet_are_written(storage, root):
-    suggest(request(storage, root), QUIET)
+def test_pictures_drafts_table_and_sheet_are_written_and_progress_follows(storage, root):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    suggest(request(storage, root), console)
+    assert "3 of 3 chosen pictures, 100 % of the pixels" in console.file.getvalue()
     out = root / "suggested"
     assert (out / "pictures/new/n1.bmp").read_bytes() == (root / "new/n1.bmp").read_bytes()
     draft = Image.open(out / "masks/new/n1.png")

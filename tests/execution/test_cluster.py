@@ -76,7 +76,7 @@ def join(address: str, environment: dict[str, str], *folders: Path, before: str 
         cwd=environment["HOME"],  # python -c would take dmt_ray from the current folder
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -101,7 +101,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300  # by which a start that hangs is given up
         while "CPU" not in (said := join(f"127.0.0.1:{port}", environment)):
             assert process.poll() is None, "ray start has ended"
             assert time.monotonic() < end, said
