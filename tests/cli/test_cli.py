@@ -216,7 +216,7 @@ def test_what_would_be_done_on_known_data_is_said_without_the_heavy_packages(wor
     script = SPOKEN.format(words=words, code=code.format(root=ROOT), heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("estimated from a few timed steps") == 1
+    assert done.stdout.count("follow from a few timed steps") == 1
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 

@@ -122,7 +122,7 @@ def test_a_dry_run_says_who_performs_what(tmp_path, two_cpus, given, said):
     [
         pytest.param({"workers": 4}, "--workers is 4, but there is room for 2 workers", id="workers"),
         pytest.param({"shared_workers": 4}, "--shared-workers is 4, but there is room for 2 workers", id="shared"),
-        pytest.param({"gpus": 1.0}, "--workers is 1, but there is room for 0 workers of 1 CPU and 1 GPU", id="no GPU"),
+        pytest.param({"gpus": 1.0}, "--gpus-per-worker is 1, but no node of the Ray cluster has a GPU", id="no GPU"),
     ],
 )
 def test_a_dry_run_refuses_workers_for_which_there_is_no_room(tmp_path, two_cpus, given, option):

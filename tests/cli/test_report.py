@@ -14,7 +14,7 @@ def test_without_a_name_there_is_a_page_of_each_and_an_index_of_all(dmt, storage
     assert said.splitlines() == [f"written: {file}" for file in [*pages, storage / "report" / "index.html"]]
     index = (storage / "report" / "index.html").read_text()
     assert re.findall('href="(.*?)"', index) == [file.name for file in pages]
-    assert "2 complete, 1 failed, 1 interrupted" in index
+    assert "2 of 4 trials complete, 1 failed, 1 interrupted" in index
     assert "baseline-shapes-seed0-" in index  # the run has a line, and no page
     assert all(re.findall('href="(.*?)"', file.read_text()) == ["index.html"] for file in pages)  # and back
 

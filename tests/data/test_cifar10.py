@@ -126,8 +126,8 @@ DOUBLED = b"N" + 60 * b"q\x00h\x00\x86"  # a pair of a pair of a pair ...: too l
         (batch(pixels(2), [1, 2]).replace(b"K\x02e", DOUBLED + b"e"), "holds the label tuple"),
         (b"\x80\x02}" + DOUBLED + b"Ns.", "a dict whose keys are no texts"),
         (b"\x80\x04" + 2 * DOUBLED + b"\x93.", "a damaged pickle"),
-        (batch(np.zeros((2, 3000), np.uint8), [1, 2]), "its data are u1 [2, 3072] of 6000 bytes"),
-        (batch(pixels(2), [1, 2]).replace(b"U\x02u1", b"U\x02i1"), "its data are i1 [2, 3072] of 6144 bytes"),
+        (batch(np.zeros((2, 3000), np.uint8), [1, 2]), "its data are u1 [2, 3072] of 6,000 bytes"),
+        (batch(pixels(2), [1, 2]).replace(b"U\x02u1", b"U\x02i1"), "its data are i1 [2, 3072] of 6,144 bytes"),
     ],
 )
 def test_a_file_that_is_no_batch_is_named_with_what_was_found(root, content, found):

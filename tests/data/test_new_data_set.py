@@ -23,7 +23,7 @@ def test_it_is_chosen_by_its_name_and_has_its_own_settings():
     config = load("shapes", ["data={name: stripes, width: 2}"])
     assert (config.data.name, config.data.model_dump()["width"]) == ("stripes", 2)
     with pytest.raises(ConfigError, match="did you mean 'width'"):
-        load("shapes", ["data={name: stripes, wide: 2}"])
+        load("shapes", ["data={name: stripes, widht: 2}"])
 
 
 def test_its_settings_are_written_read_and_part_of_the_keys():
